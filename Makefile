@@ -1,0 +1,57 @@
+# What one can ask for here. Bare `make` lists the targets; each says what it does before it does it.
+
+.DEFAULT_GOAL := help
+.PHONY: help sandbox build install uninstall test unit smoke lint fmt bench guests host-packages clean-host
+
+CARGO ?= cargo
+NEXTEST_PROFILE ?= $(if $(CI),ci,default)
+
+help: ## List the targets
+	@echo "banger: one command boots a real Linux VM. Targets:"
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
+
+sandbox: ## Set up this machine from nothing and boot a first VM (safe to repeat)
+	@scripts/sandbox.sh
+
+build: ## Build the release binary, with the guest agent inside it
+	@scripts/host-packages.sh build
+	$(CARGO) build --release --locked --bin banger
+
+install: build ## Build, and put banger on PATH (/usr/local/bin as root, else ~/.local/bin or ~/.cargo/bin)
+	@scripts/install.sh
+
+uninstall: ## Take the installed banger away again; VMs and images stay
+	@scripts/install.sh --uninstall
+
+test: guests ## Everything: unit tests, then the smoke scenarios against real guests
+	@scripts/test.sh --workspace
+
+unit: ## Unit and crate tests only; no guest is booted
+	@scripts/host-packages.sh build tests
+	@scripts/test.sh --workspace --exclude banger-smoke
+
+smoke: guests ## The scenarios against real guests only (FILTER=word picks some)
+	@scripts/test.sh -p banger-smoke $(FILTER)
+
+guests: ## Build the test kernel and images once; quick when they are there
+	@scripts/host-packages.sh build run tests
+	$(CARGO) build --locked --bin banger
+	$(CARGO) run --locked --quiet -p banger-smoke --bin prepare-guests
+
+lint: ## Formatting, clippy with warnings as errors, licences and sources of dependencies
+	@scripts/lint.sh
+
+fmt: ## Format every crate
+	$(CARGO) fmt --all
+
+bench: ## Start-up, list and exec times, beside a bare QEMU boot in the same run
+	@scripts/host-packages.sh build run tests
+	$(CARGO) build --release --locked --bin banger
+	BANGER_BIN=$(CURDIR)/target/release/banger $(CARGO) bench --locked -p banger-smoke --bench start
+	$(CARGO) bench --locked -p banger-disk
+
+host-packages: ## Install the Debian packages that building, running and testing need
+	@scripts/host-packages.sh build run tests
+
+clean-host: ## List what tests may have left on this host, and end it (never your own VMs)
+	@scripts/leftovers.sh --sweep
