@@ -1,1 +1,40 @@
-//! Placeholder while the workspace is laid out.
+//! Starts VMM processes, recognises them again and ends them. It knows processes, not the policy of VMs.
+//!
+//! ```text
+//!            VmmSpec ──prepare──► Launch (argv, cwd, environment; pure)
+//!               │
+//!             start                    find(token)          adopt
+//!               ▼                          ▼                  ▼
+//!   own session, no fds of ours ──► VmmIdentity ◄── /proc ── same boot, pid, start time,
+//!               │                          │                  executable, token, socket peer
+//!               │                          ▼
+//!               │        state ─► Running | Paused | Blocked | Gone { cause }
+//!               │        power_button, pause, resume, quit   (monitor socket, with deadlines)
+//!               │        kill, wait_gone                     (pidfd, after the identity check)
+//!               ▼
+//!   the VMM writes its own events and errors into its folder, so that the cause of
+//!   its end is known also when nobody was there to see it
+//! ```
+//!
+//! Promises:
+//! - A process is never signalled by a bare pid: it is opened as a pidfd, then its identity is compared.
+//! - Every call returns by its deadline, also when the VMM is stopped, hangs or lies.
+//! - Whatever a VMM answers is bounded: after an escape the guest speaks through it.
+//! - A VMM outlives the process that started it; while that process lives, no zombie stays.
+//!
+//! It must not: choose names, addresses or sizes, keep state of its own on disk beyond the VM's folder, print, or need a runtime:
+//! all calls block and belong on a thread where blocking is allowed.
+
+mod engine;
+mod error;
+mod socket;
+mod spec;
+mod state;
+
+pub use engine::{Accel, Bus, Engine, EngineKind, Launch, Probe};
+pub use error::EngineError;
+pub use socket::{connect, peer_pid};
+pub use spec::{DiskSpec, NetSpec, Publish, SERIAL_MAX_BYTES, VmmSpec};
+pub use state::{ExitCause, VmmIdentity, VmmState};
+
+pub use rustix::process::Signal;

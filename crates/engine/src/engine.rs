@@ -1,0 +1,164 @@
+//! The trait that every VMM backend implements, and what a backend says about itself.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde::{Deserialize, Serialize};
+
+use crate::{EngineError, VmmIdentity, VmmSpec, VmmState};
+
+/// Which VMM program runs a VM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineKind {
+    /// QEMU, `qemu-system-x86_64`.
+    Qemu,
+}
+
+impl std::fmt::Display for EngineKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Qemu => "qemu",
+        })
+    }
+}
+
+/// What executes the guest's instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Accel {
+    /// The CPU's own virtualisation through `/dev/kvm`.
+    Kvm,
+    /// QEMU's translator: works everywhere, several times slower.
+    Tcg,
+}
+
+impl std::fmt::Display for Accel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Kvm => "kvm",
+            Self::Tcg => "tcg",
+        })
+    }
+}
+
+/// How the guest finds its virtio devices: decides which modules its initramfs needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Bus {
+    /// `virtio_pci` and its parts.
+    Pci,
+    /// `virtio_mmio`, announced through ACPI.
+    Mmio,
+}
+
+/// What an engine finds on this host. Made without starting a VM.
+#[derive(Debug, Clone)]
+pub struct Probe {
+    /// The engine that was asked.
+    pub kind: EngineKind,
+    /// The VMM's executable, or what is missing and how to get it.
+    pub available: Result<PathBuf, String>,
+    /// As the program states it, for example `7.2.22`.
+    pub version: Option<String>,
+    /// The accelerator that really works here.
+    pub accel: Accel,
+    /// Why that one, in a sentence fit for `doctor`.
+    pub accel_reason: String,
+}
+
+/// A command line ready to run. Made by [`Engine::prepare`] without side effects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Launch {
+    /// The VMM's executable.
+    pub program: PathBuf,
+    /// Its arguments, the program's own name not among them.
+    pub args: Vec<OsString>,
+    /// Where it runs: the VM's folder, to which socket names are relative.
+    pub cwd: PathBuf,
+    /// Its whole environment; nothing is inherited.
+    pub env: Vec<(OsString, OsString)>,
+}
+
+/// One VMM backend. All calls block; none blocks beyond its deadline (where it takes none: five seconds).
+pub trait Engine: Send + Sync {
+    /// Which backend this is.
+    fn kind(&self) -> EngineKind;
+
+    /// What of this backend works on this host.
+    fn probe(&self) -> Probe;
+
+    /// The bus on which guests under `accel` see their devices.
+    fn bus(&self, accel: Accel) -> Bus;
+
+    /// Checks `spec` and turns it into a command line. Touches nothing.
+    ///
+    /// # Errors
+    /// [`EngineError::Missing`] without the VMM program, [`EngineError::Invalid`] naming the field that cannot be passed on.
+    fn prepare(&self, spec: &VmmSpec) -> Result<Launch, EngineError>;
+
+    /// Starts the VMM in its own session and waits until its control socket answers.
+    /// On an error nothing of the launch runs any more.
+    ///
+    /// # Errors
+    /// Those of [`Engine::prepare`], and what the VMM itself said, as far as possible as an error of its own
+    /// ([`EngineError::PortTaken`], [`EngineError::GuestMemory`]).
+    fn start(&self, spec: &VmmSpec, deadline: Duration) -> Result<VmmIdentity, EngineError>;
+
+    /// What the VMM does now. A process that is not the one of `id` counts as gone.
+    ///
+    /// # Errors
+    /// [`EngineError::Timeout`] when the process lives and does not answer (a stopped VMM, for example).
+    fn state(&self, id: &VmmIdentity) -> Result<VmmState, EngineError>;
+
+    /// Looks among this user's processes for the launch with this token, which runs in `dir`.
+    /// Finds also a launch whose control socket is not there yet.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read.
+    fn find(&self, launch_token: &str, dir: &Path) -> Result<Option<VmmIdentity>, EngineError>;
+
+    /// Confirms that the process of `id` is that very VMM and that it answers: same boot, pid, start time, executable and token,
+    /// and the kernel names the same pid as the peer of its control socket.
+    ///
+    /// # Errors
+    /// [`EngineError::NotOurs`] with the first difference, [`EngineError::Gone`], [`EngineError::Timeout`].
+    fn adopt(&self, id: &VmmIdentity) -> Result<(), EngineError>;
+
+    /// Presses the machine's power button; a guest that listens shuts down.
+    ///
+    /// # Errors
+    /// [`EngineError::Gone`], or what the monitor answered.
+    fn power_button(&self, id: &VmmIdentity) -> Result<(), EngineError>;
+
+    /// Stops the virtual CPUs.
+    ///
+    /// # Errors
+    /// [`EngineError::Gone`], or what the monitor answered.
+    fn pause(&self, id: &VmmIdentity) -> Result<(), EngineError>;
+
+    /// Lets the virtual CPUs run again, also after [`VmmState::Blocked`].
+    ///
+    /// # Errors
+    /// [`EngineError::Gone`], or what the monitor answered.
+    fn resume(&self, id: &VmmIdentity) -> Result<(), EngineError>;
+
+    /// Ends the VMM in order: it flushes its disks and exits. The guest is not asked. Success when it is gone, also before.
+    ///
+    /// # Errors
+    /// [`EngineError::Timeout`] when it still lives at the deadline.
+    fn quit(&self, id: &VmmIdentity, deadline: Duration) -> Result<(), EngineError>;
+
+    /// Sends a signal to the VMM, through a pidfd after the identity check. `false`: it was gone already.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    fn kill(&self, id: &VmmIdentity, signal: Signal) -> Result<bool, EngineError>;
+
+    /// Waits until the VMM's process has ended; `false` when it still lives at the deadline.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read or the process cannot be watched.
+    fn wait_gone(&self, id: &VmmIdentity, deadline: Duration) -> Result<bool, EngineError>;
+}

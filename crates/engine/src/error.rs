@@ -1,0 +1,114 @@
+//! What can go wrong between the caller and a VMM process.
+
+use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Errors of this crate. Texts from a VMM inside them are bounded and stripped of control characters.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The VMM program is not installed.
+    #[error("no {program} found; install package {package}")]
+    Missing {
+        /// The program's name.
+        program: String,
+        /// The Debian package that has it.
+        package: String,
+    },
+    /// A field of the spec cannot be passed to the VMM.
+    #[error("{field} {value:?} {reason}")]
+    Invalid {
+        /// The field.
+        field: &'static str,
+        /// Its value, or the offending part.
+        value: String,
+        /// What is wrong, and what is allowed.
+        reason: String,
+    },
+    /// A published port is taken by another process.
+    #[error("cannot publish port {port} of {ip}: another process listens there")]
+    PortTaken {
+        /// The host address.
+        ip: IpAddr,
+        /// The host port.
+        port: u16,
+    },
+    /// The host cannot give the guest its memory.
+    #[error("cannot set up {memory_mib} MiB of guest memory: {message}")]
+    GuestMemory {
+        /// What was asked for, MiB.
+        memory_mib: u32,
+        /// What the VMM said.
+        message: String,
+    },
+    /// The VMM ended before its control socket answered.
+    #[error("{program} ended at start ({status}): {message}")]
+    Start {
+        /// The program.
+        program: String,
+        /// Its exit status in words.
+        status: String,
+        /// The end of its standard error.
+        message: String,
+    },
+    /// Something did not happen in time.
+    #[error("{what} within {} ms", after.as_millis())]
+    Timeout {
+        /// What did not happen, as "… did not …".
+        what: String,
+        /// How long it was waited for.
+        after: Duration,
+    },
+    /// The process with this pid is not the VMM of the identity.
+    #[error("process {pid} is not the VMM that was started: {difference}")]
+    NotOurs {
+        /// The pid that was looked at.
+        pid: u32,
+        /// The first difference.
+        difference: String,
+    },
+    /// The VMM has ended.
+    #[error("the VMM process {pid} has ended")]
+    Gone {
+        /// Its pid.
+        pid: u32,
+    },
+    /// The monitor answered something that is not its protocol, or too much.
+    #[error("the monitor {socket} broke its protocol: {reason}")]
+    Protocol {
+        /// The socket.
+        socket: PathBuf,
+        /// What was wrong.
+        reason: String,
+    },
+    /// The monitor refused a command.
+    #[error("the monitor refused {command}: {reason}")]
+    Refused {
+        /// The command.
+        command: &'static str,
+        /// Its words.
+        reason: String,
+    },
+    /// A call of the operating system failed.
+    #[error("cannot {what}")]
+    Io {
+        /// The attempt, naming its object: "read /proc/7/stat".
+        what: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl EngineError {
+    /// For `map_err` at a call of the operating system.
+    pub(crate) fn io<E: Into<io::Error>>(what: impl Into<String>) -> impl FnOnce(E) -> Self {
+        let what = what.into();
+        move |source| Self::Io {
+            what,
+            source: source.into(),
+        }
+    }
+}

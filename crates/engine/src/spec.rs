@@ -1,0 +1,80 @@
+//! What a VMM is to run: paths, sizes and devices, all chosen by the caller.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use uuid::Uuid;
+
+use crate::Accel;
+
+/// Longest serial number of a virtio disk, bytes (`VIRTIO_BLK_ID_BYTES`, virtio specification 1.2, 5.2.6).
+pub const SERIAL_MAX_BYTES: usize = 20;
+
+/// One launch of one VM.
+#[derive(Debug, Clone)]
+pub struct VmmSpec {
+    /// The VM; the guest sees it as the machine's UUID.
+    pub vm_id: Uuid,
+    /// For people, in process lists: `[a-z0-9-]`, at most 63 bytes.
+    pub vm_name: String,
+    /// Own to this launch and visible on the command line: 8 to 64 of `[A-Za-z0-9-]`.
+    pub launch_token: String,
+    /// An existing folder (0700) for this VM's sockets, pid file and the VMM's own log. At most one VMM runs in it.
+    pub dir: PathBuf,
+    /// An ELF `vmlinux` (or a bzImage, which boots more slowly).
+    pub kernel: PathBuf,
+    /// A cpio archive, compressed or not.
+    pub initramfs: PathBuf,
+    /// Words for the kernel's command line beyond the engine's own.
+    pub cmdline_extra: Vec<String>,
+    /// Virtual CPUs, 1 to 255.
+    pub vcpu: u32,
+    /// The guest's memory, MiB.
+    pub memory_mib: u32,
+    /// In the order in which the guest sees them; it should find them by serial number.
+    pub disks: Vec<DiskSpec>,
+    /// How the guest reaches the network.
+    pub net: NetSpec,
+    /// Receives what the guest writes to its serial console, appended.
+    pub console_log: PathBuf,
+    /// What executes the guest; see [`Probe::accel`](crate::Probe::accel).
+    pub accel: Accel,
+}
+
+/// A raw disk image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskSpec {
+    /// The image file.
+    pub path: PathBuf,
+    /// At most [`SERIAL_MAX_BYTES`] of `[A-Za-z0-9_-]`; the guest reads it in `/sys/block/*/serial`.
+    pub serial: String,
+    /// Read-only images may be shared by any number of VMMs; a writable one belongs to one VMM, which locks it.
+    pub read_only: bool,
+}
+
+/// The guest's network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NetSpec {
+    /// No network device.
+    None,
+    /// The VMM's own user-mode network: no privilege, no host address. Guest 10.0.2.15/24, gateway 10.0.2.2, DNS 10.0.2.3.
+    User {
+        /// The guest's hardware address; must be unicast.
+        mac: [u8; 6],
+        /// Whether the guest reaches anything beyond the published ports.
+        egress: bool,
+        /// Host ports that lead to guest ports.
+        publish: Vec<Publish>,
+    },
+}
+
+/// A TCP port of the host that leads into the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Publish {
+    /// Where the host listens.
+    pub host_ip: IpAddr,
+    /// Not 0.
+    pub host_port: u16,
+    /// Not 0.
+    pub guest_port: u16,
+}

@@ -1,0 +1,106 @@
+//! Who a VMM process is, what it does, and why it ended.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// What makes a VMM process recognisable for ever: stored by the caller, compared by every call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VmmIdentity {
+    /// Reused by the kernel, so never enough alone.
+    pub pid: u32,
+    /// Field 22 of `/proc/PID/stat`: clock ticks between boot and the process's start.
+    pub start_ticks: u64,
+    /// `/proc/sys/kernel/random/boot_id` when it started.
+    pub boot_id: String,
+    /// The target of `/proc/PID/exe`.
+    pub exe: PathBuf,
+    /// [`VmmSpec::launch_token`](crate::VmmSpec::launch_token).
+    pub launch_token: String,
+    /// The monitor's Unix socket, absolute; may be longer than `sun_path`.
+    pub control_socket: PathBuf,
+    /// The guest channel's Unix socket, absolute; may be longer than `sun_path`: connect with [`connect`](crate::connect).
+    pub channel_socket: PathBuf,
+    /// Where the guest's serial console is kept.
+    pub console_log: PathBuf,
+}
+
+impl VmmIdentity {
+    /// The VM's folder, in which the sockets and the VMM's own records are.
+    pub fn dir(&self) -> &Path {
+        self.control_socket.parent().unwrap_or(Path::new("/"))
+    }
+}
+
+/// What a VMM does now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "state")]
+pub enum VmmState {
+    /// The guest executes.
+    Running,
+    /// Stopped by [`Engine::pause`](crate::Engine::pause).
+    Paused,
+    /// The VMM stopped the guest by itself and keeps it, most often because the host's disk is full (`io-error`).
+    /// [`Engine::resume`](crate::Engine::resume) repeats what failed.
+    Blocked {
+        /// The VMM's word for it.
+        reason: String,
+    },
+    /// The process has ended (or another one has its pid).
+    Gone {
+        /// As far as it can be known afterwards.
+        cause: Option<ExitCause>,
+    },
+}
+
+/// Why a VMM ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "cause")]
+pub enum ExitCause {
+    /// The guest's kernel panicked; `message` is its own, from the console.
+    GuestPanic {
+        /// What follows `Kernel panic - not syncing:`, one bounded line. Text from the guest.
+        message: String,
+    },
+    /// The guest powered off.
+    GuestShutdown,
+    /// The guest rebooted (or its CPU triple-faulted); VMMs here end then.
+    GuestReset,
+    /// It was asked to quit through its monitor.
+    HostQuit,
+    /// It ended itself in order on a catchable signal (`SIGTERM`, `SIGINT`, `SIGHUP`).
+    HostSignal {
+        /// The signal's number, where known.
+        signal: Option<i32>,
+    },
+    /// It was ended by a signal, seen by the process that started it.
+    Killed {
+        /// The signal's number.
+        signal: i32,
+    },
+    /// It failed; `message` is what it said.
+    Failed {
+        /// The end of its standard error, bounded.
+        message: String,
+    },
+    /// It left no record of its end: killed with `SIGKILL`, by the kernel for want of memory, or with the whole host.
+    Vanished,
+}
+
+impl std::fmt::Display for ExitCause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::GuestPanic { message } => write!(f, "the guest's kernel panicked: {message}"),
+            Self::GuestShutdown => f.write_str("the guest powered off"),
+            Self::GuestReset => f.write_str("the guest rebooted"),
+            Self::HostQuit => f.write_str("it was told to quit"),
+            Self::HostSignal { signal: Some(n) } => write!(f, "it ended on signal {n}"),
+            Self::HostSignal { signal: None } => f.write_str("it ended on a signal"),
+            Self::Killed { signal } => write!(f, "it was killed by signal {signal}"),
+            Self::Failed { message } => write!(f, "it failed: {message}"),
+            Self::Vanished => {
+                f.write_str("it was killed, or the host went down: it left no record of its end")
+            }
+        }
+    }
+}
