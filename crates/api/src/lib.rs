@@ -1,1 +1,27 @@
-//! Placeholder while the workspace is laid out.
+//! Wire types, error codes and routes of banger's HTTP API.
+//!
+//! ```text
+//! cli ──► client ──HTTP/1.1 + JSON over a Unix socket──► daemon
+//!            └───────────── these types ──────────────────┘
+//! ```
+//!
+//! Everything that crosses the socket is defined here and nowhere else: the OpenAPI document is made from these types,
+//! and a text that is not valid (a name, a size, a guest port) cannot become one of them. The crate does no I/O and
+//! knows nothing of disks, processes or guests. No path of the daemon's own state crosses the wire.
+
+pub mod doctor;
+pub mod error;
+pub mod ids;
+pub mod image;
+pub mod kernel;
+pub mod operation;
+pub mod routes;
+pub mod size;
+pub mod suggest;
+pub mod system;
+pub mod vm;
+
+pub use error::{ApiError, ErrorCode};
+pub use ids::{ImageName, KernelName, OperationId, VmId, VmName};
+pub use jiff::Timestamp;
+pub use size::ByteSize;

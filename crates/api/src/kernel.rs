@@ -1,0 +1,69 @@
+//! Kernels as users see them, and the requests that bring them in.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::ids::KernelName;
+
+/// One kernel: an uncompressed image with the modules that a guest needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Kernel {
+    /// Its name.
+    pub name: KernelName,
+    /// The kernel's own version string.
+    pub version: String,
+    /// Digest of the uncompressed image (`sha256:…`).
+    pub digest: String,
+    /// Where it came from.
+    pub source: String,
+    /// Size of the uncompressed image in bytes.
+    pub image_bytes: u64,
+    /// Modules that are loaded at boot, in order.
+    pub modules: Vec<String>,
+    /// How many VMs boot it.
+    pub used_by: u64,
+    /// It is the one that VMs get when none is named.
+    pub default: bool,
+    /// When it was imported.
+    #[schema(value_type = String, format = "date-time")]
+    pub created_at: Timestamp,
+}
+
+/// Where a kernel is imported from. Paths are absolute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "from", rename_all = "snake_case", deny_unknown_fields)]
+pub enum KernelSource {
+    /// A Debian kernel package file.
+    Deb {
+        /// Its path.
+        path: String,
+    },
+    /// A directory with an image (`vmlinux`, `vmlinuz*` or `bzImage`) and its modules.
+    Dir {
+        /// Its path.
+        path: String,
+    },
+    /// A bare vmlinux or bzImage, with or without a modules directory.
+    Image {
+        /// Its path.
+        path: String,
+        /// Directory of its modules (the one that holds `modules.dep`).
+        modules: Option<String>,
+    },
+    /// The kernel that this host runs, from `/boot` and `/lib/modules`.
+    Host,
+    /// Debian's cloud kernel, fetched by the host's own apt.
+    Default,
+}
+
+/// Import a kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImportKernel {
+    /// Its name; the kernel's version when absent.
+    #[serde(default)]
+    pub name: Option<KernelName>,
+    /// Where it comes from.
+    pub source: KernelSource,
+}

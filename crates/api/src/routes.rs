@@ -1,0 +1,92 @@
+//! The paths of the API. `{ref}` is a name, a full id or a unique prefix of an id.
+
+/// Value of the `Upgrade` header of exec, files and connect.
+pub const UPGRADE_PROTOCOL: &str = "banger-stream";
+
+/// OpenAPI document.
+pub const OPENAPI: &str = "/v1/openapi.json";
+/// `GET`: [`crate::system::DaemonStatus`].
+pub const DAEMON: &str = "/v1/daemon";
+/// `POST`: stop the daemon; running VMs go on.
+pub const DAEMON_STOP: &str = "/v1/daemon/stop";
+/// `GET`: [`crate::doctor::Report`].
+pub const DOCTOR: &str = "/v1/doctor";
+/// `GET`: all [`crate::vm::Vm`]; `POST` [`crate::vm::CreateVm`]: [`crate::vm::Accepted`].
+pub const VMS: &str = "/v1/vms";
+/// `POST` [`crate::vm::Prune`]: [`crate::vm::Pruned`].
+pub const VMS_PRUNE: &str = "/v1/vms/prune";
+/// `GET`: one [`crate::vm::Vm`]; `PATCH` [`crate::vm::SetVm`]: the VM; `DELETE` (`?force=true`): [`crate::vm::Accepted`].
+pub const VM: &str = "/v1/vms/{ref}";
+/// `POST`: [`crate::vm::Accepted`].
+pub const VM_START: &str = "/v1/vms/{ref}/start";
+/// `POST` [`crate::vm::StopVm`]: [`crate::vm::Accepted`].
+pub const VM_STOP: &str = "/v1/vms/{ref}/stop";
+/// `POST` [`crate::vm::StopVm`]: [`crate::vm::Accepted`].
+pub const VM_RESTART: &str = "/v1/vms/{ref}/restart";
+/// `POST` [`crate::vm::KillVm`]: [`crate::vm::Accepted`].
+pub const VM_KILL: &str = "/v1/vms/{ref}/kill";
+/// `POST` [`crate::vm::Exec`]: upgrade to a stream of exec frames.
+pub const VM_EXEC: &str = "/v1/vms/{ref}/exec";
+/// `POST` (`?path=`): upgrade; the caller sends a tar stream that is unpacked in the guest at `path`.
+pub const VM_PUT_FILES: &str = "/v1/vms/{ref}/files/put";
+/// `POST` (`?path=`): upgrade; the guest's `path` comes back as a tar stream.
+pub const VM_GET_FILES: &str = "/v1/vms/{ref}/files/get";
+/// `POST` (`?port=`): upgrade to the bytes of a TCP connection in the guest.
+pub const VM_CONNECT: &str = "/v1/vms/{ref}/connect";
+/// `GET` (`?follow=true&tail=N`): the console log as text.
+pub const VM_LOGS: &str = "/v1/vms/{ref}/logs";
+/// `GET`: [`crate::vm::VmStats`].
+pub const VM_STATS: &str = "/v1/vms/{ref}/stats";
+/// `GET`: all [`crate::vm::Port`].
+pub const VM_PORTS: &str = "/v1/vms/{ref}/ports";
+/// `GET`: [`crate::vm::VmHealth`].
+pub const VM_HEALTH: &str = "/v1/vms/{ref}/health";
+/// `GET`: all [`crate::image::Image`].
+pub const IMAGES: &str = "/v1/images";
+/// `POST` [`crate::image::BuildImage`]: [`crate::vm::Accepted`].
+pub const IMAGES_BUILD: &str = "/v1/images/build";
+/// `POST` [`crate::image::RegisterImage`]: [`crate::vm::Accepted`].
+pub const IMAGES_REGISTER: &str = "/v1/images/register";
+/// `GET`: one [`crate::image::Image`]; `DELETE`: [`crate::vm::Accepted`].
+pub const IMAGE: &str = "/v1/images/{ref}";
+/// `GET`: all [`crate::kernel::Kernel`].
+pub const KERNELS: &str = "/v1/kernels";
+/// `POST` [`crate::kernel::ImportKernel`]: [`crate::vm::Accepted`].
+pub const KERNELS_IMPORT: &str = "/v1/kernels/import";
+/// `GET`: one [`crate::kernel::Kernel`]; `DELETE`: [`crate::vm::Accepted`].
+pub const KERNEL: &str = "/v1/kernels/{ref}";
+/// `GET`: one [`crate::operation::Operation`].
+pub const OPERATION: &str = "/v1/operations/{id}";
+/// `GET` (`?cancel_on_disconnect=true`): server-sent [`crate::operation::Event`]s.
+pub const OPERATION_EVENTS: &str = "/v1/operations/{id}/events";
+/// `POST`: cancel it.
+pub const OPERATION_CANCEL: &str = "/v1/operations/{id}/cancel";
+/// `GET`: [`crate::system::Resources`].
+pub const SYSTEM_RESOURCES: &str = "/v1/system/resources";
+/// `POST` [`crate::system::Sweep`]: [`crate::system::Resources`].
+pub const SYSTEM_SWEEP: &str = "/v1/system/sweep";
+
+/// `route` with its one variable replaced by `value`, percent-encoded.
+///
+/// ```
+/// use banger_api::routes::{self, fill};
+/// assert_eq!(fill(routes::VM_START, "web 1"), "/v1/vms/web%201/start");
+/// ```
+pub fn fill(route: &str, value: &str) -> String {
+    let (head, rest) = route.split_once('{').unwrap_or((route, ""));
+    let tail = rest.split_once('}').map_or("", |(_, tail)| tail);
+    format!("{head}{}{tail}", encode(value))
+}
+
+/// `value` percent-encoded for a path segment or a query value (RFC 3986: all but the unreserved characters).
+pub fn encode(value: &str) -> String {
+    let mut out = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}

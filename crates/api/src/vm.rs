@@ -1,0 +1,406 @@
+//! VMs as users see them, and the requests that change them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::ids::{ImageName, KernelName, OperationId, VmId, VmName};
+use crate::size::ByteSize;
+
+/// The state of a VM.
+///
+/// ```text
+/// created ──► starting ──► running ──► stopping ──► stopped
+///                │            │                        │
+///                └──► error ◄─┘        deleting ◄──────┘ (from every state)
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum VmState {
+    /// It has disks and has never run.
+    Created,
+    /// A VMM is being started or the guest is booting.
+    Starting,
+    /// The guest is up and answers.
+    Running,
+    /// It is being stopped.
+    Stopping,
+    /// No VMM runs; its disks are kept.
+    Stopped,
+    /// Its memory is saved and no VMM runs.
+    Suspended,
+    /// It is being deleted.
+    Deleting,
+    /// The last start failed or the VMM ended by itself; the cause is in [`Vm::error`].
+    Error,
+}
+
+impl VmState {
+    /// The state's name as users and JSON see it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+            Self::Suspended => "suspended",
+            Self::Deleting => "deleting",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl fmt::Display for VmState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How a VM is connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NetMode {
+    /// No network device.
+    None,
+    /// Rootless user-mode network.
+    #[default]
+    User,
+}
+
+impl FromStr for NetMode {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => Ok(Self::None),
+            "user" => Ok(Self::User),
+            _ => Err(format!(
+                "network mode \"{text}\" is not known: use none or user"
+            )),
+        }
+    }
+}
+
+impl fmt::Display for NetMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::User => "user",
+        })
+    }
+}
+
+/// What a guest in `user` mode may reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Egress {
+    /// Whatever the host can reach.
+    #[default]
+    All,
+    /// Nothing; published ports still work.
+    None,
+}
+
+/// A TCP port of the guest, reachable on the host.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+pub struct Publish {
+    /// Address on the host; loopback unless the user says otherwise.
+    #[schema(value_type = String)]
+    pub host_ip: IpAddr,
+    /// Port on the host.
+    pub host_port: u16,
+    /// Port in the guest.
+    pub guest_port: u16,
+}
+
+impl FromStr for Publish {
+    type Err = String;
+
+    /// `HOSTPORT:GUESTPORT` or `ADDRESS:HOSTPORT:GUESTPORT`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || {
+            format!("publish \"{text}\" is not valid: write HOSTPORT:GUESTPORT, ports 1 to 65535")
+        };
+        let (rest, guest) = text.rsplit_once(':').ok_or_else(bad)?;
+        let (ip, host) = match rest.rsplit_once(':') {
+            Some((ip, host)) => {
+                let ip = ip.trim_start_matches('[').trim_end_matches(']');
+                (ip.parse().map_err(|_e| bad())?, host)
+            }
+            None => (IpAddr::V4(Ipv4Addr::LOCALHOST), rest),
+        };
+        let port = |text: &str| {
+            text.parse()
+                .ok()
+                .filter(|port: &u16| *port != 0)
+                .ok_or_else(bad)
+        };
+        Ok(Self {
+            host_ip: ip,
+            host_port: port(host)?,
+            guest_port: port(guest)?,
+        })
+    }
+}
+
+impl fmt::Display for Publish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.host_ip, self.host_port, self.guest_port)
+    }
+}
+
+/// One VM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Vm {
+    /// Its id.
+    pub id: VmId,
+    /// Its name, unique among the VMs that exist.
+    pub name: VmName,
+    /// Its state.
+    pub state: VmState,
+    /// The name of its image at the time it was made.
+    pub image: ImageName,
+    /// The name of its kernel.
+    pub kernel: KernelName,
+    /// The engine that runs it: `qemu`.
+    pub engine: String,
+    /// Virtual CPUs.
+    pub vcpu: u32,
+    /// Memory in MiB.
+    pub memory_mib: u32,
+    /// Size of the work disk in bytes, as the guest may fill it.
+    pub disk_bytes: u64,
+    /// Size of the system overlay in bytes, as the guest may fill it.
+    pub overlay_bytes: u64,
+    /// How it is connected.
+    pub net: NetMode,
+    /// What it may reach.
+    pub egress: Egress,
+    /// Ports published on the host.
+    pub publish: Vec<Publish>,
+    /// The address at which the host reaches it, when it has one.
+    pub address: Option<String>,
+    /// When it was made.
+    #[schema(value_type = String, format = "date-time")]
+    pub created_at: Timestamp,
+    /// When its guest last became reachable.
+    #[schema(value_type = Option<String>, format = "date-time")]
+    pub started_at: Option<Timestamp>,
+    /// It is deleted when its `run` ends.
+    pub ephemeral: bool,
+    /// Settings were changed that apply at the next start.
+    pub restart_needed: bool,
+    /// Why it is in state `error`, or why it last ended by itself.
+    pub error: Option<String>,
+}
+
+/// Make a VM. What is left out comes from the configuration, then from the host.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CreateVm {
+    /// Its name; one is made up when there is none.
+    pub name: Option<VmName>,
+    /// The image's name; a recipe's name builds the image first when it is missing.
+    pub image: Option<ImageName>,
+    /// The kernel's name.
+    pub kernel: Option<KernelName>,
+    /// The engine: `auto` or `qemu`.
+    pub engine: Option<String>,
+    /// Virtual CPUs, at least 1.
+    pub vcpu: Option<u32>,
+    /// Memory in bytes.
+    pub memory: Option<ByteSize>,
+    /// Work disk in bytes.
+    pub disk_size: Option<ByteSize>,
+    /// System overlay in bytes.
+    pub overlay_size: Option<ByteSize>,
+    /// How it is connected.
+    pub net: Option<NetMode>,
+    /// What it may reach.
+    pub egress: Option<Egress>,
+    /// Ports to publish.
+    pub publish: Vec<Publish>,
+    /// Start it, too.
+    pub start: bool,
+    /// Delete it when its `run` ends.
+    pub ephemeral: bool,
+}
+
+/// Change a VM's settings; what is absent stays. Applies at the next start.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SetVm {
+    /// New name.
+    pub name: Option<VmName>,
+    /// Virtual CPUs.
+    pub vcpu: Option<u32>,
+    /// Memory in bytes.
+    pub memory: Option<ByteSize>,
+    /// Work disk in bytes; it can only grow.
+    pub disk_size: Option<ByteSize>,
+    /// How it is connected.
+    pub net: Option<NetMode>,
+    /// What it may reach.
+    pub egress: Option<Egress>,
+    /// Ports to publish, in place of the present ones.
+    pub publish: Option<Vec<Publish>>,
+}
+
+/// Stop a VM.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct StopVm {
+    /// Seconds to wait for the guest before it is killed; 10 when absent.
+    pub timeout_s: Option<u32>,
+}
+
+/// Kill a VM's VMM.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct KillVm {
+    /// `KILL` (default) or `TERM`, with or without `SIG`, or the number.
+    pub signal: Option<String>,
+}
+
+/// The answer to a request that starts an operation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Accepted {
+    /// The operation to follow.
+    pub operation: OperationId,
+    /// The VM that it concerns, as it stands now.
+    pub vm: Option<Vm>,
+}
+
+/// Remove stopped VMs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Prune {
+    /// Only say what would go.
+    pub dry_run: bool,
+}
+
+/// VMs that a prune removed, or would.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Pruned {
+    /// The VMs.
+    pub vms: Vec<Vm>,
+    /// Bytes of disk that they had allocated.
+    pub freed_bytes: u64,
+    /// Operations that remove them; empty in a dry run.
+    pub operations: Vec<OperationId>,
+}
+
+/// What a VM uses now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct VmStats {
+    /// The VM.
+    pub id: VmId,
+    /// Its name.
+    pub name: VmName,
+    /// Its state.
+    pub state: VmState,
+    /// CPU time that its VMM has used on the host, in ms.
+    pub host_cpu_ms: Option<u64>,
+    /// Memory that its VMM holds on the host, in bytes.
+    pub host_memory_bytes: Option<u64>,
+    /// Bytes allocated on the host for its work disk.
+    pub disk_allocated_bytes: u64,
+    /// Bytes allocated on the host for its system overlay.
+    pub overlay_allocated_bytes: u64,
+    /// What the guest says of itself, when it runs and answers. The guest may lie.
+    #[schema(value_type = Option<Object>)]
+    pub guest: Option<serde_json::Value>,
+}
+
+/// A socket on which something in the guest listens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Port {
+    /// `tcp` or `udp`.
+    pub protocol: String,
+    /// Address in the guest.
+    pub address: String,
+    /// Port in the guest.
+    pub port: u16,
+    /// Process id in the guest.
+    pub pid: Option<u32>,
+    /// Name of the process.
+    pub process: Option<String>,
+    /// Where to reach it from the host, when it can be.
+    pub reach: Option<String>,
+}
+
+/// Whether a VM answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct VmHealth {
+    /// The VM.
+    pub id: VmId,
+    /// Its name.
+    pub name: VmName,
+    /// Its state.
+    pub state: VmState,
+    /// The guest answered.
+    pub healthy: bool,
+    /// Time of one call to the guest and back, in microseconds.
+    pub round_trip_us: Option<u64>,
+    /// Why it is not healthy.
+    pub cause: Option<String>,
+}
+
+/// Size of a terminal, in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Terminal {
+    /// Rows.
+    pub rows: u16,
+    /// Columns.
+    pub cols: u16,
+}
+
+/// Run a command in a running guest. The answer is an upgrade to the exec stream (see `docs/architecture.md`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Exec {
+    /// Program and arguments; empty runs the login shell.
+    pub argv: Vec<String>,
+    /// Variables on top of the guest's own.
+    pub env: BTreeMap<String, String>,
+    /// Working directory; `/root` when absent.
+    pub cwd: Option<String>,
+    /// User name in the guest; root when absent.
+    pub user: Option<String>,
+    /// Give it a terminal of this size.
+    pub terminal: Option<Terminal>,
+    /// Value of `TERM`.
+    pub term: Option<String>,
+    /// The caller sends standard input.
+    pub stdin: bool,
+    /// Delete the VM when this ends, however it ends (the `--rm` of `vm run`).
+    pub then_delete: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn publish_takes_two_ports_and_an_optional_address() {
+        let publish: Publish = "8080:80".parse().unwrap();
+        assert_eq!(publish.to_string(), "127.0.0.1:8080:80");
+        assert_eq!(
+            "[::1]:8080:80".parse::<Publish>().unwrap().host_ip,
+            "::1".parse::<IpAddr>().unwrap()
+        );
+        for bad in ["", "80", "0:80", "80:0", "70000:1", "a:b", "x:1:2"] {
+            assert!(bad.parse::<Publish>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_field_of_a_request_is_refused() {
+        assert!(serde_json::from_str::<CreateVm>(r#"{"vcpus":2}"#).is_err());
+    }
+}
