@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::Accel;
@@ -11,7 +12,7 @@ use crate::Accel;
 pub const SERIAL_MAX_BYTES: usize = 20;
 
 /// One launch of one VM.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VmmSpec {
     /// The VM; the guest sees it as the machine's UUID.
     pub vm_id: Uuid,
@@ -42,7 +43,7 @@ pub struct VmmSpec {
 }
 
 /// A raw disk image.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskSpec {
     /// The image file.
     pub path: PathBuf,
@@ -53,7 +54,7 @@ pub struct DiskSpec {
 }
 
 /// The guest's network.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NetSpec {
     /// No network device.
     None,
