@@ -1,1 +1,56 @@
-//! Placeholder while the workspace is laid out.
+//! banger's state on disk: VMs, images, kernels, operations with their journal, and claims.
+//!
+//! ```text
+//!   write(|tx| …) ──► queue ──► one writer thread ──► BEGIN, each closure in a savepoint, COMMIT (one fsync for all) ──► answers
+//!   read(|db| …)  ──► a reading connection, never behind a writer (WAL)
+//! ```
+//!
+//! Promises: what `write` has answered survives a power cut (WAL, `synchronous=FULL`); a closure that fails leaves no
+//! trace and does not disturb the others of its batch; names and claimed resources have one owner, by unique
+//! constraints; a database of an older version is brought forward, one transaction for each version; one of a newer
+//! version is refused untouched.
+//!
+//! It must not decide anything: which change is allowed, and in which order, is the caller's business.
+
+mod claims;
+mod connection;
+mod error;
+mod images;
+mod journal;
+mod kernels;
+mod migrations;
+mod vms;
+mod writer;
+
+pub use claims::{Claim, ClaimKind, Owner};
+pub use connection::Store;
+pub use error::StoreError;
+pub use images::ImageRecord;
+pub use journal::{JournalStep, OperationRecord, PlanRecord, StepState};
+pub use kernels::KernelRecord;
+pub use rusqlite::{Connection, Transaction};
+pub use vms::VmRecord;
+
+/// Changes and look-ups on VMs, for use inside [`Store::write`] and [`Store::read`].
+pub mod vm {
+    pub use crate::vms::{by_id, by_name, delete, insert, list, update};
+}
+/// The same for images.
+pub mod image {
+    pub use crate::images::{by_name, delete, insert, list};
+}
+/// The same for kernels.
+pub mod kernel {
+    pub use crate::kernels::{by_name, delete, insert, list};
+}
+/// The same for claims.
+pub mod claim {
+    pub use crate::claims::{add, list, of_owner, release, release_all, transfer};
+}
+/// The same for operations, plans and their steps.
+pub mod operation {
+    pub use crate::journal::{
+        begin_plan, finish_operation, finish_plan, insert_operation, operation, operations,
+        set_step, steps, trim, unfinished_plans,
+    };
+}

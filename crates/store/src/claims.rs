@@ -1,0 +1,199 @@
+//! Claims: who owns what on this host. A claim is written before its resource is made.
+
+use std::fmt;
+
+use banger_api::{OperationId, VmId};
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::{Deserialize, Serialize};
+
+use crate::StoreError;
+use crate::error::is_unique;
+
+/// What kind of thing is claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClaimKind {
+    /// A directory with all that is in it; the resource is its path.
+    Directory,
+    /// A VMM process; the resource is its launch token.
+    Vmm,
+    /// A port of the host; the resource is `address:port`.
+    HostPort,
+}
+
+impl ClaimKind {
+    const ALL: [Self; 3] = [Self::Directory, Self::Vmm, Self::HostPort];
+
+    /// The word for it in the store and for users.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Directory => "directory",
+            Self::Vmm => "vmm",
+            Self::HostPort => "host_port",
+        }
+    }
+}
+
+/// Who claims.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Owner {
+    /// A VM.
+    Vm(VmId),
+    /// An image's files, by digest.
+    Image(String),
+    /// A kernel's files, by digest.
+    Kernel(String),
+    /// An operation, while it makes something that has no other owner yet.
+    Operation(OperationId),
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Vm(id) => write!(f, "vm:{id}"),
+            Self::Image(digest) => write!(f, "image:{digest}"),
+            Self::Kernel(digest) => write!(f, "kernel:{digest}"),
+            Self::Operation(id) => write!(f, "operation:{id}"),
+        }
+    }
+}
+
+/// One claim.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Claim {
+    /// What kind of thing.
+    pub kind: ClaimKind,
+    /// Which one.
+    pub resource: String,
+}
+
+impl Claim {
+    /// A claim of this kind on this resource.
+    pub fn new(kind: ClaimKind, resource: impl Into<String>) -> Self {
+        Self {
+            kind,
+            resource: resource.into(),
+        }
+    }
+}
+
+/// Adds a claim. To claim again what one owns changes nothing.
+///
+/// # Errors
+/// [`StoreError::Claimed`] when somebody else owns it.
+pub fn add(db: &Connection, claim: &Claim, owner: &Owner) -> Result<(), StoreError> {
+    let inserted = db.execute(
+        "INSERT INTO claims (kind, resource, owner) VALUES (?1, ?2, ?3)",
+        params![claim.kind.as_str(), claim.resource, owner.to_string()],
+    );
+    match inserted {
+        Ok(_) => Ok(()),
+        Err(error) if is_unique(&error) => {
+            let present: Option<String> = db
+                .query_row(
+                    "SELECT owner FROM claims WHERE kind = ?1 AND resource = ?2",
+                    params![claim.kind.as_str(), claim.resource],
+                    |row| row.get(0),
+                )
+                .optional()?;
+            match present {
+                Some(present) if present == owner.to_string() => Ok(()),
+                present => Err(StoreError::Claimed {
+                    kind: claim.kind.as_str().to_owned(),
+                    resource: claim.resource.clone(),
+                    owner: present.unwrap_or_default(),
+                }),
+            }
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Releases a claim of `owner`; one that is not there, or not its own, stays as it is.
+///
+/// # Errors
+/// Only the database's.
+pub fn release(db: &Connection, claim: &Claim, owner: &Owner) -> Result<(), StoreError> {
+    db.execute(
+        "DELETE FROM claims WHERE kind = ?1 AND resource = ?2 AND owner = ?3",
+        params![claim.kind.as_str(), claim.resource, owner.to_string()],
+    )?;
+    Ok(())
+}
+
+/// Releases all claims of `owner`.
+///
+/// # Errors
+/// Only the database's.
+pub fn release_all(db: &Connection, owner: &Owner) -> Result<(), StoreError> {
+    db.execute(
+        "DELETE FROM claims WHERE owner = ?1",
+        params![owner.to_string()],
+    )?;
+    Ok(())
+}
+
+/// Hands a claim over.
+///
+/// # Errors
+/// Only the database's.
+pub fn transfer(
+    db: &Connection,
+    claim: &Claim,
+    from: &Owner,
+    to: &Owner,
+) -> Result<(), StoreError> {
+    db.execute(
+        "UPDATE claims SET owner = ?4 WHERE kind = ?1 AND resource = ?2 AND owner = ?3",
+        params![
+            claim.kind.as_str(),
+            claim.resource,
+            from.to_string(),
+            to.to_string()
+        ],
+    )?;
+    Ok(())
+}
+
+fn query(
+    db: &Connection,
+    filter: &str,
+    value: Option<String>,
+) -> Result<Vec<(Claim, String)>, StoreError> {
+    let sql = format!("SELECT kind, resource, owner FROM claims {filter} ORDER BY kind, resource");
+    let mut statement = db.prepare_cached(&sql)?;
+    let rows = statement.query_map(rusqlite::params_from_iter(value), |row| {
+        Ok((
+            row.get::<_, String>(0)?,
+            row.get::<_, String>(1)?,
+            row.get::<_, String>(2)?,
+        ))
+    })?;
+    let mut claims = Vec::new();
+    for row in rows {
+        let (kind, resource, owner) = row?;
+        // A kind that this version does not know belongs to a later one: it stays claimed and is not shown.
+        if let Some(kind) = ClaimKind::ALL.into_iter().find(|k| k.as_str() == kind) {
+            claims.push((Claim { kind, resource }, owner));
+        }
+    }
+    Ok(claims)
+}
+
+/// All claims with their owners, as text.
+///
+/// # Errors
+/// Only the database's.
+pub fn list(db: &Connection) -> Result<Vec<(Claim, String)>, StoreError> {
+    query(db, "", None)
+}
+
+/// The claims of one owner.
+///
+/// # Errors
+/// Only the database's.
+pub fn of_owner(db: &Connection, owner: &Owner) -> Result<Vec<Claim>, StoreError> {
+    let rows = query(db, "WHERE owner = ?1", Some(owner.to_string()))?;
+    Ok(rows.into_iter().map(|(claim, _)| claim).collect())
+}

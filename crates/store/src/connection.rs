@@ -1,0 +1,88 @@
+//! The open store: one writing thread, one reading connection.
+
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, Transaction};
+
+use crate::StoreError;
+use crate::migrations;
+use crate::writer::Writer;
+
+/// How long a connection waits for another process's lock.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// The store. Cheap to share behind an `Arc`; all calls block.
+#[derive(Debug)]
+pub struct Store {
+    writer: Writer,
+    reader: Mutex<Connection>,
+}
+
+impl Store {
+    /// Opens the database at `path`, makes it when it is absent, and brings it forward.
+    ///
+    /// # Errors
+    /// [`StoreError::TooNew`] (nothing is touched) and [`StoreError::Open`].
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let open = |flags| {
+            Connection::open_with_flags(path, flags)
+                .and_then(|db| settings(&db).map(|()| db))
+                .map_err(|source| StoreError::Open {
+                    path: path.to_owned(),
+                    source,
+                })
+        };
+        let rw = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut db = open(rw | OpenFlags::SQLITE_OPEN_CREATE)?;
+        let found = migrations::version(&db)?;
+        if found > migrations::NEWEST {
+            return Err(StoreError::TooNew {
+                path: path.to_owned(),
+                found,
+                known: migrations::NEWEST,
+            });
+        }
+        migrations::run(&mut db)?;
+        let reader = open(rw)?;
+        Ok(Self {
+            writer: Writer::start(db),
+            reader: Mutex::new(reader),
+        })
+    }
+
+    /// Runs `change` in a transaction that is durable when this returns. Changes that wait at the same time share one
+    /// commit, hence one fsync; one that fails is undone alone.
+    ///
+    /// # Errors
+    /// Those of `change`, and [`StoreError::Sqlite`] when the commit fails: then nothing of it was kept.
+    pub fn write<T, F>(&self, change: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.writer.submit(change)
+    }
+
+    /// Runs `query` on the reading connection: it sees all that was written before.
+    ///
+    /// # Errors
+    /// Those of `query`.
+    pub fn read<T>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        // A query that panicked leaves a read-only connection in order: autocommit ended its statement.
+        query(&self.reader.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn settings(db: &Connection) -> rusqlite::Result<()> {
+    db.busy_timeout(BUSY)?;
+    db.pragma_update(None, "journal_mode", "WAL")?;
+    db.pragma_update(None, "synchronous", "FULL")?;
+    db.pragma_update(None, "foreign_keys", true)?;
+    // A resting daemon should be small: 512 KiB of pages hold a thousand VMs.
+    db.pragma_update(None, "cache_size", -512)
+}

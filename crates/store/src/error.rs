@@ -1,0 +1,80 @@
+//! What can go wrong with the store.
+
+use std::path::PathBuf;
+
+/// Errors of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The database cannot be opened.
+    #[error("cannot open the store {}", path.display())]
+    Open {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// The database was written by a newer banger.
+    #[error("the store {} has version {found}; this banger knows versions up to {known}", path.display())]
+    TooNew {
+        /// Its file.
+        path: PathBuf,
+        /// Version found.
+        found: i64,
+        /// Newest version known.
+        known: i64,
+    },
+    /// A name is taken.
+    #[error("{what} name \"{name}\" is taken")]
+    NameTaken {
+        /// `VM`, `image`, `kernel`.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A resource has an owner already.
+    #[error("{kind} {resource} is claimed by {owner}")]
+    Claimed {
+        /// Kind of resource.
+        kind: String,
+        /// The resource.
+        resource: String,
+        /// Its owner.
+        owner: String,
+    },
+    /// A record cannot be read back.
+    #[error("a record of {what} in the store is damaged")]
+    Damaged {
+        /// Which.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The database refused.
+    #[error("the store failed")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The writer thread is gone: the store is being closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl StoreError {
+    /// Whether the disk is full.
+    pub fn is_no_space(&self) -> bool {
+        let source = match self {
+            Self::Sqlite(source) | Self::Open { source, .. } => source,
+            _ => return false,
+        };
+        source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+    }
+}
+
+/// Whether `error` is a violated unique or primary-key constraint.
+pub(crate) fn is_unique(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error().map(|e| e.extended_code),
+        Some(rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE | rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY)
+    )
+}

@@ -1,0 +1,286 @@
+//! Operations, their plans, and how far each step got.
+//!
+//! ```text
+//! operation ──1:n── plan (JSON, written before anything happens) ──1:n── step: applying ─► applied
+//!                                                                                  └─► reverting ─► reverted
+//! ```
+
+use banger_api::{OperationId, VmId};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::StoreError;
+
+/// How far a step got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum StepState {
+    /// It was about to be applied; it may have had any part of its effect.
+    Applying,
+    /// Its effect is there.
+    Applied,
+    /// Its effect was undone, or never was.
+    Reverted,
+}
+
+impl StepState {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Applying => "applying",
+            Self::Applied => "applied",
+            Self::Reverted => "reverted",
+        }
+    }
+
+    fn parse(text: &str) -> Self {
+        match text {
+            "applied" => Self::Applied,
+            "reverted" => Self::Reverted,
+            // The least that can be assumed of a word that is not known.
+            _ => Self::Applying,
+        }
+    }
+}
+
+/// One operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperationRecord {
+    /// Its id.
+    pub id: OperationId,
+    /// What it does.
+    pub kind: String,
+    /// The VM it concerns.
+    pub vm: Option<VmId>,
+    /// That VM's name at the time: the log is read after the VM is gone, too.
+    pub vm_name: Option<String>,
+    /// `running`, `done`, `failed`, `cancelled`.
+    pub state: String,
+    /// When it began, ms since 1970.
+    pub started_ms: i64,
+    /// When it ended, ms since 1970.
+    pub finished_ms: Option<i64>,
+    /// Why it failed, as JSON.
+    pub error: Option<String>,
+}
+
+/// One plan, as it was written before its first step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanRecord {
+    /// Its id.
+    pub id: Uuid,
+    /// Its operation.
+    pub operation: OperationId,
+    /// The plan as JSON.
+    pub plan: String,
+}
+
+/// One line of the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JournalStep {
+    /// Its place in the plan, from 0.
+    pub n: u32,
+    /// Its name.
+    pub name: String,
+    /// How far it got.
+    pub state: StepState,
+    /// When it got there, ms since 1970.
+    pub at_ms: i64,
+    /// How long it took to be applied, in microseconds.
+    pub us: Option<u64>,
+    /// Why it failed.
+    pub error: Option<String>,
+}
+
+/// Writes an operation's row.
+///
+/// # Errors
+/// Only the database's.
+pub fn insert_operation(db: &Connection, op: &OperationRecord) -> Result<(), StoreError> {
+    db.prepare_cached(
+        "INSERT INTO operations (id, kind, vm, vm_name, state, started_ms, finished_ms, error)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?
+    .execute(params![
+        op.id.to_string(),
+        op.kind,
+        op.vm.map(|id| id.to_string()),
+        op.vm_name,
+        op.state,
+        op.started_ms,
+        op.finished_ms,
+        op.error
+    ])?;
+    Ok(())
+}
+
+/// Writes how an operation ended.
+///
+/// # Errors
+/// Only the database's.
+pub fn finish_operation(
+    db: &Connection,
+    id: OperationId,
+    state: &str,
+    at_ms: i64,
+    error: Option<&str>,
+) -> Result<(), StoreError> {
+    db.execute(
+        "UPDATE operations SET state = ?2, finished_ms = ?3, error = ?4 WHERE id = ?1",
+        params![id.to_string(), state, at_ms, error],
+    )?;
+    Ok(())
+}
+
+/// Writes a plan before anything of it happens.
+///
+/// # Errors
+/// Only the database's.
+pub fn begin_plan(db: &Connection, plan: &PlanRecord) -> Result<(), StoreError> {
+    db.prepare_cached("INSERT INTO plans (id, operation, plan) VALUES (?1, ?2, ?3)")?
+        .execute(params![
+            plan.id.to_string(),
+            plan.operation.to_string(),
+            plan.plan
+        ])?;
+    Ok(())
+}
+
+/// Marks a plan as finished: recovery leaves it alone from now on.
+///
+/// # Errors
+/// Only the database's.
+pub fn finish_plan(db: &Connection, id: Uuid) -> Result<(), StoreError> {
+    db.prepare_cached("UPDATE plans SET finished = 1 WHERE id = ?1")?
+        .execute([id.to_string()])?;
+    Ok(())
+}
+
+/// Writes how far a step got.
+///
+/// # Errors
+/// Only the database's.
+pub fn set_step(db: &Connection, plan: Uuid, step: &JournalStep) -> Result<(), StoreError> {
+    db.prepare_cached(
+        "INSERT INTO steps (plan, n, name, state, at_ms, us, error) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT (plan, n) DO UPDATE SET state = ?4, at_ms = ?5,
+             us = coalesce(?6, us), error = coalesce(?7, error)",
+    )?
+    .execute(params![
+        plan.to_string(),
+        step.n,
+        step.name,
+        step.state.as_str(),
+        step.at_ms,
+        step.us,
+        step.error
+    ])?;
+    Ok(())
+}
+
+/// Plans that a crash left unfinished, in the order of their beginning.
+///
+/// # Errors
+/// Only the database's.
+pub fn unfinished_plans(db: &Connection) -> Result<Vec<PlanRecord>, StoreError> {
+    let mut statement =
+        db.prepare_cached("SELECT id, operation, plan FROM plans WHERE finished = 0 ORDER BY id")?;
+    let rows = statement.query_map([], |row| {
+        Ok(PlanRecord {
+            id: id(row, 0)?,
+            operation: OperationId(id(row, 1)?),
+            plan: row.get(2)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The journal of a plan.
+///
+/// # Errors
+/// Only the database's.
+pub fn steps(db: &Connection, plan: Uuid) -> Result<Vec<JournalStep>, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT n, name, state, at_ms, us, error FROM steps WHERE plan = ?1 ORDER BY n",
+    )?;
+    let rows = statement.query_map([plan.to_string()], |row| {
+        Ok(JournalStep {
+            n: row.get(0)?,
+            name: row.get(1)?,
+            state: StepState::parse(&row.get::<_, String>(2)?),
+            at_ms: row.get(3)?,
+            us: row.get(4)?,
+            error: row.get(5)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// One operation.
+///
+/// # Errors
+/// Only the database's.
+pub fn operation(db: &Connection, id: OperationId) -> Result<Option<OperationRecord>, StoreError> {
+    let mut statement = db.prepare_cached(&format!("{OPERATION} WHERE id = ?1"))?;
+    Ok(statement
+        .query_row([id.to_string()], operation_row)
+        .optional()?)
+}
+
+/// The newest operations, newest first; of one VM (by id or by the name it had) when `vm` is given.
+///
+/// # Errors
+/// Only the database's.
+pub fn operations(
+    db: &Connection,
+    vm: Option<&str>,
+    limit: u32,
+) -> Result<Vec<OperationRecord>, StoreError> {
+    let mut statement = db.prepare_cached(&format!(
+        "{OPERATION} WHERE ?1 IS NULL OR vm = ?1 OR vm_name = ?1 ORDER BY id DESC LIMIT ?2"
+    ))?;
+    let rows = statement.query_map(params![vm, limit], operation_row)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+const OPERATION: &str =
+    "SELECT id, kind, vm, vm_name, state, started_ms, finished_ms, error FROM operations";
+
+fn operation_row(row: &Row<'_>) -> rusqlite::Result<OperationRecord> {
+    let vm = match row.get_ref(2)? {
+        rusqlite::types::ValueRef::Null => None,
+        _ => Some(VmId(id(row, 2)?)),
+    };
+    Ok(OperationRecord {
+        id: OperationId(id(row, 0)?),
+        kind: row.get(1)?,
+        vm,
+        vm_name: row.get(3)?,
+        state: row.get(4)?,
+        started_ms: row.get(5)?,
+        finished_ms: row.get(6)?,
+        error: row.get(7)?,
+    })
+}
+
+/// Removes finished operations that began before `before_ms`, with their plans and steps. How many went.
+///
+/// # Errors
+/// Only the database's.
+pub fn trim(db: &Connection, before_ms: i64) -> Result<usize, StoreError> {
+    Ok(db.execute(
+        "DELETE FROM operations WHERE finished_ms IS NOT NULL AND started_ms < ?1
+         AND NOT EXISTS (SELECT 1 FROM plans WHERE operation = operations.id AND finished = 0)",
+        params![before_ms],
+    )?)
+}
+
+fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<Uuid> {
+    let text: String = row.get(column)?;
+    Uuid::parse_str(&text).map_err(|source| {
+        rusqlite::Error::FromSqlConversionFailure(
+            column,
+            rusqlite::types::Type::Text,
+            Box::new(source),
+        )
+    })
+}
