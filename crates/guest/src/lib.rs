@@ -1,1 +1,38 @@
-//! Placeholder while the workspace is laid out.
+//! The protocol between host and guest: what both sides say, how it is framed and bounded, and the host's side of it.
+//!
+//! ```text
+//!  host                                                   guest (PID 1's child, the agent)
+//!  ────                                                   ─────
+//!  Client::connect ── HELLO(nonce) … every 250 ms ──────► skips bytes up to a magic
+//!                  ◄─ ACK(nonce, version) ─────────────── ignores all but START / another HELLO
+//!                  ── START(nonce) ─────────────────────►
+//!                  ◄─ GO(nonce) ───────────────────────── both: one yamux connection from here
+//!
+//!  one yamux stream per call, always opened by the host:
+//!      u32 length │ JSON request        then, by kind of call:
+//!          ping configure ports stats sync shutdown   u32 length │ JSON answer
+//!          connect                                    u32 length │ JSON answer, then raw bytes both ways
+//!          exec                                       frames: u8 kind │ u32 length │ payload
+//!          put_files get_files                        frames that carry a tar stream, then Done or Failed
+//! ```
+//!
+//! Promises: every length is checked against a named limit in [`limits`] before memory is taken for it; every reply
+//! has a deadline; whatever a guest sends ends in a typed error, never in a hang, a panic or unbounded memory.
+//!
+//! Must not: trust a name, a length, a number or a path of the guest; open a file of the host outside the directory
+//! the caller named; know anything about engines, stores or commands.
+
+pub mod client;
+pub mod files;
+pub mod limits;
+pub mod schema;
+pub mod wire;
+
+pub use client::{CallStream, Client, ClientError, SessionEnd};
+pub use schema::{
+    Answer, Configure, Configured, ConnectTarget, Content, ContentError, CpuTimes, DiskStats,
+    ExecFailure, ExecFailureKind, ExecRequest, ExitStatus, Failure, GetFiles, GuestFile,
+    GuestMount, GuestPath, GuestPathError, GuestStats, InitMode, Interface, InterfaceAddress,
+    Listener, MacAddr, MacAddrError, MemoryStats, Net, Phase, Pong, PutFiles, Request, RootPlan,
+    RunningInit, ShutdownMode, Stage, TransferDone, TransferFailure, TransportProtocol, Tty,
+};

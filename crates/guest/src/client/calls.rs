@@ -1,0 +1,296 @@
+//! The calls that a host makes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio_util::compat::TokioAsyncReadCompatExt;
+
+use super::driver::{Counted, Ended, Opener, Traffic, drive};
+use super::error::{ClientError, SessionEnd};
+use super::stream::CallStream;
+use crate::limits::{CALL_DEADLINE, MAX_ANSWER, MAX_CALLS, MAX_CONFIGURE, MAX_REQUEST};
+use crate::schema::{
+    Answer, Configure, Configured, ConnectTarget, ExecRequest, Failure, GetFiles, GuestPath,
+    GuestStats, Listener, Pong, PutFiles, Request, ShutdownMode,
+};
+use crate::wire::handshake;
+use crate::wire::message::{self, MessageError};
+
+/// A conversation with one guest. Clones share it; it ends, and the guest notices, when the last clone and the last
+/// [`CallStream`] are dropped.
+#[derive(Debug, Clone)]
+pub struct Client {
+    wishes: mpsc::Sender<Opener>,
+    ended: Ended,
+    traffic: Traffic,
+    permits: Arc<Semaphore>,
+    deadline: Duration,
+}
+
+impl Client {
+    /// Greets the agent on the other side of a channel, waiting up to `timeout` for it to come up.
+    ///
+    /// # Errors
+    /// [`ClientError::Handshake`] when it does not come up, sends only garbage or speaks another version.
+    pub async fn connect<S>(mut stream: S, timeout: Duration) -> Result<Self, ClientError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let mut nonce = [0; 32];
+        fill_random(&mut nonce).map_err(ClientError::Random)?;
+        handshake::greet(&mut stream, nonce, timeout).await?;
+        let (wishes, wishes_receiver) = mpsc::channel(8);
+        let (ended_sender, ended) = watch::channel(None);
+        let traffic = Traffic::default();
+        let socket = Counted::new(stream.compat(), traffic.clone());
+        tokio::spawn(drive(
+            socket,
+            traffic.clone(),
+            wishes_receiver,
+            ended_sender,
+        ));
+        Ok(Self {
+            wishes,
+            ended,
+            traffic,
+            permits: Arc::new(Semaphore::new(MAX_CALLS)),
+            deadline: CALL_DEADLINE,
+        })
+    }
+
+    /// The same conversation with another deadline for each call; the default is [`CALL_DEADLINE`]. For `exec`,
+    /// `put_files`, `get_files` and `connect_*` it covers the opening alone.
+    #[must_use]
+    pub fn with_deadline(&self, deadline: Duration) -> Self {
+        Self {
+            deadline,
+            ..self.clone()
+        }
+    }
+
+    /// Waits until the conversation is over, and says why.
+    pub async fn closed(&self) -> Arc<SessionEnd> {
+        let mut ended = self.ended.clone();
+        match ended.wait_for(Option::is_some).await {
+            Ok(end) => end
+                .clone()
+                .unwrap_or_else(|| Arc::new(SessionEnd::HostClosed)),
+            // The task vanished with its runtime.
+            Err(_gone) => Arc::new(SessionEnd::HostClosed),
+        }
+    }
+
+    /// Is the agent alive?
+    ///
+    /// # Errors
+    /// See [`ClientError`]; so for all calls.
+    pub async fn ping(&self) -> Result<Pong, ClientError> {
+        self.ask(&Request::Ping).await
+    }
+
+    /// Makes the guest what it is to be. Mounting and growing disks takes time: give it a deadline of its own.
+    ///
+    /// # Errors
+    /// [`ClientError::Failed`] names the part of the guest and the check that failed.
+    pub async fn configure(&self, configure: Configure) -> Result<Configured, ClientError> {
+        self.ask(&Request::Configure(Box::new(configure))).await
+    }
+
+    /// Starts a command; the stream carries [`crate::wire::frame::Frame`]s in both directions.
+    ///
+    /// # Errors
+    /// Only when the request cannot be sent; the guest's refusal is a frame.
+    pub async fn exec(&self, request: &ExecRequest) -> Result<CallStream, ClientError> {
+        self.start(&Request::Exec(request.clone())).await
+    }
+
+    /// Sends files; the stream takes `Data` frames and `End`, and gives `Done` or `TransferFailed`.
+    ///
+    /// # Errors
+    /// Only when the request cannot be sent; the guest's refusal is a frame.
+    pub async fn put_files(&self, request: &PutFiles) -> Result<CallStream, ClientError> {
+        self.start(&Request::PutFiles(request.clone())).await
+    }
+
+    /// Receives files; the stream gives `Data` frames, `End`, and `Done` or `TransferFailed`.
+    ///
+    /// # Errors
+    /// Only when the request cannot be sent; the guest's refusal is a frame.
+    pub async fn get_files(&self, request: &GetFiles) -> Result<CallStream, ClientError> {
+        self.start(&Request::GetFiles(request.clone())).await
+    }
+
+    /// Connects to a TCP port of the guest's loopback; the stream carries its bytes.
+    ///
+    /// # Errors
+    /// [`ClientError::Failed`] when nothing listens there.
+    pub async fn connect_tcp(&self, port: u16) -> Result<CallStream, ClientError> {
+        self.connect_to(ConnectTarget::Tcp { port }).await
+    }
+
+    /// Connects to a Unix socket of the guest; the stream carries its bytes.
+    ///
+    /// # Errors
+    /// [`ClientError::Failed`] when nothing listens there.
+    pub async fn connect_unix(&self, path: GuestPath) -> Result<CallStream, ClientError> {
+        self.connect_to(ConnectTarget::Unix { path }).await
+    }
+
+    async fn connect_to(&self, target: ConnectTarget) -> Result<CallStream, ClientError> {
+        let request = Request::Connect(target);
+        self.bounded(request.name(), async {
+            let mut stream = self.open(&request).await?;
+            self.answer::<()>(&request, &mut stream).await?;
+            Ok(stream)
+        })
+        .await
+    }
+
+    /// Which sockets listen in the guest?
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn ports(&self) -> Result<Vec<Listener>, ClientError> {
+        self.ask(&Request::Ports).await
+    }
+
+    /// How is the guest?
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn stats(&self) -> Result<GuestStats, ClientError> {
+        self.ask(&Request::Stats).await
+    }
+
+    /// Has the guest write everything to its disks.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn sync(&self) -> Result<(), ClientError> {
+        self.ask(&Request::Sync).await
+    }
+
+    /// Has the guest write everything to its disks and begin to shut down; returns when it has begun.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn shutdown(&self, mode: ShutdownMode) -> Result<(), ClientError> {
+        self.ask(&Request::Shutdown { mode }).await
+    }
+
+    pub(super) fn traffic(&self) -> Traffic {
+        self.traffic.clone()
+    }
+
+    async fn start(&self, request: &Request) -> Result<CallStream, ClientError> {
+        self.bounded(request.name(), self.open(request)).await
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, request: &Request) -> Result<T, ClientError> {
+        self.bounded(request.name(), async {
+            let mut stream = self.open(request).await?;
+            self.answer(request, &mut stream).await
+        })
+        .await
+    }
+
+    async fn bounded<T>(
+        &self,
+        call: &'static str,
+        work: impl Future<Output = Result<T, ClientError>>,
+    ) -> Result<T, ClientError> {
+        tokio::time::timeout(self.deadline, work)
+            .await
+            .unwrap_or(Err(ClientError::Deadline {
+                call,
+                after: self.deadline,
+            }))
+    }
+
+    async fn open(&self, request: &Request) -> Result<CallStream, ClientError> {
+        let call = request.name();
+        let limit = if matches!(request, Request::Configure(_)) {
+            MAX_CONFIGURE
+        } else {
+            MAX_REQUEST
+        };
+        let bytes = message::encode(request, limit)
+            .map_err(|source| ClientError::Message { call, source })?;
+        let Ok(permit) = self.permits.clone().try_acquire_owned() else {
+            return Err(ClientError::TooManyCalls { call });
+        };
+        let (wish, granted) = oneshot::channel();
+        if self.wishes.send(wish).await.is_err() {
+            return Err(ClientError::Session {
+                call,
+                end: self.closed().await,
+            });
+        }
+        let Ok(stream) = granted.await else {
+            return Err(ClientError::Session {
+                call,
+                end: self.closed().await,
+            });
+        };
+        let mut stream = CallStream::new(stream, self.clone(), permit);
+        match stream.write_all(&bytes).await {
+            Ok(()) => Ok(stream),
+            Err(error) => Err(self.explain(call, error.into()).await),
+        }
+    }
+
+    async fn answer<T: DeserializeOwned>(
+        &self,
+        request: &Request,
+        stream: &mut CallStream,
+    ) -> Result<T, ClientError> {
+        let call = request.name();
+        match message::read::<Answer<T>>(stream, MAX_ANSWER).await {
+            Ok(Answer::Ok(answer)) => Ok(answer),
+            Ok(Answer::Failed(failure)) => Err(ClientError::Failed {
+                call,
+                failure: shortened(failure),
+            }),
+            Err(source) => Err(self.explain(call, source).await),
+        }
+    }
+
+    /// A call fails with its session: then the session's end is the cause to tell.
+    async fn explain(&self, call: &'static str, source: MessageError) -> ClientError {
+        if matches!(source, MessageError::Io(_)) {
+            // The driver may be about to record the end: let it.
+            tokio::task::yield_now().await;
+            if let Some(end) = self.ended.borrow().clone() {
+                return ClientError::Session { call, end };
+            }
+        }
+        ClientError::Message { call, source }
+    }
+}
+
+/// A guest's words in our messages: printable and not too many.
+fn shortened(failure: Failure) -> Failure {
+    let clean = |text: String| {
+        text.chars()
+            .take(crate::limits::MAX_GUEST_TEXT)
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect()
+    };
+    Failure {
+        part: clean(failure.part),
+        check: clean(failure.check),
+        message: clean(failure.message),
+    }
+}
+
+fn fill_random(bytes: &mut [u8]) -> std::io::Result<()> {
+    let mut filled = 0;
+    while filled < bytes.len() {
+        filled +=
+            rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,10 @@
+//! The host's side of the channel.
+
+mod calls;
+mod driver;
+mod error;
+mod stream;
+
+pub use calls::Client;
+pub use error::{ClientError, SessionEnd};
+pub use stream::CallStream;

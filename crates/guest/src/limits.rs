@@ -1,0 +1,48 @@
+//! Every limit of the protocol, in one place. Both sides enforce them; neither relies on the other doing so.
+
+use std::time::Duration;
+
+/// Version of everything after the handshake record. Raised when an old peer could misread a message.
+pub const PROTOCOL_VERSION: u16 = 1;
+
+/// Name of the virtio-serial port, as the host's engine sets it and the guest finds it in `/sys/class/virtio-ports`.
+pub const CHANNEL_NAME: &str = "banger.channel";
+
+/// Largest JSON request, in bytes.
+pub const MAX_REQUEST: usize = 1024 * 1024;
+/// Largest `Configure` request, in bytes: it carries whole files.
+pub const MAX_CONFIGURE: usize = 4 * 1024 * 1024;
+/// Largest JSON answer that the host accepts, in bytes.
+pub const MAX_ANSWER: usize = 1024 * 1024;
+/// Largest payload of one frame, in bytes.
+pub const MAX_FRAME: usize = 64 * 1024;
+
+/// Bytes that the host skips while it looks for the answer to its hello: what a guest may still have had queued.
+pub const MAX_HANDSHAKE_SKIP: usize = 8 * 1024 * 1024;
+/// How often an unanswered hello is repeated.
+pub const HELLO_INTERVAL: Duration = Duration::from_millis(250);
+/// Largest piece of one call that either side hands to yamux at once, in bytes (yamux' own default).
+pub const SPLIT_SEND: usize = 16 * 1024;
+
+/// Calls open at once over one channel.
+pub const MAX_CALLS: usize = 64;
+/// Receive window of one call, in bytes. yamux fixes the initial value; we do not let it grow, because the growth is
+/// steered by round-trip times that a hostile guest can fake.
+pub const CALL_WINDOW: usize = 256 * 1024;
+
+/// Default deadline of one call that has no longer one by nature.
+pub const CALL_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Longest guest path, in bytes (`PATH_MAX` of Linux, with its NUL).
+pub const MAX_GUEST_PATH: usize = 4095;
+/// Longest single name in a path, in bytes (`NAME_MAX` of Linux).
+pub const MAX_NAME: usize = 255;
+/// Longest free text of a guest that goes into an error message, in characters. The rest is cut.
+pub const MAX_GUEST_TEXT: usize = 500;
+
+/// Entries of one file transfer that the host accepts from a guest by default.
+pub const MAX_TRANSFER_ENTRIES: u64 = 5_000_000;
+/// Bytes of one extended tar header (long names), in bytes.
+pub const MAX_TAR_EXTENSION: u64 = 64 * 1024;
+/// Deepest directory nesting of one file transfer.
+pub const MAX_TRANSFER_DEPTH: usize = 512;

@@ -1,0 +1,131 @@
+//! The calls and the envelope of their answers.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Configure, ExecRequest, GetFiles, GuestPath, PutFiles};
+
+/// The first message of every call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "call", content = "with", rename_all = "snake_case")]
+pub enum Request {
+    /// Is the agent alive, and how far is the guest? Answer: [`Pong`].
+    Ping,
+    /// Make this guest what it is to be. Answer: [`super::Configured`].
+    Configure(Box<Configure>),
+    /// Run a command. Followed by frames in both directions.
+    Exec(ExecRequest),
+    /// Receive a tar stream and place it. Followed by frames.
+    PutFiles(PutFiles),
+    /// Send a tree as a tar stream. Followed by frames.
+    GetFiles(GetFiles),
+    /// Open a connection inside the guest. Answer: `()`, then raw bytes both ways.
+    Connect(ConnectTarget),
+    /// Which sockets listen in the guest? Answer: `Vec<`[`super::Listener`]`>`.
+    Ports,
+    /// How is the guest? Answer: [`super::GuestStats`].
+    Stats,
+    /// Write everything to the disks (`sync(2)`). Answer: `()`.
+    Sync,
+    /// Write everything to the disks, answer `()`, then power off or reboot.
+    Shutdown {
+        /// What follows.
+        mode: ShutdownMode,
+    },
+}
+
+impl Request {
+    /// Name of the call, for messages.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Ping => "ping",
+            Self::Configure(_) => "configure",
+            Self::Exec(_) => "exec",
+            Self::PutFiles(_) => "put_files",
+            Self::GetFiles(_) => "get_files",
+            Self::Connect(_) => "connect",
+            Self::Ports => "ports",
+            Self::Stats => "stats",
+            Self::Sync => "sync",
+            Self::Shutdown { .. } => "shutdown",
+        }
+    }
+}
+
+/// The answer to a call that has one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer<T> {
+    /// It was done.
+    Ok(T),
+    /// It was not done.
+    Failed(Failure),
+}
+
+/// Why the guest did not do what a call asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The part of the guest that failed: `disk base`, `hostname`, `file /etc/fstab`, …
+    pub part: String,
+    /// What was checked or done when it failed: `mount`, `find by serial`, `read back`, …
+    pub check: String,
+    /// The cause, a lower-case fragment.
+    pub message: String,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}: {}", self.part, self.check, self.message)
+    }
+}
+
+/// Answer to [`Request::Ping`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pong {
+    /// Version of the agent's program.
+    pub agent_version: String,
+    /// How far the guest is.
+    pub phase: Phase,
+    /// `/proc/sys/kernel/random/boot_id`: new at every boot.
+    pub boot_id: String,
+}
+
+/// How far a guest is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// In the initramfs; waits for [`Configure`].
+    Waiting,
+    /// [`Configure`] is being applied, or failed in the middle.
+    Configuring,
+    /// The root is assembled; every call works.
+    Running,
+    /// A shutdown was accepted.
+    Stopping,
+}
+
+/// What [`Request::Connect`] connects to, inside the guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConnectTarget {
+    /// A TCP port of the guest's loopback (`127.0.0.1`, then `::1`).
+    Tcp {
+        /// The port.
+        port: u16,
+    },
+    /// A Unix stream socket of the guest.
+    Unix {
+        /// Where it is.
+        path: GuestPath,
+    },
+}
+
+/// What a shutdown ends in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShutdownMode {
+    /// The VM ends.
+    Poweroff,
+    /// The VM boots again.
+    Reboot,
+}

@@ -1,0 +1,322 @@
+//! What makes a booted kernel this VM: disks, identity, files, network.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{GuestPath, Net};
+
+/// Everything that a guest is told about itself.
+///
+/// Sent once to a fresh guest, where it assembles the root; sent again to a restored or forked one, where `root`,
+/// `init` and `mounts` are skipped (they hold already) and the rest is applied anew.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Configure {
+    /// Host name of the kernel. The files that repeat it (`/etc/hostname`, …) are among `files`.
+    pub hostname: String,
+    /// 32 hexadecimal digits for `/etc/machine-id` (machine-id(5)).
+    pub machine_id: String,
+    /// Nanoseconds since 1970 UTC.
+    pub clock_unix_ns: u64,
+    /// Fresh random bytes of the host, credited to the kernel's pool: 32 to 512.
+    pub entropy: Content,
+    /// The disks.
+    pub root: RootPlan,
+    /// Who is PID 1 afterwards.
+    #[serde(default)]
+    pub init: InitMode,
+    /// Applied in order, in the new root, before its init starts.
+    #[serde(default)]
+    pub files: Vec<GuestFile>,
+    /// Mounted in order, after those that every guest gets.
+    #[serde(default)]
+    pub mounts: Vec<GuestMount>,
+    /// The network; `None` leaves all but loopback alone.
+    #[serde(default)]
+    pub net: Option<Net>,
+    /// Default environment of commands; `PATH`, `HOME`, `USER`, `LOGNAME` and `SHELL` have defaults without it.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Default working directory of commands; default: `/root`.
+    #[serde(default)]
+    pub cwd: Option<GuestPath>,
+}
+
+/// The virtio disks, by serial number (`/sys/block/*/serial`, at most 20 bytes), all ext4.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootPlan {
+    /// The image, mounted read-only, the lower layer.
+    pub base: String,
+    /// The VM's own layer: directories `upper`, `work`, `docker` and `containerd` are made on it.
+    pub system: String,
+    /// Mounted at `/root`; without it `/root` is part of the root.
+    #[serde(default)]
+    pub work: Option<String>,
+    /// Grow the file system of `system` to its device, when the device is larger.
+    #[serde(default)]
+    pub grow_system: bool,
+    /// Grow the file system of `work` to its device, when the device is larger.
+    #[serde(default)]
+    pub grow_work: bool,
+}
+
+/// Who is PID 1 once the root is assembled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InitMode {
+    /// The image's `/sbin/init` when it has one, else the agent.
+    #[default]
+    Auto,
+    /// The agent.
+    Agent,
+}
+
+/// One change of the guest's files. Applied inside the new root: symlinks are followed there and never out of it.
+/// Missing parent directories are made, mode 0755, root's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum GuestFile {
+    /// Make or replace a file.
+    Write {
+        /// Which.
+        path: GuestPath,
+        /// Permission bits, at most 0o7777.
+        mode: u32,
+        /// Owner.
+        #[serde(default)]
+        uid: u32,
+        /// Group.
+        #[serde(default)]
+        gid: u32,
+        /// All of it.
+        content: Content,
+    },
+    /// Make a file, unless something is there.
+    WriteIfAbsent {
+        /// Which.
+        path: GuestPath,
+        /// Permission bits, at most 0o7777.
+        mode: u32,
+        /// Owner.
+        #[serde(default)]
+        uid: u32,
+        /// Group.
+        #[serde(default)]
+        gid: u32,
+        /// All of it.
+        content: Content,
+    },
+    /// Add a line, unless the file has that very line; other lines stay. Makes the file when missing.
+    AddLineOnce {
+        /// Which.
+        path: GuestPath,
+        /// Without line end.
+        line: String,
+        /// Permission bits of the file; set in any case.
+        mode: u32,
+        /// Owner; set in any case.
+        #[serde(default)]
+        uid: u32,
+        /// Group; set in any case.
+        #[serde(default)]
+        gid: u32,
+    },
+    /// Edit `/etc/fstab` (fstab(5)): leave out the entries for some mount points, add others. Kept lines keep their
+    /// text; an added line replaces all entries for its mount point.
+    Fstab {
+        /// Mount points whose entries go.
+        drop_mountpoints: Vec<String>,
+        /// Lines to add, at the end, without line ends.
+        add: Vec<String>,
+    },
+    /// Make a symlink, replacing a file or link of that name.
+    Symlink {
+        /// Where.
+        path: GuestPath,
+        /// What it says.
+        target: String,
+    },
+    /// Make a directory, or set mode and owner of the one that is there.
+    Dir {
+        /// Which.
+        path: GuestPath,
+        /// Permission bits, at most 0o7777.
+        mode: u32,
+        /// Owner.
+        #[serde(default)]
+        uid: u32,
+        /// Group.
+        #[serde(default)]
+        gid: u32,
+    },
+    /// Remove a file or link, when it is there.
+    Remove {
+        /// Which.
+        path: GuestPath,
+    },
+}
+
+/// One mount.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestMount {
+    /// Device, or any word for file systems without one.
+    pub source: String,
+    /// Where; made when missing.
+    pub target: GuestPath,
+    /// Kind of file system.
+    pub fstype: String,
+    /// As for mount(8): `ro`, `nodev`, `nosuid`, `noexec`, `noatime`, …; unknown ones go to the file system.
+    #[serde(default)]
+    pub options: Vec<String>,
+}
+
+/// Answer to [`super::Request::Configure`]: the root is assembled and its init was started.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Configured {
+    /// Who is PID 1 now.
+    pub init: RunningInit,
+    /// What took how long in the guest, in order, from the start of `/init`.
+    pub stages: Vec<Stage>,
+    /// New at every boot.
+    pub boot_id: String,
+    /// Release of the kernel (`uname -r`).
+    pub kernel: String,
+}
+
+/// Who is PID 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunningInit {
+    /// The agent: the image has no init, or was not to start it.
+    Agent,
+    /// systemd.
+    Systemd,
+    /// Another init (OpenRC, busybox, …).
+    Other,
+}
+
+/// One stage of the guest's own start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stage {
+    /// Its name.
+    pub name: String,
+    /// How long it took, in microseconds.
+    pub us: u64,
+}
+
+/// Bytes of a file. Text travels as text, everything else as hexadecimal digits.
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "ContentForm", into = "ContentForm")]
+pub struct Content(pub Vec<u8>);
+
+/// How [`Content`] looks in JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ContentForm {
+    Text(String),
+    Hex(String),
+}
+
+/// A [`Content`] that is not what it says.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("content is not an even number of hexadecimal digits")]
+pub struct ContentError;
+
+impl TryFrom<ContentForm> for Content {
+    type Error = ContentError;
+
+    fn try_from(form: ContentForm) -> Result<Self, Self::Error> {
+        match form {
+            ContentForm::Text(text) => Ok(Self(text.into_bytes())),
+            ContentForm::Hex(digits) => {
+                let digits = digits.as_bytes();
+                if digits.len() % 2 != 0 {
+                    return Err(ContentError);
+                }
+                let value = |digit: u8| match digit {
+                    b'0'..=b'9' => Ok(digit - b'0'),
+                    b'a'..=b'f' => Ok(digit - b'a' + 10),
+                    _ => Err(ContentError),
+                };
+                digits
+                    .chunks_exact(2)
+                    .map(|pair| Ok(value(pair[0])? << 4 | value(pair[1])?))
+                    .collect::<Result<_, _>>()
+                    .map(Self)
+            }
+        }
+    }
+}
+
+impl From<Content> for ContentForm {
+    fn from(content: Content) -> Self {
+        match String::from_utf8(content.0) {
+            Ok(text) => Self::Text(text),
+            Err(error) => {
+                let digits = b"0123456789abcdef";
+                let bytes = error.as_bytes().iter();
+                Self::Hex(
+                    bytes
+                        .flat_map(|byte| {
+                            [
+                                digits[usize::from(byte >> 4)],
+                                digits[usize::from(byte & 15)],
+                            ]
+                        })
+                        .map(char::from)
+                        .collect(),
+                )
+            }
+        }
+    }
+}
+
+impl From<&str> for Content {
+    fn from(text: &str) -> Self {
+        Self(text.as_bytes().to_vec())
+    }
+}
+
+impl From<String> for Content {
+    fn from(text: String) -> Self {
+        Self(text.into_bytes())
+    }
+}
+
+impl From<Vec<u8>> for Content {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+}
+
+impl std::fmt::Debug for Content {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // May be a private key: never print it.
+        write!(f, "Content({} bytes)", self.0.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_of_any_bytes_survives_json() {
+        for bytes in [&b"text\n"[..], b"", b"\xff\x00\x80", b"\0"] {
+            let content = Content(bytes.to_vec());
+            let json = serde_json::to_string(&content).unwrap();
+            assert_eq!(
+                serde_json::from_str::<Content>(&json).unwrap(),
+                content,
+                "{json}"
+            );
+        }
+        assert!(serde_json::from_str::<Content>(r#"{"hex":"f"}"#).is_err());
+        assert!(serde_json::from_str::<Content>(r#"{"hex":"zz"}"#).is_err());
+    }
+
+    #[test]
+    fn content_is_not_shown_in_debug_output() {
+        assert_eq!(format!("{:?}", Content::from("secret")), "Content(6 bytes)");
+    }
+}

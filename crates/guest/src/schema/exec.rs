@@ -1,0 +1,76 @@
+//! Running a command in the guest.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::GuestPath;
+
+/// A command to run.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ExecRequest {
+    /// Program and arguments. A program without `/` is looked up in the command's `PATH`. Empty: the user's login
+    /// shell, as a login shell.
+    pub argv: Vec<String>,
+    /// Added to, and winning over, the guest's default environment.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Working directory; default: the configured one, else the user's home.
+    #[serde(default)]
+    pub cwd: Option<GuestPath>,
+    /// `name`, `uid`, `name:group` or `uid:gid`, from the guest's `/etc/passwd`; default: root.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// A terminal for the command; without it, it gets pipes.
+    #[serde(default)]
+    pub tty: Option<Tty>,
+    /// Will standard input be sent? Without it the command's standard input is `/dev/null` (ignored with a terminal).
+    #[serde(default)]
+    pub stdin: bool,
+}
+
+/// The terminal of a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tty {
+    /// Height, in characters.
+    pub rows: u16,
+    /// Width, in characters.
+    pub cols: u16,
+    /// The `TERM` of the command.
+    pub term: String,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExitStatus {
+    /// It returned this code.
+    Code(i32),
+    /// This signal ended it.
+    Signal(i32),
+}
+
+/// Why a command was not started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecFailure {
+    /// What kind of cause.
+    pub kind: ExecFailureKind,
+    /// The cause, a lower-case fragment that names the thing.
+    pub message: String,
+}
+
+/// Kinds of [`ExecFailure`]; shells map the first two to the codes 127 and 126.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExecFailureKind {
+    /// The program does not exist.
+    NotFound,
+    /// The program may not be run.
+    Permission,
+    /// The working directory cannot be entered.
+    Cwd,
+    /// The user does not exist.
+    User,
+    /// Anything else.
+    Other,
+}

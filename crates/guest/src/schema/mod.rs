@@ -1,0 +1,20 @@
+//! What the two sides say to each other: plain data, checked while it is read.
+
+mod call;
+mod configure;
+mod exec;
+mod net;
+mod path;
+mod report;
+mod transfer;
+
+pub use call::{Answer, ConnectTarget, Failure, Phase, Pong, Request, ShutdownMode};
+pub use configure::{
+    Configure, Configured, Content, ContentError, GuestFile, GuestMount, InitMode, RootPlan,
+    RunningInit, Stage,
+};
+pub use exec::{ExecFailure, ExecFailureKind, ExecRequest, ExitStatus, Tty};
+pub use net::{Interface, InterfaceAddress, MacAddr, MacAddrError, Net};
+pub use path::{GuestPath, GuestPathError};
+pub use report::{CpuTimes, DiskStats, GuestStats, Listener, MemoryStats, TransportProtocol};
+pub use transfer::{GetFiles, PutFiles, TransferDone, TransferFailure};

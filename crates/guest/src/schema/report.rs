@@ -1,0 +1,100 @@
+//! What a guest tells about itself. All of it is a hostile guest's word: show it, never act on it alone.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// A socket that waits for peers in the guest.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Listener {
+    /// Its protocol.
+    pub protocol: TransportProtocol,
+    /// The address it is bound to; unspecified means all.
+    pub address: IpAddr,
+    /// Its port.
+    pub port: u16,
+    /// The process that holds it, when one was found.
+    pub pid: Option<u32>,
+    /// Name of that process (`/proc/PID/comm`).
+    pub process: Option<String>,
+}
+
+/// A transport protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransportProtocol {
+    /// A listening TCP socket.
+    Tcp,
+    /// A bound, unconnected UDP socket.
+    Udp,
+}
+
+/// How a guest is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GuestStats {
+    /// Since boot, summed over all CPUs.
+    pub cpu: CpuTimes,
+    /// CPUs online.
+    pub cpus: u32,
+    /// Memory.
+    pub memory: MemoryStats,
+    /// The disks at `/` and `/root`.
+    pub disks: Vec<DiskStats>,
+    /// Load over 1, 5 and 15 minutes.
+    pub load: [f64; 3],
+    /// Since boot.
+    pub uptime_ms: u64,
+    /// Processes and threads that exist (`/proc/loadavg`).
+    pub processes: u32,
+    /// New at every boot.
+    pub boot_id: String,
+}
+
+/// CPU time since boot in milliseconds (`/proc/stat`, proc(5)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct CpuTimes {
+    /// In user mode, nice included.
+    pub user_ms: u64,
+    /// In the kernel, interrupts included.
+    pub system_ms: u64,
+    /// Idle.
+    pub idle_ms: u64,
+    /// Idle while a disk worked.
+    pub iowait_ms: u64,
+    /// Wanted by the guest, given to others by the host.
+    pub steal_ms: u64,
+}
+
+/// Memory in bytes (`/proc/meminfo`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MemoryStats {
+    /// All that the kernel manages.
+    pub total: u64,
+    /// Unused.
+    pub free: u64,
+    /// What programs could still get.
+    pub available: u64,
+    /// Page cache and buffers.
+    pub cached: u64,
+    /// Swap space.
+    pub swap_total: u64,
+    /// Unused swap space.
+    pub swap_free: u64,
+}
+
+/// A file system in bytes and inodes (`statvfs(3)`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskStats {
+    /// Where it is mounted.
+    pub mount: String,
+    /// Its size.
+    pub total: u64,
+    /// Unused, with what is reserved for root.
+    pub free: u64,
+    /// What users can still write.
+    pub available: u64,
+    /// Its inodes.
+    pub inodes: u64,
+    /// Unused inodes.
+    pub inodes_free: u64,
+}
