@@ -1,1 +1,41 @@
-//! Placeholder while the workspace is laid out.
+//! Black-box scenarios: they drive the built `banger` binary as a person or a script would, against real guests.
+//!
+//! ```text
+//!   prepare-guests (once)                each scenario (own process, own BANGER_HOME)
+//!   ─────────────────────                ────────────────────────────────────────────
+//!   prepared-<key>/  kernel, images ──►  Sandbox   hard links to the prepared images, copies of small files
+//!        │ keyed by the recipes             │
+//!        └ built through banger itself      ├─ banger(…)   Invocation ─► Running ─► Finished  (deadline, whole group)
+//!                                           ├─ terminal(…) a real pseudo-terminal
+//!                                           └─ drop        delete VMs, stop the daemon, then look for anything left
+//! ```
+//!
+//! Promises:
+//! - nothing here links to another banger crate: what a scenario sees is what a user sees;
+//! - every command has a deadline, and what it started is ended with it;
+//! - a scenario that passes has also left no process, socket, mount or VM file behind: dropping its sandbox checks;
+//! - what a killed run left is swept by the next one, and only that: never the user's own VMs.
+//!
+//! It must not use the user's own banger state, nor send traffic beyond loopback.
+//!
+//! Failures panic with the command line and all output, because a panic is how a test speaks.
+
+mod binary;
+mod eventually;
+mod leftovers;
+mod prepared;
+mod process;
+mod sandbox;
+mod step;
+mod terminal;
+mod test_root;
+
+pub use binary::{banger_binary, find_on_path};
+pub use eventually::eventually;
+pub use leftovers::{Leftover, processes_of};
+pub use prepared::{PrepareError, PreparedGuests};
+pub use process::{Finished, Invocation, Running};
+pub use sandbox::Sandbox;
+pub use step::step;
+pub use terminal::Terminal;
+pub use test_root::{sweep_dead_sandboxes, test_root};
