@@ -1,1 +1,17 @@
-//! The scenarios.
+//! The scenarios of SPEC.md, told through the built `banger` alone. One module for each theme; a scenario boots few
+//! guests and checks several things in each, as named steps, because under emulation a boot costs seconds.
+
+mod adoption;
+mod copying;
+mod disk_full;
+mod disks;
+mod faults;
+mod guests;
+mod interruption;
+mod life;
+mod ordinary_user;
+mod refusals;
+mod running;
+mod shell;
+mod systemd;
+mod tiny_root;

@@ -1,0 +1,156 @@
+//! Registered images and the three work-disk rules.
+
+use std::fs;
+use std::io;
+
+use banger_smoke::{Sandbox, step};
+
+use crate::guests::SMALL;
+use crate::tiny_root;
+
+const MIB: u64 = 1024 * 1024;
+
+#[test]
+fn a_work_disk_starts_from_the_images_seed_and_only_grows() -> io::Result<()> {
+    let sandbox = Sandbox::new();
+    let (root, seed) = (sandbox.home().join("root"), sandbox.home().join("seed"));
+    tiny_root::make(&root)?;
+    fs::create_dir(&seed)?;
+    fs::write(seed.join("from-the-seed"), "hello\n")?;
+    let (root, seed) = (root.display().to_string(), seed.display().to_string());
+
+    step("register a folder as an image, with a seed", || {
+        sandbox
+            .banger(&[
+                "image",
+                "register",
+                "seeded",
+                "--rootfs",
+                &root,
+                "--work-seed",
+                &seed,
+            ])
+            .ok();
+        sandbox
+            .banger(&["image", "register", "plain", "--rootfs", &root])
+            .ok();
+    });
+    let seed_bytes = sandbox
+        .banger(&["image", "show", "seeded", "--json"])
+        .ok()
+        .json()["seed_bytes"]
+        .as_u64()
+        .unwrap_or(0);
+    assert!(seed_bytes > 0, "the seed's size should be shown");
+
+    step(
+        "less than the seed is refused, and both sizes are named",
+        || {
+            let less = format!("{}M", seed_bytes / MIB / 2);
+            let words = [
+                "vm",
+                "create",
+                "--no-start",
+                "--image",
+                "seeded",
+                "--disk-size",
+                &less,
+            ];
+            sandbox.banger(&words).run().exits(2).says("seed");
+            sandbox.assert_no_vm();
+        },
+    );
+
+    step(
+        "more than the seed grows it, and its files are there",
+        || {
+            let script = "cat /root/from-the-seed; df --output=size -B1 /root | tail -n 1";
+            let flags = [
+                "vm",
+                "run",
+                "--rm",
+                "--timings",
+                "--image",
+                "seeded",
+                "--disk-size",
+                "3G",
+            ];
+            let ran = sandbox
+                .banger(&[&flags[..], &SMALL, &["--", "sh", "-c", script]].concat())
+                .ok()
+                .says("cloning work seed");
+            let out = ran.out();
+            let mut lines = out.lines();
+            assert_eq!(lines.next(), Some("hello"), "{ran}");
+            let size: u64 = lines
+                .next()
+                .and_then(|size| size.trim().parse().ok())
+                .unwrap_or(0);
+            assert!(
+                size > 2800 * MIB && size <= 3072 * MIB,
+                "/root should have 3 GiB, less its tables: {ran}"
+            );
+        },
+    );
+
+    step("without a seed it is an empty folder of root's", || {
+        let script =
+            "stat -c '%U %G %a' /root 2>/dev/null || stat -c '%u %g %a' /root; ls -A /root";
+        let flags = ["vm", "run", "--rm", "--timings", "--image", "plain"];
+        let ran = sandbox
+            .banger(&[&flags[..], &SMALL, &["--", "sh", "-c", script]].concat())
+            .ok();
+        let ran = ran.says("creating empty work disk");
+        let first = ran.out().lines().next().unwrap_or_default().to_owned();
+        assert!(first == "root root 755" || first == "0 0 755", "{ran}");
+        assert!(!ran.out().contains("from-the-seed"), "{ran}");
+    });
+    Ok(())
+}
+
+#[test]
+fn an_image_without_a_usable_root_is_refused_or_says_why_it_does_not_start() -> io::Result<()> {
+    let sandbox = Sandbox::new();
+    let hollow = sandbox.home().join("hollow");
+    fs::create_dir(&hollow)?;
+    fs::write(hollow.join("readme"), "no root file system\n")?;
+    let path = hollow.display().to_string();
+
+    step(
+        "a path that is not there, and a file that is no image",
+        || {
+            sandbox
+                .banger(&["image", "register", "x", "--rootfs", "/no/such/path"])
+                .run()
+                .says("/no/such/path");
+            let file = hollow.join("readme").display().to_string();
+            let refused = sandbox
+                .banger(&["image", "register", "x", "--rootfs", &file])
+                .run()
+                .says("readme");
+            assert_ne!(refused.code, Some(0), "{refused}");
+            sandbox.banger(&["image", "show", "x"]).run().exits(3);
+        },
+    );
+
+    step("a folder without a root in it", || {
+        let registered = sandbox
+            .banger(&["image", "register", "hollow", "--rootfs", &path])
+            .run();
+        if registered.code == Some(0) {
+            let run = sandbox
+                .banger(
+                    &[
+                        &["vm", "create", "--name", "h", "--image", "hollow"],
+                        &SMALL[..],
+                    ]
+                    .concat(),
+                )
+                .run();
+            assert_eq!(run.code, Some(1), "{run}");
+        } else {
+            assert!(registered.err().contains("hollow"), "{registered}");
+        }
+    });
+    Ok(())
+}

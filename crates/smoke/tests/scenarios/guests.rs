@@ -1,0 +1,25 @@
+//! How the scenarios make their guests: small, without network, from the image that boots fastest.
+
+use banger_smoke::{Invocation, Sandbox};
+
+/// The image without an init system: the agent is process 1, and it boots fastest.
+pub const MINIMAL: &str = "debian-minimal";
+
+/// Flags that keep a guest small and off the network.
+pub const SMALL: [&str; 6] = ["--net", "none", "--vcpu", "1", "--memory", "512M"];
+
+/// `banger <verb…> --image debian-minimal <small> <more…>`.
+pub fn minimal(sandbox: &Sandbox, verb: &[&str], more: &[&str]) -> Invocation {
+    sandbox.banger(&[verb, &["--image", MINIMAL], &SMALL, more].concat())
+}
+
+/// Makes and starts a VM called `name`.
+pub fn boot(sandbox: &Sandbox, name: &str) {
+    minimal(sandbox, &["vm", "create", "--name", name], &[]).ok();
+    assert_eq!(sandbox.state(name), "running");
+}
+
+/// The guest kernel's id of this boot (random(4)).
+pub fn boot_id(sandbox: &Sandbox, name: &str) -> String {
+    sandbox.in_guest(name, "cat /proc/sys/kernel/random/boot_id")
+}

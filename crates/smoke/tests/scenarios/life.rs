@@ -1,0 +1,218 @@
+//! A VM's life: create, set, restart, stop, start, kill, delete, prune, and what is said about it meanwhile.
+
+use banger_smoke::{Sandbox, step};
+use serde_json::Value;
+
+use crate::guests::{boot, boot_id, minimal};
+
+const NAME: &str = "alpha";
+const GIB: u64 = 1024 * 1024 * 1024;
+
+#[test]
+fn a_vm_keeps_its_files_through_stop_start_restart_and_leaves_nothing_when_deleted() {
+    let sandbox = Sandbox::new();
+    boot(&sandbox, NAME);
+    let first_boot = boot_id(&sandbox, NAME);
+
+    step("write on both disks", || {
+        sandbox.in_guest(
+            NAME,
+            "echo one > /root/kept && mkdir /etc/own && echo two > /etc/own/kept",
+        );
+        assert_eq!(sandbox.in_guest(NAME, "nproc"), "1");
+    });
+
+    step("list, show, stats and logs", || {
+        what_is_said_of_a_running_vm(&sandbox)
+    });
+
+    step("set applies at the next start and says so", || {
+        let set = sandbox
+            .banger(&["vm", "set", NAME, "--vcpu", "2", "--disk-size", "12G"])
+            .ok();
+        let said = format!("{} {}", set.out(), set.err());
+        assert!(
+            said.contains("next start") || said.contains("restart"),
+            "{set}"
+        );
+        assert_eq!(sandbox.in_guest(NAME, "nproc"), "1");
+        sandbox
+            .banger(&["vm", "set", NAME, "--disk-size", "1G"])
+            .run()
+            .exits(2)
+            .says("12");
+    });
+
+    step("restart: a new boot, the settings, the files", || {
+        sandbox.banger(&["vm", "restart", NAME]).ok();
+        assert_ne!(boot_id(&sandbox, NAME), first_boot);
+        assert_eq!(sandbox.in_guest(NAME, "nproc"), "2");
+        assert_eq!(
+            sandbox.in_guest(NAME, "cat /root/kept /etc/own/kept"),
+            "one\ntwo"
+        );
+        let size = sandbox.in_guest(NAME, "df --output=size -B1 /root | tail -n 1");
+        let size: u64 = size.trim().parse().unwrap_or(0);
+        assert!(
+            size > 11 * GIB && size <= 12 * GIB,
+            "/root should have grown to 12 GiB, less its tables: {size}"
+        );
+    });
+
+    step("stop", || {
+        sandbox.banger(&["vm", "stop", NAME]).ok();
+        assert_eq!(sandbox.state(NAME), "stopped");
+        assert!(sandbox.vmm_pids().is_empty(), "no VMM should run");
+        sandbox
+            .banger(&["exec", NAME, "--", "true"])
+            .run()
+            .exits(4)
+            .says(NAME);
+        sandbox.banger(&["vm", "stop", NAME]).run().exits(4);
+    });
+
+    step("start, then kill", || {
+        sandbox.banger(&["vm", "start", NAME]).ok();
+        assert_eq!(
+            sandbox.in_guest(NAME, "cat /root/kept /etc/own/kept"),
+            "one\ntwo"
+        );
+        sandbox.banger(&["vm", "start", NAME]).run().exits(4);
+        sandbox
+            .banger(&["vm", "delete", NAME])
+            .run()
+            .exits(4)
+            .says("--force");
+        sandbox.banger(&["vm", "kill", NAME]).ok();
+        assert_eq!(sandbox.state(NAME), "stopped");
+        assert!(sandbox.vmm_pids().is_empty(), "no VMM should run");
+    });
+
+    step("delete", || {
+        sandbox.banger(&["vm", "delete", NAME]).ok();
+        sandbox.banger(&["vm", "show", NAME]).run().exits(3);
+        sandbox.assert_no_vm();
+    });
+}
+
+fn what_is_said_of_a_running_vm(sandbox: &Sandbox) {
+    let vm = sandbox.vm(NAME);
+    let id = vm["id"].as_str().unwrap_or_default();
+    for (key, expected) in [
+        ("name", Value::from(NAME)),
+        ("state", "running".into()),
+        ("image", "debian-minimal".into()),
+        ("engine", "qemu".into()),
+        ("vcpu", 1.into()),
+        ("memory_mib", 512.into()),
+        ("disk_bytes", (8 * GIB).into()),
+        ("overlay_bytes", (8 * GIB).into()),
+        ("error", Value::Null),
+    ] {
+        assert_eq!(vm[key], expected, "{key} in {vm}");
+    }
+    assert!(
+        vm["kernel"]
+            .as_str()
+            .is_some_and(|kernel| !kernel.is_empty()),
+        "{vm}"
+    );
+    assert!(
+        vm["created_at"]
+            .as_str()
+            .is_some_and(|time| time.ends_with('Z')),
+        "{vm}"
+    );
+
+    assert_eq!(
+        sandbox.vm(&id[..id.len() - 2])["name"],
+        NAME,
+        "a unique prefix of the id will do"
+    );
+    let listed = sandbox.out(&["ps"]);
+    assert!(
+        listed.contains(NAME) && listed.contains("running"),
+        "{listed}"
+    );
+    let health = sandbox.banger(&["vm", "health", NAME]).ok();
+    assert!(!health.out().is_empty(), "{health}");
+
+    let stats = sandbox.banger(&["vm", "stats", NAME, "--json"]).ok();
+    assert!(
+        stats.json().to_string().contains("disk_allocated_bytes"),
+        "{stats}"
+    );
+    let logs = sandbox.out(&["logs", NAME]);
+    assert!(
+        logs.contains("Linux version"),
+        "the console's log should hold the kernel's first line: {logs}"
+    );
+}
+
+#[test]
+fn prune_removes_only_vms_that_do_not_run_and_names_are_free_again() {
+    let sandbox = Sandbox::new();
+    boot(&sandbox, "runs");
+    for name in ["rests", "waits"] {
+        minimal(
+            &sandbox,
+            &["vm", "create", "--no-start", "--name", name],
+            &[],
+        )
+        .ok();
+        assert_eq!(sandbox.state(name), "created");
+    }
+
+    step(
+        "a taken name is refused, and the VM that has it is untouched",
+        || {
+            minimal(
+                &sandbox,
+                &["vm", "create", "--no-start", "--name", "rests"],
+                &[],
+            )
+            .run()
+            .exits(4)
+            .says("rests");
+            assert_eq!(sandbox.vm_names().len(), 3);
+        },
+    );
+
+    step("a nearly right name is named", || {
+        sandbox
+            .banger(&["vm", "show", "rets"])
+            .run()
+            .exits(3)
+            .says("rests");
+    });
+
+    step(
+        "several references: all resolved first, duplicates dropped",
+        || {
+            sandbox
+                .banger(&["vm", "delete", "rests", "nobody"])
+                .run()
+                .exits(3)
+                .says("nobody");
+            assert_eq!(
+                sandbox.vm_names().len(),
+                3,
+                "one bad reference: nothing is done"
+            );
+            sandbox.banger(&["vm", "delete", "rests", "rests"]).ok();
+            assert_eq!(sandbox.vm_names().len(), 2);
+        },
+    );
+
+    step("prune", || {
+        sandbox.banger(&["vm", "prune"]).ok();
+        assert_eq!(sandbox.vm_names(), ["runs"]);
+        sandbox.in_guest("runs", "true");
+        minimal(
+            &sandbox,
+            &["vm", "create", "--no-start", "--name", "rests"],
+            &[],
+        )
+        .ok();
+    });
+}

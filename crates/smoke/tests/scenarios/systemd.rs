@@ -1,0 +1,256 @@
+//! The Debian image with systemd and sshd, and a guest that turns hostile.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use banger_smoke::{Sandbox, eventually, step};
+
+const NAME: &str = "deb";
+/// systemd's whole start under emulation on a loaded machine.
+const BOOT: Duration = Duration::from_secs(180);
+const SOON: Duration = Duration::from_secs(30);
+
+/// A port that nothing listens on; somebody else could take it, and then the start of the VM says so.
+fn free_port() -> u16 {
+    match TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr()) {
+        Ok(address) => address.port(),
+        Err(error) => panic!("no free port on loopback: {error}"),
+    }
+}
+
+#[test]
+fn the_debian_image_runs_systemd_and_sshd_with_what_every_guest_gets() {
+    let sandbox = Sandbox::new();
+    let port = free_port();
+    let publish = format!("{port}:22");
+    let words = [
+        "vm",
+        "create",
+        "--name",
+        NAME,
+        "--image",
+        "debian-bookworm",
+        "--vcpu",
+        "1",
+        "--memory",
+        "1G",
+    ];
+    let network = ["--net", "user", "--allow", "none", "--publish", &publish];
+    sandbox
+        .banger(&[&words[..], &network].concat())
+        .deadline(BOOT)
+        .ok();
+
+    step("systemd reaches running", || {
+        let state = sandbox
+            .banger(&[
+                "exec",
+                NAME,
+                "--",
+                "systemctl",
+                "is-system-running",
+                "--wait",
+            ])
+            .deadline(BOOT)
+            .run();
+        let failed = || {
+            sandbox
+                .banger(&["exec", NAME, "--", "systemctl", "--failed", "--no-legend"])
+                .run()
+                .out()
+        };
+        assert_eq!(state.out(), "running", "failed units: {}", failed());
+    });
+
+    step("sshd answers on the published port, on loopback", || {
+        let banner = eventually("sshd answers", SOON, || banner_of(port));
+        assert!(banner.starts_with("SSH-2.0-OpenSSH"), "{banner}");
+    });
+
+    step("what every guest gets", || what_every_guest_gets(&sandbox));
+    step("ports", || {
+        let ports = sandbox.banger(&["vm", "ports", NAME, "--json"]).ok();
+        assert!(ports.out().contains("22"), "{ports}");
+    });
+    step("nothing is reached that is not allowed", || {
+        nothing_is_reached(&sandbox)
+    });
+    step("a stop is clean", || {
+        sandbox
+            .banger(&["vm", "stop", NAME, "--timeout", "60"])
+            .deadline(BOOT)
+            .ok();
+        assert_eq!(sandbox.state(NAME), "stopped");
+        assert!(
+            banner_of(port).is_none(),
+            "the published port should be closed"
+        );
+    });
+}
+
+fn banner_of(port: u16) -> Option<String> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let stream = TcpStream::connect_timeout(&address, Duration::from_secs(2)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).ok()?;
+    (!line.is_empty()).then_some(line)
+}
+
+fn what_every_guest_gets(sandbox: &Sandbox) {
+    let cat = |path: &str| sandbox.in_guest(NAME, &format!("cat {path}"));
+    assert_eq!(cat("/etc/hostname"), NAME);
+    assert_eq!(sandbox.in_guest(NAME, "hostname"), NAME);
+    let hosts = cat("/etc/hosts");
+    assert!(
+        hosts.contains("127.0.0.1") && hosts.contains("localhost"),
+        "{hosts}"
+    );
+    assert!(
+        hosts
+            .lines()
+            .any(|line| line.split_whitespace().eq(["127.0.1.1", NAME])),
+        "{hosts}"
+    );
+    assert!(
+        cat("/etc/resolv.conf").contains("nameserver"),
+        "a DNS server is configured"
+    );
+    let sshd = cat("/etc/ssh/sshd_config.d/99-banger.conf");
+    for line in [
+        "PermitRootLogin prohibit-password",
+        "PubkeyAuthentication yes",
+        "PasswordAuthentication no",
+        "KbdInteractiveAuthentication no",
+        "AuthorizedKeysFile /root/.ssh/authorized_keys",
+    ] {
+        assert!(sshd.lines().any(|has| has == line), "{line:?} in {sshd}");
+    }
+    let fstab = cat("/etc/fstab");
+    assert!(
+        fstab.contains("defaults,nodev,nosuid,mode=0755") && fstab.contains("mode=1777"),
+        "{fstab}"
+    );
+    let modes = sandbox.in_guest(
+        NAME,
+        "stat -c '%U:%G %a' /root /root/.ssh; wc -l < /root/.ssh/authorized_keys",
+    );
+    assert_eq!(modes, "root:root 755\nroot:root 700\n1");
+    assert!(!cat("/etc/machine-id").is_empty());
+    assert_eq!(
+        sandbox.in_guest(NAME, "sshd -t && ls /etc/ssh/ssh_host_ed25519_key"),
+        "/etc/ssh/ssh_host_ed25519_key"
+    );
+    assert_eq!(
+        sandbox.in_guest(NAME, "test -e /root/.hushlogin && findmnt -no FSTYPE /root"),
+        "ext4"
+    );
+}
+
+/// QEMU's user network shows the host's loopback to the guest as 10.0.2.2, unless the network is restricted.
+fn nothing_is_reached(sandbox: &Sandbox) {
+    let listener = match TcpListener::bind((Ipv4Addr::LOCALHOST, 0)) {
+        Ok(listener) => listener,
+        Err(error) => panic!("cannot listen on loopback: {error}"),
+    };
+    let port = listener
+        .local_addr()
+        .map(|address| address.port())
+        .unwrap_or_default();
+    let script = format!("timeout 5 bash -c 'exec 3<>/dev/tcp/10.0.2.2/{port}'");
+    let tried = sandbox
+        .banger(&["exec", NAME, "--", "sh", "-c", &script])
+        .run();
+    assert_ne!(
+        tried.code,
+        Some(0),
+        "a guest with --allow none reached the host: {tried}"
+    );
+}
+
+#[test]
+fn a_guest_that_answers_garbage_breaks_nothing_on_the_host() {
+    let sandbox = Sandbox::new();
+    let words = [
+        "vm",
+        "create",
+        "--name",
+        NAME,
+        "--image",
+        "debian-bookworm",
+        "--net",
+        "none",
+        "--vcpu",
+        "1",
+        "--memory",
+        "1G",
+    ];
+    sandbox.banger(&words).deadline(BOOT).ok();
+
+    step(
+        "the agent's place on the channel is taken by garbage",
+        || {
+            let flood = "for port in /dev/vport*; do while :; do cat /dev/urandom > $port; done & done; wait";
+            let unit = [
+                "systemd-run",
+                "--quiet",
+                "--collect",
+                "--unit",
+                "flood",
+                "--",
+                "sh",
+                "-c",
+            ];
+            let script =
+                format!("systemctl stop banger-agent.service; pkill -KILL banger-agent; {flood}");
+            sandbox
+                .banger(&[&["exec", NAME, "--"], &unit[..], &[&script]].concat())
+                .run();
+            eventually("the agent no longer answers", SOON, || {
+                let exec = sandbox
+                    .banger(&["exec", NAME, "--", "true"])
+                    .deadline(SOON * 2)
+                    .run();
+                (exec.code != Some(0)).then_some(())
+            });
+        },
+    );
+
+    step(
+        "the daemon answers as quickly as ever and holds little memory",
+        || {
+            for _ in 0..5 {
+                let asked = Instant::now();
+                assert_eq!(sandbox.vm_names(), [NAME]);
+                assert!(
+                    asked.elapsed() < Duration::from_secs(2),
+                    "ps took {:?}",
+                    asked.elapsed()
+                );
+            }
+            let rss = resident_kib(sandbox.daemon_pid());
+            assert!(rss < 128 * 1024, "the daemon holds {rss} KiB");
+        },
+    );
+
+    step("the VM can still be stopped and deleted", || {
+        sandbox.banger(&["vm", "stop", NAME, "--timeout", "2"]).ok();
+        assert_eq!(sandbox.state(NAME), "stopped");
+        sandbox.banger(&["vm", "delete", NAME]).ok();
+        sandbox.assert_no_vm();
+    });
+}
+
+fn resident_kib(pid: rustix::process::Pid) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero()))
+        .unwrap_or_default();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap_or_default();
+    line.split_whitespace()
+        .next()
+        .and_then(|kib| kib.parse().ok())
+        .unwrap_or(u64::MAX)
+}
