@@ -11,13 +11,15 @@ set -euo pipefail
 
 root=${BANGER_TEST_DIR:-/var/tmp/banger-test-$(id -u)}
 
-# Processes that name a sandbox of the tests on their command line or in their environment.
+# Processes that work in a sandbox of the tests, or name one on their command line or in their environment.
+# A process may end while one looks at it: what cannot be read is not there.
 test_processes() {
     local proc
     for proc in /proc/[0-9]*; do
-        if tr '\0' '\n' 2>/dev/null <"$proc/cmdline" | grep -qF "$root/" \
-            || { tr '\0' '\n' 2>/dev/null <"$proc/environ" | grep -qF "=$root/"; } 2>/dev/null; then
-            printf '%s %s\n' "${proc#/proc/}" "$(tr '\0' ' ' 2>/dev/null <"$proc/cmdline" | cut -c1-160)"
+        if { tr '\0' '\n' <"$proc/cmdline" | grep -qF "$root/"; } 2>/dev/null \
+            || { tr '\0' '\n' <"$proc/environ" | grep -qF "=$root/"; } 2>/dev/null \
+            || [[ $(readlink "$proc/cwd" 2>/dev/null) == "$root"/* ]]; then
+            printf '%s %s\n' "${proc#/proc/}" "$({ tr '\0' ' ' <"$proc/cmdline" | cut -c1-160; } 2>/dev/null)"
         fi
     done
 }
