@@ -101,7 +101,7 @@ fn a_process_is_found_by_its_command_line_its_environment_and_its_folder() -> st
     let mut by_folder = sleeper().current_dir(&folder).spawn()?;
     let mut by_environment = sleeper().env("BANGER_HOME", folder.join("b")).spawn()?;
     let mut by_words = Command::new("sh")
-        .args(["-c", "sleep 1000; :"])
+        .args(["-c", "read line"])
         .arg(&folder)
         .stdin(Stdio::piped())
         .spawn()?;
