@@ -92,10 +92,15 @@ fn names(text: &[u8], folder: &[u8]) -> bool {
 
 /// A dead process that its parent has not waited for holds nothing; outside a real init it may stay for ever.
 fn is_zombie(proc: &Path) -> bool {
-    let stat = fs::read_to_string(proc.join("stat")).unwrap_or_default();
-    // proc(5): the state follows the command name, which may itself hold parentheses.
-    stat.rsplit_once(')')
-        .is_none_or(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']))
+    matches!(stat_field(proc, 0).as_deref(), None | Some("Z" | "X"))
+}
+
+/// A field of `/proc/<pid>/stat`, counted from the state, which follows the command name (proc(5)); the name itself may
+/// hold parentheses.
+fn stat_field(proc: &Path, number: usize) -> Option<String> {
+    let stat = fs::read_to_string(proc.join("stat")).ok()?;
+    let (_, after_name) = stat.rsplit_once(')')?;
+    after_name.split_whitespace().nth(number).map(str::to_owned)
 }
 
 /// Mounts, sockets and VM files below a `BANGER_HOME`, and processes that name it.
@@ -145,9 +150,17 @@ fn mounts_below(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Kills the processes that name `folder`, and waits until they are gone.
+///
+/// One at a terminal is somebody looking around in a kept sandbox: it is left alone.
 pub(crate) fn end_processes_of(folder: &Path) {
+    /// `tty_nr` in proc(5), counted from the state; 0 is no terminal.
+    const TERMINAL: usize = 4;
     for leftover in processes_of(folder) {
-        if let Leftover::Process { pid, .. } = leftover {
+        let Leftover::Process { pid, .. } = leftover else {
+            continue;
+        };
+        let proc = PathBuf::from(format!("/proc/{}", pid.as_raw_nonzero()));
+        if stat_field(&proc, TERMINAL).as_deref() == Some("0") {
             // It may have ended by itself meanwhile.
             let _ = kill_process(pid, Signal::KILL);
             ends_before(pid, Instant::now() + DYING);
