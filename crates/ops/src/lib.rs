@@ -1,1 +1,44 @@
-//! Placeholder while the workspace is laid out.
+//! How anything changes: plans of journalled, idempotent steps over a [`Host`].
+//!
+//! ```text
+//! request ──► plans::create(…) ──► Plan: data, no effect yet
+//!                                   │ Runner::run                       one transaction each:
+//!                                   ▼
+//!    plan + claims(0) + applying 0 ─► apply 0 ─► applied 0 + applying 1 + claims(1) ─► … ─► applied n + finished
+//!                                        │ error, deadline, cancelled
+//!                                        ▼
+//!              Direction::Back:    revert n, n-1 … 0, each journalled; claims released; the VM's row as before
+//!              Direction::Forward: stops there with its error; the same plan may be made again and continues
+//!
+//! after a crash:  Recovery::run reads unfinished plans: Back is reverted, Forward is carried on. It may crash, too.
+//! ```
+//!
+//! Promises: a claim is written before its resource exists; a step's effect is repeated or undone without harm, however
+//! much of it happened; a transition costs one commit; steps that destroy a user's data exist only in delete plans, and
+//! come last.
+//!
+//! It must not touch the machine except through [`Host`], and decides nothing about who may ask for what.
+
+mod change;
+mod events;
+mod host;
+mod layout;
+mod plan;
+pub mod plans;
+pub mod policy;
+mod recovery;
+mod runner;
+mod step;
+pub mod steps;
+
+pub use change::Change;
+pub use events::{Events, NoEvents};
+pub use host::{
+    BlankDiskSpec, BootStage, GuestSetup, Host, HostResult, ImageFacts, ImageSource, KernelFacts,
+};
+pub use layout::VmFiles;
+pub use plan::{Direction, Ending, Plan, PlanKind};
+pub use recovery::{Recovered, Recovery};
+pub use runner::{Runner, store_error};
+pub use step::{Step, StepBody, StepCx};
+pub use tokio_util::sync::CancellationToken as Cancel;

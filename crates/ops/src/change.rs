@@ -1,0 +1,120 @@
+//! What a step changes in the store: data, applied in the transaction that journals the step.
+
+use banger_api::vm::VmState;
+use banger_api::{ImageName, KernelName, VmId};
+use banger_engine::VmmIdentity;
+use banger_store::{
+    Claim, ClaimKind, Connection, ImageRecord, KernelRecord, Owner, StoreError, VmRecord, claim,
+    image, kernel, vm,
+};
+use serde::{Deserialize, Serialize};
+
+/// One change of the store.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// Adds a VM; its name must be free.
+    InsertVm(Box<VmRecord>),
+    /// Removes a VM's row and all its claims.
+    DeleteVm(VmId),
+    /// Moves a VM to a state; `error` replaces the one that it had.
+    SetVmState {
+        /// The VM.
+        vm: VmId,
+        /// Its state.
+        state: VmState,
+        /// Its error, or none.
+        error: Option<String>,
+    },
+    /// Its VMM, or that it has none.
+    SetVmm {
+        /// The VM.
+        vm: VmId,
+        /// Its VMM.
+        vmm: Option<VmmIdentity>,
+    },
+    /// Its guest became reachable; its present settings are in force.
+    SetStarted {
+        /// The VM.
+        vm: VmId,
+        /// When, ms since 1970.
+        at_ms: i64,
+    },
+    /// Adds an image; its name must be free.
+    InsertImage(Box<ImageRecord>),
+    /// Removes an image's name.
+    DeleteImage(ImageName),
+    /// Adds a kernel; its name must be free.
+    InsertKernel(Box<KernelRecord>),
+    /// Removes a kernel's name.
+    DeleteKernel(KernelName),
+    /// Adds a claim.
+    Claim(Claim, Owner),
+    /// Releases a claim.
+    Release(Claim, Owner),
+    /// Releases all host ports of a VM.
+    ReleasePorts(VmId),
+}
+
+impl Change {
+    /// Applies it inside a transaction. A VM that is gone is no error: its plan was undone by another way.
+    ///
+    /// # Errors
+    /// The store's: a taken name, a claimed resource.
+    pub fn apply(&self, db: &Connection) -> Result<(), StoreError> {
+        match self {
+            Self::InsertVm(record) => vm::insert(db, record),
+            Self::DeleteVm(id) => {
+                vm::delete(db, *id)?;
+                claim::release_all(db, &Owner::Vm(*id))
+            }
+            Self::SetVmState {
+                vm: id,
+                state,
+                error,
+            } => edit(db, *id, |record| {
+                record.state = *state;
+                record.error.clone_from(error);
+            }),
+            Self::SetVmm { vm: id, vmm } => {
+                let vmm = vmm
+                    .as_ref()
+                    .map(serde_json::to_value)
+                    .transpose()
+                    .map_err(|source| StoreError::Damaged {
+                        what: "a VMM",
+                        source,
+                    })?;
+                edit(db, *id, |record| record.vmm = vmm)
+            }
+            Self::SetStarted { vm: id, at_ms } => edit(db, *id, |record| {
+                record.started_ms = Some(*at_ms);
+                record.restart_needed = false;
+            }),
+            Self::InsertImage(record) => image::insert(db, record),
+            Self::DeleteImage(name) => image::delete(db, name).map(|_| ()),
+            Self::InsertKernel(record) => kernel::insert(db, record),
+            Self::DeleteKernel(name) => kernel::delete(db, name).map(|_| ()),
+            Self::Claim(claim, owner) => claim::add(db, claim, owner),
+            Self::Release(claim, owner) => claim::release(db, claim, owner),
+            Self::ReleasePorts(id) => {
+                let owner = Owner::Vm(*id);
+                let claims = claim::of_owner(db, &owner)?;
+                let ports = claims
+                    .iter()
+                    .filter(|claim| claim.kind == ClaimKind::HostPort);
+                ports
+                    .into_iter()
+                    .try_for_each(|port| claim::release(db, port, &owner))
+            }
+        }
+    }
+}
+
+fn edit(db: &Connection, id: VmId, edit: impl FnOnce(&mut VmRecord)) -> Result<(), StoreError> {
+    if let Some(mut record) = vm::by_id(db, id)? {
+        edit(&mut record);
+        vm::update(db, &record)?;
+    }
+    Ok(())
+}

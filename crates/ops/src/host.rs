@@ -1,0 +1,194 @@
+//! The one way to the machine. `LinuxHost` (in the daemon) is real; a simulated one is for proofs.
+//!
+//! Every call blocks, is idempotent where its name allows (removing what is absent succeeds, making a directory that is
+//! there succeeds), and makes nothing durable by itself: [`Host::sync_file`] and [`Host::sync_dir`] do.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use banger_api::vm::{Egress, NetMode};
+use banger_api::{ApiError, VmId, VmName};
+use banger_engine::{Signal, VmmIdentity, VmmSpec};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{Cancel, Events};
+
+/// What a call of the host answers. The error is data: it is journalled and shown as it is.
+pub type HostResult<T> = Result<T, ApiError>;
+
+/// An empty ext4 disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlankDiskSpec {
+    /// Size in bytes.
+    pub bytes: u64,
+    /// File-system label, at most 16 bytes.
+    pub label: String,
+    /// File-system UUID.
+    pub uuid: Uuid,
+}
+
+/// What a guest is to become: plain data, from which the host makes the guest's files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestSetup {
+    /// The VM.
+    pub vm: VmId,
+    /// Its name: host name, `/etc/hosts`.
+    pub name: VmName,
+    /// How it is connected.
+    pub net: NetMode,
+    /// What it may reach: without egress there is no name server to be named.
+    pub egress: Egress,
+    /// MAC address of its network device.
+    pub mac: [u8; 6],
+    /// The SSH host key that this VM has for its life, as a file of the host.
+    pub ssh_host_key: PathBuf,
+}
+
+/// A part of a guest's boot that the guest has timed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootStage {
+    /// Its name.
+    pub name: String,
+    /// Its duration in microseconds.
+    pub us: u64,
+}
+
+/// Where an image comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "from", rename_all = "snake_case")]
+pub enum ImageSource {
+    /// A recipe that banger carries.
+    Recipe {
+        /// Its name.
+        recipe: String,
+    },
+    /// A root file system on this host.
+    Rootfs {
+        /// An ext4 image, a tar archive or a directory.
+        rootfs: PathBuf,
+        /// The same for the work seed.
+        work_seed: Option<PathBuf>,
+        /// Size of the seed's file system in bytes, when it is made from an archive or directory.
+        seed_bytes: Option<u64>,
+    },
+}
+
+/// What was made of an [`ImageSource`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageFacts {
+    /// Digest of its content: 64 hex digits.
+    pub digest: String,
+    /// Where it came from, in words.
+    pub source: String,
+    /// `systemd`, `openrc` or `none`.
+    pub init: String,
+    /// Size of the base in bytes.
+    pub base_bytes: u64,
+    /// Size of the work seed's file system in bytes.
+    pub seed_bytes: Option<u64>,
+}
+
+/// What was made of a kernel source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelFacts {
+    /// Digest of the uncompressed image and its modules: 64 hex digits.
+    pub digest: String,
+    /// Where it came from, in words.
+    pub source: String,
+    /// The kernel's version string.
+    pub version: String,
+    /// Size of the uncompressed image in bytes.
+    pub image_bytes: u64,
+    /// Modules loaded at boot, in order.
+    pub modules: Vec<String>,
+}
+
+/// The machine.
+///
+/// # Errors
+/// Every call names its object and the cause. A full disk is `no_space`, a passed deadline `timeout`, a cancelled wait
+/// `cancelled`; the rest as the thing that failed.
+#[allow(missing_docs)] // the group comments and names say it; the errors are above
+pub trait Host: Send + Sync {
+    // Files. Directories are made 0700, files 0600.
+    fn make_dir(&self, path: &Path) -> HostResult<()>;
+    fn remove_file(&self, path: &Path) -> HostResult<()>;
+    /// Removes a directory and all in it, without following links.
+    fn remove_tree(&self, path: &Path) -> HostResult<()>;
+    /// Replaces `to`. Atomic, and durable only after `sync_dir` of both parents.
+    fn rename(&self, from: &Path, to: &Path) -> HostResult<()>;
+    fn exists(&self, path: &Path) -> HostResult<bool>;
+    /// Names in a directory; none when it is absent.
+    fn list_dir(&self, path: &Path) -> HostResult<Vec<PathBuf>>;
+    /// Size in bytes; `None` when absent.
+    fn file_len(&self, path: &Path) -> HostResult<Option<u64>>;
+    fn sync_file(&self, path: &Path) -> HostResult<()>;
+    fn sync_dir(&self, path: &Path) -> HostResult<()>;
+
+    // Disks. What a crash left at `path` is replaced.
+    fn make_blank_disk(&self, path: &Path, disk: &BlankDiskSpec) -> HostResult<()>;
+    /// By reflink or by extents; holes stay holes.
+    fn clone_file(&self, from: &Path, to: &Path) -> HostResult<()>;
+    /// Grows a file's length; never shrinks: a larger one is left as it is.
+    fn grow_file(&self, path: &Path, bytes: u64) -> HostResult<()>;
+
+    // VMMs.
+    fn start_vmm(&self, spec: &VmmSpec, deadline: Duration) -> HostResult<VmmIdentity>;
+    /// The launch with this token, also one whose pid was never recorded.
+    fn find_vmm(&self, launch_token: &str, dir: &Path) -> HostResult<Option<VmmIdentity>>;
+    /// Confirms that it is the very VMM, alive and answering.
+    fn adopt_vmm(&self, vmm: &VmmIdentity) -> HostResult<()>;
+    /// Signals it, after its identity was checked, and waits until it is gone. Success when it was gone before.
+    fn end_vmm(&self, vmm: &VmmIdentity, signal: Signal, deadline: Duration) -> HostResult<()>;
+    /// Why it ended, in words, as far as that can be known.
+    fn vmm_exit(&self, vmm: &VmmIdentity) -> HostResult<Option<String>>;
+
+    // Guests.
+    /// Waits until the guest is reachable and makes it this VM. The stages are the guest's own.
+    fn configure_guest(
+        &self,
+        vmm: &VmmIdentity,
+        setup: &GuestSetup,
+        deadline: Duration,
+        cancel: &Cancel,
+    ) -> HostResult<Vec<BootStage>>;
+    /// Asks the guest to sync and power off and waits until its VMM is gone. `false`: it still runs at the deadline.
+    fn shutdown_guest(
+        &self,
+        vm: VmId,
+        vmm: &VmmIdentity,
+        deadline: Duration,
+        cancel: &Cancel,
+    ) -> HostResult<bool>;
+
+    // Making.
+    fn make_image(
+        &self,
+        source: &ImageSource,
+        into: &Path,
+        events: &dyn Events,
+        cancel: &Cancel,
+    ) -> HostResult<()>;
+    /// Reads back what `make_image` has left in a directory.
+    fn image_facts(&self, dir: &Path) -> HostResult<ImageFacts>;
+    fn make_kernel(
+        &self,
+        source: &banger_api::kernel::KernelSource,
+        into: &Path,
+        events: &dyn Events,
+        cancel: &Cancel,
+    ) -> HostResult<()>;
+    /// Reads back what `make_kernel` has left in a directory.
+    fn kernel_facts(&self, dir: &Path) -> HostResult<KernelFacts>;
+    /// Makes a kernel's initramfs with this build's agent at `path`, when it is not there yet.
+    fn make_initramfs(&self, kernel_dir: &Path, path: &Path) -> HostResult<()>;
+    /// Makes an SSH host key pair for the life of a VM.
+    fn make_ssh_host_key(&self, path: &Path, vm: &VmName) -> HostResult<()>;
+
+    // Clock.
+    /// Ms since 1970.
+    fn now_ms(&self) -> i64;
+    /// Microseconds since some fixed moment.
+    fn monotonic_us(&self) -> u64;
+}

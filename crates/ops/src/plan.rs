@@ -1,0 +1,141 @@
+//! A plan: what will happen, written down before it does.
+
+use banger_api::vm::VmState;
+use banger_api::{OperationId, VmId};
+use banger_store::Owner;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{Change, Step};
+
+/// What a plan does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlanKind {
+    /// Makes a VM's disks.
+    CreateVm,
+    /// Boots it.
+    StartVm,
+    /// Stops it in order.
+    StopVm,
+    /// Ends its VMM.
+    KillVm,
+    /// Removes it.
+    DeleteVm,
+    /// Makes an image's files.
+    MakeImage,
+    /// Gives made files their place and name.
+    PublishImage,
+    /// Removes an image.
+    DeleteImage,
+    /// Makes a kernel's files.
+    MakeKernel,
+    /// Gives made files their place and name.
+    PublishKernel,
+    /// Removes a kernel.
+    DeleteKernel,
+}
+
+/// Where a plan goes when it cannot go on, and after a crash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Back: everything is undone.
+    Back,
+    /// On: what is not done yet is done.
+    Forward,
+}
+
+/// What becomes of the VM when its plan was undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// Its row goes: it never was.
+    Forget,
+    /// It is `error` with the cause, or in this state when the plan was cancelled or cut off by a crash.
+    Keep(VmState),
+}
+
+/// A plan. Plain data: it is stored as JSON and read back by recovery.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Version of this format.
+    pub version: u32,
+    /// Its id, ordered by the time of its making.
+    pub id: Uuid,
+    /// The operation that it is part of.
+    pub operation: OperationId,
+    /// What it does.
+    pub kind: PlanKind,
+    /// The VM that it changes.
+    pub vm: Option<VmId>,
+    /// Who claims what its steps make.
+    pub owner: Owner,
+    /// Where it goes when it cannot go on.
+    pub direction: Direction,
+    /// Changes of the store at its beginning, in the transaction that writes the plan.
+    pub begin: Vec<Change>,
+    /// Its steps, in order.
+    pub steps: Vec<Step>,
+    /// Changes of the store at its end, in the transaction that finishes the plan.
+    pub done: Vec<Change>,
+    /// What becomes of the VM when the plan was undone.
+    pub ending: Option<Ending>,
+}
+
+/// Version of the plan's JSON that this build writes. It reads all older ones.
+pub(crate) const PLAN_VERSION: u32 = 1;
+
+impl Plan {
+    /// A plan without steps yet.
+    pub fn new(
+        operation: OperationId,
+        kind: PlanKind,
+        vm: Option<VmId>,
+        owner: Owner,
+        direction: Direction,
+    ) -> Self {
+        Self {
+            version: PLAN_VERSION,
+            id: Uuid::now_v7(),
+            operation,
+            kind,
+            vm,
+            owner,
+            direction,
+            begin: Vec::new(),
+            steps: Vec::new(),
+            done: Vec::new(),
+            ending: None,
+        }
+    }
+
+    /// Changes of the store when the plan was undone, for this cause (`None`: it was cut off by a crash).
+    pub(crate) fn undone(&self, cause: Option<&banger_api::ApiError>) -> Vec<Change> {
+        let Some((vm, ending)) = self.vm.zip(self.ending) else {
+            return Vec::new();
+        };
+        match (ending, cause) {
+            (Ending::Forget, _) => vec![Change::DeleteVm(vm)],
+            (Ending::Keep(_), Some(cause)) if cause.code != banger_api::ErrorCode::Cancelled => {
+                vec![Change::SetVmState {
+                    vm,
+                    state: VmState::Error,
+                    error: Some(cause.message.clone()),
+                }]
+            }
+            (Ending::Keep(state), Some(_)) => {
+                vec![Change::SetVmState {
+                    vm,
+                    state,
+                    error: None,
+                }]
+            }
+            (Ending::Keep(state), None) => vec![Change::SetVmState {
+                vm,
+                state,
+                error: Some("it was interrupted: the daemon or the host went down".to_owned()),
+            }],
+        }
+    }
+}

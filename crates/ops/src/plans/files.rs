@@ -1,0 +1,160 @@
+//! Plans of images and kernels. Making them takes long and has a staging directory that the operation owns; publishing is
+//! a rename and a row.
+//!
+//! ```text
+//! make     Back     staging directory, files                      (owner: the operation)
+//! publish  Back     staging ──rename──► final directory, row      (owner: the image or kernel, by digest)
+//! delete   Forward  row gone at once, directory gone              (only the name goes while another name has the digest)
+//! ```
+
+use std::path::PathBuf;
+
+use banger_api::OperationId;
+use banger_api::kernel::KernelSource;
+use banger_store::{Claim, ClaimKind, ImageRecord, KernelRecord, Owner};
+
+use crate::steps::{
+    DirectoryStage, MakeDirectory, MakeImage, MakeKernel, PublishDirectory, RemoveDirectory,
+};
+use crate::{Change, Direction, ImageSource, Plan, PlanKind, Step};
+
+fn make(op: OperationId, kind: PlanKind, staging: PathBuf, step: Step) -> Plan {
+    let mut plan = Plan::new(op, kind, None, Owner::Operation(op), Direction::Back);
+    plan.steps = vec![
+        MakeDirectory {
+            path: staging,
+            stage: DirectoryStage::Reserve,
+        }
+        .into(),
+        step,
+    ];
+    plan
+}
+
+/// Makes an image's files in `staging`.
+pub fn make_image(op: OperationId, source: ImageSource, staging: PathBuf) -> Plan {
+    let step = MakeImage {
+        source,
+        into: staging.clone(),
+    }
+    .into();
+    make(op, PlanKind::MakeImage, staging, step)
+}
+
+/// Makes a kernel's files in `staging`.
+pub fn make_kernel(op: OperationId, source: KernelSource, staging: PathBuf) -> Plan {
+    let step = MakeKernel {
+        source,
+        into: staging.clone(),
+    }
+    .into();
+    make(op, PlanKind::MakeKernel, staging, step)
+}
+
+fn publish(
+    op: OperationId,
+    kind: PlanKind,
+    owner: Owner,
+    places: (PathBuf, PathBuf),
+    exists: bool,
+    row: Change,
+) -> Plan {
+    let (staging, target) = places;
+    let mut plan = Plan::new(op, kind, None, owner, Direction::Back);
+    let staged = Claim::new(ClaimKind::Directory, staging.to_string_lossy());
+    plan.steps = vec![match exists {
+        // The same content is there under another name: only the new name is needed.
+        true => RemoveDirectory { path: staging }.into(),
+        false => PublishDirectory {
+            from: staging,
+            to: target,
+        }
+        .into(),
+    }];
+    plan.done = vec![Change::Release(staged, Owner::Operation(op)), row];
+    plan
+}
+
+/// Where an image's files go.
+#[derive(Debug, Clone)]
+pub struct PublishImage {
+    /// Where they were made.
+    pub staging: PathBuf,
+    /// Where they belong.
+    pub target: PathBuf,
+    /// Another name has them already.
+    pub exists: bool,
+}
+
+/// Gives made files the place and name of an image.
+pub fn publish_image(op: OperationId, image: ImageRecord, to: PublishImage) -> Plan {
+    let owner = Owner::Image(image.digest.clone());
+    let row = Change::InsertImage(Box::new(image));
+    publish(
+        op,
+        PlanKind::PublishImage,
+        owner,
+        (to.staging, to.target),
+        to.exists,
+        row,
+    )
+}
+
+/// Where a kernel's files go.
+pub type PublishKernel = PublishImage;
+
+/// Gives made files the place and name of a kernel.
+pub fn publish_kernel(op: OperationId, kernel: KernelRecord, to: PublishKernel) -> Plan {
+    let owner = Owner::Kernel(kernel.digest.clone());
+    let row = Change::InsertKernel(Box::new(kernel));
+    publish(
+        op,
+        PlanKind::PublishKernel,
+        owner,
+        (to.staging, to.target),
+        to.exists,
+        row,
+    )
+}
+
+/// What goes with a name.
+#[derive(Debug, Clone)]
+pub struct DeleteFiles {
+    /// The directory, when no other name has its content.
+    pub directory: Option<PathBuf>,
+}
+
+fn delete(op: OperationId, kind: PlanKind, owner: Owner, row: Change, files: DeleteFiles) -> Plan {
+    let mut plan = Plan::new(op, kind, None, owner, Direction::Forward);
+    plan.begin = vec![row];
+    plan.steps = files
+        .directory
+        .map(|path| RemoveDirectory { path }.into())
+        .into_iter()
+        .collect();
+    plan
+}
+
+/// Removes an image's name, and its files when nothing else names them.
+pub fn delete_image(op: OperationId, image: &ImageRecord, files: DeleteFiles) -> Plan {
+    let owner = Owner::Image(image.digest.clone());
+    delete(
+        op,
+        PlanKind::DeleteImage,
+        owner,
+        Change::DeleteImage(image.name.clone()),
+        files,
+    )
+}
+
+/// Removes a kernel's name, and its files when nothing else names them.
+pub fn delete_kernel(op: OperationId, kernel: &KernelRecord, files: DeleteFiles) -> Plan {
+    let owner = Owner::Kernel(kernel.digest.clone());
+    delete(
+        op,
+        PlanKind::DeleteKernel,
+        owner,
+        Change::DeleteKernel(kernel.name.clone()),
+        files,
+    )
+}

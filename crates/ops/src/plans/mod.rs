@@ -1,0 +1,12 @@
+//! The plans: what each request turns into. Pure functions of records and paths.
+
+mod files;
+mod vm;
+
+pub use files::{
+    DeleteFiles, PublishImage, PublishKernel, delete_image, delete_kernel, make_image, make_kernel,
+    publish_image, publish_kernel,
+};
+pub use vm::{
+    CreateDisks, StartVm, create, delete, end_after_exit, identity, kill, mac_of, start, stop,
+};

@@ -1,0 +1,311 @@
+//! Plans of one VM.
+//!
+//! ```text
+//! create  Back     directory, host key, system overlay, work disk, sync
+//! start   Back     run directory, grown disks, initramfs, VMM, guest
+//! stop    Forward  guest down, VMM gone, run directory gone
+//! kill    Forward  VMM gone, run directory gone
+//! delete  Forward  VMM gone, run directory gone, overlay, …, the work disk last, row gone
+//! ```
+
+use std::path::PathBuf;
+
+use banger_api::vm::VmState;
+use banger_api::{OperationId, VmId};
+use banger_engine::{VmmIdentity, VmmSpec};
+use banger_store::{Owner, VmRecord};
+use uuid::Uuid;
+
+use crate::steps::{
+    ConfigureGuest, DirectoryStage, EndVmm, GrowFile, LaunchVmm, MakeDirectory, MakeInitramfs,
+    MakeSshHostKey, MakeSystemOverlay, MakeWorkDisk, RemoveDirectory, RemoveFile, ShutdownGuest,
+    SyncFiles, WorkDiskSource,
+};
+use crate::{BlankDiskSpec, Change, Direction, Ending, GuestSetup, Plan, PlanKind, VmFiles};
+
+/// `SIGKILL`'s number.
+const SIGKILL: i32 = 9;
+
+/// The VMM that a record names.
+pub fn identity(vm: &VmRecord) -> Option<VmmIdentity> {
+    vm.vmm
+        .as_ref()
+        .and_then(|json| serde_json::from_value(json.clone()).ok())
+}
+
+/// A locally administered MAC address, own to the VM (IEEE 802: bit 1 of the first octet).
+pub fn mac_of(vm: VmId) -> [u8; 6] {
+    // The last bytes of a version 7 UUID are random.
+    let bytes = vm.0.as_bytes();
+    [0x52, 0x54, 0x00, bytes[13], bytes[14], bytes[15]]
+}
+
+/// What a VM's disks are made of.
+#[derive(Debug, Clone)]
+pub struct CreateDisks {
+    /// The image's work seed and the size of its file system in bytes.
+    pub seed: Option<(PathBuf, u64)>,
+}
+
+/// Makes a VM: its row, its directory, its disks.
+pub fn create(op: OperationId, vm: &VmRecord, files: &VmFiles, disks: &CreateDisks) -> Plan {
+    let mut plan = Plan::new(
+        op,
+        PlanKind::CreateVm,
+        Some(vm.id),
+        Owner::Vm(vm.id),
+        Direction::Back,
+    );
+    let blank = |bytes, label: &str| BlankDiskSpec {
+        bytes,
+        label: label.to_owned(),
+        uuid: Uuid::new_v4(),
+    };
+    let source = match &disks.seed {
+        Some((path, bytes)) => WorkDiskSource::Seed {
+            path: path.clone(),
+            bytes: *bytes,
+        },
+        None => WorkDiskSource::Blank(blank(vm.disk_bytes, "banger-work")),
+    };
+    plan.begin = vec![Change::InsertVm(Box::new(vm.clone()))];
+    plan.steps = vec![
+        MakeDirectory {
+            path: files.state.clone(),
+            stage: DirectoryStage::Reserve,
+        }
+        .into(),
+        MakeSshHostKey {
+            path: files.ssh_host_key(),
+            vm: vm.name.clone(),
+        }
+        .into(),
+        MakeSystemOverlay {
+            path: files.system_overlay(),
+            disk: blank(vm.overlay_bytes, "banger-system"),
+        }
+        .into(),
+        MakeWorkDisk {
+            path: files.work_disk(),
+            source,
+            bytes: vm.disk_bytes,
+        }
+        .into(),
+        SyncFiles {
+            dir: files.state.clone(),
+            files: vec![
+                files.ssh_host_key(),
+                files.system_overlay(),
+                files.work_disk(),
+            ],
+        }
+        .into(),
+    ];
+    plan.ending = Some(Ending::Forget);
+    plan
+}
+
+/// What a start needs beyond the record.
+#[derive(Debug, Clone)]
+pub struct StartVm {
+    /// What runs. Its `dir` is the VM's run directory.
+    pub spec: VmmSpec,
+    /// What the guest becomes.
+    pub setup: GuestSetup,
+    /// The kernel's directory, for an initramfs that is not there yet.
+    pub kernel_dir: PathBuf,
+    /// Time for the guest to become reachable, in ms.
+    pub boot_deadline_ms: u64,
+    /// Grow the work disk's file to this size in bytes before.
+    pub grow_work_disk: Option<u64>,
+    /// The initramfs is not there yet.
+    pub make_initramfs: bool,
+}
+
+/// Boots a VM.
+pub fn start(op: OperationId, vm: &VmRecord, files: &VmFiles, start: &StartVm) -> Plan {
+    let mut plan = Plan::new(
+        op,
+        PlanKind::StartVm,
+        Some(vm.id),
+        Owner::Vm(vm.id),
+        Direction::Back,
+    );
+    plan.begin = vec![Change::SetVmState {
+        vm: vm.id,
+        state: VmState::Starting,
+        error: None,
+    }];
+    if start.make_initramfs {
+        let path = start.spec.initramfs.clone();
+        plan.steps.push(
+            MakeInitramfs {
+                kernel_dir: start.kernel_dir.clone(),
+                path,
+            }
+            .into(),
+        );
+    }
+    if let Some(bytes) = start.grow_work_disk {
+        plan.steps.push(
+            GrowFile {
+                path: files.work_disk(),
+                bytes,
+            }
+            .into(),
+        );
+    }
+    plan.steps.extend([
+        MakeDirectory {
+            path: files.run.clone(),
+            stage: DirectoryStage::Reserve,
+        }
+        .into(),
+        LaunchVmm {
+            vm: vm.id,
+            spec: start.spec.clone(),
+        }
+        .into(),
+        ConfigureGuest {
+            setup: start.setup.clone(),
+            launch_token: start.spec.launch_token.clone(),
+            dir: start.spec.dir.clone(),
+            deadline_ms: start.boot_deadline_ms,
+        }
+        .into(),
+    ]);
+    plan.done = vec![Change::SetVmState {
+        vm: vm.id,
+        state: VmState::Running,
+        error: None,
+    }];
+    let before = if vm.state == VmState::Created {
+        VmState::Created
+    } else {
+        VmState::Stopped
+    };
+    plan.ending = Some(Ending::Keep(before));
+    plan
+}
+
+fn end_steps(vm: &VmRecord, files: &VmFiles, signal: i32) -> Vec<crate::Step> {
+    let vmm = identity(vm);
+    let launch_token = vmm.as_ref().map(|vmm| vmm.launch_token.clone());
+    vec![
+        EndVmm {
+            vm: vm.id,
+            vmm,
+            dir: files.run.clone(),
+            launch_token,
+            signal,
+        }
+        .into(),
+        RemoveDirectory {
+            path: files.run.clone(),
+        }
+        .into(),
+    ]
+}
+
+fn forward(op: OperationId, kind: PlanKind, vm: &VmRecord, begin: VmState) -> Plan {
+    let mut plan = Plan::new(op, kind, Some(vm.id), Owner::Vm(vm.id), Direction::Forward);
+    plan.begin = vec![Change::SetVmState {
+        vm: vm.id,
+        state: begin,
+        error: None,
+    }];
+    plan.done = vec![Change::SetVmState {
+        vm: vm.id,
+        state: VmState::Stopped,
+        error: None,
+    }];
+    plan
+}
+
+/// Stops a VM in order: the guest first, then, after `deadline_ms`, its VMM.
+pub fn stop(op: OperationId, vm: &VmRecord, files: &VmFiles, deadline_ms: u64) -> Plan {
+    let mut plan = forward(op, PlanKind::StopVm, vm, VmState::Stopping);
+    if let Some(vmm) = identity(vm) {
+        plan.steps.push(
+            ShutdownGuest {
+                vm: vm.id,
+                vmm,
+                deadline_ms,
+            }
+            .into(),
+        );
+    }
+    plan.steps.extend(end_steps(vm, files, SIGKILL));
+    plan
+}
+
+/// Ends a VM's VMM with a signal.
+pub fn kill(op: OperationId, vm: &VmRecord, files: &VmFiles, signal: i32) -> Plan {
+    let mut plan = forward(op, PlanKind::KillVm, vm, VmState::Stopping);
+    plan.steps = end_steps(vm, files, signal);
+    plan
+}
+
+/// Cleans up after a VMM that ended by itself. The run directory is found by the identity's socket.
+pub fn end_after_exit(vm: &VmRecord, cause: &str) -> Plan {
+    let run = identity(vm)
+        .map(|vmm| vmm.dir().to_owned())
+        .unwrap_or_default();
+    let files = VmFiles {
+        state: PathBuf::new(),
+        run: run.clone(),
+    };
+    let mut plan = forward(OperationId::new(), PlanKind::KillVm, vm, VmState::Stopping);
+    plan.steps = if run.as_os_str().is_empty() {
+        Vec::new()
+    } else {
+        end_steps(vm, &files, SIGKILL)
+    };
+    // A guest that powered off did what its user wanted; everything else is an error.
+    let orderly = cause == ORDERLY_EXIT;
+    let state = if orderly {
+        VmState::Stopped
+    } else {
+        VmState::Error
+    };
+    let error = Some(cause.to_owned());
+    plan.done = vec![Change::SetVmState {
+        vm: vm.id,
+        state,
+        error,
+    }];
+    plan
+}
+
+/// How the engine words that the guest powered off.
+const ORDERLY_EXIT: &str = "the guest powered off";
+
+/// Removes a VM with all that it has. The work disk is the last file to go.
+pub fn delete(op: OperationId, vm: &VmRecord, files: &VmFiles) -> Plan {
+    let mut plan = forward(op, PlanKind::DeleteVm, vm, VmState::Deleting);
+    plan.steps = end_steps(vm, files, SIGKILL);
+    plan.steps.extend([
+        RemoveFile {
+            path: files.system_overlay(),
+        }
+        .into(),
+        RemoveFile {
+            path: files.console_log(),
+        }
+        .into(),
+        RemoveFile {
+            path: files.ssh_host_key(),
+        }
+        .into(),
+        RemoveFile {
+            path: files.work_disk(),
+        }
+        .into(),
+        RemoveDirectory {
+            path: files.state.clone(),
+        }
+        .into(),
+    ]);
+    plan.done = vec![Change::DeleteVm(vm.id)];
+    plan
+}

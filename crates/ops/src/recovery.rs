@@ -1,0 +1,188 @@
+//! Recovery: what a crash has left, put in order before any request is served. It may be cut off and run again.
+//!
+//! ```text
+//! unfinished plans ─► Back: undone   Forward: carried on
+//! operations that nobody runs any more ─► failed ("interrupted"), their own claims' directories removed
+//! VMs in `running` ─► adopted (pid + start time + executable + socket) or `stopped`/`error` with the cause
+//! ```
+
+use banger_api::vm::VmState;
+use banger_api::{ApiError, ErrorCode, OperationId, VmId};
+use banger_engine::VmmIdentity;
+use banger_store::{ClaimKind, Owner, PlanRecord, StepState, VmRecord, claim, operation, vm};
+
+use crate::{Cancel, Direction, HostResult, NoEvents, Plan, Runner, store_error};
+
+/// What recovery did.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Recovered {
+    /// Plans that were undone.
+    pub undone: usize,
+    /// Plans that were carried on.
+    pub carried_on: usize,
+    /// VMs whose VMM runs on.
+    pub adopted: Vec<VmId>,
+    /// VMs whose VMM had ended.
+    pub demoted: Vec<VmId>,
+    /// What could not be put in order, and stays claimed.
+    pub failed: Vec<String>,
+}
+
+/// Recovery over a runner's store and host.
+pub struct Recovery<'a> {
+    runner: &'a Runner,
+}
+
+impl<'a> Recovery<'a> {
+    /// Recovery with this runner.
+    pub fn new(runner: &'a Runner) -> Self {
+        Self { runner }
+    }
+
+    /// Puts everything in order. Nothing else may use the store or the host's resources meanwhile.
+    ///
+    /// # Errors
+    /// Only when the store cannot be read: a single thing that resists is reported in [`Recovered::failed`].
+    pub fn run(&self) -> HostResult<Recovered> {
+        let mut report = Recovered::default();
+        let store = self.runner.store();
+        // Newest first: a later plan stands on what an earlier one of the same operation made.
+        let plans = store
+            .read(operation::unfinished_plans)
+            .map_err(store_error)?;
+        for record in plans.iter().rev() {
+            if let Err(error) = self.plan(record, &mut report) {
+                report.failed.push(error.message);
+            }
+        }
+        self.end_operations(&mut report)?;
+        for record in store.read(vm::list).map_err(store_error)? {
+            if let Err(error) = self.vm(&record, &mut report) {
+                report
+                    .failed
+                    .push(format!("VM {}: {}", record.name, error.message));
+            }
+        }
+        Ok(report)
+    }
+
+    fn plan(&self, record: &PlanRecord, report: &mut Recovered) -> HostResult<()> {
+        let plan: Plan = serde_json::from_str(&record.plan).map_err(|error| {
+            let message = format!("plan {} cannot be read: {error}", record.id);
+            ApiError::new(ErrorCode::Internal, message)
+        })?;
+        let steps = self
+            .runner
+            .store()
+            .read(|db| operation::steps(db, plan.id))
+            .map_err(store_error)?;
+        match plan.direction {
+            Direction::Back => {
+                let last = steps.iter().map(|step| step.n as usize).max().unwrap_or(0);
+                self.runner.undo(&plan, last, None, &NoEvents)?;
+                report.undone += 1;
+            }
+            Direction::Forward => {
+                let done = |step: &&banger_store::JournalStep| step.state == StepState::Applied;
+                let first = steps.iter().filter(done).count();
+                self.runner
+                    .carry_on(&plan, first, &NoEvents, &Cancel::new())?;
+                report.carried_on += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// No operation runs now: those that the store thinks are running were cut off. What an operation still claims in its
+    /// own name has no other owner: it goes.
+    fn end_operations(&self, report: &mut Recovered) -> HostResult<()> {
+        let (store, host) = (self.runner.store(), self.runner.host());
+        let unfinished = store
+            .read(operation::unfinished_plans)
+            .map_err(store_error)?;
+        let busy = |id: OperationId| unfinished.iter().any(|plan| plan.operation == id);
+        for (claim, owner) in store.read(claim::list).map_err(store_error)? {
+            let Some(id) = owner
+                .strip_prefix("operation:")
+                .and_then(|id| id.parse().ok())
+            else {
+                continue;
+            };
+            if busy(id) || claim.kind != ClaimKind::Directory {
+                continue;
+            }
+            match host.remove_tree(std::path::Path::new(&claim.resource)) {
+                Ok(()) => store
+                    .write(move |tx| claim::release(tx, &claim, &Owner::Operation(id)))
+                    .map_err(store_error)?,
+                Err(error) => report.failed.push(error.message),
+            }
+        }
+        let now = host.now_ms();
+        store
+            .write(move |tx| {
+                for op in operation::operations(tx, None, u32::MAX)? {
+                    if op.state == "running" {
+                        let error =
+                            ApiError::new(ErrorCode::Internal, "interrupted: the daemon went down");
+                        let json = serde_json::to_string(&error).unwrap_or_default();
+                        operation::finish_operation(tx, op.id, "failed", now, Some(&json))?;
+                    }
+                }
+                Ok(())
+            })
+            .map_err(store_error)
+    }
+
+    /// Adopts the VMM of a running VM, or says why it is none any more.
+    fn vm(&self, record: &VmRecord, report: &mut Recovered) -> HostResult<()> {
+        if record.state != VmState::Running {
+            return Ok(());
+        }
+        let vmm: Option<VmmIdentity> = record
+            .vmm
+            .as_ref()
+            .and_then(|json| serde_json::from_value(json.clone()).ok());
+        let cause = match &vmm {
+            None => Some("its VMM was never recorded".to_owned()),
+            Some(vmm) => match self.runner.host().adopt_vmm(vmm) {
+                Ok(()) => None,
+                Err(_) => Some(
+                    self.runner
+                        .host()
+                        .vmm_exit(vmm)?
+                        .unwrap_or_else(|| "its VMM is gone".to_owned()),
+                ),
+            },
+        };
+        let Some(cause) = cause else {
+            report.adopted.push(record.id);
+            return Ok(());
+        };
+        let id = record.id;
+        let plan = crate::plans::end_after_exit(record, &cause);
+        let op = plan.operation;
+        let (name, now) = (record.name.to_string(), self.runner.host().now_ms());
+        self.runner
+            .store()
+            .write(move |tx| {
+                operation::insert_operation(
+                    tx,
+                    &banger_store::OperationRecord {
+                        id: op,
+                        kind: "recover_vm".to_owned(),
+                        vm: Some(id),
+                        vm_name: Some(name),
+                        state: "done".to_owned(),
+                        started_ms: now,
+                        finished_ms: Some(now),
+                        error: None,
+                    },
+                )
+            })
+            .map_err(store_error)?;
+        self.runner.run(&plan, &NoEvents, &Cancel::new())?;
+        report.demoted.push(id);
+        Ok(())
+    }
+}

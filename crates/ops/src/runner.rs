@@ -1,0 +1,306 @@
+//! The runner: applies a plan step by step and journals each transition.
+//!
+//! ```text
+//! begin ─► applying 0 ─► applied 0 │ applying 1 ─► … ─► applied n │ finished
+//!              │ fails                  ▲ one transaction for both sides of each bar
+//!              ▼
+//!          reverting … ─► finished, with what became of the VM
+//! ```
+
+use std::sync::Arc;
+
+use banger_api::operation::EventKind;
+use banger_api::vm::VmState;
+use banger_api::{ApiError, ErrorCode};
+use banger_store::{
+    Connection, JournalStep, PlanRecord, StepState, Store, StoreError, claim, operation,
+};
+
+use crate::{Cancel, Change, Direction, Events, Host, HostResult, Plan, Step, StepCx};
+
+/// Applies plans. Holds no state of its own: who runs two plans of one VM at once is the caller's lock's business.
+#[derive(Clone)]
+pub struct Runner {
+    store: Arc<Store>,
+    host: Arc<dyn Host>,
+}
+
+impl Runner {
+    /// A runner over this store and host.
+    pub fn new(store: Arc<Store>, host: Arc<dyn Host>) -> Self {
+        Self { store, host }
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// The host.
+    pub fn host(&self) -> &Arc<dyn Host> {
+        &self.host
+    }
+
+    /// Runs `plan` to its end. Blocks.
+    ///
+    /// # Errors
+    /// The error of the step that failed. A `Back` plan has been undone then; what could not be undone is still claimed,
+    /// its plan stays unfinished and recovery tries again. A plan whose beginning the store refuses (a taken name, a
+    /// claimed resource) has had no effect at all.
+    pub fn run(&self, plan: &Plan, events: &dyn Events, cancel: &Cancel) -> HostResult<()> {
+        self.begin(plan)?;
+        self.carry_on(plan, 0, events, cancel)
+    }
+
+    /// Applies the steps from `first` on, whose `applying` is written already.
+    pub(crate) fn carry_on(
+        &self,
+        plan: &Plan,
+        first: usize,
+        events: &dyn Events,
+        cancel: &Cancel,
+    ) -> HostResult<()> {
+        // A forward plan is never cancelled: half a stop helps nobody.
+        let never = Cancel::new();
+        let cancel = if plan.direction == Direction::Back {
+            cancel
+        } else {
+            &never
+        };
+        let cx = StepCx {
+            host: &*self.host,
+            events,
+            cancel,
+        };
+        for (n, step) in plan.steps.iter().enumerate().skip(first) {
+            if let Err(error) = self.apply_one(plan, n, step, &cx) {
+                return Err(self.give_up(plan, n, error, events));
+            }
+        }
+        if plan.steps.is_empty() {
+            let plan = plan.clone();
+            self.commit(move |tx| finish(tx, &plan, &plan.done))?;
+        }
+        Ok(())
+    }
+
+    fn apply_one(&self, plan: &Plan, n: usize, step: &Step, cx: &StepCx<'_>) -> HostResult<()> {
+        if cx.cancel.is_cancelled() {
+            return Err(ApiError::new(ErrorCode::Cancelled, "cancelled"));
+        }
+        let began = self.host.monotonic_us();
+        cx.events.stage(step.body().stage(), "");
+        let changes = step.body().apply(cx)?;
+        let us = self.host.monotonic_us().saturating_sub(began);
+        let (at_ms, stored) = (self.host.now_ms(), plan.clone());
+        self.commit(move |tx| applied(tx, &stored, n, &changes, at_ms, us))?;
+        cx.events.emit(EventKind::StageDone {
+            stage: step.body().stage().to_owned(),
+            us,
+        });
+        Ok(())
+    }
+
+    fn begin(&self, plan: &Plan) -> HostResult<()> {
+        let json = serde_json::to_string(plan).map_err(|error| {
+            ApiError::new(
+                ErrorCode::Internal,
+                format!("cannot write a plan down: {error}"),
+            )
+        })?;
+        let (stored, at_ms) = (plan.clone(), self.host.now_ms());
+        self.commit(move |tx| {
+            let record = PlanRecord {
+                id: stored.id,
+                operation: stored.operation,
+                plan: json,
+            };
+            operation::begin_plan(tx, &record)?;
+            stored
+                .begin
+                .iter()
+                .try_for_each(|change| change.apply(tx))?;
+            about_to_apply(tx, &stored, 0, at_ms)
+        })
+    }
+
+    /// Step `n` failed: undoes a `Back` plan, ends a `Forward` one where it stands.
+    fn give_up(&self, plan: &Plan, n: usize, error: ApiError, events: &dyn Events) -> ApiError {
+        let outcome = match plan.direction {
+            Direction::Back => self.undo(plan, n, Some(&error), events),
+            Direction::Forward => self.stay(plan, n, &error),
+        };
+        match outcome {
+            Ok(()) => error,
+            Err(undo) => {
+                tracing::error!(plan = %plan.id, %undo, "a plan could not be undone; recovery will try again");
+                let message = format!(
+                    "{}; and it could not be undone: {}",
+                    error.message, undo.message
+                );
+                ApiError { message, ..error }
+            }
+        }
+    }
+
+    /// Reverts steps `n` to 0 and finishes the plan.
+    pub(crate) fn undo(
+        &self,
+        plan: &Plan,
+        n: usize,
+        cause: Option<&ApiError>,
+        events: &dyn Events,
+    ) -> HostResult<()> {
+        let never = Cancel::new();
+        let cx = StepCx {
+            host: &*self.host,
+            events,
+            cancel: &never,
+        };
+        let mut failed = None;
+        for (n, step) in plan.steps.iter().enumerate().take(n + 1).rev() {
+            events.stage("undo", step.name());
+            // One step that cannot be undone does not keep the others from being undone.
+            match step.body().revert(&cx) {
+                Ok(changes) => {
+                    let (stored, at_ms) = (plan.clone(), self.host.now_ms());
+                    let cause = cause.map(|cause| cause.message.clone());
+                    self.commit(move |tx| reverted(tx, &stored, n, &changes, at_ms, cause))?;
+                }
+                Err(error) => failed = Some(error),
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let (stored, changes) = (plan.clone(), plan.undone(cause));
+        self.commit(move |tx| finish(tx, &stored, &changes))
+    }
+
+    /// A forward plan stops at step `n`: the VM is in error, its claims stay, the request may be made again.
+    fn stay(&self, plan: &Plan, n: usize, error: &ApiError) -> HostResult<()> {
+        let mut changes = Vec::new();
+        if let Some(vm) = plan.vm {
+            let error = Some(error.message.clone());
+            changes.push(Change::SetVmState {
+                vm,
+                state: VmState::Error,
+                error,
+            });
+        }
+        let (stored, at_ms, message) = (plan.clone(), self.host.now_ms(), error.message.clone());
+        self.commit(move |tx| {
+            let mut line = line(&stored, n, StepState::Applying, at_ms);
+            line.error = Some(message);
+            operation::set_step(tx, stored.id, &line)?;
+            finish(tx, &stored, &changes)
+        })
+    }
+
+    fn commit(
+        &self,
+        change: impl FnOnce(&Connection) -> Result<(), StoreError> + Send + 'static,
+    ) -> HostResult<()> {
+        self.store
+            .write(move |tx| change(tx))
+            .map_err(crate::runner::store_error)
+    }
+}
+
+fn line(plan: &Plan, n: usize, state: StepState, at_ms: i64) -> JournalStep {
+    let name = plan.steps.get(n).map_or("", Step::name).to_owned();
+    JournalStep {
+        n: u32::try_from(n).unwrap_or(u32::MAX),
+        name,
+        state,
+        at_ms,
+        us: None,
+        error: None,
+    }
+}
+
+fn about_to_apply(db: &Connection, plan: &Plan, n: usize, at_ms: i64) -> Result<(), StoreError> {
+    let Some(step) = plan.steps.get(n) else {
+        return Ok(());
+    };
+    for wanted in step.body().claims() {
+        claim::add(db, &wanted, &plan.owner)?;
+    }
+    operation::set_step(db, plan.id, &line(plan, n, StepState::Applying, at_ms))
+}
+
+fn applied(
+    db: &Connection,
+    plan: &Plan,
+    n: usize,
+    changes: &[Change],
+    at_ms: i64,
+    us: u64,
+) -> Result<(), StoreError> {
+    let mut line = line(plan, n, StepState::Applied, at_ms);
+    line.us = Some(us);
+    operation::set_step(db, plan.id, &line)?;
+    for gone in plan
+        .steps
+        .get(n)
+        .map(|step| step.body().releases())
+        .unwrap_or_default()
+    {
+        claim::release(db, &gone, &plan.owner)?;
+    }
+    changes.iter().try_for_each(|change| change.apply(db))?;
+    if n + 1 == plan.steps.len() {
+        return finish(db, plan, &plan.done);
+    }
+    about_to_apply(db, plan, n + 1, at_ms)
+}
+
+fn reverted(
+    db: &Connection,
+    plan: &Plan,
+    n: usize,
+    changes: &[Change],
+    at_ms: i64,
+    cause: Option<String>,
+) -> Result<(), StoreError> {
+    let mut line = line(plan, n, StepState::Reverted, at_ms);
+    line.error = cause;
+    operation::set_step(db, plan.id, &line)?;
+    for gone in plan
+        .steps
+        .get(n)
+        .map(|step| step.body().claims())
+        .unwrap_or_default()
+    {
+        claim::release(db, &gone, &plan.owner)?;
+    }
+    changes.iter().try_for_each(|change| change.apply(db))
+}
+
+fn finish(db: &Connection, plan: &Plan, changes: &[Change]) -> Result<(), StoreError> {
+    changes.iter().try_for_each(|change| change.apply(db))?;
+    operation::finish_plan(db, plan.id)
+}
+
+/// The store's errors as users see them.
+pub fn store_error(error: StoreError) -> ApiError {
+    match &error {
+        StoreError::NameTaken { .. } => ApiError::new(ErrorCode::NameTaken, error.to_string())
+            .hint("choose another name, or delete the one that has it"),
+        StoreError::Claimed {
+            resource, owner, ..
+        } => ApiError::new(ErrorCode::InUse, format!("{resource} is in use by {owner}")),
+        _ if error.is_no_space() => ApiError::new(
+            ErrorCode::NoSpace,
+            "the store cannot be written: no space left on its disk",
+        )
+        .hint("free some space on the disk that holds banger's state"),
+        _ => {
+            let mut message = error.to_string();
+            if let Some(source) = std::error::Error::source(&error) {
+                message = format!("{message}: {source}");
+            }
+            ApiError::new(ErrorCode::Internal, message)
+        }
+    }
+}

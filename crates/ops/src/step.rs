@@ -1,0 +1,102 @@
+//! Steps: plain data with three functions, `claims`, `apply` and `revert`.
+
+use banger_store::Claim;
+use serde::{Deserialize, Serialize};
+
+use crate::steps::{
+    ConfigureGuest, EndVmm, GrowFile, LaunchVmm, MakeDirectory, MakeImage, MakeInitramfs,
+    MakeKernel, MakeSshHostKey, MakeSystemOverlay, MakeWorkDisk, PublishDirectory, RemoveDirectory,
+    RemoveFile, ShutdownGuest, SyncFiles,
+};
+use crate::{Cancel, Change, Events, Host, HostResult};
+
+/// What a step is given while it acts.
+pub struct StepCx<'a> {
+    /// The machine.
+    pub host: &'a dyn Host,
+    /// Where it tells how it goes.
+    pub events: &'a dyn Events,
+    /// Whether somebody wants it to stop. Reverts and forward plans get one that never fires.
+    pub cancel: &'a Cancel,
+}
+
+/// What every kind of step can do.
+pub trait StepBody {
+    /// The stage under which users see it.
+    fn stage(&self) -> &'static str;
+
+    /// What it makes on the host: written to the store before `apply`, released after `revert`.
+    fn claims(&self) -> Vec<Claim> {
+        Vec::new()
+    }
+
+    /// What it removes from the host: released with `applied`.
+    fn releases(&self) -> Vec<Claim> {
+        Vec::new()
+    }
+
+    /// Has the effect, all of it also when a part is there already.
+    ///
+    /// # Errors
+    /// What the host says.
+    fn apply(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>>;
+
+    /// Undoes the effect, also when only a part of it, or nothing, is there.
+    ///
+    /// # Errors
+    /// What the host says.
+    fn revert(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>>;
+}
+
+macro_rules! steps {
+    ($($name:ident),* $(,)?) => {
+        /// One step of a plan.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "step", rename_all = "snake_case")]
+        #[allow(missing_docs)] // each is documented at its own type
+        pub enum Step {
+            $($name($name),)*
+        }
+
+        $(impl From<$name> for Step {
+            fn from(step: $name) -> Self {
+                Self::$name(step)
+            }
+        })*
+
+        impl Step {
+            /// Its functions.
+            pub fn body(&self) -> &dyn StepBody {
+                match self {
+                    $(Self::$name(step) => step,)*
+                }
+            }
+
+            /// Its name in the journal.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$name(_) => stringify!($name),)*
+                }
+            }
+        }
+    };
+}
+
+steps!(
+    ConfigureGuest,
+    EndVmm,
+    GrowFile,
+    LaunchVmm,
+    MakeDirectory,
+    MakeImage,
+    MakeInitramfs,
+    MakeKernel,
+    MakeSshHostKey,
+    MakeSystemOverlay,
+    MakeWorkDisk,
+    PublishDirectory,
+    RemoveDirectory,
+    RemoveFile,
+    ShutdownGuest,
+    SyncFiles,
+);

@@ -1,0 +1,15 @@
+//! The kinds of steps, one file for each family.
+
+mod directory;
+mod disk;
+mod guest;
+mod make;
+mod vmm;
+
+pub use directory::{
+    DirectoryStage, MakeDirectory, PublishDirectory, RemoveDirectory, RemoveFile, SyncFiles,
+};
+pub use disk::{GrowFile, MakeSystemOverlay, MakeWorkDisk, WorkDiskSource};
+pub use guest::{ConfigureGuest, ShutdownGuest};
+pub use make::{MakeImage, MakeInitramfs, MakeKernel, MakeSshHostKey};
+pub use vmm::{EndVmm, LaunchVmm};

@@ -1,0 +1,120 @@
+//! VMM processes: launching and ending.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use banger_api::VmId;
+use banger_engine::{NetSpec, Signal, VmmIdentity, VmmSpec};
+use banger_store::{Claim, ClaimKind};
+use serde::{Deserialize, Serialize};
+
+use crate::{Change, HostResult, StepBody, StepCx};
+
+/// Time for a VMM to answer at its control socket.
+const LAUNCH_DEADLINE: Duration = Duration::from_secs(30);
+/// Time for a killed process to be gone.
+const END_DEADLINE: Duration = Duration::from_secs(10);
+
+fn claims_of(token: &str, net: Option<&NetSpec>) -> Vec<Claim> {
+    let mut claims = vec![Claim::new(ClaimKind::Vmm, token)];
+    if let Some(NetSpec::User { publish, .. }) = net {
+        claims.extend(publish.iter().map(|p| {
+            Claim::new(
+                ClaimKind::HostPort,
+                format!("{}:{}", p.host_ip, p.host_port),
+            )
+        }));
+    }
+    claims
+}
+
+/// Starts a VM's VMM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaunchVmm {
+    /// The VM.
+    pub vm: VmId,
+    /// What runs.
+    pub spec: VmmSpec,
+}
+
+impl StepBody for LaunchVmm {
+    fn stage(&self) -> &'static str {
+        "launch_vmm"
+    }
+    fn claims(&self) -> Vec<Claim> {
+        claims_of(&self.spec.launch_token, Some(&self.spec.net))
+    }
+    fn apply(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
+        let vmm = cx.host.start_vmm(&self.spec, LAUNCH_DEADLINE)?;
+        Ok(vec![Change::SetVmm {
+            vm: self.vm,
+            vmm: Some(vmm),
+        }])
+    }
+    fn revert(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
+        // Its pid may never have been recorded: the token on its command line finds it.
+        if let Some(vmm) = cx.host.find_vmm(&self.spec.launch_token, &self.spec.dir)? {
+            cx.host.end_vmm(&vmm, Signal::KILL, END_DEADLINE)?;
+        }
+        Ok(vec![Change::SetVmm {
+            vm: self.vm,
+            vmm: None,
+        }])
+    }
+}
+
+/// Ends a VM's VMM, when it still runs, and releases what it claimed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndVmm {
+    /// The VM.
+    pub vm: VmId,
+    /// Its VMM, when one is recorded.
+    pub vmm: Option<VmmIdentity>,
+    /// Folder of the launch.
+    pub dir: PathBuf,
+    /// Token of the launch, when it is known.
+    pub launch_token: Option<String>,
+    /// Number of the signal that is sent first; `SIGKILL` follows when it does not end the process.
+    pub signal: i32,
+}
+
+impl StepBody for EndVmm {
+    fn stage(&self) -> &'static str {
+        "end_vmm"
+    }
+    fn releases(&self) -> Vec<Claim> {
+        self.launch_token
+            .iter()
+            .flat_map(|token| claims_of(token, None))
+            .collect()
+    }
+    fn apply(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
+        if let Some(vmm) = &self.vmm {
+            let signal = Signal::from_named_raw(self.signal).unwrap_or(Signal::KILL);
+            let ended = cx.host.end_vmm(vmm, signal, END_DEADLINE);
+            if ended.is_err() && signal != Signal::KILL {
+                cx.events
+                    .warn("the VMM did not end on the signal; killing it");
+                cx.host.end_vmm(vmm, Signal::KILL, END_DEADLINE)?;
+            } else {
+                ended?;
+            }
+        }
+        // A launch that was cut off before its pid was recorded left only its token.
+        if let Some(token) = &self.launch_token
+            && let Some(vmm) = cx.host.find_vmm(token, &self.dir)?
+        {
+            cx.host.end_vmm(&vmm, Signal::KILL, END_DEADLINE)?;
+        }
+        Ok(vec![
+            Change::SetVmm {
+                vm: self.vm,
+                vmm: None,
+            },
+            Change::ReleasePorts(self.vm),
+        ])
+    }
+    fn revert(&self, _cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
+        Ok(Vec::new())
+    }
+}
