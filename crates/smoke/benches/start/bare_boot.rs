@@ -1,0 +1,117 @@
+//! QEMU alone, with the kernel, initramfs and machine that banger gives it, and nothing else: the floor that nothing
+//! can go below.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use banger_smoke::Sandbox;
+
+/// Options of QEMU that say what machine it is, each with a value; disks, sockets and networks are left out.
+const MACHINE: [&str; 9] = [
+    "-machine", "-M", "-accel", "-cpu", "-m", "-smp", "-kernel", "-initrd", "-object",
+];
+/// The kernel's last line before it becomes `/init`.
+const FIRST_LINE: &[u8] = b"Run /init as init process";
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A command line of QEMU.
+#[derive(Debug)]
+pub struct BareBoot {
+    program: PathBuf,
+    arguments: Vec<String>,
+}
+
+impl BareBoot {
+    /// From the one VMM that runs in the sandbox.
+    pub fn like_the_vmm_of(sandbox: &Sandbox) -> Self {
+        let Some(pid) = sandbox.vmm_pids().first().map(|pid| pid.as_raw_nonzero()) else {
+            panic!("no VMM runs")
+        };
+        let read = |name: &str| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+        let words: Vec<String> = read("cmdline")
+            .split(|byte| *byte == 0)
+            .map(|word| String::from_utf8_lossy(word).into_owned())
+            .collect();
+        let works_in = fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
+        let mut arguments = Vec::new();
+        for pair in words.windows(2) {
+            let [option, value] = pair else { continue };
+            if MACHINE.contains(&option.as_str()) {
+                let is_file = matches!(option.as_str(), "-kernel" | "-initrd");
+                let value = if is_file {
+                    works_in.join(value).display().to_string()
+                } else {
+                    value.clone()
+                };
+                arguments.extend([option.clone(), value]);
+            } else if option == "-append" {
+                // The line we wait for is of the kernel's informational kind.
+                let quiet = |word: &&str| {
+                    *word != "quiet"
+                        && !word.starts_with("loglevel=")
+                        && !word.starts_with("console=")
+                };
+                let kept: Vec<&str> = value.split(' ').filter(quiet).collect();
+                arguments.extend([
+                    option.clone(),
+                    format!("{} console=ttyS0 loglevel=7", kept.join(" ")),
+                ]);
+            }
+        }
+        for word in [
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-serial",
+            "stdio",
+            "-no-reboot",
+        ] {
+            arguments.push(word.to_owned());
+        }
+        let program = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+        Self { program, arguments }
+    }
+
+    /// The time from the start of QEMU to the kernel's last line before `/init`.
+    pub fn boot(&self) -> io::Result<Duration> {
+        let started = Instant::now();
+        let mut qemu = Command::new(&self.program)
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let reached = qemu
+            .stdout
+            .take()
+            .map(|console| until_first_line(console, started));
+        qemu.kill()?;
+        qemu.wait()?;
+        reached.unwrap_or_else(|| Err(io::Error::other("no console")))
+    }
+}
+
+fn until_first_line(mut console: impl io::Read, started: Instant) -> io::Result<Duration> {
+    let mut seen = Vec::new();
+    let mut chunk = [0; 4096];
+    while started.elapsed() < DEADLINE {
+        match console.read(&mut chunk)? {
+            0 => break,
+            count => seen.extend_from_slice(&chunk[..count]),
+        }
+        if seen
+            .windows(FIRST_LINE.len())
+            .any(|window| window == FIRST_LINE)
+        {
+            return Ok(started.elapsed());
+        }
+    }
+    let shown = String::from_utf8_lossy(&seen).into_owned();
+    Err(io::Error::other(format!(
+        "the bare guest never became /init:\n{shown}"
+    )))
+}
