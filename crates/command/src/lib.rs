@@ -1,0 +1,21 @@
+//! Runs one program of the host to its end, for work that no library does (apt, mmdebstrap).
+//!
+//! ```text
+//!  Program ── run ──► own process group, one pipe for both outputs
+//!                       │ each line ──► on_line
+//!                       │ every 100 ms: cancel()? ──► SIGTERM to the group, grace, SIGKILL to the group
+//!                       └ end ──► Ok(lines of the end) or Failed{status, last lines}
+//! ```
+//!
+//! Promises: the call returns only when the program has been reaped; a cancelled program's whole group has been
+//! signalled; output is bounded in memory whatever the program writes; nothing is read from the terminal.
+//!
+//! It must not: run anything through a shell, or keep a program running after the call. Programs that outlive their
+//! caller (VMMs) are not its business.
+
+mod lines;
+mod program;
+mod run;
+
+pub use program::{Program, find_in_path};
+pub use run::CommandError;

@@ -1,0 +1,152 @@
+//! Debian's cloud kernel, fetched by the host's own apt, with the sources and keys that the host already trusts.
+//!
+//! `apt-get download` needs no root; the lists that it looks in must be there (`apt-get update` was run once).
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use banger_command::{CommandError, Program, find_in_path};
+
+use crate::error::KernelError;
+use crate::progress::{Cancel, Stage, Watch};
+
+/// Meta-packages in order of preference: the release's own kernel for clouds, a newer one for clouds, the ordinary one.
+const META_PACKAGES: [&str; 3] = [
+    "linux-image-cloud-amd64",
+    "linux-image-6.12-cloud-amd64",
+    "linux-image-amd64",
+];
+const OUTPUT_LINES_MAX: usize = 1000;
+
+/// The host's apt.
+#[derive(Debug, Clone)]
+pub struct Apt {
+    cache: PathBuf,
+    get: PathBuf,
+}
+
+impl Apt {
+    /// Finds apt in `path`, the value of `PATH`.
+    ///
+    /// # Errors
+    /// [`KernelError::NoApt`], with what to do instead.
+    pub fn find(path: Option<&OsStr>) -> Result<Self, KernelError> {
+        let program = |name| find_in_path(name, path).ok_or(KernelError::NoApt { program: name });
+        Ok(Self {
+            cache: program("apt-cache")?,
+            get: program("apt-get")?,
+        })
+    }
+
+    /// The concrete package of the default kernel, such as `linux-image-6.1.0-56-cloud-amd64`.
+    ///
+    /// # Errors
+    /// apt fails or knows none ([`KernelError::NoPackage`], with what to do).
+    pub fn default_kernel(&self, cancel: Cancel<'_>) -> Result<String, KernelError> {
+        for meta in META_PACKAGES {
+            let ask = Program::new(&self.cache).args([
+                "depends",
+                "--no-recommends",
+                "--no-suggests",
+                "--important",
+                meta,
+            ]);
+            match ask.lines(OUTPUT_LINES_MAX, cancel) {
+                Ok(lines) => {
+                    if let Some(package) = concrete_package(&lines) {
+                        return Ok(package);
+                    }
+                }
+                // apt-cache ends with 100 when it does not know the name.
+                Err(CommandError::Failed { .. }) => {}
+                Err(source) => return Err(failed(format!("ask apt for {meta}"), source)),
+            }
+        }
+        Err(KernelError::NoPackage {
+            package: META_PACKAGES[0].to_owned(),
+        })
+    }
+
+    /// Downloads a package into `folder`, which must hold no other package, and returns the file. apt checks its digest
+    /// against the signed lists.
+    ///
+    /// # Errors
+    /// apt fails, or the caller cancels.
+    pub fn download(
+        &self,
+        package: &str,
+        folder: &Path,
+        watch: &mut Watch<'_>,
+    ) -> Result<PathBuf, KernelError> {
+        watch.report(Stage::FetchPackage, package, 0, 0);
+        let cancel = watch.cancel();
+        // The sandbox user cannot write into a private folder; without it apt would warn and do the same.
+        let download = Program::new(&self.get)
+            .args([
+                "download",
+                "--quiet",
+                "-o",
+                "APT::Sandbox::User=",
+                "--",
+                package,
+            ])
+            .dir(folder);
+        let mut report = |line: &str| watch.report(Stage::FetchPackage, line, 0, 0);
+        download
+            .run(&mut report, cancel)
+            .map_err(|source| failed(format!("download {package} with apt"), source))?;
+        downloaded(package, folder)
+    }
+}
+
+/// Finds and downloads the default kernel into `folder`.
+///
+/// # Errors
+/// As [`Apt::find`], [`Apt::default_kernel`] and [`Apt::download`].
+pub fn fetch_default_kernel(folder: &Path, watch: &mut Watch<'_>) -> Result<PathBuf, KernelError> {
+    let apt = Apt::find(std::env::var_os("PATH").as_deref())?;
+    let package = apt.default_kernel(watch.cancel())?;
+    apt.download(&package, folder, watch)
+}
+
+fn failed(action: String, source: CommandError) -> KernelError {
+    match source {
+        CommandError::Cancelled { .. } => KernelError::Cancelled,
+        source => KernelError::Program { action, source },
+    }
+}
+
+/// The kernel that a meta-package depends on: `  Depends: linux-image-6.1.0-56-cloud-amd64`.
+fn concrete_package(lines: &[String]) -> Option<String> {
+    let names = lines
+        .iter()
+        .filter_map(|line| line.trim().strip_prefix("Depends: "));
+    let mut kernels = names.filter(|name| {
+        let version = name.strip_prefix("linux-image-").unwrap_or_default();
+        version.starts_with(|c: char| c.is_ascii_digit()) && version.bytes().all(is_package_byte)
+    });
+    kernels.next().map(str::to_owned)
+}
+
+fn is_package_byte(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".+-~".contains(&byte)
+}
+
+fn downloaded(package: &str, folder: &Path) -> Result<PathBuf, KernelError> {
+    let failed = |source| KernelError::io("list", folder, source);
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        if name.starts_with(&format!("{package}_")) && name.ends_with(".deb") {
+            return Ok(path);
+        }
+    }
+    Err(KernelError::Directory {
+        path: folder.to_path_buf(),
+        why: format!("apt said that it downloaded {package}, but it is not there"),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+/// A folder with programs of the given scripts, to be used as PATH.
+fn programs(scripts: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, script) in scripts {
+        let path = folder.path().join(name);
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    folder
+}
+
+fn apt(cache: &str, get: &str) -> (Apt, tempfile::TempDir) {
+    let folder = programs(&[("apt-cache", cache), ("apt-get", get)]);
+    (Apt::find(Some(folder.path().as_os_str())).unwrap(), folder)
+}
+
+#[test]
+fn a_host_without_apt_is_told_what_to_do() {
+    let folder = programs(&[("apt-cache", "")]);
+    let error = Apt::find(Some(folder.path().as_os_str()))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("no apt-get") && error.contains("kernel import --host"),
+        "{error}"
+    );
+    assert!(matches!(
+        Apt::find(None),
+        Err(KernelError::NoApt {
+            program: "apt-cache"
+        })
+    ));
+}
+
+#[test]
+fn the_concrete_package_is_behind_the_first_known_meta_package() {
+    let (apt, _folder) = apt(
+        r#"for last; do :; done
+        if [ "$last" = linux-image-6.12-cloud-amd64 ]; then
+            echo "$last"; echo "  Depends: linux-base"; echo "  Depends: linux-image-6.12.117+deb12-cloud-amd64"
+        else echo "N: Unable to locate package $last" >&2; exit 100; fi"#,
+        "",
+    );
+    assert_eq!(
+        apt.default_kernel(&|| false).unwrap(),
+        "linux-image-6.12.117+deb12-cloud-amd64"
+    );
+}
+
+#[test]
+fn empty_lists_are_explained() {
+    let (apt, _folder) = apt("exit 100", "");
+    let error = apt.default_kernel(&|| false).unwrap_err().to_string();
+    assert!(
+        error.contains("`linux-image-cloud-amd64`") && error.contains("apt-get update"),
+        "{error}"
+    );
+}
+
+#[test]
+fn only_a_package_of_one_version_is_concrete() {
+    let of = |line: &str| concrete_package(&[line.to_owned()]);
+    assert_eq!(
+        of("  Depends: linux-image-6.1.0-56-cloud-amd64").as_deref(),
+        Some("linux-image-6.1.0-56-cloud-amd64")
+    );
+    for line in [
+        "  Depends: linux-image-cloud-amd64",
+        "  Depends: <linux-image-6.1>",
+        " |Depends: linux-image-6",
+        "x",
+        "  Depends: linux-image-6; rm",
+    ] {
+        assert_eq!(of(line), None, "{line}");
+    }
+}
+
+#[test]
+fn the_download_lands_in_the_folder_and_its_lines_are_progress() {
+    let (apt, _programs) = apt(
+        "",
+        r#"for last; do :; done; echo "Get:1 $last"; : > "${last}_1.2_amd64.deb""#,
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let mut seen = Vec::new();
+    let mut progress = |progress: crate::progress::Progress| seen.push(progress.detail);
+    let path = apt
+        .download(
+            "linux-image-6.1",
+            folder.path(),
+            &mut Watch::new(&mut progress, &|| false),
+        )
+        .unwrap();
+    assert_eq!(path, folder.path().join("linux-image-6.1_1.2_amd64.deb"));
+    assert_eq!(seen, ["linux-image-6.1", "Get:1 linux-image-6.1"]);
+}
+
+#[test]
+fn a_failed_or_empty_download_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let download = |script| {
+        let (apt, _programs) = apt("", script);
+        apt.download("p", folder.path(), &mut Watch::new(&mut |_| {}, &|| false))
+            .unwrap_err()
+    };
+    let error = download("echo 'E: no network' >&2; exit 100");
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(
+        (error.to_string().as_str(), source.as_str()),
+        (
+            "cannot download p with apt",
+            "apt-get ended with status 100: E: no network"
+        )
+    );
+    assert!(download("true").to_string().contains("it is not there"));
+}

@@ -1,0 +1,93 @@
+//! A kernel of any source becomes a folder that every engine can boot from.
+//!
+//! ```text
+//!  source ──► found: image bytes, modules tree, configuration ──► unpack, identify, plan ──► folder
+//!                                                                                             vmlinux
+//!                                                                                             modules/NN-name.ko
+//!                                                                                             kernel.json (last)
+//! ```
+
+mod find;
+mod write;
+
+use std::path::{Path, PathBuf};
+
+use crate::config::KernelConfig;
+use crate::durable;
+use crate::error::KernelError;
+use crate::metadata::{KernelMetadata, KernelOrigin};
+use crate::modules;
+use crate::progress::{Stage, Watch};
+use crate::release;
+use crate::unpack;
+
+/// Where a kernel is imported from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KernelSource {
+    /// A Debian kernel package file.
+    Deb(PathBuf),
+    /// A directory with one image (`vmlinux`, `vmlinuz*` or `bzImage`, also in `boot/`) and its modules, in `modules/`,
+    /// `lib/modules/<release>` or beside it.
+    Directory(PathBuf),
+    /// A bare image, with the folder that holds its `modules.dep` or `kernel/`, when it has modules.
+    Image {
+        /// vmlinux or bzImage.
+        image: PathBuf,
+        /// Its modules.
+        modules: Option<PathBuf>,
+    },
+    /// The kernel that runs this host.
+    Host,
+}
+
+/// Imports a kernel into `folder`, which must exist and be empty, and describes it. On an error the folder is left as it
+/// is, without `kernel.json`; the caller removes it.
+///
+/// # Errors
+/// The source cannot be read, is no x86-64 kernel, or lacks what every guest needs ([`KernelError::Unsuitable`]).
+pub fn import(
+    source: &KernelSource,
+    folder: &Path,
+    watch: &mut Watch<'_>,
+) -> Result<KernelMetadata, KernelError> {
+    let found = find::find(source, folder, watch)?;
+    let origin = KernelOrigin {
+        kind: found.kind.to_owned(),
+        path: found.path.display().to_string(),
+        image_digest: durable::digest(&found.image),
+    };
+    watch.report(
+        Stage::UnpackKernel,
+        found.image_name.clone(),
+        0,
+        found.image.len() as u64,
+    );
+    let unpacked = unpack::unpack(found.image, watch.cancel())?;
+    let identity = release::identity(&unpacked.vmlinux)?;
+    let pvh_entry = release::pvh_entry(&unpacked.vmlinux)?;
+    let config = found
+        .config
+        .or_else(|| release::embedded_config(&unpacked.vmlinux, watch.cancel()));
+    let config = config.map(|text| KernelConfig::parse(&text));
+
+    watch.report(Stage::CollectModules, identity.release.clone(), 0, 0);
+    let plan = modules::plan(
+        &identity.release,
+        found.modules.as_deref(),
+        config.as_ref(),
+        watch.cancel(),
+    )?;
+    let written = write::Written {
+        origin,
+        identity,
+        pvh_entry,
+        virtio_mmio_cmdline: config.map(|config| config.is_builtin("VIRTIO_MMIO_CMDLINE_DEVICES")),
+        unpacked,
+        plan,
+    };
+    watch.check()?;
+    written.write(folder, watch)
+}
+
+#[cfg(test)]
+mod tests;

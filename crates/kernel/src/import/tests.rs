@@ -1,0 +1,294 @@
+use std::fs;
+
+use super::*;
+use crate::fixture::{ar, bzimage, gzip, lz4_legacy, module, tar, vmlinux, with_size, xz};
+use crate::modules::{Availability, Capability};
+
+const RELEASE: &str = "6.1.0-test";
+
+fn quietly<T>(work: impl FnOnce(&mut Watch<'_>) -> T) -> T {
+    work(&mut Watch::new(&mut |_| {}, &|| false))
+}
+
+fn packed_kernel(pvh: Option<u64>) -> Vec<u8> {
+    let kernel = vmlinux(RELEASE, pvh);
+    bzimage(&with_size(lz4_legacy(&kernel), kernel.len()))
+}
+
+/// Modules below `lib/modules/RELEASE`, and the files beside them.
+fn files() -> Vec<(String, Vec<u8>)> {
+    let below = format!("lib/modules/{RELEASE}");
+    let built = |name, depends| module(name, depends, RELEASE);
+    vec![
+        (
+            format!("boot/vmlinuz-{RELEASE}"),
+            packed_kernel(Some(0x100_0000)),
+        ),
+        (
+            format!("boot/config-{RELEASE}"),
+            b"CONFIG_EXT4_FS=y\nCONFIG_VIRTIO_PCI=y\n".to_vec(),
+        ),
+        (
+            format!("{below}/modules.builtin"),
+            b"kernel/drivers/char/virtio_console.ko\n".to_vec(),
+        ),
+        (
+            format!("{below}/kernel/drivers/virtio/virtio.ko"),
+            built("virtio", ""),
+        ),
+        (
+            format!("{below}/kernel/drivers/block/virtio_blk.ko.xz"),
+            xz(&built("virtio_blk", "virtio")),
+        ),
+        (
+            format!("{below}/kernel/fs/overlayfs/overlay.ko"),
+            built("overlay", ""),
+        ),
+    ]
+}
+
+fn package(files: &[(String, Vec<u8>)]) -> tempfile::NamedTempFile {
+    let entries: Vec<_> = files
+        .iter()
+        .map(|(name, bytes)| (format!("./{name}"), bytes.as_slice()))
+        .collect();
+    let entries: Vec<_> = entries
+        .iter()
+        .map(|(name, bytes)| (name.as_str(), *bytes))
+        .collect();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(
+        &file,
+        ar(&[
+            ("debian-binary", b"2.0\n".to_vec()),
+            ("data.tar.xz", xz(&tar(&entries))),
+        ]),
+    )
+    .unwrap();
+    file
+}
+
+fn folder_of(files: &[(String, Vec<u8>)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in files {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+    folder
+}
+
+fn import_into_new(
+    source: &KernelSource,
+) -> Result<(KernelMetadata, tempfile::TempDir), KernelError> {
+    let folder = tempfile::tempdir().unwrap();
+    quietly(|watch| import(source, folder.path(), watch)).map(|metadata| (metadata, folder))
+}
+
+#[test]
+fn a_package_becomes_a_folder_that_describes_itself() {
+    let package = package(&files());
+    let (metadata, folder) =
+        import_into_new(&KernelSource::Deb(package.path().to_path_buf())).unwrap();
+    assert_eq!(metadata.release, RELEASE);
+    assert_eq!(metadata.qemu_image(), Some("vmlinux"));
+    assert_eq!(metadata.pvh_entry, Some(0x100_0000));
+    assert_eq!(metadata.virtio_mmio_cmdline, Some(false));
+    assert_eq!(
+        metadata.capabilities[&Capability::Ext4],
+        Availability::Builtin
+    );
+    let modules: Vec<_> = metadata
+        .modules
+        .iter()
+        .map(|module| module.file.file.as_str())
+        .collect();
+    assert_eq!(
+        modules,
+        [
+            "modules/00-virtio.ko",
+            "modules/01-virtio_blk.ko",
+            "modules/02-overlay.ko"
+        ]
+    );
+    assert_eq!(
+        fs::read(folder.path().join("vmlinux")).unwrap(),
+        vmlinux(RELEASE, Some(0x100_0000))
+    );
+    assert!(
+        fs::read(folder.path().join(modules[1]))
+            .unwrap()
+            .starts_with(b"\x7fELF")
+    );
+    assert_eq!(KernelMetadata::read(folder.path()).unwrap(), metadata);
+    assert!(
+        !folder.path().join("bzImage").exists(),
+        "the packed image is of no use beside a PVH entry"
+    );
+}
+
+#[test]
+fn one_kernel_has_one_digest_whatever_it_came_in() {
+    let package = package(&files());
+    let tree = folder_of(&files());
+    let image = tree.path().join(format!("boot/vmlinuz-{RELEASE}"));
+    let modules = Some(tree.path().join(format!("lib/modules/{RELEASE}")));
+    let digests: Vec<_> = [
+        KernelSource::Deb(package.path().to_path_buf()),
+        KernelSource::Directory(tree.path().to_path_buf()),
+    ]
+    .iter()
+    .map(|source| import_into_new(source).unwrap().0.digest)
+    .collect();
+    assert_eq!(digests[0], digests[1]);
+    // A bare image has no configuration beside it: what only the configuration knew is now unknown to modules.builtin.
+    let error = import_into_new(&KernelSource::Image { image, modules }).unwrap_err();
+    assert!(error.to_string().contains("has no ext4"), "{error}");
+}
+
+#[test]
+fn the_host_kernel_is_found_by_its_release() {
+    let tree = folder_of(&files());
+    let found = quietly(|watch| find::on_host(tree.path(), RELEASE, watch)).unwrap();
+    assert_eq!(
+        (found.kind, found.modules.unwrap().modules().len()),
+        ("host", 3)
+    );
+    let error = quietly(|watch| find::on_host(tree.path(), "9.9.9", watch))
+        .err()
+        .unwrap();
+    assert!(
+        error.to_string().contains("does not keep the image"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_bare_kernel_is_taken_with_a_warning() {
+    let folder = folder_of(&[("vmlinux".to_owned(), vmlinux(RELEASE, Some(1)))]);
+    let source = KernelSource::Image {
+        image: folder.path().join("vmlinux"),
+        modules: None,
+    };
+    let (metadata, _folder) = import_into_new(&source).unwrap();
+    assert!(
+        metadata.warnings[0].contains("taken to be built in"),
+        "{:?}",
+        metadata.warnings
+    );
+    assert!(metadata.provides(Capability::VirtioBlk));
+    assert!(metadata.modules.is_empty());
+}
+
+#[test]
+fn without_a_pvh_entry_the_packed_image_is_kept_for_qemu() {
+    let folder = folder_of(&[
+        ("bzImage".to_owned(), packed_kernel(None)),
+        ("plain/vmlinux".to_owned(), vmlinux(RELEASE, None)),
+    ]);
+    let import_image = |name: &str| {
+        import_into_new(&KernelSource::Image {
+            image: folder.path().join(name),
+            modules: None,
+        })
+        .unwrap()
+    };
+    let (metadata, imported) = import_image("bzImage");
+    assert_eq!(metadata.qemu_image(), Some("bzImage"));
+    assert_eq!(
+        fs::read(imported.path().join("bzImage")).unwrap(),
+        packed_kernel(None)
+    );
+    let (metadata, _imported) = import_image("plain/vmlinux");
+    assert_eq!(metadata.qemu_image(), None);
+    assert!(
+        metadata
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("QEMU cannot boot it"))
+    );
+}
+
+#[test]
+fn a_kernel_that_carries_its_configuration_needs_no_other() {
+    let mut kernel = vmlinux(RELEASE, Some(1));
+    kernel.extend(b"IKCFG_ST");
+    kernel.extend(gzip(b"CONFIG_EXT4_FS=y\nCONFIG_VIRTIO_BLK=y\n"));
+    let folder = folder_of(&[("vmlinux".to_owned(), kernel)]);
+    let error = import_into_new(&KernelSource::Directory(folder.path().to_path_buf())).unwrap_err();
+    assert!(error.to_string().contains("has no overlay"), "{error}");
+}
+
+#[test]
+fn a_directory_that_does_not_say_which_kernel_is_refused() {
+    let refused = |files: &[(String, Vec<u8>)]| {
+        let folder = folder_of(files);
+        import_into_new(&KernelSource::Directory(folder.path().to_path_buf()))
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(refused(&[]).contains("no kernel image"));
+    let mut two = files();
+    two.push(("boot/vmlinuz-2".to_owned(), vec![]));
+    assert!(refused(&two).contains("more than one kernel image"));
+}
+
+#[test]
+fn a_package_that_mixes_kernels_or_has_none_is_refused() {
+    let refused = |files: &[(String, Vec<u8>)]| {
+        let package = package(files);
+        import_into_new(&KernelSource::Deb(package.path().to_path_buf()))
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(refused(&[("usr/share/doc/x".to_owned(), vec![])]).contains("meta-package"));
+    let with = |name: &str| {
+        let mut files = files();
+        files.push((name.to_owned(), vec![]));
+        files
+    };
+    assert!(refused(&with("boot/vmlinuz-2")).contains("two kernels"));
+    assert!(refused(&with("lib/modules/6.2/kernel/x.ko")).contains("modules of two kernels"));
+    assert!(refused(&with("lib/modules/../kernel/x.ko")).contains("`..` is no kernel release"));
+}
+
+#[test]
+fn a_cancelled_import_leaves_no_description() {
+    let package = package(&files());
+    let folder = tempfile::tempdir().unwrap();
+    let source = KernelSource::Deb(package.path().to_path_buf());
+    let error = import(
+        &source,
+        folder.path(),
+        &mut Watch::new(&mut |_| {}, &|| true),
+    )
+    .unwrap_err();
+    assert!(matches!(error, KernelError::Cancelled), "{error}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_newer_format_is_refused_and_an_empty_folder_is_no_kernel() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(
+        KernelMetadata::read(folder.path())
+            .unwrap_err()
+            .to_string()
+            .contains("there is no such file")
+    );
+    let package = package(&files());
+    let (mut metadata, _other) =
+        import_into_new(&KernelSource::Deb(package.path().to_path_buf())).unwrap();
+    metadata.format = 2;
+    fs::write(
+        folder.path().join("kernel.json"),
+        serde_json::to_vec(&metadata).unwrap(),
+    )
+    .unwrap();
+    assert!(
+        KernelMetadata::read(folder.path())
+            .unwrap_err()
+            .to_string()
+            .contains("format 2 is newer")
+    );
+}

@@ -1,0 +1,155 @@
+//! Writes the folder of an imported kernel, its description last.
+
+use std::fs;
+use std::path::Path;
+
+use crate::durable;
+use crate::error::KernelError;
+use crate::metadata::{
+    BZIMAGE, FORMAT, FileRecord, KernelMetadata, KernelOrigin, METADATA, MODULES, ModuleRecord,
+    VMLINUX,
+};
+use crate::modules::{Availability, Capability, Plan};
+use crate::progress::{Stage, Watch};
+use crate::release::Identity;
+use crate::unpack::Unpacked;
+
+/// All that goes into the folder.
+pub(super) struct Written {
+    pub(super) origin: KernelOrigin,
+    pub(super) identity: Identity,
+    pub(super) pvh_entry: Option<u64>,
+    pub(super) virtio_mmio_cmdline: Option<bool>,
+    pub(super) unpacked: Unpacked,
+    pub(super) plan: Plan,
+}
+
+impl Written {
+    pub(super) fn write(
+        self,
+        folder: &Path,
+        watch: &mut Watch<'_>,
+    ) -> Result<KernelMetadata, KernelError> {
+        let warnings = self.warnings();
+        watch.report(Stage::Write, VMLINUX, 0, self.unpacked.vmlinux.len() as u64);
+        let vmlinux = write_file(folder, VMLINUX, &self.unpacked.vmlinux)?;
+        let bzimage = self.unpacked.bzimage.filter(|_| self.pvh_entry.is_none());
+        let bzimage = bzimage
+            .map(|bytes| write_file(folder, BZIMAGE, &bytes))
+            .transpose()?;
+        let modules = write_modules(folder, &self.plan, watch)?;
+        let parts = [vmlinux.digest.as_str()].into_iter();
+        let parts = parts.chain(
+            modules
+                .iter()
+                .flat_map(|module| [module.name.as_str(), module.file.digest.as_str()]),
+        );
+        let metadata = KernelMetadata {
+            format: FORMAT,
+            release: self.identity.release,
+            banner: self.identity.banner,
+            source: self.origin,
+            digest: durable::digest_of_parts(parts),
+            vmlinux,
+            bzimage,
+            pvh_entry: self.pvh_entry,
+            capabilities: self.plan.capabilities,
+            virtio_mmio_cmdline: self.virtio_mmio_cmdline,
+            modules,
+            warnings,
+        };
+        let path = folder.join(METADATA);
+        let json =
+            serde_json::to_vec_pretty(&metadata).map_err(|source| KernelError::Metadata {
+                path: path.clone(),
+                source,
+            })?;
+        // The other names must last before the one that vouches for them.
+        durable::sync_folder(folder)?;
+        durable::write_new(&path, &json)?;
+        durable::sync_folder(folder)?;
+        Ok(metadata)
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.pvh_entry.is_none() {
+            warnings.push(if self.unpacked.bzimage.is_some() {
+                "no PVH entry (CONFIG_PVH): QEMU boots the packed image, which is slower".to_owned()
+            } else {
+                "no PVH entry (CONFIG_PVH): QEMU cannot boot it; import its bzImage, or use Firecracker".to_owned()
+            });
+        }
+        let state = |capability: &Capability| self.plan.capabilities.get(capability).copied();
+        if state(&Capability::VirtioBlk) == Some(Availability::Unknown) {
+            warnings.push("no modules and no configuration: everything that guests need is taken to be built in".to_owned());
+        }
+        for (capability, lost) in [
+            (
+                Capability::VirtioPci,
+                "QEMU cannot be used on machines of type q35 (no virtio_pci)",
+            ),
+            (
+                Capability::VirtioConsole,
+                "QEMU cannot be used (no virtio_console)",
+            ),
+            (
+                Capability::VirtioMmio,
+                "Firecracker cannot be used (no virtio_mmio)",
+            ),
+            (
+                Capability::VirtioVsock,
+                "Firecracker cannot be used (no vsock over virtio)",
+            ),
+            (
+                Capability::VirtioNet,
+                "guests have no network (no virtio_net)",
+            ),
+        ] {
+            if state(&capability) == Some(Availability::Absent) {
+                warnings.push(lost.to_owned());
+            }
+        }
+        warnings
+    }
+}
+
+fn write_modules(
+    folder: &Path,
+    plan: &Plan,
+    watch: &mut Watch<'_>,
+) -> Result<Vec<ModuleRecord>, KernelError> {
+    let modules = folder.join(MODULES);
+    fs::create_dir(&modules).map_err(|source| KernelError::io("create", &modules, source))?;
+    let mut records = Vec::new();
+    for (place, module) in plan.modules.iter().enumerate() {
+        watch.check()?;
+        watch.report(
+            Stage::Write,
+            module.name.clone(),
+            place as u64,
+            plan.modules.len() as u64,
+        );
+        let file = write_file(
+            folder,
+            &format!("{MODULES}/{place:02}-{}.ko", module.name),
+            &module.bytes,
+        )?;
+        records.push(ModuleRecord {
+            name: module.name.clone(),
+            after: module.after.clone(),
+            file,
+        });
+    }
+    durable::sync_folder(&modules)?;
+    Ok(records)
+}
+
+fn write_file(folder: &Path, name: &str, bytes: &[u8]) -> Result<FileRecord, KernelError> {
+    durable::write_new(&folder.join(name), bytes)?;
+    Ok(FileRecord {
+        file: name.to_owned(),
+        bytes: bytes.len() as u64,
+        digest: durable::digest(bytes),
+    })
+}

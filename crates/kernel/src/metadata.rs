@@ -1,0 +1,142 @@
+//! `kernel.json`: what an imported kernel is.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::KernelError;
+use crate::modules::{Availability, Capability};
+
+/// Version of the folder's format that this code writes. Older ones are read; newer ones are refused.
+pub const FORMAT: u32 = 1;
+/// The unpacked kernel.
+pub const VMLINUX: &str = "vmlinux";
+/// The packed kernel, kept only where QEMU cannot boot the unpacked one.
+pub const BZIMAGE: &str = "bzImage";
+/// The folder of module files.
+pub const MODULES: &str = "modules";
+/// The description, written last: a folder without it is not an imported kernel.
+pub const METADATA: &str = "kernel.json";
+
+const METADATA_MAX_BYTES: u64 = 4 << 20;
+
+/// An imported kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelMetadata {
+    /// Version of this format.
+    pub format: u32,
+    /// As `uname -r` shows it.
+    pub release: String,
+    /// The first line of its boot log.
+    pub banner: String,
+    /// Where it came from.
+    pub source: KernelOrigin,
+    /// `sha256:…` over the image's and the modules' digests: two imports of one kernel have the same.
+    pub digest: String,
+    /// The ELF image.
+    pub vmlinux: FileRecord,
+    /// The packed image, when QEMU must boot that one (see [`KernelMetadata::qemu_image`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bzimage: Option<FileRecord>,
+    /// Physical address at which QEMU enters the ELF image; absent when it has no PVH note.
+    pub pvh_entry: Option<u64>,
+    /// How it provides what guests need.
+    pub capabilities: BTreeMap<Capability, Availability>,
+    /// Whether it finds virtio-mmio devices on its command line (`CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES`), and not only
+    /// through ACPI; `None` when its configuration is not known.
+    pub virtio_mmio_cmdline: Option<bool>,
+    /// Its modules in load order.
+    pub modules: Vec<ModuleRecord>,
+    /// What a user should know before booting it.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+/// Where a kernel came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelOrigin {
+    /// `deb`, `directory`, `image` or `host`.
+    pub kind: String,
+    /// The path on this host at the time.
+    pub path: String,
+    /// `sha256:…` of the kernel image as it was found there, packed or not.
+    pub image_digest: String,
+}
+
+/// A file of the folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRecord {
+    /// Its path in the folder.
+    pub file: String,
+    /// Its size.
+    pub bytes: u64,
+    /// `sha256:…` of its content.
+    pub digest: String,
+}
+
+/// A module of the folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModuleRecord {
+    /// Its name, with underscores.
+    pub name: String,
+    /// Modules of this list that must be loaded before it.
+    pub after: Vec<String>,
+    /// The file.
+    #[serde(flatten)]
+    pub file: FileRecord,
+}
+
+impl KernelMetadata {
+    /// Reads the description of an imported kernel.
+    ///
+    /// # Errors
+    /// The folder holds no imported kernel, or one of a newer format.
+    pub fn read(folder: &Path) -> Result<Self, KernelError> {
+        let path = folder.join(METADATA);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(KernelError::NotImported {
+                    path,
+                    why: "there is no such file".to_owned(),
+                });
+            }
+            Err(source) => return Err(KernelError::io("open", &path, source)),
+        };
+        let bytes = crate::modules::read_at_most(&file, METADATA_MAX_BYTES, &path)?;
+        let metadata: Self =
+            serde_json::from_slice(&bytes).map_err(|source| KernelError::Metadata {
+                path: path.clone(),
+                source,
+            })?;
+        if metadata.format > FORMAT {
+            let why = format!(
+                "its format {} is newer than this banger's {FORMAT}",
+                metadata.format
+            );
+            return Err(KernelError::NotImported { path, why });
+        }
+        Ok(metadata)
+    }
+
+    /// The file that QEMU boots: the unpacked image where it has a PVH entry, else the packed one; `None` when there is
+    /// neither, and only Firecracker can boot it.
+    #[must_use]
+    pub fn qemu_image(&self) -> Option<&str> {
+        match (self.pvh_entry, &self.bzimage) {
+            (Some(_), _) => Some(&self.vmlinux.file),
+            (None, Some(bzimage)) => Some(&bzimage.file),
+            (None, None) => None,
+        }
+    }
+
+    /// Whether guests may count on a capability.
+    #[must_use]
+    pub fn provides(&self, capability: Capability) -> bool {
+        self.capabilities
+            .get(&capability)
+            .is_some_and(|availability| availability.usable())
+    }
+}

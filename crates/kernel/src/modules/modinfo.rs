@@ -1,0 +1,108 @@
+//! The `.modinfo` section of a module: `key=value` strings (`include/linux/moduleparam.h`, `scripts/mod/modpost.c`).
+
+use crate::elf::Elf;
+use crate::error::KernelError;
+
+/// Debian's largest has 60 KiB (aliases).
+const MODINFO_MAX_BYTES: usize = 4 << 20;
+
+/// What a module says about itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct ModInfo {
+    /// Names of the modules that must be loaded before it.
+    pub(crate) depends: Vec<String>,
+    /// Names that should be loaded before it when they exist (`softdep=pre: …`).
+    pub(crate) soft_depends: Vec<String>,
+    /// The release of the kernel that it was built for.
+    pub(crate) release: Option<String>,
+}
+
+impl ModInfo {
+    /// Reads the section of a module's ELF bytes.
+    pub(crate) fn parse(module: &str, bytes: &[u8]) -> Result<Self, KernelError> {
+        let elf = |source| KernelError::Elf {
+            what: format!("module {module}"),
+            source,
+        };
+        let section = Elf::parse(bytes)
+            .map_err(elf)?
+            .section(b".modinfo")
+            .map_err(elf)?;
+        let failed = |why: &str| KernelError::Module {
+            module: module.to_owned(),
+            why: why.to_owned(),
+        };
+        let section = section.ok_or_else(|| failed("it has no .modinfo section"))?;
+        if section.len() > MODINFO_MAX_BYTES {
+            return Err(failed("its .modinfo section is absurdly large"));
+        }
+        Ok(Self::from_section(section))
+    }
+
+    fn from_section(section: &[u8]) -> Self {
+        let mut info = Self::default();
+        for entry in section.split(|byte| *byte == 0) {
+            let entry = String::from_utf8_lossy(entry);
+            let Some((key, value)) = entry.split_once('=') else {
+                continue;
+            };
+            match key {
+                "depends" => info.depends.extend(
+                    value
+                        .split(',')
+                        .filter(|name| !name.is_empty())
+                        .map(super::catalogue::name),
+                ),
+                "softdep" => info.soft_depends.extend(before(value)),
+                "vermagic" => info.release = value.split(' ').next().map(str::to_owned),
+                _ => {}
+            }
+        }
+        info
+    }
+}
+
+/// `pre: a b post: c` → a, b.
+fn before(softdep: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut in_pre = false;
+    for word in softdep.split_whitespace() {
+        match word {
+            "pre:" => in_pre = true,
+            "post:" => in_pre = false,
+            name if in_pre => names.push(super::catalogue::name(name)),
+            _ => {}
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dependencies_and_release_are_read() {
+        let info = ModInfo::from_section(
+            b"alias=fs-ext4\0softdep=pre: crc32c-intel post: later\0\0depends=jbd2,crc16,mb-cache\0vermagic=6.1.0-56-amd64 SMP \0rubbish\0",
+        );
+        assert_eq!(info.depends, ["jbd2", "crc16", "mb_cache"]);
+        assert_eq!(info.soft_depends, ["crc32c_intel"]);
+        assert_eq!(info.release.as_deref(), Some("6.1.0-56-amd64"));
+    }
+
+    #[test]
+    fn a_file_that_is_no_module_names_itself() {
+        let error = ModInfo::parse("virtio_blk", b"rubbish").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "module virtio_blk is not a usable ELF file"
+        );
+        let error = ModInfo::parse("virtio_blk", &crate::fixture::elf((".text", b"code"), None))
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "module virtio_blk: it has no .modinfo section"
+        );
+    }
+}
