@@ -31,12 +31,11 @@ unit: ## Unit and crate tests only; no guest is booted
 	@scripts/test.sh --workspace --exclude banger-smoke
 
 smoke: guests ## The scenarios against real guests only (FILTER=word picks some)
-	@scripts/test.sh -p banger-smoke $(FILTER)
+	@scripts/test.sh --workspace -E 'package(banger-smoke) and test(/$(FILTER)/)'
 
 guests: ## Build the test kernel and images once; quick when they are there
 	@scripts/host-packages.sh build run tests
-	$(CARGO) build --locked --bin banger
-	$(CARGO) run --locked --quiet -p banger-smoke --bin prepare-guests
+	@scripts/guests.sh
 
 lint: ## Formatting, clippy with warnings as errors, licences and sources of dependencies
 	@scripts/lint.sh

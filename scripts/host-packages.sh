@@ -96,6 +96,7 @@ say "running: apt-get update"
 apt update
 if [ ${#missing[@]} -gt 0 ]; then
     say "running: apt-get install --no-install-recommends ${missing[*]}"
-    apt install --yes --no-install-recommends "${missing[@]}"
+    # dpkg's line for each file says nothing that the list above does not; its errors are shown.
+    apt install --yes --no-install-recommends "${missing[@]}" >/dev/null
 fi
 say "done: ${groups[*]}"

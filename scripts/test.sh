@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs tests with cargo-nextest, or with plain `cargo test` where it is not installed.
-#   scripts/test.sh --workspace | -p PACKAGE [FILTER]
+#   scripts/test.sh --workspace [nextest's own words]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,4 +13,5 @@ fi
 
 printf 'test: cargo-nextest is not installed; using cargo test, two tests at a time, without per-test deadlines\n'
 printf 'test: (cargo install --locked cargo-nextest takes some minutes and gives both)\n'
+[ "${2:-}" != -E ] || { printf 'test: picking tests needs cargo-nextest\n' >&2; exit 1; }
 exec cargo test --locked "$@" -- --test-threads=2
