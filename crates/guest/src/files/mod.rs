@@ -1,1 +1,21 @@
-//! Files as tar streams: what both sides use to pack a tree and to unpack one that they do not trust.
+//! Files as tar streams: what both sides use to pack a tree, and to unpack one that they do not trust.
+//!
+//! ```text
+//!  pack ──► archive::ArchiveWriter ──► Data frames ══ channel ══► archive::ArchiveReader ──► unpack
+//!  (openat, never follows)              transfer                   (bounded)                  (openat2 beneath dest)
+//! ```
+//!
+//! Kept: names of any bytes, permission bits with the sticky bit, modification times to the nanosecond, symlinks as
+//! links, files of any size; holes come back for what is zero. Not kept: owners, set-user-id and set-group-id bits,
+//! hard links (each becomes a file), extended attributes. Sockets, fifos and devices are left out and counted.
+
+pub mod archive;
+mod error;
+mod pack;
+mod transfer;
+mod unpack;
+
+pub use error::{FilesError, TransferError};
+pub use pack::{PackOptions, pack};
+pub use transfer::{download, receive, send, upload};
+pub use unpack::{Target, UnpackLimits, unpack};

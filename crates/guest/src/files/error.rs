@@ -1,0 +1,91 @@
+//! What can go wrong with files.
+
+use std::path::PathBuf;
+
+use crate::schema::TransferFailure;
+use crate::wire::frame::FrameError;
+
+/// A tree could not be packed or unpacked.
+#[derive(Debug, thiserror::Error)]
+pub enum FilesError {
+    /// A file system call failed.
+    #[error("cannot {doing} {}", path.display())]
+    Io {
+        /// What was done: `open`, `create`, …
+        doing: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// An entry of the stream that we do not make.
+    #[error("entry {}: {why}", path.display())]
+    Refused {
+        /// Its name in the stream.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The place where files are to go cannot take them.
+    #[error("{}: {why}", path.display())]
+    Target {
+        /// The place.
+        path: PathBuf,
+        /// Why.
+        why: &'static str,
+    },
+    /// The stream is no tar stream.
+    #[error("tar stream: {0}")]
+    Archive(&'static str),
+    /// There is more than the caller allowed.
+    #[error("more than the {limit} {what} allowed")]
+    Limit {
+        /// Of what.
+        what: &'static str,
+        /// How many.
+        limit: u64,
+    },
+    /// The stream itself failed.
+    #[error("tar stream broke off")]
+    Stream(#[source] std::io::Error),
+}
+
+impl FilesError {
+    /// The path concerned, and the cause with its causes, for the other side.
+    #[must_use]
+    pub fn to_failure(&self) -> TransferFailure {
+        let (path, message) = match self {
+            Self::Io {
+                doing,
+                path,
+                source,
+            } => (
+                path.display().to_string(),
+                format!("cannot {doing}: {source}"),
+            ),
+            Self::Refused { path, why } | Self::Target { path, why } => {
+                (path.display().to_string(), (*why).to_owned())
+            }
+            Self::Stream(source) => (String::new(), format!("{self}: {source}")),
+            Self::Archive(_) | Self::Limit { .. } => (String::new(), self.to_string()),
+        };
+        TransferFailure { path, message }
+    }
+}
+
+/// A transfer between host and guest failed.
+#[derive(Debug, thiserror::Error)]
+pub enum TransferError {
+    /// On this side.
+    #[error(transparent)]
+    Here(#[from] FilesError),
+    /// On the other side.
+    #[error("guest: {}{}{}", .0.path, if .0.path.is_empty() { "" } else { ": " }, .0.message)]
+    There(TransferFailure),
+    /// The frames between them broke.
+    #[error("file transfer")]
+    Frame(#[from] FrameError),
+    /// The other side said something that has no place here, or nothing more.
+    #[error("file transfer: {0}")]
+    Unexpected(&'static str),
+}

@@ -1,0 +1,500 @@
+//! Unpacking a stream that nobody vouches for.
+//!
+//! Where things go is the caller's word alone: the stream's top name is replaced, and everything below is made by
+//! `openat2(2)` with `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS` under one open directory. So no entry can leave it, not
+//! by `..`, not by an absolute name, not through a link that was there before, came in the stream, or is put there by
+//! somebody while this runs.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, Timespec, Timestamps};
+use rustix::io::Errno;
+
+use super::FilesError;
+use super::archive::{ArchiveReader, Entry, EntryKind};
+use crate::limits::{MAX_NAME, MAX_TRANSFER_DEPTH, MAX_TRANSFER_ENTRIES};
+use crate::schema::TransferDone;
+
+/// Permission bits that are kept: no set-user-id, no set-group-id.
+const KEPT_MODE: u32 = 0o1777;
+/// A piece of zeros of this size, in bytes, becomes a hole.
+const PIECE: usize = 64 * 1024;
+
+/// Where a stream goes, with the rules of `cp -r`; see [`crate::schema::PutFiles`].
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Where to. Trusted: links in it are followed.
+    pub dest: PathBuf,
+    /// `dest` must be an existing directory (it was written with a trailing `/`).
+    pub must_be_dir: bool,
+    /// Place what is inside the top entry.
+    pub contents: bool,
+    /// Make missing parents of `dest`.
+    pub parents: bool,
+    /// What the top entry is called when it goes into an existing directory; `None` believes the stream, which only
+    /// fits streams of a trusted sender.
+    pub name: Option<OsString>,
+    /// Owner of everything that is made; `None` leaves it to the system.
+    pub owner: Option<(u32, u32)>,
+}
+
+/// What a stream may hold at most.
+#[derive(Debug, Clone)]
+pub struct UnpackLimits {
+    /// Entries.
+    pub entries: u64,
+    /// Bytes of file content.
+    pub bytes: u64,
+}
+
+impl Default for UnpackLimits {
+    fn default() -> Self {
+        Self {
+            entries: MAX_TRANSFER_ENTRIES,
+            bytes: u64::MAX,
+        }
+    }
+}
+
+/// Unpacks a tar stream. What was made before an error stays, except for a file that is incomplete.
+///
+/// # Errors
+/// Names the entry or path that could not be made.
+pub fn unpack<R: Read>(
+    from: R,
+    target: &Target,
+    limits: &UnpackLimits,
+) -> Result<TransferDone, FilesError> {
+    let mut reader = ArchiveReader::new(from);
+    let place = place(target)?;
+    let mut unpacker = Unpacker {
+        place,
+        target,
+        top: None,
+        open: Vec::new(),
+        done: TransferDone::default(),
+    };
+    while let Some(entry) = reader.next_entry()? {
+        unpacker.done.entries += 1;
+        if unpacker.done.entries > limits.entries {
+            return Err(FilesError::Limit {
+                what: "entries",
+                limit: limits.entries,
+            });
+        }
+        if let EntryKind::File { size } = entry.kind {
+            unpacker.done.bytes = unpacker.done.bytes.saturating_add(size);
+            if unpacker.done.bytes > limits.bytes {
+                return Err(FilesError::Limit {
+                    what: "bytes",
+                    limit: limits.bytes,
+                });
+            }
+        }
+        unpacker.entry(&mut reader, &entry)?;
+    }
+    unpacker.close_directories(0)?;
+    reader.drain()?;
+    Ok(unpacker.done)
+}
+
+/// The directory under which everything is made, and what the stream's top entry becomes in it: a name, or the
+/// directory itself.
+struct Placed {
+    root: OwnedFd,
+    shown: PathBuf,
+    top: TopName,
+}
+
+enum TopName {
+    /// This name.
+    Fixed(OsString),
+    /// Its own.
+    Own,
+    /// It is the directory itself.
+    Itself,
+}
+
+fn place(target: &Target) -> Result<Placed, FilesError> {
+    let dest = &target.dest;
+    let refuse = |why| {
+        Err(FilesError::Target {
+            path: dest.clone(),
+            why,
+        })
+    };
+    let exists = match std::fs::metadata(dest) {
+        Ok(metadata) => Some(metadata.is_dir()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(source) => return Err(failed("open", dest, source)),
+    };
+    if target.contents {
+        if exists == Some(false) {
+            return refuse("is not a directory");
+        }
+        if exists.is_none() {
+            let make = if target.parents {
+                std::fs::create_dir_all(dest)
+            } else {
+                std::fs::create_dir(dest)
+            };
+            make.map_err(|source| failed("create", dest, source))?;
+            own(CWD, dest.as_os_str(), target.owner)
+                .map_err(|error| failed("set owner of", dest, error.into()))?;
+        }
+        return Ok(Placed {
+            root: open_root(dest)?,
+            shown: dest.clone(),
+            top: TopName::Itself,
+        });
+    }
+    if exists == Some(true) {
+        let top = target.name.clone().map_or(TopName::Own, TopName::Fixed);
+        return Ok(Placed {
+            root: open_root(dest)?,
+            shown: dest.clone(),
+            top,
+        });
+    }
+    if target.must_be_dir {
+        return refuse("is not an existing directory");
+    }
+    // An existing file behind links is replaced where it is, as `cp` does.
+    let real = if exists.is_some() {
+        dest.canonicalize()
+            .map_err(|source| failed("open", dest, source))?
+    } else {
+        dest.clone()
+    };
+    let Some(name) = real.file_name() else {
+        return refuse("names no file");
+    };
+    let parent = match real.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    if target.parents {
+        std::fs::create_dir_all(parent).map_err(|source| failed("create", parent, source))?;
+    }
+    Ok(Placed {
+        root: open_root(parent)?,
+        shown: parent.to_path_buf(),
+        top: TopName::Fixed(name.to_owned()),
+    })
+}
+
+fn open_root(path: &Path) -> Result<OwnedFd, FilesError> {
+    rustix::fs::open(
+        path,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .map_err(|error| failed("open", path, error.into()))
+}
+
+/// A directory of the stream whose mode and time are set when it is left: until then it must be writable.
+struct OpenDirectory {
+    names: Vec<OsString>,
+    fd: OwnedFd,
+    /// `None` for one that was there before: it keeps what it has.
+    finish: Option<Entry>,
+}
+
+struct Unpacker<'a> {
+    place: Placed,
+    target: &'a Target,
+    /// Top name of the stream, once it is known.
+    top: Option<OsString>,
+    open: Vec<OpenDirectory>,
+    done: TransferDone,
+}
+
+impl Unpacker<'_> {
+    fn entry<R: Read>(
+        &mut self,
+        reader: &mut ArchiveReader<R>,
+        entry: &Entry,
+    ) -> Result<(), FilesError> {
+        let refuse = |why| FilesError::Refused {
+            path: entry.display_path(),
+            why,
+        };
+        let names = self.names(entry)?;
+        let Some((name, parents)) = names.split_last() else {
+            return match entry.kind {
+                // The top entry of a stream whose contents are wanted.
+                EntryKind::Directory => Ok(()),
+                _ => Err(refuse("is not a directory")),
+            };
+        };
+        let shared = self
+            .open
+            .iter()
+            .take_while(|dir| parents.starts_with(&dir.names))
+            .count();
+        self.close_directories(shared)?;
+        let dir = match self.open.last() {
+            Some(dir) if dir.names == parents => dir
+                .fd
+                .try_clone()
+                .map_err(|source| failed("open", &self.shown(&names), source))?,
+            _ => self.beneath(parents)?,
+        };
+        let shown = self.shown(&names);
+        match &entry.kind {
+            EntryKind::File { size } => self.file(reader, &dir, name, entry, *size, &shown),
+            EntryKind::Symlink { target } => self.symlink(&dir, name, target, entry, &shown),
+            EntryKind::Directory => self.directory(&dir, &names, entry, &shown),
+            EntryKind::Other => Err(refuse("is neither file, directory nor symlink")),
+        }
+    }
+
+    /// The names of an entry below the place, checked.
+    fn names(&mut self, entry: &Entry) -> Result<Vec<OsString>, FilesError> {
+        let refuse = |why| FilesError::Refused {
+            path: entry.display_path(),
+            why,
+        };
+        if entry.path.starts_with(b"/") {
+            return Err(refuse("is absolute"));
+        }
+        let mut names = Vec::new();
+        for name in entry.path.split(|byte| *byte == b'/') {
+            match name {
+                b"" | b"." => continue,
+                b".." => return Err(refuse("contains '..'")),
+                name if name.contains(&0) => return Err(refuse("contains a NUL byte")),
+                name if name.len() > MAX_NAME => return Err(refuse("has a name that is too long")),
+                name => names.push(OsString::from_vec(name.to_vec())),
+            }
+        }
+        if names.len() > MAX_TRANSFER_DEPTH {
+            return Err(refuse("is nested too deeply"));
+        }
+        let Some(first) = names.first() else {
+            return Err(refuse("has no name"));
+        };
+        if self.top.get_or_insert_with(|| first.clone()) != first {
+            return Err(refuse(
+                "does not belong to the tree that the stream began with",
+            ));
+        }
+        match &self.place.top {
+            TopName::Own => {}
+            TopName::Fixed(name) => names[0].clone_from(name),
+            TopName::Itself => drop(names.remove(0)),
+        }
+        Ok(names)
+    }
+
+    fn shown(&self, names: &[OsString]) -> PathBuf {
+        names
+            .iter()
+            .fold(self.place.shown.clone(), |path, name| path.join(name))
+    }
+
+    fn beneath(&self, names: &[OsString]) -> Result<OwnedFd, FilesError> {
+        let path: PathBuf = if names.is_empty() {
+            PathBuf::from(".")
+        } else {
+            names.iter().collect()
+        };
+        open_beneath(&self.place.root, path.as_os_str(), OFlags::PATH)
+            .map_err(|error| failed("enter", &self.shown(names), error.into()))
+    }
+
+    fn file<R: Read>(
+        &self,
+        reader: &mut ArchiveReader<R>,
+        dir: &OwnedFd,
+        name: &OsStr,
+        entry: &Entry,
+        size: u64,
+        shown: &Path,
+    ) -> Result<(), FilesError> {
+        make_room(dir, name, shown)?;
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o600))
+            .map_err(|error| failed("create", shown, error.into()))?;
+        let written = self.fill(reader, File::from(fd), entry, size, shown);
+        if written.is_err() {
+            // The error that is being reported says more than a failure to tidy up.
+            let _ = rustix::fs::unlinkat(dir, name, AtFlags::empty());
+        }
+        written
+    }
+
+    fn fill<R: Read>(
+        &self,
+        reader: &mut ArchiveReader<R>,
+        mut file: File,
+        entry: &Entry,
+        size: u64,
+        shown: &Path,
+    ) -> Result<(), FilesError> {
+        let mut piece = vec![0; usize::try_from(size).unwrap_or(PIECE).min(PIECE)];
+        loop {
+            let mut filled = 0;
+            while filled < piece.len() {
+                match reader.read_content(&mut piece[filled..])? {
+                    0 => break,
+                    read => filled += read,
+                }
+            }
+            if filled == 0 {
+                break;
+            }
+            let hole = filled == PIECE && piece.iter().all(|byte| *byte == 0);
+            if hole {
+                file.seek(SeekFrom::Current(PIECE as i64)).map(drop)
+            } else {
+                file.write_all(&piece[..filled])
+            }
+            .map_err(|source| failed("write", shown, source))?;
+        }
+        file.set_len(size)
+            .map_err(|source| failed("write", shown, source))?;
+        let set = |error: Errno| failed("set mode of", shown, error.into());
+        if let Some((uid, gid)) = self.target.owner {
+            let (uid, gid) = (
+                rustix::fs::Uid::from_raw(uid),
+                rustix::fs::Gid::from_raw(gid),
+            );
+            rustix::fs::fchown(&file, Some(uid), Some(gid)).map_err(set)?;
+        }
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(entry.mode & KEPT_MODE)).map_err(set)?;
+        rustix::fs::futimens(&file, &times(entry)).map_err(set)
+    }
+
+    fn symlink(
+        &self,
+        dir: &OwnedFd,
+        name: &OsStr,
+        target: &[u8],
+        entry: &Entry,
+        shown: &Path,
+    ) -> Result<(), FilesError> {
+        if target.is_empty() || target.contains(&0) {
+            return Err(FilesError::Refused {
+                path: entry.display_path(),
+                why: "is a link to nowhere",
+            });
+        }
+        make_room(dir, name, shown)?;
+        let create = |error: Errno| failed("create", shown, error.into());
+        rustix::fs::symlinkat(OsStr::from_bytes(target), dir, name).map_err(create)?;
+        own(dir, name, self.target.owner).map_err(create)?;
+        rustix::fs::utimensat(dir, name, &times(entry), AtFlags::SYMLINK_NOFOLLOW).map_err(create)
+    }
+
+    fn directory(
+        &mut self,
+        dir: &OwnedFd,
+        names: &[OsString],
+        entry: &Entry,
+        shown: &Path,
+    ) -> Result<(), FilesError> {
+        let name = names.last().map_or(OsStr::new("."), OsString::as_os_str);
+        let made = match rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(0o700)) {
+            Ok(()) => true,
+            Err(Errno::EXIST) => false,
+            Err(error) => return Err(failed("create", shown, error.into())),
+        };
+        let flags = if made { OFlags::RDONLY } else { OFlags::PATH };
+        let fd = open_beneath(dir, name, flags)
+            .map_err(|error| failed("create", shown, error.into()))?;
+        self.open.push(OpenDirectory {
+            names: names.to_vec(),
+            fd,
+            finish: made.then(|| entry.clone()),
+        });
+        Ok(())
+    }
+
+    /// Leaves the open directories behind the first `keep`, innermost first.
+    fn close_directories(&mut self, keep: usize) -> Result<(), FilesError> {
+        while self.open.len() > keep {
+            let Some(OpenDirectory { names, fd, finish }) = self.open.pop() else {
+                break;
+            };
+            let Some(entry) = finish else { continue };
+            let set = |error: Errno| failed("set mode of", &self.shown(&names), error.into());
+            if let Some((uid, gid)) = self.target.owner {
+                let (uid, gid) = (
+                    rustix::fs::Uid::from_raw(uid),
+                    rustix::fs::Gid::from_raw(gid),
+                );
+                rustix::fs::fchown(&fd, Some(uid), Some(gid)).map_err(set)?;
+            }
+            rustix::fs::fchmod(&fd, Mode::from_raw_mode(entry.mode & KEPT_MODE)).map_err(set)?;
+            rustix::fs::futimens(&fd, &times(&entry)).map_err(set)?;
+        }
+        Ok(())
+    }
+}
+
+fn open_beneath(dir: &OwnedFd, path: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+    rustix::fs::openat2(
+        dir,
+        path,
+        flags | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+        ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS,
+    )
+}
+
+/// Removes a file or link that has the name; a directory stays, and is the error.
+fn make_room(dir: &OwnedFd, name: &OsStr, shown: &Path) -> Result<(), FilesError> {
+    match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(Errno::ISDIR | Errno::PERM) if is_directory(dir, name) => Err(FilesError::Target {
+            path: shown.to_path_buf(),
+            why: "is a directory, which a file cannot replace",
+        }),
+        Err(error) => Err(failed("replace", shown, error.into())),
+    }
+}
+
+fn is_directory(dir: &OwnedFd, name: &OsStr) -> bool {
+    rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)
+        .is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir())
+}
+
+fn own(dir: impl AsFd, name: &OsStr, owner: Option<(u32, u32)>) -> Result<(), Errno> {
+    let Some((uid, gid)) = owner else {
+        return Ok(());
+    };
+    let (uid, gid) = (
+        rustix::fs::Uid::from_raw(uid),
+        rustix::fs::Gid::from_raw(gid),
+    );
+    rustix::fs::chownat(dir, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+}
+
+fn times(entry: &Entry) -> Timestamps {
+    let time = Timespec {
+        tv_sec: entry.mtime,
+        tv_nsec: i64::from(entry.mtime_nanos),
+    };
+    Timestamps {
+        last_access: time,
+        last_modification: time,
+    }
+}
+
+fn failed(doing: &'static str, path: &Path, source: std::io::Error) -> FilesError {
+    FilesError::Io {
+        doing,
+        path: path.to_path_buf(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests;
