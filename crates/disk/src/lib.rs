@@ -1,1 +1,47 @@
-//! Placeholder while the workspace is laid out.
+//! Disk images as plain files: made, filled, cloned and grown without root, without a mount and without a process.
+//!
+//! ```text
+//!  archive, layers, host folder            nothing
+//!             │                               │
+//!             ▼                               ▼
+//!       tree::Tree  ─── ext4::write_tree   blank::Templates::create
+//!   (names, attributes,        │              │   a few remembered blocks
+//!    where contents lie)       ▼              ▼
+//!                        base or seed     empty work disk, system overlay
+//!                              │
+//!                              ▼
+//!                        sparse::clone_file ──► a VM's own disk ──► sparse::grow
+//!                     FICLONE, else by extents      (the guest's kernel grows the file system)
+//! ```
+//!
+//! What other crates call:
+//!
+//! | to | call |
+//! |---|---|
+//! | make an empty disk | [`Templates::create`] with a [`BlankDisk`] |
+//! | make a base or a work seed of a tree | [`write_tree`] with [`ImageOptions::base`] or [`ImageOptions::seed`] |
+//! | give a VM its copy of a seed | [`sparse::clone_file`] |
+//! | make a disk larger | [`sparse::grow`], then the guest's kernel grows the file system |
+//! | know what a file holds, and how large its file system is | [`superblock::read`] |
+//! | know what a file costs | [`sparse::allocated_bytes`] |
+//!
+//! Promises: the same tree and options give the same bytes on any machine; every image passes `e2fsck -fn` in silence and
+//! is mounted by the kernel; holes stay holes; no existing file is ever overwritten (`O_EXCL`); a failed call removes
+//! what it began.
+//!
+//! It must not: know what a VM is, mount anything, start a process, or parse a file system that a guest has written
+//! (the one exception is the bounded 1 KiB of [`superblock`], which is for images that the user registers).
+//!
+//! Durability belongs to the caller: nothing here calls `fsync`; the file that each call returns can be synced.
+
+pub mod blank;
+pub mod ext4;
+pub mod label;
+pub mod sparse;
+pub mod superblock;
+pub mod tree;
+
+pub use blank::{BlankDisk, BlankError, Templates};
+pub use ext4::template::TemplateError;
+pub use ext4::{ImageOptions, ImageSize, Progress, WriteError, WrittenImage, write_tree};
+pub use label::{Label, LabelError};

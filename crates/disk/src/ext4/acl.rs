@@ -1,0 +1,83 @@
+//! POSIX access control lists: the kernel hands out one form, ext4 stores a shorter one.
+//!
+//! Given the kernel's form, ext4 stores it without a word, `e2fsck` is silent, and the kernel then answers `EINVAL`
+//! to everyone who asks for it. So it is converted here and nowhere else.
+
+/// `POSIX_ACL_XATTR_VERSION`: header of the kernel's form.
+const KERNEL_VERSION: u32 = 2;
+/// `EXT4_ACL_VERSION`: header of ext4's form.
+const DISK_VERSION: u32 = 1;
+const KERNEL_ENTRY: usize = 8;
+const ACL_USER: u16 = 0x02;
+const ACL_GROUP: u16 = 0x08;
+/// Tags without an id: owner, owning group, mask, others.
+const WITHOUT_ID: [u16; 4] = [0x01, 0x04, 0x10, 0x20];
+
+/// Why a value is no access control list.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("its access control list is broken: {why}")]
+pub struct AclError {
+    why: String,
+}
+
+/// ext4's form of `kernel`, the value of `system.posix_acl_access` or `_default`.
+pub(crate) fn to_disk(kernel: &[u8]) -> Result<Vec<u8>, AclError> {
+    let broken = |why: String| Err(AclError { why });
+    let Some((version, entries)) = kernel.split_first_chunk::<4>() else {
+        return broken(format!("{} bytes", kernel.len()));
+    };
+    if u32::from_le_bytes(*version) != KERNEL_VERSION {
+        return broken(format!("version {}", u32::from_le_bytes(*version)));
+    }
+    if !entries.len().is_multiple_of(KERNEL_ENTRY) {
+        return broken(format!("{} bytes of entries", entries.len()));
+    }
+    let mut disk = DISK_VERSION.to_le_bytes().to_vec();
+    for entry in entries.chunks_exact(KERNEL_ENTRY) {
+        let tag = u16::from_le_bytes([entry[0], entry[1]]);
+        match tag {
+            ACL_USER | ACL_GROUP => disk.extend_from_slice(entry),
+            _ if WITHOUT_ID.contains(&tag) => disk.extend_from_slice(&entry[..4]),
+            _ => return broken(format!("tag {tag:#x}")),
+        }
+    }
+    Ok(disk)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_kept_only_where_there_are_any() {
+        let mut kernel = KERNEL_VERSION.to_le_bytes().to_vec();
+        for (tag, perm, id) in [
+            (1_u16, 7_u16, u32::MAX),
+            (2, 5, 1000),
+            (4, 5, u32::MAX),
+            (0x10, 7, u32::MAX),
+            (0x20, 4, u32::MAX),
+        ] {
+            kernel.extend(tag.to_le_bytes());
+            kernel.extend(perm.to_le_bytes());
+            kernel.extend(id.to_le_bytes());
+        }
+        let disk = to_disk(&kernel).unwrap();
+        assert_eq!(disk.len(), 4 + 4 * 4 + 8);
+        assert_eq!(disk[..4], [1, 0, 0, 0]);
+        assert_eq!(disk[8..16], [2, 0, 5, 0, 0xE8, 3, 0, 0]);
+    }
+
+    #[test]
+    fn broken_lists_are_refused() {
+        for bad in [
+            &b""[..],
+            b"\x02\0\0",
+            b"\x01\0\0\0",
+            b"\x02\0\0\0\x01",
+            b"\x02\0\0\0\x77\0\0\0\0\0\0\0",
+        ] {
+            assert!(to_disk(bad).is_err(), "{bad:?}");
+        }
+    }
+}

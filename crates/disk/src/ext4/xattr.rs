@@ -1,0 +1,163 @@
+//! Extended attributes on disk: as many as fit behind the inode, the rest in one block.
+
+use super::acl::{self, AclError};
+use super::checksum;
+use super::format::{BLOCK, EXTRA_INODE, INODE, put16, put32};
+use crate::tree::{ACL_NAMES, Xattr};
+
+const MAGIC: u32 = 0xEA02_0000;
+/// Bytes behind the inode's own fields.
+pub(crate) const INODE_AREA: usize = INODE - 128 - EXTRA_INODE as usize;
+/// Bytes of the header of a block.
+const BLOCK_HEADER: usize = 32;
+/// The word of zeros behind the last entry.
+const TERMINATOR: usize = 4;
+
+/// Why a set of extended attributes cannot be stored.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum XattrError {
+    /// An access control list that is none.
+    #[error(transparent)]
+    Acl(#[from] AclError),
+    /// Together they are larger than the inode's area and one block.
+    #[error("its extended attributes take more than one 4 KiB block")]
+    TooLarge,
+}
+
+struct Attribute {
+    /// Number of the namespace (`e_name_index`).
+    index: u8,
+    name: Box<[u8]>,
+    value: Box<[u8]>,
+}
+
+impl Attribute {
+    fn entry_len(&self) -> usize {
+        16 + self.name.len().next_multiple_of(4)
+    }
+
+    fn value_len(&self) -> usize {
+        self.value.len().next_multiple_of(4)
+    }
+}
+
+/// A set, divided between inode and block.
+pub(crate) struct XattrPlan {
+    /// What goes behind the inode; empty when nothing does.
+    pub(crate) in_inode: Vec<u8>,
+    in_block: Vec<Attribute>,
+}
+
+impl XattrPlan {
+    /// Divides `set`.
+    pub(crate) fn new(set: &[Xattr]) -> Result<Self, XattrError> {
+        let mut attributes = Vec::with_capacity(set.len());
+        for xattr in set {
+            attributes.push(on_disk(xattr)?);
+        }
+        attributes.sort_by(|a, b| {
+            (a.index, a.name.len(), &a.name).cmp(&(b.index, b.name.len(), &b.name))
+        });
+        let mut used = 4 + TERMINATOR;
+        let fitting = attributes
+            .iter()
+            .take_while(|attribute| {
+                used += attribute.entry_len() + attribute.value_len();
+                used <= INODE_AREA
+            })
+            .count();
+        let in_block = attributes.split_off(fitting);
+        let size: usize = in_block.iter().map(|a| a.entry_len() + a.value_len()).sum();
+        if BLOCK_HEADER + TERMINATOR + size > BLOCK {
+            return Err(XattrError::TooLarge);
+        }
+        let mut in_inode = Vec::new();
+        if !attributes.is_empty() {
+            in_inode = vec![0; INODE_AREA];
+            put32(&mut in_inode, 0, MAGIC);
+            // Offsets count from behind the magic.
+            fill(&mut in_inode[4..], &attributes, 0);
+        }
+        Ok(Self { in_inode, in_block })
+    }
+
+    /// Whether it needs a block.
+    pub(crate) fn needs_block(&self) -> bool {
+        !self.in_block.is_empty()
+    }
+
+    /// The block, when it lies at block `number`.
+    pub(crate) fn block(&self, number: u64) -> Vec<u8> {
+        let mut block = vec![0; BLOCK];
+        put32(&mut block, 0, MAGIC);
+        put32(&mut block, 4, 1); // one inode uses it
+        put32(&mut block, 8, 1); // it is one block long
+        let mut hash = 0_u32;
+        for (attribute, at) in fill(&mut block[BLOCK_HEADER..], &self.in_block, BLOCK_HEADER) {
+            let entry_hash = entry_hash(attribute);
+            put32(&mut block, BLOCK_HEADER + at + 12, entry_hash);
+            hash = hash.rotate_left(16) ^ entry_hash;
+        }
+        put32(&mut block, 0xC, hash);
+        checksum::seal_xattr_block(number, &mut block);
+        block
+    }
+}
+
+fn on_disk(xattr: &Xattr) -> Result<Attribute, AclError> {
+    const NAMESPACES: [(&[u8], u8); 3] = [(b"user.", 1), (b"trusted.", 4), (b"security.", 6)];
+    for (name, index) in ACL_NAMES.into_iter().zip([2, 3]) {
+        if *xattr.name == *name {
+            return Ok(Attribute {
+                index,
+                name: Box::new([]),
+                value: acl::to_disk(&xattr.value)?.into(),
+            });
+        }
+    }
+    let found = NAMESPACES
+        .iter()
+        .find_map(|(prefix, index)| Some((xattr.name.strip_prefix(*prefix)?, *index)));
+    // The tree takes no other namespace.
+    let (name, index) = found.unwrap_or((&xattr.name, 7));
+    Ok(Attribute {
+        index,
+        name: name.into(),
+        value: xattr.value.clone(),
+    })
+}
+
+/// Entries upwards, values downwards from the end; `base` is added to the offsets. Returns where each entry lies.
+fn fill<'a>(
+    area: &mut [u8],
+    attributes: &'a [Attribute],
+    base: usize,
+) -> Vec<(&'a Attribute, usize)> {
+    let (mut at, mut value_at) = (0, area.len());
+    let mut placed = Vec::with_capacity(attributes.len());
+    for attribute in attributes {
+        value_at -= attribute.value_len();
+        area[value_at..value_at + attribute.value.len()].copy_from_slice(&attribute.value);
+        area[at] = attribute.name.len() as u8;
+        area[at + 1] = attribute.index;
+        put16(area, at + 2, (base + value_at) as u16);
+        put32(area, at + 8, attribute.value.len() as u32);
+        area[at + 16..at + 16 + attribute.name.len()].copy_from_slice(&attribute.name);
+        placed.push((attribute, at));
+        at += attribute.entry_len();
+    }
+    placed
+}
+
+/// `e_hash`, as `ext4_xattr_hash_entry` computes it.
+fn entry_hash(attribute: &Attribute) -> u32 {
+    let named = attribute
+        .name
+        .iter()
+        .fold(0_u32, |hash, &byte| hash.rotate_left(5) ^ u32::from(byte));
+    attribute.value.chunks(4).fold(named, |hash, chunk| {
+        let mut word = [0; 4];
+        word[..chunk.len()].copy_from_slice(chunk);
+        hash.rotate_left(16) ^ u32::from_le_bytes(word)
+    })
+}

@@ -1,0 +1,89 @@
+//! Limits of a tree, and what is said when one is met.
+
+/// Most names that one tree takes over its life, removed ones included.
+pub const MAX_ENTRIES: usize = 1_000_000;
+/// Most bytes of all names together.
+pub const MAX_NAME_BYTES: usize = 48 << 20;
+/// Most bytes of all targets of symbolic links together.
+pub const MAX_TARGET_BYTES: usize = 32 << 20;
+/// Most bytes of all distinct sets of extended attributes together.
+pub const MAX_XATTR_BYTES: usize = 32 << 20;
+/// Most data extents of all sparse files together.
+pub const MAX_EXTENTS: usize = 500_000;
+/// Most names of one file (`EXT4_LINK_MAX`).
+pub const MAX_LINKS: u32 = 65_000;
+
+/// Why a tree refuses something.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TreeError {
+    /// A name that no directory can hold.
+    #[error("bad name \"{name}\": {why}")]
+    BadName {
+        /// The name, printable.
+        name: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A target that no symbolic link can have.
+    #[error("bad link target \"{target}\": {why}")]
+    BadTarget {
+        /// The target, printable.
+        target: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The name is taken.
+    #[error("\"{path}\" exists already")]
+    Exists {
+        /// Path of the entry.
+        path: String,
+    },
+    /// A parent that is no directory.
+    #[error("\"{path}\" is not a directory")]
+    NotADirectory {
+        /// Path of the node.
+        path: String,
+    },
+    /// A second name for a directory would make a cycle possible.
+    #[error("\"{path}\" is a directory and cannot have a second name")]
+    DirectoryLink {
+        /// Path of the directory.
+        path: String,
+    },
+    /// A file with too many names.
+    #[error("\"{path}\" has {MAX_LINKS} names already, ext4 takes no more")]
+    TooManyLinks {
+        /// Path of the file.
+        path: String,
+    },
+    /// One of the tree's limits.
+    #[error("too many {what}: at most {limit} are taken")]
+    Limit {
+        /// What there is too much of.
+        what: &'static str,
+        /// The limit.
+        limit: u64,
+    },
+    /// Mode bits outside 07777, or nanoseconds of a second or more.
+    #[error("bad {what}: {value}")]
+    BadAttribute {
+        /// Which attribute.
+        what: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// An extended attribute that ext4 cannot hold.
+    #[error("bad extended attribute \"{name}\": {why}")]
+    BadXattr {
+        /// Its name, printable.
+        name: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// Extents of a file that overlap, run backwards or leave the file.
+    #[error("bad extent map: {why}")]
+    BadExtents {
+        /// What is wrong with it.
+        why: String,
+    },
+}

@@ -1,0 +1,29 @@
+//! A file tree in memory: names, attributes and *where* contents lie, never the contents themselves.
+//!
+//! ```text
+//!  Tree ── entries (parent, name) ──► nodes (kind, attributes, xattrs, link count)
+//!    │                                   │ File: extents of (source, offset, length)
+//!    └── sources: an archive's file, a host file, bytes ◄─┘   read when the image is written
+//! ```
+//!
+//! Names and link targets are byte strings, as on Linux. Sizes are bounded ([`MAX_ENTRIES`] and its neighbours), so a
+//! hostile archive meets a limit, not the host's memory.
+
+mod arena;
+mod attributes;
+mod contents;
+mod error;
+mod name;
+mod removal;
+mod subtree;
+mod xattrs;
+
+pub use arena::{Child, NodeId, NodeRef, Tree};
+pub use attributes::{Attributes, DeviceNumber, NodeKind, Timestamp};
+pub use contents::{Contents, Extent, OpenSource, Source, SourceId};
+pub use error::{
+    MAX_ENTRIES, MAX_EXTENTS, MAX_LINKS, MAX_NAME_BYTES, MAX_TARGET_BYTES, MAX_XATTR_BYTES,
+    TreeError,
+};
+pub use name::{MAX_NAME_LEN, MAX_TARGET_LEN, printable};
+pub use xattrs::{ACL_NAMES, MAX_XATTR_VALUE, Xattr, XattrSet};
