@@ -81,7 +81,7 @@ pub fn import(
         origin,
         identity,
         pvh_entry,
-        virtio_mmio_cmdline: config.map(|config| config.is_builtin("VIRTIO_MMIO_CMDLINE_DEVICES")),
+        config,
         unpacked,
         plan,
     };

@@ -3,13 +3,19 @@
 //! ```text
 //!  /init                    the agent, 0755
 //!  /modules/order           one line for each module, in load order: its file name
-//!  /modules/NN-name.ko      uncompressed
+//!  /modules/serves          the same lines, each followed by the capabilities (as in `kernel.json`) that need the module:
+//!                           a guest may load only those that serve what it has
+//!  /modules/NN-name.ko      uncompressed; without its signature, unless the kernel insists on one
 //!  /dev/console             5:1, which the kernel opens for /init's first three files
 //!  /dev /proc /run /sys /mnt /tmp   empty
 //! ```
 //!
 //! It depends on the kernel and the agent only, so it is made once for each pair and kept beside the kernel. It is not
 //! packed: in emulation a guest would spend more time on unpacking than the host on reading it from its page cache.
+//!
+//! Signatures: the host checks each module against the digest of its import when it packs the archive, and the guest gets
+//! its kernel from the same host, so the guest's own check adds nothing. In emulation it costs 90 ms of each start
+//! (measured: 16 modules of Debian's 6.1 in 250 ms with it, 155 ms without). The guest's kernel notes the lack as taint `E`.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -55,13 +61,27 @@ pub fn initramfs_bytes(kernel: &Path, agent: &[u8]) -> Result<Vec<u8>, KernelErr
     cpio.folder("tmp", 0o1777);
     cpio.character_device("dev/console", 0o600, (5, 1));
     cpio.folder("modules", 0o755);
-    let mut order = String::new();
+    let (mut order, mut serves) = (String::new(), String::new());
     for module in &metadata.modules {
-        cpio.file(&module.file.file, 0o444, &checked(kernel, &module.file)?);
-        order.push_str(module.file.file.rsplit('/').next().unwrap_or_default());
-        order.push('\n');
+        let bytes = checked(kernel, &module.file)?;
+        let unsigned = metadata.module_signatures_forced == Some(false);
+        let bytes = if unsigned {
+            without_signature(&bytes)
+        } else {
+            &bytes
+        };
+        cpio.file(&module.file.file, 0o444, bytes);
+        let name = module.file.file.rsplit('/').next().unwrap_or_default();
+        let capabilities: Vec<_> = module
+            .serves
+            .iter()
+            .map(|capability| capability.name())
+            .collect();
+        order.push_str(&format!("{name}\n"));
+        serves.push_str(&format!("{name} {}\n", capabilities.join(" ")));
     }
     cpio.file("modules/order", 0o444, order.as_bytes());
+    cpio.file("modules/serves", 0o444, serves.as_bytes());
     cpio.file("init", 0o755, agent);
     Ok(cpio.finish())
 }
@@ -75,6 +95,22 @@ fn checked(kernel: &Path, record: &FileRecord) -> Result<Vec<u8>, KernelError> {
         return Err(KernelError::NotImported { path, why });
     }
     Ok(bytes)
+}
+
+/// A module without the signature at its end: signature, 12 bytes that end with its length, magic
+/// (`include/linux/module_signature.h`). What is not of that form is left as it is.
+fn without_signature(module: &[u8]) -> &[u8] {
+    const MAGIC: &[u8] = b"~Module signature appended~\n";
+    const INFO_BYTES: usize = 12;
+    let signed = || {
+        let (before_length, length) = module.strip_suffix(MAGIC)?.split_last_chunk::<4>()?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+        let end = (before_length.len() + 4)
+            .checked_sub(INFO_BYTES)?
+            .checked_sub(length)?;
+        module.get(..end)
+    };
+    signed().unwrap_or(module)
 }
 
 /// Where the initramfs of a kernel and an agent is kept: a file in the kernel's folder. `agent_digest` is `sha256:…` of

@@ -1,6 +1,6 @@
 //! `kernel.json`: what an imported kernel is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::Path;
 
@@ -47,6 +47,9 @@ pub struct KernelMetadata {
     /// Whether it finds virtio-mmio devices on its command line (`CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES`), and not only
     /// through ACPI; `None` when its configuration is not known.
     pub virtio_mmio_cmdline: Option<bool>,
+    /// Whether it refuses modules without a valid signature (`CONFIG_MODULE_SIG_FORCE`); `None` when its configuration
+    /// is not known.
+    pub module_signatures_forced: Option<bool>,
     /// Its modules in load order.
     pub modules: Vec<ModuleRecord>,
     /// What a user should know before booting it.
@@ -81,8 +84,8 @@ pub struct FileRecord {
 pub struct ModuleRecord {
     /// Its name, with underscores.
     pub name: String,
-    /// Modules of this list that must be loaded before it.
-    pub after: Vec<String>,
+    /// What it is loaded for: a guest that needs none of these need not load it.
+    pub serves: BTreeSet<Capability>,
     /// The file.
     #[serde(flatten)]
     pub file: FileRecord,

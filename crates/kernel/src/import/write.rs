@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::config::KernelConfig;
 use crate::durable;
 use crate::error::KernelError;
 use crate::metadata::{
@@ -19,7 +20,7 @@ pub(super) struct Written {
     pub(super) origin: KernelOrigin,
     pub(super) identity: Identity,
     pub(super) pvh_entry: Option<u64>,
-    pub(super) virtio_mmio_cmdline: Option<bool>,
+    pub(super) config: Option<KernelConfig>,
     pub(super) unpacked: Unpacked,
     pub(super) plan: Plan,
 }
@@ -31,6 +32,7 @@ impl Written {
         watch: &mut Watch<'_>,
     ) -> Result<KernelMetadata, KernelError> {
         let warnings = self.warnings();
+        let option = |name| self.config.as_ref().map(|config| config.is_builtin(name));
         watch.report(Stage::Write, VMLINUX, 0, self.unpacked.vmlinux.len() as u64);
         let vmlinux = write_file(folder, VMLINUX, &self.unpacked.vmlinux)?;
         let bzimage = self.unpacked.bzimage.filter(|_| self.pvh_entry.is_none());
@@ -54,7 +56,8 @@ impl Written {
             bzimage,
             pvh_entry: self.pvh_entry,
             capabilities: self.plan.capabilities,
-            virtio_mmio_cmdline: self.virtio_mmio_cmdline,
+            virtio_mmio_cmdline: option("VIRTIO_MMIO_CMDLINE_DEVICES"),
+            module_signatures_forced: option("MODULE_SIG_FORCE"),
             modules,
             warnings,
         };
@@ -137,7 +140,7 @@ fn write_modules(
         )?;
         records.push(ModuleRecord {
             name: module.name.clone(),
-            after: module.after.clone(),
+            serves: module.serves.clone(),
             file,
         });
     }

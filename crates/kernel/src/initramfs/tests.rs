@@ -134,3 +134,25 @@ fn a_digest_cannot_leave_the_folder() {
     let path = initramfs_path(Path::new("/kernels/x"), "sha256:../../../etc/passwd");
     assert_eq!(path, Path::new("/kernels/x/initramfs-1-ecad.cpio"));
 }
+
+#[test]
+fn only_a_whole_signature_is_cut_off() {
+    let signed = |length: u32| {
+        [
+            &b"module signature"[..],
+            &[0; 8],
+            &length.to_be_bytes(),
+            b"~Module signature appended~\n",
+        ]
+        .concat()
+    };
+    assert_eq!(without_signature(&signed(10)), b"module");
+    for odd in [
+        signed(17),
+        signed(u32::MAX),
+        b"~Module signature appended~\n".to_vec(),
+        b"module".to_vec(),
+    ] {
+        assert_eq!(without_signature(&odd), odd);
+    }
+}

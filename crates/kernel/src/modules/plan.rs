@@ -1,6 +1,6 @@
 //! From what is wanted to an ordered list of module files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::KernelConfig;
 use crate::error::KernelError;
@@ -19,8 +19,8 @@ const CHAIN_MAX: usize = 64;
 pub(crate) struct PlannedModule {
     /// Its name, with underscores.
     pub(crate) name: String,
-    /// Names of planned modules that must be loaded before it; soft dependencies included.
-    pub(crate) after: Vec<String>,
+    /// What it is loaded for, itself or as a dependency.
+    pub(crate) serves: BTreeSet<Capability>,
     /// Its uncompressed ELF bytes.
     pub(crate) bytes: Vec<u8>,
 }
@@ -48,12 +48,14 @@ pub(crate) fn plan(
         catalogue: &catalogue,
         plan: Plan::default(),
         chain: Vec::new(),
+        needs: BTreeMap::new(),
         cancel,
     };
     for wanted in WANTED {
         let availability = availability(wanted, &catalogue, config);
         if availability == Availability::Module {
             planner.add(wanted.module)?;
+            planner.serve(wanted.module, wanted.capability);
         }
         if availability == Availability::Absent && wanted.required {
             return Err(unsuitable(release, wanted.module, tree.is_some()));
@@ -113,91 +115,120 @@ struct Planner<'a> {
     plan: Plan,
     /// The modules whose dependencies are being added, outermost first.
     chain: Vec<String>,
+    /// What each planned module needs, soft dependencies included.
+    needs: BTreeMap<String, Vec<String>>,
     cancel: Cancel<'a>,
 }
 
 impl Planner<'_> {
     /// Adds a module after everything that it depends on.
     fn add(&mut self, module: &str) -> Result<(), KernelError> {
-        if (self.cancel)() {
-            return Err(KernelError::Cancelled);
-        }
-        if self.is_planned(module) {
+        if self.needs.contains_key(module) {
             return Ok(());
         }
-        let failed = |why: String| KernelError::Module {
-            module: module.to_owned(),
-            why,
-        };
-        if !module
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        {
-            // The name becomes a file name and a line of the initramfs's load order.
-            return Err(KernelError::Module {
-                module: module.escape_debug().to_string(),
-                why: "no module has such a name".to_owned(),
-            });
-        }
-        if self.chain.iter().any(|name| name == module) {
-            return Err(failed(format!(
-                "it depends on itself through {}",
-                self.chain.join(", ")
-            )));
-        }
-        if self.plan.modules.len() >= PLAN_MAX || self.chain.len() >= CHAIN_MAX {
-            return Err(failed(format!(
-                "more than {PLAN_MAX} modules, or {CHAIN_MAX} in a row, depend on each other"
-            )));
-        }
-        let (Some(tree), Some(path)) = (self.tree, self.catalogue.path(module)) else {
-            return Err(failed(format!(
-                "{} needs it, but there is no such file",
-                self.chain.last().map_or("", |name| name)
-            )));
-        };
-        let bytes = tree.module(path, self.cancel)?;
-        let info = ModInfo::parse(module, &bytes)?;
-        if let Some(built_for) = info
-            .release
-            .as_ref()
-            .filter(|built_for| *built_for != self.release)
-        {
-            return Err(failed(format!(
-                "it was built for kernel {built_for}, the image is {}",
-                self.release
-            )));
-        }
-        let mut needs = self
-            .catalogue
-            .dependencies(module)
-            .map_or_else(|| info.depends.clone(), <[String]>::to_vec);
-        needs.retain(|name| {
-            self.catalogue.path(name).is_some() || self.catalogue.is_builtin(name) != Some(true)
-        });
-        needs.extend(info.soft_depends.into_iter().filter(|name| {
-            // A soft dependency is a wish: it may be missing, and it may point back.
-            self.catalogue.path(name).is_some() && !self.chain.contains(name) && name != module
-        }));
+        self.check(module)?;
+        let (bytes, info) = self.read(module)?;
+        let needs = self.needs_of(module, info);
         self.chain.push(module.to_owned());
         for needed in &needs {
             self.add(needed)?;
         }
         self.chain.pop();
-        needs.sort();
-        needs.dedup();
+        self.needs.insert(module.to_owned(), needs);
         self.plan.modules.push(PlannedModule {
             name: module.to_owned(),
-            after: needs,
+            serves: BTreeSet::new(),
             bytes,
         });
         Ok(())
     }
 
-    fn is_planned(&self, module: &str) -> bool {
-        self.plan
+    /// Marks a planned module and all that it needs as serving a capability.
+    fn serve(&mut self, module: &str, capability: Capability) {
+        let planned = self
+            .plan
             .modules
-            .iter()
-            .any(|planned| planned.name == module)
+            .iter_mut()
+            .find(|planned| planned.name == module);
+        if planned.is_some_and(|planned| planned.serves.insert(capability)) {
+            for needed in self.needs.get(module).cloned().unwrap_or_default() {
+                self.serve(&needed, capability);
+            }
+        }
+    }
+
+    /// Whether a module may be added here: names and dependencies come from files that nobody has vouched for.
+    fn check(&self, module: &str) -> Result<(), KernelError> {
+        if (self.cancel)() {
+            return Err(KernelError::Cancelled);
+        }
+        if !module
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        {
+            // The name becomes a file name and a line of the initramfs's load order.
+            return Err(broken(
+                &module.escape_debug().to_string(),
+                "no module has such a name",
+            ));
+        }
+        if self.chain.iter().any(|name| name == module) {
+            return Err(broken(
+                module,
+                format!("it depends on itself through {}", self.chain.join(", ")),
+            ));
+        }
+        if self.plan.modules.len() >= PLAN_MAX || self.chain.len() >= CHAIN_MAX {
+            let why = format!(
+                "more than {PLAN_MAX} modules, or {CHAIN_MAX} in a row, depend on each other"
+            );
+            return Err(broken(module, why));
+        }
+        Ok(())
+    }
+
+    fn read(&self, module: &str) -> Result<(Vec<u8>, ModInfo), KernelError> {
+        let (Some(tree), Some(path)) = (self.tree, self.catalogue.path(module)) else {
+            let needed_by = self.chain.last().map_or("a guest", |name| name);
+            return Err(broken(
+                module,
+                format!("{needed_by} needs it, but there is no such file"),
+            ));
+        };
+        let bytes = tree.module(path, self.cancel)?;
+        let info = ModInfo::parse(module, &bytes)?;
+        match &info.release {
+            Some(built_for) if built_for != self.release => {
+                let why = format!(
+                    "it was built for kernel {built_for}, the image is {}",
+                    self.release
+                );
+                Err(broken(module, why))
+            }
+            _ => Ok((bytes, info)),
+        }
+    }
+
+    fn needs_of(&self, module: &str, info: ModInfo) -> Vec<String> {
+        let hard = self
+            .catalogue
+            .dependencies(module)
+            .map_or(info.depends, <[String]>::to_vec);
+        let hard = hard.into_iter().filter(|name| {
+            // A missing one stays, to be reported, unless it is known to be in the kernel.
+            self.catalogue.path(name).is_some() || self.catalogue.is_builtin(name) != Some(true)
+        });
+        let soft = info.soft_depends.into_iter().filter(|name| {
+            // A soft dependency is a wish: it may be missing, and it may point back.
+            self.catalogue.path(name).is_some() && !self.chain.contains(name) && name != module
+        });
+        hard.chain(soft).collect()
+    }
+}
+
+fn broken(module: &str, why: impl Into<String>) -> KernelError {
+    KernelError::Module {
+        module: module.to_owned(),
+        why: why.into(),
     }
 }

@@ -42,6 +42,25 @@ pub enum Availability {
     Unknown,
 }
 
+impl Capability {
+    /// Its name in `kernel.json` and in the initramfs's `modules/serves`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::VirtioPci => "virtio_pci",
+            Self::VirtioMmio => "virtio_mmio",
+            Self::VirtioBlk => "virtio_blk",
+            Self::VirtioConsole => "virtio_console",
+            Self::VirtioVsock => "virtio_vsock",
+            Self::VirtioNet => "virtio_net",
+            Self::VirtioRng => "virtio_rng",
+            Self::Ext4 => "ext4",
+            Self::Overlay => "overlay",
+            Self::Crc32c => "crc32c",
+        }
+    }
+}
+
 impl Availability {
     /// Whether a guest may count on it.
     #[must_use]
@@ -74,20 +93,14 @@ const fn wanted(
     }
 }
 
-/// In the order in which a guest comes up: the channel to the host as early as it can be.
+/// In the order in which a guest comes up: first what every guest on QEMU needs to reach its host and its root, then what
+/// can be loaded later or not at all.
 pub(crate) const WANTED: &[Wanted] = &[
     wanted(Capability::VirtioPci, "virtio_pci", "VIRTIO_PCI", false),
-    wanted(Capability::VirtioMmio, "virtio_mmio", "VIRTIO_MMIO", false),
     wanted(
         Capability::VirtioConsole,
         "virtio_console",
         "VIRTIO_CONSOLE",
-        false,
-    ),
-    wanted(
-        Capability::VirtioVsock,
-        "vmw_vsock_virtio_transport",
-        "VIRTIO_VSOCKETS",
         false,
     ),
     wanted(Capability::VirtioBlk, "virtio_blk", "VIRTIO_BLK", true),
@@ -99,6 +112,13 @@ pub(crate) const WANTED: &[Wanted] = &[
         Capability::VirtioRng,
         "virtio_rng",
         "HW_RANDOM_VIRTIO",
+        false,
+    ),
+    wanted(Capability::VirtioMmio, "virtio_mmio", "VIRTIO_MMIO", false),
+    wanted(
+        Capability::VirtioVsock,
+        "vmw_vsock_virtio_transport",
+        "VIRTIO_VSOCKETS",
         false,
     ),
 ];
@@ -114,3 +134,16 @@ pub(crate) const ONE_OF: &[(&str, [Capability; 2])] = &[
         [Capability::VirtioConsole, Capability::VirtioVsock],
     ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_metadata() {
+        for wanted in WANTED {
+            let json = serde_json::to_string(&wanted.capability).unwrap();
+            assert_eq!(json, format!("\"{}\"", wanted.capability.name()));
+        }
+    }
+}
