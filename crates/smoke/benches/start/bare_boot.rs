@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use banger_smoke::Sandbox;
 
 /// Options of QEMU that say what machine it is, each with a value; disks, sockets and networks are left out.
-const MACHINE: [&str; 9] = [
-    "-machine", "-M", "-accel", "-cpu", "-m", "-smp", "-kernel", "-initrd", "-object",
+const MACHINE: [&str; 10] = [
+    "-machine", "-M", "-accel", "-cpu", "-m", "-smp", "-kernel", "-initrd", "-object", "-bios",
 ];
 /// The kernel's last line before it becomes `/init`.
 const FIRST_LINE: &[u8] = b"Run /init as init process";

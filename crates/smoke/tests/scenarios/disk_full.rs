@@ -18,7 +18,7 @@ fn a_full_disk_during_create_gives_a_clear_error_and_leaves_nothing() -> io::Res
         return Ok(());
     }
     let sandbox = Sandbox::new();
-    let vms = sandbox.banger_home().join("vms");
+    let vms = sandbox.banger_home().join("state/vms");
     std::fs::create_dir_all(&vms)?;
     let options = CString::new(SIZE)?;
     mount(
