@@ -1,1 +1,35 @@
-//! Placeholder while the workspace is laid out.
+//! What users have (archives, folders, container images) as one file tree that a disk image is written from.
+//!
+//! ```text
+//!  archive.tar[.gz|.xz|.zst] ─► compression ─► tar ─► assembly ─► tree::Tree ─► banger_disk::write_tree
+//!  folder of the host ────────► host_dir ──────────────────────┘
+//! ```
+//!
+//! What other crates call:
+//!
+//! | to | call |
+//! |---|---|
+//! | make a tree of an archive | [`tree_from_archive`] |
+//! | make a tree of a folder | [`tree_from_dir`] |
+//! | take one directory of a tree, such as `/root` | [`directory`] |
+//!
+//! Promises: nothing is unpacked on the host, no name of an archive ever becomes a path of the host; owners, modes,
+//! times, extended attributes, hard links, holes and names that are no text arrive as they are; memory is bounded
+//! whatever the input; an error names the entry.
+//!
+//! It must not: know what an image is registered as, write disk images itself, or change the host outside of its
+//! scratch folder, in which it leaves nothing (its only file has no name).
+
+pub mod archive;
+mod assembly;
+pub mod compression;
+pub mod host_dir;
+mod posix_acl;
+pub mod selection;
+pub mod tar;
+
+pub use archive::{ArchiveError, Limits, tree_from_archive};
+pub use assembly::EntryError;
+pub use compression::Compression;
+pub use host_dir::{HostDirError, tree_from_dir};
+pub use selection::{SelectionError, directory};

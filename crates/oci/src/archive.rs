@@ -1,0 +1,177 @@
+//! A tar archive, compressed or not, as a tree.
+//!
+//! ```text
+//!  compressed ─► unpacked once into a file without a name, beside where the image will lie ─┐
+//!  plain ───────────────────────────────────────────────────────────────────────────────────┴─► headers ─► tree
+//! ```
+//! Contents stay where they are until an image is written: the tree knows their offsets.
+
+use std::fs::File;
+use std::io;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use banger_disk::tree::{Source, Tree, TreeError, printable};
+
+use crate::assembly::{Assembly, EntryError};
+use crate::compression::{Compression, UnpackError};
+use crate::tar::{TarError, TarReader, Trailer};
+
+/// How much is taken from an archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of the unpacked archive.
+    pub unpacked_bytes: u64,
+}
+
+impl Default for Limits {
+    /// 64 GiB.
+    fn default() -> Self {
+        Self {
+            unpacked_bytes: 64 << 30,
+        }
+    }
+}
+
+/// Why an archive gives no tree.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// The archive cannot be opened.
+    #[error("cannot open archive {}", path.display())]
+    Open {
+        /// The archive.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// There is no room to unpack to.
+    #[error("cannot make a temporary file in {}", folder.display())]
+    Scratch {
+        /// The folder.
+        folder: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// It cannot be unpacked.
+    #[error("cannot unpack {}", path.display())]
+    Unpack {
+        /// The archive.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: UnpackError,
+    },
+    /// It is no tar archive, or a broken one.
+    #[error("cannot read archive {}", path.display())]
+    Tar {
+        /// The archive.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: TarError,
+    },
+    /// One of its entries cannot be taken.
+    #[error("cannot take \"{entry}\" of {}", path.display())]
+    Entry {
+        /// The archive.
+        path: PathBuf,
+        /// The entry's name, printable.
+        entry: String,
+        /// Why.
+        #[source]
+        source: EntryError,
+    },
+    /// It holds nothing.
+    #[error("archive {} is empty", path.display())]
+    Empty {
+        /// The archive.
+        path: PathBuf,
+    },
+    /// The tree cannot be made.
+    #[error("cannot make a tree of {}", path.display())]
+    Tree {
+        /// The archive.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: TreeError,
+    },
+}
+
+/// The tree of the tar archive at `path`: plain, or compressed with gzip, xz or zstd. A compressed one is unpacked to a
+/// file without a name in the folder `scratch`, which should be where the image will be written; it goes when the tree
+/// is dropped. `progress` hears how many bytes are unpacked and may stop it with `Break`.
+///
+/// # Errors
+/// When the archive cannot be read, is broken or cut short, is larger than `limits`, or an entry is impossible: the
+/// error names it.
+pub fn tree_from_archive(
+    path: &Path,
+    scratch: &Path,
+    limits: Limits,
+    progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
+) -> Result<Tree, ArchiveError> {
+    let open = |source| ArchiveError::Open {
+        path: path.to_owned(),
+        source,
+    };
+    let packed = File::open(path).map_err(open)?;
+    let compression = Compression::of(&packed).map_err(open)?;
+    let plain = match compression {
+        Compression::None => packed,
+        compression => {
+            let failed = |source| ArchiveError::Scratch {
+                folder: scratch.to_owned(),
+                source,
+            };
+            let mut unpacked = tempfile::tempfile_in(scratch).map_err(failed)?;
+            compression
+                .unpack(packed, &mut unpacked, limits.unpacked_bytes, progress)
+                .map_err(|source| ArchiveError::Unpack {
+                    path: path.to_owned(),
+                    source,
+                })?;
+            unpacked
+        }
+    };
+    let len = plain.metadata().map_err(open)?.len();
+    read(path, plain, len)
+}
+
+fn read(path: &Path, plain: File, len: u64) -> Result<Tree, ArchiveError> {
+    let tree_failed = |source| ArchiveError::Tree {
+        path: path.to_owned(),
+        source,
+    };
+    let mut assembly = Assembly::new().map_err(tree_failed)?;
+    let plain = Arc::new(plain);
+    let source = assembly.tree().add_source(Source::File(Arc::clone(&plain)));
+    let mut reader = TarReader::new(&plain, len, Trailer::Required);
+    let mut entries = 0_u64;
+    loop {
+        let entry = reader.next_entry().map_err(|source| ArchiveError::Tar {
+            path: path.to_owned(),
+            source,
+        })?;
+        let Some(entry) = entry else {
+            break;
+        };
+        entries += 1;
+        assembly
+            .add(&entry, source)
+            .map_err(|source| ArchiveError::Entry {
+                path: path.to_owned(),
+                entry: printable(&entry.path),
+                source,
+            })?;
+    }
+    if entries == 0 {
+        return Err(ArchiveError::Empty {
+            path: path.to_owned(),
+        });
+    }
+    Ok(assembly.into_tree())
+}

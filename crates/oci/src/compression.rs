@@ -1,0 +1,196 @@
+//! Compressed streams, known by their first bytes and unpacked within a limit.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Write};
+use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt;
+
+use flate2::bufread::MultiGzDecoder;
+use liblzma::bufread::XzDecoder;
+
+/// Bytes read from the compressed file, and handed on, at a time.
+const BUFFER: usize = 1 << 18;
+
+/// How a file is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all, or in no way that is known.
+    None,
+    /// gzip (RFC 1952), several members too.
+    Gzip,
+    /// xz.
+    Xz,
+    /// Zstandard (RFC 8878).
+    Zstd,
+}
+
+/// Why a stream cannot be unpacked.
+#[derive(Debug, thiserror::Error)]
+pub enum UnpackError {
+    /// The stream is broken or ends early, or it cannot be read.
+    #[error("the compressed data is broken or cut short")]
+    Read(#[source] io::Error),
+    /// What comes out cannot be kept.
+    #[error("cannot keep the unpacked data")]
+    Write(#[source] io::Error),
+    /// More comes out than is allowed.
+    #[error("it unpacks to more than {limit} bytes")]
+    TooLarge {
+        /// The limit.
+        limit: u64,
+    },
+    /// The caller asked to stop.
+    #[error("unpacking was cancelled")]
+    Cancelled,
+}
+
+impl Compression {
+    /// What the first bytes of `file` say.
+    ///
+    /// # Errors
+    /// The system's answer to reading them.
+    pub fn of(file: &File) -> io::Result<Self> {
+        let mut magic = [0; 6];
+        let mut len = 0;
+        while len < magic.len() {
+            match file.read_at(&mut magic[len..], len as u64)? {
+                0 => break,
+                read => len += read,
+            }
+        }
+        Ok(Self::of_magic(&magic[..len]))
+    }
+
+    /// What these first bytes of a file say.
+    pub fn of_magic(magic: &[u8]) -> Self {
+        match magic {
+            [0x1F, 0x8B, ..] => Self::Gzip,
+            [0xFD, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
+            [0x28, 0xB5, 0x2F, 0xFD, ..] => Self::Zstd,
+            // A frame that decoders skip, which pzstd and others put first.
+            [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..] => Self::Zstd,
+            _ => Self::None,
+        }
+    }
+
+    /// Unpacks `from` into `to`, at most `limit` bytes; `progress` hears how many came out and may stop it.
+    /// Returns how many they were.
+    ///
+    /// # Errors
+    /// When the data is broken, cut short or too large, or cannot be written.
+    pub fn unpack(
+        self,
+        from: impl Read,
+        to: &mut impl Write,
+        limit: u64,
+        progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<u64, UnpackError> {
+        let input = BufReader::with_capacity(BUFFER, from);
+        match self {
+            Self::None => pump(input, to, limit, progress),
+            Self::Gzip => pump(MultiGzDecoder::new(input), to, limit, progress),
+            Self::Xz => pump(XzDecoder::new_multi_decoder(input), to, limit, progress),
+            Self::Zstd => {
+                let decoder =
+                    zstd::stream::read::Decoder::with_buffer(input).map_err(UnpackError::Read)?;
+                pump(decoder, to, limit, progress)
+            }
+        }
+    }
+}
+
+fn pump(
+    mut from: impl Read,
+    to: &mut impl Write,
+    limit: u64,
+    progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
+) -> Result<u64, UnpackError> {
+    let mut buffer = vec![0; BUFFER];
+    let mut total = 0;
+    loop {
+        let len = match from.read(&mut buffer) {
+            Ok(0) => return Ok(total),
+            Ok(len) => len,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(UnpackError::Read(error)),
+        };
+        total += len as u64;
+        if total > limit {
+            return Err(UnpackError::TooLarge { limit });
+        }
+        to.write_all(&buffer[..len]).map_err(UnpackError::Write)?;
+        if progress(total).is_break() {
+            return Err(UnpackError::Cancelled);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unpacked(
+        compression: Compression,
+        packed: &[u8],
+        limit: u64,
+    ) -> Result<Vec<u8>, UnpackError> {
+        let mut out = Vec::new();
+        compression.unpack(packed, &mut out, limit, &mut |_| ControlFlow::Continue(()))?;
+        Ok(out)
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn every_kind_is_known_by_its_first_bytes_and_unpacks() {
+        let plain = b"banger ".repeat(100_000);
+        let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 1);
+        xz.write_all(&plain).unwrap();
+        let zstd = zstd::stream::encode_all(&plain[..], 1).unwrap();
+        let packed = [
+            (Compression::Gzip, gzip(&plain)),
+            (Compression::Xz, xz.finish().unwrap()),
+            (Compression::Zstd, zstd),
+            (Compression::None, plain.clone()),
+        ];
+        for (kind, bytes) in packed {
+            assert_eq!(Compression::of_magic(&bytes), kind);
+            assert!(
+                unpacked(kind, &bytes, 1 << 20).unwrap() == plain,
+                "{kind:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn gzip_members_follow_each_other() {
+        let two = [gzip(b"one "), gzip(b"two")].concat();
+        assert_eq!(unpacked(Compression::Gzip, &two, 100).unwrap(), b"one two");
+    }
+
+    #[test]
+    fn a_bomb_stops_at_the_limit() {
+        let bomb = gzip(&vec![0; 64 << 20]);
+        assert!(bomb.len() < 1 << 20);
+        let stopped = unpacked(Compression::Gzip, &bomb, 1 << 20).unwrap_err();
+        assert_eq!(stopped.to_string(), "it unpacks to more than 1048576 bytes");
+    }
+
+    #[test]
+    fn streams_that_are_cut_short_are_errors() {
+        let plain = b"banger ".repeat(1000);
+        let gzip = gzip(&plain);
+        let zstd = zstd::stream::encode_all(&plain[..], 1).unwrap();
+        for (kind, bytes) in [(Compression::Gzip, gzip), (Compression::Zstd, zstd)] {
+            let cut = &bytes[..bytes.len() - 5];
+            assert!(
+                matches!(unpacked(kind, cut, 1 << 20), Err(UnpackError::Read(_))),
+                "{kind:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Tar archives (POSIX pax, GNU, old): headers to entries. Contents are never read, only located.
+//!
+//! ```text
+//!  header block ─► 'x' pax records, 'L'/'K' GNU long names ─► kept for the next entry
+//!               ─► 'g' pax records ─► kept for all entries
+//!               ─► anything else ─► Entry { path, kind, owner, time, xattrs, where its data lies }
+//! ```
+//! pax records are cut by their length, not at newlines: a file capability may hold any byte.
+
+mod header;
+mod pax;
+mod reader;
+mod sparse;
+
+pub use reader::{Entry, EntryKind, TarError, TarReader, Trailer};

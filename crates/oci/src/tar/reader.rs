@@ -1,0 +1,462 @@
+//! Walks an archive from header to header.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use banger_disk::tree::{Timestamp, printable};
+
+use super::header::{BLOCK, Header};
+use super::pax::{self, Record};
+use super::sparse::{MapReader, PaxSparse, Piece, gnu_entries};
+
+/// Longest pax header or long name that is read, in bytes. A name is at most 4 KiB; attributes are what takes room.
+const MAX_EXTENSION: u64 = 1 << 20;
+/// Read at once when headers are looked at, in bytes: small files lie within.
+const WINDOW: usize = 1 << 16;
+
+/// Whether an archive must end with the block of zeros that the format asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trailer {
+    /// It must: nothing else tells that it was cut short.
+    Required,
+    /// It need not: a digest has told already that it is whole, and some programs leave it out.
+    Optional,
+}
+
+/// What an entry is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A regular file of `size` bytes; its data are the pieces (offset in the file, offset in the archive, length).
+    File {
+        /// Size in bytes, holes included.
+        size: u64,
+        /// Where its data lie.
+        pieces: Vec<(u64, u64, u64)>,
+    },
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Symlink(Vec<u8>),
+    /// A further name of an entry before.
+    HardLink(Vec<u8>),
+    /// A character device: major, minor.
+    CharDevice(u64, u64),
+    /// A block device: major, minor.
+    BlockDevice(u64, u64),
+    /// A named pipe.
+    Fifo,
+}
+
+/// One entry, as the archive says it: nothing is checked against other entries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name, as written.
+    pub path: Vec<u8>,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Permission bits.
+    pub mode: u16,
+    /// Owner.
+    pub uid: u64,
+    /// Group.
+    pub gid: u64,
+    /// Last modification.
+    pub mtime: Timestamp,
+    /// Extended attributes: name and value.
+    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// `SCHILY.acl.access` and `SCHILY.acl.default`: lists in text.
+    pub acls: [Option<Vec<u8>>; 2],
+}
+
+/// Why an archive cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum TarError {
+    /// The archive's file cannot be read.
+    #[error("cannot read the archive at byte {offset}")]
+    Read {
+        /// Where.
+        offset: u64,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// A header, or what belongs to it, is broken.
+    #[error("\"{entry}\" (header at byte {offset}): {why}")]
+    Broken {
+        /// Its name as far as known, printable.
+        entry: String,
+        /// Where its header lies.
+        offset: u64,
+        /// What is wrong.
+        why: String,
+    },
+    /// The archive ends in the middle of an entry, or without its trailer.
+    #[error("the archive is cut short at byte {end}, {what}")]
+    CutShort {
+        /// Its length in bytes.
+        end: u64,
+        /// What is missing.
+        what: String,
+    },
+}
+
+/// Reads the entries of an uncompressed archive, in order.
+#[derive(Debug)]
+pub struct TarReader<'f> {
+    file: &'f File,
+    end: u64,
+    /// The next header.
+    at: u64,
+    trailer: Trailer,
+    global: Vec<Record>,
+    window: Vec<u8>,
+    window_at: u64,
+}
+
+/// What headers before an entry say about it.
+#[derive(Default)]
+struct Extensions {
+    records: Vec<Record>,
+    long_name: Option<Vec<u8>>,
+    long_link: Option<Vec<u8>>,
+}
+
+impl<'f> TarReader<'f> {
+    /// A reader of the archive in `file`, which is `len` bytes long.
+    pub fn new(file: &'f File, len: u64, trailer: Trailer) -> Self {
+        Self {
+            file,
+            end: len,
+            at: 0,
+            trailer,
+            global: Vec::new(),
+            window: Vec::new(),
+            window_at: 0,
+        }
+    }
+
+    /// Bytes of the archive that are behind it.
+    pub fn position(&self) -> u64 {
+        self.at
+    }
+
+    /// The next entry; `None` at the end.
+    ///
+    /// # Errors
+    /// When the archive is broken or cut short, or cannot be read.
+    pub fn next_entry(&mut self) -> Result<Option<Entry>, TarError> {
+        let mut extensions = Extensions::default();
+        loop {
+            let offset = self.at;
+            let Some(raw) = self.header()? else {
+                return Ok(None);
+            };
+            let header = Header::new(&raw)
+                .map_err(|error| broken(&raw[..100], offset, &error.to_string()))?;
+            let name = extensions
+                .long_name
+                .clone()
+                .unwrap_or_else(|| header.path());
+            let failed = |why: String| broken(&name, offset, &why);
+            let size = header.size().map_err(|error| failed(error.to_string()))?;
+            self.at += BLOCK as u64;
+            match header.kind() {
+                b'x' | b'X' => {
+                    let bytes = self.extension(size, &name)?;
+                    let records = pax::records(&bytes)
+                        .ok_or_else(|| failed("its pax records are broken".into()))?;
+                    extensions.records.extend(records);
+                }
+                b'g' => {
+                    let bytes = self.extension(size, &name)?;
+                    self.global = pax::records(&bytes)
+                        .ok_or_else(|| failed("its pax records are broken".into()))?;
+                }
+                b'L' => extensions.long_name = Some(c_string(self.extension(size, &name)?)),
+                b'K' => extensions.long_link = Some(c_string(self.extension(size, &name)?)),
+                b'V' => self.skip(size, &name)?, // the archive's label
+                _ => return self.entry(&raw, header, extensions, offset).map(Some),
+            }
+        }
+    }
+
+    fn header(&mut self) -> Result<Option<[u8; BLOCK]>, TarError> {
+        if self.at == self.end && self.trailer == Trailer::Optional {
+            return Ok(None);
+        }
+        let raw = self.block("the block of zeros at its end is missing")?;
+        Ok((!Header::is_zero(&raw)).then_some(raw))
+    }
+
+    fn entry(
+        &mut self,
+        raw: &[u8; BLOCK],
+        header: Header<'_>,
+        extensions: Extensions,
+        offset: u64,
+    ) -> Result<Entry, TarError> {
+        let name = extensions
+            .long_name
+            .clone()
+            .unwrap_or_else(|| header.path());
+        let failed = |error: super::header::HeaderError| broken(&name, offset, &error.to_string());
+        let mut entry = Entry {
+            mode: header.mode().map_err(failed)?,
+            uid: header.uid().map_err(failed)?,
+            gid: header.gid().map_err(failed)?,
+            mtime: Timestamp::from_seconds(header.mtime().map_err(failed)?),
+            path: name.clone(),
+            kind: EntryKind::Directory,
+            xattrs: Vec::new(),
+            acls: [None, None],
+        };
+        let mut link = extensions
+            .long_link
+            .unwrap_or_else(|| header.link().to_vec());
+        let mut size = header.size().map_err(failed)?;
+        let mut holes = PaxSparse::default();
+        for record in self.global.iter().chain(&extensions.records) {
+            let taken =
+                apply(record, &mut entry, &mut link, &mut size).and_then(|()| holes.take(record));
+            taken.ok_or_else(|| {
+                let key = printable(&record.key);
+                broken(
+                    &name,
+                    offset,
+                    &format!("its pax record \"{key}\" is broken"),
+                )
+            })?;
+        }
+        if let Some(real) = holes.name.take() {
+            entry.path = real;
+        }
+        let is_directory_by_name = entry.path.ends_with(b"/");
+        entry.kind = match header.kind() {
+            b'0' | 0 | b'7' if !is_directory_by_name => {
+                self.file(size, holes, &entry.path, offset)?
+            }
+            b'S' => self.gnu_sparse(raw, size, &entry.path, offset)?,
+            b'0' | 0 | b'7' | b'5' => EntryKind::Directory,
+            b'D' => {
+                self.skip(size, &entry.path)?; // names of its entries, from an incremental backup
+                EntryKind::Directory
+            }
+            b'1' => EntryKind::HardLink(link),
+            b'2' => EntryKind::Symlink(link),
+            b'3' | b'4' => {
+                let (major, minor) = header.device().map_err(failed)?;
+                match header.kind() {
+                    b'3' => EntryKind::CharDevice(major, minor),
+                    _ => EntryKind::BlockDevice(major, minor),
+                }
+            }
+            b'6' => EntryKind::Fifo,
+            other => {
+                let why = format!("its kind '{}' is not supported", printable(&[other]));
+                return Err(broken(&entry.path, offset, &why));
+            }
+        };
+        Ok(entry)
+    }
+
+    fn file(
+        &mut self,
+        size: u64,
+        holes: PaxSparse,
+        path: &[u8],
+        offset: u64,
+    ) -> Result<EntryKind, TarError> {
+        let start = self.at;
+        self.skip(size, path)?;
+        let next = self.at;
+        let Some(real_size) = holes.size else {
+            let pieces = if size > 0 {
+                vec![(0, start, size)]
+            } else {
+                Vec::new()
+            };
+            return Ok(EntryKind::File { size, pieces });
+        };
+        let (mut map, mut data) = (holes.map, start);
+        if holes.map_in_data {
+            self.at = start;
+            let mut reader = MapReader::default();
+            loop {
+                let block = self.block("in a map of holes")?;
+                self.at += BLOCK as u64;
+                match reader.take(&block) {
+                    Some(true) => break,
+                    Some(false) if self.at < next => {}
+                    _ => return Err(broken(path, offset, "its map of holes is broken")),
+                }
+            }
+            (map, data) = (reader.pieces, self.at);
+            self.at = next;
+        }
+        pieces(&map, data, start + size)
+            .map(|pieces| EntryKind::File {
+                size: real_size,
+                pieces,
+            })
+            .ok_or_else(|| broken(path, offset, "its map of holes does not match its data"))
+    }
+
+    fn gnu_sparse(
+        &mut self,
+        raw: &[u8; BLOCK],
+        size: u64,
+        path: &[u8],
+        offset: u64,
+    ) -> Result<EntryKind, TarError> {
+        let failed = || broken(path, offset, "its map of holes is broken");
+        let header = Header::new(raw).map_err(|error| broken(path, offset, &error.to_string()))?;
+        let (entries, mut more, real_size) = header
+            .gnu_sparse()
+            .map_err(|error| broken(path, offset, &error.to_string()))?;
+        let mut map = Vec::new();
+        gnu_entries(entries, &mut map).ok_or_else(failed)?;
+        while more {
+            let block = self.block("in a map of holes")?;
+            self.at += BLOCK as u64;
+            gnu_entries(&block[..21 * 24], &mut map).ok_or_else(failed)?;
+            more = block[504] != 0;
+        }
+        let start = self.at;
+        self.skip(size, path)?;
+        let pieces = pieces(&map, start, start + size).ok_or_else(failed)?;
+        Ok(EntryKind::File {
+            size: real_size,
+            pieces,
+        })
+    }
+
+    /// Moves behind `size` bytes of data and their padding.
+    fn skip(&mut self, size: u64, path: &[u8]) -> Result<(), TarError> {
+        let next = size
+            .checked_next_multiple_of(BLOCK as u64)
+            .and_then(|padded| self.at.checked_add(padded))
+            .filter(|&next| next <= self.end);
+        match next {
+            Some(next) => {
+                self.at = next;
+                Ok(())
+            }
+            None => Err(TarError::CutShort {
+                end: self.end,
+                what: format!("in the {size} bytes of \"{}\"", printable(path)),
+            }),
+        }
+    }
+
+    /// The data of a header that describes other headers.
+    fn extension(&mut self, size: u64, path: &[u8]) -> Result<Vec<u8>, TarError> {
+        let start = self.at;
+        if size > MAX_EXTENSION {
+            let why =
+                format!("its extended header has {size} bytes, at most {MAX_EXTENSION} are read");
+            return Err(broken(path, start - BLOCK as u64, &why));
+        }
+        self.skip(size, path)?;
+        let mut bytes = vec![0; size as usize];
+        self.read(&mut bytes, start)?;
+        Ok(bytes)
+    }
+
+    fn block(&mut self, missing: &str) -> Result<[u8; BLOCK], TarError> {
+        if self.end - self.at < BLOCK as u64 {
+            return Err(TarError::CutShort {
+                end: self.end,
+                what: missing.to_owned(),
+            });
+        }
+        let mut block = [0; BLOCK];
+        self.read(&mut block, self.at)?;
+        Ok(block)
+    }
+
+    /// Fills `buffer` from `offset`; the archive is known to reach that far.
+    fn read(&mut self, buffer: &mut [u8], offset: u64) -> Result<(), TarError> {
+        let failed = |source| TarError::Read { offset, source };
+        if buffer.len() > WINDOW {
+            return self.file.read_exact_at(buffer, offset).map_err(failed);
+        }
+        let held = self.window_at..self.window_at + self.window.len() as u64;
+        if !(held.contains(&offset) && offset + buffer.len() as u64 <= held.end) {
+            let len = (self.end - offset).min(WINDOW as u64) as usize;
+            self.window.resize(len, 0);
+            self.window_at = offset;
+            self.file
+                .read_exact_at(&mut self.window, offset)
+                .map_err(failed)?;
+        }
+        let start = (offset - self.window_at) as usize;
+        buffer.copy_from_slice(&self.window[start..start + buffer.len()]);
+        Ok(())
+    }
+}
+
+/// Applies a record to the entry that follows it. `None` when its value is broken.
+fn apply(record: &Record, entry: &mut Entry, link: &mut Vec<u8>, size: &mut u64) -> Option<()> {
+    let value = &record.value[..];
+    // An empty value takes back what a global record said; for names that means the header's own.
+    match &record.key[..] {
+        b"path" if !value.is_empty() => entry.path = value.to_vec(),
+        b"linkpath" if !value.is_empty() => *link = value.to_vec(),
+        b"size" => *size = pax::decimal(value)?,
+        b"uid" => entry.uid = pax::decimal(value)?,
+        b"gid" => entry.gid = pax::decimal(value)?,
+        b"mtime" => {
+            let (seconds, nanoseconds) = pax::time(value)?;
+            entry.mtime = Timestamp {
+                seconds,
+                nanoseconds,
+            };
+        }
+        b"SCHILY.acl.access" => entry.acls[0] = Some(value.to_vec()),
+        b"SCHILY.acl.default" => entry.acls[1] = Some(value.to_vec()),
+        key => {
+            if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
+                entry.xattrs.push((name.to_vec(), value.to_vec()));
+            } else if let Some(name) = key.strip_prefix(b"LIBARCHIVE.xattr.") {
+                let name = pax::percent(name)?;
+                // bsdtar writes both forms; the other one is exact.
+                if !entry.xattrs.iter().any(|(known, _)| *known == name) {
+                    entry.xattrs.push((name, pax::base64(value)?));
+                }
+            }
+        }
+    }
+    Some(())
+}
+
+/// Gives each piece of `map` its place in the archive, one behind the other from `data` to at most `end`.
+fn pieces(map: &[Piece], mut data: u64, end: u64) -> Option<Vec<(u64, u64, u64)>> {
+    let mut pieces = Vec::with_capacity(map.len());
+    for &(at, len) in map {
+        if len > 0 {
+            pieces.push((at, data, len));
+        }
+        data = data.checked_add(len).filter(|&data| data <= end)?;
+    }
+    Some(pieces)
+}
+
+fn c_string(mut bytes: Vec<u8>) -> Vec<u8> {
+    if let Some(end) = bytes.iter().position(|&byte| byte == 0) {
+        bytes.truncate(end);
+    }
+    bytes
+}
+
+fn broken(name: &[u8], offset: u64, why: &str) -> TarError {
+    let end = name
+        .iter()
+        .position(|&byte| byte == 0)
+        .unwrap_or(name.len());
+    TarError::Broken {
+        entry: printable(&name[..end]),
+        offset,
+        why: why.to_owned(),
+    }
+}
