@@ -35,6 +35,23 @@ pub enum EngineError {
         /// The host port.
         port: u16,
     },
+    /// A port cannot be published for another reason.
+    #[error("cannot publish port {port} of {ip}")]
+    Port {
+        /// The host address.
+        ip: IpAddr,
+        /// The host port.
+        port: u16,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A VMM lives in the folder.
+    #[error("another VMM runs in {}", dir.display())]
+    Occupied {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// The host cannot give the guest its memory.
     #[error("cannot set up {memory_mib} MiB of guest memory: {message}")]
     GuestMemory {

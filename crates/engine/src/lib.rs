@@ -25,14 +25,24 @@
 //! It must not: choose names, addresses or sizes, keep state of its own on disk beyond the VM's folder, print, or need a runtime:
 //! all calls block and belong on a thread where blocking is allowed.
 
+mod children;
 mod engine;
 mod error;
+mod host;
+mod proc;
+mod process;
+mod qemu;
+mod qmp;
 mod socket;
 mod spec;
 mod state;
+mod sys;
+mod text;
 
 pub use engine::{Accel, Bus, Engine, EngineKind, Launch, Probe};
 pub use error::EngineError;
+pub use host::HostFacts;
+pub use qemu::{QemuEngine, panic_message};
 pub use socket::{connect, peer_pid};
 pub use spec::{DiskSpec, NetSpec, Publish, SERIAL_MAX_BYTES, VmmSpec};
 pub use state::{ExitCause, VmmIdentity, VmmState};

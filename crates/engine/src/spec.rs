@@ -70,7 +70,7 @@ pub enum NetSpec {
 }
 
 /// A TCP port of the host that leads into the guest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Publish {
     /// Where the host listens.
     pub host_ip: IpAddr,

@@ -1,0 +1,235 @@
+//! A spec becomes QEMU's arguments: checked, escaped, and nothing else than what is needed.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+use super::{check, files, kernel_cmdline};
+use crate::{Accel, DiskSpec, EngineError, NetSpec, Publish, VmmSpec};
+
+/// MiB of translated code that TCG keeps. Its default is up to 1024, which a busy guest fills: host memory that nobody asked for.
+const TCG_CODE_MIB: u32 = 512;
+
+/// Facts of the host that shape the command line.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Host {
+    /// Whether QEMU has the `qboot` firmware, which starts a PVH kernel without a BIOS's detours.
+    pub has_qboot: bool,
+    /// Frequency of the host's time stamp counter, when that counter is its clock.
+    pub tsc_khz: Option<u32>,
+}
+
+/// QEMU's arguments for `spec`.
+pub(super) fn arguments(spec: &VmmSpec, host: &Host) -> Result<Vec<OsString>, EngineError> {
+    check::check(spec)?;
+    let mut args = Args(Vec::new());
+    confinement(&mut args);
+    identity(&mut args, spec);
+    machine(&mut args, spec, host);
+    args.option("-kernel", &spec.kernel);
+    args.option("-initrd", &spec.initramfs);
+    args.option("-append", kernel_cmdline::compose(spec, host.tsc_khz)?);
+    let bus = match spec.accel {
+        Accel::Kvm => "device",
+        Accel::Tcg => "pci-non-transitional",
+    };
+    monitors(&mut args, spec);
+    console(&mut args, &spec.console_log);
+    channel(&mut args, bus);
+    for (index, disk) in spec.disks.iter().enumerate() {
+        add_disk(&mut args, index, disk, bus);
+    }
+    args.option("-device", format!("virtio-rng-{bus}"));
+    network(&mut args, &spec.net, bus);
+    Ok(args.0)
+}
+
+fn confinement(args: &mut Args) {
+    args.flag("-nodefaults");
+    args.flag("-no-user-config");
+    args.option(
+        "-sandbox",
+        "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+    );
+    args.option("-display", "none");
+    // A guest that reboots ends its VMM: the caller decides whether it starts again.
+    args.flag("-no-reboot");
+}
+
+fn identity(args: &mut Args, spec: &VmmSpec) {
+    let VmmSpec { vm_name, vm_id, .. } = spec;
+    args.option("-name", format!("guest={vm_name},process=banger-{vm_name}"));
+    args.option("-uuid", vm_id.to_string());
+    args.option("-pidfile", files::PID_FILE);
+}
+
+/// The figures behind these choices are in [`kernel_cmdline`].
+fn machine(args: &mut Args, spec: &VmmSpec, host: &Host) {
+    const HOST_SIDE: &str = "dump-guest-core=off,mem-merge=off";
+    match spec.accel {
+        Accel::Kvm => {
+            args.option(
+                "-machine",
+                format!("microvm,acpi=on,rtc=on,isa-serial=on,auto-kernel-cmdline=off,{HOST_SIDE}"),
+            );
+            args.option("-accel", "kvm");
+            args.option("-cpu", "host");
+        }
+        Accel::Tcg => {
+            args.option(
+                "-machine",
+                format!(
+                    "q35,usb=off,vmport=off,graphics=off,hpet=off,sata=off,smbus=off,smm=off,{HOST_SIDE}"
+                ),
+            );
+            args.option("-accel", format!("tcg,thread=multi,tb-size={TCG_CODE_MIB}"));
+            args.option("-cpu", "max,-erms,-fsrm");
+            if host.has_qboot {
+                args.option("-bios", "qboot.rom");
+            }
+        }
+    }
+    args.option(
+        "-smp",
+        format!("cpus={0},sockets=1,cores={0},threads=1", spec.vcpu),
+    );
+    args.option("-m", format!("size={}M", spec.memory_mib));
+}
+
+fn monitors(args: &mut Args, spec: &VmmSpec) {
+    let control = files::control_chardev_id(&spec.launch_token);
+    let socket = files::CONTROL_SOCKET;
+    args.option(
+        "-chardev",
+        format!("socket,id={control},path={socket},server=on,wait=off"),
+    );
+    args.option("-mon", format!("chardev={control},mode=control"));
+    args.option("-chardev", format!("pipe,id=events,path={}", files::EVENTS));
+    args.option("-mon", "chardev=events,mode=control");
+}
+
+/// What stands before and after the escaped path of the console's log: [`console_log`] reads it back.
+const CONSOLE_BEFORE: &str = "file,id=console,path=";
+const CONSOLE_AFTER: &str = ",append=on";
+
+fn console(args: &mut Args, log: &Path) {
+    args.escaped("-chardev", CONSOLE_BEFORE, log, CONSOLE_AFTER);
+    args.option("-serial", "chardev:console");
+}
+
+/// The console's log named in the arguments of a running QEMU of ours.
+pub(super) fn console_log(args: &[OsString]) -> Option<std::path::PathBuf> {
+    let escaped = args.iter().find_map(|arg| {
+        arg.as_bytes()
+            .strip_prefix(CONSOLE_BEFORE.as_bytes())?
+            .strip_suffix(CONSOLE_AFTER.as_bytes())
+    })?;
+    let mut path = Vec::with_capacity(escaped.len());
+    let mut bytes = escaped.iter().copied();
+    while let Some(byte) = bytes.next() {
+        path.push(byte);
+        if byte == b',' {
+            bytes.next();
+        }
+    }
+    Some(OsString::from_vec(path).into())
+}
+
+fn channel(args: &mut Args, bus: &str) {
+    let socket = files::CHANNEL_SOCKET;
+    // Port 0 is the driver's own, for consoles; a port costs two queues, so no more than needed.
+    args.option(
+        "-device",
+        format!("virtio-serial-{bus},id=serial,max_ports=2"),
+    );
+    args.option(
+        "-chardev",
+        format!("socket,id=channel,path={socket},server=on,wait=off"),
+    );
+    args.option(
+        "-device",
+        "virtserialport,bus=serial.0,nr=1,chardev=channel,name=banger.channel",
+    );
+}
+
+fn add_disk(args: &mut Args, index: usize, disk: &DiskSpec, bus: &str) {
+    let node = format!("disk{index}");
+    // A read-only image takes a shared lock, which keeps writers out; a writable one keeps everybody out.
+    let access = if disk.read_only {
+        "read-only=on"
+    } else {
+        "read-only=off,discard=unmap,detect-zeroes=unmap"
+    };
+    let before = format!(
+        "driver=raw,node-name={node},{access},file.driver=file,file.aio=threads,file.locking=auto,file.filename="
+    );
+    args.escaped("-blockdev", &before, &disk.path, "");
+    let serial = &disk.serial;
+    args.option(
+        "-device",
+        format!("virtio-blk-{bus},drive={node},serial={serial},write-cache=on"),
+    );
+}
+
+fn network(args: &mut Args, net: &NetSpec, bus: &str) {
+    let NetSpec::User {
+        mac,
+        egress,
+        publish,
+    } = net
+    else {
+        return;
+    };
+    let restrict = if *egress { "off" } else { "on" };
+    let mut netdev = format!("user,id=net,ipv6=off,restrict={restrict}");
+    for port in publish {
+        netdev.push_str(",hostfwd=");
+        netdev.push_str(&forward_rule(port));
+    }
+    args.option("-netdev", netdev);
+    let [a, b, c, d, e, f] = mac;
+    let mac = format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
+    // Nothing boots from the network: no option ROM on PCI.
+    let rom = if bus == "device" { "" } else { ",romfile=" };
+    args.option(
+        "-device",
+        format!("virtio-net-{bus},netdev=net,mac={mac}{rom}"),
+    );
+}
+
+/// The forwarding rule as QEMU takes it, and as it names it when it cannot listen.
+pub(super) fn forward_rule(port: &Publish) -> String {
+    format!(
+        "tcp:{}:{}-:{}",
+        port.host_ip, port.host_port, port.guest_port
+    )
+}
+
+struct Args(Vec<OsString>);
+
+impl Args {
+    fn flag(&mut self, flag: &str) {
+        self.0.push(flag.into());
+    }
+
+    fn option(&mut self, name: &str, value: impl Into<OsString>) {
+        self.0.push(name.into());
+        self.0.push(value.into());
+    }
+
+    /// An option list with a path in it, in which QEMU reads a doubled comma as one.
+    fn escaped(&mut self, name: &str, before: &str, path: &Path, after: &str) {
+        let mut value = before.as_bytes().to_vec();
+        for byte in path.as_os_str().as_bytes() {
+            value.push(*byte);
+            if *byte == b',' {
+                value.push(b',');
+            }
+        }
+        value.extend_from_slice(after.as_bytes());
+        self.option(name, OsString::from_vec(value));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,282 @@
+//! [`Engine`] for QEMU: each call identifies the process first, then acts on it.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use super::{command_line, end, files, launch, probe};
+use crate::children::Children;
+use crate::host::{self, HostFacts};
+use crate::process::{self, Found, VmmProcess};
+use crate::qmp::Monitor;
+use crate::{
+    Accel, Bus, Engine, EngineError, EngineKind, ExitCause, Launch, Probe, VmmIdentity, VmmSpec,
+    VmmState, proc,
+};
+
+/// How long a monitor may take to answer where the caller sets no deadline.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// QEMU as an engine. Cheap to clone; clones share the knowledge of the VMMs that were started here.
+#[derive(Debug, Clone)]
+pub struct QemuEngine {
+    program: Option<PathBuf>,
+    host: command_line::Host,
+    children: Children,
+    version: OnceLock<Option<String>>,
+}
+
+impl Default for QemuEngine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl QemuEngine {
+    /// The QEMU found in `PATH`. Runs no program; takes some 4 ms to measure the host's clock.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_program(host::find_program(probe::PROGRAM))
+    }
+
+    /// A given QEMU executable, or none.
+    #[must_use]
+    pub fn with_program(program: Option<PathBuf>) -> Self {
+        // The identity of a process names its executable without links.
+        let program = program.map(|path| path.canonicalize().unwrap_or(path));
+        let host = command_line::Host {
+            has_qboot: program.as_deref().is_some_and(probe::has_qboot),
+            tsc_khz: host::tsc_khz(),
+        };
+        Self {
+            program,
+            host,
+            children: Children::default(),
+            version: OnceLock::new(),
+        }
+    }
+
+    fn found(&self, id: &VmmIdentity) -> Result<Found, EngineError> {
+        process::open(id, files::is_launch)
+    }
+
+    fn ours(&self, id: &VmmIdentity) -> Result<VmmProcess, EngineError> {
+        match self.found(id)? {
+            Found::Ours(process) => Ok(process),
+            Found::Gone => Err(EngineError::Gone { pid: id.pid }),
+            Found::Other { difference } => Err(EngineError::NotOurs {
+                pid: id.pid,
+                difference,
+            }),
+        }
+    }
+
+    fn ask(&self, id: &VmmIdentity, command: &'static str) -> Result<Value, EngineError> {
+        ask(&self.ours(id)?, id, command)
+    }
+
+    fn cause(&self, id: &VmmIdentity) -> Result<Option<ExitCause>, EngineError> {
+        let remains = end::remains(id, self.children.status(id))?;
+        Ok(remains.as_ref().map(end::cause))
+    }
+}
+
+impl Engine for QemuEngine {
+    fn kind(&self) -> EngineKind {
+        EngineKind::Qemu
+    }
+
+    fn probe(&self) -> Probe {
+        let facts = HostFacts::read();
+        let available = self.program.clone().ok_or_else(|| {
+            format!(
+                "no {} found; install package {}",
+                probe::PROGRAM,
+                probe::PACKAGE
+            )
+        });
+        let version = self
+            .version
+            .get_or_init(|| self.program.as_deref().and_then(probe::version))
+            .clone();
+        Probe {
+            kind: EngineKind::Qemu,
+            available,
+            version,
+            accel: facts.accel,
+            accel_reason: facts.accel_reason,
+        }
+    }
+
+    fn bus(&self, accel: Accel) -> Bus {
+        match accel {
+            Accel::Kvm => Bus::Mmio,
+            Accel::Tcg => Bus::Pci,
+        }
+    }
+
+    fn prepare(&self, spec: &VmmSpec) -> Result<Launch, EngineError> {
+        let args = command_line::arguments(spec, &self.host)?;
+        let program = self.program.clone().ok_or_else(|| EngineError::Missing {
+            program: probe::PROGRAM.to_owned(),
+            package: probe::PACKAGE.to_owned(),
+        })?;
+        // Its messages are read: they must be in English.
+        let env = vec![("LC_ALL".into(), "C".into())];
+        Ok(Launch {
+            program,
+            args,
+            cwd: spec.dir.clone(),
+            env,
+        })
+    }
+
+    fn start(&self, spec: &VmmSpec, deadline: Duration) -> Result<VmmIdentity, EngineError> {
+        launch::start(spec, &self.prepare(spec)?, &self.children, deadline)
+    }
+
+    fn state(&self, id: &VmmIdentity) -> Result<VmmState, EngineError> {
+        if let Found::Ours(process) = self.found(id)? {
+            match ask(&process, id, "query-status") {
+                Err(EngineError::Gone { .. }) => {}
+                answer => return answer.map(|status| state_of(&status)),
+            }
+        }
+        Ok(VmmState::Gone {
+            cause: self.cause(id)?,
+        })
+    }
+
+    fn find(&self, launch_token: &str, dir: &Path) -> Result<Option<VmmIdentity>, EngineError> {
+        let real_dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+        for pid in proc::own_pids()? {
+            // A process of the user's that may not be looked at is none of ours.
+            let Ok(Some(seen)) = proc::observe(pid) else {
+                continue;
+            };
+            if Some(&seen.exe) != self.program.as_ref()
+                || !seen
+                    .args
+                    .iter()
+                    .any(|arg| files::is_launch(arg, launch_token))
+                || proc::cwd(pid).as_ref() != Some(&real_dir)
+            {
+                continue;
+            }
+            return Ok(Some(VmmIdentity {
+                pid,
+                start_ticks: seen.start_ticks,
+                boot_id: proc::boot_id()?,
+                exe: seen.exe,
+                launch_token: launch_token.to_owned(),
+                control_socket: dir.join(files::CONTROL_SOCKET),
+                channel_socket: dir.join(files::CHANNEL_SOCKET),
+                console_log: command_line::console_log(&seen.args).unwrap_or_default(),
+            }));
+        }
+        Ok(None)
+    }
+
+    fn adopt(&self, id: &VmmIdentity) -> Result<(), EngineError> {
+        self.ask(id, "query-status")?;
+        // Whoever started it may have ended before QEMU took its first line; a second one does no harm.
+        let pipe = id.dir().join(files::EVENTS_IN);
+        let negotiated = launch::open_pipe(&pipe).and_then(|mut pipe| {
+            std::io::Write::write_all(&mut pipe, launch::NEGOTIATE)
+                .map_err(EngineError::io("write to the event pipe"))
+        });
+        if let Err(error) = negotiated {
+            tracing::warn!(pid = id.pid, %error, "the cause of this VMM's end may stay unknown");
+        }
+        Ok(())
+    }
+
+    fn power_button(&self, id: &VmmIdentity) -> Result<(), EngineError> {
+        self.ask(id, "system_powerdown").map(drop)
+    }
+
+    fn pause(&self, id: &VmmIdentity) -> Result<(), EngineError> {
+        self.ask(id, "stop").map(drop)
+    }
+
+    fn resume(&self, id: &VmmIdentity) -> Result<(), EngineError> {
+        self.ask(id, "cont").map(drop)
+    }
+
+    fn quit(&self, id: &VmmIdentity, deadline: Duration) -> Result<(), EngineError> {
+        let began = Instant::now();
+        let Found::Ours(process) = self.found(id)? else {
+            return Ok(());
+        };
+        let asked = Monitor::open(&id.control_socket, id.pid, deadline.min(ANSWER_WITHIN))
+            .and_then(|mut monitor| monitor.execute("quit"));
+        // It may end before it answers: only its end counts. A monitor that could not be asked is not waited for.
+        let left = deadline.saturating_sub(began.elapsed());
+        let wait = if asked.is_ok() {
+            left
+        } else {
+            left.min(Duration::from_millis(500))
+        };
+        if process.has_ended(wait)? {
+            self.children.status(id);
+            return Ok(());
+        }
+        asked?;
+        Err(EngineError::Timeout {
+            what: "the VMM did not end".to_owned(),
+            after: deadline,
+        })
+    }
+
+    fn kill(&self, id: &VmmIdentity, signal: Signal) -> Result<bool, EngineError> {
+        match self.found(id)? {
+            Found::Ours(process) => process.signal(signal),
+            Found::Gone | Found::Other { .. } => Ok(false),
+        }
+    }
+
+    fn wait_gone(&self, id: &VmmIdentity, deadline: Duration) -> Result<bool, EngineError> {
+        let gone = match self.found(id)? {
+            Found::Ours(process) => process.has_ended(deadline)?,
+            Found::Gone | Found::Other { .. } => true,
+        };
+        if gone {
+            // Until it is reaped it is a zombie.
+            self.children.status(id);
+        }
+        Ok(gone)
+    }
+}
+
+/// Runs a monitor command; an end of the process in between is told as that.
+fn ask(
+    process: &VmmProcess,
+    id: &VmmIdentity,
+    command: &'static str,
+) -> Result<Value, EngineError> {
+    let answer = Monitor::open(&id.control_socket, id.pid, ANSWER_WITHIN)
+        .and_then(|mut monitor| monitor.execute(command));
+    match answer {
+        Err(_) if process.has_ended(Duration::ZERO)? => Err(EngineError::Gone { pid: id.pid }),
+        answer => answer,
+    }
+}
+
+/// QEMU's run state (`RunState` in `qapi/run-state.json`) in our words.
+fn state_of(status: &Value) -> VmmState {
+    match status
+        .get("status")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+    {
+        // `shutdown` lasts only until the process ends.
+        "running" | "shutdown" => VmmState::Running,
+        "paused" => VmmState::Paused,
+        other => VmmState::Blocked {
+            reason: crate::text::printable(other),
+        },
+    }
+}

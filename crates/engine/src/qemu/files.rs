@@ -1,0 +1,39 @@
+//! The names of QEMU's files in a VM's folder. Sockets are passed to QEMU relative to that folder, so that its path may be long.
+
+use std::ffi::OsStr;
+
+pub(super) const CONTROL_SOCKET: &str = "control.sock";
+pub(super) const CHANNEL_SOCKET: &str = "channel.sock";
+pub(super) const PID_FILE: &str = "vmm.pid";
+pub(super) const LOG: &str = "vmm.log";
+/// QEMU adds `.in` and `.out`.
+pub(super) const EVENTS: &str = "events";
+pub(super) const EVENTS_IN: &str = "events.in";
+pub(super) const EVENTS_OUT: &str = "events.out";
+/// Whose launch the other files are of: its token.
+pub(super) const LAUNCH: &str = "launch";
+
+/// Every file that a launch leaves in its folder.
+pub(super) const ALL: [&str; 7] = [
+    CONTROL_SOCKET,
+    CHANNEL_SOCKET,
+    PID_FILE,
+    LOG,
+    EVENTS_IN,
+    EVENTS_OUT,
+    LAUNCH,
+];
+
+/// The id of the monitor's character device carries the launch token: that is how the token gets on the command line.
+pub(super) fn control_chardev_id(launch_token: &str) -> String {
+    format!("control-{launch_token}")
+}
+
+/// Whether `arg` is the one argument of a QEMU command line that carries this launch token.
+pub(super) fn is_launch(arg: &OsStr, launch_token: &str) -> bool {
+    arg.to_str().is_some_and(|arg| {
+        arg.strip_prefix("socket,id=")
+            .and_then(|rest| rest.strip_prefix(&control_chardev_id(launch_token)))
+            .is_some_and(|rest| rest.starts_with(','))
+    })
+}

@@ -1,0 +1,235 @@
+//! From a command line to a VMM that answers. On any failure nothing of the launch runs any more.
+//!
+//! ```text
+//! folder free? ─► files, event pipe ─► spawn ─► pidfd, start time ─► reaper
+//!                                                    │
+//!                    ended? ─► what it said ◄── wait ┴─► monitor answers ─► VmmIdentity
+//! ```
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::Signal;
+
+use super::{end, failure, files};
+use crate::children::Children;
+use crate::process::VmmProcess;
+use crate::qmp::Monitor;
+use crate::{EngineError, Launch, VmmIdentity, VmmSpec, proc, sys};
+
+/// How long between two looks for the control socket: QEMU needs some 50 ms to make it.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+/// What a killed process may take to end.
+const END_WITHIN: Duration = Duration::from_secs(5);
+
+/// Puts QEMU's event monitor into command mode; without it no event is written.
+pub(super) const NEGOTIATE: &[u8] = b"{\"execute\":\"qmp_capabilities\"}\n";
+
+pub(super) fn start(
+    spec: &VmmSpec,
+    launch: &Launch,
+    children: &Children,
+    deadline: Duration,
+) -> Result<VmmIdentity, EngineError> {
+    let began = Instant::now();
+    free_folder(&spec.dir)?;
+    let pipe = make_files(spec)?;
+    let (process, id) = spawn(spec, launch, children)?;
+    let result = confirm(&process, &id, deadline, began);
+    drop(pipe);
+    if let Err(error) = result {
+        end_now(&process);
+        let status = children.status(&id);
+        return Err(failure::explain(error, spec, launch, status));
+    }
+    tracing::debug!(
+        pid = id.pid,
+        vm = spec.vm_name,
+        ms = began.elapsed().as_millis(),
+        "VMM answers"
+    );
+    Ok(id)
+}
+
+/// Refuses a folder in which a QEMU lives: it holds a lock on its pid file, so no stale file deceives.
+fn free_folder(dir: &Path) -> Result<(), EngineError> {
+    let path = dir.join(files::PID_FILE);
+    match OpenOptions::new().write(true).open(&path) {
+        Ok(file) => match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::AGAIN | Errno::ACCESS) => {
+                return Err(EngineError::Occupied {
+                    dir: dir.to_owned(),
+                });
+            }
+            Err(e) => return Err(EngineError::io(format!("lock {}", path.display()))(e)),
+        },
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) => return Err(EngineError::io(format!("open {}", path.display()))(e)),
+    }
+    for name in files::ALL {
+        let path = dir.join(name);
+        match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                return Err(EngineError::io(format!("remove {}", path.display()))(e));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Makes the files that QEMU expects, and gives the pipe that must stay open until QEMU has it.
+fn make_files(spec: &VmmSpec) -> Result<File, EngineError> {
+    let private = |path: &Path| {
+        OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(EngineError::io(format!("open {}", path.display())))
+    };
+    let dir = &spec.dir;
+    let wrote = |path: &Path| EngineError::io(format!("write {}", path.display()));
+    let launch = dir.join(files::LAUNCH);
+    private(&launch)?
+        .write_all(spec.launch_token.as_bytes())
+        .map_err(wrote(&launch))?;
+    private(&dir.join(files::EVENTS_OUT))?;
+    let mark = end::console_mark(&spec.launch_token);
+    private(&spec.console_log)?
+        .write_all(mark.as_bytes())
+        .map_err(wrote(&spec.console_log))?;
+
+    let path = dir.join(files::EVENTS_IN);
+    rustix::fs::mkfifoat(rustix::fs::CWD, &path, Mode::RUSR | Mode::WUSR)
+        .map_err(EngineError::io(format!("make the pipe {}", path.display())))?;
+    let mut pipe = open_pipe(&path)?;
+    pipe.write_all(NEGOTIATE).map_err(wrote(&path))?;
+    Ok(pipe)
+}
+
+/// Opened for both directions a pipe neither waits for a reader nor loses what is in it.
+pub(super) fn open_pipe(path: &Path) -> Result<File, EngineError> {
+    let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty())
+        .map(File::from)
+        .map_err(EngineError::io(format!("open the pipe {}", path.display())))
+}
+
+fn spawn(
+    spec: &VmmSpec,
+    launch: &Launch,
+    children: &Children,
+) -> Result<(VmmProcess, VmmIdentity), EngineError> {
+    let log_path = spec.dir.join(files::LOG);
+    let log = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(&log_path)
+        .map_err(EngineError::io(format!("open {}", log_path.display())))?;
+    let boot_id = proc::boot_id()?;
+    let mut command = Command::new(&launch.program);
+    command
+        .args(&launch.args)
+        .env_clear()
+        .envs(launch.env.iter().map(|(name, value)| (name, value)))
+        .current_dir(&launch.cwd)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log);
+    sys::isolate(&mut command);
+    let mut child = command
+        .spawn()
+        .map_err(EngineError::io(format!("run {}", launch.program.display())))?;
+    let pid = child.id();
+    // Until it is reaped its pid stays its own, so this opens no other process.
+    let opened = VmmProcess::open(pid).and_then(|process| {
+        let ticks = proc::start_ticks(pid)?;
+        process.zip(ticks).ok_or(EngineError::Gone { pid })
+    });
+    let (process, start_ticks) = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            stop_child(&mut child);
+            return Err(error);
+        }
+    };
+    let id = VmmIdentity {
+        pid,
+        start_ticks,
+        boot_id,
+        exe: launch.program.clone(),
+        launch_token: spec.launch_token.clone(),
+        control_socket: spec.dir.join(files::CONTROL_SOCKET),
+        channel_socket: spec.dir.join(files::CHANNEL_SOCKET),
+        console_log: spec.console_log.clone(),
+    };
+    if let Err(error) = children.reap(child, start_ticks) {
+        end_now(&process);
+        return Err(EngineError::io("start the thread that waits for a VMM")(
+            error,
+        ));
+    }
+    Ok((process, id))
+}
+
+fn confirm(
+    process: &VmmProcess,
+    id: &VmmIdentity,
+    deadline: Duration,
+    began: Instant,
+) -> Result<(), EngineError> {
+    let mut look_again = Duration::ZERO;
+    loop {
+        if process.has_ended(look_again)? {
+            return Err(EngineError::Gone { pid: id.pid });
+        }
+        look_again = LOOK_AGAIN;
+        let left = deadline.saturating_sub(began.elapsed());
+        if left.is_zero() {
+            let what = "the VMM's monitor did not answer".to_owned();
+            return Err(EngineError::Timeout {
+                what,
+                after: deadline,
+            });
+        }
+        match Monitor::open(&id.control_socket, id.pid, left) {
+            Ok(mut monitor) => return monitor.execute("query-status").map(drop),
+            Err(EngineError::Io { source, .. }) if is_not_there_yet(&source) => {}
+            // It may have broken off because it ends: then what it says counts.
+            Err(error) if !process.has_ended(Duration::from_millis(200))? => return Err(error),
+            Err(_) => return Err(EngineError::Gone { pid: id.pid }),
+        }
+    }
+}
+
+/// No socket file, or one that is bound and not listened on.
+fn is_not_there_yet(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+    )
+}
+
+fn end_now(process: &VmmProcess) {
+    let ended = process
+        .signal(Signal::KILL)
+        .and_then(|_| process.has_ended(END_WITHIN));
+    if !matches!(ended, Ok(true)) {
+        tracing::warn!(?ended, "a VMM whose start failed has not ended");
+    }
+}
+
+fn stop_child(child: &mut std::process::Child) {
+    if let Err(error) = child.kill().and_then(|()| child.wait()) {
+        tracing::warn!(pid = child.id(), %error, "cannot end a VMM whose start failed");
+    }
+}

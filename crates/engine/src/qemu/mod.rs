@@ -1,0 +1,24 @@
+//! QEMU (`qemu-system-x86_64`, 6.2 or newer), as a machine with the least devices.
+//!
+//! ```text
+//!  VmmSpec ─► kernel_cmdline ─┐                        in the VM's folder:
+//!             command_line ───┴─► Launch ─► launch ─►    control.sock   monitor (QMP)
+//!                                              │         channel.sock   guest channel (virtio-serial)
+//!                                              │         vmm.pid        locked while QEMU lives
+//!                                              │         vmm.log        what QEMU says on standard error
+//!                                              ▼         events.in/out  a second monitor without reader: QEMU
+//!             end ◄──────────────────────── events.out                  writes there why it ends
+//! ```
+
+mod check;
+mod command_line;
+mod end;
+mod engine;
+mod failure;
+mod files;
+mod kernel_cmdline;
+mod launch;
+mod probe;
+
+pub use end::panic_message;
+pub use engine::QemuEngine;
