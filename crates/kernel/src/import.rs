@@ -13,7 +13,6 @@ mod write;
 use std::path::{Path, PathBuf};
 
 use crate::config::KernelConfig;
-use crate::durable;
 use crate::error::KernelError;
 use crate::metadata::{KernelMetadata, KernelOrigin};
 use crate::modules;
@@ -54,7 +53,7 @@ pub fn import(
     let origin = KernelOrigin {
         kind: found.kind.to_owned(),
         path: found.path.display().to_string(),
-        image_digest: durable::digest(&found.image),
+        image_digest: banger_durable::sha256(&found.image),
     };
     watch.report(
         Stage::UnpackKernel,

@@ -17,14 +17,10 @@
 //! its kernel from the same host, so the guest's own check adds nothing. In emulation it costs 90 ms of each start
 //! (measured: 16 modules of Debian's 6.1 in 250 ms with it, 155 ms without). The guest's kernel notes the lack as taint `E`.
 
-use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags};
-
 use crate::cpio::Cpio;
-use crate::durable;
 use crate::error::KernelError;
 use crate::metadata::{FileRecord, KernelMetadata};
 use crate::modules::read_at_most;
@@ -90,7 +86,7 @@ fn checked(kernel: &Path, record: &FileRecord) -> Result<Vec<u8>, KernelError> {
     let path = kernel.join(&record.file);
     let file = File::open(&path).map_err(|source| KernelError::io("open", &path, source))?;
     let bytes = read_at_most(&file, record.bytes, &path)?;
-    if durable::digest(&bytes) != record.digest {
+    if banger_durable::sha256(&bytes) != record.digest {
         let why = "its content is not what was imported; import the kernel again".to_owned();
         return Err(KernelError::NotImported { path, why });
     }
@@ -141,70 +137,9 @@ pub fn ensure_initramfs(
         return Ok(path);
     }
     let bytes = initramfs_bytes(kernel, agent)?;
-    publish(&path, &bytes)?;
-    durable::sync_folder(kernel)?;
+    banger_durable::publish(&path, &bytes)
+        .map_err(|source| KernelError::io("write", &path, source))?;
     Ok(path)
-}
-
-/// Writes a file that appears whole or not at all, and leaves nothing else behind when the process is killed: it has no
-/// name (`O_TMPFILE`, open(2)) before it is complete. File systems without unnamed files get a named one and a rename.
-fn publish(path: &Path, bytes: &[u8]) -> Result<(), KernelError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mode = Mode::from_raw_mode(0o444);
-    match rustix::fs::open(
-        folder,
-        OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC,
-        mode,
-    ) {
-        Ok(descriptor) => {
-            let mut file = File::from(descriptor);
-            write_synced(&mut file, bytes, path)?;
-            link(&file, path)
-        }
-        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR) => {
-            publish_by_rename(path, bytes)
-        }
-        Err(source) => Err(KernelError::io("create a file in", folder, source.into())),
-    }
-}
-
-fn write_synced(file: &mut File, bytes: &[u8], path: &Path) -> Result<(), KernelError> {
-    use std::io::Write as _;
-    file.write_all(bytes)
-        .map_err(|source| KernelError::io("write", path, source))?;
-    file.sync_all()
-        .map_err(|source| KernelError::io("sync", path, source))
-}
-
-fn link(file: &File, path: &Path) -> Result<(), KernelError> {
-    use std::os::fd::AsRawFd as _;
-    let unnamed = format!("/proc/self/fd/{}", file.as_raw_fd());
-    match rustix::fs::linkat(
-        rustix::fs::CWD,
-        unnamed,
-        rustix::fs::CWD,
-        path,
-        AtFlags::SYMLINK_FOLLOW,
-    ) {
-        // Somebody else was faster, with the same content.
-        Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
-        Err(source) => Err(KernelError::io("publish", path, source.into())),
-    }
-}
-
-fn publish_by_rename(path: &Path, bytes: &[u8]) -> Result<(), KernelError> {
-    let mut partial = OsString::from(path.as_os_str());
-    partial.push(format!(".partial-{}", std::process::id()));
-    let partial = PathBuf::from(partial);
-    // A leftover of a process with the same id that was killed.
-    match fs::remove_file(&partial) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(KernelError::io("remove", &partial, error));
-        }
-        _ => {}
-    }
-    durable::write_new(&partial, bytes)?;
-    fs::rename(&partial, path).map_err(|source| KernelError::io("publish", path, source))
 }
 
 #[cfg(test)]

@@ -21,7 +21,6 @@ mod config;
 mod cpio;
 mod deb;
 mod decompress;
-mod durable;
 mod elf;
 mod error;
 #[cfg(test)]

@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+use banger_durable::{Sha256Parts, sha256};
+
 use crate::config::KernelConfig;
-use crate::durable;
 use crate::error::KernelError;
 use crate::metadata::{
     BZIMAGE, FORMAT, FileRecord, KernelMetadata, KernelOrigin, METADATA, MODULES, ModuleRecord,
@@ -40,18 +41,12 @@ impl Written {
             .map(|bytes| write_file(folder, BZIMAGE, &bytes))
             .transpose()?;
         let modules = write_modules(folder, &self.plan, watch)?;
-        let parts = [vmlinux.digest.as_str()].into_iter();
-        let parts = parts.chain(
-            modules
-                .iter()
-                .flat_map(|module| [module.name.as_str(), module.file.digest.as_str()]),
-        );
         let metadata = KernelMetadata {
             format: FORMAT,
             release: self.identity.release,
             banner: self.identity.banner,
             source: self.origin,
-            digest: durable::digest_of_parts(parts),
+            digest: content_digest(&vmlinux, &modules),
             vmlinux,
             bzimage,
             pvh_entry: self.pvh_entry,
@@ -68,9 +63,9 @@ impl Written {
                 source,
             })?;
         // The other names must last before the one that vouches for them.
-        durable::sync_folder(folder)?;
-        durable::write_new(&path, &json)?;
-        durable::sync_folder(folder)?;
+        sync_folder(folder)?;
+        write_new(&path, &json)?;
+        sync_folder(folder)?;
         Ok(metadata)
     }
 
@@ -144,15 +139,34 @@ fn write_modules(
             file,
         });
     }
-    durable::sync_folder(&modules)?;
+    sync_folder(&modules)?;
     Ok(records)
 }
 
 fn write_file(folder: &Path, name: &str, bytes: &[u8]) -> Result<FileRecord, KernelError> {
-    durable::write_new(&folder.join(name), bytes)?;
+    write_new(&folder.join(name), bytes)?;
     Ok(FileRecord {
         file: name.to_owned(),
         bytes: bytes.len() as u64,
-        digest: durable::digest(bytes),
+        digest: sha256(bytes),
     })
+}
+
+/// Of what the kernel is, not of where it came from.
+fn content_digest(vmlinux: &FileRecord, modules: &[ModuleRecord]) -> String {
+    let mut digest = Sha256Parts::default();
+    digest.add(&vmlinux.digest);
+    for module in modules {
+        digest.add(&module.name);
+        digest.add(&module.file.digest);
+    }
+    digest.finish()
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> Result<(), KernelError> {
+    banger_durable::write_new(path, bytes).map_err(|source| KernelError::io("write", path, source))
+}
+
+fn sync_folder(path: &Path) -> Result<(), KernelError> {
+    banger_durable::sync_folder(path).map_err(|source| KernelError::io("sync", path, source))
 }

@@ -1,3 +1,4 @@
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
@@ -115,18 +116,6 @@ fn it_is_made_once_for_each_agent_and_found_again() {
         error.to_string().contains("not what was imported"),
         "{error}"
     );
-}
-
-#[test]
-fn both_ways_to_publish_leave_one_file_and_accept_a_faster_one() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("initramfs");
-    for _ in 0..2 {
-        publish(&path, b"content").unwrap();
-        publish_by_rename(&path, b"content").unwrap();
-    }
-    assert_eq!(fs::read(&path).unwrap(), b"content");
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
 #[test]
