@@ -1,2 +1,26 @@
-//! Placeholder while the workspace is laid out.
-fn main() {}
+//! `/init`: see the library.
+
+use std::process::ExitCode;
+
+use banger_agent::{console, init, service};
+
+fn main() -> ExitCode {
+    if std::process::id() == 1 {
+        init::run();
+    }
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [how @ (service::FRESH | service::AGAIN)] => service::run(how),
+        [service::KEEP, pid] => service::keep(pid),
+        _ => Err(std::io::Error::other(
+            "this program is started by banger inside a guest",
+        )),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            console::say(format_args!("agent: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}

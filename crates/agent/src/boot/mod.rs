@@ -1,0 +1,6 @@
+//! From the first instruction of `/init` to an open channel.
+
+pub mod channel;
+pub mod early;
+pub mod modules;
+pub mod port;

@@ -1,0 +1,155 @@
+//! What the service knows of the guest it runs in, shared by all calls.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use banger_guest::{Configure, Configured, Failure, GuestPath, Phase, ShutdownMode};
+
+/// What a guest can be told to do to itself as a whole. A trait, so that the calls can be tested on any machine.
+pub trait Machine: Send + Sync + 'static {
+    /// Applies a configuration. Blocks.
+    ///
+    /// # Errors
+    /// Names the part that failed and the check that found it.
+    fn configure(&self, configure: &Configure) -> Result<Configured, Failure>;
+
+    /// Begins to shut down. Blocks until it has begun.
+    ///
+    /// # Errors
+    /// When nothing can be told to do so.
+    fn shut_down(&self, mode: ShutdownMode) -> Result<(), Failure>;
+
+    /// Where programs and files of the guest are; `/` but in tests.
+    fn root(&self) -> PathBuf {
+        PathBuf::from("/")
+    }
+}
+
+/// Defaults of commands.
+#[derive(Debug, Clone, Default)]
+pub struct Defaults {
+    /// Environment.
+    pub env: BTreeMap<String, String>,
+    /// Working directory.
+    pub cwd: Option<GuestPath>,
+}
+
+/// The state that calls share.
+pub struct Guest {
+    machine: Arc<dyn Machine>,
+    state: Mutex<State>,
+}
+
+struct State {
+    phase: Phase,
+    defaults: Defaults,
+}
+
+impl Guest {
+    /// A guest in the given phase.
+    #[must_use]
+    pub fn new(machine: Arc<dyn Machine>, phase: Phase, defaults: Defaults) -> Arc<Self> {
+        Arc::new(Self {
+            machine,
+            state: Mutex::new(State { phase, defaults }),
+        })
+    }
+
+    /// How far it is.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.state().phase
+    }
+
+    /// Defaults of commands.
+    #[must_use]
+    pub fn defaults(&self) -> Defaults {
+        self.state().defaults.clone()
+    }
+
+    /// The machine behind it.
+    #[must_use]
+    pub fn machine(&self) -> Arc<dyn Machine> {
+        Arc::clone(&self.machine)
+    }
+
+    /// Applies a configuration, off the task that serves.
+    ///
+    /// # Errors
+    /// As [`Machine::configure`], and when another configuration is being applied.
+    pub async fn configure(&self, configure: Configure) -> Result<Configured, Failure> {
+        {
+            let mut state = self.state();
+            if matches!(state.phase, Phase::Configuring | Phase::Stopping) {
+                return Err(Failure {
+                    part: "guest".into(),
+                    check: "is ready to be configured".into(),
+                    message: "it is being configured or stopped".into(),
+                });
+            }
+            state.phase = Phase::Configuring;
+        }
+        let machine = self.machine();
+        let defaults = Defaults {
+            env: configure.env.clone(),
+            cwd: configure.cwd.clone(),
+        };
+        let result = blocking(move || machine.configure(&configure)).await;
+        let mut state = self.state();
+        match &result {
+            Ok(_) => {
+                state.defaults = defaults;
+                state.phase = Phase::Running;
+            }
+            // Half assembled: nothing but another attempt, with its own errors, can tell what is left.
+            Err(_) => state.phase = Phase::Waiting,
+        }
+        result
+    }
+
+    /// Begins to shut down.
+    ///
+    /// # Errors
+    /// As [`Machine::shut_down`].
+    pub async fn shut_down(&self, mode: ShutdownMode) -> Result<(), Failure> {
+        let machine = self.machine();
+        let result = blocking(move || machine.shut_down(mode)).await;
+        if result.is_ok() {
+            self.state().phase = Phase::Stopping;
+        }
+        result
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Plain data, whole at every moment: a panic elsewhere does not make it wrong.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| {
+            Err(Failure {
+                part: "agent".into(),
+                check: "stay alive".into(),
+                message: error.to_string(),
+            })
+        })
+}
+
+/// A failure of one part and check.
+pub fn failure(
+    part: impl Into<String>,
+    check: impl Into<String>,
+    cause: impl std::fmt::Display,
+) -> Failure {
+    Failure {
+        part: part.into(),
+        check: check.into(),
+        message: cause.to_string(),
+    }
+}

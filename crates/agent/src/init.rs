@@ -1,0 +1,267 @@
+//! PID 1: starts the service, does what it orders, and survives it.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::time::{Duration, Instant};
+
+use banger_guest::ShutdownMode;
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, mount_move, mount_remount};
+use rustix::process::{Pid, Signal, WaitOptions, chroot, kill_process_group, waitpid};
+use rustix::system::{RebootCommand, reboot};
+
+use crate::console::say;
+use crate::control::{self, Order};
+use crate::{boot, service};
+
+/// What programs get between `SIGTERM` and `SIGKILL`.
+const GRACE: Duration = Duration::from_millis(1500);
+/// Starts of a service that dies again and again before it has a root.
+const ATTEMPTS: u32 = 3;
+/// Between the death of the service and its next start.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Where the program is, in the initramfs and in the assembled root.
+const IN_INITRAMFS: &str = "/init";
+
+/// Set when everything is being ended: then nothing is started again.
+static STOPPING: AtomicBool = AtomicBool::new(false);
+
+/// How PID 1 runs: never returns to the kernel, which would panic.
+pub fn run() -> ! {
+    if let Err(error) = boot::early::mount_kernel_file_systems() {
+        say(error);
+    }
+    let mut attempt = 1;
+    loop {
+        let outcome = serve_orders();
+        say(format_args!(
+            "the agent ended before the guest had a root ({outcome}), attempt {attempt} of {ATTEMPTS}"
+        ));
+        if attempt == ATTEMPTS {
+            power_off(ShutdownMode::Poweroff);
+        }
+        attempt += 1;
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// The service, as PID 1 sees it.
+struct Service {
+    pid: AtomicI32,
+    socket: Mutex<UnixStream>,
+}
+
+fn serve_orders() -> String {
+    let (socket, pid) = match start(IN_INITRAMFS, service::FRESH) {
+        Ok(started) => started,
+        Err(error) => return format!("cannot start: {error}"),
+    };
+    loop {
+        let order = match control::take(&socket) {
+            Ok(Some(order)) => order,
+            Ok(None) => return format!("status {:?}", waitpid(Some(pid), WaitOptions::empty())),
+            Err(error) => {
+                say(&error);
+                continue;
+            }
+        };
+        let result = match order {
+            Order::Enter(path) => enter(&path),
+            Order::Become(path) => Err(become_init(&path, pid)),
+            Order::Stay => {
+                let _ = control::answer(&socket, &Ok(()));
+                stay(socket, pid);
+            }
+            Order::ShutDown(mode) => {
+                let _ = control::answer(&socket, &Ok(()));
+                power_off(mode);
+            }
+        };
+        if let Err(error) = &result {
+            say(error);
+        }
+        let _ = control::answer(&socket, &result);
+    }
+}
+
+/// Starts the service with its end of a fresh socket pair as standard input.
+fn start(program: &str, how: &str) -> io::Result<(UnixStream, Pid)> {
+    let (ours, theirs) = UnixStream::pair()?;
+    let mut command = Command::new(program);
+    // A leading '@' spares the process when systemd ends all others, as it serves until the very end
+    // (systemd, "Storage Daemons for the Root File System").
+    command
+        .arg0(service::NAME)
+        .arg(how)
+        .stdin(Stdio::from(OwnedFd::from(theirs)));
+    let child = command.spawn()?;
+    let pid = i32::try_from(child.id())
+        .ok()
+        .and_then(Pid::from_raw)
+        .ok_or_else(|| io::Error::other("no pid"))?;
+    Ok((ours, pid))
+}
+
+/// Makes `path`, a mount, the root (switch_root(8)). The service does the same for itself afterwards.
+fn enter(path: &Path) -> io::Result<()> {
+    std::env::set_current_dir(path)?;
+    mount_move(".", "/")?;
+    chroot(".")?;
+    std::env::set_current_dir("/")
+}
+
+/// Becomes the image's init; returns only when that fails.
+fn become_init(path: &Path, service: Pid) -> io::Error {
+    let pid = service.as_raw_nonzero().to_string();
+    let keeper = Command::new(service::INSTALLED)
+        .arg0(service::NAME)
+        .args([service::KEEP, &pid])
+        .stdin(Stdio::null())
+        .spawn();
+    if let Err(error) = keeper {
+        say(format_args!("nobody will restart the agent: {error}"));
+    }
+    let mut init = Command::new(path);
+    init.env_clear()
+        .env(
+            "PATH",
+            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        )
+        .env("TERM", "linux");
+    if let Ok(console) = File::options().read(true).write(true).open("/dev/console") {
+        for (slot, name) in [(0, "input"), (1, "output"), (2, "error")] {
+            let Ok(copy) = console.try_clone() else {
+                say(format_args!("init gets no standard {name}"));
+                continue;
+            };
+            match slot {
+                0 => init.stdin(copy),
+                1 => init.stdout(copy),
+                _ => init.stderr(copy),
+            };
+        }
+    }
+    init.exec()
+}
+
+/// Stays PID 1: this thread takes orders, another one reaps and restarts.
+fn stay(socket: UnixStream, pid: Pid) -> ! {
+    let service: &'static Service = Box::leak(Box::new(Service {
+        pid: AtomicI32::new(pid.as_raw_nonzero().get()),
+        socket: Mutex::new(socket),
+    }));
+    let spawned = std::thread::Builder::new()
+        .name("reaper".to_owned())
+        .spawn(move || reap(service));
+    if let Err(error) = spawned {
+        say(format_args!("cannot reap: {error}"));
+    }
+    loop {
+        let socket = service
+            .socket
+            .lock()
+            .ok()
+            .and_then(|socket| socket.try_clone().ok());
+        let order = socket.as_ref().map(control::take);
+        match (order, socket) {
+            (Some(Ok(Some(Order::ShutDown(mode)))), Some(socket)) => {
+                let _ = control::answer(&socket, &Ok(()));
+                power_off(mode);
+            }
+            (Some(Ok(Some(_))), Some(socket)) => {
+                let refusal = Err(io::Error::other("the guest has its root and its init"));
+                let _ = control::answer(&socket, &refusal);
+            }
+            // The service died, and the reaper starts the next one.
+            _ => std::thread::sleep(PAUSE),
+        }
+    }
+}
+
+/// Waits for children for ever: orphans end here, and the service is started again.
+fn reap(service: &'static Service) {
+    loop {
+        match waitpid(None, WaitOptions::empty()) {
+            Ok(Some((pid, status)))
+                if pid.as_raw_nonzero().get() == service.pid.load(Ordering::Relaxed) =>
+            {
+                restart(service, &format!("{status:?}"));
+            }
+            Ok(_) | Err(Errno::INTR) => {}
+            // No child at all: the service could not be started. Try again.
+            Err(_) => {
+                std::thread::sleep(PAUSE);
+                restart(service, "it was not there");
+            }
+        }
+    }
+}
+
+fn restart(service: &Service, why: &str) {
+    std::thread::sleep(PAUSE);
+    if STOPPING.load(Ordering::Relaxed) {
+        return;
+    }
+    say(format_args!("the agent ended ({why}) and is started again"));
+    match start(service::INSTALLED, service::AGAIN) {
+        Ok((socket, pid)) => {
+            service
+                .pid
+                .store(pid.as_raw_nonzero().get(), Ordering::Relaxed);
+            if let Ok(mut current) = service.socket.lock() {
+                *current = socket;
+            }
+        }
+        Err(error) => say(format_args!("cannot start the agent: {error}")),
+    }
+}
+
+/// Ends everything, orderly.
+fn power_off(mode: ShutdownMode) -> ! {
+    STOPPING.store(true, Ordering::Relaxed);
+    signal_all(Signal::TERM);
+    let deadline = Instant::now() + GRACE;
+    while children_exist() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    signal_all(Signal::KILL);
+    rustix::fs::sync();
+    for place in ["/root", "/"] {
+        // What cannot be made read-only has been written by the sync above.
+        let _ = mount_remount(place, MountFlags::RDONLY, c"");
+    }
+    let command = match mode {
+        ShutdownMode::Poweroff => RebootCommand::PowerOff,
+        ShutdownMode::Reboot => RebootCommand::Restart,
+    };
+    loop {
+        if let Err(error) = reboot(command) {
+            say(format_args!("cannot {mode:?}: {error}"));
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+/// Signals every process but this one.
+fn signal_all(signal: Signal) {
+    // The group of number 1 is how kill(2) spells all processes. There may be none left.
+    let _ = kill_process_group(Pid::INIT, signal);
+}
+
+/// Orphans become children of PID 1, so without children there is nobody.
+fn children_exist() -> bool {
+    loop {
+        match waitpid(None, WaitOptions::NOHANG) {
+            Ok(Some(_)) => {}
+            Ok(None) => return true,
+            Err(_) => return false,
+        }
+    }
+}

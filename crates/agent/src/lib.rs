@@ -1,0 +1,34 @@
+//! The program inside every guest: `/init` of the initramfs, then the service that the host talks to.
+//!
+//! ```text
+//!  kernel ──► /init = PID 1 (init)            child (service)
+//!             mounts proc sys dev
+//!             starts the child ─────────────► loads modules, opens the channel, meets the host
+//!             waits for orders  ◄─ control ─► Configure: disks ► overlay ► mounts
+//!             enters the new root ◄────────── "enter"; the child follows into it
+//!                                             files, identity, network
+//!             either: becomes the image's init ◄── "become /sbin/init"; a keeper watches the child from then on
+//!             or:     reaps orphans, restarts the child, powers off ◄── "stay", later "poweroff"
+//! ```
+//!
+//! Two processes from the start, because PID 1 must not die and must be able to become another program, while a
+//! conversation with the host goes on undisturbed. PID 1 is small, does not parse anything of the host's, and has no
+//! runtime; if the child dies it is started again.
+//!
+//! Promises: an input of the host never ends PID 1; everything a call started ends with the call; every part of
+//! `Configure` has a setter and a check that the kernel took it.
+//!
+//! Must not: resolve names through the C library (a static program cannot load the guest's modules for it), start a
+//! program of the image to set it up, or trust the image's own tools.
+
+pub mod accounts;
+pub mod boot;
+pub mod console;
+pub mod control;
+pub mod guest;
+pub mod init;
+pub mod report;
+pub mod serve;
+pub mod service;
+pub mod setup;
+mod sys;

@@ -1,0 +1,119 @@
+//! One call: its request is read, checked against the phase, and answered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use banger_guest::limits::{MAX_ANSWER, MAX_CONFIGURE};
+use banger_guest::wire::message::{self, MessageError};
+use banger_guest::{Answer, Failure, Phase, Pong, Request};
+use serde::Serialize;
+use tokio::io::AsyncWriteExt;
+
+use super::session::CallIo;
+use super::{connect, exec, files};
+use crate::guest::{Guest, failure};
+use crate::report::{ports, stats};
+
+/// A host that opens a call says what it wants within this time.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Answers one call. Whatever is wrong with it ends the call, and nothing else.
+pub(super) async fn answer(mut io: CallIo, guest: &Arc<Guest>) {
+    // The larger limit covers both: what else a request may be was checked by the host before it was sent.
+    let request = message::read::<Request>(&mut io, MAX_CONFIGURE);
+    let request = match tokio::time::timeout(REQUEST_DEADLINE, request).await {
+        Ok(Ok(request)) => request,
+        Ok(Err(error @ (MessageError::Invalid(_) | MessageError::TooLong { .. }))) => {
+            let cause = error_chain(&error);
+            reply::<()>(&mut io, Err(failure("request", "read", cause))).await;
+            return;
+        }
+        Ok(Err(MessageError::Io(_))) | Err(_) => return,
+    };
+    dispatch(io, request, guest).await;
+}
+
+async fn dispatch(mut io: CallIo, request: Request, guest: &Arc<Guest>) {
+    match request {
+        Request::Ping => reply(&mut io, Ok(pong(guest))).await,
+        Request::Configure(configure) => {
+            let configured = guest.configure(*configure).await;
+            reply(&mut io, configured).await;
+        }
+        Request::Exec(request) => exec::run(io, request, guest).await,
+        Request::PutFiles(request) => files::put(io, request, guest).await,
+        Request::GetFiles(request) => files::get(io, request, guest).await,
+        Request::Connect(target) => match running(guest) {
+            Ok(()) => connect::join(io, target).await,
+            Err(failure) => reply::<()>(&mut io, Err(failure)).await,
+        },
+        Request::Ports => reply(&mut io, blocking(ports::listeners).await).await,
+        Request::Stats => reply(&mut io, blocking(stats::collect).await).await,
+        Request::Sync => reply(&mut io, blocking(sync).await).await,
+        Request::Shutdown { mode } => {
+            let written = match blocking(sync).await {
+                Ok(()) => guest.shut_down(mode).await,
+                Err(failure) => Err(failure),
+            };
+            reply(&mut io, written).await;
+        }
+    }
+}
+
+/// Sends an answer and ends the call. A host that is gone needs no answer.
+pub(super) async fn reply<T: Serialize>(io: &mut CallIo, answer: Result<T, Failure>) {
+    let answer = match answer {
+        Ok(answer) => Answer::Ok(answer),
+        Err(failure) => Answer::Failed(failure),
+    };
+    if let Err(MessageError::TooLong { len, .. }) = message::write(io, &answer, MAX_ANSWER).await {
+        let failed = failure("answer", "fit the limit", format!("it has {len} bytes"));
+        let _ = message::write(io, &Answer::<T>::Failed(failed), MAX_ANSWER).await;
+    }
+    let _ = io.shutdown().await;
+}
+
+/// Calls that touch the guest's files and programs need its root.
+pub(super) fn running(guest: &Guest) -> Result<(), Failure> {
+    match guest.phase() {
+        Phase::Running => Ok(()),
+        Phase::Waiting | Phase::Configuring => Err(failure(
+            "guest",
+            "is configured",
+            "it has no root file system yet",
+        )),
+        Phase::Stopping => Err(failure("guest", "is running", "it is shutting down")),
+    }
+}
+
+fn pong(guest: &Guest) -> Pong {
+    Pong {
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        phase: guest.phase(),
+        boot_id: stats::boot_id(),
+    }
+}
+
+fn sync() -> Result<(), Failure> {
+    rustix::fs::sync();
+    Ok(())
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(failure("agent", "stay alive", error)))
+}
+
+/// An error and its causes in one line.
+pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,230 @@
+//! From a request to a running process: its program, environment, directory, user and files.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use banger_guest::{ExecFailure, ExecFailureKind, ExecRequest};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::process::Child;
+
+use super::terminal::Terminal;
+use crate::accounts::{self, Account};
+use crate::guest::Guest;
+use crate::sys::{ChildSetup, set_up_child};
+
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Where a command's bytes come from and go to.
+pub(super) type Input = Box<dyn AsyncWrite + Send + Unpin>;
+/// See [`Input`].
+pub(super) type Output = Box<dyn AsyncRead + Send + Unpin>;
+
+/// A process that runs.
+pub(super) struct Running {
+    pub(super) child: Child,
+    pub(super) stdin: Option<Input>,
+    pub(super) stdout: Option<Output>,
+    pub(super) stderr: Option<Output>,
+    pub(super) terminal: Option<Terminal>,
+}
+
+/// Starts what a request asks for, or says why it cannot.
+pub(super) fn start(request: &ExecRequest, guest: &Guest) -> Result<Running, ExecFailure> {
+    let root = guest.machine().root();
+    let account =
+        accounts::find(&root, request.user.as_deref().unwrap_or("root")).map_err(|message| {
+            ExecFailure {
+                kind: ExecFailureKind::User,
+                message,
+            }
+        })?;
+    let env = environment(request, guest, &account);
+    let cwd = working_directory(request, guest, &account, &root)?;
+    let login = account.shell.clone();
+    let argv = if request.argv.is_empty() {
+        std::slice::from_ref(&login)
+    } else {
+        &request.argv
+    };
+    let path = env.get("PATH").map_or(DEFAULT_PATH, String::as_str);
+    let program = look_up(&argv[0], path, &cwd)?;
+
+    let mut command = std::process::Command::new(&program);
+    command
+        .args(&argv[1..])
+        .env_clear()
+        .envs(&env)
+        .current_dir(&cwd);
+    if request.argv.is_empty() {
+        // How a login shell is told that it is one (login(1)).
+        command.arg0(format!("-{}", login.rsplit('/').next().unwrap_or("sh")));
+    } else {
+        command.arg0(&argv[0]);
+    }
+    let become_user = (account.uid != 0 || account.gid != 0)
+        .then(|| (account.uid, account.gid, account.groups.clone()));
+    set_up_child(
+        &mut command,
+        ChildSetup {
+            controlling_terminal: request.tty.is_some(),
+            become_user,
+        },
+    );
+    let spawned = match &request.tty {
+        Some(tty) => {
+            let opened = Terminal::open(
+                tty.rows,
+                tty.cols,
+                (account.uid != 0).then_some(account.uid),
+            );
+            opened.and_then(|(terminal, slave)| with_terminal(command, terminal, &slave))
+        }
+        None => with_pipes(command, request.stdin),
+    };
+    spawned.map_err(|error| start_failure(&argv[0], &error))
+}
+
+fn with_terminal(
+    mut command: std::process::Command,
+    terminal: Terminal,
+    slave: &OwnedFd,
+) -> io::Result<Running> {
+    command
+        .stdin(slave.try_clone()?)
+        .stdout(slave.try_clone()?)
+        .stderr(slave.try_clone()?);
+    let child = tokio::process::Command::from(command).spawn()?;
+    let (stdin, stdout) = (terminal.try_clone()?, terminal.try_clone()?);
+    Ok(Running {
+        child,
+        stdin: Some(Box::new(stdin)),
+        stdout: Some(Box::new(stdout)),
+        stderr: None,
+        terminal: Some(terminal),
+    })
+}
+
+fn with_pipes(mut command: std::process::Command, stdin: bool) -> io::Result<Running> {
+    command
+        .stdin(if stdin { Stdio::piped() } else { Stdio::null() })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = tokio::process::Command::from(command).spawn()?;
+    Ok(Running {
+        stdin: child.stdin.take().map(|stdin| Box::new(stdin) as Input),
+        stdout: child.stdout.take().map(|stdout| Box::new(stdout) as Output),
+        stderr: child.stderr.take().map(|stderr| Box::new(stderr) as Output),
+        child,
+        terminal: None,
+    })
+}
+
+fn environment(
+    request: &ExecRequest,
+    guest: &Guest,
+    account: &Account,
+) -> BTreeMap<String, String> {
+    let mut env = BTreeMap::from([
+        ("PATH".to_owned(), DEFAULT_PATH.to_owned()),
+        ("HOME".to_owned(), account.home.clone()),
+        ("USER".to_owned(), account.name.clone()),
+        ("LOGNAME".to_owned(), account.name.clone()),
+        ("SHELL".to_owned(), account.shell.clone()),
+    ]);
+    env.extend(guest.defaults().env);
+    if let Some(tty) = &request.tty {
+        env.insert("TERM".to_owned(), tty.term.clone());
+    }
+    env.extend(request.env.clone());
+    // An empty name or one with '=' cannot be passed (environ(7)); a NUL would end the start with a vague error.
+    env.retain(|name, value| {
+        !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0')
+    });
+    env
+}
+
+fn working_directory(
+    request: &ExecRequest,
+    guest: &Guest,
+    account: &Account,
+    root: &Path,
+) -> Result<PathBuf, ExecFailure> {
+    if let Some(wanted) = &request.cwd {
+        let path = root.join(wanted.relative());
+        return match std::fs::metadata(&path) {
+            Ok(metadata) if metadata.is_dir() => Ok(path),
+            Ok(_) => Err(cwd_failure(wanted.as_str(), "is not a directory")),
+            Err(error) => Err(cwd_failure(wanted.as_str(), &error.to_string())),
+        };
+    }
+    let default = guest.defaults().cwd.filter(|_| account.uid == 0);
+    let candidates = [
+        default.map(|path| root.join(path.relative())),
+        Some(root.join(account.home.trim_start_matches('/'))),
+    ];
+    Ok(candidates
+        .into_iter()
+        .flatten()
+        .find(|path| path.is_dir())
+        .unwrap_or_else(|| root.to_path_buf()))
+}
+
+fn cwd_failure(path: &str, why: &str) -> ExecFailure {
+    ExecFailure {
+        kind: ExecFailureKind::Cwd,
+        message: format!("working directory {path}: {why}"),
+    }
+}
+
+/// Finds a program as execvp(3) does, but tells apart what does not exist and what may not be run.
+fn look_up(name: &str, path: &str, cwd: &Path) -> Result<PathBuf, ExecFailure> {
+    let refuse = |kind, why| {
+        Err(ExecFailure {
+            kind,
+            message: format!("{name}: {why}"),
+        })
+    };
+    if name.is_empty() || name.contains('\0') {
+        return refuse(ExecFailureKind::NotFound, "no such program");
+    }
+    let candidates: Vec<PathBuf> = if name.contains('/') {
+        vec![cwd.join(name)]
+    } else {
+        path.split(':')
+            .map(|folder| cwd.join(folder).join(name))
+            .collect()
+    };
+    let mut exists = false;
+    for candidate in candidates {
+        match std::fs::metadata(&candidate) {
+            Ok(metadata) if metadata.is_file() && metadata.permissions().mode() & 0o111 != 0 => {
+                return Ok(candidate);
+            }
+            Ok(_) => exists = true,
+            Err(_) => {}
+        }
+    }
+    if exists {
+        refuse(ExecFailureKind::Permission, "may not be run")
+    } else {
+        refuse(ExecFailureKind::NotFound, "no such program in the guest")
+    }
+}
+
+fn start_failure(name: &str, error: &io::Error) -> ExecFailure {
+    let (kind, hint) = match error.kind() {
+        // The program was there a moment ago: its interpreter is what is missing (execve(2)).
+        io::ErrorKind::NotFound => (ExecFailureKind::NotFound, ", or its interpreter is missing"),
+        io::ErrorKind::PermissionDenied => (ExecFailureKind::Permission, ""),
+        _ => (ExecFailureKind::Other, ""),
+    };
+    ExecFailure {
+        kind,
+        message: format!("{name}: {error}{hint}"),
+    }
+}

@@ -1,0 +1,58 @@
+//! Files in and out. Paths are the guest's own, so the host may name any of them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use banger_guest::files::{PackOptions, Target, receive, send};
+use banger_guest::wire::frame::{self, Frame};
+use banger_guest::{GetFiles, GuestPath, PutFiles, TransferFailure};
+use tokio::io::AsyncWriteExt;
+
+use super::call::running;
+use super::session::CallIo;
+use crate::guest::Guest;
+
+pub(super) async fn put(mut io: CallIo, request: PutFiles, guest: &Arc<Guest>) {
+    if refused(&mut io, &request.dest, guest).await {
+        return;
+    }
+    let target = Target {
+        dest: path_in(guest, &request.dest),
+        must_be_dir: request.must_be_dir,
+        contents: request.contents,
+        parents: request.parents,
+        name: None,
+        owner: request.owner,
+    };
+    // A broken call is a host that is gone.
+    let _ = receive(&mut io, target).await;
+    let _ = io.shutdown().await;
+}
+
+pub(super) async fn get(mut io: CallIo, request: GetFiles, guest: &Arc<Guest>) {
+    if refused(&mut io, &request.path, guest).await {
+        return;
+    }
+    let options = PackOptions {
+        follow: request.follow,
+    };
+    let _ = send(&mut io, path_in(guest, &request.path), options).await;
+    let _ = io.shutdown().await;
+}
+
+fn path_in(guest: &Guest, path: &GuestPath) -> PathBuf {
+    guest.machine().root().join(path.relative())
+}
+
+async fn refused(io: &mut CallIo, path: &GuestPath, guest: &Guest) -> bool {
+    let Err(failure) = running(guest) else {
+        return false;
+    };
+    let failed = TransferFailure {
+        path: path.to_string(),
+        message: failure.message,
+    };
+    let _ = frame::write(io, &Frame::TransferFailed(failed)).await;
+    let _ = io.shutdown().await;
+    true
+}

@@ -1,0 +1,153 @@
+//! The service: serves the host, in the initramfs first and then in the guest's own root.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use banger_guest::Phase;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use crate::boot::{channel, modules, port::Port};
+use crate::console::say;
+use crate::guest::{Defaults, Guest};
+use crate::serve::serve;
+use crate::setup::machine::GuestMachine;
+use crate::setup::stages::Stages;
+use crate::setup::state;
+
+/// What the service is called in the list of processes; for the '@' see [`crate::init`].
+pub const NAME: &str = "@banger-agent";
+/// Where the program is in an assembled root.
+pub const INSTALLED: &str = "/run/banger/agent";
+/// First start, in the initramfs.
+pub const FRESH: &str = "fresh";
+/// Start after a death, in an assembled root.
+pub const AGAIN: &str = "again";
+/// Watch the service of the pid that follows, and start it again when it dies.
+pub const KEEP: &str = "keep";
+
+/// After `SIGTERM`, time for the last answer to leave.
+const LAST_WORDS: Duration = Duration::from_millis(50);
+/// Between the death of the service and its next start.
+const PAUSE: Duration = Duration::from_millis(500);
+/// After this long without a host, the console says so, once.
+const LONELY: Duration = Duration::from_secs(30);
+
+/// Runs the service until it is told to end.
+///
+/// # Errors
+/// When there is no channel, or no runtime.
+pub fn run(how: &str) -> io::Result<()> {
+    let mut stages = Stages::since_boot();
+    let control = take_standard_input()?;
+    // The last to be ended when memory runs out. Commands start with the usual score, see `sys`.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "-1000");
+    let (phase, defaults) = if how == FRESH {
+        modules::load_all(|name, error| say(format_args!("module {name}: {error}")))?;
+        stages.done("modules");
+        (Phase::Waiting, Defaults::default())
+    } else {
+        (
+            Phase::Running,
+            state::load()
+                .map(|state| state.defaults)
+                .unwrap_or_default(),
+        )
+    };
+    let port = channel::open()
+        .inspect_err(|error| say(format_args!("no channel to the host: {error}")))?;
+    stages.done("channel");
+    let machine = GuestMachine::new(control, stages);
+    let guest = Guest::new(Arc::new(machine), phase, defaults);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(32)
+        .build()?;
+    runtime.block_on(async {
+        tokio::select! {
+            ended = serve_hosts(port, &guest) => ended,
+            ended = until_terminated() => ended,
+        }
+    })
+}
+
+/// One host after the other.
+async fn serve_hosts(port: OwnedFd, guest: &Arc<Guest>) -> io::Result<()> {
+    let mut port = Port::new(port)?;
+    let mut lonely = std::pin::pin!(tokio::time::sleep(LONELY));
+    loop {
+        let meeting = async {
+            port.connected().await?;
+            serve(&mut port, guest).await.or_else(|error| match error {
+                // The host is gone before it said a word, or its words were none: the next one, please.
+                banger_guest::wire::handshake::HandshakeError::Io(error) => Err(error),
+                _ => Ok(()),
+            })
+        };
+        tokio::pin!(meeting);
+        loop {
+            tokio::select! {
+                met = &mut meeting => break met?,
+                () = &mut lonely, if !lonely.is_elapsed() => if guest.phase() == Phase::Waiting {
+                    say("still waiting for the host to say what this guest is");
+                },
+            }
+        }
+    }
+}
+
+async fn until_terminated() -> io::Result<()> {
+    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    terminated.recv().await;
+    tokio::time::sleep(LAST_WORDS).await;
+    Ok(())
+}
+
+/// Takes the control socket off standard input, where commands must not find it. `None` when it is none.
+fn take_standard_input() -> io::Result<Option<UnixStream>> {
+    let input = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
+    let null = File::options().read(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
+    let is_socket = rustix::fs::fstat(input.as_fd())
+        .is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_socket());
+    Ok(is_socket.then(|| UnixStream::from(input)))
+}
+
+/// Watches a service that has lost its PID 1 to the image's init, and starts it again whenever it dies.
+///
+/// # Errors
+/// When the service cannot be watched or started.
+pub fn keep(pid: &str) -> io::Result<()> {
+    let pid = pid
+        .parse()
+        .ok()
+        .and_then(Pid::from_raw)
+        .ok_or_else(|| io::Error::other("no pid"))?;
+    if let Ok(service) = pidfd_open(pid, PidfdFlags::empty()) {
+        let mut fds = [rustix::event::PollFd::new(
+            &service,
+            rustix::event::PollFlags::IN,
+        )];
+        while rustix::event::poll(&mut fds, None) == Err(rustix::io::Errno::INTR) {}
+    }
+    loop {
+        std::thread::sleep(PAUSE);
+        let mut again = Command::new(INSTALLED);
+        let status = again.arg0(NAME).arg(AGAIN).stdin(Stdio::null()).status()?;
+        say(format_args!(
+            "the agent ended ({status}) and is started again"
+        ));
+    }
+}
+
+/// Where this program is, to be installed in the assembled root.
+#[must_use]
+pub fn program() -> &'static Path {
+    Path::new("/proc/self/exe")
+}

@@ -1,0 +1,14 @@
+//! What `Configure` does: from a bare initramfs to the guest's own root, identity, files and network.
+
+pub mod disks;
+pub mod files;
+pub mod fstab;
+pub mod grow;
+pub mod identity;
+pub mod machine;
+pub mod mounts;
+pub mod net;
+pub mod netlink;
+pub mod root;
+pub mod stages;
+pub mod state;

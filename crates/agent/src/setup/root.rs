@@ -1,0 +1,206 @@
+//! Assembling the root, in the initramfs:
+//!
+//! ```text
+//!  /lower    disk base, read-only          /newroot        overlay of both
+//!  /system   disk system: upper, work      /newroot/root   disk work
+//!            docker, containerd ─ bound ─► /newroot/var/lib/{docker,containerd}
+//! ```
+//!
+//! Docker's own overlays cannot have their upper layers on an overlay; therefore its directories lie beside ours.
+
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+
+use banger_guest::{Failure, InitMode, RootPlan};
+use rustix::mount::mount_bind;
+
+use super::disks::{self, Disk};
+use super::grow::grow;
+use super::mounts::{furnish, mount_at};
+use super::stages::Stages;
+use crate::guest::failure;
+use crate::service;
+
+/// Where the root is assembled.
+pub const NEW_ROOT: &str = "/newroot";
+const LOWER: &str = "/lower";
+const SYSTEM: &str = "/system";
+
+/// A disk that the guest writes: freed blocks go back to the host at once, and tables that were left unwritten when the
+/// disk was made are not written in the background either, so that its file stays small.
+const WRITABLE: &[&str] = &["noatime", "discard", "noinit_itable"];
+
+/// Assembles everything below [`NEW_ROOT`].
+///
+/// # Errors
+/// Names the disk or mount that failed.
+pub fn assemble(plan: &RootPlan, mode: InitMode, stages: &mut Stages) -> Result<(), Failure> {
+    let base = disks::find("base", &plan.base)?;
+    let system = disks::find("system", &plan.system)?;
+    let work = plan
+        .work
+        .as_ref()
+        .map(|serial| disks::find("work", serial))
+        .transpose()?;
+    stages.done("find disks");
+
+    let new_root = Path::new(NEW_ROOT);
+    mount_disk(&base, Path::new(LOWER), &["ro", "noload"])?;
+    mount_disk(&system, Path::new(SYSTEM), WRITABLE)?;
+    if plan.grow_system {
+        grow(&system, Path::new(SYSTEM))?;
+    }
+    mount_overlay(new_root)?;
+    check_usable(new_root, mode)?;
+    stages.done("mount root");
+
+    if let Some(work) = &work {
+        let place = new_root.join("root");
+        mount_disk(work, &place, WRITABLE)?;
+        if plan.grow_work {
+            grow(work, &place)?;
+        }
+        stages.done("mount work");
+    }
+    bind_container_storage(new_root)?;
+    furnish(new_root)?;
+    install(new_root)?;
+    stages.done("mount rest");
+    Ok(())
+}
+
+fn mount_disk(disk: &Disk, place: &Path, options: &[&str]) -> Result<(), Failure> {
+    mount_at(&disk.device, place, "ext4", options).map_err(|error| Failure {
+        part: disk.part.clone(),
+        ..error
+    })
+}
+
+fn mount_overlay(new_root: &Path) -> Result<(), Failure> {
+    for name in ["upper", "work"] {
+        make_private_dir(&Path::new(SYSTEM).join(name), 0o755)?;
+    }
+    let lower = format!("lowerdir={LOWER}");
+    let (upper, work) = (
+        format!("upperdir={SYSTEM}/upper"),
+        format!("workdir={SYSTEM}/work"),
+    );
+    // Both layers are ours alone, so renaming a directory of the image may leave a pointer instead of being refused.
+    let options = [
+        "noatime",
+        &lower,
+        &upper,
+        &work,
+        "index=off",
+        "redirect_dir=on",
+        "metacopy=off",
+    ];
+    mount_at(Path::new("overlay"), new_root, "overlay", &options)
+}
+
+/// An image in which nothing can run is better told about now than by every later call.
+fn check_usable(new_root: &Path, mode: InitMode) -> Result<(), Failure> {
+    let exists = |path: &str| std::fs::symlink_metadata(new_root.join(path)).is_ok();
+    // Links of the image lead through the new root, so only their being there is looked at.
+    if mode == InitMode::Agent || exists("sbin/init") || exists("bin/sh") {
+        return Ok(());
+    }
+    Err(failure(
+        "root",
+        "has an init or a shell",
+        "the image has neither /sbin/init nor /bin/sh",
+    ))
+}
+
+fn bind_container_storage(new_root: &Path) -> Result<(), Failure> {
+    for name in ["docker", "containerd"] {
+        let place = new_root.join("var/lib").join(name);
+        // Only where an image has the usual folders; a link there is the image's own arrangement.
+        let is_dir =
+            |path: &Path| std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
+        if !is_dir(&new_root.join("var")) || !is_dir(&new_root.join("var/lib")) {
+            continue;
+        }
+        if !is_dir(&place) {
+            if std::fs::symlink_metadata(&place).is_ok() {
+                continue;
+            }
+            make_private_dir(&place, 0o711)?;
+        }
+        let source = Path::new(SYSTEM).join(name);
+        make_private_dir(&source, 0o711)?;
+        mount_bind(&source, &place).map_err(|error| {
+            failure(
+                format!("mount {}", place.display()),
+                "bind",
+                io::Error::from(error),
+            )
+        })?;
+    }
+    Ok(())
+}
+
+fn make_private_dir(path: &Path, mode: u32) -> Result<(), Failure> {
+    match std::fs::DirBuilder::new().mode(mode).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(failure(path.display().to_string(), "make directory", error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Puts this program where it can be started again once the initramfs is gone.
+fn install(new_root: &Path) -> Result<(), Failure> {
+    let place = new_root.join(service::INSTALLED.trim_start_matches('/'));
+    let part = "agent";
+    if let Some(folder) = place.parent() {
+        std::fs::create_dir_all(folder).map_err(|error| failure(part, "make its folder", error))?;
+    }
+    // `/proc` is in the new root by now.
+    let program = new_root.join(
+        service::program()
+            .strip_prefix("/")
+            .unwrap_or(service::program()),
+    );
+    std::fs::copy(program, &place).map_err(|error| failure(part, "install", error))?;
+    std::fs::set_permissions(&place, PermissionsExt::from_mode(0o755))
+        .map_err(|error| failure(part, "install", error))
+}
+
+/// Frees the memory of the initramfs: removes every file of the old root, on its own file system only.
+pub fn empty_old_root(old_root: &impl std::os::fd::AsFd) {
+    let Ok(stat) = rustix::fs::fstat(old_root) else {
+        return;
+    };
+    remove_below(old_root, stat.st_dev);
+}
+
+fn remove_below(dir: &impl std::os::fd::AsFd, device: u64) {
+    use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
+    let Ok(entries) = Dir::read_from(dir) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let Ok(stat) = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) else {
+            continue;
+        };
+        // A mount of the new root must survive.
+        if stat.st_dev != device {
+            continue;
+        }
+        if FileType::from_raw_mode(stat.st_mode).is_dir() {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            if let Ok(inner) = rustix::fs::openat(dir, name, flags, Mode::empty()) {
+                remove_below(&inner, device);
+            }
+            let _ = rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR);
+        } else {
+            let _ = rustix::fs::unlinkat(dir, name, AtFlags::empty());
+        }
+    }
+}
