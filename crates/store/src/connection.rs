@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction};
+use uuid::Uuid;
 
 use crate::StoreError;
 use crate::migrations;
@@ -13,11 +14,20 @@ use crate::writer::Writer;
 /// How long a connection waits for another process's lock.
 const BUSY: Duration = Duration::from_secs(5);
 
+/// Asked before each write. A refusal is that write's answer, and nothing of it happens.
+pub type Gate = Box<dyn Fn() -> Result<(), StoreError> + Send + Sync>;
+
 /// The store. Cheap to share behind an `Arc`; all calls block.
-#[derive(Debug)]
 pub struct Store {
     writer: Writer,
     reader: Mutex<Connection>,
+    gate: Option<Gate>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").finish_non_exhaustive()
+    }
 }
 
 impl Store {
@@ -26,6 +36,36 @@ impl Store {
     /// # Errors
     /// [`StoreError::TooNew`] (nothing is touched) and [`StoreError::Open`].
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_with(path, OpenFlags::empty(), settings)
+    }
+
+    /// An empty store of this process alone, which ends with it: for proofs and tests. The same schema and the same
+    /// transactions; only durability is absent.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`].
+    pub fn open_in_memory() -> Result<Self, StoreError> {
+        // https://sqlite.org/c3ref/c_open_autoproxy.html, "memdb": a name that starts with "/" is shared in the process.
+        let name = format!("file:/banger-{}?vfs=memdb", Uuid::new_v4());
+        Self::open_with(
+            Path::new(&name),
+            OpenFlags::SQLITE_OPEN_URI,
+            volatile_settings,
+        )
+    }
+
+    /// The same store with a gate before its writes: a proof lets a process die between two of them.
+    #[must_use]
+    pub fn gated(mut self, gate: Gate) -> Self {
+        self.gate = Some(gate);
+        self
+    }
+
+    fn open_with(
+        path: &Path,
+        extra: OpenFlags,
+        settings: fn(&Connection) -> rusqlite::Result<()>,
+    ) -> Result<Self, StoreError> {
         let open = |flags| {
             Connection::open_with_flags(path, flags)
                 .and_then(|db| settings(&db).map(|()| db))
@@ -34,7 +74,7 @@ impl Store {
                     source,
                 })
         };
-        let rw = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let rw = extra | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut db = open(rw | OpenFlags::SQLITE_OPEN_CREATE)?;
         let found = migrations::version(&db)?;
         if found > migrations::NEWEST {
@@ -49,6 +89,7 @@ impl Store {
         Ok(Self {
             writer: Writer::start(db),
             reader: Mutex::new(reader),
+            gate: None,
         })
     }
 
@@ -62,6 +103,9 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     {
+        if let Some(gate) = &self.gate {
+            gate()?;
+        }
         self.writer.submit(change)
     }
 
@@ -76,6 +120,13 @@ impl Store {
         // A query that panicked leaves a read-only connection in order: autocommit ended its statement.
         query(&self.reader.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+fn volatile_settings(db: &Connection) -> rusqlite::Result<()> {
+    db.busy_timeout(BUSY)?;
+    db.pragma_update(None, "journal_mode", "MEMORY")?;
+    db.pragma_update(None, "synchronous", "OFF")?;
+    db.pragma_update(None, "foreign_keys", true)
 }
 
 fn settings(db: &Connection) -> rusqlite::Result<()> {

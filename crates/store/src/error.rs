@@ -61,6 +61,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// What a full disk would answer: for proofs.
+    pub fn no_space() -> Self {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
+        Self::Sqlite(rusqlite::Error::SqliteFailure(code, None))
+    }
+
     /// Whether the disk is full.
     pub fn is_no_space(&self) -> bool {
         let source = match self {

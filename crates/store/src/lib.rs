@@ -23,7 +23,7 @@ mod vms;
 mod writer;
 
 pub use claims::{Claim, ClaimKind, Owner};
-pub use connection::Store;
+pub use connection::{Gate, Store};
 pub use error::StoreError;
 pub use images::ImageRecord;
 pub use journal::{JournalStep, OperationRecord, PlanRecord, StepState};

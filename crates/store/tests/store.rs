@@ -1,5 +1,7 @@
 //! The store against real database files.
 
+#![allow(clippy::unwrap_used)] // a test may stop at the first surprise
+
 use banger_api::{ImageName, OperationId, VmId};
 use banger_store::{
     Claim, ClaimKind, ImageRecord, JournalStep, OperationRecord, Owner, PlanRecord, StepState,

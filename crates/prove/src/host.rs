@@ -1,0 +1,504 @@
+//! The simulated machine as a [`Host`].
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use banger_api::kernel::KernelSource;
+use banger_api::{ApiError, ErrorCode, VmId, VmName};
+use banger_engine::{Signal, VmmIdentity, VmmSpec};
+use banger_ops::{
+    BlankDiskSpec, BootStage, Cancel, Events, GuestSetup, Host, HostResult, ImageFacts,
+    ImageSource, KernelFacts,
+};
+
+use crate::fault::Nature::{Effect, Look, Wait};
+use crate::fs::Content;
+use crate::machine::{Extent, Machine, World};
+use crate::process::Manners;
+
+const NO_DEADLINE: Duration = Duration::ZERO;
+/// Size of every made base and image, bytes.
+pub(crate) const SIZE: u64 = 1 << 20;
+
+/// A simulated machine as a host. Cheap to clone: all clones are one machine.
+#[derive(Clone)]
+pub struct SimHost {
+    pub(crate) machine: Arc<Machine>,
+}
+
+fn failed(code: ErrorCode, message: impl Into<String>) -> ApiError {
+    ApiError::new(code, message)
+}
+
+/// A content that is its name's own.
+pub(crate) fn content_of(text: &str) -> u64 {
+    // FNV-1a, http://www.isthe.com/chongo/tech/comp/fnv/
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// The digest of an image or kernel that is made from `what`.
+pub(crate) fn digest_of(what: &str) -> String {
+    format!("{:064x}", content_of(what))
+}
+
+impl SimHost {
+    fn look<T>(
+        &self,
+        what: &'static str,
+        path: &Path,
+        look: impl FnOnce(&mut World) -> HostResult<T>,
+    ) -> HostResult<T> {
+        self.machine
+            .act(Look, what, path, NO_DEADLINE, |world, _| look(world))
+    }
+
+    fn effect<T>(
+        &self,
+        what: &'static str,
+        path: &Path,
+        effect: impl FnOnce(&mut World, Extent) -> HostResult<T>,
+    ) -> HostResult<T> {
+        self.machine.act(Effect, what, path, NO_DEADLINE, effect)
+    }
+
+    fn write(&self, what: &'static str, path: &Path, content: u64, bytes: u64) -> HostResult<()> {
+        self.effect(what, path, |world, extent| {
+            world.guard_work_disk(path);
+            world.files.write(path, cut(content, extent), bytes)
+        })
+    }
+}
+
+fn cut(content: u64, extent: Extent) -> Content {
+    match extent {
+        Extent::Whole => Content::Whole(content),
+        Extent::Part => Content::Torn,
+    }
+}
+
+/// Writes a directory of files whose content is `what`; cut off, its record is missing.
+fn make_files(
+    world: &mut World,
+    into: &Path,
+    what: &str,
+    names: &[&str],
+    extent: Extent,
+) -> HostResult<()> {
+    for name in names {
+        let path = into.join(name);
+        if let Some(dir) = path.parent().filter(|dir| *dir != into) {
+            world.files.make_dir(dir)?;
+        }
+        world
+            .files
+            .write(&path, cut(content_of(what), extent), SIZE)?;
+        if extent == Extent::Part {
+            return Ok(());
+        }
+    }
+    // The record names the content, so that it can be read back.
+    let record = into.join(format!("record-{what}"));
+    world
+        .files
+        .write(&record, Content::Whole(content_of(what)), 1)
+}
+
+fn made(world: &World, dir: &Path) -> HostResult<String> {
+    let names = world.files.list(dir);
+    let record = names
+        .iter()
+        .filter_map(|path| path.file_name()?.to_str()?.strip_prefix("record-"))
+        .next();
+    record.map(str::to_owned).ok_or_else(|| {
+        failed(
+            ErrorCode::Internal,
+            format!("{} has no record", dir.display()),
+        )
+    })
+}
+
+/// Names of an image's source and of what is made from it.
+pub(crate) fn source_name(source: &ImageSource) -> String {
+    match source {
+        ImageSource::Recipe { recipe } => recipe.clone(),
+        ImageSource::Rootfs { rootfs, .. } => rootfs.to_string_lossy().replace('/', "_"),
+    }
+}
+
+fn kernel_name(source: &KernelSource) -> String {
+    match source {
+        KernelSource::Deb { path }
+        | KernelSource::Dir { path }
+        | KernelSource::Image { path, .. } => path.replace('/', "_"),
+        KernelSource::Host => "host".to_owned(),
+        KernelSource::Default => "default".to_owned(),
+    }
+}
+
+fn port_taken(world: &World, ports: &[(IpAddr, u16)]) -> bool {
+    let mut bound = world
+        .processes
+        .launches()
+        .flat_map(|(_, launch)| launch.ports.iter());
+    bound.any(|port| ports.contains(port))
+}
+
+fn start(world: &mut World, spec: &VmmSpec, extent: Extent) -> HostResult<VmmIdentity> {
+    let vmm_failed = |message: String| failed(ErrorCode::VmmFailed, message);
+    if !world.files.exists(&spec.dir) {
+        return Err(vmm_failed(format!("no directory {}", spec.dir.display())));
+    }
+    let disks = spec.disks.iter().map(|disk| &disk.path);
+    let needed = disks.chain([&spec.kernel, &spec.initramfs]);
+    for path in needed.cloned().collect::<Vec<_>>() {
+        match world.files.file(&path) {
+            Some((Content::Whole(_), _)) => {}
+            Some((Content::Torn, _)) => {
+                world.broke(format!("a VMM is given the torn file {}", path.display()));
+            }
+            None => return Err(vmm_failed(format!("cannot open {}", path.display()))),
+        }
+    }
+    for disk in spec.disks.iter().filter(|disk| !disk.read_only) {
+        let locked = world
+            .processes
+            .launches()
+            .any(|(_, launch)| launch.disks.contains(&disk.path));
+        if locked {
+            let message = format!("{} is locked by another VMM", disk.path.display());
+            return Err(vmm_failed(message));
+        }
+    }
+    if let banger_engine::NetSpec::User { publish, .. } = &spec.net {
+        let ports: Vec<_> = publish.iter().map(|p| (p.host_ip, p.host_port)).collect();
+        if port_taken(world, &ports) {
+            return Err(failed(ErrorCode::InUse, "a host port is taken"));
+        }
+    }
+    world.files.write(&spec.console_log, Content::Whole(0), 1)?;
+    let manners = world
+        .manners
+        .get(&spec.vm_name)
+        .copied()
+        .unwrap_or(Manners::Good);
+    let answers = extent == Extent::Whole;
+    let vmm = world.processes.start(spec, manners, answers);
+    if answers {
+        for socket in [&vmm.control_socket, &vmm.channel_socket] {
+            world.files.write(socket, Content::Whole(0), 0)?;
+        }
+    }
+    Ok(vmm)
+}
+
+fn guest_up(world: &mut World, vmm: &VmmIdentity, vm: VmId, deadline: Duration) -> HostResult<()> {
+    let Some(launch) = world.processes.same(vmm) else {
+        return Err(failed(ErrorCode::VmmFailed, "the VMM is gone"));
+    };
+    match launch.manners {
+        Manners::NeverUp => {
+            world.clock_us += u64::try_from(deadline.as_micros()).unwrap_or(0);
+            Err(failed(
+                ErrorCode::GuestUnreachable,
+                "the guest is not reachable",
+            ))
+        }
+        Manners::Panics => {
+            world
+                .processes
+                .end(vmm.pid, Some("the guest's kernel panicked: planted"));
+            Err(failed(
+                ErrorCode::GuestUnreachable,
+                "the guest's kernel panicked",
+            ))
+        }
+        Manners::Good | Manners::NeverDown | Manners::Stubborn => {
+            // Its user writes something worth keeping, and syncs it.
+            let (path, user) = (crate::layout::work_disk(vm), world.random.next());
+            let bytes = world.files.file(&path).map_or(SIZE, |(_, len)| len);
+            world.files.write(&path, Content::Whole(user), bytes)?;
+            world.files.sync_file(&path)?;
+            if let Some(work) = world.ledger.work.get_mut(&vm) {
+                *work = Some(user);
+            }
+            Ok(())
+        }
+    }
+}
+
+/// How the engine words that the guest powered off.
+pub(crate) const POWERED_OFF: &str = "the guest powered off";
+
+impl Host for SimHost {
+    fn make_dir(&self, path: &Path) -> HostResult<()> {
+        self.effect("make directory", path, |world, _| {
+            world.files.make_dir(path)
+        })
+    }
+
+    fn remove_file(&self, path: &Path) -> HostResult<()> {
+        self.effect("remove file", path, |world, _| {
+            world.guard_work_disk(path);
+            world.guard_order(path);
+            world.guard_vmm_dir(path);
+            world.files.remove_file(path)
+        })
+    }
+
+    fn remove_tree(&self, path: &Path) -> HostResult<()> {
+        self.effect("remove tree", path, |world, extent| {
+            world.guard_work_disk(path);
+            world.guard_vmm_dir(path);
+            world.files.remove_tree(path, extent == Extent::Part)
+        })
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> HostResult<()> {
+        self.effect("move", to, |world, _| {
+            world.guard_work_disk(from);
+            world.guard_work_disk(to);
+            world.files.rename(from, to)
+        })
+    }
+
+    fn exists(&self, path: &Path) -> HostResult<bool> {
+        self.look("look for", path, |world| Ok(world.files.exists(path)))
+    }
+
+    fn list_dir(&self, path: &Path) -> HostResult<Vec<PathBuf>> {
+        self.look("list", path, |world| Ok(world.files.list(path)))
+    }
+
+    fn file_len(&self, path: &Path) -> HostResult<Option<u64>> {
+        self.look("measure", path, |world| {
+            Ok(world.files.file(path).map(|(_, len)| len))
+        })
+    }
+
+    fn sync_file(&self, path: &Path) -> HostResult<()> {
+        self.effect("sync file", path, |world, _| world.files.sync_file(path))
+    }
+
+    fn sync_dir(&self, path: &Path) -> HostResult<()> {
+        self.effect("sync directory", path, |world, _| {
+            world.files.sync_dir(path);
+            Ok(())
+        })
+    }
+
+    fn make_blank_disk(&self, path: &Path, disk: &BlankDiskSpec) -> HostResult<()> {
+        let content = content_of(&disk.uuid.to_string());
+        self.write("make disk", path, content, disk.bytes)
+    }
+
+    fn clone_file(&self, from: &Path, to: &Path) -> HostResult<()> {
+        self.effect("clone file", to, |world, extent| {
+            world.guard_work_disk(to);
+            match world.files.file(from) {
+                Some((Content::Whole(content), len)) => {
+                    world.files.write(to, cut(content, extent), len)
+                }
+                Some((Content::Torn, _)) => {
+                    world.broke(format!("the torn file {} is cloned", from.display()));
+                    Ok(())
+                }
+                None => Err(failed(
+                    ErrorCode::Internal,
+                    format!("cannot clone {}: no such file", from.display()),
+                )),
+            }
+        })
+    }
+
+    fn grow_file(&self, path: &Path, bytes: u64) -> HostResult<()> {
+        self.effect("grow file", path, |world, _| world.files.grow(path, bytes))
+    }
+
+    fn start_vmm(&self, spec: &VmmSpec, deadline: Duration) -> HostResult<VmmIdentity> {
+        self.machine
+            .act(Wait, "start VMM", &spec.dir, deadline, |world, extent| {
+                start(world, spec, extent)
+            })
+    }
+
+    fn find_vmm(&self, launch_token: &str, dir: &Path) -> HostResult<Option<VmmIdentity>> {
+        self.look("find VMM", dir, |world| {
+            Ok(world.processes.find(launch_token, dir))
+        })
+    }
+
+    fn adopt_vmm(&self, vmm: &VmmIdentity) -> HostResult<()> {
+        self.machine.act(
+            Wait,
+            "adopt VMM",
+            vmm.dir(),
+            Duration::from_secs(5),
+            |world, _| {
+                let socket = world.files.exists(&vmm.control_socket);
+                match world.processes.same(vmm) {
+                    Some(launch) if launch.answers && socket => Ok(()),
+                    Some(_) => Err(failed(ErrorCode::Timeout, "the VMM does not answer")),
+                    None => Err(failed(ErrorCode::VmmFailed, "the VMM is gone")),
+                }
+            },
+        )
+    }
+
+    fn end_vmm(&self, vmm: &VmmIdentity, signal: Signal, deadline: Duration) -> HostResult<()> {
+        self.machine
+            .act(Wait, "end VMM", vmm.dir(), deadline, |world, _| {
+                let Some(launch) = world.processes.same(vmm) else {
+                    return Ok(());
+                };
+                if launch.manners == Manners::Stubborn && signal != Signal::KILL {
+                    world.clock_us += u64::try_from(deadline.as_micros()).unwrap_or(0);
+                    return Err(failed(ErrorCode::Timeout, "the VMM still runs"));
+                }
+                world.processes.end(vmm.pid, None);
+                Ok(())
+            })
+    }
+
+    fn vmm_exit(&self, vmm: &VmmIdentity) -> HostResult<Option<String>> {
+        self.look("ask why it ended", vmm.dir(), |world| {
+            if world.processes.rebooted_since(vmm) {
+                return Ok(Some(crate::HOST_WENT_DOWN.to_owned()));
+            }
+            Ok(world.processes.exits.get(&vmm.launch_token).cloned())
+        })
+    }
+
+    fn configure_guest(
+        &self,
+        vmm: &VmmIdentity,
+        setup: &GuestSetup,
+        deadline: Duration,
+        cancel: &Cancel,
+    ) -> HostResult<Vec<BootStage>> {
+        self.machine
+            .act(Wait, "configure guest", vmm.dir(), deadline, |world, _| {
+                if cancel.is_cancelled() {
+                    return Err(failed(ErrorCode::Cancelled, "cancelled"));
+                }
+                guest_up(world, vmm, setup.vm, deadline)?;
+                Ok(vec![BootStage {
+                    name: "boot".to_owned(),
+                    us: 1,
+                }])
+            })
+    }
+
+    fn shutdown_guest(
+        &self,
+        _vm: VmId,
+        vmm: &VmmIdentity,
+        deadline: Duration,
+        _cancel: &Cancel,
+    ) -> HostResult<bool> {
+        self.machine
+            .act(Wait, "shut down guest", vmm.dir(), deadline, |world, _| {
+                let Some(launch) = world.processes.same(vmm) else {
+                    return Ok(true);
+                };
+                if matches!(launch.manners, Manners::NeverDown | Manners::Stubborn) {
+                    world.clock_us += u64::try_from(deadline.as_micros()).unwrap_or(0);
+                    return Ok(false);
+                }
+                world.processes.end(vmm.pid, Some(POWERED_OFF));
+                Ok(true)
+            })
+    }
+
+    fn make_image(
+        &self,
+        source: &ImageSource,
+        into: &Path,
+        _events: &dyn Events,
+        cancel: &Cancel,
+    ) -> HostResult<()> {
+        self.machine
+            .act(Wait, "make image", into, NO_DEADLINE, |world, extent| {
+                if cancel.is_cancelled() {
+                    return Err(failed(ErrorCode::Cancelled, "cancelled"));
+                }
+                let what = source_name(source);
+                make_files(world, into, &what, &["base.img", "seed.img"], extent)
+            })
+    }
+
+    fn image_facts(&self, dir: &Path) -> HostResult<ImageFacts> {
+        self.look("read image", dir, |world| {
+            let what = made(world, dir)?;
+            Ok(ImageFacts {
+                digest: digest_of(&what),
+                source: what,
+                init: "none".to_owned(),
+                base_bytes: SIZE,
+                seed_bytes: Some(SIZE),
+            })
+        })
+    }
+
+    fn make_kernel(
+        &self,
+        source: &KernelSource,
+        into: &Path,
+        _events: &dyn Events,
+        cancel: &Cancel,
+    ) -> HostResult<()> {
+        self.machine
+            .act(Wait, "make kernel", into, NO_DEADLINE, |world, extent| {
+                if cancel.is_cancelled() {
+                    return Err(failed(ErrorCode::Cancelled, "cancelled"));
+                }
+                let what = kernel_name(source);
+                make_files(world, into, &what, &["vmlinux", "modules/a.ko"], extent)
+            })
+    }
+
+    fn kernel_facts(&self, dir: &Path) -> HostResult<KernelFacts> {
+        self.look("read kernel", dir, |world| {
+            let what = made(world, dir)?;
+            Ok(KernelFacts {
+                digest: digest_of(&what),
+                source: what,
+                version: "6.1".to_owned(),
+                image_bytes: SIZE,
+                modules: vec!["a".to_owned()],
+            })
+        })
+    }
+
+    fn make_initramfs(&self, kernel_dir: &Path, path: &Path) -> HostResult<()> {
+        // As the real one: written without a name, synced, then linked; cut off, nothing is there.
+        self.effect("make initramfs", path, |world, extent| {
+            if world.files.exists(path) || extent == Extent::Part {
+                return Ok(());
+            }
+            if !world.whole(&kernel_dir.join("vmlinux")) {
+                return Err(failed(ErrorCode::Internal, "no whole kernel is there"));
+            }
+            world.files.write(path, Content::Whole(1), SIZE)?;
+            world.files.sync_file(path)?;
+            world.files.sync_dir(kernel_dir);
+            Ok(())
+        })
+    }
+
+    fn make_ssh_host_key(&self, path: &Path, vm: &VmName) -> HostResult<()> {
+        let content = content_of(vm.as_str());
+        self.write("make host key", path, content, 400)
+    }
+
+    fn now_ms(&self) -> i64 {
+        i64::try_from(self.machine.world().clock_us / 1_000).unwrap_or(i64::MAX)
+    }
+
+    fn monotonic_us(&self) -> u64 {
+        self.machine.world().clock_us
+    }
+}

@@ -1,0 +1,53 @@
+//! What must hold at every instant, also in the middle of a plan: a power cut may come now.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use banger_store::{Claim, ClaimKind, claim};
+
+use crate::machine::{Machine, ROOTS, RUN};
+
+/// Checks that everything on the machine, and everything that a power cut may bring back, is claimed.
+pub(crate) fn check(machine: &Machine) {
+    let Ok(claims) = machine
+        .store()
+        .and_then(|store| store.read(claim::list))
+    else {
+        machine.world().broke("the store cannot be read".to_owned());
+        return;
+    };
+    let claims: BTreeMap<(ClaimKind, String), String> = claims
+        .into_iter()
+        .map(|(Claim { kind, resource }, owner)| ((kind, resource), owner))
+        .collect();
+    let mut world = machine.world();
+    let mut unclaimed = Vec::new();
+    let mut need = |kind: ClaimKind, resource: String| {
+        let key = (kind, resource);
+        if !claims.contains_key(&key) {
+            unclaimed.push(format!("{} {} is unclaimed", key.0.as_str(), key.1));
+        }
+    };
+    for root in ROOTS {
+        // A memory file system forgets all at a power cut: there only what is there counts.
+        let possible = match root {
+            RUN => world.files.list(Path::new(root)).into_iter().collect(),
+            _ => world.files.list_possible(Path::new(root)),
+        };
+        for path in possible {
+            need(ClaimKind::Directory, path.to_string_lossy().into_owned());
+        }
+    }
+    for (_, launch) in world.processes.launches() {
+        need(ClaimKind::Vmm, launch.token.clone());
+        for (ip, port) in &launch.ports {
+            need(ClaimKind::HostPort, format!("{ip}:{port}"));
+        }
+    }
+    for rule in unclaimed {
+        world.broke(rule);
+    }
+    for pid in std::mem::take(&mut world.processes.wronged) {
+        world.broke(format!("the stranger with pid {pid} was signalled"));
+    }
+}

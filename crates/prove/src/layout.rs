@@ -1,0 +1,29 @@
+//! Where a simulated machine keeps things.
+
+use std::path::{Path, PathBuf};
+
+use banger_api::VmId;
+use banger_ops::VmFiles;
+
+pub(crate) fn vm_dir(id: VmId) -> PathBuf {
+    Path::new("/s/vms").join(id.to_string())
+}
+
+pub(crate) fn files(id: VmId) -> VmFiles {
+    VmFiles {
+        state: vm_dir(id),
+        run: Path::new("/r").join(id.to_string()),
+    }
+}
+
+pub(crate) fn work_disk(id: VmId) -> PathBuf {
+    files(id).work_disk()
+}
+
+pub(crate) fn image_dir(digest: &str) -> PathBuf {
+    Path::new("/s/images").join(digest)
+}
+
+pub(crate) fn kernel_dir(digest: &str) -> PathBuf {
+    Path::new("/s/kernels").join(digest)
+}

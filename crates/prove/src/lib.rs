@@ -1,0 +1,45 @@
+//! Shows by machine that nothing is lost and nothing is left behind, whatever fails at whatever moment.
+//!
+//! ```text
+//!  scenarios, seeds ──► model daemon ──► the real plans, runner, recovery ──► Host ──► SimHost: files, processes, guests
+//!                          │                        │                                      │  a fault at action k:
+//!                          │                        └──► the real store, in memory ◄───────┤  crash, failure, hang,
+//!                          ▼                                                               ▼  power cut
+//!                   every command works                    after every action: all that is there is claimed
+//!                                                          at rest: no work disk lost, nothing left, states are true …
+//! ```
+//!
+//! Promises: the same seed is the same story; what it finds names the one command that plays it again; the code under proof
+//! is the code that runs, not a copy.
+//!
+//! It must not touch the real machine: no file, no process, no clock but for its own running time.
+
+mod control;
+mod fault;
+mod fs;
+mod host;
+mod instant;
+mod layout;
+mod machine;
+mod making;
+mod process;
+mod random;
+mod report;
+mod run;
+mod scenario;
+mod schedule;
+mod seeds;
+mod settled;
+mod snapshot;
+mod sweep;
+mod tamper;
+mod works;
+
+pub use fault::Mode;
+pub use host::SimHost;
+pub use report::{Failure, Options, Report};
+pub use run::{ProveError, run, run_with};
+pub use tamper::{Honest, Tamper};
+
+/// What [`SimHost`] answers about a VMM that went down with the host.
+pub(crate) const HOST_WENT_DOWN: &str = "the host went down";

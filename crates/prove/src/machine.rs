@@ -1,0 +1,298 @@
+//! The simulated machine: its world, and the one way in which anything acts on it.
+//!
+//! ```text
+//! Host call, commit ──► act ──► a turn of the schedule ──► what holds at every instant is checked
+//!                                                       └─► a fault, or the effect, or a part of it
+//! ```
+//!
+//! A daemon that dies is poisoned: every later call and commit of that incarnation fails without effect, which is all that
+//! the rest of the world can see of a dead process.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+use banger_api::{ApiError, ErrorCode, VmId};
+use banger_ops::HostResult;
+use banger_store::{Store, StoreError};
+
+use crate::fault::{Faults, Mode, Nature};
+use crate::fs::{Content, Files, Loss};
+use crate::process::{Manners, Processes};
+use crate::random::Random;
+use crate::schedule::Schedule;
+
+/// The well-known directories that nobody needs to claim; what is directly in them must be claimed.
+pub(crate) const ROOTS: [&str; 5] = ["/s/vms", "/s/images", "/s/kernels", "/s/staging", "/r"];
+/// The directory that a reboot empties.
+pub(crate) const RUN: &str = "/r";
+
+/// What is known of a VM beside the store: what users would say of it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ledger {
+    /// VMs whose making was answered with success, and what is on their work disks.
+    pub(crate) work: BTreeMap<VmId, Option<u64>>,
+    /// VMs whose deletion was asked for.
+    pub(crate) doomed: BTreeSet<VmId>,
+}
+
+/// The state of a machine.
+#[derive(Debug, Clone)]
+pub(crate) struct World {
+    pub(crate) files: Files,
+    pub(crate) processes: Processes,
+    pub(crate) ledger: Ledger,
+    pub(crate) manners: BTreeMap<String, Manners>,
+    pub(crate) clock_us: u64,
+    pub(crate) random: Random,
+    pub(crate) faults: Faults,
+    /// The daemon is dead.
+    pub(crate) dead: bool,
+    /// Actions so far.
+    pub(crate) actions: u64,
+    /// How often each kind of fault struck.
+    pub(crate) struck: BTreeMap<Mode, u64>,
+    /// Rules that were broken.
+    pub(crate) broken: Vec<String>,
+    /// What happened, when somebody wants to know.
+    pub(crate) trace: Option<Vec<String>>,
+    /// Natures of the actions, when somebody wants to know.
+    pub(crate) natures: Option<Vec<Nature>>,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut files = Files::new();
+        for dir in std::iter::once("/s").chain(ROOTS) {
+            // Into an empty root this cannot fail.
+            let _ = files.make_dir(Path::new(dir));
+        }
+        for dir in ["/", "/s"] {
+            files.sync_dir(Path::new(dir));
+        }
+        Self {
+            files,
+            processes: Processes::new(),
+            ledger: Ledger::default(),
+            manners: BTreeMap::new(),
+            clock_us: 1_000_000,
+            random: Random::new(seed),
+            faults: Faults::None,
+            dead: false,
+            actions: 0,
+            struck: BTreeMap::new(),
+            broken: Vec::new(),
+            trace: None,
+            natures: None,
+        }
+    }
+
+    pub(crate) fn note(&mut self, line: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            let line = line();
+            trace.push(line);
+        }
+    }
+
+    pub(crate) fn broke(&mut self, rule: String) {
+        self.note(|| format!("!!! {rule}"));
+        if self.broken.len() < 8 {
+            self.broken.push(rule);
+        }
+    }
+
+    /// The whole machine goes down and comes up again.
+    pub(crate) fn power_cut(&mut self, loss: Loss) {
+        self.note(|| format!("--- power cut, losing {loss:?}"));
+        self.files.power_cut(loss, &mut self.random);
+        // What an unlucky mixture did to a memory file system is of no account: it is empty.
+        let run = Path::new(RUN);
+        for child in self.files.list(run) {
+            let _ = self.files.remove_tree(&child, false);
+        }
+        self.files.sync_dir(run);
+        self.processes.power_cut();
+    }
+
+    /// What a work disk holds was changed, or will be: only by its guest, or by a deletion that was asked for.
+    pub(crate) fn guard_work_disk(&mut self, path: &Path) {
+        let touched: Vec<VmId> = self
+            .ledger
+            .work
+            .keys()
+            .copied()
+            .filter(|id| !self.ledger.doomed.contains(id))
+            .filter(|id| crate::layout::work_disk(*id).starts_with(path))
+            .collect();
+        for id in touched {
+            self.broke(format!("the work disk of {id} is touched at {}", path.display()));
+        }
+    }
+
+    /// A work disk goes last: nothing else of its VM may be left.
+    pub(crate) fn guard_order(&mut self, path: &Path) {
+        let Some(id) = self
+            .ledger
+            .work
+            .keys()
+            .copied()
+            .find(|id| crate::layout::work_disk(*id) == path)
+        else {
+            return;
+        };
+        let dir = crate::layout::vm_dir(id);
+        let others: Vec<PathBuf> = self.files.list(&dir);
+        if self.files.exists(path) && others.iter().any(|other| other != path) {
+            self.broke(format!("the work disk of {id} goes before {others:?}"));
+        }
+    }
+
+    /// No VMM runs in a directory that goes.
+    pub(crate) fn guard_vmm_dir(&mut self, path: &Path) {
+        let living: Vec<PathBuf> = self
+            .processes
+            .launches()
+            .flat_map(|(_, launch)| launch.disks.iter().chain([&launch.dir]))
+            .filter(|used| used.starts_with(path))
+            .cloned()
+            .collect();
+        for used in living {
+            self.broke(format!("{} goes while a VMM uses it", used.display()));
+        }
+    }
+
+    pub(crate) fn whole(&self, path: &Path) -> bool {
+        matches!(self.files.file(path), Some((Content::Whole(_), _)))
+    }
+}
+
+/// The machine, shared by the threads of a daemon.
+pub(crate) struct Machine {
+    world: Mutex<World>,
+    store: OnceLock<Arc<Store>>,
+    schedule: Mutex<Option<Arc<Schedule>>>,
+}
+
+/// What an action is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// All of it.
+    Whole,
+    /// What is done when it is cut off.
+    Part,
+}
+
+fn dead() -> ApiError {
+    ApiError::new(ErrorCode::ShuttingDown, "the daemon is dead")
+}
+
+impl Machine {
+    /// A machine with an empty store.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub(crate) fn new() -> Result<Arc<Self>, StoreError> {
+        let machine = Arc::new(Self {
+            world: Mutex::new(World::new(0)),
+            store: OnceLock::new(),
+            schedule: Mutex::new(None),
+        });
+        let gate: Weak<Self> = Arc::downgrade(&machine);
+        let store = Store::open_in_memory()?.gated(Box::new(move || match gate.upgrade() {
+            Some(machine) => machine.commit_point(),
+            None => Err(StoreError::Closed),
+        }));
+        let _ = machine.store.set(Arc::new(store));
+        Ok(machine)
+    }
+
+    pub(crate) fn store(&self) -> Result<&Arc<Store>, StoreError> {
+        self.store.get().ok_or(StoreError::Closed)
+    }
+
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_schedule(&self, schedule: Option<Arc<Schedule>>) {
+        *self
+            .schedule
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = schedule;
+    }
+
+    pub(crate) fn schedule(&self) -> Option<Arc<Schedule>> {
+        self.schedule
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Anything that a daemon does to the machine.
+    pub(crate) fn act<T>(
+        &self,
+        nature: Nature,
+        what: &'static str,
+        path: &Path,
+        deadline: Duration,
+        effect: impl FnOnce(&mut World, Extent) -> HostResult<T>,
+    ) -> HostResult<T> {
+        if let Some(schedule) = self.schedule() {
+            schedule.point();
+        }
+        crate::instant::check(self);
+        let mut world = self.world();
+        if world.dead {
+            return Err(dead());
+        }
+        let n = world.actions;
+        world.actions += 1;
+        world.clock_us += 1_000;
+        if let Some(natures) = &mut world.natures {
+            natures.push(nature);
+        }
+        let Some(mode) = world.faults.hit(n, nature) else {
+            world.note(|| format!("{n:4} {what} {}", path.display()));
+            let result = effect(&mut world, Extent::Whole);
+            if let Err(error) = &result {
+                let line = format!("     └ {}", error.message);
+                world.note(|| line);
+            }
+            return result;
+        };
+        *world.struck.entry(mode).or_default() += 1;
+        world.note(|| format!("{n:4} {what} {} ◄── {mode:?}", path.display()));
+        if mode == Mode::Hang {
+            world.clock_us += u64::try_from(deadline.as_micros()).unwrap_or(0);
+        }
+        if mode.acts() {
+            // What the part of the effect says is lost with its caller.
+            let _ = effect(&mut world, Extent::Part);
+        }
+        if mode.ends_the_daemon() {
+            world.dead = true;
+            if let Some(loss) = mode.loss() {
+                world.power_cut(loss);
+            }
+            return Err(dead());
+        }
+        let code = match mode {
+            Mode::Hang => ErrorCode::Timeout,
+            _ => ErrorCode::Internal,
+        };
+        let message = format!("cannot {what} {}: planted", path.display());
+        Err(ApiError::new(code, message))
+    }
+
+    /// Before each commit.
+    fn commit_point(&self) -> Result<(), StoreError> {
+        let none = Duration::ZERO;
+        match self.act(Nature::Commit, "commit", Path::new(""), none, |_, _| Ok(())) {
+            Ok(()) => Ok(()),
+            Err(error) if error.code == ErrorCode::ShuttingDown => Err(StoreError::Closed),
+            Err(_planted) => Err(StoreError::no_space()),
+        }
+    }
+}
+

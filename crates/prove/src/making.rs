@@ -1,0 +1,119 @@
+//! The model daemon's requests about images and kernels.
+
+use banger_api::kernel::KernelSource;
+use banger_api::{ApiError, ErrorCode};
+use banger_ops::{HostResult, ImageSource, plans};
+use banger_store::{ImageRecord, KernelRecord, image, kernel, vm};
+
+use crate::control::{Control, staging};
+use crate::layout;
+
+fn invalid(error: impl std::fmt::Display) -> ApiError {
+    ApiError::new(ErrorCode::InvalidArgument, error.to_string())
+}
+
+impl Control<'_> {
+    /// Makes an image of this content and gives it this name.
+    pub(crate) fn pull(&self, name: &str, content: &str) -> HostResult<()> {
+        self.operation("pull_image", None, |op| {
+            let staging = staging(op);
+            let source = ImageSource::Recipe {
+                recipe: content.to_owned(),
+            };
+            self.run(plans::make_image(op, source, staging.clone()))?;
+            let facts = self.host().image_facts(&staging)?;
+            let record = ImageRecord {
+                name: name.parse().map_err(invalid)?,
+                digest: facts.digest.clone(),
+                source: facts.source,
+                init: facts.init,
+                base_bytes: facts.base_bytes,
+                seed_bytes: facts.seed_bytes,
+                created_ms: self.host().now_ms(),
+            };
+            let exists = self
+                .read(image::list)?
+                .iter()
+                .any(|image| image.digest == facts.digest);
+            let to = plans::PublishImage {
+                staging,
+                target: layout::image_dir(&facts.digest),
+                exists,
+            };
+            self.run(plans::publish_image(op, record, to))
+        })
+    }
+
+    /// Removes an image's name, and its files with the last one.
+    pub(crate) fn delete_image(&self, name: &str) -> HostResult<()> {
+        let images = self.read(image::list)?;
+        let Some(found) = images.iter().find(|image| image.name.as_str() == name) else {
+            return Err(ApiError::new(ErrorCode::NotFound, "no such image"));
+        };
+        let used = self.read(vm::list)?;
+        if used.iter().any(|vm| vm.image_digest == found.digest) {
+            return Err(ApiError::new(ErrorCode::InUse, "a VM is made from it"));
+        }
+        let others = images.iter().filter(|image| image.digest == found.digest);
+        let directory = (others.count() == 1).then(|| layout::image_dir(&found.digest));
+        self.operation("delete_image", None, |op| {
+            self.run(plans::delete_image(
+                op,
+                found,
+                plans::DeleteFiles { directory },
+            ))
+        })
+    }
+
+    /// Makes a kernel of this content and gives it this name.
+    pub(crate) fn import(&self, name: &str, content: &str) -> HostResult<()> {
+        self.operation("import_kernel", None, |op| {
+            let staging = staging(op);
+            let source = KernelSource::Dir {
+                path: content.to_owned(),
+            };
+            self.run(plans::make_kernel(op, source, staging.clone()))?;
+            let facts = self.host().kernel_facts(&staging)?;
+            let record = KernelRecord {
+                name: name.parse().map_err(invalid)?,
+                digest: facts.digest.clone(),
+                source: facts.source,
+                version: facts.version,
+                image_bytes: facts.image_bytes,
+                modules: facts.modules,
+                created_ms: self.host().now_ms(),
+            };
+            let exists = self
+                .read(kernel::list)?
+                .iter()
+                .any(|kernel| kernel.digest == facts.digest);
+            let to = plans::PublishKernel {
+                staging,
+                target: layout::kernel_dir(&facts.digest),
+                exists,
+            };
+            self.run(plans::publish_kernel(op, record, to))
+        })
+    }
+
+    /// Removes a kernel's name, and its files with the last one.
+    pub(crate) fn delete_kernel(&self, name: &str) -> HostResult<()> {
+        let kernels = self.read(kernel::list)?;
+        let Some(found) = kernels.iter().find(|kernel| kernel.name.as_str() == name) else {
+            return Err(ApiError::new(ErrorCode::NotFound, "no such kernel"));
+        };
+        let used = self.read(vm::list)?;
+        if used.iter().any(|vm| vm.kernel_digest == found.digest) {
+            return Err(ApiError::new(ErrorCode::InUse, "a VM boots it"));
+        }
+        let others = kernels.iter().filter(|kernel| kernel.digest == found.digest);
+        let directory = (others.count() == 1).then(|| layout::kernel_dir(&found.digest));
+        self.operation("delete_kernel", None, |op| {
+            self.run(plans::delete_kernel(
+                op,
+                found,
+                plans::DeleteFiles { directory },
+            ))
+        })
+    }
+}

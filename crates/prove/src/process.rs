@@ -1,0 +1,193 @@
+//! Simulated processes: VMMs, strangers, pids that come round again, and the ports that they hold.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use banger_engine::{NetSpec, VmmIdentity, VmmSpec};
+
+/// Pids are few, so that they are reused soon.
+const PIDS: std::ops::Range<u32> = 100..112;
+/// The VMM's program.
+const EXE: &str = "/usr/bin/vmm";
+
+/// How a guest, and the VMM around it, behave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manners {
+    /// It does what it is asked.
+    Good,
+    /// It never becomes reachable.
+    NeverUp,
+    /// Its kernel panics while it boots.
+    Panics,
+    /// It does not power off.
+    NeverDown,
+    /// Neither does it power off nor its VMM end on a signal that can be caught.
+    Stubborn,
+}
+
+/// One process.
+#[derive(Debug, Clone)]
+pub(crate) struct Process {
+    pub(crate) start: u64,
+    pub(crate) exe: &'static str,
+    /// What a VMM runs; a stranger runs nothing of ours.
+    pub(crate) launch: Option<Launch>,
+}
+
+/// The launch of a VMM.
+#[derive(Debug, Clone)]
+pub(crate) struct Launch {
+    pub(crate) token: String,
+    pub(crate) dir: PathBuf,
+    pub(crate) console_log: PathBuf,
+    pub(crate) disks: Vec<PathBuf>,
+    pub(crate) ports: Vec<(IpAddr, u16)>,
+    pub(crate) manners: Manners,
+    /// It answers at its socket.
+    pub(crate) answers: bool,
+}
+
+/// All processes of a machine.
+#[derive(Debug, Clone)]
+pub(crate) struct Processes {
+    pub(crate) list: BTreeMap<u32, Process>,
+    /// How VMMs ended, by token, as far as there is a record.
+    pub(crate) exits: BTreeMap<String, String>,
+    next: u32,
+    started: u64,
+    boot: u32,
+    /// Strangers that were signalled: there must be none.
+    pub(crate) wronged: Vec<u32>,
+}
+
+impl Processes {
+    pub(crate) fn new() -> Self {
+        Self {
+            list: BTreeMap::new(),
+            exits: BTreeMap::new(),
+            next: PIDS.start,
+            started: 0,
+            boot: 1,
+            wronged: Vec::new(),
+        }
+    }
+
+    fn spawn(&mut self, exe: &'static str, launch: Option<Launch>) -> u32 {
+        let free = (0..PIDS.len() as u32)
+            .map(|n| PIDS.start + (self.next - PIDS.start + n) % PIDS.len() as u32)
+            .find(|pid| !self.list.contains_key(pid));
+        // More processes than that only with very many VMs: then pids go on above.
+        let pid = free
+            .unwrap_or_else(|| self.list.keys().last().map_or(PIDS.end, |last| last + 1));
+        self.next = if pid + 1 < PIDS.end { pid + 1 } else { PIDS.start };
+        self.started += 1;
+        let process = Process {
+            start: self.started,
+            exe,
+            launch,
+        };
+        self.list.insert(pid, process);
+        pid
+    }
+
+    /// A stranger with this very pid, when it is free.
+    pub(crate) fn stranger_at(&mut self, pid: u32) {
+        if !self.list.contains_key(&pid) {
+            self.next = pid.clamp(PIDS.start, PIDS.end - 1);
+            self.spawn("/usr/bin/stranger", None);
+        }
+    }
+
+    pub(crate) fn start(&mut self, spec: &VmmSpec, manners: Manners, answers: bool) -> VmmIdentity {
+        let ports = match &spec.net {
+            NetSpec::User { publish, .. } => publish
+                .iter()
+                .map(|port| (port.host_ip, port.host_port))
+                .collect(),
+            NetSpec::None => Vec::new(),
+        };
+        let disks = spec.disks.iter().filter(|disk| !disk.read_only);
+        let launch = Launch {
+            token: spec.launch_token.clone(),
+            dir: spec.dir.clone(),
+            console_log: spec.console_log.clone(),
+            disks: disks.map(|disk| disk.path.clone()).collect(),
+            ports,
+            manners,
+            answers,
+        };
+        let pid = self.spawn(EXE, Some(launch.clone()));
+        self.identity(pid, &launch)
+    }
+
+    fn boot_id(&self) -> String {
+        format!("boot-{}", self.boot)
+    }
+
+    fn identity(&self, pid: u32, launch: &Launch) -> VmmIdentity {
+        VmmIdentity {
+            pid,
+            start_ticks: self.list.get(&pid).map_or(0, |process| process.start),
+            boot_id: self.boot_id(),
+            exe: PathBuf::from(EXE),
+            launch_token: launch.token.clone(),
+            control_socket: launch.dir.join("qmp.sock"),
+            channel_socket: launch.dir.join("channel.sock"),
+            console_log: launch.console_log.clone(),
+        }
+    }
+
+    /// The launch of the very VMM that `vmm` names, when it lives.
+    pub(crate) fn same(&self, vmm: &VmmIdentity) -> Option<&Launch> {
+        let process = self.list.get(&vmm.pid)?;
+        let launch = process.launch.as_ref()?;
+        let same = process.start == vmm.start_ticks
+            && Path::new(process.exe) == vmm.exe
+            && self.boot_id() == vmm.boot_id
+            && launch.token == vmm.launch_token;
+        same.then_some(launch)
+    }
+
+    pub(crate) fn find(&self, token: &str, dir: &Path) -> Option<VmmIdentity> {
+        self.launches()
+            .find(|(_, launch)| launch.token == token && launch.dir == dir)
+            .map(|(pid, launch)| self.identity(pid, launch))
+    }
+
+    /// Living VMMs.
+    pub(crate) fn launches(&self) -> impl Iterator<Item = (u32, &Launch)> {
+        self.list
+            .iter()
+            .filter_map(|(pid, process)| Some((*pid, process.launch.as_ref()?)))
+    }
+
+    /// Ends a process, with what is on record of its end. A stranger that is ended has been wronged.
+    pub(crate) fn end(&mut self, pid: u32, cause: Option<&str>) {
+        match self.list.remove(&pid).map(|process| process.launch) {
+            Some(Some(launch)) => {
+                if let Some(cause) = cause {
+                    self.exits.insert(launch.token, cause.to_owned());
+                }
+            }
+            Some(None) => self.wronged.push(pid),
+            None => {}
+        }
+    }
+
+    /// The machine goes down and comes up again, with strangers under the pids that VMMs had.
+    pub(crate) fn power_cut(&mut self) {
+        let pids: Vec<u32> = self.launches().map(|(pid, _)| pid).collect();
+        self.list.clear();
+        self.exits.clear();
+        self.boot += 1;
+        for pid in pids {
+            self.stranger_at(pid);
+        }
+    }
+
+    /// Whether the host was started again since this VMM was.
+    pub(crate) fn rebooted_since(&self, vmm: &VmmIdentity) -> bool {
+        self.boot_id() != vmm.boot_id
+    }
+}

@@ -1,0 +1,165 @@
+//! The proof as a whole: the sweep and the seeds, on as many threads as there are cores.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use banger_store::StoreError;
+
+use crate::machine::Machine;
+use crate::report::{Options, Report};
+use crate::scenario;
+use crate::snapshot::Snapshot;
+use crate::sweep::{Case, Stage};
+use crate::tamper::{Honest, Tamper};
+use crate::seeds;
+
+/// A proof that could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProveError {
+    /// The store in memory failed.
+    #[error("cannot make a store in memory")]
+    Store(#[from] StoreError),
+    /// There is no such case.
+    #[error("there is no case \"{0}\" in the sweep")]
+    NoCase(String),
+}
+
+/// A unit of work.
+#[derive(Debug, Clone, Copy)]
+enum Work {
+    /// An action of a scenario.
+    Point { scenario: usize, at: usize },
+    /// Seeds from this one on.
+    Seeds { from: u64, count: u64 },
+}
+
+/// Seeds in a unit of work.
+const CHUNK: u64 = 50;
+
+/// Proves what `options` ask for.
+///
+/// # Errors
+/// Only when the proof itself cannot be made; what it finds is in the report.
+pub fn run(options: &Options) -> Result<Report, ProveError> {
+    run_with(options, &Honest)
+}
+
+/// The same with something planted.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(options: &Options, tamper: &dyn Tamper) -> Result<Report, ProveError> {
+    let began = Instant::now();
+    let mut report = match (&options.case, options.seed) {
+        (Some(case), _) => one_case(case, tamper)?,
+        (None, Some(seed)) => one_seed(seed, tamper)?,
+        (None, None) => all(options, tamper)?,
+    };
+    report.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Ok(report)
+}
+
+fn one_case(name: &str, tamper: &dyn Tamper) -> Result<Report, ProveError> {
+    let none = || ProveError::NoCase(name.to_owned());
+    let (scenario, rest) = name.split_once(':').ok_or_else(none)?;
+    let case = Case::parse(rest).ok_or_else(none)?;
+    let scenarios = scenario::all();
+    let scenario = scenarios
+        .iter()
+        .find(|known| known.name == scenario)
+        .ok_or_else(none)?;
+    let machine = Machine::new()?;
+    let empty = Snapshot::take(&machine)?;
+    let stage = Stage::set(&machine, tamper, scenario, &empty)?;
+    let mut report = Report::default();
+    stage.replay(&case, &mut report)?;
+    Ok(report)
+}
+
+fn one_seed(seed: u64, tamper: &dyn Tamper) -> Result<Report, ProveError> {
+    let machine = Machine::new()?;
+    let empty = Snapshot::take(&machine)?.traced();
+    let mut report = Report::default();
+    seeds::play(&machine, tamper, &empty, seed, &mut report)?;
+    report.trace = machine.world().trace.take().unwrap_or_default();
+    Ok(report)
+}
+
+fn all(options: &Options, tamper: &dyn Tamper) -> Result<Report, ProveError> {
+    let scenarios = scenario::all();
+    let machine = Machine::new()?;
+    let empty = Snapshot::take(&machine)?;
+    let mut works = Vec::new();
+    for (scenario, known) in scenarios.iter().enumerate() {
+        let actions = Stage::set(&machine, tamper, known, &empty)?.natures.len();
+        works.extend((0..=actions).map(|at| Work::Point { scenario, at }));
+    }
+    let mut from = 1;
+    while from <= options.seeds {
+        let count = CHUNK.min(options.seeds + 1 - from);
+        works.push(Work::Seeds { from, count });
+        from += count;
+    }
+    let total = works.len() as u64;
+    let (next, done) = (AtomicU64::new(0), AtomicU64::new(0));
+    let sum = Mutex::new(Report {
+        scenarios: scenarios.len() as u64,
+        ..Report::default()
+    });
+    let worker = || -> Result<(), ProveError> {
+        let machine = Machine::new()?;
+        let empty = Snapshot::take(&machine)?;
+        loop {
+            let n = next.fetch_add(1, Ordering::Relaxed) as usize;
+            let Some(work) = works.get(n) else {
+                return Ok(());
+            };
+            let mut report = Report::default();
+            one(&machine, tamper, &empty, &scenarios, *work, &mut report)?;
+            sum.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .add(report);
+            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+            if let Some(progress) = &options.progress {
+                progress(done, total);
+            }
+        }
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(worker)).collect();
+        workers
+            .into_iter()
+            .try_for_each(|worker| match worker.join() {
+                Ok(result) => result,
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
+    })?;
+    Ok(sum.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn one(
+    machine: &Arc<Machine>,
+    tamper: &dyn Tamper,
+    empty: &Snapshot,
+    scenarios: &[scenario::Scenario],
+    work: Work,
+    report: &mut Report,
+) -> Result<(), ProveError> {
+    match work {
+        Work::Point { scenario, at } => {
+            if let Some(scenario) = scenarios.get(scenario) {
+                let stage = Stage::set(machine, tamper, scenario, empty)?;
+                stage.play_all(at, report)?;
+            }
+        }
+        Work::Seeds { from, count } => {
+            for seed in from..from + count {
+                seeds::play(machine, tamper, empty, seed, report)?;
+            }
+        }
+    }
+    Ok(())
+}

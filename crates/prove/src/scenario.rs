@@ -1,0 +1,215 @@
+//! What the sweep lets happen: a machine in some state, and one thing that is done to it.
+
+use banger_ops::HostResult;
+
+use crate::control::{Control, From};
+use crate::host::POWERED_OFF;
+use crate::process::Manners;
+
+/// A scenario.
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) prepare: fn(&Control<'_>) -> HostResult<()>,
+    pub(crate) act: fn(&Control<'_>) -> HostResult<()>,
+}
+
+const BARE: From<'static> = From {
+    image: "img",
+    kernel: "krn",
+    seeded: false,
+    grown: false,
+    port: None,
+};
+
+/// An image and a kernel.
+fn base(control: &Control<'_>) -> HostResult<()> {
+    control.pull("img", "debian")?;
+    control.import("krn", "linux")
+}
+
+fn created(control: &Control<'_>, from: From<'_>) -> HostResult<()> {
+    base(control)?;
+    control.create("a", &from).map(|_| ())
+}
+
+fn running(control: &Control<'_>, from: From<'_>) -> HostResult<()> {
+    created(control, from)?;
+    control.start("a")
+}
+
+fn manners(control: &Control<'_>, manners: Manners) {
+    let mut world = control.machine.world();
+    world.manners.insert("a".to_owned(), manners);
+}
+
+const PUBLISHED: From<'static> = From {
+    port: Some(8080),
+    ..BARE
+};
+
+/// Ends the VMM of every VM by itself, and gives its pid to a stranger.
+fn vmms_end(control: &Control<'_>, cause: Option<&str>) {
+    let mut world = control.machine.world();
+    let pids: Vec<u32> = world.processes.launches().map(|(pid, _)| pid).collect();
+    for pid in pids {
+        world.processes.end(pid, cause);
+        world.processes.stranger_at(pid);
+    }
+}
+
+/// Nothing is done: what follows is the daemon's restart alone.
+fn nothing(_control: &Control<'_>) -> HostResult<()> {
+    Ok(())
+}
+
+macro_rules! scenario {
+    ($name:literal, $prepare:expr, $act:expr) => {
+        Scenario {
+            name: $name,
+            prepare: $prepare,
+            act: $act,
+        }
+    };
+}
+
+/// All scenarios.
+pub(crate) fn all() -> Vec<Scenario> {
+    let mut all = vms();
+    all.extend(ends());
+    all.extend(files());
+    all
+}
+
+fn vms() -> Vec<Scenario> {
+    vec![
+        scenario!("create", base, |c| c.create("a", &BARE).map(|_| ())),
+        scenario!("create-seeded", base, |c| {
+            let from = From {
+                seeded: true,
+                grown: true,
+                ..BARE
+            };
+            c.create("a", &from).map(|_| ())
+        }),
+        scenario!("create-taken-name", |c| created(c, BARE), |c| {
+            c.create("a", &BARE).map(|_| ())
+        }),
+        scenario!("create-full-disk", base, |c| {
+            c.machine.world().files.capacity = 8;
+            c.create("a", &BARE).map(|_| ())
+        }),
+        scenario!("start-first", |c| created(c, PUBLISHED), |c| c.start("a")),
+        scenario!("start-grown", |c| {
+            running(
+                c,
+                From {
+                    seeded: true,
+                    ..BARE
+                },
+            )?;
+            c.stop("a")?;
+            c.set_disk("a", 4 * crate::host::SIZE)
+        }, |c| c.start("a")),
+        scenario!("start-guest-never-up", |c| {
+            created(c, PUBLISHED)?;
+            manners(c, Manners::NeverUp);
+            Ok(())
+        }, |c| c.start("a")),
+        scenario!("start-guest-panics", |c| {
+            created(c, PUBLISHED)?;
+            manners(c, Manners::Panics);
+            Ok(())
+        }, |c| c.start("a")),
+        scenario!("start-cancelled", |c| created(c, PUBLISHED), |c| {
+            c.cancel().cancel();
+            c.start("a")
+        }),
+        scenario!("start-port-taken", |c| {
+            running(c, PUBLISHED)?;
+            c.create("b", &PUBLISHED).map(|_| ())
+        }, |c| c.start("b")),
+        scenario!("stop", |c| running(c, PUBLISHED), |c| c.stop("a")),
+        scenario!("stop-guest-never-down", |c| {
+            manners(c, Manners::NeverDown);
+            running(c, PUBLISHED)
+        }, |c| c.stop("a")),
+        scenario!("kill", |c| running(c, PUBLISHED), |c| c.kill("a", 9)),
+        scenario!("kill-with-a-signal", |c| {
+            manners(c, Manners::Stubborn);
+            running(c, PUBLISHED)
+        }, |c| c.kill("a", 15)),
+        scenario!("delete-running", |c| running(c, PUBLISHED), |c| c.delete("a")),
+        scenario!("delete-created", |c| created(c, BARE), |c| c.delete("a")),
+        scenario!("delete-stopped", |c| {
+            running(c, PUBLISHED)?;
+            c.stop("a")
+        }, |c| c.delete("a")),
+        scenario!("life", base, |c| {
+            c.create("a", &PUBLISHED)?;
+            c.start("a")?;
+            c.stop("a")?;
+            c.delete("a")
+        }),
+    ]
+}
+
+fn ends() -> Vec<Scenario> {
+    vec![
+        scenario!("restart-while-running", |c| running(c, PUBLISHED), nothing),
+        scenario!("restart-after-power-off", |c| {
+            running(c, PUBLISHED)?;
+            vmms_end(c, Some(POWERED_OFF));
+            Ok(())
+        }, nothing),
+        scenario!("restart-after-vmm-killed", |c| {
+            running(c, PUBLISHED)?;
+            vmms_end(c, None);
+            Ok(())
+        }, nothing),
+        scenario!("guest-powers-off", |c| {
+            running(c, PUBLISHED)?;
+            vmms_end(c, Some(POWERED_OFF));
+            Ok(())
+        }, |c| c.watch("a")),
+        scenario!("vmm-dies", |c| {
+            running(c, PUBLISHED)?;
+            vmms_end(c, None);
+            Ok(())
+        }, |c| c.watch("a")),
+        scenario!("stop-after-vmm-died", |c| {
+            running(c, PUBLISHED)?;
+            vmms_end(c, None);
+            Ok(())
+        }, |c| c.stop("a")),
+    ]
+}
+
+fn files() -> Vec<Scenario> {
+    vec![
+        scenario!("pull", nothing, |c| c.pull("img", "debian")),
+        scenario!("pull-same-content", base, |c| c.pull("other", "debian")),
+        scenario!("pull-taken-name", base, |c| c.pull("img", "alpine")),
+        scenario!("pull-full-disk", base, |c| {
+            c.machine.world().files.capacity = 6;
+            c.pull("other", "alpine")
+        }),
+        scenario!("pull-cancelled", base, |c| {
+            c.cancel().cancel();
+            c.pull("other", "alpine")
+        }),
+        scenario!("delete-image", base, |c| c.delete_image("img")),
+        scenario!("delete-one-name-of-an-image", |c| {
+            base(c)?;
+            c.pull("other", "debian")
+        }, |c| c.delete_image("img")),
+        scenario!("delete-image-in-use", |c| created(c, BARE), |c| c.delete_image("img")),
+        scenario!("import", nothing, |c| c.import("krn", "linux")),
+        scenario!("import-same-content", base, |c| c.import("other", "linux")),
+        scenario!("import-taken-name", base, |c| c.import("krn", "bsd")),
+        scenario!("delete-kernel", base, |c| c.delete_kernel("krn")),
+        scenario!("delete-one-name-of-a-kernel", |c| {
+            base(c)?;
+            c.import("other", "linux")
+        }, |c| c.delete_kernel("krn")),
+    ]
+}

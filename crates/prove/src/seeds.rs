@@ -1,0 +1,223 @@
+//! Random seeds: several daemons' lives on one machine, with concurrent requests, faults and crashes in all of them.
+//!
+//! ```text
+//! life: tasks take turns ─► requests, guests that misbehave, VMMs that die, pids that come round ─► dead, or all answered
+//!       └─► recovery, perhaps cut off, until one comes through ─► the rules ─► the next life …
+//! last: no fault any more: recovery, the rules, every command
+//! ```
+
+use std::sync::Arc;
+
+use banger_ops::HostResult;
+use banger_store::StoreError;
+
+use crate::control::{Control, From};
+use crate::fault::Faults;
+use crate::fs::Loss;
+use crate::host::{POWERED_OFF, SIZE};
+use crate::machine::Machine;
+use crate::process::Manners;
+use crate::random::Random;
+use crate::report::Report;
+use crate::schedule::Schedule;
+use crate::snapshot::Snapshot;
+use crate::tamper::Tamper;
+use crate::{settled, works};
+
+const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+const FILE_NAMES: [&str; 3] = ["x", "y", "z"];
+const CONTENTS: [&str; 2] = ["debian", "alpine"];
+const PORTS: [u16; 2] = [8080, 8081];
+/// Recoveries that may be cut off in a row.
+const CUTS: u32 = 6;
+
+/// Plays one seed.
+pub(crate) fn play(
+    machine: &Arc<Machine>,
+    tamper: &dyn Tamper,
+    empty: &Snapshot,
+    seed: u64,
+    report: &mut Report,
+) -> Result<(), StoreError> {
+    empty.restore(machine)?;
+    let mut random = Random::new(seed);
+    {
+        let mut world = machine.world();
+        world.random = Random::new(random.next());
+        if random.chance(1, 4) {
+            world.files.capacity = 8 + random.below(24);
+        }
+    }
+    let mut broken = Vec::new();
+    let lives = 1 + random.below(3);
+    for _ in 0..lives {
+        live(machine, tamper, &mut random, report)?;
+        if random.chance(1, 4) {
+            power_cut(machine, &mut random);
+        }
+        broken.extend(recover(machine, tamper, &mut random)?);
+        report.checks += 1;
+        if !broken.is_empty() {
+            break;
+        }
+    }
+    if broken.is_empty() {
+        let control = Control::start_daemon(machine, tamper)?;
+        broken.extend(works::failures(&control));
+        report.checks += 1;
+    }
+    report.seeds += 1;
+    for (mode, count) in std::mem::take(&mut machine.world().struck) {
+        *report.struck.entry(mode).or_default() += count;
+    }
+    let replay = format!("banger prove --seed {seed}");
+    report.fail(&format!("seed {seed}"), replay, broken);
+    Ok(())
+}
+
+/// The life of one daemon.
+fn live(
+    machine: &Arc<Machine>,
+    tamper: &dyn Tamper,
+    random: &mut Random,
+    report: &mut Report,
+) -> Result<(), StoreError> {
+    let faults = match random.below(4) {
+        0 => Faults::None,
+        _ => Faults::Random {
+            of: [20, 60, 200][random.below(3)],
+            random: Random::new(random.next()),
+        },
+    };
+    machine.world().faults = faults;
+    let control = Control::start_daemon(machine, tamper)?;
+    let tasks = 2 + random.below(4);
+    let schedule = Arc::new(Schedule::new(tasks, Random::new(random.next())));
+    machine.set_schedule(Some(Arc::clone(&schedule)));
+    std::thread::scope(|scope| {
+        for task in 0..tasks {
+            let (control, schedule) = (&control, Arc::clone(&schedule));
+            let mut random = Random::new(random.next());
+            let requests = 1 + random.below(5);
+            report.requests += requests as u64;
+            scope.spawn(move || {
+                schedule.task(task, || {
+                    for _ in 0..requests {
+                        // What a request answers is its own business; the rules are looked at when all is at rest.
+                        let _ = request(control, &mut random);
+                    }
+                });
+            });
+        }
+        schedule.begin();
+    });
+    machine.set_schedule(None);
+    Ok(())
+}
+
+fn request(control: &Control<'_>, random: &mut Random) -> HostResult<()> {
+    let name = random.pick(&NAMES).unwrap_or("a");
+    let file = random.pick(&FILE_NAMES).unwrap_or("x");
+    let content = random.pick(&CONTENTS).unwrap_or("debian");
+    match random.below(24) {
+        0..=4 => {
+            let port = random.pick(&PORTS).filter(|_| random.chance(1, 2));
+            let from = From {
+                image: file,
+                kernel: random.pick(&FILE_NAMES).unwrap_or("x"),
+                seeded: random.chance(1, 2),
+                grown: random.chance(1, 2),
+                port,
+            };
+            control.create(name, &from).map(|_| ())
+        }
+        5..=9 => control.start(name),
+        10..=11 => control.stop(name),
+        12 => control.kill(name, [9, 15][random.below(2)]),
+        13..=14 => control.delete(name),
+        15..=16 => control.pull(file, content),
+        17 => control.delete_image(file),
+        18..=19 => control.import(file, content),
+        20 => control.delete_kernel(file),
+        21 => control.set_disk(name, SIZE * (1 + random.below(4) as u64)),
+        22 => {
+            vmm_ends(control, random);
+            control.watch(name)
+        }
+        _ => {
+            mischief(control, name, random);
+            Ok(())
+        }
+    }
+}
+
+/// A VMM ends by itself.
+fn vmm_ends(control: &Control<'_>, random: &mut Random) {
+    let mut world = control.machine.world();
+    let pids: Vec<u32> = world.processes.launches().map(|(pid, _)| pid).collect();
+    if let Some(pid) = random.pick(&pids) {
+        let cause = random.chance(1, 2).then_some(POWERED_OFF);
+        world.processes.end(pid, cause);
+        if random.chance(1, 2) {
+            world.processes.stranger_at(pid);
+        }
+    }
+}
+
+/// Guests that misbehave, and people who change their minds.
+fn mischief(control: &Control<'_>, name: &str, random: &mut Random) {
+    let manners = [
+        Manners::Good,
+        Manners::NeverUp,
+        Manners::Panics,
+        Manners::NeverDown,
+        Manners::Stubborn,
+    ];
+    match random.below(3) {
+        0 => {
+            control.cancel().cancel();
+            control.uncancel();
+        }
+        _ => {
+            let manners = random.pick(&manners).unwrap_or(Manners::Good);
+            let mut world = control.machine.world();
+            world.manners.insert(name.to_owned(), manners);
+        }
+    }
+}
+
+fn power_cut(machine: &Machine, random: &mut Random) {
+    let loss = random.pick(&[Loss::All, Loss::Contents, Loss::Mixed]);
+    machine.world().power_cut(loss.unwrap_or(Loss::All));
+}
+
+/// Recoveries until one comes through, and what is wrong then.
+fn recover(
+    machine: &Arc<Machine>,
+    tamper: &dyn Tamper,
+    random: &mut Random,
+) -> Result<Vec<String>, StoreError> {
+    for cut in 0..CUTS {
+        let mut world = machine.world();
+        world.faults = match cut {
+            0..3 => Faults::Random {
+                of: 30,
+                random: Random::new(random.next()),
+            },
+            _ => Faults::None,
+        };
+        drop(world);
+        let control = Control::start_daemon(machine, tamper)?;
+        let recovered = control.recover();
+        let dead = machine.world().dead;
+        let failed = recovered.as_ref().map_or(true, |r| !r.failed.is_empty());
+        if !dead && !failed && cut >= 3 {
+            machine.world().faults = Faults::None;
+            return Ok(settled::violations(&control));
+        }
+        if cut + 1 == CUTS {
+            return Ok(vec![format!("recovery does not come through: {recovered:?}")]);
+        }
+    }
+    Ok(Vec::new())
+}

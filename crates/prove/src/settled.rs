@@ -1,0 +1,155 @@
+//! What must hold when nothing runs: after a recovery, and when every request has been answered.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use banger_api::vm::VmState;
+use banger_ops::{HostResult, Plan, plans};
+use banger_store::{ClaimKind, StepState, VmRecord, claim, image, kernel, operation, vm};
+
+use crate::control::Control;
+use crate::fs::Content;
+use crate::layout;
+use crate::machine::World;
+
+/// Everything that is wrong now, one line each.
+pub(crate) fn violations(control: &Control<'_>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if let Err(error) = look(control, &mut wrong) {
+        wrong.push(format!("the store cannot be read: {}", error.message));
+    }
+    crate::instant::check(&control.machine);
+    wrong.append(&mut control.machine.world().broken);
+    wrong
+}
+
+fn look(control: &Control<'_>, wrong: &mut Vec<String>) -> HostResult<()> {
+    let vms = control.read(vm::list)?;
+    let images = control.read(image::list)?;
+    let kernels = control.read(kernel::list)?;
+    let claims = control.read(claim::list)?;
+    let mut owners: BTreeSet<String> = vms.iter().map(|vm| format!("vm:{}", vm.id)).collect();
+    owners.extend(images.iter().map(|i| format!("image:{}", i.digest)));
+    owners.extend(kernels.iter().map(|k| format!("kernel:{}", k.digest)));
+    let mut running: BTreeMap<String, bool> = BTreeMap::new();
+    for vm in &vms {
+        running.insert(format!("vm:{}", vm.id), vm.state == VmState::Running);
+    }
+    for (claim, owner) in &claims {
+        let (kind, resource) = (claim.kind.as_str(), &claim.resource);
+        if !owners.contains(owner) {
+            wrong.push(format!("{kind} {resource} is claimed by {owner}, which is gone"));
+        }
+        if claim.kind != ClaimKind::Directory && running.get(owner) != Some(&true) {
+            wrong.push(format!("{kind} {resource} is still claimed by {owner}, which does not run"));
+        }
+    }
+    journal(control, wrong)?;
+    let world = control.machine.world();
+    for image in &images {
+        files_of(&world, &layout::image_dir(&image.digest), "base.img", wrong);
+    }
+    for kernel in &kernels {
+        files_of(&world, &layout::kernel_dir(&kernel.digest), "vmlinux", wrong);
+    }
+    for vm in &vms {
+        one_vm(&world, vm, wrong);
+        if !images.iter().any(|image| image.digest == vm.image_digest) {
+            wrong.push(format!("VM {} has lost its image", vm.name));
+        }
+        if !kernels.iter().any(|kernel| kernel.digest == vm.kernel_digest) {
+            wrong.push(format!("VM {} has lost its kernel", vm.name));
+        }
+    }
+    for id in world.ledger.work.keys() {
+        if !world.ledger.doomed.contains(id) && !vms.iter().any(|vm| vm.id == *id) {
+            wrong.push(format!("the sandbox {id} is lost"));
+        }
+    }
+    let expected = vms.iter().filter(|vm| vm.state == VmState::Running).count();
+    let living = world.processes.launches().count();
+    if living != expected {
+        wrong.push(format!("{living} VMMs live, {expected} VMs run"));
+    }
+    Ok(())
+}
+
+/// No plan is unfinished, no operation runs, and what is finished was done or undone as a whole.
+fn journal(control: &Control<'_>, wrong: &mut Vec<String>) -> HostResult<()> {
+    for plan in control.read(operation::unfinished_plans)? {
+        let plan: Result<Plan, _> = serde_json::from_str(&plan.plan);
+        wrong.push(format!("a plan is unfinished: {:?}", plan.map(|p| p.kind)));
+    }
+    for op in control.read(|db| operation::operations(db, None, 200))? {
+        if op.state == "running" {
+            wrong.push(format!("operation {} is still running", op.kind));
+        }
+    }
+    let mixed = control.read(|db| {
+        let mut statement = db.prepare_cached(
+            "SELECT plan FROM plans WHERE plan LIKE '%\"direction\":\"back\"%' AND
+             (SELECT count(DISTINCT state) FROM steps WHERE steps.plan = plans.id) > 1",
+        )?;
+        let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
+        Ok(rows.collect::<Result<Vec<_>, _>>()?)
+    })?;
+    for plan in mixed {
+        let plan: Result<Plan, _> = serde_json::from_str(&plan);
+        wrong.push(format!("a finished plan is half undone: {:?}", plan.map(|p| p.kind)));
+    }
+    let _ = StepState::Applied;
+    Ok(())
+}
+
+fn files_of(world: &World, dir: &Path, needed: &str, wrong: &mut Vec<String>) {
+    let files = world.files.list(dir);
+    if !files.iter().any(|path| path.ends_with(needed)) {
+        wrong.push(format!("{} has no {needed}", dir.display()));
+    }
+    for path in files {
+        let inside = world.files.list(&path);
+        for file in std::iter::once(&path).chain(&inside) {
+            if let Some((Content::Torn, _)) = world.files.file(file) {
+                wrong.push(format!("{} is torn", file.display()));
+            }
+        }
+    }
+}
+
+fn one_vm(world: &World, vm: &VmRecord, wrong: &mut Vec<String>) {
+    let (name, files) = (&vm.name, layout::files(vm.id));
+    let doomed = world.ledger.doomed.contains(&vm.id);
+    match vm.state {
+        VmState::Running => {
+            let lives = plans::identity(vm).is_some_and(|vmm| world.processes.same(&vmm).is_some());
+            if !lives {
+                wrong.push(format!("VM {name} is running without a VMM"));
+            }
+        }
+        VmState::Starting | VmState::Stopping => {
+            wrong.push(format!("VM {name} is left in state {}", vm.state));
+        }
+        VmState::Deleting if !doomed => {
+            wrong.push(format!("VM {name} is deleting, which nobody asked for"));
+        }
+        _ if vm.vmm.is_some() => {
+            wrong.push(format!("VM {name} is {} and has a VMM on record", vm.state));
+        }
+        _ => {}
+    }
+    if vm.state == VmState::Deleting {
+        return;
+    }
+    for path in [files.system_overlay(), files.ssh_host_key(), files.work_disk()] {
+        if !world.whole(&path) {
+            wrong.push(format!("VM {name} has no whole {}", path.display()));
+        }
+    }
+    let expected = world.ledger.work.get(&vm.id).copied().flatten();
+    let found = world.files.file(&files.work_disk());
+    if let (Some(expected), Some((found, _))) = (expected, found)
+        && found != Content::Whole(expected)
+    {
+        wrong.push(format!("VM {name} has lost what was on its work disk"));
+    }
+}

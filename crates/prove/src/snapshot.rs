@@ -1,0 +1,109 @@
+//! A machine and its store as they were, to go back to.
+
+use banger_store::{Connection, Store, StoreError};
+
+use crate::machine::{Machine, World};
+
+/// Tables, those that others refer to first.
+const TABLES: [(&str, usize); 7] = [
+    ("vms", 7),
+    ("images", 3),
+    ("kernels", 3),
+    ("claims", 3),
+    ("operations", 8),
+    ("plans", 4),
+    ("steps", 7),
+];
+
+type Row = Vec<Value>;
+
+#[derive(Debug, Clone)]
+enum Value {
+    Null,
+    Integer(i64),
+    Text(String),
+}
+
+/// All of it.
+#[derive(Clone)]
+pub(crate) struct Snapshot {
+    world: World,
+    tables: Vec<Vec<Row>>,
+}
+
+fn rows(db: &Connection, table: &str, columns: usize) -> Result<Vec<Row>, StoreError> {
+    let mut statement = db.prepare_cached(&format!("SELECT * FROM {table}"))?;
+    let mut found = statement.query([])?;
+    let mut rows = Vec::new();
+    while let Some(row) = found.next()? {
+        let mut values = Vec::with_capacity(columns);
+        for column in 0..columns {
+            let value: Option<i64> = row.get(column).ok().flatten();
+            values.push(match value {
+                Some(number) => Value::Integer(number),
+                None => row
+                    .get::<_, Option<String>>(column)?
+                    .map_or(Value::Null, Value::Text),
+            });
+        }
+        rows.push(values);
+    }
+    Ok(rows)
+}
+
+impl Snapshot {
+    pub(crate) fn take(machine: &Machine) -> Result<Self, StoreError> {
+        let tables = machine.store()?.read(|db| {
+            TABLES
+                .iter()
+                .map(|(table, columns)| rows(db, table, *columns))
+                .collect()
+        })?;
+        let mut world = machine.world().clone();
+        world.actions = 0;
+        world.dead = false;
+        world.faults = crate::fault::Faults::None;
+        Ok(Self { world, tables })
+    }
+
+    /// The same, from which on everything is written down.
+    pub(crate) fn traced(&self) -> Self {
+        let mut traced = self.clone();
+        traced.world.trace = Some(Vec::new());
+        traced
+    }
+
+    pub(crate) fn restore(&self, machine: &Machine) -> Result<(), StoreError> {
+        {
+            let mut world = machine.world();
+            world.dead = false;
+            world.faults = crate::fault::Faults::None;
+        }
+        let tables = self.tables.clone();
+        let store: &Store = machine.store()?;
+        store.write(move |db| {
+            for (table, _) in TABLES.iter().rev() {
+                db.prepare_cached(&format!("DELETE FROM {table}"))?
+                    .execute([])?;
+            }
+            for ((table, columns), rows) in TABLES.iter().zip(tables) {
+                let marks = vec!["?"; *columns].join(", ");
+                let mut insert =
+                    db.prepare_cached(&format!("INSERT INTO {table} VALUES ({marks})"))?;
+                for row in rows {
+                    for (index, value) in row.into_iter().enumerate() {
+                        match value {
+                            Value::Null => insert.raw_bind_parameter(index + 1, None::<i64>)?,
+                            Value::Integer(n) => insert.raw_bind_parameter(index + 1, n)?,
+                            Value::Text(text) => insert.raw_bind_parameter(index + 1, text)?,
+                        }
+                    }
+                    insert.raw_execute()?;
+                }
+            }
+            Ok(())
+        })?;
+        *machine.world() = self.world.clone();
+        Ok(())
+    }
+}

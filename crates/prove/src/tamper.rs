@@ -1,0 +1,26 @@
+//! How a proof of the proof plants its bugs: in front of the machine, or in the plans.
+
+use std::sync::Arc;
+
+use banger_ops::{Host, Plan};
+
+use crate::SimHost;
+
+/// Changes what the code under proof does.
+pub trait Tamper: Send + Sync {
+    /// The host that the code under proof gets.
+    fn host(&self, host: SimHost) -> Arc<dyn Host> {
+        Arc::new(host)
+    }
+
+    /// Changes a plan before it is run.
+    fn plan(&self, plan: &mut Plan) {
+        let _ = plan;
+    }
+}
+
+/// Changes nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Honest;
+
+impl Tamper for Honest {}
