@@ -1,1 +1,41 @@
-//! Placeholder while the workspace is laid out.
+//! Images: a read-only root file system in a folder, with an optional work seed and a description.
+//!
+//! ```text
+//!  Recipe ─► Builder::build ─► mmdebstrap ─► archive ─┐
+//!  RootFs ─► register ─► archive or folder ───────────┴─► tree ─► base.ext4 ─┐
+//!                    └─► ext4 image ─────────────────── sparse copy ─────────┴─► image.json (last)
+//!            work seed: archive, folder or ext4 image ─► seed.ext4 ──────────┘
+//! ```
+//!
+//! What others call: [`Recipe::find`], [`Builder`], [`register`], [`ImageMetadata::read`].
+//!
+//! Promises: the same input gives the same [`ImageMetadata::id`]; a folder with `image.json` is complete and on the disk;
+//! a cancelled build ends its whole process group; the host never looks into a disk image beyond its superblock; images
+//! are built only from Debian sources that the host itself has.
+//!
+//! It must not: know what a VM is, choose names, rename folders into place, or remove a folder of the caller's.
+
+mod build;
+mod customise;
+mod disks;
+mod error;
+mod init;
+mod lookup;
+mod metadata;
+mod mode;
+mod progress;
+mod recipe;
+mod register;
+mod sources;
+mod store;
+
+pub use build::Builder;
+pub use error::ImageError;
+pub use init::InitSystem;
+pub use metadata::{
+    BASE, DiskRecord, FORMAT, ImageMetadata, ImageOrigin, METADATA, RunDefaults, SEED,
+};
+pub use progress::{Cancel, Progress, Stage, Watch};
+pub use recipe::{NewFile, NewLink, Recipe, TreeChanges};
+pub use register::{RootFs, register};
+pub use store::Destination;

@@ -1,0 +1,153 @@
+//! Builds a recipe: mmdebstrap makes a tar archive, the archive becomes a tree, the tree becomes a base.
+//!
+//! ```text
+//!  host's Debian sources ─► mmdebstrap ─► scratch/rootfs.tar ─► tree ─► customise ─► base.ext4 ─► image.json
+//! ```
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use banger_command::{CommandError, Program, find_in_path};
+use banger_disk::ext4::EPOCH;
+
+use crate::customise::customise;
+use crate::error::ImageError;
+use crate::metadata::{ImageMetadata, ImageOrigin};
+use crate::mode::{BuildMode, HostFacts};
+use crate::progress::{Stage, Watch};
+use crate::recipe::Recipe;
+use crate::sources::DebianSources;
+use crate::store::{Destination, read_archive, write_image};
+
+const ARCHIVE: &str = "rootfs.tar";
+const SOURCES: &str = "debian.sources";
+
+/// The host's tools and sources for building.
+#[derive(Debug, Clone)]
+pub struct Builder {
+    mmdebstrap: PathBuf,
+    mode: BuildMode,
+    etc_apt: PathBuf,
+}
+
+impl Builder {
+    /// Looks at what the host has; builds nothing.
+    ///
+    /// # Errors
+    /// mmdebstrap is missing ([`ImageError::NoMmdebstrap`]), or this user cannot run it
+    /// ([`ImageError::NoBuildMode`] lists what each way lacks).
+    pub fn of_host() -> Result<Self, ImageError> {
+        let path = std::env::var_os("PATH");
+        let mode = BuildMode::choose(&HostFacts::gather(path.as_deref()))?;
+        Self::new(path.as_deref(), mode, Path::new("/etc/apt"))
+    }
+
+    pub(crate) fn new(
+        path: Option<&OsStr>,
+        mode: BuildMode,
+        etc_apt: &Path,
+    ) -> Result<Self, ImageError> {
+        let mmdebstrap = find_in_path("mmdebstrap", path).ok_or(ImageError::NoMmdebstrap)?;
+        Ok(Self {
+            mmdebstrap,
+            mode,
+            etc_apt: etc_apt.to_path_buf(),
+        })
+    }
+
+    /// Builds `recipe` into `destination`. The archive on the way lies in `scratch`, a folder of the caller's, and is
+    /// removed; a killed build leaves it there.
+    ///
+    /// # Errors
+    /// The host has no Debian sources, mmdebstrap fails, or the image cannot be written. `destination` then has no
+    /// `image.json`; the caller removes it.
+    pub fn build(
+        &self,
+        recipe: &Recipe,
+        destination: &Destination<'_>,
+        scratch: &Path,
+        watch: &mut Watch<'_>,
+    ) -> Result<ImageMetadata, ImageError> {
+        let archive = scratch.join(ARCHIVE);
+        self.bootstrap(recipe, &archive, scratch, watch)?;
+        let mut tree = read_archive(&archive, scratch, watch)?;
+        // The tree holds the open file; its name is not needed.
+        fs::remove_file(&archive).map_err(|source| ImageError::io("remove", &archive, source))?;
+        customise(&mut tree, &recipe.tree)?;
+        let origin = ImageOrigin {
+            kind: "recipe".to_owned(),
+            name: recipe.name.clone(),
+        };
+        write_image(&tree, origin, None, destination, watch)
+    }
+
+    fn bootstrap(
+        &self,
+        recipe: &Recipe,
+        archive: &Path,
+        scratch: &Path,
+        watch: &mut Watch<'_>,
+    ) -> Result<(), ImageError> {
+        let sources = scratch.join(SOURCES);
+        let text = DebianSources::of_host(&self.etc_apt, &recipe.suite)?.to_deb822();
+        fs::write(&sources, text).map_err(|source| ImageError::io("write", &sources, source))?;
+        let program = self.program(recipe, archive, &sources, scratch);
+        let (mut installed, cancel) = (0, watch.cancel());
+        let ended = program.run(
+            &mut |line| {
+                installed += u64::from(line.starts_with("Setting up "));
+                watch.report(Stage::Bootstrap, line, installed, 0);
+            },
+            cancel,
+        );
+        ended.map_err(|source| match source {
+            CommandError::Cancelled { .. } => ImageError::Cancelled,
+            source => ImageError::Build {
+                what: recipe.name.clone(),
+                source,
+            },
+        })?;
+        fs::remove_file(&sources).map_err(|source| ImageError::io("remove", &sources, source))
+    }
+
+    fn program(&self, recipe: &Recipe, archive: &Path, sources: &Path, scratch: &Path) -> Program {
+        let paths = recipe
+            .exclude
+            .iter()
+            .map(|path| format!("--dpkgopt=path-exclude={path}"));
+        let kept = recipe
+            .include
+            .iter()
+            .map(|path| format!("--dpkgopt=path-include={path}"));
+        let program = Program::new(&self.mmdebstrap)
+            .args([
+                "--verbose",
+                "--format=tar",
+                "--variant=minbase",
+                "--architectures=amd64",
+            ])
+            .arg(format!("--mode={}", self.mode.name()))
+            .arg(format!("--include={}", recipe.packages.join(",")))
+            .args([
+                "--aptopt=Acquire::Languages \"none\"",
+                "--aptopt=APT::Install-Recommends \"false\"",
+            ])
+            .args(paths.chain(kept))
+            .arg(&recipe.suite)
+            .arg(archive)
+            .arg(sources)
+            // No file is newer, so that the same packages give the same image.
+            .env("SOURCE_DATE_EPOCH", EPOCH.to_string())
+            .dir(scratch);
+        match self.mode {
+            // The chroot is made in the caller's folder, so that even a killed build leaves nothing elsewhere.
+            BuildMode::Root | BuildMode::Fakechroot => program.env("TMPDIR", scratch),
+            // Its user of the namespace may not be able to enter the caller's private folders.
+            BuildMode::Unshare => program,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

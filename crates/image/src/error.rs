@@ -1,0 +1,148 @@
+//! What can go wrong, as fragments that a caller composes with their sources.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why an image could not be made or read.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// A file of the host could not be used.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried: `read`, `write`, `sync`, …
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// The caller asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+    /// Something is larger than banger accepts.
+    #[error("{what} is larger than the limit of {limit} bytes")]
+    TooLarge {
+        /// What was measured.
+        what: String,
+        /// The limit, bytes.
+        limit: u64,
+    },
+    /// There is no such recipe.
+    #[error("no recipe `{name}`; there are {known}")]
+    UnknownRecipe {
+        /// What was asked for.
+        name: String,
+        /// All recipes.
+        known: String,
+    },
+    /// A recipe's text is wrong.
+    #[error("cannot read recipe `{name}`")]
+    BadRecipe {
+        /// The recipe.
+        name: String,
+        /// What the parser said.
+        #[source]
+        source: toml::de::Error,
+    },
+    /// The host has no package sources to build Debian from.
+    #[error(
+        "no source of Debian {suite} packages in {}: images are built from the host's own Debian sources; on another host, \
+         make a root file system elsewhere and add it with `banger image register NAME --rootfs FILE|DIR|TAR`",
+        folder.display()
+    )]
+    NoDebianSources {
+        /// The release.
+        suite: String,
+        /// Where sources were looked for.
+        folder: PathBuf,
+    },
+    /// mmdebstrap is not installed.
+    #[error(
+        "mmdebstrap is not installed: install it (Debian: `apt install mmdebstrap`), or add a root file system that was made \
+         elsewhere with `banger image register NAME --rootfs FILE|DIR|TAR`"
+    )]
+    NoMmdebstrap,
+    /// mmdebstrap cannot run as this user.
+    #[error("cannot build a root file system as an ordinary user: {}", reasons.join("; "))]
+    NoBuildMode {
+        /// What each way lacks.
+        reasons: Vec<String>,
+    },
+    /// A program of the host failed.
+    #[error("cannot build {what}")]
+    Build {
+        /// The recipe.
+        what: String,
+        /// How it ended and what it said last.
+        #[source]
+        source: banger_command::CommandError,
+    },
+    /// An archive cannot be read.
+    #[error(transparent)]
+    Archive(#[from] banger_oci::ArchiveError),
+    /// A folder cannot be read.
+    #[error(transparent)]
+    HostDir(#[from] banger_oci::HostDirError),
+    /// A change of the tree is impossible.
+    #[error("cannot change {path} in the tree")]
+    Change {
+        /// The path in the tree.
+        path: String,
+        /// What is wrong.
+        #[source]
+        source: banger_disk::tree::TreeError,
+    },
+    /// A volume label of banger's own is impossible.
+    #[error("cannot label a disk image")]
+    Label {
+        /// What is wrong with it.
+        #[source]
+        source: banger_disk::LabelError,
+    },
+    /// A disk image cannot be written.
+    #[error(transparent)]
+    WriteImage(#[from] banger_disk::WriteError),
+    /// A disk image cannot be copied in.
+    #[error(transparent)]
+    Copy(#[from] banger_disk::sparse::SparseError),
+    /// A file is no disk image that can be used.
+    #[error(transparent)]
+    NotAnImage(#[from] banger_disk::superblock::SuperblockError),
+    /// The root file system cannot be a base.
+    #[error("{}: {why}", path.display())]
+    Unsuitable {
+        /// What was given.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        why: String,
+    },
+    /// A folder does not hold an image.
+    #[error("{}: {why}", path.display())]
+    NotAnImageFolder {
+        /// The folder or the file in it.
+        path: PathBuf,
+        /// What is missing.
+        why: String,
+    },
+    /// `image.json` cannot be read or written.
+    #[error("cannot parse {}", path.display())]
+    Metadata {
+        /// The file.
+        path: PathBuf,
+        /// What the parser said.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+impl ImageError {
+    /// Wraps a failed call on a file.
+    pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io {
+            action,
+            path: path.to_path_buf(),
+            source,
+        }
+    }
+}

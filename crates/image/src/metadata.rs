@@ -1,0 +1,154 @@
+//! `image.json`: what an image is.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::error::ImageError;
+use crate::init::InitSystem;
+
+/// Version of the folder's format that this code writes. Older ones are read; newer ones are refused.
+pub const FORMAT: u32 = 1;
+/// The read-only root file system.
+pub const BASE: &str = "base.ext4";
+/// What new work disks start from.
+pub const SEED: &str = "seed.ext4";
+/// The description, written last: a folder without it is not an image.
+pub const METADATA: &str = "image.json";
+
+const METADATA_MAX_BYTES: u64 = 4 << 20;
+
+/// An image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageMetadata {
+    /// Version of this format.
+    pub format: u32,
+    /// `sha256:…` of its content: the same input gives the same.
+    pub id: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Where it came from.
+    pub source: ImageOrigin,
+    /// Its init system.
+    pub init: InitSystem,
+    /// Names in the root file system; `None` when it was copied in and not looked into.
+    pub entries: Option<u64>,
+    /// The read-only root file system.
+    pub base: DiskRecord,
+    /// What new work disks start from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<DiskRecord>,
+    /// What runs in it by default.
+    #[serde(default)]
+    pub defaults: RunDefaults,
+}
+
+/// Where an image came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageOrigin {
+    /// `recipe`, `tar`, `directory` or `disk`.
+    pub kind: String,
+    /// The recipe's name, or the path on this host at the time.
+    pub name: String,
+}
+
+/// A disk image of the folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskRecord {
+    /// Its name in the folder.
+    pub file: String,
+    /// Its apparent size.
+    pub bytes: u64,
+    /// What it took on the host's disk when it was made.
+    pub allocated_bytes: u64,
+    /// `sha256:…` of the whole content, or `sha256-blocks:…` of the blocks that are not all zeros, with their places.
+    pub digest: String,
+}
+
+/// Environment and command of an image that says so itself; all empty for a root file system.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunDefaults {
+    /// `NAME=value`.
+    #[serde(default)]
+    pub env: Vec<String>,
+    /// The command and its arguments.
+    #[serde(default)]
+    pub cmd: Vec<String>,
+}
+
+impl ImageMetadata {
+    /// Reads the description of an image.
+    ///
+    /// # Errors
+    /// The folder holds no image, or one of a newer format.
+    pub fn read(folder: &Path) -> Result<Self, ImageError> {
+        let path = folder.join(METADATA);
+        let failed = |source| ImageError::io("read", &path, source);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(ImageError::NotAnImageFolder {
+                    path,
+                    why: "there is no such file".to_owned(),
+                });
+            }
+            Err(source) => return Err(failed(source)),
+        };
+        let mut bytes = Vec::new();
+        file.take(METADATA_MAX_BYTES)
+            .read_to_end(&mut bytes)
+            .map_err(failed)?;
+        let metadata: Self =
+            serde_json::from_slice(&bytes).map_err(|source| ImageError::Metadata {
+                path: path.clone(),
+                source,
+            })?;
+        if metadata.format > FORMAT {
+            let why = format!(
+                "its format {} is newer than this banger's {FORMAT}",
+                metadata.format
+            );
+            return Err(ImageError::NotAnImageFolder { path, why });
+        }
+        Ok(metadata)
+    }
+
+    /// Writes the description beside the files that it names, which must be complete, and syncs the folder.
+    pub(crate) fn write(&self, folder: &Path) -> Result<(), ImageError> {
+        let path = folder.join(METADATA);
+        let json = serde_json::to_vec_pretty(self).map_err(|source| ImageError::Metadata {
+            path: path.clone(),
+            source,
+        })?;
+        let sync = || {
+            banger_durable::sync_folder(folder)
+                .map_err(|source| ImageError::io("sync", folder, source))
+        };
+        // The other names must last before the one that vouches for them.
+        sync()?;
+        banger_durable::write_new(&path, &json)
+            .map_err(|source| ImageError::io("write", &path, source))?;
+        sync()
+    }
+
+    /// Whether the folder's files are there with the sizes that were recorded. Their content is not read.
+    ///
+    /// # Errors
+    /// Names the first file that is missing or of another size.
+    pub fn check_files(&self, folder: &Path) -> Result<(), ImageError> {
+        for disk in [Some(&self.base), self.seed.as_ref()].into_iter().flatten() {
+            let path = folder.join(&disk.file);
+            let size = fs::metadata(&path)
+                .map_err(|source| ImageError::io("inspect", &path, source))?
+                .len();
+            if size != disk.bytes {
+                let why = format!("it has {size} bytes, {} were recorded", disk.bytes);
+                return Err(ImageError::NotAnImageFolder { path, why });
+            }
+        }
+        Ok(())
+    }
+}

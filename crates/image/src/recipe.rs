@@ -1,0 +1,203 @@
+//! Recipes: what goes into an image that banger builds, as data.
+
+use serde::Deserialize;
+
+use crate::error::ImageError;
+
+/// The recipes that banger carries.
+const RECIPES: [(&str, &str); 2] = [
+    (
+        "debian-bookworm",
+        include_str!("../recipes/debian-bookworm.toml"),
+    ),
+    (
+        "debian-minimal",
+        include_str!("../recipes/debian-minimal.toml"),
+    ),
+];
+
+/// How an image is built from Debian packages.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Its name.
+    #[serde(skip)]
+    pub name: String,
+    /// One line for lists.
+    pub description: String,
+    /// Debian's name of the release.
+    pub suite: String,
+    /// Packages besides the essential ones.
+    pub packages: Vec<String>,
+    /// Patterns of files that dpkg does not unpack.
+    #[serde(default)]
+    pub exclude: Vec<String>,
+    /// Patterns of files that it unpacks nevertheless.
+    #[serde(default)]
+    pub include: Vec<String>,
+    /// What is changed in the tree before it becomes a base.
+    #[serde(default)]
+    pub tree: TreeChanges,
+}
+
+/// Changes of a file tree. Paths are relative to its root.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TreeChanges {
+    /// Taken out when it is there; the last part may hold one `*`.
+    #[serde(default)]
+    pub remove: Vec<String>,
+    /// Made an empty plain file.
+    #[serde(default)]
+    pub empty: Vec<String>,
+    /// systemd units that are masked.
+    #[serde(default)]
+    pub mask: Vec<String>,
+    /// systemd generators that are masked.
+    #[serde(default)]
+    pub mask_generators: Vec<String>,
+    /// Files that are written.
+    #[serde(default, rename = "file")]
+    pub files: Vec<NewFile>,
+    /// Symbolic links that are made.
+    #[serde(default, rename = "link")]
+    pub links: Vec<NewLink>,
+}
+
+/// A file to write, root:root.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewFile {
+    /// Where.
+    pub path: String,
+    /// What.
+    pub content: String,
+    /// Permission bits.
+    #[serde(default = "readable")]
+    pub mode: u16,
+}
+
+fn readable() -> u16 {
+    0o644
+}
+
+/// A symbolic link to make.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewLink {
+    /// Where.
+    pub path: String,
+    /// To what.
+    pub target: String,
+}
+
+impl Recipe {
+    /// The names of all recipes.
+    #[must_use]
+    pub fn names() -> Vec<&'static str> {
+        RECIPES.iter().map(|(name, _)| *name).collect()
+    }
+
+    /// The recipe of that name.
+    ///
+    /// # Errors
+    /// [`ImageError::UnknownRecipe`] names those that there are.
+    pub fn find(name: &str) -> Result<Self, ImageError> {
+        let text = RECIPES
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, text)| *text);
+        let unknown = || ImageError::UnknownRecipe {
+            name: name.to_owned(),
+            known: Self::names().join(", "),
+        };
+        Self::parse(name, text.ok_or_else(unknown)?)
+    }
+
+    fn parse(name: &str, text: &str) -> Result<Self, ImageError> {
+        let bad = |source| ImageError::BadRecipe {
+            name: name.to_owned(),
+            source,
+        };
+        let recipe: Self = toml::from_str(text).map_err(bad)?;
+        Ok(Self {
+            name: name.to_owned(),
+            ..recipe
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_recipe_parses_and_has_packages() {
+        for name in Recipe::names() {
+            let recipe = Recipe::find(name).unwrap();
+            assert_eq!(
+                (recipe.name.as_str(), recipe.suite.as_str()),
+                (name, "bookworm")
+            );
+            assert!(!recipe.packages.is_empty());
+            let mut once = recipe.packages.clone();
+            once.sort();
+            once.dedup();
+            assert_eq!(
+                once.len(),
+                recipe.packages.len(),
+                "a package is named twice"
+            );
+        }
+    }
+
+    #[test]
+    fn what_the_first_issue_asks_for_is_in_the_default_image() {
+        let recipe = Recipe::find("debian-bookworm").unwrap();
+        for package in [
+            "systemd-sysv",
+            "openssh-server",
+            "git",
+            "curl",
+            "ca-certificates",
+            "less",
+            "procps",
+            "iproute2",
+            "python3",
+            "gcc",
+            "make",
+        ] {
+            assert!(
+                recipe.packages.iter().any(|name| name == package),
+                "{package}"
+            );
+        }
+        for unit in [
+            "apt-daily.timer",
+            "fstrim.timer",
+            "systemd-timesyncd.service",
+        ] {
+            assert!(recipe.tree.mask.iter().any(|name| name == unit), "{unit}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_recipe_names_the_known_ones() {
+        let error = Recipe::find("debian-bookwrom").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "no recipe `debian-bookwrom`; there are debian-bookworm, debian-minimal"
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error() {
+        let text = "description = ''\nsuite = 'x'\npackages = []\npakages = []";
+        assert!(
+            Recipe::parse("x", text)
+                .unwrap_err()
+                .to_string()
+                .contains("recipe `x`")
+        );
+    }
+}
