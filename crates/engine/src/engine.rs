@@ -99,7 +99,7 @@ pub trait Engine: Send + Sync {
     fn prepare(&self, spec: &VmmSpec) -> Result<Launch, EngineError>;
 
     /// Starts the VMM in its own session and waits until its control socket answers.
-    /// On an error nothing of the launch runs any more.
+    /// On an error nothing of the launch runs any more. A guest that ends at once may be gone when this returns: that is no error.
     ///
     /// # Errors
     /// Those of [`Engine::prepare`], and what the VMM itself said, as far as possible as an error of its own

@@ -130,8 +130,8 @@ impl VmmProcess {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
     use std::io::Read;
+    use std::path::PathBuf;
     use std::process::{Child, Command, Stdio};
 
     const TOKEN: &str = "0123456789";
@@ -183,10 +183,7 @@ mod tests {
     #[test]
     fn the_process_that_was_started_is_ours() {
         let (_victim, id) = Victim::start();
-        assert!(matches!(
-            open(&id, is_token).unwrap(),
-            Found::Ours(_)
-        ));
+        assert!(matches!(open(&id, is_token).unwrap(), Found::Ours(_)));
     }
 
     #[test]

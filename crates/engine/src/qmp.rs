@@ -66,7 +66,11 @@ impl Monitor {
         self.send(&json!({ "execute": command, "id": id }))?;
         for _ in 0..LINES_MAX {
             let mut answer = self.read_object()?;
-            if answer.contains_key("event") {
+            if let Some(event) = answer.get("event") {
+                if event == "SHUTDOWN" {
+                    // It will not answer any more.
+                    return Err(self.broken("it ends"));
+                }
                 continue;
             }
             if answer.get("id").and_then(Value::as_u64) != Some(id) {

@@ -43,7 +43,7 @@ pub enum VmmState {
     /// The VMM stopped the guest by itself and keeps it, most often because the host's disk is full (`io-error`).
     /// [`Engine::resume`](crate::Engine::resume) repeats what failed.
     Blocked {
-        /// The VMM's word for it.
+        /// The VMM's word for it; `prelaunch` is a launch whose starter died before it let the guest run.
         reason: String,
     },
     /// The process has ended (or another one has its pid).

@@ -4,6 +4,7 @@
 //! connected, and when the process that started QEMU is gone.
 
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::ExitStatus;
 
 use serde_json::Value;
@@ -31,9 +32,6 @@ pub(super) fn remains(
     id: &VmmIdentity,
     status: Option<ExitStatus>,
 ) -> Result<Option<Remains>, EngineError> {
-    let read = |path: &std::path::Path| {
-        tail(path, TAIL_BYTES).map_err(EngineError::io(format!("read {}", path.display())))
-    };
     let dir = id.dir();
     if read(&dir.join(files::LAUNCH))? != id.launch_token.as_bytes() {
         return Ok(None);
@@ -48,6 +46,24 @@ pub(super) fn remains(
         console,
         status,
     }))
+}
+
+/// Whether the event monitor in this folder has accepted its negotiation, after which it writes events.
+pub(super) fn is_recording(dir: &Path) -> Result<bool, EngineError> {
+    let events = read(&dir.join(files::EVENTS_OUT))?;
+    let mut answers = events
+        .split(|byte| *byte == b'\n')
+        .map(serde_json::from_slice::<Value>);
+    Ok(answers.any(|answer| answer.is_ok_and(|answer| answer.get("return").is_some())))
+}
+
+/// Whether the VMM in this folder has run its guest and recorded the end of that.
+pub(super) fn is_recorded(dir: &Path) -> Result<bool, EngineError> {
+    Ok(shutdown_reason(&read(&dir.join(files::EVENTS_OUT))?).is_some())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, EngineError> {
+    tail(path, TAIL_BYTES).map_err(EngineError::io(format!("read {}", path.display())))
 }
 
 /// The line that separates launches in the console's log.

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::{command_line, end, files, launch, probe};
+use super::command_line::{self, Board};
+use super::{end, files, hang, launch, probe};
 use crate::children::Children;
 use crate::host::{self, HostFacts};
 use crate::process::{self, Found, VmmProcess};
@@ -112,9 +113,9 @@ impl Engine for QemuEngine {
     }
 
     fn bus(&self, accel: Accel) -> Bus {
-        match accel {
-            Accel::Kvm => Bus::Mmio,
-            Accel::Tcg => Bus::Pci,
+        match Board::choose(accel, &self.host) {
+            Board::Microvm => Bus::Mmio,
+            Board::Q35 => Bus::Pci,
         }
     }
 
@@ -220,7 +221,7 @@ impl Engine for QemuEngine {
         } else {
             left.min(Duration::from_millis(500))
         };
-        if process.has_ended(wait)? {
+        if hang::wait_for_end(&process, id.dir(), wait)? {
             self.children.status(id);
             return Ok(());
         }
@@ -240,7 +241,7 @@ impl Engine for QemuEngine {
 
     fn wait_gone(&self, id: &VmmIdentity, deadline: Duration) -> Result<bool, EngineError> {
         let gone = match self.found(id)? {
-            Found::Ours(process) => process.has_ended(deadline)?,
+            Found::Ours(process) => hang::wait_for_end(&process, id.dir(), deadline)?,
             Found::Gone | Found::Other { .. } => true,
         };
         if gone {
@@ -260,7 +261,7 @@ fn ask(
     let answer = Monitor::open(&id.control_socket, id.pid, ANSWER_WITHIN)
         .and_then(|mut monitor| monitor.execute(command));
     match answer {
-        Err(_) if process.has_ended(Duration::ZERO)? => Err(EngineError::Gone { pid: id.pid }),
+        Err(_) if hang::is_over(process, id.dir())? => Err(EngineError::Gone { pid: id.pid }),
         answer => answer,
     }
 }

@@ -17,7 +17,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
-use super::{end, failure, files};
+use super::{end, failure, files, hang};
 use crate::children::Children;
 use crate::process::VmmProcess;
 use crate::qmp::Monitor;
@@ -43,10 +43,15 @@ pub(super) fn start(
     let (process, id) = spawn(spec, launch, children)?;
     let result = confirm(&process, &id, deadline, began);
     drop(pipe);
-    if let Err(error) = result {
-        end_now(&process);
-        let status = children.status(&id);
-        return Err(failure::explain(error, spec, launch, status));
+    match result {
+        Ok(()) => {}
+        // The guest ran and ended before we could ask: that is no failure to start.
+        Err(EngineError::Gone { .. }) if end::is_recorded(&spec.dir)? => {}
+        Err(error) => {
+            end_now(&process);
+            let status = children.status(&id);
+            return Err(failure::explain(error, spec, launch, status));
+        }
     }
     tracing::debug!(
         pid = id.pid,
@@ -181,6 +186,7 @@ fn spawn(
     Ok((process, id))
 }
 
+/// Waits for the monitor, sees that events are recorded, and lets the guest run.
 fn confirm(
     process: &VmmProcess,
     id: &VmmIdentity,
@@ -201,14 +207,31 @@ fn confirm(
                 after: deadline,
             });
         }
-        match Monitor::open(&id.control_socket, id.pid, left) {
-            Ok(mut monitor) => return monitor.execute("query-status").map(drop),
+        match let_run(id, left) {
+            Ok(()) => return Ok(()),
             Err(EngineError::Io { source, .. }) if is_not_there_yet(&source) => {}
-            // It may have broken off because it ends: then what it says counts.
-            Err(error) if !process.has_ended(Duration::from_millis(200))? => return Err(error),
-            Err(_) => return Err(EngineError::Gone { pid: id.pid }),
+            // It may have broken off because it ends: then what it left counts.
+            Err(error) => {
+                let broke_off = !matches!(error, EngineError::Timeout { .. });
+                let gone = hang::is_over(process, id.dir())?
+                    || broke_off && process.has_ended(left.min(END_WITHIN))?;
+                return Err(if gone {
+                    EngineError::Gone { pid: id.pid }
+                } else {
+                    error
+                });
+            }
         }
     }
+}
+
+fn let_run(id: &VmmIdentity, within: Duration) -> Result<(), EngineError> {
+    let mut monitor = Monitor::open(&id.control_socket, id.pid, within)?;
+    // The event monitor got its command before this one, but nothing says that it is served first.
+    while !end::is_recording(id.dir())? {
+        monitor.execute("query-status")?;
+    }
+    monitor.execute("cont").map(drop)
 }
 
 /// No socket file, or one that is bound and not listened on.

@@ -16,6 +16,7 @@ mod end;
 mod engine;
 mod failure;
 mod files;
+mod hang;
 mod kernel_cmdline;
 mod launch;
 mod probe;

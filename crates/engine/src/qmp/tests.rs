@@ -116,6 +116,12 @@ fn deeply_nested_json_is_an_error_and_no_overflow() {
 }
 
 #[test]
+fn a_monitor_that_ends_is_not_waited_for() {
+    let fake = ready("{\"event\": \"SHUTDOWN\"}\n");
+    assert_eq!(broken(fake.open(LONG).unwrap().execute("stop")), "it ends");
+}
+
+#[test]
 fn events_without_end_are_given_up() {
     let fake = ready(b"{\"event\": \"X\"}\n".repeat(LINES_MAX + 1));
     assert!(broken(fake.open(LONG).unwrap().execute("stop")).contains("without end"));

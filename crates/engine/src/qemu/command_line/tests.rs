@@ -59,9 +59,9 @@ fn host() -> Host {
 }
 
 /// One option and its value a line.
-fn shown(spec: &VmmSpec) -> String {
+fn shown(spec: &VmmSpec, host: &Host) -> String {
     let mut lines = String::new();
-    for arg in arguments(spec, &host()).unwrap() {
+    for arg in arguments(spec, host).unwrap() {
         let arg = arg.into_string().unwrap();
         let is_option = arg.starts_with('-');
         lines.push_str(if is_option { "\n" } else { " " });
@@ -81,20 +81,34 @@ fn refused(change: impl FnOnce(&mut VmmSpec)) -> String {
 
 #[test]
 fn the_translated_machine_is_this_and_no_more() {
-    insta::assert_snapshot!(shown(&spec(Accel::Tcg)));
+    insta::assert_snapshot!(shown(&spec(Accel::Tcg), &host()));
+}
+
+#[test]
+fn the_translated_machine_on_a_host_with_another_clock_is_this_and_no_more() {
+    insta::assert_snapshot!(shown(
+        &spec(Accel::Tcg),
+        &Host {
+            tsc_khz: None,
+            ..host()
+        }
+    ));
 }
 
 #[test]
 fn the_virtualised_machine_is_this_and_no_more() {
-    insta::assert_snapshot!(shown(&spec(Accel::Kvm)));
+    insta::assert_snapshot!(shown(&spec(Accel::Kvm), &host()));
 }
 
 #[test]
 fn without_a_network_there_is_no_network_device() {
-    let line = shown(&VmmSpec {
-        net: NetSpec::None,
-        ..spec(Accel::Tcg)
-    });
+    let line = shown(
+        &VmmSpec {
+            net: NetSpec::None,
+            ..spec(Accel::Tcg)
+        },
+        &host(),
+    );
     assert!(!line.contains("net"), "{line}");
 }
 
@@ -105,10 +119,13 @@ fn without_egress_the_network_is_restricted() {
         egress: false,
         publish: vec![],
     };
-    let line = shown(&VmmSpec {
-        net,
-        ..spec(Accel::Tcg)
-    });
+    let line = shown(
+        &VmmSpec {
+            net,
+            ..spec(Accel::Tcg)
+        },
+        &host(),
+    );
     assert!(
         line.contains("-netdev user,id=net,ipv6=off,restrict=on\n"),
         "{line}"
@@ -123,7 +140,7 @@ fn options_that_depend_on_the_host_or_on_one_processor_are_left_out_elsewhere() 
     };
     let args = arguments(&two, &Host::default()).unwrap();
     let line = args.join(std::ffi::OsStr::new(" ")).into_string().unwrap();
-    for absent in ["qboot", "tsc_early_khz", "noreplace-smp", "nolapic_timer"] {
+    for absent in ["qboot", "tsc_early_khz", "tsc=reliable", "noreplace-smp"] {
         assert!(!line.contains(absent), "{absent} in {line}");
     }
     assert!(line.contains("cpus=2,sockets=1,cores=2,threads=1"));

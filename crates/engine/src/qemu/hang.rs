@@ -1,0 +1,72 @@
+//! A QEMU that has recorded its end and does not go.
+//!
+//! QEMU before 8.2 waits for ever in its own clean-up when a monitor command arrives while it ends (seen here with 7.2: one end
+//! in ten, when it is asked at that moment). By then its guest has stopped and its disks are closed, so it may be killed.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::{end, files};
+use crate::EngineError;
+use crate::process::VmmProcess;
+
+/// What an honest end may take after it was recorded: disks are flushed in it.
+const GRACE: Duration = Duration::from_secs(3);
+/// How often a wait looks whether the end is recorded.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// What a killed process may take to end.
+const END_WITHIN: Duration = Duration::from_secs(5);
+
+/// Waits until the process of the VMM in `dir` has ended, `false` at the deadline. Kills it when it hangs in its end.
+pub(super) fn wait_for_end(
+    process: &VmmProcess,
+    dir: &Path,
+    within: Duration,
+) -> Result<bool, EngineError> {
+    let began = Instant::now();
+    loop {
+        let left = within.saturating_sub(began.elapsed());
+        if process.has_ended(left.min(LOOK_EVERY))? {
+            return Ok(true);
+        }
+        if recorded_for(dir)? >= Some(GRACE) {
+            return kill(process);
+        }
+        if left.is_zero() {
+            return Ok(false);
+        }
+    }
+}
+
+/// Whether the VMM has ended, or is ending: then its end is waited for.
+pub(super) fn is_over(process: &VmmProcess, dir: &Path) -> Result<bool, EngineError> {
+    if process.has_ended(Duration::ZERO)? {
+        return Ok(true);
+    }
+    if recorded_for(dir)?.is_none() {
+        return Ok(false);
+    }
+    wait_for_end(process, dir, GRACE + END_WITHIN)
+}
+
+fn kill(process: &VmmProcess) -> Result<bool, EngineError> {
+    tracing::info!("a VMM hangs in its own end and is killed");
+    process.signal(Signal::KILL)?;
+    process.has_ended(END_WITHIN)
+}
+
+/// For how long the end has been on record; `None` when it is not.
+fn recorded_for(dir: &Path) -> Result<Option<Duration>, EngineError> {
+    if !end::is_recorded(dir)? {
+        return Ok(None);
+    }
+    let path = dir.join(files::EVENTS_OUT);
+    let modified = path
+        .metadata()
+        .and_then(|metadata| metadata.modified())
+        .map_err(EngineError::io(format!("read {}", path.display())))?;
+    // A clock that was set back makes the wait longer, not shorter.
+    Ok(Some(modified.elapsed().unwrap_or_default()))
+}
