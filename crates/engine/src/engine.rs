@@ -161,4 +161,11 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// When `/proc` cannot be read or the process cannot be watched.
     fn wait_gone(&self, id: &VmmIdentity, deadline: Duration) -> Result<bool, EngineError>;
+
+    /// Bounds what a guest made its VMM write: the console's log to `console_max_bytes` (its last half stays), the VMM's own
+    /// records to fixed sizes. To be called now and then while it runs; cheap when there is nothing to do.
+    ///
+    /// # Errors
+    /// When a file cannot be shortened.
+    fn trim(&self, id: &VmmIdentity, console_max_bytes: u64) -> Result<(), EngineError>;
 }

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::command_line::{self, Board};
-use super::{end, files, hang, launch, probe};
+use super::{end, files, hang, launch, probe, trim};
 use crate::children::Children;
 use crate::host::{self, HostFacts};
 use crate::process::{self, Found, VmmProcess};
@@ -20,6 +20,9 @@ use crate::{
 
 /// How long a monitor may take to answer where the caller sets no deadline.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// How much is kept of what QEMU says and records, bytes.
+const LOG_MAX_BYTES: u64 = 256 * 1024;
 
 /// QEMU as an engine. Cheap to clone; clones share the knowledge of the VMMs that were started here.
 #[derive(Debug, Clone)]
@@ -249,6 +252,12 @@ impl Engine for QemuEngine {
             self.children.status(id);
         }
         Ok(gone)
+    }
+
+    fn trim(&self, id: &VmmIdentity, console_max_bytes: u64) -> Result<(), EngineError> {
+        trim::appended(&id.console_log, console_max_bytes)?;
+        trim::appended(&id.dir().join(files::LOG), LOG_MAX_BYTES)?;
+        trim::positioned(&id.dir().join(files::EVENTS_OUT), LOG_MAX_BYTES)
     }
 }
 

@@ -70,3 +70,63 @@ fn recorded_for(dir: &Path) -> Result<Option<Duration>, EngineError> {
     // A clock that was set back makes the wait longer, not shorter.
     Ok(Some(modified.elapsed().unwrap_or_default()))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::fs::{File, FileTimes};
+    use std::process::{Child, Command};
+    use std::time::SystemTime;
+
+    const SHUTDOWN: &str = "{\"event\": \"SHUTDOWN\", \"data\": {\"reason\": \"guest-reset\"}}\r\n";
+
+    fn victim() -> (Child, VmmProcess) {
+        let child = Command::new("sleep").arg("600").spawn().unwrap();
+        let process = VmmProcess::open(child.id()).unwrap().unwrap();
+        (child, process)
+    }
+
+    /// A folder whose VMM recorded `events` so long ago.
+    fn recorded(events: &str, ago: Duration) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(files::EVENTS_OUT);
+        std::fs::write(&path, events).unwrap();
+        let times = FileTimes::new().set_modified(SystemTime::now() - ago);
+        File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_times(times)
+            .unwrap();
+        dir
+    }
+
+    #[test]
+    fn a_vmm_that_stays_after_its_recorded_end_is_killed() {
+        let (mut child, process) = victim();
+        let dir = recorded(SHUTDOWN, GRACE);
+        assert!(wait_for_end(&process, dir.path(), Duration::ZERO).unwrap());
+        assert!(!child.wait().unwrap().success());
+    }
+
+    #[test]
+    fn a_vmm_that_is_ending_or_says_nothing_of_an_end_is_left_alone() {
+        let (mut child, process) = victim();
+        for (events, ago) in [
+            (SHUTDOWN, Duration::ZERO),
+            ("{\"return\": {}}\r\n", GRACE * 9),
+        ] {
+            let dir = recorded(events, ago);
+            assert!(
+                !wait_for_end(&process, dir.path(), Duration::ZERO).unwrap(),
+                "{events}"
+            );
+        }
+        let empty = tempfile::tempdir().unwrap();
+        assert!(!is_over(&process, empty.path()).unwrap());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(is_over(&process, empty.path()).unwrap());
+    }
+}

@@ -20,6 +20,7 @@ mod hang;
 mod kernel_cmdline;
 mod launch;
 mod probe;
+mod trim;
 
 pub use end::panic_message;
 pub use engine::QemuEngine;
