@@ -1,7 +1,7 @@
 //! The one way to the machine. `LinuxHost` (in the daemon) is real; a simulated one is for proofs.
 //!
 //! Every call blocks, is idempotent where its name allows (removing what is absent succeeds, making a directory that is
-//! there succeeds), and makes nothing durable by itself: [`Host::sync_file`] and [`Host::sync_dir`] do.
+//! there succeeds), and makes nothing durable by itself: [`Host::sync_file`], [`Host::sync_dir`] and [`Host::sync_tree`] do.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -125,6 +125,14 @@ pub trait Host: Send + Sync {
     fn file_len(&self, path: &Path) -> HostResult<Option<u64>>;
     fn sync_file(&self, path: &Path) -> HostResult<()>;
     fn sync_dir(&self, path: &Path) -> HostResult<()>;
+    /// Makes a directory durable with all in it. This one syncs its entries only: a host whose `make_image` or
+    /// `make_kernel` leaves directories in directories without syncing what is in those must do it here.
+    fn sync_tree(&self, path: &Path) -> HostResult<()> {
+        for entry in self.list_dir(path)? {
+            self.sync_file(&entry)?;
+        }
+        self.sync_dir(path)
+    }
 
     // Disks. What a crash left at `path` is replaced.
     fn make_blank_disk(&self, path: &Path, disk: &BlankDiskSpec) -> HostResult<()>;
@@ -181,7 +189,8 @@ pub trait Host: Send + Sync {
     ) -> HostResult<()>;
     /// Reads back what `make_kernel` has left in a directory.
     fn kernel_facts(&self, dir: &Path) -> HostResult<KernelFacts>;
-    /// Makes a kernel's initramfs with this build's agent at `path`, when it is not there yet.
+    /// Makes a kernel's initramfs with this build's agent at `path`, when it is not there yet. Any number of callers may
+    /// ask at once; the file appears whole and durable, or not at all, and leaves nothing else behind.
     fn make_initramfs(&self, kernel_dir: &Path, path: &Path) -> HostResult<()>;
     /// Makes an SSH host key pair for the life of a VM.
     fn make_ssh_host_key(&self, path: &Path, vm: &VmName) -> HostResult<()>;

@@ -290,6 +290,10 @@ impl Host for SimHost {
         })
     }
 
+    fn sync_tree(&self, path: &Path) -> HostResult<()> {
+        self.effect("sync tree", path, |world, _| world.files.sync_tree(path))
+    }
+
     fn make_blank_disk(&self, path: &Path, disk: &BlankDiskSpec) -> HostResult<()> {
         let content = content_of(&disk.uuid.to_string());
         self.write("make disk", path, content, disk.bytes)

@@ -24,6 +24,8 @@ impl StepBody for MakeImage {
     fn apply(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
         cx.host
             .make_image(&self.source, &self.into, cx.events, cx.cancel)?;
+        // Published files are never looked at again: what is not on the disk now would be torn for ever.
+        cx.host.sync_tree(&self.into)?;
         Ok(Vec::new())
     }
     fn revert(&self, _cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
@@ -48,6 +50,7 @@ impl StepBody for MakeKernel {
     fn apply(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
         cx.host
             .make_kernel(&self.source, &self.into, cx.events, cx.cancel)?;
+        cx.host.sync_tree(&self.into)?;
         Ok(Vec::new())
     }
     fn revert(&self, _cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
