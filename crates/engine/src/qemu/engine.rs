@@ -1,5 +1,6 @@
 //! [`Engine`] for QEMU: each call identifies the process first, then acts on it.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -161,7 +162,7 @@ impl Engine for QemuEngine {
             let Ok(Some(seen)) = proc::observe(pid) else {
                 continue;
             };
-            if Some(&seen.exe) != self.program.as_ref()
+            if !is_qemu(&seen.exe)
                 || !seen
                     .args
                     .iter()
@@ -273,6 +274,13 @@ fn ask(
         Err(_) if hang::is_over(process, id.dir())? => Err(EngineError::Gone { pid: id.pid }),
         answer => answer,
     }
+}
+
+/// A wrapper script or a tracer that carries the same arguments is not the VMM.
+fn is_qemu(exe: &Path) -> bool {
+    exe.file_name()
+        .and_then(OsStr::to_str)
+        .is_some_and(|name| name.contains("qemu-system"))
 }
 
 /// QEMU's run state (`RunState` in `qapi/run-state.json`) in our words.

@@ -40,7 +40,7 @@ pub(super) fn start(
     let began = Instant::now();
     free_folder(&spec.dir)?;
     let pipe = make_files(spec)?;
-    let (process, id) = spawn(spec, launch, children)?;
+    let (process, mut id) = spawn(spec, launch, children)?;
     let result = confirm(&process, &id, deadline, began);
     drop(pipe);
     match result {
@@ -52,6 +52,10 @@ pub(super) fn start(
             let status = children.status(&id);
             return Err(failure::explain(error, spec, launch, status));
         }
+    }
+    // A wrapper may stand before the program itself; by now it has made way.
+    if let Some(seen) = proc::observe(id.pid)? {
+        id.exe = seen.exe;
     }
     tracing::debug!(
         pid = id.pid,
