@@ -79,7 +79,7 @@ fn unknown_things_exit_with_3_and_misspelt_commands_with_2() {
         (&["vm", "lits"], 2, &["lits", "list"]),
         (&["vmm"], 2, &["vmm", "vm"]),
         (&["vm", "create", "--vpcu", "2"], 2, &["--vpcu", "--vcpu"]),
-        (&["exec", "nobody"], 2, &[]),
+        (&["exec", "-w"], 2, &["--workdir"]),
     ];
     for (words, code, named) in refusals {
         step(&words.join(" "), || {
