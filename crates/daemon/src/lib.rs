@@ -1,1 +1,43 @@
-//! Placeholder while the workspace is laid out.
+//! banger's control plane: VMs, images and kernels behind an HTTP API on a Unix socket.
+//!
+//! ```text
+//!           http      parse, call, answer
+//!            │
+//!         service     checks, then an operation
+//!            │
+//!        operations   threads, events, cancelling ──► banger-ops: plans, journal, recovery
+//!                                                          │ trait Host
+//!           host      ◄────────────────────────────────────┘
+//!            ├── files, disks     banger-disk
+//!            ├── vmm              banger-engine
+//!            ├── guest            channels ──► banger-guest      guest_files: what every guest gets
+//!            └── making           banger-image, banger-kernel
+//! ```
+//!
+//! Promises: one daemon for each state directory, by a lock; recovery before the first request; a daemon that stops,
+//! crashes or is replaced leaves running VMs alone, and the next one adopts them.
+//!
+//! It must not print, and must not trust a guest: every call to one has a deadline and a limit.
+
+mod build;
+mod channels;
+mod config;
+mod console;
+mod context;
+mod failure;
+mod guest_files;
+mod host;
+mod http;
+mod keys;
+mod operations;
+pub mod paths;
+mod readiness;
+mod run;
+mod service;
+mod upkeep;
+
+pub use build::build_id;
+pub use config::Config;
+pub use http::openapi;
+pub use paths::Paths;
+pub use run::run;

@@ -1,0 +1,221 @@
+//! The configuration file: every key optional, unknown keys refused with the nearest known one.
+
+use std::path::Path;
+
+use banger_api::vm::NetMode;
+use banger_api::{ApiError, ByteSize, ErrorCode, suggest};
+use serde::Deserialize;
+
+/// Largest configuration file that is read, in bytes.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// The configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// `error`, `warn`, `info`, `debug` or `trace`.
+    pub log_level: Option<String>,
+    /// Image of VMs that name none.
+    pub default_image: Option<String>,
+    /// `auto` or `qemu`.
+    pub engine: Option<String>,
+    /// The SSH key whose public half goes into every guest; made in the state directory when unset.
+    pub ssh_key_path: Option<String>,
+    /// Sizes of VMs that name none.
+    pub vm_defaults: VmDefaults,
+    /// Networks of VMs.
+    pub network: Network,
+}
+
+/// `[vm_defaults]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct VmDefaults {
+    /// Virtual CPUs.
+    pub vcpu: Option<u32>,
+    /// Memory in MiB.
+    pub memory_mib: Option<u32>,
+    /// Size of the work disk.
+    pub disk_size: Option<SizeText>,
+    /// Size of the system overlay.
+    pub overlay_size: Option<SizeText>,
+}
+
+/// `[network]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Network {
+    /// `none` or `user`.
+    pub mode: Option<NetMode>,
+    /// Name server of guests.
+    pub dns: Option<std::net::IpAddr>,
+}
+
+/// A size as text (`"8G"`) or as a number of MiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "SizeForm")]
+pub struct SizeText(pub ByteSize);
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum SizeForm {
+    Mib(u64),
+    Text(String),
+}
+
+impl TryFrom<SizeForm> for SizeText {
+    type Error = String;
+    fn try_from(form: SizeForm) -> Result<Self, String> {
+        match form {
+            SizeForm::Mib(mib) => Ok(Self(ByteSize::mib(mib))),
+            SizeForm::Text(text) => text.parse().map(Self).map_err(|e| format!("{e}")),
+        }
+    }
+}
+
+/// Every key there is, for suggestions.
+const KEYS: [&str; 13] = [
+    "log_level",
+    "default_image",
+    "engine",
+    "ssh_key_path",
+    "vm_defaults",
+    "vcpu",
+    "memory_mib",
+    "disk_size",
+    "overlay_size",
+    "network",
+    "mode",
+    "dns",
+    "file_sync",
+];
+
+impl Config {
+    /// Reads the file; an absent one is an empty one.
+    ///
+    /// # Errors
+    /// `invalid_argument` with file, line, key and, for an unknown key, the nearest known one.
+    pub fn load(path: &Path) -> Result<Self, ApiError> {
+        let invalid = |message: String| {
+            ApiError::new(
+                ErrorCode::InvalidArgument,
+                format!("{}: {message}", path.display()),
+            )
+        };
+        match std::fs::metadata(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Self::default());
+            }
+            Err(error) => return Err(invalid(error.to_string())),
+            Ok(meta) if meta.len() > MAX_BYTES => {
+                return Err(invalid(format!("larger than {}", ByteSize(MAX_BYTES))));
+            }
+            Ok(_) => {}
+        }
+        let text = std::fs::read_to_string(path).map_err(|error| invalid(error.to_string()))?;
+        Self::parse(&text).map_err(|error| ApiError {
+            message: format!("{}: {}", path.display(), error.message),
+            ..error
+        })
+    }
+
+    /// Parses the text of a configuration file.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(text: &str) -> Result<Self, ApiError> {
+        let config: Self = toml::from_str(text).map_err(|error| explain(text, &error))?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    fn validate(&self) -> Result<(), ApiError> {
+        let one_of = |key: &str, value: &Option<String>, allowed: &[&str]| match value {
+            Some(value) if !allowed.contains(&value.as_str()) => Err(ApiError::new(
+                ErrorCode::InvalidArgument,
+                format!("{key} \"{value}\" is not known: use {}", allowed.join(", ")),
+            )
+            .hint(suggest::hint(value, allowed, ""))),
+            _ => Ok(()),
+        };
+        one_of(
+            "log_level",
+            &self.log_level,
+            &["error", "warn", "info", "debug", "trace"],
+        )?;
+        one_of("engine", &self.engine, &["auto", "qemu"])?;
+        if self.vm_defaults.vcpu == Some(0) {
+            return Err(ApiError::new(
+                ErrorCode::InvalidArgument,
+                "vm_defaults.vcpu is 0: a VM needs at least 1",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The parser's message in one line, with the line's number and, for an unknown key, the nearest known one.
+fn explain(text: &str, error: &toml::de::Error) -> ApiError {
+    let line = error
+        .span()
+        .map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+    let place = line
+        .map(|line| format!("line {line}: "))
+        .unwrap_or_default();
+    let message = format!(
+        "{place}{}",
+        error.message().lines().next().unwrap_or_default()
+    );
+    let unknown = error
+        .message()
+        .strip_prefix("unknown field `")
+        .and_then(|rest| rest.split('`').next());
+    let error = ApiError::new(ErrorCode::InvalidArgument, message);
+    match unknown {
+        Some(key) => error.hint(suggest::hint(key, &KEYS, "")),
+        None => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line_and_the_nearest_known_one() {
+        let error =
+            Config::parse("log_level = \"info\"\n[vm_defaults]\nmemory_mb = 3\n").unwrap_err();
+        assert!(error.message.contains("line 3"), "{error}");
+        assert!(error.message.contains("memory_mb"), "{error}");
+        assert_eq!(error.hint.as_deref(), Some("did you mean \"memory_mib\"?"));
+    }
+
+    #[test]
+    fn sizes_are_text_or_mib() {
+        let config =
+            Config::parse("[vm_defaults]\ndisk_size = \"4G\"\noverlay_size = 512\n").unwrap();
+        assert_eq!(
+            config.vm_defaults.disk_size,
+            Some(SizeText(ByteSize::gib(4)))
+        );
+        assert_eq!(
+            config.vm_defaults.overlay_size,
+            Some(SizeText(ByteSize::mib(512)))
+        );
+    }
+
+    #[test]
+    fn bad_values_are_refused_with_what_is_allowed() {
+        for (text, part) in [
+            ("engine = \"xen\"", "auto, qemu"),
+            ("log_level = \"loud\"", "error, warn"),
+            ("[vm_defaults]\nvcpu = 0", "at least 1"),
+            ("[vm_defaults]\ndisk_size = \"8X\"", "8X"),
+            ("[network]\nmode = \"bridge\"", "bridge"),
+            ("x = [", "line 1"),
+        ] {
+            let error = Config::parse(text).unwrap_err();
+            assert!(error.message.contains(part), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Joins what the contributors say into one `Configure`.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use banger_api::{ApiError, ErrorCode};
+use banger_guest::{Configure, Content, GuestFile, GuestPath, InitMode, RootPlan};
+use banger_ops::GuestSetup;
+use sha2::{Digest, Sha256};
+
+use super::{Identity, fstab, git, identity, network, shell, ssh};
+
+/// Serial numbers of the disks, as the engine gets them and the guest finds them.
+pub(crate) const BASE: &str = "base";
+/// As [`BASE`].
+pub(crate) const SYSTEM: &str = "system";
+/// As [`BASE`].
+pub(crate) const WORK: &str = "work";
+
+/// Bytes of entropy that a guest gets.
+const ENTROPY_BYTES: usize = 64;
+
+/// What contributors may know.
+pub(crate) struct Context<'a> {
+    /// The VM.
+    pub(crate) setup: &'a GuestSetup,
+    /// The line of banger's own key for `authorized_keys`.
+    pub(crate) authorized_key: &'a str,
+    /// The VM's SSH host key, private, in OpenSSH's format.
+    pub(crate) host_key: &'a str,
+    /// Its public half.
+    pub(crate) host_key_public: &'a str,
+    /// The name server that the user has configured.
+    pub(crate) dns: Option<IpAddr>,
+    /// The user's identity in git.
+    pub(crate) git: &'a Identity,
+}
+
+/// A path that is written in this program.
+pub(super) fn path(text: &str) -> Result<GuestPath, ApiError> {
+    GuestPath::new(text).map_err(|error| {
+        ApiError::new(
+            ErrorCode::Internal,
+            format!("guest path \"{text}\": {error}"),
+        )
+    })
+}
+
+/// A root-owned file of the guest.
+pub(super) fn file(at: &str, mode: u32, content: String) -> Result<GuestFile, ApiError> {
+    Ok(GuestFile::Write {
+        path: path(at)?,
+        mode,
+        uid: 0,
+        gid: 0,
+        content: content.into(),
+    })
+}
+
+/// Everything that the guest is told.
+pub(crate) fn configure(cx: &Context<'_>) -> Result<Configure, ApiError> {
+    let mut files = Vec::new();
+    files.extend(identity::files(cx)?);
+    files.extend(network::files(cx)?);
+    files.extend(fstab::files()?);
+    files.extend(ssh::files(cx)?);
+    files.extend(git::files(cx)?);
+    files.extend(shell::files()?);
+    Ok(Configure {
+        hostname: cx.setup.name.to_string(),
+        machine_id: machine_id(cx),
+        clock_unix_ns: now_ns(),
+        entropy: entropy()?,
+        root: RootPlan {
+            base: BASE.to_owned(),
+            system: SYSTEM.to_owned(),
+            work: Some(WORK.to_owned()),
+            grow_system: true,
+            grow_work: true,
+        },
+        init: InitMode::Auto,
+        files,
+        mounts: Vec::new(),
+        net: network::interfaces(cx),
+        env: BTreeMap::from([("LANG".to_owned(), "C.UTF-8".to_owned())]),
+        cwd: None,
+    })
+}
+
+/// Own to the VM and the same at every start: 32 hex digits (machine-id(5)), not the VM's id itself, which is no secret
+/// but names it elsewhere.
+fn machine_id(cx: &Context<'_>) -> String {
+    let digest = Sha256::new()
+        .chain_update(b"banger machine-id ")
+        .chain_update(cx.setup.vm.0)
+        .finalize();
+    digest[..16]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+fn now_ns() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn entropy() -> Result<Content, ApiError> {
+    let mut bytes = vec![0; ENTROPY_BYTES];
+    // Up to 256 bytes come at once and whole (getrandom(2)).
+    rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty()).map_err(
+        |error| {
+            ApiError::new(
+                ErrorCode::Internal,
+                format!("no random bytes from the kernel: {error}"),
+            )
+        },
+    )?;
+    Ok(Content(bytes))
+}

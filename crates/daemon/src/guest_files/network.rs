@@ -1,0 +1,44 @@
+//! `/etc/resolv.conf` and the interface.
+//!
+//! QEMU's user network is a fixed one (QEMU manual, "Using the user mode network stack"): the guest is 10.0.2.15/24, the
+//! gateway 10.0.2.2, and 10.0.2.3 answers names with the host's own resolver.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use banger_api::ApiError;
+use banger_api::vm::{Egress, NetMode};
+use banger_guest::{GuestFile, Interface, InterfaceAddress, MacAddr, Net};
+
+use super::configure::{Context, file};
+
+const GUEST: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 2, 15));
+const PREFIX: u8 = 24;
+const GATEWAY: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 2, 2));
+const NAME_SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 2, 3));
+
+pub(super) fn files(cx: &Context<'_>) -> Result<Vec<GuestFile>, ApiError> {
+    // Without a way out a name server would only be waited for.
+    let reachable = cx.setup.net == NetMode::User && cx.setup.egress == Egress::All;
+    let text = match reachable {
+        true => format!("nameserver {}\n", cx.dns.unwrap_or(NAME_SERVER)),
+        false => "# banger: this VM has no network beyond itself\n".to_owned(),
+    };
+    Ok(vec![file("/etc/resolv.conf", 0o644, text)?])
+}
+
+pub(super) fn interfaces(cx: &Context<'_>) -> Option<Net> {
+    if cx.setup.net == NetMode::None {
+        return None;
+    }
+    Some(Net {
+        interfaces: vec![Interface {
+            mac: MacAddr(cx.setup.mac),
+            addresses: vec![InterfaceAddress {
+                ip: GUEST,
+                prefix: PREFIX,
+            }],
+            gateway: Some(GATEWAY),
+            mtu: None,
+        }],
+    })
+}

@@ -1,0 +1,41 @@
+//! Disk images.
+
+use std::path::Path;
+
+use banger_api::{ApiError, ErrorCode};
+use banger_disk::{BlankDisk, Templates, sparse};
+use banger_ops::{BlankDiskSpec, HostResult};
+
+use super::files;
+use crate::failure;
+
+pub(super) fn make_blank(
+    templates: &Templates,
+    path: &Path,
+    disk: &BlankDiskSpec,
+) -> HostResult<()> {
+    let blank = BlankDisk::new(disk.bytes, &disk.label, disk.uuid)
+        .map_err(|error| ApiError::new(ErrorCode::InvalidArgument, failure::chain(&error)))?;
+    // What a crash left at this place is ours: its directory is claimed by this VM.
+    files::remove_file(path)?;
+    templates
+        .create(&blank, path)
+        .map(|_file| ())
+        .map_err(|error| failure::of_disk(&error))
+}
+
+pub(super) fn clone_file(from: &Path, to: &Path) -> HostResult<()> {
+    files::remove_file(to)?;
+    sparse::clone_file(from, to)
+        .map(|_clone| ())
+        .map_err(|error| failure::of_disk(&error))
+}
+
+pub(super) fn grow_file(path: &Path, bytes: u64) -> HostResult<()> {
+    if files::file_len(path)?.is_some_and(|len| len >= bytes) {
+        return Ok(());
+    }
+    sparse::grow(path, bytes)
+        .map(|_before| ())
+        .map_err(|error| failure::of_disk(&error))
+}

@@ -1,0 +1,159 @@
+//! Guests, through their channels. The calls are asynchronous; steps wait for them here.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use banger_api::{ApiError, ErrorCode, VmId};
+use banger_engine::{Engine, VmmIdentity};
+use banger_guest::{Client, ClientError, Configure, ShutdownMode};
+use banger_ops::{BootStage, Cancel, GuestSetup, HostResult};
+use tokio::runtime::Handle;
+
+use crate::channels::Channels;
+use crate::console;
+use crate::failure;
+use crate::guest_files::{Context, configure};
+
+use super::linux::GuestMaterial;
+use super::vmm;
+
+/// Lines of the console that an error shows.
+const CONSOLE_LINES: usize = 8;
+
+pub(super) struct Guests<'a> {
+    pub(super) runtime: &'a Handle,
+    pub(super) channels: &'a Channels,
+    pub(super) engine: &'a dyn Engine,
+    pub(super) material: &'a GuestMaterial,
+}
+
+impl Guests<'_> {
+    pub(super) fn configure(
+        &self,
+        identity: &VmmIdentity,
+        setup: &GuestSetup,
+        deadline: Duration,
+        cancel: &Cancel,
+    ) -> HostResult<Vec<BootStage>> {
+        let configure = self.material_of(setup)?;
+        let socket = &identity.channel_socket;
+        let began = Instant::now();
+        let work = async {
+            let client = self
+                .channels
+                .client_within(setup.vm, socket, deadline)
+                .await?;
+            let reachable = began.elapsed();
+            let left = deadline.saturating_sub(reachable);
+            let configured = client.with_deadline(left).configure(configure).await?;
+            Ok::<_, ClientError>((reachable, configured))
+        };
+        let outcome = self.runtime.block_on(async {
+            tokio::select! {
+                outcome = work => outcome.map_err(Failure::Guest),
+                () = cancel.cancelled() => Err(Failure::Cancelled),
+            }
+        });
+        match outcome {
+            Ok((reachable, configured)) => {
+                let mut stages = vec![BootStage {
+                    name: "kernel_and_agent".to_owned(),
+                    us: micros(reachable),
+                }];
+                stages.extend(configured.stages.into_iter().map(|s| BootStage {
+                    name: s.name,
+                    us: s.us,
+                }));
+                Ok(stages)
+            }
+            Err(Failure::Cancelled) => Err(ApiError::new(ErrorCode::Cancelled, "cancelled")),
+            Err(Failure::Guest(error)) => Err(self.explain(identity, setup, &error)),
+        }
+    }
+
+    fn material_of(&self, setup: &GuestSetup) -> HostResult<Configure> {
+        let (host_key, host_key_public) = crate::keys::read(&setup.ssh_host_key)?;
+        configure(&Context {
+            setup,
+            authorized_key: &self.material.authorized_key,
+            host_key: &host_key,
+            host_key_public: &host_key_public,
+            dns: self.material.dns,
+            git: &self.material.git,
+        })
+    }
+
+    /// Why the guest did not become reachable: what ended its VMM, what it said itself, and its last console lines.
+    fn explain(&self, identity: &VmmIdentity, setup: &GuestSetup, error: &ClientError) -> ApiError {
+        // A VMM that is ending closes its sockets first: give it a moment to be gone.
+        let _ = self.engine.wait_gone(identity, Duration::from_millis(500));
+        let exit = vmm::exit(self.engine, identity).ok().flatten();
+        let cause = exit.unwrap_or_else(|| failure::chain(error));
+        let tail = console::tail(&identity.console_log, CONSOLE_LINES);
+        let lines = if tail.is_empty() {
+            String::new()
+        } else {
+            format!("\nlast console lines:\n{tail}")
+        };
+        let code = failure::of_guest(error).code;
+        ApiError::new(
+            code,
+            format!("the guest did not become reachable: {cause}{lines}"),
+        )
+        .hint(format!("see the whole log with banger logs {}", setup.name))
+    }
+
+    pub(super) fn shutdown(
+        &self,
+        vm: VmId,
+        identity: &VmmIdentity,
+        deadline: Duration,
+        cancel: &Cancel,
+    ) -> HostResult<bool> {
+        let began = Instant::now();
+        let asked = self.runtime.block_on(async {
+            tokio::select! {
+                asked = self.ask_to_shut_down(vm, &identity.channel_socket, deadline) => asked,
+                () = cancel.cancelled() => Err(ApiError::new(ErrorCode::Cancelled, "cancelled")),
+            }
+        });
+        self.channels.close(vm);
+        asked?;
+        let left = deadline.saturating_sub(began.elapsed());
+        self.engine
+            .wait_gone(identity, left)
+            .map_err(|error| failure::of_engine(&error))
+    }
+
+    async fn ask_to_shut_down(
+        &self,
+        vm: VmId,
+        socket: &Path,
+        deadline: Duration,
+    ) -> HostResult<()> {
+        let ask = async {
+            let client: Client = self.channels.client_within(vm, socket, deadline).await?;
+            client
+                .with_deadline(deadline)
+                .shutdown(ShutdownMode::Poweroff)
+                .await
+        };
+        match tokio::time::timeout(deadline, ask).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(failure::of_guest(&error)),
+            Err(_elapsed) => Err(ApiError::new(
+                ErrorCode::Timeout,
+                "its agent did not answer",
+            )),
+        }
+    }
+}
+
+enum Failure {
+    Guest(ClientError),
+    Cancelled,
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,180 @@
+//! `LinuxHost`: the trait over the families.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use banger_api::kernel::KernelSource;
+use banger_api::{VmId, VmName};
+use banger_disk::Templates;
+use banger_engine::{Engine, Signal, VmmIdentity, VmmSpec};
+use banger_ops::{
+    BlankDiskSpec, BootStage, Cancel, Events, GuestSetup, Host, HostResult, ImageFacts,
+    ImageSource, KernelFacts,
+};
+use tokio::runtime::Handle;
+
+use super::guest::Guests;
+use super::making::Making;
+use super::{disks, files, vmm};
+use crate::channels::Channels;
+use crate::guest_files::Identity;
+
+/// What goes into every guest, read once when the daemon starts.
+pub(crate) struct GuestMaterial {
+    /// The line of banger's own key for `authorized_keys`.
+    pub(crate) authorized_key: String,
+    /// The name server that the user has configured.
+    pub(crate) dns: Option<IpAddr>,
+    /// The user's identity in git.
+    pub(crate) git: Identity,
+}
+
+/// The machine that this daemon runs on.
+pub struct LinuxHost {
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) runtime: Handle,
+    pub(crate) channels: Channels,
+    pub(crate) material: GuestMaterial,
+    pub(crate) templates: Templates,
+    pub(crate) cache: PathBuf,
+    pub(crate) began: Instant,
+}
+
+impl LinuxHost {
+    fn guests(&self) -> Guests<'_> {
+        Guests {
+            runtime: &self.runtime,
+            channels: &self.channels,
+            engine: &*self.engine,
+            material: &self.material,
+        }
+    }
+}
+
+impl Host for LinuxHost {
+    fn make_dir(&self, path: &Path) -> HostResult<()> {
+        files::make_dir(path)
+    }
+    fn remove_file(&self, path: &Path) -> HostResult<()> {
+        files::remove_file(path)
+    }
+    fn remove_tree(&self, path: &Path) -> HostResult<()> {
+        files::remove_tree(path)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> HostResult<()> {
+        files::rename(from, to)
+    }
+    fn exists(&self, path: &Path) -> HostResult<bool> {
+        files::exists(path)
+    }
+    fn list_dir(&self, path: &Path) -> HostResult<Vec<PathBuf>> {
+        files::list_dir(path)
+    }
+    fn file_len(&self, path: &Path) -> HostResult<Option<u64>> {
+        files::file_len(path)
+    }
+    fn sync_file(&self, path: &Path) -> HostResult<()> {
+        files::sync_file(path)
+    }
+    fn sync_dir(&self, path: &Path) -> HostResult<()> {
+        files::sync_dir(path)
+    }
+
+    fn make_blank_disk(&self, path: &Path, disk: &BlankDiskSpec) -> HostResult<()> {
+        disks::make_blank(&self.templates, path, disk)
+    }
+    fn clone_file(&self, from: &Path, to: &Path) -> HostResult<()> {
+        disks::clone_file(from, to)
+    }
+    fn grow_file(&self, path: &Path, bytes: u64) -> HostResult<()> {
+        disks::grow_file(path, bytes)
+    }
+
+    fn start_vmm(&self, spec: &VmmSpec, deadline: Duration) -> HostResult<VmmIdentity> {
+        vmm::start(&*self.engine, spec, deadline)
+    }
+    fn find_vmm(&self, launch_token: &str, dir: &Path) -> HostResult<Option<VmmIdentity>> {
+        vmm::find(&*self.engine, launch_token, dir)
+    }
+    fn adopt_vmm(&self, vmm: &VmmIdentity) -> HostResult<()> {
+        vmm::adopt(&*self.engine, vmm)
+    }
+    fn end_vmm(&self, vmm: &VmmIdentity, signal: Signal, deadline: Duration) -> HostResult<()> {
+        vmm::end(&*self.engine, vmm, signal, deadline)
+    }
+    fn vmm_exit(&self, vmm: &VmmIdentity) -> HostResult<Option<String>> {
+        vmm::exit(&*self.engine, vmm)
+    }
+
+    fn configure_guest(
+        &self,
+        vmm: &VmmIdentity,
+        setup: &GuestSetup,
+        deadline: Duration,
+        cancel: &Cancel,
+    ) -> HostResult<Vec<BootStage>> {
+        self.guests().configure(vmm, setup, deadline, cancel)
+    }
+    fn shutdown_guest(
+        &self,
+        vm: VmId,
+        vmm: &VmmIdentity,
+        deadline: Duration,
+        cancel: &Cancel,
+    ) -> HostResult<bool> {
+        self.guests().shutdown(vm, vmm, deadline, cancel)
+    }
+
+    fn make_image(
+        &self,
+        source: &ImageSource,
+        into: &Path,
+        events: &dyn Events,
+        cancel: &Cancel,
+    ) -> HostResult<()> {
+        Making {
+            cache: &self.cache,
+            events,
+            cancel,
+        }
+        .image(source, into)
+    }
+    fn image_facts(&self, dir: &Path) -> HostResult<ImageFacts> {
+        super::making::image_facts(dir)
+    }
+    fn make_kernel(
+        &self,
+        source: &KernelSource,
+        into: &Path,
+        events: &dyn Events,
+        cancel: &Cancel,
+    ) -> HostResult<()> {
+        Making {
+            cache: &self.cache,
+            events,
+            cancel,
+        }
+        .kernel(source, into)
+    }
+    fn kernel_facts(&self, dir: &Path) -> HostResult<KernelFacts> {
+        super::making::kernel_facts(dir)
+    }
+    fn make_initramfs(&self, kernel_dir: &Path, _path: &Path) -> HostResult<()> {
+        super::making::initramfs(kernel_dir)
+    }
+    fn make_ssh_host_key(&self, path: &Path, vm: &VmName) -> HostResult<()> {
+        crate::keys::make(path, &format!("{vm}.vm"))
+    }
+
+    fn now_ms(&self) -> i64 {
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    }
+    fn monotonic_us(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+}

@@ -1,0 +1,157 @@
+//! Making images, kernels and initramfs: long work that reports and can be cancelled.
+
+use std::path::{Path, PathBuf};
+
+use banger_agent_embed::{AGENT, AGENT_DIGEST};
+use banger_api::kernel::KernelSource;
+use banger_api::{ApiError, ErrorCode, Timestamp};
+use banger_image::{Builder, Destination, ImageError, ImageMetadata, Recipe, RootFs};
+use banger_kernel::{KernelError, KernelMetadata};
+use banger_ops::{Cancel, Events, HostResult, ImageFacts, ImageSource, KernelFacts};
+
+use super::files;
+use crate::failure;
+
+/// One making.
+pub(super) struct Making<'a> {
+    /// Where downloads are kept.
+    pub(super) cache: &'a Path,
+    pub(super) events: &'a dyn Events,
+    pub(super) cancel: &'a Cancel,
+}
+
+fn of_kernel(error: &KernelError) -> ApiError {
+    match error {
+        KernelError::Cancelled => ApiError::new(ErrorCode::Cancelled, "cancelled"),
+        KernelError::NoApt { .. } | KernelError::NoPackage { .. } | KernelError::Program { .. } => {
+            ApiError::new(ErrorCode::HostNotReady, failure::chain(error))
+                .hint("import a kernel of your own: banger kernel import --help")
+        }
+        _ => failure::of_input(error),
+    }
+}
+
+impl Making<'_> {
+    pub(super) fn kernel(&self, source: &KernelSource, into: &Path) -> HostResult<()> {
+        let cancelled = || self.cancel.is_cancelled();
+        let mut report = |progress: banger_kernel::Progress| {
+            let total = (progress.total > 0).then_some(progress.total);
+            let stage = progress.stage.name();
+            match progress.done {
+                0 => self.events.stage(stage, &progress.detail),
+                done => self.events.progress(stage, &progress.detail, done, total),
+            }
+        };
+        let mut watch = banger_kernel::Watch::new(&mut report, &cancelled);
+        let source = match source {
+            KernelSource::Deb { path } => banger_kernel::KernelSource::Deb(path.into()),
+            KernelSource::Dir { path } => banger_kernel::KernelSource::Directory(path.into()),
+            KernelSource::Image { path, modules } => banger_kernel::KernelSource::Image {
+                image: path.into(),
+                modules: modules.as_ref().map(PathBuf::from),
+            },
+            KernelSource::Host => banger_kernel::KernelSource::Host,
+            KernelSource::Default => {
+                let downloads = self.cache.join("kernels");
+                files::make_dir(&downloads)?;
+                let package = banger_kernel::fetch_default_kernel(&downloads, &mut watch)
+                    .map_err(|error| of_kernel(&error))?;
+                banger_kernel::KernelSource::Deb(package)
+            }
+        };
+        let metadata =
+            banger_kernel::import(&source, into, &mut watch).map_err(|error| of_kernel(&error))?;
+        for warning in &metadata.warnings {
+            self.events.warn(warning);
+        }
+        self.events.stage("make_initramfs", "");
+        initramfs(into)
+    }
+
+    pub(super) fn image(&self, source: &ImageSource, into: &Path) -> HostResult<()> {
+        let cancelled = || self.cancel.is_cancelled();
+        let mut report = |progress: banger_image::Progress| {
+            let total = (progress.total > 0).then_some(progress.total);
+            let stage = progress.stage.name();
+            match progress.done {
+                0 => self.events.stage(stage, &progress.detail),
+                done => self.events.progress(stage, &progress.detail, done, total),
+            }
+        };
+        let mut watch = banger_image::Watch::new(&mut report, &cancelled);
+        let destination = Destination {
+            folder: into,
+            created_at: Timestamp::now(),
+        };
+        // What lies on the way is inside the directory that the plan has claimed, and goes before it is published.
+        let scratch = into.join("scratch");
+        files::make_dir(&scratch)?;
+        let made = match source {
+            ImageSource::Recipe { recipe } => Recipe::find(recipe).and_then(|recipe| {
+                Builder::of_host()?.build(&recipe, &destination, &scratch, &mut watch)
+            }),
+            ImageSource::Rootfs {
+                rootfs,
+                work_seed,
+                seed_bytes,
+            } => {
+                let root = RootFs {
+                    rootfs: rootfs.clone(),
+                    work_seed: work_seed.clone(),
+                    seed_size: *seed_bytes,
+                };
+                banger_image::register(&root, &destination, &scratch, &mut watch)
+            }
+        };
+        made.map_err(|error| of_image(&error))?;
+        files::remove_tree(&scratch)?;
+        files::sync_dir(into)
+    }
+}
+
+fn of_image(error: &ImageError) -> ApiError {
+    match error {
+        ImageError::Cancelled => ApiError::new(ErrorCode::Cancelled, "cancelled"),
+        ImageError::NoDebianSources { .. }
+        | ImageError::NoMmdebstrap
+        | ImageError::NoBuildMode { .. } => {
+            ApiError::new(ErrorCode::HostNotReady, failure::chain(error))
+        }
+        ImageError::Build { .. } => ApiError::new(ErrorCode::Internal, failure::chain(error)),
+        _ => failure::of_input(error),
+    }
+}
+
+pub(super) fn initramfs(kernel_dir: &Path) -> HostResult<()> {
+    banger_kernel::ensure_initramfs(kernel_dir, AGENT, AGENT_DIGEST)
+        .map(|_path| ())
+        .map_err(|error| of_kernel(&error))
+}
+
+pub(super) fn kernel_facts(dir: &Path) -> HostResult<KernelFacts> {
+    let metadata = KernelMetadata::read(dir).map_err(|error| of_kernel(&error))?;
+    Ok(KernelFacts {
+        digest: metadata.digest.trim_start_matches("sha256:").to_owned(),
+        source: format!("{} {}", metadata.source.kind, metadata.source.path)
+            .trim()
+            .to_owned(),
+        version: metadata.release,
+        image_bytes: metadata.vmlinux.bytes,
+        modules: metadata
+            .modules
+            .into_iter()
+            .map(|module| module.name)
+            .collect(),
+    })
+}
+
+pub(super) fn image_facts(dir: &Path) -> HostResult<ImageFacts> {
+    let metadata = ImageMetadata::read(dir).map_err(|error| of_image(&error))?;
+    Ok(ImageFacts {
+        digest: metadata.id.trim_start_matches("sha256:").to_owned(),
+        source: format!("{} {}", metadata.source.kind, metadata.source.name),
+        init: metadata.init.name().to_owned(),
+        base_bytes: metadata.base.bytes,
+        seed_bytes: metadata.seed.map(|seed| seed.bytes),
+    })
+}

@@ -1,0 +1,19 @@
+//! The real machine behind [`banger_ops::Host`].
+//!
+//! ```text
+//! Host ──► files    rustix and std          disks   banger-disk          vmm    banger-engine
+//!          guest    the channels, async     making  banger-image, banger-kernel, keys
+//! ```
+//!
+//! Each file has the functions of one family; this one joins them to the trait.
+
+mod disks;
+mod files;
+mod guest;
+mod linux;
+mod making;
+mod vmm;
+
+pub(crate) use files::failed as file_error;
+pub(crate) use linux::GuestMaterial;
+pub use linux::LinuxHost;

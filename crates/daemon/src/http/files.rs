@@ -1,0 +1,91 @@
+//! Images and kernels.
+
+use axum::extract::{Path, State};
+use banger_api::error::ErrorBody;
+use banger_api::image::{BuildImage, Image, RegisterImage};
+use banger_api::kernel::{ImportKernel, Kernel};
+use banger_api::vm::Accepted;
+
+use super::answer::{Answer, Started, answer, started};
+use super::body::Body;
+use crate::context::Daemon;
+use crate::service;
+
+/// All images.
+#[utoipa::path(get, path = "/v1/images", tag = "images", responses((status = 200, body = Vec<Image>)))]
+pub(super) async fn images(State(daemon): State<Daemon>) -> Answer<Vec<Image>> {
+    answer(move || service::images(&daemon)).await
+}
+
+/// One image.
+#[utoipa::path(get, path = "/v1/images/{ref}", tag = "images", params(("ref" = String, Path)),
+    responses((status = 200, body = Image), (status = "default", body = ErrorBody)))]
+pub(super) async fn image(State(daemon): State<Daemon>, Path(name): Path<String>) -> Answer<Image> {
+    answer(move || service::image_view(&daemon, &service::find_image(&daemon, &name)?)).await
+}
+
+/// Build an image from a recipe.
+#[utoipa::path(post, path = "/v1/images/build", tag = "images", request_body = BuildImage,
+    responses((status = 202, body = Accepted), (status = "default", body = ErrorBody)))]
+pub(super) async fn build(
+    State(daemon): State<Daemon>,
+    Body(request): Body<BuildImage>,
+) -> Started {
+    started(move || service::build_image(&daemon, request)).await
+}
+
+/// Make an image from a root file system on this host.
+#[utoipa::path(post, path = "/v1/images/register", tag = "images", request_body = RegisterImage,
+    responses((status = 202, body = Accepted), (status = "default", body = ErrorBody)))]
+pub(super) async fn register(
+    State(daemon): State<Daemon>,
+    Body(request): Body<RegisterImage>,
+) -> Started {
+    started(move || service::register_image(&daemon, request)).await
+}
+
+/// Delete an image.
+#[utoipa::path(delete, path = "/v1/images/{ref}", tag = "images", params(("ref" = String, Path)),
+    responses((status = 202, body = Accepted), (status = "default", body = ErrorBody)))]
+pub(super) async fn delete_image(
+    State(daemon): State<Daemon>,
+    Path(name): Path<String>,
+) -> Started {
+    started(move || service::delete_image(&daemon, &name)).await
+}
+
+/// All kernels.
+#[utoipa::path(get, path = "/v1/kernels", tag = "kernels", responses((status = 200, body = Vec<Kernel>)))]
+pub(super) async fn kernels(State(daemon): State<Daemon>) -> Answer<Vec<Kernel>> {
+    answer(move || service::kernels(&daemon)).await
+}
+
+/// One kernel.
+#[utoipa::path(get, path = "/v1/kernels/{ref}", tag = "kernels", params(("ref" = String, Path)),
+    responses((status = 200, body = Kernel), (status = "default", body = ErrorBody)))]
+pub(super) async fn kernel(
+    State(daemon): State<Daemon>,
+    Path(name): Path<String>,
+) -> Answer<Kernel> {
+    answer(move || service::kernel_view(&daemon, &service::find_kernel(&daemon, &name)?)).await
+}
+
+/// Import a kernel.
+#[utoipa::path(post, path = "/v1/kernels/import", tag = "kernels", request_body = ImportKernel,
+    responses((status = 202, body = Accepted), (status = "default", body = ErrorBody)))]
+pub(super) async fn import(
+    State(daemon): State<Daemon>,
+    Body(request): Body<ImportKernel>,
+) -> Started {
+    started(move || service::import_kernel(&daemon, request)).await
+}
+
+/// Delete a kernel.
+#[utoipa::path(delete, path = "/v1/kernels/{ref}", tag = "kernels", params(("ref" = String, Path)),
+    responses((status = 202, body = Accepted), (status = "default", body = ErrorBody)))]
+pub(super) async fn delete_kernel(
+    State(daemon): State<Daemon>,
+    Path(name): Path<String>,
+) -> Started {
+    started(move || service::delete_kernel(&daemon, &name)).await
+}

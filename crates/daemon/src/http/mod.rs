@@ -1,0 +1,23 @@
+//! The API: HTTP/1.1 and JSON on a Unix socket. Handlers parse, call a service, and answer; they decide nothing.
+//!
+//! ```text
+//! accept ─ peer is this user? ─► router ─► handler ─► service ─► JSON
+//!                                            ├─► server-sent events of an operation
+//!                                            └─► 101: a raw stream to the guest (exec, files, connect)
+//! ```
+
+mod answer;
+mod body;
+mod events;
+mod files;
+mod logs;
+mod openapi;
+mod router;
+mod server;
+mod streams;
+mod system;
+mod vms;
+
+pub use openapi::openapi;
+pub(crate) use router::router;
+pub(crate) use server::{bind, serve};

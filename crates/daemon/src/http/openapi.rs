@@ -1,0 +1,54 @@
+//! The OpenAPI document, made from the types and handlers themselves.
+
+use utoipa::OpenApi;
+
+use super::{events, files, streams, system, vms};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "banger",
+        description = "Private Linux machines on this host. HTTP/1.1 on a Unix socket."
+    ),
+    paths(
+        vms::list,
+        vms::create,
+        vms::show,
+        vms::set,
+        vms::delete,
+        vms::start,
+        vms::stop,
+        vms::restart,
+        vms::kill,
+        vms::prune,
+        vms::stats,
+        vms::health,
+        vms::ports,
+        super::logs::logs,
+        streams::exec,
+        streams::put,
+        streams::get,
+        streams::connect,
+        files::images,
+        files::image,
+        files::build,
+        files::register,
+        files::delete_image,
+        files::kernels,
+        files::kernel,
+        files::import,
+        files::delete_kernel,
+        events::show,
+        events::cancel,
+        events::follow,
+        system::status,
+        system::stop,
+        system::doctor,
+    )
+)]
+struct Document;
+
+/// The document as pretty JSON.
+pub fn openapi() -> String {
+    Document::openapi().to_pretty_json().unwrap_or_default()
+}

@@ -1,0 +1,83 @@
+//! Which handler answers which path.
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderValue, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use banger_api::{ApiError, ErrorCode, routes};
+
+use super::answer::Failed;
+use super::body::MAX_BODY;
+use super::{events, files, logs, openapi, streams, system, vms};
+use crate::build_id;
+use crate::context::Daemon;
+
+/// Header with which daemon and client tell each other their build.
+pub(crate) const BUILD_HEADER: &str = "banger-build";
+
+/// The API.
+pub(crate) fn router(daemon: Daemon) -> Router {
+    Router::new()
+        .route(routes::OPENAPI, get(document))
+        .route(routes::DAEMON, get(system::status))
+        .route(routes::DAEMON_STOP, post(system::stop))
+        .route(routes::DOCTOR, get(system::doctor))
+        .route(routes::VMS, get(vms::list).post(vms::create))
+        .route(routes::VMS_PRUNE, post(vms::prune))
+        .route(
+            routes::VM,
+            get(vms::show).patch(vms::set).delete(vms::delete),
+        )
+        .route(routes::VM_START, post(vms::start))
+        .route(routes::VM_STOP, post(vms::stop))
+        .route(routes::VM_RESTART, post(vms::restart))
+        .route(routes::VM_KILL, post(vms::kill))
+        .route(routes::VM_EXEC, post(streams::exec))
+        .route(routes::VM_PUT_FILES, post(streams::put))
+        .route(routes::VM_GET_FILES, post(streams::get))
+        .route(routes::VM_CONNECT, post(streams::connect))
+        .route(routes::VM_LOGS, get(logs::logs))
+        .route(routes::VM_STATS, get(vms::stats))
+        .route(routes::VM_PORTS, get(vms::ports))
+        .route(routes::VM_HEALTH, get(vms::health))
+        .route(routes::IMAGES, get(files::images))
+        .route(routes::IMAGES_BUILD, post(files::build))
+        .route(routes::IMAGES_REGISTER, post(files::register))
+        .route(routes::IMAGE, get(files::image).delete(files::delete_image))
+        .route(routes::KERNELS, get(files::kernels))
+        .route(routes::KERNELS_IMPORT, post(files::import))
+        .route(
+            routes::KERNEL,
+            get(files::kernel).delete(files::delete_kernel),
+        )
+        .route(routes::OPERATION, get(events::show))
+        .route(routes::OPERATION_EVENTS, get(events::follow))
+        .route(routes::OPERATION_CANCEL, post(events::cancel))
+        .fallback(unknown)
+        .layer(middleware::from_fn(with_build))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(daemon)
+}
+
+async fn document() -> Response {
+    (
+        [(header::CONTENT_TYPE, "application/json")],
+        openapi::openapi(),
+    )
+        .into_response()
+}
+
+async fn unknown(request: Request) -> Failed {
+    let message = format!("there is no {} {}", request.method(), request.uri().path());
+    Failed(ApiError::new(ErrorCode::NotFound, message).hint(format!("see {}", routes::OPENAPI)))
+}
+
+async fn with_build(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if let Ok(value) = HeaderValue::from_str(build_id()) {
+        response.headers_mut().insert(BUILD_HEADER, value);
+    }
+    response
+}

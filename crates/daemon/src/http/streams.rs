@@ -1,0 +1,218 @@
+//! Streams to a guest: exec, files, connect. The answer is 101, then the bytes of the guest's call, unchanged.
+//!
+//! The daemon copies and does not interpret: whoever reads the frames holds them to the limits of the protocol.
+
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use banger_api::error::ErrorBody;
+use banger_api::routes::UPGRADE_PROTOCOL;
+use banger_api::vm::Exec;
+use banger_api::{ApiError, ErrorCode, VmId};
+use banger_guest::{CallStream, ExecRequest, GetFiles, GuestPath, PutFiles, Tty};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+
+use super::answer::Failed;
+use super::body::MAX_BODY;
+use super::vms::reach;
+use crate::context::Daemon;
+use crate::{failure, service};
+
+/// Run a command in a guest.
+#[utoipa::path(post, path = "/v1/vms/{ref}/exec", tag = "vms", params(("ref" = String, Path)), request_body = Exec,
+    responses((status = 101, description = "exec frames follow"), (status = "default", body = ErrorBody)))]
+pub(super) async fn exec(
+    State(daemon): State<Daemon>,
+    Path(reference): Path<String>,
+    mut request: Request,
+) -> Result<Response, Failed> {
+    let upgrade = upgrade_of(&mut request)?;
+    let exec = exec_of(request).await?;
+    let (record, client) = reach(&daemon, reference).await?;
+    let guard = DeleteAfter {
+        daemon: daemon.clone(),
+        vm: exec.then_delete.then_some(record.id),
+    };
+    let call = client
+        .exec(&exec_request(exec)?)
+        .await
+        .map_err(|e| failure::of_guest(&e))?;
+    Ok(switch(upgrade, call, guard))
+}
+
+/// Reads the body by hand: it must be gone before the connection changes its protocol.
+async fn exec_of(request: Request) -> Result<Exec, ApiError> {
+    let invalid = |why: String| ApiError::new(ErrorCode::InvalidArgument, why);
+    let bytes = axum::body::to_bytes(request.into_body(), MAX_BODY)
+        .await
+        .map_err(|error| invalid(format!("the request cannot be read: {error}")))?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| invalid(format!("the request is not valid: {error}")))
+}
+
+fn exec_request(exec: Exec) -> Result<ExecRequest, ApiError> {
+    let term = exec.term.unwrap_or_else(|| "xterm".to_owned());
+    Ok(ExecRequest {
+        argv: exec.argv,
+        env: exec.env,
+        cwd: exec.cwd.as_deref().map(guest_path).transpose()?,
+        user: exec.user,
+        tty: exec.terminal.map(|size| Tty {
+            rows: size.rows,
+            cols: size.cols,
+            term,
+        }),
+        stdin: exec.stdin,
+    })
+}
+
+fn guest_path(text: &str) -> Result<GuestPath, ApiError> {
+    GuestPath::new(text).map_err(|error| {
+        ApiError::new(
+            ErrorCode::InvalidArgument,
+            format!("guest path \"{text}\": {error}"),
+        )
+    })
+}
+
+/// Where files go to or come from.
+#[derive(Deserialize)]
+pub(super) struct FilesQuery {
+    path: String,
+    /// Place what is inside the top entry, not the entry itself.
+    #[serde(default)]
+    contents: bool,
+    /// If the path itself is a link, send what it points to.
+    #[serde(default)]
+    follow: bool,
+}
+
+/// Send files to a guest.
+#[utoipa::path(post, path = "/v1/vms/{ref}/files/put", tag = "vms",
+    params(("ref" = String, Path), ("path" = String, Query), ("contents" = Option<bool>, Query)),
+    responses((status = 101, description = "a tar stream in frames follows"), (status = "default", body = ErrorBody)))]
+pub(super) async fn put(
+    State(daemon): State<Daemon>,
+    Path(reference): Path<String>,
+    Query(query): Query<FilesQuery>,
+    mut request: Request,
+) -> Result<Response, Failed> {
+    let upgrade = upgrade_of(&mut request)?;
+    let put = PutFiles {
+        must_be_dir: query.path.ends_with('/') && query.path != "/",
+        dest: guest_path(trim(&query.path))?,
+        contents: query.contents,
+        parents: false,
+        owner: None,
+    };
+    let (_record, client) = reach(&daemon, reference).await?;
+    let call = client
+        .put_files(&put)
+        .await
+        .map_err(|e| failure::of_guest(&e))?;
+    Ok(switch(upgrade, call, DeleteAfter { daemon, vm: None }))
+}
+
+/// Receive files from a guest.
+#[utoipa::path(post, path = "/v1/vms/{ref}/files/get", tag = "vms",
+    params(("ref" = String, Path), ("path" = String, Query), ("follow" = Option<bool>, Query)),
+    responses((status = 101, description = "a tar stream in frames follows"), (status = "default", body = ErrorBody)))]
+pub(super) async fn get(
+    State(daemon): State<Daemon>,
+    Path(reference): Path<String>,
+    Query(query): Query<FilesQuery>,
+    mut request: Request,
+) -> Result<Response, Failed> {
+    let upgrade = upgrade_of(&mut request)?;
+    let get = GetFiles {
+        path: guest_path(trim(&query.path))?,
+        follow: query.follow,
+    };
+    let (_record, client) = reach(&daemon, reference).await?;
+    let call = client
+        .get_files(&get)
+        .await
+        .map_err(|e| failure::of_guest(&e))?;
+    Ok(switch(upgrade, call, DeleteAfter { daemon, vm: None }))
+}
+
+fn trim(path: &str) -> &str {
+    match path.trim_end_matches('/') {
+        "" if path.starts_with('/') => "/",
+        trimmed => trimmed,
+    }
+}
+
+/// Where to connect to.
+#[derive(Deserialize)]
+pub(super) struct ConnectQuery {
+    port: u16,
+}
+
+/// Connect to a TCP port of a guest.
+#[utoipa::path(post, path = "/v1/vms/{ref}/connect", tag = "vms",
+    params(("ref" = String, Path), ("port" = u16, Query)),
+    responses((status = 101, description = "the connection's bytes follow"), (status = "default", body = ErrorBody)))]
+pub(super) async fn connect(
+    State(daemon): State<Daemon>,
+    Path(reference): Path<String>,
+    Query(query): Query<ConnectQuery>,
+    mut request: Request,
+) -> Result<Response, Failed> {
+    let upgrade = upgrade_of(&mut request)?;
+    let (_record, client) = reach(&daemon, reference).await?;
+    let call = client
+        .connect_tcp(query.port)
+        .await
+        .map_err(|e| failure::of_guest(&e))?;
+    Ok(switch(upgrade, call, DeleteAfter { daemon, vm: None }))
+}
+
+fn upgrade_of(request: &mut Request) -> Result<OnUpgrade, ApiError> {
+    let asked = request
+        .headers()
+        .get(header::UPGRADE)
+        .is_some_and(|value| value == UPGRADE_PROTOCOL);
+    let upgrade = request.extensions_mut().remove::<OnUpgrade>();
+    upgrade.filter(|_| asked).ok_or_else(|| {
+        let message = format!("this needs the header \"Upgrade: {UPGRADE_PROTOCOL}\"");
+        ApiError::new(ErrorCode::InvalidArgument, message)
+    })
+}
+
+/// Deletes a VM when the stream that it was made for has ended, however that came about.
+struct DeleteAfter {
+    daemon: Daemon,
+    vm: Option<VmId>,
+}
+
+impl Drop for DeleteAfter {
+    fn drop(&mut self) {
+        let Some(vm) = self.vm.take() else { return };
+        let daemon = self.daemon.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = service::delete(&daemon, &vm.to_string(), true)
+                && error.code != ErrorCode::NotFound
+            {
+                tracing::error!(%vm, %error, "cannot delete a VM after its run");
+            }
+        });
+    }
+}
+
+fn switch(upgrade: OnUpgrade, mut call: CallStream, guard: DeleteAfter) -> Response {
+    tokio::spawn(async move {
+        let _guard = guard;
+        if let Ok(upgraded) = upgrade.await {
+            // A side that goes away ends the copy; dropping the call tells the guest.
+            let _ = tokio::io::copy_bidirectional(&mut TokioIo::new(upgraded), &mut call).await;
+        }
+    });
+    let headers = [
+        (header::CONNECTION, HeaderValue::from_static("upgrade")),
+        (header::UPGRADE, HeaderValue::from_static(UPGRADE_PROTOCOL)),
+    ];
+    (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
+}

@@ -1,0 +1,48 @@
+//! The daemon itself, and the host's preconditions.
+
+use axum::extract::State;
+use banger_api::doctor::Report;
+use banger_api::system::DaemonStatus;
+use banger_api::vm::VmState;
+use banger_store::vm;
+
+use super::answer::{Answer, answer};
+use crate::context::Daemon;
+use crate::{build_id, service};
+
+/// The daemon.
+#[utoipa::path(get, path = "/v1/daemon", tag = "system", responses((status = 200, body = DaemonStatus)))]
+pub(super) async fn status(State(daemon): State<Daemon>) -> Answer<DaemonStatus> {
+    answer(move || status_of(&daemon)).await
+}
+
+fn status_of(daemon: &Daemon) -> Result<DaemonStatus, banger_api::ApiError> {
+    let vms = daemon.read(vm::list)?;
+    Ok(DaemonStatus {
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        build: build_id().to_owned(),
+        socket: daemon.paths.socket().display().to_string(),
+        uptime_s: daemon.started.elapsed().as_secs(),
+        running_vms: vms.iter().filter(|vm| vm.state == VmState::Running).count() as u64,
+        memory_bytes: service::memory_bytes(std::process::id()).unwrap_or(0),
+    })
+}
+
+/// Stop the daemon. VMs run on.
+#[utoipa::path(post, path = "/v1/daemon/stop", tag = "system", responses((status = 200, body = DaemonStatus)))]
+pub(super) async fn stop(State(daemon): State<Daemon>) -> Answer<DaemonStatus> {
+    let status = answer({
+        let daemon = daemon.clone();
+        move || status_of(&daemon)
+    })
+    .await;
+    daemon.stop.cancel();
+    status
+}
+
+/// The host's preconditions.
+#[utoipa::path(get, path = "/v1/doctor", tag = "system", responses((status = 200, body = Report)))]
+pub(super) async fn doctor(State(daemon): State<Daemon>) -> Answer<Report> {
+    answer(move || Ok(service::doctor(&daemon))).await
+}

@@ -1,0 +1,237 @@
+//! VMs.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use banger_api::error::ErrorBody;
+use banger_api::vm::{
+    Accepted, CreateVm, KillVm, Port, Prune, Pruned, SetVm, StopVm, Vm, VmHealth, VmState, VmStats,
+};
+use banger_api::{ApiError, ErrorCode};
+use banger_guest::{Client, TransportProtocol};
+use banger_ops::plans;
+use banger_ops::policy::{self, Request};
+use banger_store::{VmRecord, vm};
+use serde::Deserialize;
+
+use super::answer::{Answer, Failed, Started, answer, blocking, started};
+use super::body::Body;
+use crate::context::Daemon;
+use crate::service;
+
+/// All VMs.
+#[utoipa::path(get, path = "/v1/vms", tag = "vms", responses((status = 200, body = Vec<Vm>)))]
+pub(super) async fn list(State(daemon): State<Daemon>) -> Answer<Vec<Vm>> {
+    answer(move || {
+        Ok(daemon
+            .read(vm::list)?
+            .iter()
+            .map(service::vm_view)
+            .collect())
+    })
+    .await
+}
+
+/// Make a VM.
+#[utoipa::path(post, path = "/v1/vms", tag = "vms", request_body = CreateVm,
+    responses((status = 202, body = Accepted), (status = "default", body = ErrorBody)))]
+pub(super) async fn create(State(daemon): State<Daemon>, Body(request): Body<CreateVm>) -> Started {
+    started(move || service::create(&daemon, request)).await
+}
+
+/// One VM.
+#[utoipa::path(get, path = "/v1/vms/{ref}", tag = "vms", params(("ref" = String, Path)),
+    responses((status = 200, body = Vm), (status = "default", body = ErrorBody)))]
+pub(super) async fn show(
+    State(daemon): State<Daemon>,
+    Path(reference): Path<String>,
+) -> Answer<Vm> {
+    answer(move || Ok(service::vm_view(&service::find_vm(&daemon, &reference)?))).await
+}
+
+/// Change a VM's settings.
+#[utoipa::path(patch, path = "/v1/vms/{ref}", tag = "vms", params(("ref" = String, Path)), request_body = SetVm,
+    responses((status = 200, body = Vm), (status = "default", body = ErrorBody)))]
+pub(super) async fn set(
+    State(daemon): State<Daemon>,
+    Path(reference): Path<String>,
+    Body(request): Body<SetVm>,
+) -> Answer<Vm> {
+    answer(move || service::set(&daemon, &reference, &request)).await
+}
+
+/// How to delete.
+#[derive(Deserialize)]
+pub(super) struct DeleteQuery {
+    #[serde(default)]
+    force: bool,
+}
+
+/// Delete a VM.
+#[utoipa::path(delete, path = "/v1/vms/{ref}", tag = "vms",
+    params(("ref" = String, Path), ("force" = Option<bool>, Query)),
+    responses((status = 202, body = Accepted), (status = "default", body = ErrorBody)))]
+pub(super) async fn delete(
+    State(daemon): State<Daemon>,
+    Path(reference): Path<String>,
+    Query(query): Query<DeleteQuery>,
+) -> Started {
+    started(move || service::delete(&daemon, &reference, query.force)).await
+}
+
+/// Start a VM.
+#[utoipa::path(post, path = "/v1/vms/{ref}/start", tag = "vms", params(("ref" = String, Path)),
+    responses((status = 202, body = Accepted), (status = "default", body = ErrorBody)))]
+pub(super) async fn start(State(daemon): State<Daemon>, Path(reference): Path<String>) -> Started {
+    started(move || service::start(&daemon, &reference)).await
+}
+
+/// Stop a VM.
+#[utoipa::path(post, path = "/v1/vms/{ref}/stop", tag = "vms", params(("ref" = String, Path)), request_body = StopVm,
+    responses((status = 202, body = Accepted), (status = "default", body = ErrorBody)))]
+pub(super) async fn stop(
+    State(daemon): State<Daemon>,
+    Path(reference): Path<String>,
+    Body(request): Body<StopVm>,
+) -> Started {
+    started(move || service::stop(&daemon, &reference, &request)).await
+}
+
+/// Restart a VM.
+#[utoipa::path(post, path = "/v1/vms/{ref}/restart", tag = "vms", params(("ref" = String, Path)),
+    request_body = StopVm, responses((status = 202, body = Accepted), (status = "default", body = ErrorBody)))]
+pub(super) async fn restart(
+    State(daemon): State<Daemon>,
+    Path(reference): Path<String>,
+    Body(request): Body<StopVm>,
+) -> Started {
+    started(move || service::restart(&daemon, &reference, &request)).await
+}
+
+/// Kill a VM.
+#[utoipa::path(post, path = "/v1/vms/{ref}/kill", tag = "vms", params(("ref" = String, Path)), request_body = KillVm,
+    responses((status = 202, body = Accepted), (status = "default", body = ErrorBody)))]
+pub(super) async fn kill(
+    State(daemon): State<Daemon>,
+    Path(reference): Path<String>,
+    Body(request): Body<KillVm>,
+) -> Started {
+    started(move || service::kill(&daemon, &reference, &request)).await
+}
+
+/// Remove VMs that do not run.
+#[utoipa::path(post, path = "/v1/vms/prune", tag = "vms", request_body = Prune,
+    responses((status = 200, body = Pruned), (status = "default", body = ErrorBody)))]
+pub(super) async fn prune(
+    State(daemon): State<Daemon>,
+    Body(request): Body<Prune>,
+) -> Answer<Pruned> {
+    answer(move || service::prune(&daemon, request.dry_run)).await
+}
+
+/// What a VM uses.
+#[utoipa::path(get, path = "/v1/vms/{ref}/stats", tag = "vms", params(("ref" = String, Path)),
+    responses((status = 200, body = VmStats), (status = "default", body = ErrorBody)))]
+pub(super) async fn stats(
+    State(daemon): State<Daemon>,
+    Path(reference): Path<String>,
+) -> Answer<VmStats> {
+    let record = record(&daemon, reference).await?;
+    Ok(Json(service::stats(&daemon, &record).await?))
+}
+
+/// Whether a VM's guest answers.
+#[utoipa::path(get, path = "/v1/vms/{ref}/health", tag = "vms", params(("ref" = String, Path)),
+    responses((status = 200, body = VmHealth), (status = "default", body = ErrorBody)))]
+pub(super) async fn health(
+    State(daemon): State<Daemon>,
+    Path(reference): Path<String>,
+) -> Answer<VmHealth> {
+    let record = record(&daemon, reference).await?;
+    let mut health = VmHealth {
+        id: record.id,
+        name: record.name.clone(),
+        state: record.state,
+        healthy: false,
+        round_trip_us: None,
+        cause: None,
+    };
+    if record.state != VmState::Running {
+        let cause = record
+            .error
+            .clone()
+            .unwrap_or_else(|| format!("it is {}", record.state));
+        health.cause = Some(cause);
+        return Ok(Json(health));
+    }
+    match ping(&daemon, &record).await {
+        Ok(us) => {
+            health.healthy = true;
+            health.round_trip_us = Some(us);
+        }
+        Err(error) => health.cause = Some(error.message),
+    }
+    Ok(Json(health))
+}
+
+async fn ping(daemon: &Daemon, record: &VmRecord) -> Result<u64, ApiError> {
+    let client = client(daemon, record).await?;
+    let began = std::time::Instant::now();
+    client
+        .ping()
+        .await
+        .map_err(|error| crate::failure::of_guest(&error))?;
+    Ok(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX))
+}
+
+/// What listens in a guest.
+#[utoipa::path(get, path = "/v1/vms/{ref}/ports", tag = "vms", params(("ref" = String, Path)),
+    responses((status = 200, body = Vec<Port>), (status = "default", body = ErrorBody)))]
+pub(super) async fn ports(
+    State(daemon): State<Daemon>,
+    Path(reference): Path<String>,
+) -> Answer<Vec<Port>> {
+    let (record, client) = reach(&daemon, reference).await?;
+    let listeners = client
+        .ports()
+        .await
+        .map_err(|error| crate::failure::of_guest(&error))?;
+    let reach = |tcp: bool, port: u16| {
+        let published = record.publish.iter().find(|p| tcp && p.guest_port == port);
+        published.map(|p| format!("{}:{}", p.host_ip, p.host_port))
+    };
+    let port = |listener: banger_guest::Listener| {
+        let tcp = listener.protocol == TransportProtocol::Tcp;
+        Port {
+            protocol: if tcp { "tcp" } else { "udp" }.to_owned(),
+            address: listener.address.to_string(),
+            port: listener.port,
+            pid: listener.pid,
+            process: listener.process,
+            reach: reach(tcp, listener.port),
+        }
+    };
+    Ok(Json(listeners.into_iter().map(port).collect()))
+}
+
+/// The record that a reference names.
+pub(super) async fn record(daemon: &Daemon, reference: String) -> Result<VmRecord, Failed> {
+    let daemon = daemon.clone();
+    blocking(move || service::find_vm(&daemon, &reference)).await
+}
+
+/// A running VM and the conversation with its guest.
+pub(super) async fn reach(
+    daemon: &Daemon,
+    reference: String,
+) -> Result<(VmRecord, Client), Failed> {
+    let record = record(daemon, reference).await?;
+    let client = client(daemon, &record).await?;
+    Ok((record, client))
+}
+
+async fn client(daemon: &Daemon, record: &VmRecord) -> Result<Client, ApiError> {
+    policy::check(Request::Reach, record.name.as_str(), record.state)?;
+    let vmm = plans::identity(record)
+        .ok_or_else(|| ApiError::new(ErrorCode::GuestUnreachable, "its VMM is not known"))?;
+    daemon.channels.client(record.id, &vmm.channel_socket).await
+}

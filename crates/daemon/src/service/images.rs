@@ -1,0 +1,280 @@
+//! Images: building, registering, listing, deleting. Two requests for one name do the work once.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use banger_api::image::{BuildImage, Image, RegisterImage};
+use banger_api::vm::Accepted;
+use banger_api::{ApiError, ErrorCode, ImageName, suggest};
+use banger_ops::ImageSource;
+use banger_ops::plans::{self, DeleteFiles, PublishImage};
+use banger_store::{ImageRecord, VmRecord, image, vm};
+
+use super::find_image;
+use crate::context::Daemon;
+use crate::operations::{Running, now_ms, timestamp};
+
+/// Recipes that banger carries: a VM that names one gets it built when it is missing.
+pub(super) fn recipes() -> Vec<&'static str> {
+    banger_image::Recipe::names()
+}
+
+/// All images.
+///
+/// # Errors
+/// Only the store's.
+pub(crate) fn images(daemon: &Daemon) -> Result<Vec<Image>, ApiError> {
+    let vms = daemon.read(vm::list)?;
+    Ok(daemon
+        .read(image::list)?
+        .iter()
+        .map(|record| view(daemon, record, &vms))
+        .collect())
+}
+
+/// One image as users see it.
+///
+/// # Errors
+/// Only the store's.
+pub(crate) fn image_view(daemon: &Daemon, record: &ImageRecord) -> Result<Image, ApiError> {
+    Ok(view(daemon, record, &daemon.read(vm::list)?))
+}
+
+fn view(daemon: &Daemon, record: &ImageRecord, vms: &[VmRecord]) -> Image {
+    let base = daemon
+        .paths
+        .images()
+        .join(&record.digest)
+        .join(banger_image::BASE);
+    Image {
+        name: record.name.clone(),
+        digest: format!("sha256:{}", record.digest),
+        source: record.source.clone(),
+        init: record.init.clone(),
+        base_bytes: record.base_bytes,
+        allocated_bytes: banger_disk::sparse::allocated_bytes(&base).unwrap_or(0),
+        seed_bytes: record.seed_bytes,
+        used_by: vms
+            .iter()
+            .filter(|vm| vm.image_digest == record.digest)
+            .count() as u64,
+        created_at: timestamp(record.created_ms),
+    }
+}
+
+/// The image of this name; `None` when it is not there and a recipe can build it.
+///
+/// # Errors
+/// `not_found` when neither an image nor a recipe has the name.
+pub(super) fn known(daemon: &Daemon, name: &ImageName) -> Result<Option<ImageRecord>, ApiError> {
+    match find_image(daemon, name.as_str()) {
+        Ok(record) => Ok(Some(record)),
+        Err(error) if error.code == ErrorCode::NotFound && recipes().contains(&name.as_str()) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The image of this name, built from its recipe when it is not there. Blocks, as long as that takes.
+///
+/// # Errors
+/// Those of building it.
+pub(super) fn ensure(
+    daemon: &Daemon,
+    op: &Arc<Running>,
+    name: &ImageName,
+) -> Result<ImageRecord, ApiError> {
+    if let Some(record) = known(daemon, name)? {
+        return Ok(record);
+    }
+    let _making = daemon.locks.name(&format!("image:{name}"), &op.cancel)?;
+    if let Some(record) = known(daemon, name)? {
+        return Ok(record);
+    }
+    make(
+        daemon,
+        op,
+        name.clone(),
+        ImageSource::Recipe {
+            recipe: name.to_string(),
+        },
+    )
+}
+
+/// Builds an image from a recipe.
+///
+/// # Errors
+/// `invalid_argument` for an unknown recipe; `name_taken`.
+pub(crate) fn build_image(daemon: &Daemon, request: BuildImage) -> Result<Accepted, ApiError> {
+    let recipe = request.recipe;
+    if !recipes().contains(&recipe.as_str()) {
+        let message = format!("no recipe is called \"{recipe}\"");
+        return Err(
+            ApiError::new(ErrorCode::NotFound, message).hint(suggest::hint(
+                &recipe,
+                &recipes(),
+                "",
+            )),
+        );
+    }
+    let name = match request.name {
+        Some(name) => name,
+        None => recipe
+            .parse()
+            .map_err(|error| ApiError::new(ErrorCode::Internal, format!("{error}")))?,
+    };
+    spawn(daemon, "build_image", name, ImageSource::Recipe { recipe })
+}
+
+/// Makes an image from a root file system on this host.
+///
+/// # Errors
+/// `invalid_argument` for a path that is not absolute or not there; `name_taken`.
+pub(crate) fn register_image(
+    daemon: &Daemon,
+    request: RegisterImage,
+) -> Result<Accepted, ApiError> {
+    let existing = |what: &str, path: &str| {
+        let invalid = |why: &str| {
+            ApiError::new(
+                ErrorCode::InvalidArgument,
+                format!("{what} \"{path}\" {why}"),
+            )
+        };
+        let path = Path::new(path);
+        match path {
+            path if !path.is_absolute() => Err(invalid("must be an absolute path")),
+            path if !path.exists() => Err(invalid("does not exist, or this user cannot see it")),
+            path => Ok(path.to_owned()),
+        }
+    };
+    let source = ImageSource::Rootfs {
+        rootfs: existing("root file system", &request.rootfs)?,
+        work_seed: request
+            .work_seed
+            .as_deref()
+            .map(|path| existing("work seed", path))
+            .transpose()?,
+        seed_bytes: request.seed_size.map(banger_api::ByteSize::bytes),
+    };
+    spawn(daemon, "register_image", request.name, source)
+}
+
+fn spawn(
+    daemon: &Daemon,
+    kind: &str,
+    name: ImageName,
+    source: ImageSource,
+) -> Result<Accepted, ApiError> {
+    free(daemon, &name)?;
+    let task = daemon.clone();
+    let running = daemon.operations.spawn(kind, None, move |op| {
+        let _making = task.locks.name(&format!("image:{name}"), &op.cancel)?;
+        free(&task, &name)?;
+        make(&task, op, name, source).map(|_record| ())
+    })?;
+    Ok(Accepted {
+        operation: running.id,
+        vm: None,
+    })
+}
+
+fn free(daemon: &Daemon, name: &ImageName) -> Result<(), ApiError> {
+    match daemon.read(|db| image::by_name(db, name.as_str()))? {
+        None => Ok(()),
+        Some(_) => Err(ApiError::new(
+            ErrorCode::NameTaken,
+            format!("image name \"{name}\" is taken"),
+        )
+        .hint(format!(
+            "choose another name, or delete the image: banger image delete {name}"
+        ))),
+    }
+}
+
+/// Two plans: making the files, then giving them place and name, whose target is known only now.
+fn make(
+    daemon: &Daemon,
+    op: &Arc<Running>,
+    name: ImageName,
+    source: ImageSource,
+) -> Result<ImageRecord, ApiError> {
+    let staging = daemon.paths.staging().join(op.id.to_string() + "-image");
+    let plan = plans::make_image(op.id, source, staging.clone());
+    daemon.runner.run(&plan, &**op, &op.cancel)?;
+    let facts = daemon.runner.host().image_facts(&staging)?;
+    let record = ImageRecord {
+        name,
+        digest: facts.digest,
+        source: facts.source,
+        init: facts.init,
+        base_bytes: facts.base_bytes,
+        seed_bytes: facts.seed_bytes,
+        created_ms: now_ms(),
+    };
+    // Two names of one content meet here: one of them publishes, the other finds it published.
+    let _publishing = daemon
+        .locks
+        .name(&format!("image-files:{}", record.digest), &op.cancel)?;
+    let target = daemon.paths.images().join(&record.digest);
+    let exists = daemon.runner.host().exists(&target)?;
+    let plan = plans::publish_image(
+        op.id,
+        record.clone(),
+        PublishImage {
+            staging,
+            target,
+            exists,
+        },
+    );
+    daemon.runner.run(&plan, &**op, &op.cancel)?;
+    Ok(record)
+}
+
+/// Removes an image, unless VMs are made from it.
+///
+/// # Errors
+/// `not_found`; `in_use` with the VMs.
+pub(crate) fn delete_image(daemon: &Daemon, name: &str) -> Result<Accepted, ApiError> {
+    let record = find_image(daemon, name)?;
+    unused(daemon, &record)?;
+    let task = daemon.clone();
+    let running = daemon.operations.spawn("delete_image", None, move |op| {
+        let _files = task
+            .locks
+            .name(&format!("image-files:{}", record.digest), &op.cancel)?;
+        unused(&task, &record)?;
+        let same = |other: &ImageRecord| other.digest == record.digest && other.name != record.name;
+        let shared = task.read(image::list)?.iter().any(same);
+        let directory = (!shared).then(|| task.paths.images().join(&record.digest));
+        task.runner.run(
+            &plans::delete_image(op.id, &record, DeleteFiles { directory }),
+            &**op,
+            &op.cancel,
+        )
+    })?;
+    Ok(Accepted {
+        operation: running.id,
+        vm: None,
+    })
+}
+
+fn unused(daemon: &Daemon, record: &ImageRecord) -> Result<(), ApiError> {
+    let vms = daemon.read(vm::list)?;
+    let users: Vec<&str> = vms
+        .iter()
+        .filter(|vm| vm.image_digest == record.digest)
+        .map(|vm| vm.name.as_str())
+        .collect();
+    in_use("image", record.name.as_str(), &users)
+}
+
+/// Refuses to remove what VMs use.
+pub(super) fn in_use(what: &str, name: &str, users: &[&str]) -> Result<(), ApiError> {
+    if users.is_empty() {
+        return Ok(());
+    }
+    let message = format!("{what} \"{name}\" is used by {}", users.join(", "));
+    Err(ApiError::new(ErrorCode::InUse, message).hint("delete these VMs first: banger vm delete"))
+}

@@ -1,0 +1,28 @@
+//! What requests do: checks first, then an operation that runs plans.
+//!
+//! ```text
+//! request ─► resolve references, check values and states ─► operation ─► plans under the VM's lock ─► watch its VMM
+//! ```
+
+mod defaults;
+mod doctor;
+mod exit;
+mod images;
+mod kernels;
+mod launch;
+mod names;
+mod refs;
+mod settings;
+mod stats;
+mod view;
+mod vms;
+
+pub(crate) use doctor::doctor;
+pub(crate) use exit::watch;
+pub(crate) use images::{build_image, delete_image, image_view, images, register_image};
+pub(crate) use kernels::{delete_kernel, import_kernel, kernel_view, kernels};
+pub(crate) use refs::{find_image, find_kernel, find_vm};
+pub(crate) use settings::set;
+pub(crate) use stats::{memory_bytes, stats};
+pub(crate) use view::vm_view;
+pub(crate) use vms::{create, delete, kill, prune, restart, start, stop};

@@ -1,0 +1,65 @@
+//! `vm set`: changes of a VM's record. Nothing on the host changes until the next start.
+
+use banger_api::vm::{SetVm, Vm};
+use banger_api::{ApiError, ByteSize, ErrorCode};
+use banger_ops::policy::{self, Request};
+use banger_ops::store_error;
+use banger_store::{VmRecord, vm};
+
+use super::defaults::{check_disk, check_memory, check_vcpu};
+use super::vms::check_ports;
+use super::{find_vm, vm_view};
+use crate::context::Daemon;
+
+/// Changes a VM's settings.
+///
+/// # Errors
+/// `not_found`, `wrong_state`, `invalid_argument`, `name_taken`: nothing is changed then.
+pub(crate) fn set(daemon: &Daemon, reference: &str, request: &SetVm) -> Result<Vm, ApiError> {
+    let record = find_vm(daemon, reference)?;
+    let _lock = daemon.locks.vm(record.id);
+    let record = find_vm(daemon, &record.id.to_string())?;
+    policy::check(Request::Set, record.name.as_str(), record.state)?;
+    let changed = apply(&record, request)?;
+    let stored = changed.clone();
+    daemon
+        .store
+        .write(move |tx| vm::update(tx, &stored))
+        .map_err(store_error)?;
+    Ok(vm_view(&changed))
+}
+
+fn apply(record: &VmRecord, request: &SetVm) -> Result<VmRecord, ApiError> {
+    let mut new = record.clone();
+    if let Some(name) = &request.name {
+        new.name = name.clone();
+    }
+    if let Some(vcpu) = request.vcpu {
+        new.vcpu = check_vcpu(vcpu)?;
+    }
+    if let Some(memory) = request.memory {
+        new.memory_mib = check_memory(memory.as_mib())?;
+    }
+    if let Some(size) = request.disk_size {
+        let (now, size) = (ByteSize(record.disk_bytes), check_disk("work disk", size)?);
+        if size < now {
+            let message = format!("the work disk has {now} and cannot shrink to {size}");
+            return Err(ApiError::new(ErrorCode::InvalidArgument, message).hint(
+                "a work disk only grows; copy what you need into a new VM for a smaller one",
+            ));
+        }
+        new.disk_bytes = size.bytes();
+    }
+    if let Some(net) = request.net {
+        new.net = net;
+    }
+    if let Some(egress) = request.egress {
+        new.egress = egress;
+    }
+    if let Some(publish) = &request.publish {
+        check_ports(publish)?;
+        new.publish.clone_from(publish);
+    }
+    new.restart_needed = new.restart_needed || new != *record;
+    Ok(new)
+}

@@ -1,0 +1,62 @@
+//! What a VM uses on the host, and what its guest says of itself.
+
+use std::path::Path;
+
+use banger_api::ApiError;
+use banger_api::vm::{VmState, VmStats};
+use banger_ops::plans;
+use banger_store::VmRecord;
+
+use crate::context::Daemon;
+
+/// Clock ticks of `/proc/PID/stat` in a second: 100 on every Linux that banger runs on (`USER_HZ`, proc(5)).
+const TICKS_PER_SECOND: u64 = 100;
+
+/// A VM's statistics. A guest that does not answer is left out.
+///
+/// # Errors
+/// None today; the signature leaves room for them.
+pub(crate) async fn stats(daemon: &Daemon, record: &VmRecord) -> Result<VmStats, ApiError> {
+    let files = daemon.paths.vm(record.id);
+    let vmm = plans::identity(record).filter(|_| record.state == VmState::Running);
+    let allocated = |path: &Path| banger_disk::sparse::allocated_bytes(path).unwrap_or(0);
+    let mut stats = VmStats {
+        id: record.id,
+        name: record.name.clone(),
+        state: record.state,
+        host_cpu_ms: vmm.as_ref().and_then(|vmm| cpu_ms(vmm.pid)),
+        host_memory_bytes: vmm.as_ref().and_then(|vmm| memory_bytes(vmm.pid)),
+        disk_allocated_bytes: allocated(&files.work_disk()),
+        overlay_allocated_bytes: allocated(&files.system_overlay()),
+        guest: None,
+    };
+    if let Some(vmm) = vmm
+        && let Ok(client) = daemon.channels.client(record.id, &vmm.channel_socket).await
+        && let Ok(guest) = client.stats().await
+    {
+        stats.guest = serde_json::to_value(guest).ok();
+    }
+    Ok(stats)
+}
+
+/// Fields 14 and 15 (user and system time) of `/proc/PID/stat` (proc(5)); the name in field 2 may hold anything but its end.
+fn cpu_ms(pid: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
+    let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
+    Some(ticks * 1_000 / TICKS_PER_SECOND)
+}
+
+/// Resident memory of a process, in bytes (`VmRSS` of `/proc/PID/status`, proc(5)).
+pub(crate) fn memory_bytes(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim()
+        .trim_end_matches("kB")
+        .trim()
+        .parse::<u64>()
+        .ok()
+        .map(|kib| kib * 1024)
+}
