@@ -69,6 +69,9 @@ impl Builder {
         scratch: &Path,
         watch: &mut Watch<'_>,
     ) -> Result<ImageMetadata, ImageError> {
+        // mmdebstrap runs elsewhere: a folder that only this user may enter is no place for its helpers.
+        let scratch = &std::path::absolute(scratch)
+            .map_err(|source| ImageError::io("find", scratch, source))?;
         let archive = scratch.join(ARCHIVE);
         self.bootstrap(recipe, &archive, scratch, watch)?;
         let mut tree = read_archive(&archive, scratch, watch)?;
@@ -139,7 +142,7 @@ impl Builder {
             .arg(sources)
             // No file is newer, so that the same packages give the same image.
             .env("SOURCE_DATE_EPOCH", EPOCH.to_string())
-            .dir(scratch);
+            .dir("/");
         match self.mode {
             // The chroot is made in the caller's folder, so that even a killed build leaves nothing elsewhere.
             BuildMode::Root | BuildMode::Fakechroot => program.env("TMPDIR", scratch),
