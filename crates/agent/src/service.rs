@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use banger_guest::Phase;
+use banger_guest::wire::handshake::{self, HandshakeError};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::boot::{channel, modules, port::Port};
@@ -71,34 +72,40 @@ pub fn run(how: &str) -> io::Result<()> {
         .build()?;
     runtime.block_on(async {
         tokio::select! {
-            ended = serve_hosts(port, &guest) => ended,
+            ended = serve_hosts(port, how, &guest) => ended,
             ended = until_terminated() => ended,
         }
     })
 }
 
 /// One host after the other.
-async fn serve_hosts(port: OwnedFd, guest: &Arc<Guest>) -> io::Result<()> {
+async fn serve_hosts(port: OwnedFd, how: &str, guest: &Arc<Guest>) -> io::Result<()> {
     let mut port = Port::new(port)?;
-    let mut lonely = std::pin::pin!(tokio::time::sleep(LONELY));
-    loop {
-        let meeting = async {
-            port.connected().await?;
-            serve(&mut port, guest).await.or_else(|error| match error {
-                // The host is gone before it said a word, or its words were none: the next one, please.
-                banger_guest::wire::handshake::HandshakeError::Io(error) => Err(error),
-                _ => Ok(()),
-            })
-        };
-        tokio::pin!(meeting);
+    if how == AGAIN && port.has_host()? {
+        // Whether that host reads it in time or not, it will hear of us when it greets the next time.
+        let _ = tokio::time::timeout(PAUSE, handshake::end_old_conversation(&mut port)).await;
+    }
+    let lonely = async {
+        tokio::time::sleep(LONELY).await;
+        if guest.phase() == Phase::Waiting {
+            say("still waiting for the host to say what this guest is");
+        }
+        std::future::pending::<io::Result<()>>().await
+    };
+    let serving = async {
         loop {
-            tokio::select! {
-                met = &mut meeting => break met?,
-                () = &mut lonely, if !lonely.is_elapsed() => if guest.phase() == Phase::Waiting {
-                    say("still waiting for the host to say what this guest is");
-                },
+            port.connected().await?;
+            match serve(&mut port, guest).await {
+                // The host is gone before it said a word, or its words were none: the next one, please.
+                Ok(()) | Err(HandshakeError::Closed) => {}
+                Err(HandshakeError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => {}
+                Err(error) => return Err(io::Error::other(error)),
             }
         }
+    };
+    tokio::select! {
+        ended = serving => ended,
+        never = lonely => never,
     }
 }
 

@@ -55,7 +55,11 @@ impl Port {
         }
     }
 
-    fn has_host(&self) -> io::Result<bool> {
+    /// Is a host connected?
+    ///
+    /// # Errors
+    /// When the port cannot be asked.
+    pub fn has_host(&self) -> io::Result<bool> {
         let mut fds = [PollFd::new(&self.port, PollFlags::IN | PollFlags::OUT)];
         poll(
             &mut fds,

@@ -328,5 +328,15 @@ pub async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
+/// Ends whatever conversation the other side may still believe in: for a guest's service that lost its own in a crash,
+/// and whose host cannot see that. A host that is already greeting skips these bytes.
+///
+/// # Errors
+/// When the channel fails.
+pub async fn end_old_conversation(to: &mut (impl AsyncWrite + Unpin)) -> std::io::Result<()> {
+    to.write_all(&[0xff; RESET_RUN]).await?;
+    to.flush().await
+}
+
 #[cfg(test)]
 mod tests;
