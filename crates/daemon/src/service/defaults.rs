@@ -12,6 +12,8 @@ const DISK_MAX: ByteSize = ByteSize::gib(8 * 1024);
 const DISK_DEFAULT: ByteSize = ByteSize::gib(8);
 /// Smallest memory with which a distribution's kernel boots with our initramfs.
 const MEMORY_MIN_MIB: u64 = 128;
+/// Largest memory that may be asked for.
+const MEMORY_MAX_MIB: u64 = 4 * 1024 * 1024;
 /// Largest number of virtual CPUs that the engines take.
 const VCPU_MAX: u32 = 255;
 
@@ -106,7 +108,7 @@ pub(super) fn check_vcpu(vcpu: u32) -> Result<u32, ApiError> {
 
 pub(super) fn check_memory(mib: u64) -> Result<u32, ApiError> {
     match u32::try_from(mib) {
-        Ok(small) if mib >= MEMORY_MIN_MIB && mib <= 4 * 1024 * 1024 => Ok(small),
+        Ok(small) if (MEMORY_MIN_MIB..=MEMORY_MAX_MIB).contains(&mib) => Ok(small),
         _ => Err(invalid(
             format!("memory of {} is not possible", ByteSize::mib(mib)),
             "use 128M to 4T; a guest with systemd wants 512M or more",
