@@ -119,6 +119,12 @@ pub trait Engine: Send + Sync {
     /// When `/proc` cannot be read.
     fn find(&self, launch_token: &str, dir: &Path) -> Result<Option<VmmIdentity>, EngineError>;
 
+    /// All of this user's launches whose folder is directly in `parent`, also those that nobody has recorded.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read.
+    fn list(&self, parent: &Path) -> Result<Vec<VmmIdentity>, EngineError>;
+
     /// Confirms that the process of `id` is that very VMM and that it answers: same boot, pid, start time, executable and token,
     /// and the kernel names the same pid as the peer of its control socket.
     ///

@@ -89,6 +89,55 @@ impl QemuEngine {
     }
 }
 
+/// Those of `pids` that are this user's QEMU launches and whose token and folder `wanted` accepts, with the host's boot.
+fn launches(
+    pids: Vec<u32>,
+    wanted: &dyn Fn(&str, &Path) -> bool,
+) -> Result<Vec<(proc::Observed, u32, String)>, EngineError> {
+    let mut found = Vec::new();
+    for pid in pids {
+        // A process of the user's that may not be looked at is none of ours.
+        let Ok(Some(seen)) = proc::observe(pid) else {
+            continue;
+        };
+        let token = seen.args.iter().find_map(|arg| files::token_of(arg));
+        let cwd = proc::cwd(pid);
+        if is_qemu(&seen.exe)
+            && token
+                .zip(cwd)
+                .is_some_and(|(token, cwd)| wanted(token, &cwd))
+        {
+            found.push((seen, pid, proc::boot_id()?));
+        }
+    }
+    Ok(found)
+}
+
+/// The pid that QEMU has written into the folder of a launch.
+fn recorded_pid(dir: &Path) -> Option<u32> {
+    let text = std::fs::read_to_string(dir.join(files::PID_FILE)).ok()?;
+    text.trim().parse().ok()
+}
+
+fn identity(
+    seen: proc::Observed,
+    pid: u32,
+    boot_id: String,
+    launch_token: &str,
+    dir: &Path,
+) -> VmmIdentity {
+    VmmIdentity {
+        pid,
+        start_ticks: seen.start_ticks,
+        boot_id,
+        launch_token: launch_token.to_owned(),
+        control_socket: dir.join(files::CONTROL_SOCKET),
+        channel_socket: dir.join(files::CHANNEL_SOCKET),
+        console_log: command_line::console_log(&seen.args).unwrap_or_default(),
+        exe: seen.exe,
+    }
+}
+
 impl Engine for QemuEngine {
     fn kind(&self) -> EngineKind {
         EngineKind::Qemu
@@ -157,32 +206,33 @@ impl Engine for QemuEngine {
 
     fn find(&self, launch_token: &str, dir: &Path) -> Result<Option<VmmIdentity>, EngineError> {
         let real_dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
-        for pid in proc::own_pids()? {
-            // A process of the user's that may not be looked at is none of ours.
-            let Ok(Some(seen)) = proc::observe(pid) else {
-                continue;
-            };
-            if !is_qemu(&seen.exe)
-                || !seen
-                    .args
-                    .iter()
-                    .any(|arg| files::is_launch(arg, launch_token))
-                || proc::cwd(pid).as_ref() != Some(&real_dir)
-            {
-                continue;
-            }
-            return Ok(Some(VmmIdentity {
-                pid,
-                start_ticks: seen.start_ticks,
-                boot_id: proc::boot_id()?,
-                exe: seen.exe,
-                launch_token: launch_token.to_owned(),
-                control_socket: dir.join(files::CONTROL_SOCKET),
-                channel_socket: dir.join(files::CHANNEL_SOCKET),
-                console_log: command_line::console_log(&seen.args).unwrap_or_default(),
-            }));
+        let wanted = |token: &str, cwd: &Path| token == launch_token && cwd == real_dir;
+        // The pid file is a hint that saves a look at every process of the host; what it says is checked like any other.
+        let hint = recorded_pid(dir).into_iter().collect();
+        let mut found = launches(hint, &wanted)?;
+        if found.is_empty() {
+            found = launches(proc::own_pids()?, &wanted)?;
         }
-        Ok(None)
+        let found = found.into_iter().next();
+        Ok(found.map(|(seen, pid, boot_id)| identity(seen, pid, boot_id, launch_token, dir)))
+    }
+
+    fn list(&self, parent: &Path) -> Result<Vec<VmmIdentity>, EngineError> {
+        let real_parent = parent.canonicalize().unwrap_or_else(|_| parent.to_owned());
+        let below = |_token: &str, cwd: &Path| cwd.parent() == Some(&real_parent);
+        let found =
+            launches(proc::own_pids()?, &below)?
+                .into_iter()
+                .filter_map(|(seen, pid, boot_id)| {
+                    let token = seen
+                        .args
+                        .iter()
+                        .find_map(|arg| files::token_of(arg))?
+                        .to_owned();
+                    let dir = parent.join(proc::cwd(pid)?.file_name()?);
+                    Some(identity(seen, pid, boot_id, &token, &dir))
+                });
+        Ok(found.collect())
     }
 
     fn adopt(&self, id: &VmmIdentity) -> Result<(), EngineError> {

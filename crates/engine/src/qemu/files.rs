@@ -29,6 +29,17 @@ pub(super) fn control_chardev_id(launch_token: &str) -> String {
     format!("control-{launch_token}")
 }
 
+/// The launch token that this argument of a QEMU command line carries, when it carries one.
+pub(super) fn token_of(arg: &OsStr) -> Option<&str> {
+    let id = arg
+        .to_str()?
+        .strip_prefix("socket,id=")?
+        .split(',')
+        .next()?;
+    id.strip_prefix(&control_chardev_id(""))
+        .filter(|token| !token.is_empty())
+}
+
 /// Whether `arg` is the one argument of a QEMU command line that carries this launch token.
 pub(super) fn is_launch(arg: &OsStr, launch_token: &str) -> bool {
     arg.to_str().is_some_and(|arg| {
