@@ -54,6 +54,19 @@ pub enum Change {
     Release(Claim, Owner),
     /// Releases all host ports of a VM.
     ReleasePorts(VmId),
+    /// Hands a claim over.
+    Transfer {
+        /// The claim.
+        claim: Claim,
+        /// Who has it.
+        from: Owner,
+        /// Who gets it.
+        to: Owner,
+    },
+    /// Changes nothing, and refuses the whole transaction unless a name stands for these files.
+    Named(Owner),
+    /// Changes nothing, and refuses the whole transaction when a name or a VM stands for these files.
+    Unused(Owner),
 }
 
 impl Change {
@@ -97,6 +110,21 @@ impl Change {
             Self::DeleteKernel(name) => kernel::delete(db, name).map(|_| ()),
             Self::Claim(claim, owner) => claim::add(db, claim, owner),
             Self::Release(claim, owner) => claim::release(db, claim, owner),
+            Self::Transfer { claim, from, to } => claim::transfer(db, claim, from, to),
+            Self::Named(files) => match named(db, files)? {
+                true => Ok(()),
+                false => Err(StoreError::Changed {
+                    what: files.to_string(),
+                    how: "is gone",
+                }),
+            },
+            Self::Unused(files) => match named(db, files)? || used(db, files)? {
+                false => Ok(()),
+                true => Err(StoreError::Changed {
+                    what: files.to_string(),
+                    how: "is in use",
+                }),
+            },
             Self::ReleasePorts(id) => {
                 let owner = Owner::Vm(*id);
                 let claims = claim::of_owner(db, &owner)?;
@@ -108,6 +136,24 @@ impl Change {
                     .try_for_each(|port| claim::release(db, port, &owner))
             }
         }
+    }
+}
+
+/// Whether an image or kernel has a name that stands for these files.
+fn named(db: &Connection, files: &Owner) -> Result<bool, StoreError> {
+    match files {
+        Owner::Image(digest) => image::is_named(db, digest),
+        Owner::Kernel(digest) => kernel::is_named(db, digest),
+        Owner::Vm(_) | Owner::Operation(_) => Ok(false),
+    }
+}
+
+/// Whether a VM is made from these files.
+fn used(db: &Connection, files: &Owner) -> Result<bool, StoreError> {
+    match files {
+        Owner::Image(digest) => vm::uses_image(db, digest),
+        Owner::Kernel(digest) => vm::uses_kernel(db, digest),
+        Owner::Vm(_) | Owner::Operation(_) => Ok(false),
     }
 }
 

@@ -149,7 +149,8 @@ pub trait Host: Send + Sync {
     fn adopt_vmm(&self, vmm: &VmmIdentity) -> HostResult<()>;
     /// Signals it, after its identity was checked, and waits until it is gone. Success when it was gone before.
     fn end_vmm(&self, vmm: &VmmIdentity, signal: Signal, deadline: Duration) -> HostResult<()>;
-    /// Why it ended, in words, as far as that can be known.
+    /// Why it ended, in words, as far as that can be known; `None`: it has not ended. One that the whole host took with it
+    /// is [`plans::HOST_WENT_DOWN`](crate::plans::HOST_WENT_DOWN).
     fn vmm_exit(&self, vmm: &VmmIdentity) -> HostResult<Option<String>>;
 
     // Guests.

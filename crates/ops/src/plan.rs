@@ -34,6 +34,8 @@ pub enum PlanKind {
     PublishKernel,
     /// Removes a kernel.
     DeleteKernel,
+    /// Removes what was made and is not published.
+    Discard,
 }
 
 /// Where a plan goes when it cannot go on, and after a crash.

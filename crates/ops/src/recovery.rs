@@ -8,10 +8,10 @@
 
 use banger_api::vm::VmState;
 use banger_api::{ApiError, ErrorCode, OperationId, VmId};
-use banger_engine::VmmIdentity;
-use banger_store::{ClaimKind, Owner, PlanRecord, StepState, VmRecord, claim, operation, vm};
+use banger_store::{ClaimKind, Owner, PlanRecord, VmRecord, claim, operation, vm};
 
-use crate::{Cancel, Direction, HostResult, NoEvents, Plan, Runner, store_error};
+use crate::layout::parent;
+use crate::{Cancel, Direction, HostResult, NoEvents, Plan, Runner, plans, store_error};
 
 /// What recovery did.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -71,24 +71,11 @@ impl<'a> Recovery<'a> {
             let message = format!("plan {} cannot be read: {error}", record.id);
             ApiError::new(ErrorCode::Internal, message)
         })?;
-        let steps = self
-            .runner
-            .store()
-            .read(|db| operation::steps(db, plan.id))
-            .map_err(store_error)?;
+        // One that resists stays with the runner, which tries again before anything else happens to its VM.
+        self.runner.resume(&plan)?;
         match plan.direction {
-            Direction::Back => {
-                let last = steps.iter().map(|step| step.n as usize).max().unwrap_or(0);
-                self.runner.undo(&plan, last, None, &NoEvents)?;
-                report.undone += 1;
-            }
-            Direction::Forward => {
-                let done = |step: &&banger_store::JournalStep| step.state == StepState::Applied;
-                let first = steps.iter().filter(done).count();
-                self.runner
-                    .carry_on(&plan, first, &NoEvents, &Cancel::new())?;
-                report.carried_on += 1;
-            }
+            Direction::Back => report.undone += 1,
+            Direction::Forward => report.carried_on += 1,
         }
         Ok(())
     }
@@ -111,7 +98,12 @@ impl<'a> Recovery<'a> {
             if busy(id) || claim.kind != ClaimKind::Directory {
                 continue;
             }
-            match host.remove_tree(std::path::Path::new(&claim.resource)) {
+            let path = std::path::Path::new(&claim.resource);
+            // Durably gone before its claim is: a power cut would bring it back as nobody's.
+            let gone = host
+                .remove_tree(path)
+                .and_then(|()| host.sync_dir(parent(path)));
+            match gone {
                 Ok(()) => store
                     .write(move |tx| claim::release(tx, &claim, &Owner::Operation(id)))
                     .map_err(store_error)?,
@@ -134,33 +126,21 @@ impl<'a> Recovery<'a> {
             .map_err(store_error)
     }
 
-    /// Adopts the VMM of a running VM, or says why it is none any more.
+    /// Adopts the VMM of a running VM, or says why it is none any more. One that a stop could not end is ended.
     fn vm(&self, record: &VmRecord, report: &mut Recovered) -> HostResult<()> {
-        if record.state != VmState::Running {
-            return Ok(());
-        }
-        let vmm: Option<VmmIdentity> = record
-            .vmm
-            .as_ref()
-            .and_then(|json| serde_json::from_value(json.clone()).ok());
-        let cause = match &vmm {
-            None => Some("its VMM was never recorded".to_owned()),
-            Some(vmm) => match self.runner.host().adopt_vmm(vmm) {
-                Ok(()) => None,
-                Err(_) => Some(
-                    self.runner
-                        .host()
-                        .vmm_exit(vmm)?
-                        .unwrap_or_else(|| "its VMM is gone".to_owned()),
-                ),
+        self.runner.settle(record.id)?;
+        let plan = match record.state {
+            VmState::Running => match self.ended(record, report)? {
+                Some(cause) => plans::end_after_exit(record, &cause),
+                None => {
+                    report.adopted.push(record.id);
+                    return Ok(());
+                }
             },
-        };
-        let Some(cause) = cause else {
-            report.adopted.push(record.id);
-            return Ok(());
+            _ if record.vmm.is_some() => plans::end_left_over(record),
+            _ => return Ok(()),
         };
         let id = record.id;
-        let plan = crate::plans::end_after_exit(record, &cause);
         let op = plan.operation;
         let (name, now) = (record.name.to_string(), self.runner.host().now_ms());
         self.runner
@@ -184,5 +164,25 @@ impl<'a> Recovery<'a> {
         self.runner.run(&plan, &NoEvents, &Cancel::new())?;
         report.demoted.push(id);
         Ok(())
+    }
+
+    /// Why the VMM of a running VM has ended; `None` when it lives. One that lives and does not answer (it is stopped, or
+    /// the host is slow) is still the user's VM: it is kept, and reported.
+    fn ended(&self, record: &VmRecord, report: &mut Recovered) -> HostResult<Option<String>> {
+        let Some(vmm) = plans::identity(record) else {
+            return Ok(Some("its VMM was never recorded".to_owned()));
+        };
+        let Err(silent) = self.runner.host().adopt_vmm(&vmm) else {
+            return Ok(None);
+        };
+        let cause = self.runner.host().vmm_exit(&vmm)?;
+        if cause.is_none() {
+            let name = &record.name;
+            report.failed.push(format!(
+                "VM {name} runs and does not answer: {}",
+                silent.message
+            ));
+        }
+        Ok(cause)
     }
 }

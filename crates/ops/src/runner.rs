@@ -7,28 +7,37 @@
 //!          reverting … ─► finished, with what became of the VM
 //! ```
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use banger_api::operation::EventKind;
 use banger_api::vm::VmState;
-use banger_api::{ApiError, ErrorCode};
+use banger_api::{ApiError, ErrorCode, VmId};
 use banger_store::{
-    Connection, JournalStep, PlanRecord, StepState, Store, StoreError, claim, operation,
+    Connection, JournalStep, PlanRecord, StepState, Store, StoreError, claim, operation, vm,
 };
 
-use crate::{Cancel, Change, Direction, Events, Host, HostResult, Plan, Step, StepCx};
+use crate::{
+    Cancel, Change, Direction, Events, Host, HostResult, NoEvents, Plan, PlanKind, Step, StepCx,
+};
 
-/// Applies plans. Holds no state of its own: who runs two plans of one VM at once is the caller's lock's business.
+/// Applies plans. Who runs two plans of one VM at once is the caller's lock's business.
 #[derive(Clone)]
 pub struct Runner {
     store: Arc<Store>,
     host: Arc<dyn Host>,
+    /// Plans that this process gave up half-way: unfinished in the store, and tried again before anything else happens to
+    /// their VM.
+    given_up: Arc<Mutex<Vec<Plan>>>,
 }
 
 impl Runner {
     /// A runner over this store and host.
     pub fn new(store: Arc<Store>, host: Arc<dyn Host>) -> Self {
-        Self { store, host }
+        Self {
+            store,
+            host,
+            given_up: Arc::default(),
+        }
     }
 
     /// The store.
@@ -45,11 +54,72 @@ impl Runner {
     ///
     /// # Errors
     /// The error of the step that failed. A `Back` plan has been undone then; what could not be undone is still claimed,
-    /// its plan stays unfinished and recovery tries again. A plan whose beginning the store refuses (a taken name, a
-    /// claimed resource) has had no effect at all.
+    /// its plan stays unfinished, and [`Runner::settle`] and recovery try again. A plan whose beginning the store refuses
+    /// (a taken name, a claimed resource, a VM that is gone) has had no effect at all.
     pub fn run(&self, plan: &Plan, events: &dyn Events, cancel: &Cancel) -> HostResult<()> {
+        match plan.vm {
+            Some(vm) => self.settle(vm)?,
+            None => self.settle_files(),
+        }
         self.begin(plan)?;
         self.carry_on(plan, 0, events, cancel)
+    }
+
+    /// Ends what an earlier plan of this VM left half-way: undoes it, or carries it on. Callers do this under the VM's
+    /// lock *before* they read its record, for it changes the record. Costs nothing when there is nothing.
+    ///
+    /// # Errors
+    /// What resists still.
+    pub fn settle(&self, vm: VmId) -> HostResult<()> {
+        self.settle_those(|plan| plan.vm == Some(vm))
+    }
+
+    /// The same for plans of images and kernels. What resists is logged: it concerns nobody who asks for something else.
+    pub fn settle_files(&self) {
+        if let Err(error) = self.settle_those(|plan| plan.vm.is_none()) {
+            tracing::warn!(%error, "files that could not be put in order still resist");
+        }
+    }
+
+    fn settle_those(&self, those: impl Fn(&Plan) -> bool) -> HostResult<()> {
+        let mut outcome = Ok(());
+        for plan in self.take_given_up(those).iter().rev() {
+            if let Err(error) = self.resume(plan) {
+                outcome = Err(error);
+            }
+        }
+        outcome
+    }
+
+    fn take_given_up(&self, those: impl Fn(&Plan) -> bool) -> Vec<Plan> {
+        let mut given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner);
+        given_up.extract_if(.., |plan| those(plan)).collect()
+    }
+
+    fn remember(&self, plan: &Plan) {
+        let mut given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner);
+        given_up.push(plan.clone());
+    }
+
+    /// Undoes an unfinished plan, or carries it on, from where its journal says it is.
+    pub(crate) fn resume(&self, plan: &Plan) -> HostResult<()> {
+        let steps = self
+            .store
+            .read(|db| operation::steps(db, plan.id))
+            .map_err(store_error);
+        let steps = steps.inspect_err(|_| self.remember(plan))?;
+        match plan.direction {
+            Direction::Back => {
+                let last = steps.iter().map(|step| step.n as usize).max().unwrap_or(0);
+                self.undo(plan, last, None, &NoEvents)
+                    .inspect_err(|_| self.remember(plan))
+            }
+            Direction::Forward => {
+                let done = |step: &&JournalStep| step.state == StepState::Applied;
+                let first = steps.iter().filter(done).count();
+                self.carry_on(plan, first, &NoEvents, &Cancel::new())
+            }
+        }
     }
 
     /// Applies the steps from `first` on, whose `applying` is written already.
@@ -78,8 +148,9 @@ impl Runner {
             }
         }
         if plan.steps.is_empty() {
-            let plan = plan.clone();
-            self.commit(move |tx| finish(tx, &plan, &plan.done))?;
+            let stored = plan.clone();
+            let finished = self.commit(move |tx| finish(tx, &stored, &stored.done));
+            finished.inspect_err(|_| self.remember(plan))?;
         }
         Ok(())
     }
@@ -115,6 +186,13 @@ impl Runner {
                 operation: stored.operation,
                 plan: json,
             };
+            if let Some(id) = stored.vm
+                && stored.kind != PlanKind::CreateVm
+                && vm::by_id(tx, id)?.is_none()
+            {
+                let id = id.to_string();
+                return Err(StoreError::Gone { what: "VM", id });
+            }
             operation::begin_plan(tx, &record)?;
             stored
                 .begin
@@ -124,26 +202,28 @@ impl Runner {
         })
     }
 
-    /// Step `n` failed: undoes a `Back` plan, ends a `Forward` one where it stands.
+    /// Step `n` failed: undoes a `Back` plan, ends a `Forward` one where it stands. What cannot be ended now is tried again.
     fn give_up(&self, plan: &Plan, n: usize, error: ApiError, events: &dyn Events) -> ApiError {
-        let outcome = match plan.direction {
-            Direction::Back => self.undo(plan, n, Some(&error), events),
-            Direction::Forward => self.stay(plan, n, &error),
+        let (outcome, what) = match plan.direction {
+            Direction::Back => (self.undo(plan, n, Some(&error), events), "undone"),
+            Direction::Forward => (self.stay(plan, n, &error), "ended"),
         };
         match outcome {
             Ok(()) => error,
-            Err(undo) => {
-                tracing::error!(plan = %plan.id, %undo, "a plan could not be undone; recovery will try again");
+            Err(resists) => {
+                self.remember(plan);
+                tracing::error!(plan = %plan.id, %resists, "a plan could not be {what}; it will be tried again");
                 let message = format!(
-                    "{}; and it could not be undone: {}",
-                    error.message, undo.message
+                    "{}; and it could not be {what}: {}",
+                    error.message, resists.message
                 );
                 ApiError { message, ..error }
             }
         }
     }
 
-    /// Reverts steps `n` to 0 and finishes the plan.
+    /// Reverts steps `n` to 0 and finishes the plan. Stops at the first that resists: earlier steps made what later ones
+    /// stand on (a directory may not go while the process that runs in it cannot be ended).
     pub(crate) fn undo(
         &self,
         plan: &Plan,
@@ -157,37 +237,33 @@ impl Runner {
             events,
             cancel: &never,
         };
-        let mut failed = None;
         for (n, step) in plan.steps.iter().enumerate().take(n + 1).rev() {
             events.stage("undo", step.name());
-            // One step that cannot be undone does not keep the others from being undone.
-            match step.body().revert(&cx) {
-                Ok(changes) => {
-                    let (stored, at_ms) = (plan.clone(), self.host.now_ms());
-                    let cause = cause.map(|cause| cause.message.clone());
-                    self.commit(move |tx| reverted(tx, &stored, n, &changes, at_ms, cause))?;
-                }
-                Err(error) => failed = Some(error),
-            }
-        }
-        if let Some(error) = failed {
-            return Err(error);
+            let changes = step.body().revert(&cx)?;
+            let (stored, at_ms) = (plan.clone(), self.host.now_ms());
+            let cause = cause.map(|cause| cause.message.clone());
+            self.commit(move |tx| reverted(tx, &stored, n, &changes, at_ms, cause))?;
         }
         let (stored, changes) = (plan.clone(), plan.undone(cause));
         self.commit(move |tx| finish(tx, &stored, &changes))
     }
 
-    /// A forward plan stops at step `n`: the VM is in error, its claims stay, the request may be made again.
+    /// A forward plan stops at step `n`. Its VM says so, its claims stay, the request may be made again. Without a VM there
+    /// is nobody to make it again (the name is gone already): then it stays unfinished.
     fn stay(&self, plan: &Plan, n: usize, error: &ApiError) -> HostResult<()> {
-        let mut changes = Vec::new();
-        if let Some(vm) = plan.vm {
-            let error = Some(error.message.clone());
-            changes.push(Change::SetVmState {
-                vm,
-                state: VmState::Error,
-                error,
-            });
-        }
+        let Some(vm) = plan.vm else {
+            return Err(error.clone());
+        };
+        // Half deleted is not an error that a start could get out of.
+        let state = match plan.kind {
+            PlanKind::DeleteVm => VmState::Deleting,
+            _ => VmState::Error,
+        };
+        let changes = [Change::SetVmState {
+            vm,
+            state,
+            error: Some(error.message.clone()),
+        }];
         let (stored, at_ms, message) = (plan.clone(), self.host.now_ms(), error.message.clone());
         self.commit(move |tx| {
             let mut line = line(&stored, n, StepState::Applying, at_ms);
@@ -290,6 +366,9 @@ pub fn store_error(error: StoreError) -> ApiError {
         StoreError::Claimed {
             resource, owner, ..
         } => ApiError::new(ErrorCode::InUse, format!("{resource} is in use by {owner}")),
+        StoreError::Changed { .. } => ApiError::new(ErrorCode::InUse, error.to_string())
+            .hint("something else changed it at the same time; try again"),
+        StoreError::Gone { .. } => ApiError::new(ErrorCode::NotFound, error.to_string()),
         _ if error.is_no_space() => ApiError::new(
             ErrorCode::NoSpace,
             "the store cannot be written: no space left on its disk",

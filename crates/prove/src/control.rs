@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use banger_api::vm::{Egress, NetMode, Publish, VmState};
@@ -34,6 +35,7 @@ pub(crate) struct Control<'a> {
     pub(crate) runner: Runner,
     /// Fires for the requests that run now and can be cancelled.
     cancel: Mutex<Cancel>,
+    recovered: AtomicBool,
 }
 
 fn not_found(name: &str) -> ApiError {
@@ -56,6 +58,7 @@ impl<'a> Control<'a> {
             tamper,
             runner,
             cancel: Mutex::new(Cancel::new()),
+            recovered: AtomicBool::new(false),
         })
     }
 
@@ -75,7 +78,13 @@ impl<'a> Control<'a> {
     }
 
     pub(crate) fn recover(&self) -> HostResult<Recovered> {
+        self.recovered.store(true, Ordering::Relaxed);
         Recovery::new(&self.runner).run()
+    }
+
+    /// Whether this incarnation began with a recovery: then no operation is left from before.
+    pub(crate) fn has_recovered(&self) -> bool {
+        self.recovered.load(Ordering::Relaxed)
     }
 
     /// An operation around `body`, as the daemon writes it down.
@@ -106,9 +115,9 @@ impl<'a> Control<'a> {
             result.as_ref().err().map(|error| error.message.clone()),
         );
         // An end that cannot be written is found by recovery.
-        let _ = self.store().write(move |tx| {
-            operation::finish_operation(tx, id, state, now, error.as_deref())
-        });
+        let _ = self
+            .store()
+            .write(move |tx| operation::finish_operation(tx, id, state, now, error.as_deref()));
         result
     }
 
@@ -129,6 +138,7 @@ impl<'a> Control<'a> {
             .ok_or_else(|| not_found(name))?
             .id;
         self.locked(id, || {
+            self.runner.settle(id)?;
             let record = self
                 .read(|db| vm::by_id(db, id))?
                 .ok_or_else(|| not_found(name))?;
@@ -325,8 +335,10 @@ impl<'a> Control<'a> {
                 return Ok(());
             }
             let vmm = plans::identity(&vm).ok_or_else(|| not_found(name))?;
-            let cause = self.host().vmm_exit(&vmm)?;
-            let plan = plans::end_after_exit(&vm, cause.as_deref().unwrap_or("it is gone"));
+            let Some(cause) = self.host().vmm_exit(&vmm)? else {
+                return Ok(());
+            };
+            let plan = plans::end_after_exit(&vm, &cause);
             let record = OperationRecord {
                 id: plan.operation,
                 kind: "recover_vm".to_owned(),

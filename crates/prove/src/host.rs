@@ -10,7 +10,7 @@ use banger_api::{ApiError, ErrorCode, VmId, VmName};
 use banger_engine::{Signal, VmmIdentity, VmmSpec};
 use banger_ops::{
     BlankDiskSpec, BootStage, Cancel, Events, GuestSetup, Host, HostResult, ImageFacts,
-    ImageSource, KernelFacts,
+    ImageSource, KernelFacts, plans,
 };
 
 use crate::fault::Nature::{Effect, Look, Wait};
@@ -230,9 +230,6 @@ fn guest_up(world: &mut World, vmm: &VmmIdentity, vm: VmId, deadline: Duration) 
     }
 }
 
-/// How the engine words that the guest powered off.
-pub(crate) const POWERED_OFF: &str = "the guest powered off";
-
 impl Host for SimHost {
     fn make_dir(&self, path: &Path) -> HostResult<()> {
         self.effect("make directory", path, |world, _| {
@@ -369,10 +366,14 @@ impl Host for SimHost {
 
     fn vmm_exit(&self, vmm: &VmmIdentity) -> HostResult<Option<String>> {
         self.look("ask why it ended", vmm.dir(), |world| {
-            if world.processes.rebooted_since(vmm) {
-                return Ok(Some(crate::HOST_WENT_DOWN.to_owned()));
+            if world.processes.same(vmm).is_some() {
+                return Ok(None);
             }
-            Ok(world.processes.exits.get(&vmm.launch_token).cloned())
+            if world.processes.rebooted_since(vmm) {
+                return Ok(Some(plans::HOST_WENT_DOWN.to_owned()));
+            }
+            let known = world.processes.exits.get(&vmm.launch_token).cloned();
+            Ok(Some(known.unwrap_or_else(|| "its VMM is gone".to_owned())))
         })
     }
 
@@ -412,7 +413,7 @@ impl Host for SimHost {
                     world.clock_us += u64::try_from(deadline.as_micros()).unwrap_or(0);
                     return Ok(false);
                 }
-                world.processes.end(vmm.pid, Some(POWERED_OFF));
+                world.processes.end(vmm.pid, Some(plans::ORDERLY_EXIT));
                 Ok(true)
             })
     }

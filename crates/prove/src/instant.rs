@@ -9,10 +9,7 @@ use crate::machine::{Machine, ROOTS, RUN};
 
 /// Checks that everything on the machine, and everything that a power cut may bring back, is claimed.
 pub(crate) fn check(machine: &Machine) {
-    let Ok(claims) = machine
-        .store()
-        .and_then(|store| store.read(claim::list))
-    else {
+    let Ok(claims) = machine.store().and_then(|store| store.read(claim::list)) else {
         machine.world().broke("the store cannot be read".to_owned());
         return;
     };

@@ -40,6 +40,3 @@ pub use host::SimHost;
 pub use report::{Failure, Options, Report};
 pub use run::{ProveError, run, run_with};
 pub use tamper::{Honest, Tamper};
-
-/// What [`SimHost`] answers about a VMM that went down with the host.
-pub(crate) const HOST_WENT_DOWN: &str = "the host went down";

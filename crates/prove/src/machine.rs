@@ -49,6 +49,8 @@ pub(crate) struct World {
     pub(crate) faults: Faults,
     /// The daemon is dead.
     pub(crate) dead: bool,
+    /// The power was cut.
+    pub(crate) powered_down: bool,
     /// Actions so far.
     pub(crate) actions: u64,
     /// How often each kind of fault struck.
@@ -80,6 +82,7 @@ impl World {
             random: Random::new(seed),
             faults: Faults::None,
             dead: false,
+            powered_down: false,
             actions: 0,
             struck: BTreeMap::new(),
             broken: Vec::new(),
@@ -113,6 +116,7 @@ impl World {
         }
         self.files.sync_dir(run);
         self.processes.power_cut();
+        self.powered_down = true;
     }
 
     /// What a work disk holds was changed, or will be: only by its guest, or by a deletion that was asked for.
@@ -126,7 +130,10 @@ impl World {
             .filter(|id| crate::layout::work_disk(*id).starts_with(path))
             .collect();
         for id in touched {
-            self.broke(format!("the work disk of {id} is touched at {}", path.display()));
+            self.broke(format!(
+                "the work disk of {id} is touched at {}",
+                path.display()
+            ));
         }
     }
 
@@ -143,6 +150,10 @@ impl World {
         };
         let dir = crate::layout::vm_dir(id);
         let others: Vec<PathBuf> = self.files.list(&dir);
+        if self.powered_down {
+            // What was removed before it may have come back.
+            return;
+        }
         if self.files.exists(path) && others.iter().any(|other| other != path) {
             self.broke(format!("the work disk of {id} goes before {others:?}"));
         }
@@ -216,10 +227,7 @@ impl Machine {
     }
 
     pub(crate) fn set_schedule(&self, schedule: Option<Arc<Schedule>>) {
-        *self
-            .schedule
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = schedule;
+        *self.schedule.lock().unwrap_or_else(PoisonError::into_inner) = schedule;
     }
 
     pub(crate) fn schedule(&self) -> Option<Arc<Schedule>> {
@@ -295,4 +303,3 @@ impl Machine {
         }
     }
 }
-

@@ -1,7 +1,9 @@
 //! The model daemon's requests about images and kernels.
 
+use std::path::Path;
+
 use banger_api::kernel::KernelSource;
-use banger_api::{ApiError, ErrorCode};
+use banger_api::{ApiError, ErrorCode, OperationId};
 use banger_ops::{HostResult, ImageSource, plans};
 use banger_store::{ImageRecord, KernelRecord, image, kernel, vm};
 
@@ -21,26 +23,19 @@ impl Control<'_> {
                 recipe: content.to_owned(),
             };
             self.run(plans::make_image(op, source, staging.clone()))?;
-            let facts = self.host().image_facts(&staging)?;
-            let record = ImageRecord {
-                name: name.parse().map_err(invalid)?,
-                digest: facts.digest.clone(),
-                source: facts.source,
-                init: facts.init,
-                base_bytes: facts.base_bytes,
-                seed_bytes: facts.seed_bytes,
-                created_ms: self.host().now_ms(),
-            };
-            let exists = self
-                .read(image::list)?
-                .iter()
-                .any(|image| image.digest == facts.digest);
-            let to = plans::PublishImage {
-                staging,
-                target: layout::image_dir(&facts.digest),
-                exists,
-            };
-            self.run(plans::publish_image(op, record, to))
+            self.or_discard(op, &staging, |staging| {
+                let facts = self.host().image_facts(staging)?;
+                let record = ImageRecord {
+                    name: name.parse().map_err(invalid)?,
+                    digest: facts.digest.clone(),
+                    source: facts.source,
+                    init: facts.init,
+                    base_bytes: facts.base_bytes,
+                    seed_bytes: facts.seed_bytes,
+                    created_ms: self.host().now_ms(),
+                };
+                self.publish_image(op, &record, staging)
+            })
         })
     }
 
@@ -73,26 +68,19 @@ impl Control<'_> {
                 path: content.to_owned(),
             };
             self.run(plans::make_kernel(op, source, staging.clone()))?;
-            let facts = self.host().kernel_facts(&staging)?;
-            let record = KernelRecord {
-                name: name.parse().map_err(invalid)?,
-                digest: facts.digest.clone(),
-                source: facts.source,
-                version: facts.version,
-                image_bytes: facts.image_bytes,
-                modules: facts.modules,
-                created_ms: self.host().now_ms(),
-            };
-            let exists = self
-                .read(kernel::list)?
-                .iter()
-                .any(|kernel| kernel.digest == facts.digest);
-            let to = plans::PublishKernel {
-                staging,
-                target: layout::kernel_dir(&facts.digest),
-                exists,
-            };
-            self.run(plans::publish_kernel(op, record, to))
+            self.or_discard(op, &staging, |staging| {
+                let facts = self.host().kernel_facts(staging)?;
+                let record = KernelRecord {
+                    name: name.parse().map_err(invalid)?,
+                    digest: facts.digest.clone(),
+                    source: facts.source,
+                    version: facts.version,
+                    image_bytes: facts.image_bytes,
+                    modules: facts.modules,
+                    created_ms: self.host().now_ms(),
+                };
+                self.publish_kernel(op, &record, staging)
+            })
         })
     }
 
@@ -106,7 +94,9 @@ impl Control<'_> {
         if used.iter().any(|vm| vm.kernel_digest == found.digest) {
             return Err(ApiError::new(ErrorCode::InUse, "a VM boots it"));
         }
-        let others = kernels.iter().filter(|kernel| kernel.digest == found.digest);
+        let others = kernels
+            .iter()
+            .filter(|kernel| kernel.digest == found.digest);
         let directory = (others.count() == 1).then(|| layout::kernel_dir(&found.digest));
         self.operation("delete_kernel", None, |op| {
             self.run(plans::delete_kernel(
@@ -116,4 +106,64 @@ impl Control<'_> {
             ))
         })
     }
+
+    /// Does something with what was made; when that fails, what was made goes.
+    fn or_discard(
+        &self,
+        op: OperationId,
+        staging: &Path,
+        body: impl FnOnce(&Path) -> HostResult<()>,
+    ) -> HostResult<()> {
+        body(staging).inspect_err(|_| {
+            // A discard that fails stays unfinished, and is tried again.
+            let _ = self.run(plans::discard(op, staging.to_owned()));
+        })
+    }
+
+    fn publish_image(
+        &self,
+        op: OperationId,
+        record: &ImageRecord,
+        staging: &Path,
+    ) -> HostResult<()> {
+        again_while_in_use(|| {
+            let exists = self.read(|db| image::is_named(db, &record.digest))?;
+            let to = plans::PublishImage {
+                staging: staging.to_owned(),
+                target: layout::image_dir(&record.digest),
+                exists,
+            };
+            self.run(plans::publish_image(op, record.clone(), to))
+        })
+    }
+
+    fn publish_kernel(
+        &self,
+        op: OperationId,
+        record: &KernelRecord,
+        staging: &Path,
+    ) -> HostResult<()> {
+        again_while_in_use(|| {
+            let exists = self.read(|db| kernel::is_named(db, &record.digest))?;
+            let to = plans::PublishKernel {
+                staging: staging.to_owned(),
+                target: layout::kernel_dir(&record.digest),
+                exists,
+            };
+            self.run(plans::publish_kernel(op, record.clone(), to))
+        })
+    }
+}
+
+/// How often a plan is made again that did not begin because something changed meanwhile.
+const TRIES: usize = 3;
+
+fn again_while_in_use(body: impl Fn() -> HostResult<()>) -> HostResult<()> {
+    for _ in 1..TRIES {
+        match body() {
+            Err(error) if error.code == ErrorCode::InUse => {}
+            other => return other,
+        }
+    }
+    body()
 }

@@ -78,9 +78,12 @@ impl Processes {
             .map(|n| PIDS.start + (self.next - PIDS.start + n) % PIDS.len() as u32)
             .find(|pid| !self.list.contains_key(pid));
         // More processes than that only with very many VMs: then pids go on above.
-        let pid = free
-            .unwrap_or_else(|| self.list.keys().last().map_or(PIDS.end, |last| last + 1));
-        self.next = if pid + 1 < PIDS.end { pid + 1 } else { PIDS.start };
+        let pid = free.unwrap_or_else(|| self.list.keys().last().map_or(PIDS.end, |last| last + 1));
+        self.next = if pid + 1 < PIDS.end {
+            pid + 1
+        } else {
+            PIDS.start
+        };
         self.started += 1;
         let process = Process {
             start: self.started,

@@ -66,9 +66,8 @@ const KEPT: usize = 20;
 
 /// A rule in words that are the same for every machine.
 fn without_ids(rule: &str) -> String {
-    let is_id = |word: &str| {
-        word.len() >= 32 && word.chars().all(|c| c.is_ascii_hexdigit() || c == '-')
-    };
+    let is_id =
+        |word: &str| word.len() >= 32 && word.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
     let words = rule.split_inclusive([' ', '/', ':', ',', '"', '[', ']']);
     words
         .map(|word| {

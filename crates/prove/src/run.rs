@@ -9,10 +9,10 @@ use banger_store::StoreError;
 use crate::machine::Machine;
 use crate::report::{Options, Report};
 use crate::scenario;
+use crate::seeds;
 use crate::snapshot::Snapshot;
 use crate::sweep::{Case, Stage};
 use crate::tamper::{Honest, Tamper};
-use crate::seeds;
 
 /// A proof that could not be made.
 #[derive(Debug, thiserror::Error)]

@@ -1,9 +1,9 @@
 //! What the sweep lets happen: a machine in some state, and one thing that is done to it.
 
 use banger_ops::HostResult;
+use banger_ops::plans::ORDERLY_EXIT;
 
 use crate::control::{Control, From};
-use crate::host::POWERED_OFF;
 use crate::process::Manners;
 
 /// A scenario.
@@ -99,51 +99,80 @@ fn vms() -> Vec<Scenario> {
             c.create("a", &BARE).map(|_| ())
         }),
         scenario!("start-first", |c| created(c, PUBLISHED), |c| c.start("a")),
-        scenario!("start-grown", |c| {
-            running(
-                c,
-                From {
-                    seeded: true,
-                    ..BARE
-                },
-            )?;
-            c.stop("a")?;
-            c.set_disk("a", 4 * crate::host::SIZE)
-        }, |c| c.start("a")),
-        scenario!("start-guest-never-up", |c| {
-            created(c, PUBLISHED)?;
-            manners(c, Manners::NeverUp);
-            Ok(())
-        }, |c| c.start("a")),
-        scenario!("start-guest-panics", |c| {
-            created(c, PUBLISHED)?;
-            manners(c, Manners::Panics);
-            Ok(())
-        }, |c| c.start("a")),
+        scenario!(
+            "start-grown",
+            |c| {
+                running(
+                    c,
+                    From {
+                        seeded: true,
+                        ..BARE
+                    },
+                )?;
+                c.stop("a")?;
+                c.set_disk("a", 4 * crate::host::SIZE)
+            },
+            |c| c.start("a")
+        ),
+        scenario!(
+            "start-guest-never-up",
+            |c| {
+                created(c, PUBLISHED)?;
+                manners(c, Manners::NeverUp);
+                Ok(())
+            },
+            |c| c.start("a")
+        ),
+        scenario!(
+            "start-guest-panics",
+            |c| {
+                created(c, PUBLISHED)?;
+                manners(c, Manners::Panics);
+                Ok(())
+            },
+            |c| c.start("a")
+        ),
         scenario!("start-cancelled", |c| created(c, PUBLISHED), |c| {
             c.cancel().cancel();
             c.start("a")
         }),
-        scenario!("start-port-taken", |c| {
-            running(c, PUBLISHED)?;
-            c.create("b", &PUBLISHED).map(|_| ())
-        }, |c| c.start("b")),
+        scenario!(
+            "start-port-taken",
+            |c| {
+                running(c, PUBLISHED)?;
+                c.create("b", &PUBLISHED).map(|_| ())
+            },
+            |c| c.start("b")
+        ),
         scenario!("stop", |c| running(c, PUBLISHED), |c| c.stop("a")),
-        scenario!("stop-guest-never-down", |c| {
-            manners(c, Manners::NeverDown);
-            running(c, PUBLISHED)
-        }, |c| c.stop("a")),
+        scenario!(
+            "stop-guest-never-down",
+            |c| {
+                manners(c, Manners::NeverDown);
+                running(c, PUBLISHED)
+            },
+            |c| c.stop("a")
+        ),
         scenario!("kill", |c| running(c, PUBLISHED), |c| c.kill("a", 9)),
-        scenario!("kill-with-a-signal", |c| {
-            manners(c, Manners::Stubborn);
-            running(c, PUBLISHED)
-        }, |c| c.kill("a", 15)),
-        scenario!("delete-running", |c| running(c, PUBLISHED), |c| c.delete("a")),
+        scenario!(
+            "kill-with-a-signal",
+            |c| {
+                manners(c, Manners::Stubborn);
+                running(c, PUBLISHED)
+            },
+            |c| c.kill("a", 15)
+        ),
+        scenario!("delete-running", |c| running(c, PUBLISHED), |c| c
+            .delete("a")),
         scenario!("delete-created", |c| created(c, BARE), |c| c.delete("a")),
-        scenario!("delete-stopped", |c| {
-            running(c, PUBLISHED)?;
-            c.stop("a")
-        }, |c| c.delete("a")),
+        scenario!(
+            "delete-stopped",
+            |c| {
+                running(c, PUBLISHED)?;
+                c.stop("a")
+            },
+            |c| c.delete("a")
+        ),
         scenario!("life", base, |c| {
             c.create("a", &PUBLISHED)?;
             c.start("a")?;
@@ -156,31 +185,51 @@ fn vms() -> Vec<Scenario> {
 fn ends() -> Vec<Scenario> {
     vec![
         scenario!("restart-while-running", |c| running(c, PUBLISHED), nothing),
-        scenario!("restart-after-power-off", |c| {
-            running(c, PUBLISHED)?;
-            vmms_end(c, Some(POWERED_OFF));
-            Ok(())
-        }, nothing),
-        scenario!("restart-after-vmm-killed", |c| {
-            running(c, PUBLISHED)?;
-            vmms_end(c, None);
-            Ok(())
-        }, nothing),
-        scenario!("guest-powers-off", |c| {
-            running(c, PUBLISHED)?;
-            vmms_end(c, Some(POWERED_OFF));
-            Ok(())
-        }, |c| c.watch("a")),
-        scenario!("vmm-dies", |c| {
-            running(c, PUBLISHED)?;
-            vmms_end(c, None);
-            Ok(())
-        }, |c| c.watch("a")),
-        scenario!("stop-after-vmm-died", |c| {
-            running(c, PUBLISHED)?;
-            vmms_end(c, None);
-            Ok(())
-        }, |c| c.stop("a")),
+        scenario!(
+            "restart-after-power-off",
+            |c| {
+                running(c, PUBLISHED)?;
+                vmms_end(c, Some(ORDERLY_EXIT));
+                Ok(())
+            },
+            nothing
+        ),
+        scenario!(
+            "restart-after-vmm-killed",
+            |c| {
+                running(c, PUBLISHED)?;
+                vmms_end(c, None);
+                Ok(())
+            },
+            nothing
+        ),
+        scenario!(
+            "guest-powers-off",
+            |c| {
+                running(c, PUBLISHED)?;
+                vmms_end(c, Some(ORDERLY_EXIT));
+                Ok(())
+            },
+            |c| c.watch("a")
+        ),
+        scenario!(
+            "vmm-dies",
+            |c| {
+                running(c, PUBLISHED)?;
+                vmms_end(c, None);
+                Ok(())
+            },
+            |c| c.watch("a")
+        ),
+        scenario!(
+            "stop-after-vmm-died",
+            |c| {
+                running(c, PUBLISHED)?;
+                vmms_end(c, None);
+                Ok(())
+            },
+            |c| c.stop("a")
+        ),
     ]
 }
 
@@ -198,18 +247,27 @@ fn files() -> Vec<Scenario> {
             c.pull("other", "alpine")
         }),
         scenario!("delete-image", base, |c| c.delete_image("img")),
-        scenario!("delete-one-name-of-an-image", |c| {
-            base(c)?;
-            c.pull("other", "debian")
-        }, |c| c.delete_image("img")),
-        scenario!("delete-image-in-use", |c| created(c, BARE), |c| c.delete_image("img")),
+        scenario!(
+            "delete-one-name-of-an-image",
+            |c| {
+                base(c)?;
+                c.pull("other", "debian")
+            },
+            |c| c.delete_image("img")
+        ),
+        scenario!("delete-image-in-use", |c| created(c, BARE), |c| c
+            .delete_image("img")),
         scenario!("import", nothing, |c| c.import("krn", "linux")),
         scenario!("import-same-content", base, |c| c.import("other", "linux")),
         scenario!("import-taken-name", base, |c| c.import("krn", "bsd")),
         scenario!("delete-kernel", base, |c| c.delete_kernel("krn")),
-        scenario!("delete-one-name-of-a-kernel", |c| {
-            base(c)?;
-            c.import("other", "linux")
-        }, |c| c.delete_kernel("krn")),
+        scenario!(
+            "delete-one-name-of-a-kernel",
+            |c| {
+                base(c)?;
+                c.import("other", "linux")
+            },
+            |c| c.delete_kernel("krn")
+        ),
     ]
 }

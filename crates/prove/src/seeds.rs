@@ -9,12 +9,13 @@
 use std::sync::Arc;
 
 use banger_ops::HostResult;
+use banger_ops::plans::ORDERLY_EXIT;
 use banger_store::StoreError;
 
 use crate::control::{Control, From};
 use crate::fault::Faults;
 use crate::fs::Loss;
-use crate::host::{POWERED_OFF, SIZE};
+use crate::host::SIZE;
 use crate::machine::Machine;
 use crate::process::Manners;
 use crate::random::Random;
@@ -156,7 +157,7 @@ fn vmm_ends(control: &Control<'_>, random: &mut Random) {
     let mut world = control.machine.world();
     let pids: Vec<u32> = world.processes.launches().map(|(pid, _)| pid).collect();
     if let Some(pid) = random.pick(&pids) {
-        let cause = random.chance(1, 2).then_some(POWERED_OFF);
+        let cause = random.chance(1, 2).then_some(ORDERLY_EXIT);
         world.processes.end(pid, cause);
         if random.chance(1, 2) {
             world.processes.stranger_at(pid);
@@ -216,7 +217,9 @@ fn recover(
             return Ok(settled::violations(&control));
         }
         if cut + 1 == CUTS {
-            return Ok(vec![format!("recovery does not come through: {recovered:?}")]);
+            return Ok(vec![format!(
+                "recovery does not come through: {recovered:?}"
+            )]);
         }
     }
     Ok(Vec::new())

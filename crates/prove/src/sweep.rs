@@ -60,7 +60,11 @@ impl Case {
     /// Reads what [`Case`] writes.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut words = text.split(':').peekable();
-        let mode = |word: &str| Mode::ALL.into_iter().find(|mode| format!("{mode:?}") == word);
+        let mode = |word: &str| {
+            Mode::ALL
+                .into_iter()
+                .find(|mode| format!("{mode:?}") == word)
+        };
         let at = words.next()?.parse().ok()?;
         let first = mode(words.next()?)?;
         let restart = words.next_if_eq(&"restart").is_some();

@@ -26,6 +26,11 @@ fn check(failed: &mut Vec<String>, what: &str, name: &str, result: HostResult<()
 }
 
 fn everything(control: &Control<'_>, failed: &mut Vec<String>) -> HostResult<()> {
+    // What was given up half-way is tried again by the next command of its VM, and now and then for files.
+    control.runner.settle_files();
+    for vm in control.vms()? {
+        check(failed, "settle", vm.name.as_str(), control.runner.settle(vm.id));
+    }
     for vm in control.vms()? {
         let name = vm.name.as_str();
         if vm.state == VmState::Deleting {
@@ -40,7 +45,12 @@ fn everything(control: &Control<'_>, failed: &mut Vec<String>) -> HostResult<()>
     failed.extend(settled::violations(control));
     let (images, kernels) = (control.read(image::list)?, control.read(kernel::list)?);
     for vm in control.vms()? {
-        check(failed, "delete", vm.name.as_str(), control.delete(vm.name.as_str()));
+        check(
+            failed,
+            "delete",
+            vm.name.as_str(),
+            control.delete(vm.name.as_str()),
+        );
     }
     if let Some((image, kernel)) = images.first().zip(kernels.first()) {
         let from = From {
@@ -52,7 +62,12 @@ fn everything(control: &Control<'_>, failed: &mut Vec<String>) -> HostResult<()>
         };
         // The same names and the same port again.
         for name in ["a", "b"] {
-            check(failed, "create", name, control.create(name, &from).map(|_| ()));
+            check(
+                failed,
+                "create",
+                name,
+                control.create(name, &from).map(|_| ()),
+            );
             check(failed, "start", name, control.start(name));
             check(failed, "delete", name, control.delete(name));
         }

@@ -43,6 +43,22 @@ pub enum StoreError {
         /// Its owner.
         owner: String,
     },
+    /// Something is not any more as the change needs it.
+    #[error("{what} {how}")]
+    Changed {
+        /// Which thing.
+        what: String,
+        /// `is gone`, `is in use`.
+        how: &'static str,
+    },
+    /// What is to be changed is not there any more.
+    #[error("{what} {id} is gone")]
+    Gone {
+        /// `VM`.
+        what: &'static str,
+        /// Its id.
+        id: String,
+    },
     /// A record cannot be read back.
     #[error("a record of {what} in the store is damaged")]
     Damaged {

@@ -57,6 +57,15 @@ pub fn delete(db: &Connection, name: &ImageName) -> Result<bool, StoreError> {
     Ok(db.execute("DELETE FROM images WHERE name = ?1", params![name.as_str()])? > 0)
 }
 
+/// Whether a name stands for the files with this digest.
+///
+/// # Errors
+/// Only the database's.
+pub fn is_named(db: &Connection, digest: &str) -> Result<bool, StoreError> {
+    let mut statement = db.prepare_cached("SELECT 1 FROM images WHERE digest = ?1")?;
+    Ok(statement.exists([digest])?)
+}
+
 /// The image with this name.
 ///
 /// # Errors

@@ -60,6 +60,15 @@ pub fn delete(db: &Connection, name: &KernelName) -> Result<bool, StoreError> {
     )? > 0)
 }
 
+/// Whether a name stands for the files with this digest.
+///
+/// # Errors
+/// Only the database's.
+pub fn is_named(db: &Connection, digest: &str) -> Result<bool, StoreError> {
+    let mut statement = db.prepare_cached("SELECT 1 FROM kernels WHERE digest = ?1")?;
+    Ok(statement.exists([digest])?)
+}
+
 /// The kernel with this name.
 ///
 /// # Errors

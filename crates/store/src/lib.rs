@@ -33,15 +33,15 @@ pub use vms::VmRecord;
 
 /// Changes and look-ups on VMs, for use inside [`Store::write`] and [`Store::read`].
 pub mod vm {
-    pub use crate::vms::{by_id, by_name, delete, insert, list, update};
+    pub use crate::vms::{by_id, by_name, delete, insert, list, update, uses_image, uses_kernel};
 }
 /// The same for images.
 pub mod image {
-    pub use crate::images::{by_name, delete, insert, list};
+    pub use crate::images::{by_name, delete, insert, is_named, list};
 }
 /// The same for kernels.
 pub mod kernel {
-    pub use crate::kernels::{by_name, delete, insert, list};
+    pub use crate::kernels::{by_name, delete, insert, is_named, list};
 }
 /// The same for claims.
 pub mod claim {

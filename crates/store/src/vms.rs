@@ -139,6 +139,24 @@ pub fn by_name(db: &Connection, name: &str) -> Result<Option<VmRecord>, StoreErr
     one(db, "SELECT record FROM vms WHERE name = ?1", name)
 }
 
+/// Whether a VM is made from the image files with this digest.
+///
+/// # Errors
+/// Only the database's.
+pub fn uses_image(db: &Connection, digest: &str) -> Result<bool, StoreError> {
+    let mut statement = db.prepare_cached("SELECT 1 FROM vms WHERE image = ?1")?;
+    Ok(statement.exists([digest])?)
+}
+
+/// Whether a VM boots the kernel files with this digest.
+///
+/// # Errors
+/// Only the database's.
+pub fn uses_kernel(db: &Connection, digest: &str) -> Result<bool, StoreError> {
+    let mut statement = db.prepare_cached("SELECT 1 FROM vms WHERE kernel = ?1")?;
+    Ok(statement.exists([digest])?)
+}
+
 fn one(db: &Connection, sql: &str, value: &str) -> Result<Option<VmRecord>, StoreError> {
     db.query_row(sql, params![value], |row| row.get::<_, String>(0))
         .optional()?

@@ -3,9 +3,14 @@
 //!
 //! ```text
 //! make     Back     staging directory, files                      (owner: the operation)
-//! publish  Back     staging ──rename──► final directory, row      (owner: the image or kernel, by digest)
+//! publish  Back     staging ──rename──► final directory; row, and the directory's claim goes over to the image or kernel
+//!          Forward  the same content has a name already: row at once, staging directory gone
 //! delete   Forward  row gone at once, directory gone              (only the name goes while another name has the digest)
+//! discard  Forward  staging directory gone                        (of what was made and cannot be published)
 //! ```
+//!
+//! Whether the content has a name already is decided by the caller and checked in the plan's first transaction: when it was
+//! decided too early, the plan does not begin (`in_use`), has no effect, and may be made again. So no lock is needed.
 
 use std::path::PathBuf;
 
@@ -54,24 +59,46 @@ pub fn make_kernel(op: OperationId, source: KernelSource, staging: PathBuf) -> P
 fn publish(
     op: OperationId,
     kind: PlanKind,
-    owner: Owner,
+    files: Owner,
     places: (PathBuf, PathBuf),
     exists: bool,
     row: Change,
 ) -> Plan {
     let (staging, target) = places;
-    let mut plan = Plan::new(op, kind, None, owner, Direction::Back);
-    let staged = Claim::new(ClaimKind::Directory, staging.to_string_lossy());
-    plan.steps = vec![match exists {
-        // The same content is there under another name: only the new name is needed.
-        true => RemoveDirectory { path: staging }.into(),
-        false => PublishDirectory {
+    let owner = Owner::Operation(op);
+    if exists {
+        // The same content is there under another name: its row is all that is needed, and what was made goes.
+        let mut plan = Plan::new(op, kind, None, owner, Direction::Forward);
+        plan.begin = vec![Change::Named(files), row];
+        plan.steps = vec![RemoveDirectory { path: staging }.into()];
+        return plan;
+    }
+    // The operation owns the target until the row is there: another operation that publishes the same content, or one that
+    // still removes it, cannot own it, too.
+    let mut plan = Plan::new(op, kind, None, owner.clone(), Direction::Back);
+    plan.done = vec![
+        Change::Transfer {
+            claim: Claim::new(ClaimKind::Directory, target.to_string_lossy()),
+            from: owner,
+            to: files,
+        },
+        row,
+    ];
+    plan.steps = vec![
+        PublishDirectory {
             from: staging,
             to: target,
         }
         .into(),
-    }];
-    plan.done = vec![Change::Release(staged, Owner::Operation(op)), row];
+    ];
+    plan
+}
+
+/// Removes what was made and will not be published.
+pub fn discard(op: OperationId, staging: PathBuf) -> Plan {
+    let owner = Owner::Operation(op);
+    let mut plan = Plan::new(op, PlanKind::Discard, None, owner, Direction::Forward);
+    plan.steps = vec![RemoveDirectory { path: staging }.into()];
     plan
 }
 
@@ -124,14 +151,23 @@ pub struct DeleteFiles {
     pub directory: Option<PathBuf>,
 }
 
-fn delete(op: OperationId, kind: PlanKind, owner: Owner, row: Change, files: DeleteFiles) -> Plan {
-    let mut plan = Plan::new(op, kind, None, owner, Direction::Forward);
+fn delete(op: OperationId, kind: PlanKind, of: Owner, row: Change, files: DeleteFiles) -> Plan {
+    let owner = Owner::Operation(op);
+    let mut plan = Plan::new(op, kind, None, owner.clone(), Direction::Forward);
     plan.begin = vec![row];
-    plan.steps = files
-        .directory
-        .map(|path| RemoveDirectory { path }.into())
-        .into_iter()
-        .collect();
+    match files.directory {
+        Some(path) => {
+            let claim = Claim::new(ClaimKind::Directory, path.to_string_lossy());
+            plan.begin.push(Change::Unused(of.clone()));
+            plan.begin.push(Change::Transfer {
+                claim,
+                from: of,
+                to: owner,
+            });
+            plan.steps = vec![RemoveDirectory { path }.into()];
+        }
+        None => plan.begin.push(Change::Named(of)),
+    }
     plan
 }
 

@@ -4,9 +4,10 @@ mod files;
 mod vm;
 
 pub use files::{
-    DeleteFiles, PublishImage, PublishKernel, delete_image, delete_kernel, make_image, make_kernel,
-    publish_image, publish_kernel,
+    DeleteFiles, PublishImage, PublishKernel, delete_image, delete_kernel, discard, make_image,
+    make_kernel, publish_image, publish_kernel,
 };
 pub use vm::{
-    CreateDisks, StartVm, create, delete, end_after_exit, identity, kill, mac_of, start, stop,
+    CreateDisks, HOST_WENT_DOWN, ORDERLY_EXIT, StartVm, create, delete, end_after_exit,
+    end_left_over, identity, kill, mac_of, start, stop,
 };

@@ -68,7 +68,11 @@ pub fn create(op: OperationId, vm: &VmRecord, files: &VmFiles, disks: &CreateDis
         },
         None => WorkDiskSource::Blank(blank(vm.disk_bytes, "banger-work")),
     };
-    plan.begin = vec![Change::InsertVm(Box::new(vm.clone()))];
+    plan.begin = vec![
+        Change::Named(Owner::Image(vm.image_digest.clone())),
+        Change::Named(Owner::Kernel(vm.kernel_digest.clone())),
+        Change::InsertVm(Box::new(vm.clone())),
+    ];
     plan.steps = vec![
         MakeDirectory {
             path: files.state.clone(),
@@ -136,6 +140,10 @@ pub fn start(op: OperationId, vm: &VmRecord, files: &VmFiles, start: &StartVm) -
         state: VmState::Starting,
         error: None,
     }];
+    if vm.vmm.is_some() {
+        // What a stop could not end is ended first: two VMMs of one VM would share its disks.
+        plan.steps = end_steps(vm, files, SIGKILL);
+    }
     if start.make_initramfs {
         let path = start.spec.initramfs.clone();
         plan.steps.push(
@@ -261,8 +269,8 @@ pub fn end_after_exit(vm: &VmRecord, cause: &str) -> Plan {
     } else {
         end_steps(vm, &files, SIGKILL)
     };
-    // A guest that powered off did what its user wanted; everything else is an error.
-    let orderly = cause == ORDERLY_EXIT;
+    // A guest that powered off did what its user wanted, and a host that went down is no fault of the VM.
+    let orderly = cause == ORDERLY_EXIT || cause == HOST_WENT_DOWN;
     let state = if orderly {
         VmState::Stopped
     } else {
@@ -278,7 +286,25 @@ pub fn end_after_exit(vm: &VmRecord, cause: &str) -> Plan {
 }
 
 /// How the engine words that the guest powered off.
-const ORDERLY_EXIT: &str = "the guest powered off";
+pub const ORDERLY_EXIT: &str = "the guest powered off";
+/// How a host words that a VMM ended because the host did: its identity is from an earlier boot.
+pub const HOST_WENT_DOWN: &str = "the host went down";
+
+/// Ends the VMM of a VM that does not run: a stop that could not end it gave up. The state and its error stay.
+pub fn end_left_over(vm: &VmRecord) -> Plan {
+    let mut plan = end_after_exit(vm, "");
+    let state = match vm.state {
+        VmState::Starting | VmState::Stopping | VmState::Running => VmState::Stopped,
+        kept => kept,
+    };
+    plan.begin = Vec::new();
+    plan.done = vec![Change::SetVmState {
+        vm: vm.id,
+        state,
+        error: vm.error.clone(),
+    }];
+    plan
+}
 
 /// Removes a VM with all that it has. The work disk is the last file to go.
 pub fn delete(op: OperationId, vm: &VmRecord, files: &VmFiles) -> Plan {

@@ -101,7 +101,11 @@ impl StepBody for PublishDirectory {
         "publish"
     }
     fn claims(&self) -> Vec<Claim> {
-        vec![directory(&self.to)]
+        // Undone, both places are empty, so it releases both.
+        vec![directory(&self.to), directory(&self.from)]
+    }
+    fn releases(&self) -> Vec<Claim> {
+        vec![directory(&self.from)]
     }
     fn apply(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
         if cx.host.exists(&self.from)? {
