@@ -4,7 +4,7 @@ use banger_store::Claim;
 use serde::{Deserialize, Serialize};
 
 use crate::steps::{
-    ConfigureGuest, EndVmm, GrowFile, LaunchVmm, MakeDirectory, MakeImage, MakeInitramfs,
+    ConfigureGuest, EndStray, EndVmm, GrowFile, LaunchVmm, MakeDirectory, MakeImage, MakeInitramfs,
     MakeKernel, MakeSshHostKey, MakeSystemOverlay, MakeWorkDisk, PublishDirectory, RemoveDirectory,
     RemoveFile, ShutdownGuest, SyncFiles,
 };
@@ -84,6 +84,7 @@ macro_rules! steps {
 
 steps!(
     ConfigureGuest,
+    EndStray,
     EndVmm,
     GrowFile,
     LaunchVmm,

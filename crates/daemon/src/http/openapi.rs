@@ -44,6 +44,8 @@ use super::{events, files, streams, system, vms};
         system::status,
         system::stop,
         system::doctor,
+        system::resources,
+        system::sweep,
     )
 )]
 struct Document;

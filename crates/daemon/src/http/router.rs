@@ -55,6 +55,8 @@ pub(crate) fn router(daemon: Daemon) -> Router {
         .route(routes::OPERATION, get(events::show))
         .route(routes::OPERATION_EVENTS, get(events::follow))
         .route(routes::OPERATION_CANCEL, post(events::cancel))
+        .route(routes::SYSTEM_RESOURCES, get(system::resources))
+        .route(routes::SYSTEM_SWEEP, post(system::sweep))
         .fallback(unknown)
         .layer(middleware::from_fn(with_build))
         .layer(DefaultBodyLimit::max(MAX_BODY))

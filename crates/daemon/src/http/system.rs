@@ -2,11 +2,12 @@
 
 use axum::extract::State;
 use banger_api::doctor::Report;
-use banger_api::system::DaemonStatus;
+use banger_api::system::{DaemonStatus, Resources, Sweep};
 use banger_api::vm::VmState;
 use banger_store::vm;
 
 use super::answer::{Answer, answer};
+use super::body::Body;
 use crate::context::Daemon;
 use crate::{build_id, service};
 
@@ -45,4 +46,28 @@ pub(super) async fn stop(State(daemon): State<Daemon>) -> Answer<DaemonStatus> {
 #[utoipa::path(get, path = "/v1/doctor", tag = "system", responses((status = 200, body = Report)))]
 pub(super) async fn doctor(State(daemon): State<Daemon>) -> Answer<Report> {
     answer(move || Ok(service::doctor(&daemon))).await
+}
+
+/// What banger owns on this host, and who claims it.
+#[utoipa::path(get, path = "/v1/system/resources", tag = "system", responses((status = 200, body = Resources)))]
+pub(super) async fn resources(State(daemon): State<Daemon>) -> Answer<Resources> {
+    answer(move || service::resources(&daemon)).await
+}
+
+/// Remove what nothing claims.
+#[utoipa::path(post, path = "/v1/system/sweep", tag = "system", request_body = Sweep,
+    responses((status = 200, body = Resources)))]
+pub(super) async fn sweep(
+    State(daemon): State<Daemon>,
+    Body(request): Body<Sweep>,
+) -> Answer<Resources> {
+    let (swept, running) = super::answer::blocking({
+        let daemon = daemon.clone();
+        move || service::sweep(&daemon, request.dry_run)
+    })
+    .await?;
+    if let Some(running) = running {
+        running.finished().await?;
+    }
+    Ok(axum::Json(swept))
 }

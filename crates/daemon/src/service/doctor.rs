@@ -5,6 +5,7 @@ use std::path::Path;
 use banger_api::doctor::{Check, Report, Verdict};
 use banger_engine::Accel;
 
+use super::inventory;
 use crate::context::Daemon;
 
 /// Free space below which a new VM is likely to fail, in bytes.
@@ -27,6 +28,7 @@ pub(crate) fn doctor(daemon: &Daemon) -> Report {
             accel(daemon),
             state(daemon.paths.state()),
             space(daemon.paths.state()),
+            leftovers(daemon),
             reflink(daemon.paths.state()),
             program(
                 "mmdebstrap",
@@ -123,6 +125,39 @@ fn space(dir: &Path) -> Check {
             finding,
             Some("remove what is not needed: banger vm prune, banger image list"),
         ),
+    }
+}
+
+/// Whether something is there that nothing claims.
+fn leftovers(daemon: &Daemon) -> Check {
+    match inventory::resources(daemon) {
+        Err(error) => check(
+            "leftovers",
+            Verdict::Warn,
+            format!("cannot tell: {}", error.message),
+            None,
+        ),
+        Ok(all) => match all
+            .resources
+            .iter()
+            .filter(|resource| resource.claimed_by.is_none())
+            .count()
+        {
+            0 => check(
+                "leftovers",
+                Verdict::Pass,
+                "everything that banger made is claimed",
+                None,
+            ),
+            n => check(
+                "leftovers",
+                Verdict::Warn,
+                format!("{n} things that nothing claims"),
+                Some(
+                    "look at them with banger system sweep --dry-run, remove them with banger system sweep",
+                ),
+            ),
+        },
     }
 }
 

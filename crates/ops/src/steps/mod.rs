@@ -4,6 +4,7 @@ mod directory;
 mod disk;
 mod guest;
 mod make;
+mod stray;
 mod vmm;
 
 pub use directory::{
@@ -12,4 +13,5 @@ pub use directory::{
 pub use disk::{GrowFile, MakeSystemOverlay, MakeWorkDisk, WorkDiskSource};
 pub use guest::{ConfigureGuest, ShutdownGuest};
 pub use make::{MakeImage, MakeInitramfs, MakeKernel, MakeSshHostKey};
+pub use stray::EndStray;
 pub use vmm::{EndVmm, LaunchVmm};

@@ -1,0 +1,31 @@
+//! What nothing claims: found by an inventory, removed by a sweep.
+
+use std::time::Duration;
+
+use banger_engine::{Signal, VmmIdentity};
+use serde::{Deserialize, Serialize};
+
+use crate::{Change, HostResult, StepBody, StepCx};
+
+/// Time for a killed process to be gone.
+const END_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Ends a VMM that nothing claims. Its identity is checked again before it is signalled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndStray {
+    /// The VMM.
+    pub vmm: VmmIdentity,
+}
+
+impl StepBody for EndStray {
+    fn stage(&self) -> &'static str {
+        "clean_up"
+    }
+    fn apply(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
+        cx.host.end_vmm(&self.vmm, Signal::KILL, END_DEADLINE)?;
+        Ok(Vec::new())
+    }
+    fn revert(&self, _cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
+        Ok(Vec::new())
+    }
+}
