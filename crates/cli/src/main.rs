@@ -1,2 +1,7 @@
-//! Placeholder while the workspace is laid out.
-fn main() {}
+//! The `banger` program: see the library beside it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    banger_cli::main(std::env::args_os())
+}

@@ -1,1 +1,32 @@
-//! Placeholder while the workspace is laid out.
+//! Typed calls to the banger daemon over its Unix socket.
+//!
+//! ```text
+//! Client ──one connection for each call──► daemon.sock          (HTTP/1.1)
+//!   │ vms, images, kernels, system        JSON in, JSON out
+//!   │ operation_events ──► OperationEvents   server-sent events, numbered, bounded
+//!   │ vm_logs ──────────► ByteStream         a body read as it comes
+//!   └ vm_exec, vm_put_files, … ─101──► Upgraded   raw bytes both ways
+//! ```
+//!
+//! It promises: an answer of the daemon is read within fixed limits ([`limits`]) whatever it is; an error of the daemon
+//! arrives as the [`ApiError`](banger_api::ApiError) that it sent; dropping a stream closes its connection at once. It
+//! must not start a daemon, print, or read the environment: that is its caller's part.
+
+mod bytestream;
+mod client;
+mod error;
+mod events;
+mod images;
+mod kernels;
+pub mod limits;
+mod operations;
+pub mod sse;
+mod system;
+mod transport;
+mod vms;
+
+pub use bytestream::ByteStream;
+pub use client::{BUILD_HEADER, Client};
+pub use error::ClientError;
+pub use events::OperationEvents;
+pub use transport::Upgraded;

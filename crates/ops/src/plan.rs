@@ -34,6 +34,8 @@ pub enum PlanKind {
     PublishKernel,
     /// Removes a kernel.
     DeleteKernel,
+    /// Removes what nothing claims.
+    Sweep,
     /// Removes what was made and is not published.
     Discard,
 }

@@ -1,12 +1,14 @@
 //! The plans: what each request turns into. Pure functions of records and paths.
 
 mod files;
+mod sweep;
 mod vm;
 
 pub use files::{
     DeleteFiles, PublishImage, PublishKernel, delete_image, delete_kernel, discard, make_image,
     make_kernel, publish_image, publish_kernel,
 };
+pub use sweep::sweep;
 pub use vm::{
     CreateDisks, HOST_WENT_DOWN, ORDERLY_EXIT, StartVm, create, delete, end_after_exit,
     end_left_over, identity, kill, mac_of, start, stop,

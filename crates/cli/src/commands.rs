@@ -1,0 +1,78 @@
+//! The commands: one file each, its arguments beside what it does.
+
+pub mod completion;
+pub mod daemon;
+pub mod doctor;
+pub mod image;
+pub mod kernel;
+pub mod version;
+pub mod vm;
+
+use clap::Subcommand;
+
+use crate::context::Context;
+use crate::failure::Outcome;
+
+/// What banger can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create, start and enter a VM; short for `vm run`
+    Run(vm::run::Args),
+    /// List VMs; short for `vm list`
+    Ps(vm::list::Args),
+    /// Run a command in a running VM; short for `vm exec`
+    Exec(vm::exec::Args),
+    /// Copy files into or out of a VM; short for `vm cp`
+    Cp(vm::cp::Args),
+    /// Show a VM's console log; short for `vm logs`
+    Logs(vm::logs::Args),
+    /// Delete VMs; short for `vm delete`
+    Rm(vm::delete::Args),
+    /// Everything about VMs
+    #[command(subcommand)]
+    Vm(vm::Command),
+    /// Images: what VMs are made from
+    #[command(subcommand)]
+    Image(image::Command),
+    /// Kernels: what VMs boot
+    #[command(subcommand)]
+    Kernel(kernel::Command),
+    /// Say what this host lacks, and what to do about it
+    Doctor(doctor::Args),
+    /// The daemon, which starts by itself
+    #[command(subcommand)]
+    Daemon(daemon::Command),
+    /// Print a shell's completion script
+    Completion(completion::Args),
+    /// Print the version
+    Version(version::Args),
+}
+
+impl Command {
+    /// It is a daemon that another banger has started.
+    pub fn runs_in_background(&self) -> bool {
+        matches!(self, Self::Daemon(daemon::Command::Run(args)) if args.background)
+    }
+
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// Why it failed, with its exit code.
+    pub async fn run(self, context: &Context) -> Outcome {
+        match self {
+            Self::Run(args) => vm::run::run(args, context).await,
+            Self::Ps(args) => vm::list::run(args, context).await,
+            Self::Exec(args) => vm::exec::run(args, context).await,
+            Self::Cp(args) => vm::cp::run(args, context).await,
+            Self::Logs(args) => vm::logs::run(args, context).await,
+            Self::Rm(args) => vm::delete::run(args, context).await,
+            Self::Vm(command) => command.run(context).await,
+            Self::Image(command) => command.run(context).await,
+            Self::Kernel(command) => command.run(context).await,
+            Self::Doctor(args) => doctor::run(args, context).await,
+            Self::Daemon(command) => command.run(context).await,
+            Self::Completion(args) => completion::run(args, context),
+            Self::Version(args) => version::run(args, context),
+        }
+    }
+}

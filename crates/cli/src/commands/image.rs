@@ -1,0 +1,45 @@
+//! `banger image`
+
+pub mod build;
+pub mod delete;
+pub mod list;
+pub mod register;
+pub mod show;
+
+use clap::Subcommand;
+
+use crate::context::Context;
+use crate::failure::Outcome;
+
+/// Images.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Build an image from a recipe
+    Build(build::Args),
+    /// List images
+    #[command(alias = "ls")]
+    List(list::Args),
+    /// Show all about images
+    Show(show::Args),
+    /// Make an image from a root file system on this host
+    Register(register::Args),
+    /// Delete images that no VM uses
+    #[command(alias = "rm")]
+    Delete(delete::Args),
+}
+
+impl Command {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// Why it failed.
+    pub async fn run(self, context: &Context) -> Outcome {
+        match self {
+            Self::Build(args) => build::run(args, context).await,
+            Self::List(args) => list::run(args, context).await,
+            Self::Show(args) => show::run(args, context).await,
+            Self::Register(args) => register::run(args, context).await,
+            Self::Delete(args) => delete::run(args, context).await,
+        }
+    }
+}

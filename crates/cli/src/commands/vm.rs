@@ -1,0 +1,95 @@
+//! `banger vm`
+
+pub mod change;
+pub mod cp;
+pub mod create;
+pub mod delete;
+pub mod exec;
+pub mod health;
+pub mod kill;
+pub mod list;
+pub mod logs;
+pub mod ports;
+pub mod prune;
+pub mod restart;
+pub mod run;
+pub mod set;
+pub mod show;
+pub mod spec;
+pub mod start;
+pub mod stats;
+pub mod stop;
+
+use clap::Subcommand;
+
+use crate::context::Context;
+use crate::failure::Outcome;
+
+/// VMs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create, start and enter a VM
+    Run(run::Args),
+    /// Create a VM, and start it
+    Create(create::Args),
+    /// Start VMs
+    Start(start::Args),
+    /// Stop VMs: their guests write out their disks and power off
+    Stop(stop::Args),
+    /// Stop VMs and start them again
+    Restart(restart::Args),
+    /// End VMs at once, as a power cut does
+    Kill(kill::Args),
+    /// Delete VMs with their disks
+    #[command(alias = "rm")]
+    Delete(delete::Args),
+    /// List VMs
+    #[command(alias = "ls", alias = "ps")]
+    List(list::Args),
+    /// Show all about VMs
+    Show(show::Args),
+    /// Show what VMs use
+    Stats(stats::Args),
+    /// Ask guests whether they are well
+    Health(health::Args),
+    /// List what listens in a guest, and where to reach it
+    Ports(ports::Args),
+    /// Show a VM's console log
+    Logs(logs::Args),
+    /// Change a VM's settings
+    Set(set::Args),
+    /// Run a command in a running VM
+    Exec(exec::Args),
+    /// Copy files into or out of a VM
+    Cp(cp::Args),
+    /// Delete all VMs that do not run
+    Prune(prune::Args),
+}
+
+impl Command {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// Why it failed.
+    pub async fn run(self, context: &Context) -> Outcome {
+        match self {
+            Self::Run(args) => run::run(args, context).await,
+            Self::Create(args) => create::run(args, context).await,
+            Self::Start(args) => start::run(args, context).await,
+            Self::Stop(args) => stop::run(args, context).await,
+            Self::Restart(args) => restart::run(args, context).await,
+            Self::Kill(args) => kill::run(args, context).await,
+            Self::Delete(args) => delete::run(args, context).await,
+            Self::List(args) => list::run(args, context).await,
+            Self::Show(args) => show::run(args, context).await,
+            Self::Stats(args) => stats::run(args, context).await,
+            Self::Health(args) => health::run(args, context).await,
+            Self::Ports(args) => ports::run(args, context).await,
+            Self::Logs(args) => logs::run(args, context).await,
+            Self::Set(args) => set::run(args, context).await,
+            Self::Exec(args) => exec::run(args, context).await,
+            Self::Cp(args) => cp::run(args, context).await,
+            Self::Prune(args) => prune::run(args, context).await,
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What start, stop, restart, kill and delete have in common: several VMs, one operation each.
+
+use std::future::Future;
+
+use banger_api::VmId;
+use banger_api::vm::{Accepted, Vm};
+use banger_client::{Client, ClientError};
+
+use crate::context::Context;
+use crate::failure::{Failure, Outcome};
+use crate::follow::{How, follow};
+use crate::progress::Progress;
+use crate::references::{self, Results};
+use crate::view::shown::Shown;
+use crate::view::vm::Changed;
+
+/// One VM.
+///
+/// # Errors
+/// There is none of this name or id.
+pub async fn find(reference: &str, context: &Context) -> Result<Vm, Failure> {
+    context
+        .session
+        .read(|client| async move { client.vm(reference).await })
+        .await
+}
+
+/// The VMs that are named, each once.
+///
+/// # Errors
+/// Every reference that names none.
+pub async fn resolve(names: &[String], context: &Context) -> Result<Vec<Vm>, Failure> {
+    let find = |reference: String| async move { find(&reference, context).await };
+    references::resolve(names, find, |vm| vm.id).await
+}
+
+/// Starts an operation on each VM that is named, and follows all of them to their ends.
+///
+/// # Errors
+/// A reference names no VM: then nothing was started.
+pub async fn each<F>(
+    names: &[String],
+    how: How,
+    context: &Context,
+    call: impl Fn(Client, VmId) -> F,
+) -> Result<Results<Vm>, Failure>
+where
+    F: Future<Output = Result<Accepted, ClientError>>,
+{
+    let vms = resolve(names, context).await?;
+    let several = vms.len() > 1;
+    let progress = &Progress::new(&context.output);
+    let call = &call;
+    let results = references::act(vms, |vm| async move {
+        let accepted = context.session.change(|client| call(client, vm.id)).await?;
+        let label = several.then_some(vm.name.as_str());
+        follow(context, progress, accepted.operation, label, how).await?;
+        Ok(vm)
+    });
+    Ok(results.await)
+}
+
+/// As [`each`], and prints the VMs as they then are.
+///
+/// # Errors
+/// As [`each`], and every operation that failed.
+pub async fn each_and_print<F>(
+    names: &[String],
+    context: &Context,
+    call: impl Fn(Client, VmId) -> F,
+) -> Outcome
+where
+    F: Future<Output = Result<Accepted, ClientError>>,
+{
+    let results = each(names, How::default(), context, call).await?;
+    let mut now = Vec::new();
+    for vm in results.done {
+        // A VM that somebody deleted since is shown as it was.
+        let latest = find(&vm.id.to_string(), context).await;
+        now.push(Changed(latest.unwrap_or(vm)));
+    }
+    let results = Results {
+        done: now,
+        failure: results.failure,
+    };
+    results.print(context, |done| Shown::of(names.len(), done))
+}

@@ -1,0 +1,117 @@
+//! `banger vm exec`
+
+use std::env;
+
+use banger_api::vm::{Exec, Vm};
+
+use super::change::find;
+use crate::attach::{Attach, attach};
+use crate::context::Context;
+use crate::failure::{Failure, Outcome};
+use crate::terminal;
+
+/// What runs when standard input is a script.
+const SCRIPT_SHELL: &str = "sh";
+
+/// Arguments of `banger vm exec`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Without a command it opens a shell, or reads a script from standard input. The exit code is the command's own, 128 + n
+when signal n ended it, 127 when there is no such program. Neither network nor sshd is needed in the guest.
+
+Examples:
+  banger exec web                           a shell
+  banger exec web -- systemctl status nginx
+  banger exec -w /srv -e DEBUG=1 web -- make test
+  banger exec -t web -- top                 a program that needs a terminal
+  tar c . | banger exec web -- tar x -C /srv")]
+pub struct Args {
+    #[command(flatten)]
+    environment: Environment,
+    /// Working directory in the guest [default: /root]
+    #[arg(short, long, value_name = "DIR")]
+    workdir: Option<String>,
+    /// User in the guest [default: root]
+    #[arg(short, long, value_name = "USER")]
+    user: Option<String>,
+    /// The VM: its name, its id or the start of its id
+    vm: String,
+    /// The command and its arguments
+    #[arg(last = true, value_name = "CMD")]
+    command: Vec<String>,
+}
+
+/// What a command in a guest is given: the arguments that `run` and `exec` share.
+#[derive(Debug, Default, clap::Args)]
+pub struct Environment {
+    /// Give the command a terminal; a shell at a terminal has one anyway
+    #[arg(short, long)]
+    tty: bool,
+    /// Set a variable for the command
+    #[arg(short, long, value_name = "NAME=VALUE", value_parser = variable)]
+    env: Vec<(String, String)>,
+}
+
+impl Environment {
+    /// The request to run a command, a shell when there is none.
+    pub fn exec(self, command: Vec<String>, then_delete: bool) -> Exec {
+        let at_terminal = terminal::is_interactive();
+        let tty = self.tty || (command.is_empty() && at_terminal);
+        let argv = if command.is_empty() && !tty {
+            vec![SCRIPT_SHELL.to_owned()]
+        } else {
+            command
+        };
+        Exec {
+            argv,
+            env: self.env.into_iter().collect(),
+            terminal: tty.then(terminal::size),
+            term: tty.then(|| env::var("TERM").ok()).flatten(),
+            stdin: true,
+            then_delete,
+            ..Exec::default()
+        }
+    }
+}
+
+/// Runs the command in the VM.
+///
+/// # Errors
+/// There is no such VM, or the command cannot be run in it.
+pub async fn run(args: Args, context: &Context) -> Outcome {
+    let vm = find(&args.vm, context).await?;
+    let exec = Exec {
+        cwd: args.workdir,
+        user: args.user,
+        ..args.environment.exec(args.command, false)
+    };
+    enter(&vm, exec, context).await
+}
+
+/// Runs a command in a VM at our standard streams.
+///
+/// # Errors
+/// The command cannot be run, the connection broke, or the user left.
+pub(super) async fn enter(vm: &Vm, exec: Exec, context: &Context) -> Outcome {
+    let mut interrupts = context.interrupts()?;
+    let how = Attach {
+        terminal: exec.terminal.is_some(),
+        stdin: exec.stdin,
+    };
+    let (reference, exec) = (&vm.id.to_string(), &exec);
+    let opened = context
+        .session
+        .change(|client| async move { client.vm_exec(reference, exec).await });
+    let stream = tokio::select! {
+        stream = opened => stream?,
+        _ = interrupts.next() => return Err(Failure::interrupted("interrupted")),
+    };
+    attach(stream, how, interrupts).await
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE".to_owned()),
+    }
+}

@@ -1,0 +1,47 @@
+//! `banger vm health`
+
+use banger_api::ErrorCode;
+
+use super::change::resolve;
+use crate::context::Context;
+use crate::failure::Outcome;
+use crate::references;
+use crate::view::shown::Shown;
+use crate::view::vm::Health;
+
+/// Arguments of `banger vm health`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The exit code is 0 when all of them answer, else 1.
+
+Examples:
+  banger vm health web
+  until banger vm health web; do sleep 1; done")]
+pub struct Args {
+    /// VMs: names, ids or starts of ids
+    #[arg(required = true, value_name = "VM")]
+    vms: Vec<String>,
+}
+
+/// Asks guests whether they are well.
+///
+/// # Errors
+/// One of them is not there.
+pub async fn run(args: Args, context: &Context) -> Outcome {
+    let vms = resolve(&args.vms, context).await?;
+    let results = references::act(vms, |vm| async move {
+        let reference = &vm.id.to_string();
+        context
+            .session
+            .read(|client| async move { client.vm_health(reference).await })
+            .await
+    })
+    .await;
+    let well = results.done.iter().all(|health| health.healthy);
+    let exit = results.print(context, |done| Health(Shown::of(args.vms.len(), done)))?;
+    Ok(if well {
+        exit
+    } else {
+        ErrorCode::GuestUnreachable.exit_code()
+    })
+}

@@ -1,0 +1,42 @@
+//! `banger vm list`
+
+use banger_api::vm::VmState;
+
+use crate::context::Context;
+use crate::failure::Outcome;
+use crate::view::vm::{List, Names};
+
+/// Arguments of `banger vm list`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  banger ps
+  banger ps --running -q | xargs banger vm stop
+  banger ps --json | jq -r '.[] | select(.state == \"error\") | .name + \": \" + .error'")]
+pub struct Args {
+    /// Only VMs that run
+    #[arg(long)]
+    running: bool,
+    /// Only names
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// Prints all VMs.
+///
+/// # Errors
+/// They cannot be listed.
+pub async fn run(args: Args, context: &Context) -> Outcome {
+    let mut vms = context
+        .session
+        .read(|client| async move { client.vms().await })
+        .await?;
+    if args.running {
+        vms.retain(|vm| vm.state == VmState::Running);
+    }
+    if args.quiet {
+        let names = vms.into_iter().map(|vm| vm.name.into()).collect();
+        return context.output.print(&Names(names));
+    }
+    context.output.print(&List(vms))
+}

@@ -1,0 +1,33 @@
+//! `banger vm restart`
+
+use super::change::each_and_print;
+use super::stop::Patience;
+use crate::context::Context;
+use crate::failure::Outcome;
+
+/// Arguments of `banger vm restart`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Settings that were changed while the VM ran apply afterwards.
+
+Examples:
+  banger vm restart web")]
+pub struct Args {
+    /// VMs: names, ids or starts of ids
+    #[arg(required = true, value_name = "VM")]
+    vms: Vec<String>,
+    #[command(flatten)]
+    patience: Patience,
+}
+
+/// Restarts VMs and prints their names.
+///
+/// # Errors
+/// One of them is not there, does not stop or does not start.
+pub async fn run(args: Args, context: &Context) -> Outcome {
+    let stop = &args.patience.into_request();
+    each_and_print(&args.vms, context, |client, id| async move {
+        client.restart_vm(&id.to_string(), stop).await
+    })
+    .await
+}

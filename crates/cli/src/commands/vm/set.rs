@@ -1,0 +1,73 @@
+//! `banger vm set`
+
+use banger_api::vm::SetVm;
+use banger_api::{ByteSize, VmName};
+
+use super::spec::Network;
+use crate::context::Context;
+use crate::failure::Outcome;
+use crate::view::vm::Changed;
+
+/// Arguments of `banger vm set`.
+#[derive(Debug, clap::Args)]
+#[command(
+    group = clap::ArgGroup::new("setting")
+        .required(true)
+        .multiple(true)
+        .args(["name", "vcpu", "memory", "disk_size", "net", "allow", "publish"]),
+    after_help = "\
+What is not named stays. Settings apply at the next start; a disk can only grow.
+
+Examples:
+  banger vm set web --vcpu 4 --memory 8G
+  banger vm set web --disk-size 32G && banger vm restart web
+  banger vm set web --publish 8080:80 --publish 8443:443
+  banger vm set web --name web-old"
+)]
+pub struct Args {
+    /// The VM: its name, its id or the start of its id
+    vm: String,
+    /// New name
+    #[arg(long, value_name = "NAME")]
+    name: Option<VmName>,
+    /// Virtual CPUs
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    vcpu: Option<u32>,
+    /// Memory, like 2G
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<ByteSize>,
+    /// Work disk, like 16G
+    #[arg(long, value_name = "SIZE")]
+    disk_size: Option<ByteSize>,
+    #[command(flatten)]
+    network: Network,
+}
+
+/// Changes a VM's settings and prints its name.
+///
+/// # Errors
+/// There is no such VM, or a value is not allowed.
+pub async fn run(args: Args, context: &Context) -> Outcome {
+    let publish = args.network.publish;
+    let set = &SetVm {
+        name: args.name,
+        vcpu: args.vcpu,
+        memory: args.memory,
+        disk_size: args.disk_size,
+        net: args.network.net,
+        egress: args.network.allow,
+        publish: (!publish.is_empty()).then_some(publish),
+    };
+    let reference = &args.vm;
+    let vm = context
+        .session
+        .change(|client| async move { client.set_vm(reference, set).await })
+        .await?;
+    if vm.restart_needed {
+        context.output.note(&format!(
+            "VM {} runs: this applies at its next start (banger vm restart {})",
+            vm.name, vm.name
+        ));
+    }
+    context.output.print(&Changed(vm))
+}

@@ -1,0 +1,29 @@
+//! `banger vm show`
+
+use super::change::resolve;
+use crate::context::Context;
+use crate::failure::Outcome;
+use crate::view::shown::Shown;
+use crate::view::vm::Whole;
+
+/// Arguments of `banger vm show`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  banger vm show web
+  banger vm show web --json | jq -r .state")]
+pub struct Args {
+    /// VMs: names, ids or starts of ids
+    #[arg(required = true, value_name = "VM")]
+    vms: Vec<String>,
+}
+
+/// Prints all about VMs.
+///
+/// # Errors
+/// One of them is not there.
+pub async fn run(args: Args, context: &Context) -> Outcome {
+    let vms = resolve(&args.vms, context).await?;
+    let shown = vms.into_iter().map(Whole).collect();
+    context.output.print(&Shown::of(args.vms.len(), shown))
+}

@@ -1,0 +1,80 @@
+//! What a new VM is to be: the arguments that `run` and `create` share.
+
+use banger_api::vm::{CreateVm, Egress, NetMode, Publish};
+use banger_api::{ByteSize, ImageName, KernelName, VmName};
+
+/// What a new VM is to be.
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "The VM")]
+pub struct Spec {
+    /// Its name [default: one is made up]
+    #[arg(long, value_name = "NAME")]
+    name: Option<VmName>,
+    /// Its image; a recipe's name builds it first when it is missing
+    #[arg(long, value_name = "IMAGE")]
+    image: Option<ImageName>,
+    /// Its kernel
+    #[arg(long, value_name = "KERNEL")]
+    kernel: Option<KernelName>,
+    /// What runs it: auto or qemu
+    #[arg(long, value_name = "ENGINE")]
+    engine: Option<String>,
+    /// Virtual CPUs
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    vcpu: Option<u32>,
+    /// Memory, like 2G
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<ByteSize>,
+    /// Work disk, like 16G: the user's data at /root
+    #[arg(long, value_name = "SIZE")]
+    disk_size: Option<ByteSize>,
+    /// System overlay, like 8G: what the guest changes outside /root
+    #[arg(long, value_name = "SIZE")]
+    overlay_size: Option<ByteSize>,
+    #[command(flatten)]
+    network: Network,
+}
+
+/// How a VM is connected.
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "Network")]
+pub struct Network {
+    /// Its network: user (no privileges needed) or none
+    #[arg(long, value_name = "MODE")]
+    pub net: Option<NetMode>,
+    /// What it may reach: all or none
+    #[arg(long, value_name = "WHAT", value_parser = egress)]
+    pub allow: Option<Egress>,
+    /// Reach a port of the guest on this host, at loopback unless an address is given
+    #[arg(long, value_name = "[ADDRESS:]HOSTPORT:GUESTPORT")]
+    pub publish: Vec<Publish>,
+}
+
+impl Spec {
+    /// The request to make it.
+    pub fn into_request(self, start: bool, ephemeral: bool) -> CreateVm {
+        CreateVm {
+            name: self.name,
+            image: self.image,
+            kernel: self.kernel,
+            engine: self.engine,
+            vcpu: self.vcpu,
+            memory: self.memory,
+            disk_size: self.disk_size,
+            overlay_size: self.overlay_size,
+            net: self.network.net,
+            egress: self.network.allow,
+            publish: self.network.publish,
+            start,
+            ephemeral,
+        }
+    }
+}
+
+fn egress(text: &str) -> Result<Egress, String> {
+    match text {
+        "all" => Ok(Egress::All),
+        "none" => Ok(Egress::None),
+        _ => Err("use all or none".to_owned()),
+    }
+}

@@ -1,0 +1,56 @@
+//! Where the daemon is, and which build this program is.
+
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
+
+use banger_api::ApiError;
+use banger_daemon::{Paths, build_id};
+
+/// Where the daemon is, and which build this program is.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// All places.
+    pub paths: Paths,
+    /// The daemon's socket.
+    pub socket: PathBuf,
+    /// The file to which a daemon in the background writes its log.
+    pub log: PathBuf,
+    /// The lock that is held while a daemon is started or replaced.
+    pub start_lock: PathBuf,
+    /// This program's build.
+    pub build: String,
+}
+
+impl Endpoint {
+    /// From the environment: see [`Paths::from_env`]. Nothing is made.
+    ///
+    /// # Errors
+    /// The environment names no usable place.
+    pub fn from_env() -> Result<Self, ApiError> {
+        let paths = Paths::from_env()?;
+        Ok(Self {
+            socket: paths.socket(),
+            log: paths.log(),
+            start_lock: paths.state().join("start.lock"),
+            build: build_id().to_owned(),
+            paths,
+        })
+    }
+
+    /// Makes the directory of the log and the lock, for this user alone.
+    ///
+    /// # Errors
+    /// What mkdir(2) says.
+    pub fn prepare(&self) -> io::Result<()> {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(self.paths.state())
+    }
+}
+
+/// The first build was made before the second: see [`build_id`].
+pub fn is_older(theirs: &str, ours: &str) -> bool {
+    theirs < ours
+}

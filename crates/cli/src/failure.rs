@@ -1,0 +1,184 @@
+//! Why a command fails, and with which exit code.
+
+use std::error::Error;
+use std::io;
+
+use banger_api::{ApiError, ErrorCode};
+use banger_client::ClientError;
+
+/// Exit code after SIGPIPE, as a shell shows it: what most programs end with when their reader goes away.
+const OUTPUT_CLOSED_EXIT: u8 = 128 + 13;
+
+/// What a command returns: its exit code, or why it failed.
+pub type Outcome = Result<u8, Failure>;
+
+/// Why a command failed.
+#[derive(Debug)]
+pub enum Failure {
+    /// These errors are told, in this order, and the exit code is `exit`.
+    Errors {
+        /// At least one.
+        errors: Vec<ApiError>,
+        /// The exit code.
+        exit: u8,
+    },
+    /// Whoever read standard output went away: nothing is told.
+    OutputClosed,
+}
+
+impl Failure {
+    /// One error with an exit code of its own instead of its code's.
+    pub fn with_exit(error: ApiError, exit: u8) -> Self {
+        Self::Errors {
+            errors: vec![error],
+            exit,
+        }
+    }
+
+    /// A value of the command line is not allowed.
+    pub fn usage(message: impl Into<String>) -> Self {
+        ApiError::new(ErrorCode::InvalidArgument, message).into()
+    }
+
+    /// The user stopped the command.
+    pub fn interrupted(message: impl Into<String>) -> Self {
+        ApiError::new(ErrorCode::Cancelled, message).into()
+    }
+
+    /// All failures as one: every error is told, the first one's exit code counts. None when there is none.
+    pub fn all(failures: impl IntoIterator<Item = Self>) -> Option<Self> {
+        let mut errors = Vec::new();
+        let mut exit = None;
+        for failure in failures {
+            match failure {
+                Self::OutputClosed => return Some(Self::OutputClosed),
+                Self::Errors {
+                    errors: more,
+                    exit: code,
+                } => {
+                    errors.extend(more);
+                    exit.get_or_insert(code);
+                }
+            }
+        }
+        exit.map(|exit| Self::Errors { errors, exit })
+    }
+
+    /// The exit code of the process.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Errors { exit, .. } => *exit,
+            Self::OutputClosed => OUTPUT_CLOSED_EXIT,
+        }
+    }
+
+    /// The first error has this code.
+    pub fn is(&self, code: ErrorCode) -> bool {
+        self.error().is_some_and(|error| error.code == code)
+    }
+
+    /// The first error.
+    pub fn error(&self) -> Option<&ApiError> {
+        match self {
+            Self::Errors { errors, .. } => errors.first(),
+            Self::OutputClosed => None,
+        }
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        let exit = error.code.exit_code();
+        Self::with_exit(error, exit)
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        Self::from(api_error(error))
+    }
+}
+
+/// The error that users see for a failed call.
+pub fn api_error(error: ClientError) -> ApiError {
+    let code = match &error {
+        ClientError::Api(_) => ErrorCode::Internal,
+        ClientError::Connect { .. } => ErrorCode::HostNotReady,
+        ClientError::Late { .. } => ErrorCode::Timeout,
+        ClientError::Request { .. } | ClientError::Encode { .. } => ErrorCode::InvalidArgument,
+        ClientError::Http { .. }
+        | ClientError::TooLarge { .. }
+        | ClientError::Decode { .. }
+        | ClientError::Events { .. }
+        | ClientError::Status { .. } => ErrorCode::Internal,
+    };
+    let hint = match &error {
+        ClientError::Connect { .. } => Some("banger doctor says what is wrong"),
+        ClientError::Http { .. } => {
+            Some("the daemon ended in the middle: the same command again starts it")
+        }
+        ClientError::Decode { .. } | ClientError::Events { .. } | ClientError::Status { .. } => {
+            Some(
+                "the daemon may be another version: banger daemon stop, then the same command again",
+            )
+        }
+        _ => None,
+    };
+    match error {
+        ClientError::Api(error) => error,
+        other => ApiError {
+            hint: hint.map(str::to_owned),
+            ..ApiError::new(code, chain(&other))
+        },
+    }
+}
+
+/// An error with all its causes, as one line.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// A fault of this machine that has no code of its own.
+pub fn host_error(what: impl std::fmt::Display, source: &io::Error) -> ApiError {
+    let code = match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorCode::NoSpace,
+        _ => ErrorCode::HostNotReady,
+    };
+    ApiError::new(code, format!("{what}: {source}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_failure_gives_the_exit_code_and_every_error_is_kept() {
+        let not_found = Failure::from(ApiError::new(ErrorCode::NotFound, "a"));
+        let state = Failure::from(ApiError::new(ErrorCode::WrongState, "b"));
+        let all = Failure::all([not_found, state]).unwrap();
+        assert_eq!(all.exit_code(), 3);
+        assert!(matches!(all, Failure::Errors { errors, .. } if errors.len() == 2));
+        assert!(Failure::all([]).is_none());
+    }
+
+    #[test]
+    fn causes_are_told_in_one_line() {
+        let error = ClientError::Connect {
+            socket: "/s".into(),
+            source: io::Error::from(io::ErrorKind::PermissionDenied),
+        };
+        let failure = Failure::from(error);
+        assert_eq!(failure.exit_code(), 5);
+        assert_eq!(
+            failure.error().unwrap().message,
+            "cannot connect to the daemon at /s: permission denied"
+        );
+    }
+}

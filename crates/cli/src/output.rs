@@ -1,0 +1,168 @@
+//! The one place that writes to standard output and standard error.
+//!
+//! ```text
+//! a command ──► Render (text or JSON) ──► standard output   data, nothing else
+//!          └──► note, warn, failure ────► standard error    what a person reads beside it
+//!          └──► status line ────────────► standard error    one line that is redrawn, on a terminal only
+//! ```
+//!
+//! With `--json` standard error carries errors alone, as JSON. Text that may come from a guest is made harmless before
+//! it reaches a terminal. A reader that goes away ends the command quietly.
+
+pub mod page;
+pub mod raw;
+pub mod sanitize;
+pub mod table;
+
+use std::cell::Cell;
+use std::io::{self, IsTerminal as _};
+
+use banger_api::error::ErrorBody;
+use serde::Serialize;
+
+use crate::failure::{Failure, Outcome, host_error};
+use page::Page;
+use sanitize::harmless;
+
+/// Something that is printed as text for people and as JSON for programs.
+pub trait Render: Serialize {
+    /// Writes the text.
+    fn text(&self, page: &mut Page);
+}
+
+/// How a command speaks.
+#[derive(Debug)]
+pub struct Output {
+    json: bool,
+    verbose: bool,
+    terminal: bool,
+    status_shown: Cell<bool>,
+}
+
+impl Output {
+    /// Speaks JSON with `json`; tells more with `verbose`.
+    pub fn new(json: bool, verbose: bool) -> Self {
+        Self {
+            json,
+            verbose,
+            terminal: io::stderr().is_terminal(),
+            status_shown: Cell::new(false),
+        }
+    }
+
+    /// Data goes out as JSON.
+    pub fn json(&self) -> bool {
+        self.json
+    }
+
+    /// The user wants to see more.
+    pub fn verbose(&self) -> bool {
+        self.verbose
+    }
+
+    /// Standard error is a terminal.
+    pub fn stderr_is_terminal(&self) -> bool {
+        self.terminal
+    }
+
+    /// Prints a value, and succeeds.
+    pub fn print(&self, value: &impl Render) -> Outcome {
+        let text = if self.json {
+            let mut text = serde_json::to_string_pretty(value)
+                .map_err(|source| host_error("cannot write the result as JSON", &source.into()))?;
+            text.push('\n');
+            text
+        } else {
+            let mut page = Page::new();
+            value.text(&mut page);
+            page.into_text()
+        };
+        self.data(text.as_bytes())?;
+        Ok(0)
+    }
+
+    /// Writes bytes to standard output as they are.
+    pub fn data(&self, bytes: &[u8]) -> Result<(), Failure> {
+        self.clear_status();
+        raw::write_fully(io::stdout(), bytes).map_err(|error| output_failure(&error))
+    }
+
+    /// Tells a person something beside the data.
+    pub fn note(&self, text: &str) {
+        if !self.json {
+            self.say(&harmless(text));
+        }
+    }
+
+    /// Warns a person.
+    pub fn warn(&self, text: &str) {
+        if !self.json {
+            self.say(&format!("warning: {}", harmless(text)));
+        }
+    }
+
+    /// Tells why the command failed.
+    pub fn failure(&self, failure: &Failure) {
+        let Failure::Errors { errors, .. } = failure else {
+            return;
+        };
+        for error in errors {
+            if self.json {
+                let body = ErrorBody {
+                    error: error.clone(),
+                };
+                // An `ApiError` is strings and names: it always has a JSON form.
+                self.say(&serde_json::to_string(&body).unwrap_or_default());
+                continue;
+            }
+            self.say(&format!("error: {}", harmless(&error.message)));
+            if let Some(hint) = &error.hint {
+                self.say(&format!("hint: {}", harmless(hint)));
+            }
+        }
+    }
+
+    /// Shows `text` as the status line in place of the last one. On anything but a terminal it does nothing.
+    pub fn status(&self, text: &str) {
+        if !self.terminal || self.json {
+            return;
+        }
+        self.status_shown.set(true);
+        raw_stderr(format!("\r\x1b[2K{text}").as_bytes());
+    }
+
+    /// Takes the status line away.
+    pub fn clear_status(&self) {
+        if self.status_shown.replace(false) {
+            raw_stderr(b"\r\x1b[2K");
+        }
+    }
+
+    /// Asks a question that is answered with yes or no at the terminal; anything but yes is no.
+    pub fn confirms(&self, question: &str) -> bool {
+        self.clear_status();
+        raw_stderr(format!("{} [y/N] ", harmless(question)).as_bytes());
+        let mut answer = String::new();
+        let read = io::stdin().read_line(&mut answer);
+        read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+    }
+
+    fn say(&self, text: &str) {
+        self.clear_status();
+        raw_stderr(format!("{text}\n").as_bytes());
+    }
+}
+
+/// A failed write to standard output: a reader that went away is no error to tell.
+pub fn output_failure(error: &io::Error) -> Failure {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        Failure::OutputClosed
+    } else {
+        host_error("cannot write to standard output", error).into()
+    }
+}
+
+/// Standard error is the last resort: when it is gone there is nobody left to tell.
+fn raw_stderr(bytes: &[u8]) {
+    let _ = raw::write_fully(io::stderr(), bytes);
+}

@@ -1,0 +1,9 @@
+//! How the things of the API look as text. As JSON they are what the API says.
+
+pub mod copy;
+pub mod doctor;
+pub mod image;
+pub mod kernel;
+pub mod shown;
+pub mod system;
+pub mod vm;

@@ -1,0 +1,262 @@
+//! VMs.
+
+use banger_api::vm::{Port, Pruned, Vm, VmHealth, VmStats};
+use banger_api::{ByteSize, Timestamp};
+use serde::Serialize;
+
+use crate::output::Render;
+use crate::output::page::{Page, age, span};
+use crate::output::table::Table;
+
+/// All VMs, one a line.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub struct List(pub Vec<Vm>);
+
+impl Render for List {
+    fn text(&self, page: &mut Page) {
+        let mut table = Table::new(&[
+            "NAME", "STATE", "IMAGE", "VCPU", "MEMORY", "DISK", "ADDRESS", "AGE",
+        ]);
+        for vm in &self.0 {
+            table.row([
+                vm.name.to_string(),
+                vm.state.to_string(),
+                vm.image.to_string(),
+                vm.vcpu.to_string(),
+                ByteSize::mib(vm.memory_mib.into()).to_string(),
+                ByteSize(vm.disk_bytes).to_string(),
+                vm.address.clone().unwrap_or_default(),
+                age(vm.created_at, page.now()),
+            ]);
+        }
+        page.table(&table);
+    }
+}
+
+/// The names of VMs, for scripts.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub struct Names(pub Vec<String>);
+
+impl Render for Names {
+    fn text(&self, page: &mut Page) {
+        for name in &self.0 {
+            page.line(name);
+        }
+    }
+}
+
+/// A VM that was changed: its name is enough.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub struct Changed(pub Vm);
+
+impl Render for Changed {
+    fn text(&self, page: &mut Page) {
+        page.line(self.0.name.as_str());
+    }
+}
+
+/// All about one VM.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub struct Whole(pub Vm);
+
+impl Render for Whole {
+    fn text(&self, page: &mut Page) {
+        let vm = &self.0;
+        let since = |then: Timestamp| format!("{then} ({} ago)", age(then, page.now()));
+        let publish: Vec<_> = vm.publish.iter().map(ToString::to_string).collect();
+        let changed = "settings were changed; they apply at the next start".to_owned();
+        let fields = [
+            ("name", Some(vm.name.to_string())),
+            ("id", Some(vm.id.to_string())),
+            ("state", Some(vm.state.to_string())),
+            ("error", vm.error.clone()),
+            ("image", Some(vm.image.to_string())),
+            ("kernel", Some(vm.kernel.to_string())),
+            ("engine", Some(vm.engine.clone())),
+            ("vcpu", Some(vm.vcpu.to_string())),
+            (
+                "memory",
+                Some(ByteSize::mib(vm.memory_mib.into()).to_string()),
+            ),
+            ("work disk", Some(ByteSize(vm.disk_bytes).to_string())),
+            ("overlay", Some(ByteSize(vm.overlay_bytes).to_string())),
+            ("network", Some(network(vm))),
+            (
+                "published",
+                (!publish.is_empty()).then(|| publish.join(", ")),
+            ),
+            ("address", vm.address.clone()),
+            ("created", Some(since(vm.created_at))),
+            ("started", vm.started_at.map(since)),
+            ("changed", vm.restart_needed.then_some(changed)),
+            (
+                "ephemeral",
+                vm.ephemeral.then(|| "deleted when its run ends".to_owned()),
+            ),
+        ];
+        page.fields(fields);
+    }
+}
+
+fn network(vm: &Vm) -> String {
+    use banger_api::vm::{Egress, NetMode};
+    match (vm.net, vm.egress) {
+        (NetMode::User, Egress::None) => "user, reaches nothing".to_owned(),
+        (mode, _) => mode.to_string(),
+    }
+}
+
+/// What VMs use, one a line.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub struct Stats(pub crate::view::shown::Shown<VmStats>);
+
+impl Render for Stats {
+    fn text(&self, page: &mut Page) {
+        use crate::view::shown::Shown;
+        let mut table = Table::new(&[
+            "NAME",
+            "STATE",
+            "CPU",
+            "MEMORY",
+            "DISK",
+            "OVERLAY",
+            "LOAD",
+            "GUEST MEMORY",
+            "UPTIME",
+        ]);
+        let all = match &self.0 {
+            Shown::One(one) => std::slice::from_ref(one),
+            Shown::All(all) => all,
+        };
+        for stats in all {
+            table.row(stats_row(stats));
+        }
+        page.table(&table);
+    }
+}
+
+fn stats_row(stats: &VmStats) -> [String; 9] {
+    // The guest may say anything: what is not understood is not shown.
+    let guest = stats
+        .guest
+        .clone()
+        .and_then(|value| serde_json::from_value::<banger_guest::GuestStats>(value).ok());
+    let size = |bytes: u64| ByteSize(bytes).to_string();
+    let cpu = stats
+        .host_cpu_ms
+        .map(|ms| format!("{}.{}s", ms / 1000, ms % 1000 / 100));
+    [
+        stats.name.to_string(),
+        stats.state.to_string(),
+        cpu.unwrap_or_default(),
+        stats.host_memory_bytes.map(size).unwrap_or_default(),
+        size(stats.disk_allocated_bytes),
+        size(stats.overlay_allocated_bytes),
+        guest.as_ref().map(guest_load).unwrap_or_default(),
+        guest.as_ref().map(guest_memory).unwrap_or_default(),
+        guest.as_ref().map(guest_uptime).unwrap_or_default(),
+    ]
+}
+
+/// Whether VMs answer, one a line.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub struct Health(pub crate::view::shown::Shown<VmHealth>);
+
+impl Render for Health {
+    fn text(&self, page: &mut Page) {
+        use crate::view::shown::Shown;
+        let mut table = Table::new(&["NAME", "STATE", "HEALTHY", "ROUND TRIP", "CAUSE"]);
+        let all = match &self.0 {
+            Shown::One(one) => std::slice::from_ref(one),
+            Shown::All(all) => all,
+        };
+        for health in all {
+            let trip = health.round_trip_us;
+            table.row([
+                health.name.to_string(),
+                health.state.to_string(),
+                if health.healthy { "yes" } else { "no" }.to_owned(),
+                trip.map(|us| format!("{}.{:03} ms", us / 1000, us % 1000))
+                    .unwrap_or_default(),
+                health.cause.clone().unwrap_or_default(),
+            ]);
+        }
+        page.table(&table);
+    }
+}
+
+/// What listens in a guest, one a line.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub struct Ports(pub Vec<Port>);
+
+impl Render for Ports {
+    fn text(&self, page: &mut Page) {
+        let mut table = Table::new(&["PROTOCOL", "ADDRESS", "PORT", "PROCESS", "REACH AT"]);
+        for port in &self.0 {
+            let process = match (&port.process, port.pid) {
+                (Some(name), Some(pid)) => format!("{name} ({pid})"),
+                (Some(name), None) => name.clone(),
+                (None, Some(pid)) => pid.to_string(),
+                (None, None) => String::new(),
+            };
+            table.row([
+                port.protocol.clone(),
+                port.address.clone(),
+                port.port.to_string(),
+                process,
+                port.reach.clone().unwrap_or_default(),
+            ]);
+        }
+        page.table(&table);
+    }
+}
+
+/// What a prune removed, or would.
+#[derive(Debug, Serialize)]
+pub struct Prune<'a> {
+    /// The VMs.
+    pub vms: &'a [Vm],
+    /// Bytes of disk that they had allocated.
+    pub freed_bytes: u64,
+    /// Nothing was removed.
+    pub dry_run: bool,
+}
+
+impl<'a> Prune<'a> {
+    /// Of this answer.
+    pub fn new(pruned: &'a Pruned, dry_run: bool) -> Self {
+        Self {
+            vms: &pruned.vms,
+            freed_bytes: pruned.freed_bytes,
+            dry_run,
+        }
+    }
+}
+
+impl Render for Prune<'_> {
+    fn text(&self, page: &mut Page) {
+        for vm in self.vms {
+            page.line(vm.name.as_str());
+        }
+    }
+}
+
+fn guest_load(guest: &banger_guest::GuestStats) -> String {
+    format!("{:.2}", guest.load[0])
+}
+
+fn guest_memory(guest: &banger_guest::GuestStats) -> String {
+    let used = guest.memory.total.saturating_sub(guest.memory.available);
+    format!("{} of {}", ByteSize(used), ByteSize(guest.memory.total))
+}
+
+fn guest_uptime(guest: &banger_guest::GuestStats) -> String {
+    span(guest.uptime_ms / 1000)
+}

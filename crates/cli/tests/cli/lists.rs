@@ -1,0 +1,89 @@
+//! Lists and single things, as text and as JSON.
+
+use serde_json::Value;
+
+use crate::fake_daemon::{Answer, FakeDaemon};
+use crate::sample::{two_vms, vm};
+
+#[test]
+fn vms_are_listed_in_columns() {
+    let daemon = FakeDaemon::new(two_vms);
+    let list = daemon.banger(&["ps"]);
+    let lines: Vec<_> = list.stdout.lines().collect();
+    assert_eq!(
+        lines[0].split_whitespace().collect::<Vec<_>>(),
+        [
+            "NAME", "STATE", "IMAGE", "VCPU", "MEMORY", "DISK", "ADDRESS", "AGE"
+        ]
+    );
+    assert!(lines[1].starts_with("web   running  debian-minimal  2     2 GiB   8 GiB  -"));
+    assert_eq!((lines.len(), list.exit, list.stderr.as_str()), (3, 0, ""));
+}
+
+#[test]
+fn names_alone_are_one_a_line() {
+    let daemon = FakeDaemon::new(two_vms);
+    assert_eq!(daemon.banger(&["ps", "-q"]).stdout, "web\ndb\n");
+    assert_eq!(daemon.banger(&["ps", "-q", "--running"]).stdout, "web\n");
+}
+
+#[test]
+fn json_is_what_the_api_says() {
+    let daemon = FakeDaemon::new(two_vms);
+    let list: Value = serde_json::from_str(&daemon.banger(&["ps", "--json"]).stdout).unwrap();
+    assert_eq!(list[0], vm("web", 1, "running"));
+    let one = daemon.banger(&["vm", "show", "web", "--json"]).stdout;
+    let one: Value = serde_json::from_str(&one).unwrap();
+    assert_eq!(one["memory_mib"], 2048);
+}
+
+#[test]
+fn text_of_a_guest_cannot_command_the_terminal() {
+    let daemon = FakeDaemon::new(|_| {
+        let mut broken = vm("web", 1, "error");
+        broken["error"] = "console:\n\u{1b}[2J\u{7}panic".into();
+        Answer::ok(broken)
+    });
+    let shown = daemon.banger(&["vm", "show", "web"]);
+    assert!(
+        shown.stdout.contains("\\u{1b}[2J\\u{7}panic"),
+        "{}",
+        shown.stdout
+    );
+}
+
+#[test]
+fn a_log_goes_into_a_file_as_it_is() {
+    let daemon = FakeDaemon::new(|_| Answer::Bytes(b"\x1b[2Jboot\r\n\xff".to_vec()));
+    let mut command = daemon.command(&["logs", "--tail", "5", "web"]);
+    let output = command.output().unwrap();
+    assert_eq!(output.stdout, b"\x1b[2Jboot\r\n\xff");
+    assert_eq!(daemon.paths(), ["GET /v1/vms/web/logs?follow=false&tail=5"]);
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_command_quietly() {
+    let daemon = FakeDaemon::new(two_vms);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = daemon.command(&["ps"]).stdout(writer).output().unwrap();
+    assert_eq!(output.status.code(), Some(141));
+    assert_eq!(output.stderr, b"");
+}
+
+#[test]
+fn a_doctor_that_finds_a_fault_exits_with_5() {
+    let daemon = FakeDaemon::new(|_| {
+        Answer::ok(serde_json::json!({"checks": [
+            {"name": "qemu", "verdict": "fail", "finding": "missing", "advice": "apt install qemu"}
+        ]}))
+    });
+    let doctor = daemon.banger(&["doctor"]);
+    assert_eq!(doctor.exit, 5);
+    assert!(
+        doctor.stdout.contains("FAIL  qemu  missing"),
+        "{}",
+        doctor.stdout
+    );
+    assert!(doctor.stdout.contains("apt install qemu"));
+}

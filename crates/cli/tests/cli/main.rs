@@ -1,0 +1,13 @@
+//! The built `banger` against a daemon that says what each test wants: what users see, and which exit codes they get.
+
+// What is at hand here either works or the test has failed.
+#![allow(clippy::unwrap_used)]
+
+mod errors;
+mod exec;
+mod fake_daemon;
+mod lists;
+mod operations;
+mod run;
+mod sample;
+mod terminal;

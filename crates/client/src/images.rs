@@ -1,0 +1,56 @@
+//! Calls about images.
+
+use banger_api::image::{BuildImage, Image, RegisterImage};
+use banger_api::routes::{self, fill};
+use banger_api::vm::Accepted;
+use hyper::Method;
+
+use crate::client::Client;
+use crate::error::ClientError;
+
+impl Client {
+    /// All images.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn images(&self) -> Result<Vec<Image>, ClientError> {
+        self.get(routes::IMAGES).answer().await
+    }
+
+    /// One image.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn image(&self, reference: &str) -> Result<Image, ClientError> {
+        self.get(fill(routes::IMAGE, reference)).answer().await
+    }
+
+    /// Builds an image from a recipe.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn build_image(&self, build: &BuildImage) -> Result<Accepted, ClientError> {
+        self.post(routes::IMAGES_BUILD).json(build)?.answer().await
+    }
+
+    /// Makes an image from a root file system on the daemon's host.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn register_image(&self, register: &RegisterImage) -> Result<Accepted, ClientError> {
+        self.post(routes::IMAGES_REGISTER)
+            .json(register)?
+            .answer()
+            .await
+    }
+
+    /// Deletes an image that no VM uses.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn delete_image(&self, reference: &str) -> Result<Accepted, ClientError> {
+        self.call(Method::DELETE, fill(routes::IMAGE, reference))
+            .answer()
+            .await
+    }
+}

@@ -1,0 +1,215 @@
+//! Calls about VMs. `reference` is a name, a full id or a unique prefix of an id.
+
+use banger_api::routes::{self, encode, fill};
+use banger_api::vm::{
+    Accepted, CreateVm, Exec, KillVm, Port, Prune, Pruned, SetVm, StopVm, Vm, VmHealth, VmStats,
+};
+use hyper::Method;
+
+use crate::bytestream::ByteStream;
+use crate::client::Client;
+use crate::error::ClientError;
+use crate::transport::Upgraded;
+
+impl Client {
+    /// All VMs.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn vms(&self) -> Result<Vec<Vm>, ClientError> {
+        self.get(routes::VMS).answer().await
+    }
+
+    /// One VM.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn vm(&self, reference: &str) -> Result<Vm, ClientError> {
+        self.get(fill(routes::VM, reference)).answer().await
+    }
+
+    /// Makes a VM, and starts it when asked to.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn create_vm(&self, create: &CreateVm) -> Result<Accepted, ClientError> {
+        self.post(routes::VMS).json(create)?.answer().await
+    }
+
+    /// Changes a VM's settings.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn set_vm(&self, reference: &str, set: &SetVm) -> Result<Vm, ClientError> {
+        self.call(Method::PATCH, fill(routes::VM, reference))
+            .json(set)?
+            .answer()
+            .await
+    }
+
+    /// Deletes a VM with its disks; a running one only with `force`.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn delete_vm(&self, reference: &str, force: bool) -> Result<Accepted, ClientError> {
+        let mut path = fill(routes::VM, reference);
+        if force {
+            path.push_str("?force=true");
+        }
+        self.call(Method::DELETE, path).answer().await
+    }
+
+    /// Starts a VM.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn start_vm(&self, reference: &str) -> Result<Accepted, ClientError> {
+        self.post(fill(routes::VM_START, reference)).answer().await
+    }
+
+    /// Stops a VM.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn stop_vm(&self, reference: &str, stop: &StopVm) -> Result<Accepted, ClientError> {
+        self.post(fill(routes::VM_STOP, reference))
+            .json(stop)?
+            .answer()
+            .await
+    }
+
+    /// Stops a VM and starts it again.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn restart_vm(
+        &self,
+        reference: &str,
+        stop: &StopVm,
+    ) -> Result<Accepted, ClientError> {
+        self.post(fill(routes::VM_RESTART, reference))
+            .json(stop)?
+            .answer()
+            .await
+    }
+
+    /// Kills a VM's VMM.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn kill_vm(&self, reference: &str, kill: &KillVm) -> Result<Accepted, ClientError> {
+        self.post(fill(routes::VM_KILL, reference))
+            .json(kill)?
+            .answer()
+            .await
+    }
+
+    /// Removes stopped VMs.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn prune_vms(&self, prune: &Prune) -> Result<Pruned, ClientError> {
+        self.post(routes::VMS_PRUNE).json(prune)?.answer().await
+    }
+
+    /// What a VM uses now.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn vm_stats(&self, reference: &str) -> Result<VmStats, ClientError> {
+        self.get(fill(routes::VM_STATS, reference)).answer().await
+    }
+
+    /// What listens in a VM's guest.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn vm_ports(&self, reference: &str) -> Result<Vec<Port>, ClientError> {
+        self.get(fill(routes::VM_PORTS, reference)).answer().await
+    }
+
+    /// Whether a VM's guest answers.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn vm_health(&self, reference: &str) -> Result<VmHealth, ClientError> {
+        self.get(fill(routes::VM_HEALTH, reference)).answer().await
+    }
+
+    /// A VM's console log: its last `tail` lines, or all; with `follow` also what is still to come.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn vm_logs(
+        &self,
+        reference: &str,
+        follow: bool,
+        tail: Option<u64>,
+    ) -> Result<ByteStream, ClientError> {
+        let mut path = format!("{}?follow={follow}", fill(routes::VM_LOGS, reference));
+        if let Some(tail) = tail {
+            path.push_str(&format!("&tail={tail}"));
+        }
+        Ok(ByteStream::new(self.get(path).stream().await?))
+    }
+
+    /// Runs a command in a running guest: the stream of exec frames.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn vm_exec(&self, reference: &str, exec: &Exec) -> Result<Upgraded, ClientError> {
+        self.post(fill(routes::VM_EXEC, reference))
+            .json(exec)?
+            .upgraded()
+            .await
+    }
+
+    /// Sends files to the guest's `path`: a stream of transfer frames (see `banger_guest::files::upload`). A `/` at the
+    /// end of `path` says that it must be a directory; with `contents` what is inside the sent directory goes there.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn vm_put_files(
+        &self,
+        reference: &str,
+        path: &str,
+        contents: bool,
+    ) -> Result<Upgraded, ClientError> {
+        let route = fill(routes::VM_PUT_FILES, reference);
+        let path = encode(path);
+        self.post(format!("{route}?path={path}&contents={contents}"))
+            .upgraded()
+            .await
+    }
+
+    /// Receives the guest's `path`: a stream of transfer frames (see `banger_guest::files::download`). With `follow`,
+    /// when `path` itself is a link, what it points to.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn vm_get_files(
+        &self,
+        reference: &str,
+        path: &str,
+        follow: bool,
+    ) -> Result<Upgraded, ClientError> {
+        let route = fill(routes::VM_GET_FILES, reference);
+        let path = encode(path);
+        self.post(format!("{route}?path={path}&follow={follow}"))
+            .upgraded()
+            .await
+    }
+
+    /// The bytes of a TCP connection to `port` in the guest.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn vm_connect(&self, reference: &str, port: u16) -> Result<Upgraded, ClientError> {
+        self.post(format!(
+            "{}?port={port}",
+            fill(routes::VM_CONNECT, reference)
+        ))
+        .upgraded()
+        .await
+    }
+}
