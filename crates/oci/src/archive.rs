@@ -149,7 +149,7 @@ fn read(path: &Path, plain: File, len: u64) -> Result<Tree, ArchiveError> {
     let mut assembly = Assembly::new().map_err(tree_failed)?;
     let plain = Arc::new(plain);
     let source = assembly.tree().add_source(Source::File(Arc::clone(&plain)));
-    let mut reader = TarReader::new(&plain, len, Trailer::Required);
+    let mut reader = TarReader::new(&plain, 0..len, Trailer::Required);
     let mut entries = 0_u64;
     loop {
         let entry = reader.next_entry().map_err(|source| ArchiveError::Tar {

@@ -50,6 +50,9 @@ pub enum EntryError {
         /// The target.
         target: String,
     },
+    /// A whiteout of nothing, or of a directory itself.
+    #[error("it is a whiteout without a name")]
+    Whiteout,
     /// The root must be a directory.
     #[error("it would replace the root directory")]
     ReplacesRoot,
@@ -122,19 +125,35 @@ impl Assembly {
     }
 
     /// The directory at `parts`, made when it is not there; links on the way are followed.
-    pub(crate) fn directory(&mut self, parts: &[&[u8]]) -> Result<NodeId, EntryError> {
-        let mut todo: Vec<Vec<u8>> = Vec::new();
+    fn directory(&mut self, parts: &[&[u8]]) -> Result<NodeId, EntryError> {
+        match self.walk(parts, true)? {
+            Some(directory) => Ok(directory),
+            // What is missing is made, so there is nothing that could not be found.
+            None => Err(EntryError::TooManyLinks),
+        }
+    }
+
+    /// The directory at `parts` when all of it is there; links on the way are followed.
+    pub(crate) fn existing_directory(
+        &mut self,
+        parts: &[&[u8]],
+    ) -> Result<Option<NodeId>, EntryError> {
+        self.walk(parts, false)
+    }
+
+    fn walk(&mut self, parts: &[&[u8]], make: bool) -> Result<Option<NodeId>, EntryError> {
         let mut at = self.tree.root();
         for (index, &part) in parts.iter().enumerate() {
-            at = match self.enter(at, part)? {
+            at = match self.enter(at, part, make)? {
                 Step::Into(directory) => directory,
+                Step::Missing => return Ok(None),
                 Step::Follow(target) => {
-                    todo.extend(parts[index + 1..].iter().rev().map(|part| part.to_vec()));
-                    return self.follow(at, &target, todo);
+                    let behind = parts[index + 1..].iter().rev().map(|part| part.to_vec());
+                    return self.follow(at, &target, behind.collect(), make);
                 }
             };
         }
-        Ok(at)
+        Ok(Some(at))
     }
 
     /// The way through links: `todo` are the parts behind the first one, the next one last.
@@ -143,9 +162,10 @@ impl Assembly {
         mut at: NodeId,
         target: &[u8],
         mut todo: Vec<Vec<u8>>,
-    ) -> Result<NodeId, EntryError> {
-        let mut hops = 1;
-        let push = |todo: &mut Vec<Vec<u8>>, at: &mut NodeId, target: &[u8], root: NodeId| {
+        make: bool,
+    ) -> Result<Option<NodeId>, EntryError> {
+        let root = self.tree.root();
+        let turn = |todo: &mut Vec<Vec<u8>>, at: &mut NodeId, target: &[u8]| {
             if target.starts_with(b"/") {
                 *at = root;
             }
@@ -154,28 +174,33 @@ impl Assembly {
                 .filter(|part| !part.is_empty());
             todo.extend(parts.rev().map(<[u8]>::to_vec));
         };
-        push(&mut todo, &mut at, target, self.tree.root());
+        let mut hops = 1;
+        turn(&mut todo, &mut at, target);
         while let Some(part) = todo.pop() {
             match &part[..] {
                 b"." => {}
                 b".." => at = self.tree.parent(at),
-                name => match self.enter(at, name)? {
+                name => match self.enter(at, name, make)? {
                     Step::Into(directory) => at = directory,
+                    Step::Missing => return Ok(None),
                     Step::Follow(target) => {
                         hops += 1;
                         if hops > MAX_HOPS {
                             return Err(EntryError::TooManyLinks);
                         }
-                        push(&mut todo, &mut at, &target, self.tree.root());
+                        turn(&mut todo, &mut at, &target);
                     }
                 },
             }
         }
-        Ok(at)
+        Ok(Some(at))
     }
 
-    fn enter(&mut self, directory: NodeId, name: &[u8]) -> Result<Step, EntryError> {
+    fn enter(&mut self, directory: NodeId, name: &[u8], make: bool) -> Result<Step, EntryError> {
         let Some(node) = self.tree.lookup(directory, name) else {
+            if !make {
+                return Ok(Step::Missing);
+            }
             return Ok(Step::Into(self.tree.insert(
                 directory,
                 name,
@@ -186,6 +211,7 @@ impl Assembly {
         match self.tree.node(node).kind {
             NodeKind::Directory => Ok(Step::Into(node)),
             NodeKind::Symlink(target) => Ok(Step::Follow(target.to_vec())),
+            _ if !make => Ok(Step::Missing),
             _ => Err(EntryError::NotADirectory {
                 path: self.tree.path_of(node),
             }),
@@ -210,7 +236,7 @@ impl Assembly {
         let relative = target.strip_prefix(b"/").unwrap_or(target);
         let target_parts = parts(relative)?;
         let (last, parents) = target_parts.split_last().ok_or_else(missing)?;
-        let directory = self.existing_directory(parents).ok_or_else(missing)?;
+        let directory = self.existing_directory(parents)?.ok_or_else(missing)?;
         let node = self.tree.lookup(directory, last).ok_or_else(missing)?;
         if self.tree.lookup(parent, name) == Some(node) {
             return Ok(());
@@ -225,27 +251,12 @@ impl Assembly {
         self.tree.remove(parent, name);
         Ok(self.tree.link(parent, name, node)?)
     }
-
-    /// The directory at `parts` when all of it is there: a look-up never makes directories.
-    fn existing_directory(&mut self, parts: &[&[u8]]) -> Option<NodeId> {
-        let before = self.tree.node_capacity();
-        let direct = parts
-            .iter()
-            .try_fold(self.tree.root(), |at, part| self.tree.lookup(at, part));
-        match direct {
-            Some(node) if self.tree.node(node).kind.is_directory() => Some(node),
-            // A link lies on the way. Directories that this makes are gone with the refused tree.
-            _ => self
-                .directory(parts)
-                .ok()
-                .filter(|_| self.tree.node_capacity() == before),
-        }
-    }
 }
 
 enum Step {
     Into(NodeId),
     Follow(Vec<u8>),
+    Missing,
 }
 
 /// The parts of an entry's path.

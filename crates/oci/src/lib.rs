@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  archive.tar[.gz|.xz|.zst] ─► compression ─► tar ─► assembly ─► tree::Tree ─► banger_disk::write_tree
-//!  folder of the host ────────► host_dir ──────────────────────┘
+//!  folder of the host ────────► host_dir ──────────────────────┤
+//!  image layout, docker save ─► local ─► unpacking (digests) ─► layers (whiteouts)
 //! ```
 //!
 //! What other crates call:
@@ -11,6 +12,9 @@
 //! |---|---|
 //! | make a tree of an archive | [`tree_from_archive`] |
 //! | make a tree of a folder | [`tree_from_dir`] |
+//! | open an image layout, its archive, or a `docker save` | [`LocalImage::open`], then [`LocalImage::tree`] |
+//! | merge verified layers | [`layers::merge`] |
+//! | understand the name of an image | [`Reference`] |
 //! | take one directory of a tree, such as `/root` | [`directory`] |
 //!
 //! Promises: nothing is unpacked on the host, no name of an archive ever becomes a path of the host; owners, modes,
@@ -22,14 +26,28 @@
 
 pub mod archive;
 mod assembly;
+mod blobs;
 pub mod compression;
+pub mod config;
+pub mod digest;
 pub mod host_dir;
+pub mod layers;
+pub mod local;
+pub mod manifest;
 mod posix_acl;
+pub mod reference;
 pub mod selection;
 pub mod tar;
+pub mod unpacking;
 
 pub use archive::{ArchiveError, Limits, tree_from_archive};
 pub use assembly::EntryError;
+pub use blobs::BlobError;
 pub use compression::Compression;
+pub use config::ImageConfig;
+pub use digest::Digest;
 pub use host_dir::{HostDirError, tree_from_dir};
+pub use local::{LocalImage, LocalImageError};
+pub use manifest::Platform;
+pub use reference::{Reference, ReferenceError};
 pub use selection::{SelectionError, directory};

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that cannot go on has failed
 
+mod forge;
+
 use std::fs;
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -10,6 +12,7 @@ use std::process::Command;
 
 use banger_disk::tree::{NodeKind, Tree};
 use banger_oci::{ArchiveError, Limits, tree_from_archive};
+use forge::{Forged, told};
 
 fn read(path: &Path) -> Result<Tree, ArchiveError> {
     tree_from_archive(path, path.parent().unwrap(), Limits::default(), &mut |_| {
@@ -154,74 +157,11 @@ fn compressed_archives_are_read_and_leave_nothing_behind() {
     }
 }
 
-/// One entry of an archive made by hand.
-struct Forged {
-    bytes: Vec<u8>,
-}
-
-impl Forged {
-    fn new() -> Self {
-        Self { bytes: Vec::new() }
-    }
-
-    fn entry(mut self, kind: u8, name: &[u8], link: &[u8], data: &[u8]) -> Self {
-        let size = format!("{:011o}\0", data.len());
-        self.header(kind, name, link, size.as_bytes());
-        self.bytes.extend(data);
-        self.bytes.resize(self.bytes.len().next_multiple_of(512), 0);
-        self
-    }
-
-    fn header(&mut self, kind: u8, name: &[u8], link: &[u8], size: &[u8]) {
-        let mut header = [0; 512];
-        header[..name.len()].copy_from_slice(name);
-        header[100..108].copy_from_slice(b"0000644\0");
-        header[108..116].copy_from_slice(b"0000000\0");
-        header[116..124].copy_from_slice(b"0000000\0");
-        header[124..124 + size.len()].copy_from_slice(size);
-        header[136..148].copy_from_slice(b"00000000000\0");
-        header[148..156].copy_from_slice(b"        ");
-        header[156] = kind;
-        header[157..157 + link.len()].copy_from_slice(link);
-        header[257..265].copy_from_slice(b"ustar\x0000");
-        let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
-        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-        self.bytes.extend(header);
-    }
-
-    fn pax(self, key: &str, value: &[u8]) -> Self {
-        let body = key.len() + value.len() + 3;
-        let mut len = body + 1;
-        while len != body + len.to_string().len() {
-            len = body + len.to_string().len();
-        }
-        let record = [format!("{len} {key}=").as_bytes(), value, b"\n"].concat();
-        self.entry(b'x', b"pax", b"", &record)
-    }
-
-    fn end(mut self) -> Vec<u8> {
-        self.bytes.extend([0; 1024]);
-        self.bytes
-    }
-}
-
 fn read_bytes(bytes: &[u8]) -> Result<Tree, ArchiveError> {
     let dir = tempfile::tempdir().unwrap();
     let path: PathBuf = dir.path().join("forged.tar");
     fs::File::create(&path).unwrap().write_all(bytes).unwrap();
     read(&path)
-}
-
-/// The whole chain of an error, as the command line shows it.
-fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }
 
 fn refusal(bytes: &[u8]) -> String {

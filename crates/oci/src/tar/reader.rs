@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use banger_disk::tree::{Timestamp, printable};
@@ -123,12 +124,12 @@ struct Extensions {
 }
 
 impl<'f> TarReader<'f> {
-    /// A reader of the archive in `file`, which is `len` bytes long.
-    pub fn new(file: &'f File, len: u64, trailer: Trailer) -> Self {
+    /// A reader of the archive that is the bytes `range` of `file`. Offsets in entries are those of the file.
+    pub fn new(file: &'f File, range: Range<u64>, trailer: Trailer) -> Self {
         Self {
             file,
-            end: len,
-            at: 0,
+            end: range.end,
+            at: range.start,
             trailer,
             global: Vec::new(),
             window: Vec::new(),

@@ -1,0 +1,172 @@
+//! Layers over each other: what is hidden, what is kept, what is replaced.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test that cannot go on has failed
+
+mod forge;
+
+use std::io::Write;
+use std::sync::Arc;
+
+use banger_disk::tree::{NodeKind, Tree};
+use banger_oci::layers::{Layer, LayerError, merge};
+use forge::{Forged, told};
+
+fn layer(name: &str, forged: Forged) -> Layer {
+    let bytes = forged.end();
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&bytes).unwrap();
+    Layer {
+        name: name.to_owned(),
+        file: Arc::new(file),
+        range: 0..bytes.len() as u64,
+    }
+}
+
+fn merged(layers: Vec<Forged>) -> Result<Tree, LayerError> {
+    let numbered = layers.into_iter().enumerate();
+    let layers: Vec<Layer> = numbered
+        .map(|(number, forged)| layer(&format!("layer-{number}"), forged))
+        .collect();
+    merge(&layers)
+}
+
+fn has(tree: &Tree, path: &str) -> bool {
+    tree.lookup_path(path.as_bytes()).is_some()
+}
+
+fn size(tree: &Tree, path: &str) -> u64 {
+    match tree.node(tree.lookup_path(path.as_bytes()).unwrap()).kind {
+        NodeKind::File(contents) => contents.size(),
+        other => panic!("{path} is {other:?}"),
+    }
+}
+
+fn base() -> Forged {
+    Forged::new()
+        .entry(b'5', b"etc/", b"", b"")
+        .entry(b'0', b"etc/old", b"", b"1")
+        .entry(b'0', b"etc/kept", b"", b"22")
+        .entry(b'5', b"dir/", b"", b"")
+        .entry(b'0', b"dir/below", b"", b"333")
+        .entry(b'1', b"dir/link", b"etc/kept", b"")
+}
+
+#[test]
+fn a_whiteout_hides_what_is_below_and_nothing_else() {
+    let upper = Forged::new()
+        .entry(b'0', b"etc/.wh.old", b"", b"")
+        .entry(b'0', b".wh.dir", b"", b"");
+    let tree = merged(vec![base(), upper]).unwrap();
+    assert!(!has(&tree, "etc/old") && !has(&tree, "dir"));
+    assert_eq!(size(&tree, "etc/kept"), 2);
+    assert_eq!(tree.node(tree.lookup_path(b"etc/kept").unwrap()).links, 1);
+}
+
+#[test]
+fn a_whiteout_does_not_hide_what_its_own_layer_brings_wherever_it_stands() {
+    for whiteout_first in [true, false] {
+        let brings = |f: Forged| f.entry(b'0', b"etc/old", b"", b"4444");
+        let hides = |f: Forged| f.entry(b'0', b"etc/.wh.old", b"", b"");
+        let upper = match whiteout_first {
+            true => brings(hides(Forged::new())),
+            false => hides(brings(Forged::new())),
+        };
+        assert_eq!(size(&merged(vec![base(), upper]).unwrap(), "etc/old"), 4);
+    }
+}
+
+#[test]
+fn an_opaque_directory_shows_only_its_own_layer() {
+    let upper =
+        Forged::new()
+            .entry(b'0', b"dir/new", b"", b"x")
+            .entry(b'0', b"dir/.wh..wh..opq", b"", b"");
+    let tree = merged(vec![base(), upper]).unwrap();
+    assert!(has(&tree, "dir/new"));
+    assert!(!has(&tree, "dir/below") && !has(&tree, "dir/link") && !has(&tree, "dir/.wh..wh..opq"));
+    assert!(has(&tree, "etc/old"));
+}
+
+#[test]
+fn a_whiteout_and_a_directory_of_the_same_name_make_it_new() {
+    let upper = Forged::new()
+        .entry(b'5', b"dir/", b"", b"")
+        .entry(b'0', b"dir/own", b"", b"")
+        .entry(b'0', b".wh.dir", b"", b"");
+    let tree = merged(vec![base(), upper]).unwrap();
+    assert!(has(&tree, "dir/own") && !has(&tree, "dir/below"));
+}
+
+#[test]
+fn directories_are_merged_and_other_kinds_replace_each_other() {
+    let upper = Forged::new()
+        .entry(b'5', b"etc", b"", b"")
+        .entry(b'0', b"dir", b"", b"now a file")
+        .entry(b'5', b"etc/old/", b"", b"");
+    let tree = merged(vec![base(), upper]).unwrap();
+    assert!(has(&tree, "etc/kept") && !has(&tree, "dir/below"));
+    assert_eq!(size(&tree, "dir"), 10);
+    assert!(
+        tree.node(tree.lookup_path(b"etc/old").unwrap())
+            .kind
+            .is_directory()
+    );
+}
+
+#[test]
+fn hard_links_reach_into_lower_layers_and_a_new_file_leaves_its_old_names_alone() {
+    let second = Forged::new().entry(b'1', b"third", b"etc/kept", b"");
+    let third = Forged::new().entry(b'0', b"etc/kept", b"", b"55555");
+    let tree = merged(vec![base(), second, third]).unwrap();
+    assert_eq!(tree.lookup_path(b"third"), tree.lookup_path(b"dir/link"));
+    assert_eq!((size(&tree, "third"), size(&tree, "etc/kept")), (2, 5));
+}
+
+#[test]
+fn links_of_lower_layers_lead_the_way_for_upper_ones() {
+    let lower = Forged::new()
+        .entry(b'5', b"usr/lib/", b"", b"")
+        .entry(b'2', b"lib", b"usr/lib", b"");
+    let middle =
+        Forged::new()
+            .entry(b'0', b"lib/so", b"", b"x")
+            .entry(b'0', b"lib/gone", b"", b"x");
+    let upper = Forged::new().entry(b'0', b"lib/.wh.gone", b"", b"");
+    let tree = merged(vec![lower, middle, upper]).unwrap();
+    assert!(has(&tree, "usr/lib/so") && !has(&tree, "usr/lib/gone"));
+}
+
+#[test]
+fn whiteouts_of_nothing_change_nothing() {
+    let upper = Forged::new()
+        .entry(b'0', b"nowhere/.wh.x", b"", b"")
+        .entry(b'0', b"etc/old/.wh.x", b"", b"")
+        .entry(b'0', b".wh..wh.plnk", b"", b"")
+        .entry(b'0', b".wh.absent", b"", b"");
+    let tree = merged(vec![base(), upper]).unwrap();
+    assert!(!has(&tree, "nowhere") && has(&tree, "etc/old"));
+    assert_eq!(tree.entry_count(), 6);
+}
+
+#[test]
+fn a_layer_without_blocks_of_zeros_at_its_end_is_whole() {
+    let mut whole = layer("whole", base());
+    whole.range.end -= 1024;
+    assert!(has(&merge(&[whole]).unwrap(), "dir/link"));
+}
+
+#[test]
+fn hostile_whiteouts_and_names_tell_layer_and_entry() {
+    let upper = Forged::new().entry(b'0', b"etc/.wh...", b"", b"");
+    let refused = told(&merged(vec![base(), upper]).unwrap_err());
+    assert_eq!(
+        refused,
+        "cannot take \"etc/.wh...\" of layer layer-1: it is a whiteout without a name"
+    );
+    let upper = Forged::new().entry(b'0', b"../.wh.etc", b"", b"");
+    let refused = told(&merged(vec![base(), upper]).unwrap_err());
+    assert_eq!(
+        refused,
+        "cannot take \"../.wh.etc\" of layer layer-1: its name holds \"..\""
+    );
+}
