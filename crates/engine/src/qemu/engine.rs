@@ -166,7 +166,7 @@ impl Engine for QemuEngine {
     }
 
     fn bus(&self, accel: Accel) -> Bus {
-        match Board::choose(accel, &self.host) {
+        match Board::choose(accel) {
             Board::Microvm => Bus::Mmio,
             Board::Q35 => Bus::Pci,
         }

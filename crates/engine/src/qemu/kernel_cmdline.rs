@@ -25,7 +25,6 @@
 //! microvm (4 ms steps); with it, `tsc`.
 
 use super::check::invalid;
-use super::command_line::Board;
 use crate::{Accel, EngineError, VmmSpec};
 
 /// Linux on x86 cuts what is longer: `COMMAND_LINE_SIZE` is 2048 bytes with the closing NUL.
@@ -40,17 +39,21 @@ const ALWAYS: &[&str] = &[
     "cryptomgr.notests",
     "8250.nr_uarts=1",
     "random.trust_cpu=on",
+    // Virtio reaches all memory. Else Linux sets 64 MiB aside as soon as some lies above 4 GiB, and a translated guest clears
+    // them byte by byte for 0.4 s.
+    "swiotlb=noforce",
 ];
 
 /// For translated guests: what guards against the speculation of a CPU that is not there, and waits for hardware that is exact.
-const TCG: &[&str] = &["mitigations=off", "nokaslr", "no_timer_check"];
+const TCG: &[&str] = &[
+    "mitigations=off",
+    "nokaslr",
+    "i8042.noaux",
+    "no_timer_check",
+];
 
 /// The engine's own words, then the caller's, which may override them.
-pub(super) fn compose(
-    spec: &VmmSpec,
-    board: Board,
-    tsc_khz: Option<u32>,
-) -> Result<String, EngineError> {
+pub(super) fn compose(spec: &VmmSpec, tsc_khz: Option<u32>) -> Result<String, EngineError> {
     let mut line = ALWAYS.join(" ");
     let mut add = |word: &str| {
         line.push(' ');
@@ -62,13 +65,10 @@ pub(super) fn compose(
             // Else Linux takes the lock prefixes out of its own code, one write into translated code at a time.
             add("noreplace-smp");
         }
-        if board == Board::Q35 {
-            add("i8042.noaux");
-        }
         if let Some(khz) = tsc_khz {
             add(&format!("tsc_early_khz={khz}"));
             // All virtual CPUs read the host's counter. Without this word Linux distrusts it as soon as there are two,
-            // and reads the time from a device, or from a 4 ms tick.
+            // and reads the time from a device.
             add("tsc=reliable");
         }
     }
