@@ -60,6 +60,34 @@ pub struct StageTime {
     pub us: u64,
 }
 
+/// What happened in an operation, step by step, as its journal has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LoggedOperation {
+    /// The operation.
+    #[serde(flatten)]
+    pub operation: Operation,
+    /// The name that its VM had.
+    pub vm_name: Option<String>,
+    /// The steps of its plans, in the order in which they were begun.
+    pub steps: Vec<LoggedStep>,
+}
+
+/// One line of the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LoggedStep {
+    /// Its name.
+    pub step: String,
+    /// `applying` (it was cut off there), `applied` or `reverted`.
+    pub state: String,
+    /// When it got there.
+    #[schema(value_type = String, format = "date-time")]
+    pub at: Timestamp,
+    /// How long it took, in microseconds.
+    pub us: Option<u64>,
+    /// Why it failed, or why it was undone.
+    pub error: Option<String>,
+}
+
 /// One event of an operation. Events are numbered from 0; a late follower gets them all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Event {

@@ -55,6 +55,8 @@ pub const KERNELS: &str = "/v1/kernels";
 pub const KERNELS_IMPORT: &str = "/v1/kernels/import";
 /// `GET`: one [`crate::kernel::Kernel`]; `DELETE`: [`crate::vm::Accepted`].
 pub const KERNEL: &str = "/v1/kernels/{ref}";
+/// `GET` (`?vm=REF&limit=N`): the newest [`crate::operation::LoggedOperation`]s, newest first; also of VMs that are gone.
+pub const OPERATIONS: &str = "/v1/operations";
 /// `GET`: one [`crate::operation::Operation`].
 pub const OPERATION: &str = "/v1/operations/{id}";
 /// `GET` (`?cancel_on_disconnect=true`): server-sent [`crate::operation::Event`]s.

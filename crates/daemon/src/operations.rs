@@ -10,10 +10,12 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use banger_api::operation::{Event, EventKind, Operation, OperationState, StageTime};
+use banger_api::operation::{
+    Event, EventKind, LoggedOperation, LoggedStep, Operation, OperationState, StageTime,
+};
 use banger_api::{ApiError, ErrorCode, OperationId, Timestamp, VmId};
 use banger_ops::{Cancel, Events};
-use banger_store::{OperationRecord, Store, operation};
+use banger_store::{JournalStep, OperationRecord, Store, operation};
 use tokio::sync::watch;
 
 /// Finished operations whose events are kept in memory.
@@ -265,23 +267,60 @@ impl Operations {
             .ok_or_else(|| {
                 ApiError::new(ErrorCode::NotFound, format!("there is no operation {id}"))
             })?;
-        Ok(Operation {
-            id: record.id,
-            kind: record.kind,
-            vm: record.vm,
-            state: match record.state.as_str() {
-                "done" => OperationState::Done,
-                "cancelled" => OperationState::Cancelled,
-                "running" => OperationState::Running,
-                _ => OperationState::Failed,
-            },
-            started_at: timestamp(record.started_ms),
-            finished_at: record.finished_ms.map(timestamp),
-            error: record
-                .error
-                .and_then(|json| serde_json::from_str(&json).ok()),
-            stages: Vec::new(),
-        })
+        Ok(view_of(record))
+    }
+
+    /// The newest operations with their journals; of one VM, by id or by a name that it had, when `vm` is given.
+    pub(crate) fn log(
+        &self,
+        vm: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<LoggedOperation>, ApiError> {
+        self.store
+            .read(|db| {
+                let records = operation::operations(db, vm, limit)?;
+                let logged = |record: OperationRecord| {
+                    let steps = operation::steps_of_operation(db, record.id)?;
+                    Ok(LoggedOperation {
+                        vm_name: record.vm_name.clone(),
+                        operation: view_of(record),
+                        steps: steps.into_iter().map(logged_step).collect(),
+                    })
+                };
+                records.into_iter().map(logged).collect()
+            })
+            .map_err(banger_ops::store_error)
+    }
+}
+
+fn logged_step(step: JournalStep) -> LoggedStep {
+    LoggedStep {
+        step: step.name,
+        state: step.state.as_str().to_owned(),
+        at: timestamp(step.at_ms),
+        us: step.us,
+        error: step.error,
+    }
+}
+
+/// An operation of which only the store knows.
+fn view_of(record: OperationRecord) -> Operation {
+    Operation {
+        id: record.id,
+        kind: record.kind,
+        vm: record.vm,
+        state: match record.state.as_str() {
+            "done" => OperationState::Done,
+            "cancelled" => OperationState::Cancelled,
+            "running" => OperationState::Running,
+            _ => OperationState::Failed,
+        },
+        started_at: timestamp(record.started_ms),
+        finished_at: record.finished_ms.map(timestamp),
+        error: record
+            .error
+            .and_then(|json| serde_json::from_str(&json).ok()),
+        stages: Vec::new(),
     }
 }
 

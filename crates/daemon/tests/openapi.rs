@@ -48,6 +48,7 @@ fn every_route_is_in_the_document() {
         routes::KERNELS,
         routes::KERNELS_IMPORT,
         routes::KERNEL,
+        routes::OPERATIONS,
         routes::OPERATION,
         routes::OPERATION_EVENTS,
         routes::OPERATION_CANCEL,

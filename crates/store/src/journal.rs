@@ -24,7 +24,8 @@ pub enum StepState {
 }
 
 impl StepState {
-    fn as_str(self) -> &'static str {
+    /// The word for it in the store and for users.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Applying => "applying",
             Self::Applied => "applied",
@@ -213,6 +214,27 @@ pub fn steps(db: &Connection, plan: Uuid) -> Result<Vec<JournalStep>, StoreError
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The journals of all plans of an operation, in the order in which the plans were begun.
+///
+/// # Errors
+/// Only the database's.
+pub fn steps_of_operation(
+    db: &Connection,
+    operation: OperationId,
+) -> Result<Vec<JournalStep>, StoreError> {
+    let mut statement =
+        db.prepare_cached("SELECT id FROM plans WHERE operation = ?1 ORDER BY id")?;
+    let plans = statement
+        .query_map([operation.to_string()], |row| id(row, 0))?
+        .collect::<Result<Vec<Uuid>, _>>()?;
+    let journals = plans.into_iter().map(|plan| steps(db, plan));
+    Ok(journals
+        .collect::<Result<Vec<_>, _>>()?
+        .into_iter()
+        .flatten()
+        .collect())
 }
 
 /// One operation.

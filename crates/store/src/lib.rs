@@ -51,6 +51,6 @@ pub mod claim {
 pub mod operation {
     pub use crate::journal::{
         begin_plan, finish_operation, finish_plan, insert_operation, operation, operations,
-        set_step, steps, trim, unfinished_plans,
+        set_step, steps, steps_of_operation, trim, unfinished_plans,
     };
 }

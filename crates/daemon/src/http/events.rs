@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::extract::{Path, Query, State};
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use banger_api::error::ErrorBody;
-use banger_api::operation::{Event, EventKind, Operation};
+use banger_api::operation::{Event, EventKind, LoggedOperation, Operation};
 use banger_api::{ApiError, ErrorCode, OperationId};
 use futures::Stream;
 use serde::Deserialize;
@@ -19,6 +19,38 @@ use tokio::sync::watch;
 use super::answer::{Answer, Failed, answer};
 use crate::context::Daemon;
 use crate::operations::Running;
+use crate::service;
+
+/// Which operations.
+#[derive(Deserialize)]
+pub(super) struct LogQuery {
+    vm: Option<String>,
+    limit: Option<u32>,
+}
+
+/// Operations that a log shows when it is not told how many, and at most.
+const LOG_DEFAULT: u32 = 50;
+const LOG_MAX: u32 = 10_000;
+
+/// What happened, newest first.
+#[utoipa::path(get, path = "/v1/operations", tag = "operations",
+    params(("vm" = Option<String>, Query), ("limit" = Option<u32>, Query)),
+    responses((status = 200, body = Vec<LoggedOperation>), (status = "default", body = ErrorBody)))]
+pub(super) async fn log(
+    State(daemon): State<Daemon>,
+    Query(query): Query<LogQuery>,
+) -> Answer<Vec<LoggedOperation>> {
+    answer(move || {
+        let limit = query.limit.unwrap_or(LOG_DEFAULT).min(LOG_MAX);
+        // A VM that exists is found by any reference; one that is gone by the name or id that it had.
+        let found = query.vm.map(|vm| match service::find_vm(&daemon, &vm) {
+            Ok(record) => record.id.to_string(),
+            Err(_gone) => vm,
+        });
+        daemon.operations.log(found.as_deref(), limit)
+    })
+    .await
+}
 
 /// One operation.
 #[utoipa::path(get, path = "/v1/operations/{id}", tag = "operations", params(("id" = String, Path)),

@@ -38,6 +38,7 @@ use super::{events, files, streams, system, vms};
         files::kernel,
         files::import,
         files::delete_kernel,
+        events::log,
         events::show,
         events::cancel,
         events::follow,

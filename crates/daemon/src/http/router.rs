@@ -52,6 +52,7 @@ pub(crate) fn router(daemon: Daemon) -> Router {
             routes::KERNEL,
             get(files::kernel).delete(files::delete_kernel),
         )
+        .route(routes::OPERATIONS, get(events::log))
         .route(routes::OPERATION, get(events::show))
         .route(routes::OPERATION_EVENTS, get(events::follow))
         .route(routes::OPERATION_CANCEL, post(events::cancel))
