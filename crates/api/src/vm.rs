@@ -106,6 +106,30 @@ pub enum Egress {
     None,
 }
 
+/// What happens to a VM that ran when the host went down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RestartPolicy {
+    /// It is `stopped`.
+    #[default]
+    No,
+    /// The next daemon starts it again.
+    Always,
+}
+
+impl FromStr for RestartPolicy {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "no" => Ok(Self::No),
+            "always" => Ok(Self::Always),
+            _ => Err(format!(
+                "restart policy \"{text}\" is not known: use no or always"
+            )),
+        }
+    }
+}
+
 /// A TCP port of the guest, reachable on the host.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 pub struct Publish {
@@ -193,6 +217,8 @@ pub struct Vm {
     pub started_at: Option<Timestamp>,
     /// It is deleted when its `run` ends.
     pub ephemeral: bool,
+    /// What happens to it when the host went down while it ran.
+    pub restart: RestartPolicy,
     /// Settings were changed that apply at the next start.
     pub restart_needed: bool,
     /// Why it is in state `error`, or why it last ended by itself.
@@ -229,6 +255,8 @@ pub struct CreateVm {
     pub start: bool,
     /// Delete it when its `run` ends.
     pub ephemeral: bool,
+    /// What happens to it when the host went down while it ran.
+    pub restart: Option<RestartPolicy>,
 }
 
 /// Change a VM's settings; what is absent stays. Applies at the next start.
@@ -249,6 +277,8 @@ pub struct SetVm {
     pub egress: Option<Egress>,
     /// Ports to publish, in place of the present ones.
     pub publish: Option<Vec<Publish>>,
+    /// What happens to it when the host went down while it ran.
+    pub restart: Option<RestartPolicy>,
 }
 
 /// Stop a VM.

@@ -158,6 +158,9 @@ fn begin(paths: Paths, runtime: Handle) -> Result<(Daemon, File), ApiError> {
     for vm in recovered.adopted {
         service::watch(&daemon, vm);
     }
+    for vm in recovered.demoted {
+        service::start_again(&daemon, vm);
+    }
     Ok((daemon, lock))
 }
 

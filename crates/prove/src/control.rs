@@ -190,6 +190,7 @@ impl<'a> Control<'a> {
             egress: Egress::All,
             publish: publish.into_iter().collect(),
             ephemeral: false,
+            restart: Default::default(),
             restart_needed: false,
             vmm: None,
             created_ms: self.host().now_ms(),

@@ -42,6 +42,9 @@ pub struct VmRecord {
     pub publish: Vec<vm::Publish>,
     /// It is deleted when its `run` ends.
     pub ephemeral: bool,
+    /// What happens to it when the host went down while it ran.
+    #[serde(default)]
+    pub restart: vm::RestartPolicy,
     /// Settings changed since the last start.
     pub restart_needed: bool,
     /// Its VMM, as the engine's identity in JSON, while one runs.

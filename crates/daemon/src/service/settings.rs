@@ -61,5 +61,7 @@ fn apply(record: &VmRecord, request: &SetVm) -> Result<VmRecord, ApiError> {
         new.publish.clone_from(publish);
     }
     new.restart_needed = new.restart_needed || new != *record;
+    // Not a setting of the machine: it holds at once.
+    new.restart = request.restart.unwrap_or(record.restart);
     Ok(new)
 }

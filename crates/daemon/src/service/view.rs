@@ -32,6 +32,7 @@ pub(crate) fn vm_view(record: &VmRecord) -> Vm {
         created_at: timestamp(record.created_ms),
         started_at: record.started_ms.map(timestamp),
         ephemeral: record.ephemeral,
+        restart: record.restart,
         restart_needed: record.restart_needed && record.state == VmState::Running,
         error: record.error.clone(),
     }

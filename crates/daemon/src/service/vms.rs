@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use banger_api::vm::{Accepted, CreateVm, KillVm, Pruned, Publish, StopVm, Vm, VmState};
+use banger_api::vm::{
+    Accepted, CreateVm, KillVm, Pruned, Publish, RestartPolicy, StopVm, Vm, VmState,
+};
 use banger_api::{ApiError, ErrorCode, ImageName, VmId};
 use banger_ops::plans::{self, CreateDisks};
 use banger_ops::policy::{self, Request};
@@ -81,6 +83,7 @@ pub(crate) fn create(daemon: &Daemon, request: CreateVm) -> Result<Accepted, Api
         egress: sizes.egress,
         publish: request.publish.clone(),
         ephemeral: request.ephemeral,
+        restart: request.restart.unwrap_or_default(),
         restart_needed: false,
         vmm: None,
         created_ms: now_ms(),
@@ -244,6 +247,19 @@ pub(crate) fn start(daemon: &Daemon, reference: &str) -> Result<Accepted, ApiErr
             start_locked(&task, op, id)
         })?;
     Ok(accepted(&running, Some(vm_view(&record))))
+}
+
+/// Starts a VM that ran when the host went down, when its policy says so.
+pub(crate) fn start_again(daemon: &Daemon, id: VmId) {
+    let wanted = |record: &VmRecord| record.restart == RestartPolicy::Always;
+    let Ok(Some(record)) = daemon.read(|db| vm::by_id(db, id)) else {
+        return;
+    };
+    if wanted(&record)
+        && let Err(error) = start(daemon, &id.to_string())
+    {
+        tracing::error!(vm = %record.name, %error, "cannot start a VM again");
+    }
 }
 
 /// The state to judge a request by: while an operation works on the VM its end is awaited, under the lock.

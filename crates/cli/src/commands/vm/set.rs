@@ -1,6 +1,6 @@
 //! `banger vm set`
 
-use banger_api::vm::SetVm;
+use banger_api::vm::{RestartPolicy, SetVm};
 use banger_api::{ByteSize, VmName};
 
 use super::spec::Network;
@@ -14,7 +14,7 @@ use crate::view::vm::Changed;
     group = clap::ArgGroup::new("setting")
         .required(true)
         .multiple(true)
-        .args(["name", "vcpu", "memory", "disk_size", "net", "allow", "publish"]),
+        .args(["name", "vcpu", "memory", "disk_size", "net", "allow", "publish", "restart"]),
     after_help = "\
 What is not named stays. Settings apply at the next start; a disk can only grow.
 
@@ -39,6 +39,9 @@ pub struct Args {
     /// Work disk, like 16G
     #[arg(long, value_name = "SIZE")]
     disk_size: Option<ByteSize>,
+    /// When the host went down while it ran: no (it is stopped) or always (it is started again)
+    #[arg(long, value_name = "WHEN")]
+    restart: Option<RestartPolicy>,
     #[command(flatten)]
     network: Network,
 }
@@ -57,6 +60,7 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
         net: args.network.net,
         egress: args.network.allow,
         publish: (!publish.is_empty()).then_some(publish),
+        restart: args.restart,
     };
     let reference = &args.vm;
     let vm = context

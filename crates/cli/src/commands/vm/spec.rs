@@ -1,6 +1,6 @@
 //! What a new VM is to be: the arguments that `run` and `create` share.
 
-use banger_api::vm::{CreateVm, Egress, NetMode, Publish};
+use banger_api::vm::{CreateVm, Egress, NetMode, Publish, RestartPolicy};
 use banger_api::{ByteSize, ImageName, KernelName, VmName};
 
 /// What a new VM is to be.
@@ -31,6 +31,9 @@ pub struct Spec {
     /// System overlay, like 8G: what the guest changes outside /root
     #[arg(long, value_name = "SIZE")]
     overlay_size: Option<ByteSize>,
+    /// When the host went down while it ran: no (it is stopped) or always (it is started again)
+    #[arg(long, value_name = "WHEN")]
+    restart: Option<RestartPolicy>,
     #[command(flatten)]
     network: Network,
 }
@@ -67,6 +70,7 @@ impl Spec {
             publish: self.network.publish,
             start,
             ephemeral,
+            restart: self.restart,
         }
     }
 }
