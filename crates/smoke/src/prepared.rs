@@ -26,7 +26,12 @@ use crate::step::note;
 use crate::test_root::test_root;
 
 /// What decides the content of prepared guests, relative to the workspace.
-const RECIPES: [&str; 3] = ["crates/image", "crates/kernel/src", "crates/store/src"];
+const RECIPES: [&str; 4] = [
+    "crates/image/recipes",
+    "crates/image/src",
+    "crates/kernel/src",
+    "crates/store/src",
+];
 /// The images that scenarios use.
 const IMAGES: [&str; 2] = ["debian-minimal", "debian-bookworm"];
 /// Files larger than this are images and kernels, which nobody writes to: they are shared.
@@ -212,8 +217,12 @@ fn remove(path: &Path) -> Result<(), PrepareError> {
     }
 }
 
-/// Twelve hexadecimal digits that change when a recipe does.
+/// Twelve hexadecimal digits that change when a recipe does. `BANGER_TEST_GUESTS` pins other words while one works on
+/// that code and wants to keep the guests one has.
 fn key() -> Result<String, PrepareError> {
+    if let Ok(pinned) = std::env::var("BANGER_TEST_GUESTS") {
+        return Ok(pinned);
+    }
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut digest = Sha256::new();
     for folder in RECIPES {
