@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use banger_guest::Phase;
@@ -49,22 +50,16 @@ pub fn run(how: &str) -> io::Result<()> {
     let control = take_standard_input()?;
     // The last to be ended when memory runs out. Commands start with the usual score, see `sys`.
     let _ = std::fs::write("/proc/self/oom_score_adj", "-1000");
-    let (phase, defaults) = if how == FRESH {
-        modules::load_all(|name, error| say(format_args!("module {name}: {error}")))?;
-        stages.done("modules");
-        (Phase::Waiting, Defaults::default())
+    let (phase, defaults, modules) = if how == FRESH {
+        (Phase::Waiting, Defaults::default(), Some(load_modules()?))
     } else {
-        (
-            Phase::Running,
-            state::load()
-                .map(|state| state.defaults)
-                .unwrap_or_default(),
-        )
+        let known = state::load().map(|state| state.defaults);
+        (Phase::Running, known.unwrap_or_default(), None)
     };
     let port = channel::open()
         .inspect_err(|error| say(format_args!("no channel to the host: {error}")))?;
     stages.done("channel");
-    let machine = GuestMachine::new(control, stages);
+    let machine = GuestMachine::new(control, stages, modules);
     let guest = Guest::new(Arc::new(machine), phase, defaults);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -76,6 +71,19 @@ pub fn run(how: &str) -> io::Result<()> {
             ended = until_terminated() => ended,
         }
     })
+}
+
+/// Loads modules on a thread of its own: the channel needs the first few only, and the host can be met meanwhile.
+fn load_modules() -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name("modules".to_owned())
+        .spawn(|| {
+            let loaded =
+                modules::load_all(|name, error| say(format_args!("module {name}: {error}")));
+            if let Err(error) = loaded {
+                say(format_args!("cannot read the order of modules: {error}"));
+            }
+        })
 }
 
 /// One host after the other.

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use rustix::fs::{Mode, OFlags};
 use rustix::ioctl::{Opcode, Setter, opcode};
 use rustix::process::{Gid, Signal, Uid};
 use tokio::io::unix::AsyncFd;
@@ -81,6 +82,13 @@ pub(crate) fn set_up_child(command: &mut Command, setup: ChildSetup) {
         .collect();
     let child = move || -> io::Result<()> {
         rustix::process::setsid()?;
+        // The service is spared when memory runs out; what it starts is not. Where that cannot be set, the command
+        // runs all the same.
+        if let Ok(score) =
+            rustix::fs::open(c"/proc/self/oom_score_adj", OFlags::WRONLY, Mode::empty())
+        {
+            let _ = rustix::io::write(&score, b"0");
+        }
         if setup.controlling_terminal {
             rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
         }

@@ -1,4 +1,5 @@
 //! All calls but commands, as a host makes them.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod served;
 

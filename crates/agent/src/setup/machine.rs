@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use banger_guest::{Configure, Configured, Failure, InitMode, RunningInit, ShutdownMode};
 use rustix::process::{Pid, chroot, kill_process};
@@ -28,16 +29,33 @@ const SYSTEMD_REBOOT: u8 = 39;
 pub struct GuestMachine {
     /// To PID 1, while that is ours.
     control: Option<UnixStream>,
-    stages: Mutex<Stages>,
+    boot: Mutex<Boot>,
+}
+
+/// What is left of the boot, for the first configuration.
+struct Boot {
+    stages: Stages,
+    /// Still loading modules.
+    modules: Option<JoinHandle<()>>,
+    /// A configuration began to build the root. What it left behind when it failed fits no second attempt.
+    begun: bool,
 }
 
 impl GuestMachine {
-    /// A machine whose PID 1 listens on `control`.
+    /// A machine whose PID 1 listens on `control`, and which is complete when `modules` is done.
     #[must_use]
-    pub fn new(control: Option<UnixStream>, stages: Stages) -> Self {
+    pub fn new(
+        control: Option<UnixStream>,
+        stages: Stages,
+        modules: Option<JoinHandle<()>>,
+    ) -> Self {
         Self {
             control,
-            stages: Mutex::new(stages),
+            boot: Mutex::new(Boot {
+                stages,
+                modules,
+                begun: false,
+            }),
         }
     }
 
@@ -89,14 +107,27 @@ impl GuestMachine {
 
 impl Machine for GuestMachine {
     fn configure(&self, configure: &Configure) -> Result<Configured, Failure> {
-        let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
-        stages.done("wait for host");
+        let mut boot = self.boot.lock().unwrap_or_else(PoisonError::into_inner);
+        boot.stages.done("wait for host");
+        if let Some(modules) = boot.modules.take() {
+            // A panic in there has been told on the console; what is missing will be told by who misses it.
+            let _ = modules.join();
+            boot.stages.done("wait for modules");
+        }
         let known = state::load();
         let init = match &known {
             // A restored or forked guest: its root and its init are there.
             Some(state) => state.init,
-            None => self.build_root(configure, &mut stages)?,
+            None if boot.begun => {
+                let cause = "an earlier configuration failed half-way; start the guest again";
+                return Err(failure("guest", "is fresh", cause));
+            }
+            None => {
+                boot.begun = true;
+                self.build_root(configure, &mut boot.stages)?
+            }
         };
+        let stages = &mut boot.stages;
         let root = Path::new("/");
         identity::apply(configure, root)?;
         configure

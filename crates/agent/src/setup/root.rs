@@ -48,20 +48,23 @@ pub fn assemble(plan: &RootPlan, mode: InitMode, stages: &mut Stages) -> Result<
     let new_root = Path::new(NEW_ROOT);
     mount_disk(&base, Path::new(LOWER), &["ro", "noload"])?;
     mount_disk(&system, Path::new(SYSTEM), WRITABLE)?;
+    stages.done("mount base and system");
     if plan.grow_system {
         grow(&system, Path::new(SYSTEM))?;
+        stages.done("grow system");
     }
     mount_overlay(new_root)?;
     check_usable(new_root, mode)?;
-    stages.done("mount root");
+    stages.done("mount overlay");
 
     if let Some(work) = &work {
         let place = new_root.join("root");
         mount_disk(work, &place, WRITABLE)?;
+        stages.done("mount work");
         if plan.grow_work {
             grow(work, &place)?;
+            stages.done("grow work");
         }
-        stages.done("mount work");
     }
     bind_container_storage(new_root)?;
     furnish(new_root)?;

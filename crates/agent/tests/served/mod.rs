@@ -1,5 +1,11 @@
 //! A host and an agent that talk through a socket pair, both in this process.
 #![allow(dead_code, reason = "each test program uses its own part")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
