@@ -28,7 +28,32 @@ const SOURCES: &str = "debian.sources";
 pub struct Builder {
     mmdebstrap: PathBuf,
     mode: BuildMode,
+    containment: Option<Containment>,
     etc_apt: PathBuf,
+}
+
+/// Programs of util-linux, which every distribution has.
+#[derive(Debug, Clone)]
+struct Containment {
+    setpriv: PathBuf,
+    unshare: PathBuf,
+}
+
+impl Containment {
+    fn find(path: Option<&OsStr>) -> Result<Self, ImageError> {
+        let program = |name| {
+            let missing = || ImageError::NoBuildMode {
+                reasons: vec![format!(
+                    "root needs the program {name} (package util-linux)"
+                )],
+            };
+            find_in_path(name, path).ok_or_else(missing)
+        };
+        Ok(Self {
+            setpriv: program("setpriv")?,
+            unshare: program("unshare")?,
+        })
+    }
 }
 
 impl Builder {
@@ -49,9 +74,14 @@ impl Builder {
         etc_apt: &Path,
     ) -> Result<Self, ImageError> {
         let mmdebstrap = find_in_path("mmdebstrap", path).ok_or(ImageError::NoMmdebstrap)?;
+        let containment = match mode {
+            BuildMode::Root => Some(Containment::find(path)?),
+            BuildMode::Unshare | BuildMode::Fakechroot => None,
+        };
         Ok(Self {
             mmdebstrap,
             mode,
+            containment,
             etc_apt: etc_apt.to_path_buf(),
         })
     }
@@ -114,6 +144,27 @@ impl Builder {
         fs::remove_file(&sources).map_err(|source| ImageError::io("remove", &sources, source))
     }
 
+    /// mmdebstrap as root mounts file systems in its chroot, and leaves them there when it is killed: whoever removed the
+    /// caller's folder then would reach the host's own devices. So it gets mounts and processes of its own (unshare(1)),
+    /// which end with it, and it ends with this process (setpriv(1)). In the other modes it sees to that itself.
+    fn contained(&self) -> Program {
+        match &self.containment {
+            Some(Containment { setpriv, unshare }) => Program::new(setpriv)
+                .args(["--pdeathsig", "KILL", "--"])
+                .arg(unshare)
+                .args([
+                    "--mount",
+                    "--pid",
+                    "--fork",
+                    "--kill-child=KILL",
+                    "--mount-proc",
+                    "--",
+                ])
+                .arg(&self.mmdebstrap),
+            None => Program::new(&self.mmdebstrap),
+        }
+    }
+
     fn program(&self, recipe: &Recipe, archive: &Path, sources: &Path, scratch: &Path) -> Program {
         let paths = recipe
             .exclude
@@ -123,7 +174,8 @@ impl Builder {
             .include
             .iter()
             .map(|path| format!("--dpkgopt=path-include={path}"));
-        let program = Program::new(&self.mmdebstrap)
+        let program = self
+            .contained()
             .args([
                 "--verbose",
                 "--format=tar",

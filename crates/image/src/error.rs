@@ -64,7 +64,7 @@ pub enum ImageError {
     )]
     NoMmdebstrap,
     /// mmdebstrap cannot run as this user.
-    #[error("cannot build a root file system as an ordinary user: {}", reasons.join("; "))]
+    #[error("cannot build a root file system as this user: {}", reasons.join("; "))]
     NoBuildMode {
         /// What each way lacks.
         reasons: Vec<String>,

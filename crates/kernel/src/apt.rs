@@ -3,7 +3,6 @@
 //! `apt-get download` needs no root; the lists that it looks in must be there (`apt-get update` was run once).
 
 use std::ffi::OsStr;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use banger_command::{CommandError, Program, find_in_path};
@@ -68,8 +67,8 @@ impl Apt {
         })
     }
 
-    /// Downloads a package into `folder`, which must hold no other package, and returns the file. apt checks its digest
-    /// against the signed lists.
+    /// Downloads a package into `folder` and returns the file. apt checks its digest against the signed lists; a file that
+    /// is there already and right is not downloaded again.
     ///
     /// # Errors
     /// apt fails, or the caller cancels.
@@ -81,22 +80,30 @@ impl Apt {
     ) -> Result<PathBuf, KernelError> {
         watch.report(Stage::FetchPackage, package, 0, 0);
         let cancel = watch.cancel();
-        // The sandbox user cannot write into a private folder; without it apt would warn and do the same.
-        let download = Program::new(&self.get)
-            .args([
-                "download",
-                "--quiet",
-                "-o",
-                "APT::Sandbox::User=",
-                "--",
-                package,
-            ])
-            .dir(folder);
+        let action = || format!("download {package} with apt");
+        let asked = self
+            .get(package, folder)
+            .arg("--print-uris")
+            .lines(OUTPUT_LINES_MAX, cancel);
+        let asked = asked.map_err(|source| failed(action(), source))?;
         let mut report = |line: &str| watch.report(Stage::FetchPackage, line, 0, 0);
-        download
-            .run(&mut report, cancel)
-            .map_err(|source| failed(format!("download {package} with apt"), source))?;
-        downloaded(package, folder)
+        let downloaded = self.get(package, folder).run(&mut report, cancel);
+        downloaded.map_err(|source| failed(action(), source))?;
+        file_name(package, &asked)
+            .map(|name| folder.join(name))
+            .filter(|path| path.is_file())
+            .ok_or_else(|| KernelError::Directory {
+                path: folder.to_path_buf(),
+                why: format!("apt said that it downloaded {package}, but it is not there"),
+            })
+    }
+
+    fn get(&self, package: &str, folder: &Path) -> Program {
+        // Its sandbox user cannot write into a private folder; without one apt would warn and do the same.
+        Program::new(&self.get)
+            .args(["download", "--quiet", "-o", "APT::Sandbox::User="])
+            .arg(package)
+            .dir(folder)
     }
 }
 
@@ -133,19 +140,15 @@ fn is_package_byte(byte: u8) -> bool {
     byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".+-~".contains(&byte)
 }
 
-fn downloaded(package: &str, folder: &Path) -> Result<PathBuf, KernelError> {
-    let failed = |source| KernelError::io("list", folder, source);
-    for entry in fs::read_dir(folder).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
-        if name.starts_with(&format!("{package}_")) && name.ends_with(".deb") {
-            return Ok(path);
-        }
-    }
-    Err(KernelError::Directory {
-        path: folder.to_path_buf(),
-        why: format!("apt said that it downloaded {package}, but it is not there"),
-    })
+/// `'URI' FILE SIZE DIGEST`, as `--print-uris` has it.
+fn file_name<'a>(package: &str, lines: &'a [String]) -> Option<&'a str> {
+    let names = lines
+        .iter()
+        .filter_map(|line| line.strip_prefix('\'')?.split_whitespace().nth(1));
+    let mut ours = names.filter(|name| {
+        name.starts_with(&format!("{package}_")) && name.ends_with(".deb") && !name.contains('/')
+    });
+    ours.next()
 }
 
 #[cfg(test)]
