@@ -5,6 +5,7 @@ pub mod daemon;
 pub mod doctor;
 pub mod image;
 pub mod kernel;
+pub mod prove;
 pub mod version;
 pub mod vm;
 
@@ -42,6 +43,8 @@ pub enum Command {
     /// The daemon, which starts by itself
     #[command(subcommand)]
     Daemon(daemon::Command),
+    /// Prove on a simulated machine that no crash loses or leaks anything
+    Prove(prove::Args),
     /// Print a shell's completion script
     Completion(completion::Args),
     /// Print the version
@@ -71,6 +74,7 @@ impl Command {
             Self::Kernel(command) => command.run(context).await,
             Self::Doctor(args) => doctor::run(args, context).await,
             Self::Daemon(command) => command.run(context).await,
+            Self::Prove(args) => prove::run(args, context).await,
             Self::Completion(args) => completion::run(args, context),
             Self::Version(args) => version::run(args, context),
         }

@@ -4,6 +4,7 @@ pub mod copy;
 pub mod doctor;
 pub mod image;
 pub mod kernel;
+pub mod prove;
 pub mod shown;
 pub mod system;
 pub mod vm;

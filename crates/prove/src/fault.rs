@@ -53,6 +53,20 @@ impl Mode {
         Self::PowerMix,
     ];
 
+    /// Its name, as in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CrashBefore => "crash_before",
+            Self::CrashAfter => "crash_after",
+            Self::FailBefore => "fail_before",
+            Self::FailAfter => "fail_after",
+            Self::Hang => "hang",
+            Self::PowerLose => "power_lose",
+            Self::PowerTear => "power_tear",
+            Self::PowerMix => "power_mix",
+        }
+    }
+
     /// Whether it makes sense for an action of this nature, beside the others.
     pub(crate) fn applies_to(self, nature: Nature) -> bool {
         match nature {
