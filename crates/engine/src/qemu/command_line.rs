@@ -29,9 +29,10 @@ pub(super) enum Board {
 }
 
 impl Board {
-    /// `microvm` is for hardware virtualisation only. Translated, it boots 0.2 s faster than `q35`, but has no timer besides the
-    /// CPU's own to check that one by: on a host with 20 runnable processes for 2 cores, 2 of 180 boots measured a wrong
-    /// frequency and drowned in timer interrupts. (And without `tsc_early_khz` two of three hang.)
+    /// `microvm` is for hardware virtualisation only. Translated, it boots faster than `q35`, but on a host with 20 runnable
+    /// processes for 2 cores 2 of 147 boots never came up. It has no second timer by which Linux could correct what it measures
+    /// of the CPU's own; a pause in that moment makes it ten times too fast, which is the likely cause. (Without
+    /// `tsc_early_khz` two boots of three hang there.)
     pub(super) fn choose(accel: Accel) -> Self {
         match accel {
             Accel::Kvm => Self::Microvm,
