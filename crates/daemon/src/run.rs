@@ -155,6 +155,9 @@ fn begin(paths: Paths, runtime: Handle) -> Result<(Daemon, File), ApiError> {
         stop: Cancel::new(),
     });
     let _in_runtime = runtime.enter();
+    for (operation, vm) in recovered.half_made {
+        service::forget_half_made(&daemon, operation, vm);
+    }
     for vm in recovered.adopted {
         service::watch(&daemon, vm);
     }

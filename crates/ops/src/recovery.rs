@@ -8,10 +8,15 @@
 
 use banger_api::vm::VmState;
 use banger_api::{ApiError, ErrorCode, OperationId, VmId};
-use banger_store::{ClaimKind, Owner, PlanRecord, VmRecord, claim, operation, vm};
+use banger_store::{
+    ClaimKind, Connection, Owner, PlanRecord, StoreError, VmRecord, claim, operation, vm,
+};
 
 use crate::layout::parent;
 use crate::{Cancel, Direction, HostResult, NoEvents, Plan, Runner, plans, store_error};
+
+/// Kind of the operation that makes a VM.
+pub const CREATE_VM: &str = "create_vm";
 
 /// What recovery did.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -24,6 +29,9 @@ pub struct Recovered {
     pub adopted: Vec<VmId>,
     /// VMs whose VMM had ended.
     pub demoted: Vec<VmId>,
+    /// VMs whose making was cut off before their guest was ever reachable, with the operation that made them. The caller
+    /// deletes them and then ends the operation, which stays `running` until then: a crash in between is found again.
+    pub half_made: Vec<(OperationId, VmId)>,
     /// What could not be put in order, and stays claimed.
     pub failed: Vec<String>,
 }
@@ -110,20 +118,27 @@ impl<'a> Recovery<'a> {
                 Err(error) => report.failed.push(error.message),
             }
         }
-        let now = host.now_ms();
-        store
+        let (now, cut_off) = (host.now_ms(), "interrupted: the daemon went down");
+        let half_made = store
             .write(move |tx| {
+                let mut half_made = Vec::new();
                 for op in operation::operations(tx, None, u32::MAX)? {
-                    if op.state == "running" {
-                        let error =
-                            ApiError::new(ErrorCode::Internal, "interrupted: the daemon went down");
-                        let json = serde_json::to_string(&error).unwrap_or_default();
-                        operation::finish_operation(tx, op.id, "failed", now, Some(&json))?;
+                    if op.state != "running" {
+                        continue;
                     }
+                    if let Some(vm) = half_made_by(tx, &op)? {
+                        half_made.push((op.id, vm));
+                        continue;
+                    }
+                    let error = ApiError::new(ErrorCode::Internal, cut_off);
+                    let json = serde_json::to_string(&error).unwrap_or_default();
+                    operation::finish_operation(tx, op.id, "failed", now, Some(&json))?;
                 }
-                Ok(())
+                Ok(half_made)
             })
-            .map_err(store_error)
+            .map_err(store_error)?;
+        report.half_made = half_made;
+        Ok(())
     }
 
     /// Adopts the VMM of a running VM, or says why it is none any more. One that a stop could not end is ended.
@@ -185,4 +200,16 @@ impl<'a> Recovery<'a> {
         }
         Ok(cause)
     }
+}
+
+/// The VM that an operation was making and whose guest was never reachable: whoever asked for it has heard of a failure.
+fn half_made_by(
+    db: &Connection,
+    op: &banger_store::OperationRecord,
+) -> Result<Option<VmId>, StoreError> {
+    let Some(id) = op.vm.filter(|_| op.kind == CREATE_VM) else {
+        return Ok(None);
+    };
+    let never_ran = |vm: &VmRecord| vm.started_ms.is_none();
+    Ok(vm::by_id(db, id)?.filter(never_ran).map(|vm| vm.id))
 }

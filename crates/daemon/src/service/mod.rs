@@ -27,4 +27,6 @@ pub(crate) use refs::{find_image, find_kernel, find_vm};
 pub(crate) use settings::set;
 pub(crate) use stats::{memory_bytes, stats};
 pub(crate) use view::vm_view;
-pub(crate) use vms::{create, delete, kill, prune, restart, start, start_again, stop};
+pub(crate) use vms::{
+    create, delete, forget_half_made, kill, prune, restart, start, start_again, stop,
+};

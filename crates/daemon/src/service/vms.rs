@@ -5,10 +5,11 @@ use std::sync::Arc;
 use banger_api::vm::{
     Accepted, CreateVm, KillVm, Pruned, Publish, RestartPolicy, StopVm, Vm, VmState,
 };
-use banger_api::{ApiError, ErrorCode, ImageName, VmId};
+use banger_api::{ApiError, ErrorCode, ImageName, OperationId, VmId};
 use banger_ops::plans::{self, CreateDisks};
 use banger_ops::policy::{self, Request};
-use banger_store::{VmRecord, vm};
+use banger_ops::{CREATE_VM, Cancel, NoEvents, store_error};
+use banger_store::{Transaction, VmRecord, operation, vm};
 
 use super::defaults::{self, HostSize};
 use super::{exit, find_vm, images, kernels, launch, names, vm_view};
@@ -92,19 +93,18 @@ pub(crate) fn create(daemon: &Daemon, request: CreateVm) -> Result<Accepted, Api
     };
     let view = vm_view(&record);
     let (task, start) = (daemon.clone(), request.start);
-    let running = daemon.operations.spawn(
-        "create_vm",
-        Some((record.id, name.to_string())),
-        move |op| {
-            let _lock = task.locks.vm(record.id);
-            let record = make(&task, op, record)?;
-            if start {
-                start_new(&task, op, record.id)
-            } else {
-                Ok(())
-            }
-        },
-    )?;
+    let running =
+        daemon
+            .operations
+            .spawn(CREATE_VM, Some((record.id, name.to_string())), move |op| {
+                let _lock = task.locks.vm(record.id);
+                let record = make(&task, op, record)?;
+                if start {
+                    start_new(&task, op, record.id)
+                } else {
+                    Ok(())
+                }
+            })?;
     Ok(accepted(&running, Some(view)))
 }
 
@@ -247,6 +247,27 @@ pub(crate) fn start(daemon: &Daemon, reference: &str) -> Result<Accepted, ApiErr
             start_locked(&task, op, id)
         })?;
     Ok(accepted(&running, Some(vm_view(&record))))
+}
+
+/// Deletes a VM whose making was cut off, then ends the operation that made it: in this order, so that a crash in between
+/// is found again by the next recovery.
+pub(crate) fn forget_half_made(daemon: &Daemon, made_by: OperationId, id: VmId) {
+    let forget = || -> Result<(), ApiError> {
+        let Some(record) = daemon.read(|db| vm::by_id(db, id))? else {
+            return Ok(());
+        };
+        let plan = plans::delete(made_by, &record, &daemon.paths.vm(id));
+        daemon.runner.run(&plan, &NoEvents, &Cancel::new())?;
+        let error = ApiError::new(ErrorCode::Internal, "interrupted: the daemon went down");
+        let json = serde_json::to_string(&error).ok();
+        let end = move |tx: &Transaction<'_>| {
+            operation::finish_operation(tx, made_by, "failed", now_ms(), json.as_deref())
+        };
+        daemon.store.write(end).map_err(store_error)
+    };
+    if let Err(error) = forget() {
+        tracing::error!(vm = %id, %error, "a half-made VM cannot be deleted yet");
+    }
 }
 
 /// Starts a VM that ran when the host went down, when its policy says so.

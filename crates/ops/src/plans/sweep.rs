@@ -11,8 +11,21 @@ use crate::{Direction, Plan, PlanKind};
 
 /// Ends these VMMs, then removes these directories. The caller has made sure that nothing claims them.
 pub fn sweep(op: OperationId, strays: Vec<VmmIdentity>, directories: Vec<PathBuf>) -> Plan {
-    let mut plan = Plan::new(op, PlanKind::Sweep, None, Owner::Operation(op), Direction::Forward);
-    plan.steps = strays.into_iter().map(|vmm| EndStray { vmm }.into()).collect();
-    plan.steps.extend(directories.into_iter().map(|path| RemoveDirectory { path }.into()));
+    let mut plan = Plan::new(
+        op,
+        PlanKind::Sweep,
+        None,
+        Owner::Operation(op),
+        Direction::Forward,
+    );
+    plan.steps = strays
+        .into_iter()
+        .map(|vmm| EndStray { vmm }.into())
+        .collect();
+    plan.steps.extend(
+        directories
+            .into_iter()
+            .map(|path| RemoveDirectory { path }.into()),
+    );
     plan
 }
