@@ -96,15 +96,14 @@ fn read_seed(
             unsuitable("a work seed that is a disk image keeps its own size; leave the size out")
         }
         Input::Disk => Ok(SeedInput::Disk(path.to_path_buf())),
-        Input::Folder => {
-            let mut tree = read_folder_unchecked(path, watch)?;
-            give_to_root(&mut tree)?;
-            Ok(SeedInput::Tree(Box::new(tree)))
-        }
-        Input::Archive => Ok(SeedInput::Tree(Box::new(read_archive(
-            path, scratch, watch,
-        )?))),
+        Input::Folder => seed_of(read_folder_unchecked(path, watch)?),
+        Input::Archive => seed_of(read_archive(path, scratch, watch)?),
     }
+}
+
+fn seed_of(mut tree: Tree) -> Result<SeedInput, ImageError> {
+    give_to_root(&mut tree)?;
+    Ok(SeedInput::Tree(Box::new(tree)))
 }
 
 fn read_folder(path: &Path, watch: &mut Watch<'_>) -> Result<Tree, ImageError> {

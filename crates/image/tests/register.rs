@@ -223,6 +223,22 @@ fn a_seed_of_a_folder_belongs_to_root_and_changes_the_id() {
 }
 
 #[test]
+fn a_seed_of_an_archive_is_fit_to_be_the_home_of_root() {
+    let (system, home) = (system(), tempfile::tempdir().unwrap());
+    fs::set_permissions(home.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    fs::write(home.path().join(".profile"), "hello").unwrap();
+    let archive = archive(home.path(), Some("gzip"));
+    let with_seed = RootFs {
+        work_seed: Some(archive.path().to_path_buf()),
+        ..plain(system.path())
+    };
+    let (_metadata, folder) = registered(&with_seed);
+    let seed = folder.path().join("seed.ext4");
+    assert_eq!(debugfs(&seed, "cat /.profile"), "hello");
+    assert!(debugfs(&seed, "stat /").contains("Mode:  0755"));
+}
+
+#[test]
 fn a_seed_that_is_a_disk_is_copied_and_keeps_its_size() {
     let (system, home) = (system(), tempfile::tempdir().unwrap());
     let disk = disk(home.path());

@@ -267,7 +267,7 @@ pub(super) fn on_host(
             .to_owned(),
     })?;
     let modules = root.join("lib/modules").join(release);
-    let config = beside(&candidates[0]);
+    let config = beside(image).or_else(|| beside(&candidates[0]));
     from_files(
         "host",
         image,

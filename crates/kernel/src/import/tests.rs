@@ -164,6 +164,22 @@ fn the_host_kernel_is_found_by_its_release() {
 }
 
 #[test]
+fn a_host_that_keeps_its_kernel_beside_its_modules_is_fine() {
+    let below = |name: &str| format!("lib/modules/{RELEASE}/{name}");
+    let mut files = files();
+    files[0].0 = below("vmlinuz");
+    files[1].0 = below("config");
+    let tree = folder_of(&files);
+    let found = quietly(|watch| find::on_host(tree.path(), RELEASE, watch)).unwrap();
+    assert!(
+        found.image_name.ends_with(&below("vmlinuz")),
+        "{}",
+        found.image_name
+    );
+    assert!(found.config.is_some());
+}
+
+#[test]
 fn a_bare_kernel_is_taken_with_a_warning() {
     let folder = folder_of(&[("vmlinux".to_owned(), vmlinux(RELEASE, Some(1)))]);
     let source = KernelSource::Image {
