@@ -1,13 +1,12 @@
 //! The tree itself: nodes and names in flat arrays, a name found in constant time.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
+use hashbrown::HashTable;
+
 use super::attributes::{Attributes, NodeKind};
-use super::contents::{Source, SourceId};
-use super::error::{
-    MAX_ENTRIES, MAX_EXTENTS, MAX_LINKS, MAX_NAME_BYTES, MAX_TARGET_BYTES, TreeError,
-};
+use super::contents::{Extent, Source, SourceId};
+use super::error::{MAX_LINKS, MAX_TREE_BYTES, TreeError};
 use super::name::{check_name, check_target, printable};
 use super::xattrs::{Xattr, XattrSet, XattrTable};
 
@@ -25,6 +24,12 @@ impl NodeId {
 /// No entry, no sibling.
 pub(super) const NONE: u32 = u32::MAX;
 const ROOT: NodeId = NodeId(0);
+/// What one node takes: itself, and 16 bytes of the plan when its image is written.
+const NODE_COST: usize = size_of::<Node>() + 16;
+/// What one entry takes: itself, and its share of the index, of which up to half is empty.
+const ENTRY_COST: usize = size_of::<Entry>() + 10;
+/// What the allocator takes for itself.
+const ALLOCATION: usize = 16;
 
 #[derive(Debug)]
 pub(super) struct Node {
@@ -46,7 +51,6 @@ pub(super) struct Entry {
     /// The node; [`NONE`] once the entry is removed.
     pub(super) node: u32,
     pub(super) next_sibling: u32,
-    next_in_bucket: u32,
 }
 
 /// A file tree. It starts with a root directory.
@@ -55,13 +59,13 @@ pub struct Tree {
     pub(super) nodes: Vec<Node>,
     pub(super) entries: Vec<Entry>,
     names: Vec<u8>,
-    /// Hash of (parent, name) to the first entry with that hash.
-    buckets: HashMap<u64, u32>,
+    /// Live entries by (parent, name).
+    index: HashTable<u32>,
     hasher: RandomState,
     pub(super) sources: Vec<Source>,
     xattrs: XattrTable,
-    target_bytes: usize,
-    mapped_extents: usize,
+    /// What it takes in memory, counted against [`MAX_TREE_BYTES`].
+    spent: usize,
     pub(super) live_entries: usize,
 }
 
@@ -106,12 +110,11 @@ impl Tree {
             }],
             entries: Vec::new(),
             names: Vec::new(),
-            buckets: HashMap::new(),
+            index: HashTable::new(),
             hasher: RandomState::new(),
             sources: Vec::new(),
             xattrs: XattrTable::new(),
-            target_bytes: 0,
-            mapped_extents: 0,
+            spent: 0,
             live_entries: 0,
         })
     }
@@ -203,7 +206,7 @@ impl Tree {
         attributes: Attributes,
     ) -> Result<NodeId, TreeError> {
         attributes.check()?;
-        self.count(&kind)?;
+        self.spend(NODE_COST + Self::cost(&kind)?)?;
         let node = self.nodes.len() as u32;
         let entry = self.add_entry(directory, name, node)?;
         self.nodes.push(Node {
@@ -258,12 +261,16 @@ impl Tree {
     /// # Errors
     /// When ext4 cannot hold one of them, or a limit is met.
     pub fn set_xattrs(&mut self, node: NodeId, xattrs: Vec<Xattr>) -> Result<(), TreeError> {
-        self.nodes[node.index()].xattrs = self.xattrs.intern(xattrs)?;
+        let (number, cost) = self.xattrs.intern(xattrs)?;
+        self.spend(cost)?;
+        self.nodes[node.index()].xattrs = number;
         Ok(())
     }
 
     /// Takes a source of contents.
     pub fn add_source(&mut self, source: Source) -> SourceId {
+        // Counted here, refused with the next entry: a source alone holds nothing.
+        self.spent += size_of::<Source>() + source.allocated();
         self.sources.push(source);
         SourceId((self.sources.len() - 1) as u32)
     }
@@ -292,39 +299,19 @@ impl Tree {
     }
 
     pub(super) fn find(&self, directory: NodeId, name: &[u8]) -> Option<u32> {
-        let mut next = self.buckets.get(&self.hash(directory, name)).copied();
-        while let Some(number) = next.filter(|&n| n != NONE) {
+        let is_it = |&number: &u32| {
             let entry = &self.entries[number as usize];
-            if entry.parent == directory && self.name(entry) == name {
-                return Some(number);
-            }
-            next = Some(entry.next_in_bucket);
-        }
-        None
+            entry.parent == directory && self.name(entry) == name
+        };
+        self.index.find(self.hash(directory, name), is_it).copied()
     }
 
     /// Takes `entry` out of the look-up.
     pub(super) fn forget(&mut self, number: u32) {
         let entry = &self.entries[number as usize];
-        let (hash, after) = (
-            self.hash(entry.parent, self.name(entry)),
-            entry.next_in_bucket,
-        );
-        match self.buckets.get(&hash).copied() {
-            Some(first) if first == number && after == NONE => {
-                self.buckets.remove(&hash);
-            }
-            Some(first) if first == number => {
-                self.buckets.insert(hash, after);
-            }
-            Some(first) => {
-                let mut before = first;
-                while self.entries[before as usize].next_in_bucket != number {
-                    before = self.entries[before as usize].next_in_bucket;
-                }
-                self.entries[before as usize].next_in_bucket = after;
-            }
-            None => {}
+        let hash = self.hash(entry.parent, self.name(entry));
+        if let Ok(found) = self.index.find_entry(hash, |&other| other == number) {
+            found.remove();
         }
     }
 
@@ -345,22 +332,14 @@ impl Tree {
                 path: format!("{}/{}", parent.trim_end_matches('/'), printable(name)),
             });
         }
-        limit("entries", self.entries.len() + 1, MAX_ENTRIES)?;
-        limit(
-            "bytes of names",
-            self.names.len() + name.len(),
-            MAX_NAME_BYTES,
-        )?;
+        self.spend(ENTRY_COST + name.len())?;
         let number = self.entries.len() as u32;
-        let hash = self.hash(directory, name);
-        let next_in_bucket = self.buckets.insert(hash, number).unwrap_or(NONE);
         self.entries.push(Entry {
             name_start: self.names.len() as u32,
             name_len: name.len() as u8,
             parent: directory,
             node,
             next_sibling: NONE,
-            next_in_bucket,
         });
         self.names.extend_from_slice(name);
         let parent = &mut self.nodes[directory.index()];
@@ -371,32 +350,40 @@ impl Tree {
         }
         parent.last_child = number;
         self.live_entries += 1;
+        let (entries, names, hasher) = (&self.entries, &self.names, &self.hasher);
+        let hash_of = |&number: &u32| {
+            let entry = &entries[number as usize];
+            let start = entry.name_start as usize;
+            hasher.hash_one((
+                entry.parent.0,
+                &names[start..start + usize::from(entry.name_len)],
+            ))
+        };
+        self.index.insert_unique(hash_of(&number), number, hash_of);
         Ok(number)
     }
 
-    /// Checks `kind` and counts what it takes.
-    fn count(&mut self, kind: &NodeKind) -> Result<(), TreeError> {
+    /// Checks `kind`; what it takes beside its node.
+    fn cost(kind: &NodeKind) -> Result<usize, TreeError> {
         match kind {
             NodeKind::Symlink(target) => {
                 check_target(target)?;
-                self.target_bytes += target.len();
-                limit("bytes of link targets", self.target_bytes, MAX_TARGET_BYTES)
+                Ok(target.len() + ALLOCATION)
             }
-            NodeKind::File(contents) => {
-                self.mapped_extents += contents.mapped_extents();
-                limit("extents of sparse files", self.mapped_extents, MAX_EXTENTS)
-            }
-            _ => Ok(()),
+            NodeKind::File(contents) => Ok(contents.mapped_extents() * size_of::<Extent>()),
+            _ => Ok(0),
         }
     }
-}
 
-fn limit(what: &'static str, value: usize, limit: usize) -> Result<(), TreeError> {
-    if value > limit {
-        return Err(TreeError::Limit {
-            what,
-            limit: limit as u64,
-        });
+    /// Counts `bytes` of memory.
+    fn spend(&mut self, bytes: usize) -> Result<(), TreeError> {
+        if self.spent + bytes > MAX_TREE_BYTES {
+            return Err(TreeError::Limit {
+                what: "bytes of names and attributes",
+                limit: MAX_TREE_BYTES as u64,
+            });
+        }
+        self.spent += bytes;
+        Ok(())
     }
-    Ok(())
 }

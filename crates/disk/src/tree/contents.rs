@@ -31,6 +31,14 @@ pub enum OpenSource {
 }
 
 impl Source {
+    /// Bytes of memory that only it takes; bytes that are shared are their owner's.
+    pub(super) fn allocated(&self) -> usize {
+        match self {
+            Self::Path(path) => path.as_os_str().len() + 16,
+            Self::File(_) | Self::Bytes(_) => 0,
+        }
+    }
+
     /// Opens it.
     ///
     /// # Errors

@@ -1,15 +1,8 @@
 //! Limits of a tree, and what is said when one is met.
 
-/// Most names that one tree takes over its life, removed ones included.
-pub const MAX_ENTRIES: usize = 1_000_000;
-/// Most bytes of all names together.
-pub const MAX_NAME_BYTES: usize = 48 << 20;
-/// Most bytes of all targets of symbolic links together.
-pub const MAX_TARGET_BYTES: usize = 32 << 20;
-/// Most bytes of all distinct sets of extended attributes together.
-pub const MAX_XATTR_BYTES: usize = 32 << 20;
-/// Most data extents of all sparse files together.
-pub const MAX_EXTENTS: usize = 500_000;
+/// What a tree may take in memory, in bytes: about 1.1 million files. With the buffers of a writer it stays below 200 MiB.
+/// Removed entries count too.
+pub const MAX_TREE_BYTES: usize = 168 << 20;
 /// Most names of one file (`EXT4_LINK_MAX`).
 pub const MAX_LINKS: u32 = 65_000;
 

@@ -6,7 +6,7 @@
 //!    └── sources: an archive's file, a host file, bytes ◄─┘   read when the image is written
 //! ```
 //!
-//! Names and link targets are byte strings, as on Linux. Sizes are bounded ([`MAX_ENTRIES`] and its neighbours), so a
+//! Names and link targets are byte strings, as on Linux. What a tree takes in memory is bounded ([`MAX_TREE_BYTES`]), so a
 //! hostile archive meets a limit, not the host's memory.
 
 mod arena;
@@ -21,9 +21,6 @@ mod xattrs;
 pub use arena::{Child, NodeId, NodeRef, Tree};
 pub use attributes::{Attributes, DeviceNumber, NodeKind, Timestamp};
 pub use contents::{Contents, Extent, OpenSource, Source, SourceId};
-pub use error::{
-    MAX_ENTRIES, MAX_EXTENTS, MAX_LINKS, MAX_NAME_BYTES, MAX_TARGET_BYTES, MAX_XATTR_BYTES,
-    TreeError,
-};
+pub use error::{MAX_LINKS, MAX_TREE_BYTES, TreeError};
 pub use name::{MAX_NAME_LEN, MAX_TARGET_LEN, printable};
 pub use xattrs::{ACL_NAMES, MAX_XATTR_VALUE, Xattr, XattrSet};

@@ -52,7 +52,7 @@ impl Tree {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Attributes, Contents, NodeKind, Tree};
+    use super::super::{Attributes, Contents, NodeKind, Tree, TreeError};
 
     fn tree() -> Tree {
         Tree::new(Attributes::root(0o755)).unwrap()
@@ -93,5 +93,26 @@ mod tests {
             .unwrap();
         let names: Vec<_> = tree.children(root).map(|child| child.name).collect();
         assert_eq!(names, [b"z"]);
+    }
+
+    #[test]
+    fn a_tree_meets_its_limit_before_the_memory_does() {
+        let mut tree = tree();
+        let plain = Attributes::root(0o644);
+        let mut made = 0_u32;
+        let refused = loop {
+            let name = format!("{made:0>200}");
+            // Taking names away gives nothing back: their room is not used again.
+            tree.remove(
+                tree.root(),
+                format!("{:0>200}", made.wrapping_sub(1)).as_bytes(),
+            );
+            match tree.insert(tree.root(), name.as_bytes(), NodeKind::Fifo, plain) {
+                Ok(_) => made += 1,
+                Err(refused) => break refused,
+            }
+        };
+        assert!(matches!(refused, TreeError::Limit { .. }), "{refused}");
+        assert!((400_000..600_000).contains(&made), "{made}");
     }
 }

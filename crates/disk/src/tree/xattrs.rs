@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::error::{MAX_XATTR_BYTES, TreeError};
+use super::error::TreeError;
 use super::name::printable;
 
 /// Longest value in bytes: it must fit one block beside its header and name (no `ea_inode`).
@@ -30,7 +30,6 @@ pub const ACL_NAMES: [&[u8]; 2] = [b"system.posix_acl_access", b"system.posix_ac
 pub(super) struct XattrTable {
     sets: Vec<XattrSet>,
     numbers: HashMap<XattrSet, u32>,
-    bytes: usize,
 }
 
 impl XattrTable {
@@ -38,7 +37,6 @@ impl XattrTable {
         Self {
             sets: vec![Arc::from([])],
             numbers: HashMap::new(),
-            bytes: 0,
         }
     }
 
@@ -46,8 +44,8 @@ impl XattrTable {
         &self.sets[number as usize]
     }
 
-    /// The number of `attributes`, of which a later one with the same name wins.
-    pub(super) fn intern(&mut self, attributes: Vec<Xattr>) -> Result<u32, TreeError> {
+    /// The number of `attributes`, of which a later one with the same name wins, and the bytes that they newly take.
+    pub(super) fn intern(&mut self, attributes: Vec<Xattr>) -> Result<(u32, usize), TreeError> {
         let mut sorted: Vec<Xattr> = Vec::with_capacity(attributes.len());
         for xattr in attributes {
             check(&xattr)?;
@@ -57,24 +55,18 @@ impl XattrTable {
             }
         }
         if sorted.is_empty() {
-            return Ok(0);
+            return Ok((0, 0));
         }
         if let Some(&number) = self.numbers.get(&sorted[..]) {
-            return Ok(number);
+            return Ok((number, 0));
         }
-        let size: usize = sorted.iter().map(|x| x.name.len() + x.value.len()).sum();
-        if self.bytes + size > MAX_XATTR_BYTES {
-            return Err(TreeError::Limit {
-                what: "bytes of extended attributes",
-                limit: MAX_XATTR_BYTES as u64,
-            });
-        }
-        self.bytes += size;
+        let size = |xattr: &Xattr| xattr.name.len() + xattr.value.len() + size_of::<Xattr>() + 32;
+        let cost = sorted.iter().map(size).sum::<usize>() + 64;
         let number = self.sets.len() as u32;
         let set: XattrSet = sorted.into();
         self.sets.push(Arc::clone(&set));
         self.numbers.insert(set, number);
-        Ok(number)
+        Ok((number, cost))
     }
 }
 
@@ -125,14 +117,18 @@ mod tests {
         let b = table
             .intern(vec![xattr("user.b", "2"), xattr("user.a", "1")])
             .unwrap();
-        assert_eq!(a, b);
-        assert_eq!(table.intern(Vec::new()).unwrap(), 0);
+        assert_eq!(table.intern(Vec::new()).unwrap(), (0, 0));
+        assert_eq!(
+            (a.0, b.1),
+            (b.0, 0),
+            "a set that is known takes nothing more"
+        );
     }
 
     #[test]
     fn the_later_of_two_values_wins() {
         let mut table = XattrTable::new();
-        let number = table
+        let (number, _) = table
             .intern(vec![xattr("user.a", "1"), xattr("user.a", "2")])
             .unwrap();
         assert_eq!(&*table.get(number)[0].value, b"2");

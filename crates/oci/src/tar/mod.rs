@@ -7,9 +7,11 @@
 //! ```
 //! pax records are cut by their length, not at newlines: a file capability may hold any byte.
 
+mod entry;
 mod header;
 mod pax;
 mod reader;
 mod sparse;
 
-pub use reader::{Entry, EntryKind, TarError, TarReader, Trailer};
+pub use entry::{Entry, EntryKind};
+pub use reader::{TarError, TarReader, Trailer};
