@@ -46,6 +46,15 @@ pub(crate) fn digest_of(what: &str) -> String {
 }
 
 impl SimHost {
+    /// Ends whatever has this pid now: what code that trusts a pid would do. For planted bugs.
+    pub fn end_bare_pid(&self, pid: u32) {
+        self.machine.world().processes.end(pid, None);
+    }
+
+    /// Whether anything has this pid now: what code that trusts a pid would ask. For planted bugs.
+    pub fn pid_lives(&self, pid: u32) -> bool {
+        self.machine.world().processes.list.contains_key(&pid)
+    }
     fn look<T>(
         &self,
         what: &'static str,
@@ -487,7 +496,10 @@ impl Host for SimHost {
             if !world.whole(&kernel_dir.join("vmlinux")) {
                 return Err(failed(ErrorCode::Internal, "no whole kernel is there"));
             }
-            world.files.write(path, Content::Whole(1), SIZE)?;
+            if let Err(full) = world.files.write(path, Content::Whole(1), SIZE) {
+                world.files.remove_file(path)?;
+                return Err(full);
+            }
             world.files.sync_file(path)?;
             world.files.sync_dir(kernel_dir);
             Ok(())

@@ -9,6 +9,12 @@ use crate::Mode;
 /// What is to be proved.
 #[derive(Default)]
 pub struct Options {
+    /// Leave the sweep out.
+    pub skip_sweep: bool,
+    /// Only this scenario of the sweep.
+    pub scenario: Option<String>,
+    /// Stop soon after the first case that breaks a rule.
+    pub until_failure: bool,
     /// How many random seeds, from 1 on.
     pub seeds: u64,
     /// Only this seed, and what happened in it.
@@ -47,6 +53,8 @@ pub struct Report {
     pub seeds: u64,
     /// Requests of the random seeds.
     pub requests: u64,
+    /// Those of them that were answered with success.
+    pub succeeded: u64,
     /// How often each kind of fault struck.
     pub struck: BTreeMap<Mode, u64>,
     /// Cases that broke a rule; at most 20 are kept.
@@ -113,6 +121,7 @@ impl Report {
         self.checks += other.checks;
         self.seeds += other.seeds;
         self.requests += other.requests;
+        self.succeeded += other.succeeded;
         for (mode, count) in other.struck {
             *self.struck.entry(mode).or_default() += count;
         }

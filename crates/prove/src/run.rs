@@ -88,7 +88,16 @@ fn one_seed(seed: u64, tamper: &dyn Tamper) -> Result<Report, ProveError> {
 }
 
 fn all(options: &Options, tamper: &dyn Tamper) -> Result<Report, ProveError> {
-    let scenarios = scenario::all();
+    let mut scenarios = scenario::all();
+    if let Some(name) = &options.scenario {
+        scenarios.retain(|known| known.name == name);
+        if scenarios.is_empty() {
+            return Err(ProveError::NoCase(name.clone()));
+        }
+    }
+    if options.skip_sweep {
+        scenarios.clear();
+    }
     let machine = Machine::new()?;
     let empty = Snapshot::take(&machine)?;
     let mut works = Vec::new();
@@ -118,9 +127,12 @@ fn all(options: &Options, tamper: &dyn Tamper) -> Result<Report, ProveError> {
             };
             let mut report = Report::default();
             one(&machine, tamper, &empty, &scenarios, *work, &mut report)?;
-            sum.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .add(report);
+            let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
+            sum.add(report);
+            if options.until_failure && !sum.holds() {
+                return Ok(());
+            }
+            drop(sum);
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
             if let Some(progress) = &options.progress {
                 progress(done, total);

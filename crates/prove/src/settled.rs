@@ -23,6 +23,38 @@ pub(crate) fn violations(control: &Control<'_>) -> Vec<String> {
     wrong
 }
 
+/// Recovers, and tells what it could not do and which running VM it has ended without need.
+pub(crate) fn recover(control: &Control<'_>) -> Vec<String> {
+    let before = alive(control);
+    let mut wrong = match control.recover() {
+        Ok(recovered) => recovered
+            .failed
+            .into_iter()
+            .map(|failed| format!("recovery reports: {failed}"))
+            .collect(),
+        Err(error) => vec![format!("recovery fails: {}", error.message)],
+    };
+    let after = alive(control);
+    for name in before.difference(&after) {
+        wrong.push(format!("VM {name} ran and did not survive the daemon"));
+    }
+    wrong
+}
+
+/// Names of VMs that run, and whose VMM lives.
+fn alive(control: &Control<'_>) -> BTreeSet<String> {
+    let vms = control.vms().unwrap_or_default();
+    let world = control.machine.world();
+    let lives = |vm: &VmRecord| {
+        vm.state == VmState::Running
+            && plans::identity(vm).is_some_and(|vmm| world.processes.same(&vmm).is_some())
+    };
+    vms.iter()
+        .filter(|vm| lives(vm))
+        .map(|vm| vm.name.to_string())
+        .collect()
+}
+
 fn look(control: &Control<'_>, wrong: &mut Vec<String>) -> HostResult<()> {
     let vms = control.read(vm::list)?;
     let images = control.read(image::list)?;

@@ -170,7 +170,7 @@ impl<'a> Stage<'a> {
         fallen.restore(&self.machine)?;
         self.machine.world().natures = Some(Vec::new());
         let control = Control::start_daemon(&self.machine, self.tamper)?;
-        let mut broken = self.recover(&control);
+        let mut broken = settled::recover(&control);
         let natures = self.machine.world().natures.take().unwrap_or_default();
         broken.extend(settled::violations(&control));
         if broken.is_empty() {
@@ -205,21 +205,10 @@ impl<'a> Stage<'a> {
         let _ = control.recover();
         self.machine.world().faults = Faults::None;
         let control = Control::start_daemon(&self.machine, self.tamper)?;
-        let mut broken = self.recover(&control);
+        let mut broken = settled::recover(&control);
         broken.extend(settled::violations(&control));
         self.judge(case, report, broken);
         Ok(())
-    }
-
-    fn recover(&self, control: &Control<'_>) -> Vec<String> {
-        match control.recover() {
-            Ok(recovered) => recovered
-                .failed
-                .into_iter()
-                .map(|failed| format!("recovery reports: {failed}"))
-                .collect(),
-            Err(error) => vec![format!("recovery fails: {}", error.message)],
-        }
     }
 
     fn judge(&self, case: &Case, report: &mut Report, broken: Vec<String>) {
@@ -252,7 +241,7 @@ impl<'a> Stage<'a> {
                 traced.play_second(&fallen, case, report)?;
             } else {
                 let control = Control::start_daemon(&self.machine, self.tamper)?;
-                let mut broken = traced.recover(&control);
+                let mut broken = settled::recover(&control);
                 broken.extend(settled::violations(&control));
                 note("--- every command");
                 broken.extend(works::failures(&control));

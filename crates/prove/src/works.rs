@@ -29,7 +29,23 @@ fn everything(control: &Control<'_>, failed: &mut Vec<String>) -> HostResult<()>
     // What was given up half-way is tried again by the next command of its VM, and now and then for files.
     control.runner.settle_files();
     for vm in control.vms()? {
-        check(failed, "settle", vm.name.as_str(), control.runner.settle(vm.id));
+        check(
+            failed,
+            "settle",
+            vm.name.as_str(),
+            control.runner.settle(vm.id),
+        );
+    }
+    // Two VMs may publish one port as long as one of them runs.
+    for vm in control.vms()? {
+        if vm.state == VmState::Running {
+            check(
+                failed,
+                "stop",
+                vm.name.as_str(),
+                control.stop(vm.name.as_str()),
+            );
+        }
     }
     for vm in control.vms()? {
         let name = vm.name.as_str();

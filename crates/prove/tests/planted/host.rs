@@ -1,0 +1,237 @@
+//! Bugs in what the machine is told.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use banger_api::kernel::KernelSource;
+use banger_api::{ApiError, ErrorCode, VmId, VmName};
+use banger_engine::{Signal, VmmIdentity, VmmSpec};
+use banger_ops::{
+    BlankDiskSpec, BootStage, Cancel, Events, GuestSetup, Host, HostResult, ImageFacts,
+    ImageSource, KernelFacts,
+};
+use banger_prove::SimHost;
+
+/// What is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostBug {
+    /// Run directories are not removed.
+    SkipARevert,
+    /// A VM's run directory is made with its state directory, long before it is claimed.
+    EffectBeforeItsClaim,
+    /// Directories are never synced.
+    ForgetDirectorySync,
+    /// Files are never synced.
+    ForgetFileSync,
+    /// Made files are published without being synced.
+    PublishBeforeSync,
+    /// A VMM is signalled by its pid alone.
+    SignalABarePid,
+    /// A VMM is adopted by its pid alone.
+    AdoptAReusedPid,
+    /// A VMM that could not be ended counts as ended.
+    IgnoreAFailedKill,
+    /// A launch whose pid was not recorded is not looked for.
+    LoseAnUnrecordedLaunch,
+    /// Removing what is gone is an error.
+    FailOnWhatIsGone,
+    /// The directory of the VMs is not synced, so that what was removed there may come back.
+    ForgetSyncOfARemoval,
+    /// A VMM that does not answer is said to have ended.
+    TakeASilentVmmForADeadOne,
+}
+
+/// A host with a bug.
+pub struct BuggyHost {
+    /// The machine.
+    pub host: SimHost,
+    /// What is wrong.
+    pub bug: HostBug,
+}
+
+impl BuggyHost {
+    fn has(&self, bug: HostBug) -> bool {
+        self.bug == bug
+    }
+}
+
+impl Host for BuggyHost {
+    fn make_dir(&self, path: &Path) -> HostResult<()> {
+        self.host.make_dir(path)?;
+        if self.has(HostBug::EffectBeforeItsClaim)
+            && let Ok(id) = path.strip_prefix("/s/vms")
+        {
+            self.host.make_dir(&Path::new("/r").join(id))?;
+        }
+        Ok(())
+    }
+
+    fn remove_file(&self, path: &Path) -> HostResult<()> {
+        if self.has(HostBug::FailOnWhatIsGone) && !self.host.exists(path)? {
+            return Err(ApiError::new(ErrorCode::Internal, "no such file"));
+        }
+        self.host.remove_file(path)
+    }
+
+    fn remove_tree(&self, path: &Path) -> HostResult<()> {
+        if self.has(HostBug::SkipARevert) && path.starts_with("/r") {
+            return Ok(());
+        }
+        self.host.remove_tree(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> HostResult<()> {
+        self.host.rename(from, to)
+    }
+
+    fn exists(&self, path: &Path) -> HostResult<bool> {
+        self.host.exists(path)
+    }
+
+    fn list_dir(&self, path: &Path) -> HostResult<Vec<PathBuf>> {
+        self.host.list_dir(path)
+    }
+
+    fn file_len(&self, path: &Path) -> HostResult<Option<u64>> {
+        self.host.file_len(path)
+    }
+
+    fn sync_file(&self, path: &Path) -> HostResult<()> {
+        match self.has(HostBug::ForgetFileSync) {
+            true => Ok(()),
+            false => self.host.sync_file(path),
+        }
+    }
+
+    fn sync_dir(&self, path: &Path) -> HostResult<()> {
+        let forget = self.has(HostBug::ForgetDirectorySync)
+            || self.has(HostBug::ForgetSyncOfARemoval) && path == Path::new("/s/vms");
+        match forget {
+            true => Ok(()),
+            false => self.host.sync_dir(path),
+        }
+    }
+
+    fn sync_tree(&self, path: &Path) -> HostResult<()> {
+        match self.has(HostBug::PublishBeforeSync) {
+            true => Ok(()),
+            false => self.host.sync_tree(path),
+        }
+    }
+
+    fn make_blank_disk(&self, path: &Path, disk: &BlankDiskSpec) -> HostResult<()> {
+        self.host.make_blank_disk(path, disk)
+    }
+
+    fn clone_file(&self, from: &Path, to: &Path) -> HostResult<()> {
+        self.host.clone_file(from, to)
+    }
+
+    fn grow_file(&self, path: &Path, bytes: u64) -> HostResult<()> {
+        self.host.grow_file(path, bytes)
+    }
+
+    fn start_vmm(&self, spec: &VmmSpec, deadline: Duration) -> HostResult<VmmIdentity> {
+        self.host.start_vmm(spec, deadline)
+    }
+
+    fn find_vmm(&self, launch_token: &str, dir: &Path) -> HostResult<Option<VmmIdentity>> {
+        match self.has(HostBug::LoseAnUnrecordedLaunch) {
+            true => Ok(None),
+            false => self.host.find_vmm(launch_token, dir),
+        }
+    }
+
+    fn adopt_vmm(&self, vmm: &VmmIdentity) -> HostResult<()> {
+        if self.has(HostBug::AdoptAReusedPid) && self.host.pid_lives(vmm.pid) {
+            return Ok(());
+        }
+        if self.has(HostBug::TakeASilentVmmForADeadOne) {
+            return Err(ApiError::new(ErrorCode::Timeout, "no answer"));
+        }
+        self.host.adopt_vmm(vmm)
+    }
+
+    fn end_vmm(&self, vmm: &VmmIdentity, signal: Signal, deadline: Duration) -> HostResult<()> {
+        if self.has(HostBug::SignalABarePid) {
+            self.host.end_bare_pid(vmm.pid);
+            return Ok(());
+        }
+        let ended = self.host.end_vmm(vmm, signal, deadline);
+        match self.has(HostBug::IgnoreAFailedKill) {
+            true => Ok(()),
+            false => ended,
+        }
+    }
+
+    fn vmm_exit(&self, vmm: &VmmIdentity) -> HostResult<Option<String>> {
+        match self.has(HostBug::TakeASilentVmmForADeadOne) {
+            true => Ok(Some("it does not answer".to_owned())),
+            false => self.host.vmm_exit(vmm),
+        }
+    }
+
+    fn configure_guest(
+        &self,
+        vmm: &VmmIdentity,
+        setup: &GuestSetup,
+        deadline: Duration,
+        cancel: &Cancel,
+    ) -> HostResult<Vec<BootStage>> {
+        self.host.configure_guest(vmm, setup, deadline, cancel)
+    }
+
+    fn shutdown_guest(
+        &self,
+        vm: VmId,
+        vmm: &VmmIdentity,
+        deadline: Duration,
+        cancel: &Cancel,
+    ) -> HostResult<bool> {
+        self.host.shutdown_guest(vm, vmm, deadline, cancel)
+    }
+
+    fn make_image(
+        &self,
+        source: &ImageSource,
+        into: &Path,
+        events: &dyn Events,
+        cancel: &Cancel,
+    ) -> HostResult<()> {
+        self.host.make_image(source, into, events, cancel)
+    }
+
+    fn image_facts(&self, dir: &Path) -> HostResult<ImageFacts> {
+        self.host.image_facts(dir)
+    }
+
+    fn make_kernel(
+        &self,
+        source: &KernelSource,
+        into: &Path,
+        events: &dyn Events,
+        cancel: &Cancel,
+    ) -> HostResult<()> {
+        self.host.make_kernel(source, into, events, cancel)
+    }
+
+    fn kernel_facts(&self, dir: &Path) -> HostResult<KernelFacts> {
+        self.host.kernel_facts(dir)
+    }
+
+    fn make_initramfs(&self, kernel_dir: &Path, path: &Path) -> HostResult<()> {
+        self.host.make_initramfs(kernel_dir, path)
+    }
+
+    fn make_ssh_host_key(&self, path: &Path, vm: &VmName) -> HostResult<()> {
+        self.host.make_ssh_host_key(path, vm)
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.host.now_ms()
+    }
+
+    fn monotonic_us(&self) -> u64 {
+        self.host.monotonic_us()
+    }
+}

@@ -1,0 +1,134 @@
+//! Bugs in plans.
+
+use banger_api::vm::VmState;
+use banger_ops::steps::{MakeWorkDisk, WorkDiskSource};
+use banger_ops::{BlankDiskSpec, Change, Direction, Ending, Plan, PlanKind, Step};
+use banger_store::{Claim, ClaimKind, Owner};
+
+/// What is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlanBug {
+    /// The run directory goes before the VMM that runs in it.
+    SwapTwoSteps,
+    /// The work disk is the first to be deleted.
+    WorkDiskEarly,
+    /// A claim is released before its resource is removed.
+    ReleaseBeforeRemoval,
+    /// A stopped VM keeps its port.
+    KeepThePort,
+    /// A create ends before its files are synced.
+    FinishBeforeTheLastStep,
+    /// A start makes the work disk once more.
+    WorkDiskMadeAgain,
+    /// A stop that was cut off is undone instead of carried on.
+    StopIsUndone,
+    /// The row of a VM that never was stays.
+    UndoneCreateKeepsItsRow,
+    /// The claim of a published directory is not handed over.
+    StagingIsForgotten,
+    /// A delete forgets the row.
+    DeleteKeepsTheRow,
+    /// Whether a name stands for the content is decided before, and not checked in the transaction.
+    NoGuards,
+    /// Two publishing operations may own the same directory.
+    PublishInTheNameOfTheContent,
+}
+
+impl PlanBug {
+    /// Plants it.
+    pub fn plant(self, plan: &mut Plan) {
+        match (self, plan.kind) {
+            (Self::SwapTwoSteps, PlanKind::StopVm) => plan.steps.reverse(),
+            (Self::WorkDiskEarly, PlanKind::DeleteVm) => {
+                let work = |step: &Step| match step {
+                    Step::RemoveFile(file) => file.path.ends_with("work.img"),
+                    _ => false,
+                };
+                plan.steps.sort_by_key(|step| !work(step));
+            }
+            (Self::ReleaseBeforeRemoval, PlanKind::StopVm) => {
+                let early: Vec<Claim> = plan
+                    .steps
+                    .iter()
+                    .filter_map(|step| match step {
+                        Step::RemoveDirectory(dir) => Some(dir.path.to_string_lossy()),
+                        _ => None,
+                    })
+                    .map(|path| Claim::new(ClaimKind::Directory, path))
+                    .collect();
+                let owner = plan.owner.clone();
+                plan.begin
+                    .extend(early.into_iter().map(|c| Change::Release(c, owner.clone())));
+            }
+            (Self::KeepThePort, PlanKind::StopVm) => {
+                let port = Claim::new(ClaimKind::HostPort, "127.0.0.1:8080");
+                plan.done.push(Change::Claim(port, plan.owner.clone()));
+            }
+            (Self::FinishBeforeTheLastStep, PlanKind::CreateVm) => drop(plan.steps.pop()),
+            (Self::WorkDiskMadeAgain, PlanKind::StartVm) => made_again(plan),
+            (Self::StopIsUndone, PlanKind::StopVm) => plan.direction = Direction::Back,
+            (Self::UndoneCreateKeepsItsRow, PlanKind::CreateVm) => {
+                plan.ending = Some(Ending::Keep(VmState::Stopped));
+            }
+            (Self::StagingIsForgotten, PlanKind::PublishImage) => {
+                plan.done
+                    .retain(|change| !matches!(change, Change::Transfer { .. }));
+            }
+            (Self::DeleteKeepsTheRow, PlanKind::DeleteVm) => plan.done.clear(),
+            (Self::NoGuards, _) => {
+                let guard =
+                    |change: &Change| matches!(change, Change::Named(_) | Change::Unused(_));
+                plan.begin.retain(|change| !guard(change));
+            }
+            (Self::PublishInTheNameOfTheContent, _) => content_owns(plan),
+            _ => {}
+        }
+    }
+}
+
+fn made_again(plan: &mut Plan) {
+    let Some(path) = plan.steps.iter().find_map(|step| match step {
+        Step::LaunchVmm(launch) => launch.spec.disks.last().map(|disk| disk.path.clone()),
+        _ => None,
+    }) else {
+        return;
+    };
+    let blank = BlankDiskSpec {
+        bytes: 1 << 20,
+        label: "banger-work".to_owned(),
+        uuid: plan.id,
+    };
+    let step = MakeWorkDisk {
+        path,
+        source: WorkDiskSource::Blank(blank),
+        bytes: 1 << 20,
+    };
+    plan.steps.insert(0, step.into());
+}
+
+/// As it was written first: the claim of the target belongs to the content from the beginning.
+fn content_owns(plan: &mut Plan) {
+    let Some((claim, to)) = plan.done.iter().find_map(|change| match change {
+        Change::Transfer { claim, to, .. } => Some((claim.clone(), to.clone())),
+        _ => None,
+    }) else {
+        return;
+    };
+    let operation = Owner::Operation(plan.operation);
+    plan.owner = to.clone();
+    plan.begin.push(Change::Claim(claim.clone(), to));
+    let Some(Step::PublishDirectory(step)) = plan.steps.first() else {
+        return;
+    };
+    let staging = Claim::new(ClaimKind::Directory, step.from.to_string_lossy());
+    plan.begin.insert(
+        0,
+        Change::Transfer {
+            claim: staging,
+            from: operation,
+            to: plan.owner.clone(),
+        },
+    );
+    plan.done
+        .retain(|change| !matches!(change, Change::Transfer { .. }));
+}
