@@ -19,6 +19,7 @@ use rustix::system::{RebootCommand, reboot};
 
 use crate::console::say;
 use crate::control::{self, Order};
+use crate::setup::root::SYSTEM_MOUNT;
 use crate::{boot, service};
 
 /// What programs get between `SIGTERM` and `SIGKILL`.
@@ -233,7 +234,7 @@ fn power_off(mode: ShutdownMode) -> ! {
     }
     signal_all(Signal::KILL);
     rustix::fs::sync();
-    for place in ["/root", "/"] {
+    for place in ["/root", "/", SYSTEM_MOUNT] {
         // What cannot be made read-only has been written by the sync above.
         let _ = mount_remount(place, MountFlags::RDONLY, c"");
     }

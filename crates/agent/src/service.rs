@@ -5,7 +5,6 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -159,10 +158,4 @@ pub fn keep(pid: &str) -> io::Result<()> {
             "the agent ended ({status}) and is started again"
         ));
     }
-}
-
-/// Where this program is, to be installed in the assembled root.
-#[must_use]
-pub fn program() -> &'static Path {
-    Path::new("/proc/self/exe")
 }

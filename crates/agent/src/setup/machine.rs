@@ -11,10 +11,11 @@ use std::thread::JoinHandle;
 use banger_guest::{Configure, Configured, Failure, InitMode, RunningInit, ShutdownMode};
 use rustix::process::{Pid, chroot, kill_process};
 
-use super::root::{NEW_ROOT, assemble, empty_old_root};
+use super::root::{NEW_ROOT, assemble, empty_old_root, install};
 use super::stages::Stages;
 use super::state::{self, State};
 use super::{files, identity, mounts, net};
+use crate::console::say;
 use crate::control::{self, Order};
 use crate::guest::{Defaults, Machine, failure};
 use crate::report::stats::boot_id;
@@ -70,32 +71,37 @@ impl GuestMachine {
         &self,
         configure: &Configure,
         stages: &mut Stages,
-    ) -> Result<RunningInit, Failure> {
+    ) -> Result<(RunningInit, File), Failure> {
         assemble(&configure.root, configure.init, stages)?;
-        self.enter()
+        let old_root = self
+            .enter()
             .map_err(|error| failure("root", "enter", error))?;
         stages.done("enter root");
         net::apply_loopback()?;
         configure.mounts.iter().try_for_each(mounts::mount_extra)?;
-        Ok(match configure.init {
+        let init = match configure.init {
             InitMode::Agent => RunningInit::Agent,
             InitMode::Auto => image_init(),
-        })
+        };
+        Ok((init, old_root))
     }
 
-    /// PID 1 enters the new root, and this process after it.
-    fn enter(&self) -> io::Result<()> {
+    /// PID 1 enters the new root, and this process after it. Gives what was the root before.
+    fn enter(&self) -> io::Result<File> {
         let old_root = File::open("/")?;
         std::env::set_current_dir(NEW_ROOT)?;
         self.order(&Order::Enter(NEW_ROOT.into()))?;
         // The directory that this process is in is the root of all now.
         chroot(".")?;
         std::env::set_current_dir("/")?;
-        empty_old_root(&old_root);
-        Ok(())
+        Ok(old_root)
     }
 
     fn start_init(&self, init: RunningInit) -> Result<(), Failure> {
+        if init != RunningInit::Agent {
+            // PID 1 starts the keeper from there.
+            install()?;
+        }
         let order = match init {
             RunningInit::Agent => Order::Stay,
             RunningInit::Systemd | RunningInit::Other => Order::Become(INIT.into()),
@@ -115,16 +121,17 @@ impl Machine for GuestMachine {
             boot.stages.done("wait for modules");
         }
         let known = state::load();
-        let init = match &known {
+        let (init, old_root) = match &known {
             // A restored or forked guest: its root and its init are there.
-            Some(state) => state.init,
+            Some(state) => (state.init, None),
             None if boot.begun => {
                 let cause = "an earlier configuration failed half-way; start the guest again";
                 return Err(failure("guest", "is fresh", cause));
             }
             None => {
                 boot.begun = true;
-                self.build_root(configure, &mut boot.stages)?
+                let (init, old_root) = self.build_root(configure, &mut boot.stages)?;
+                (init, Some(old_root))
             }
         };
         let stages = &mut boot.stages;
@@ -143,12 +150,13 @@ impl Machine for GuestMachine {
             env: configure.env.clone(),
             cwd: configure.cwd.clone(),
         };
-        state::save(&State { init, defaults })
-            .map_err(|error| failure("agent", "remember its state", error))?;
-        if known.is_none() {
+        if let Some(old_root) = old_root {
             self.start_init(init)?;
+            settle(init, old_root)?;
             stages.done("start init");
         }
+        state::save(&State { init, defaults })
+            .map_err(|error| failure("agent", "remember its state", error))?;
         let kernel = rustix::system::uname()
             .release()
             .to_string_lossy()
@@ -195,6 +203,24 @@ impl Machine for GuestMachine {
             }
         }
     }
+}
+
+/// What can wait until the host has its answer: this program is copied to where it can be started again, unless that
+/// had to be done for the keeper already, and the memory of the initramfs is freed.
+fn settle(init: RunningInit, old_root: File) -> Result<(), Failure> {
+    let settling = move || {
+        if init == RunningInit::Agent
+            && let Err(error) = install()
+        {
+            say(error);
+        }
+        empty_old_root(&old_root);
+    };
+    std::thread::Builder::new()
+        .name("settle".to_owned())
+        .spawn(settling)
+        .map(drop)
+        .map_err(|error| failure("agent", "start a thread", error))
 }
 
 /// Which init an image has.

@@ -4,6 +4,7 @@
 //!  /lower    disk base, read-only          /newroot        overlay of both
 //!  /system   disk system: upper, work      /newroot/root   disk work
 //!            docker, containerd ─ bound ─► /newroot/var/lib/{docker,containerd}
+//!            itself ─ moved ─────────────► /newroot/run/banger/system
 //! ```
 //!
 //! Docker's own overlays cannot have their upper layers on an overlay; therefore its directories lie beside ours.
@@ -13,7 +14,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
 use banger_guest::{Failure, InitMode, RootPlan};
-use rustix::mount::mount_bind;
+use rustix::mount::{mount_bind, mount_move};
 
 use super::disks::{self, Disk};
 use super::grow::grow;
@@ -24,6 +25,8 @@ use crate::service;
 
 /// Where the root is assembled.
 pub const NEW_ROOT: &str = "/newroot";
+/// Where the disk below the overlay is in the assembled root.
+pub const SYSTEM_MOUNT: &str = "/run/banger/system";
 const LOWER: &str = "/lower";
 const SYSTEM: &str = "/system";
 
@@ -68,7 +71,7 @@ pub fn assemble(plan: &RootPlan, mode: InitMode, stages: &mut Stages) -> Result<
     }
     bind_container_storage(new_root)?;
     furnish(new_root)?;
-    install(new_root)?;
+    keep_system_reachable(new_root)?;
     stages.done("mount rest");
     Ok(())
 }
@@ -153,22 +156,29 @@ fn make_private_dir(path: &Path, mode: u32) -> Result<(), Failure> {
     }
 }
 
-/// Puts this program where it can be started again once the initramfs is gone.
-fn install(new_root: &Path) -> Result<(), Failure> {
-    let place = new_root.join(service::INSTALLED.trim_start_matches('/'));
-    let part = "agent";
-    if let Some(folder) = place.parent() {
-        std::fs::create_dir_all(folder).map_err(|error| failure(part, "make its folder", error))?;
-    }
-    // `/proc` is in the new root by now.
-    let program = new_root.join(
-        service::program()
-            .strip_prefix("/")
-            .unwrap_or(service::program()),
-    );
-    std::fs::copy(program, &place).map_err(|error| failure(part, "install", error))?;
-    std::fs::set_permissions(&place, PermissionsExt::from_mode(0o755))
-        .map_err(|error| failure(part, "install", error))
+/// The disk below the overlay stays reachable, so that it can be grown, and made read-only before the power goes: by us,
+/// and by inits that do so with every mount they see.
+fn keep_system_reachable(new_root: &Path) -> Result<(), Failure> {
+    make_private_dir(&new_root.join("run/banger"), 0o755)?;
+    let place = new_root.join(SYSTEM_MOUNT.trim_start_matches('/'));
+    make_private_dir(&place, 0o700)?;
+    mount_move(SYSTEM, &place).map_err(|error| {
+        failure(
+            format!("mount {}", place.display()),
+            "move",
+            io::Error::from(error),
+        )
+    })
+}
+
+/// Puts this program where it can be started again once the initramfs is gone. In the guest's own root.
+///
+/// # Errors
+/// When it cannot be copied.
+pub fn install() -> Result<(), Failure> {
+    let fail = |error: io::Error| failure("agent", "install", error);
+    std::fs::copy("/proc/self/exe", service::INSTALLED).map_err(fail)?;
+    std::fs::set_permissions(service::INSTALLED, PermissionsExt::from_mode(0o755)).map_err(fail)
 }
 
 /// Frees the memory of the initramfs: removes every file of the old root, on its own file system only.

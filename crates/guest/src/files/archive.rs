@@ -11,11 +11,10 @@ use std::path::PathBuf;
 use tar::{EntryType, Header};
 
 use super::FilesError;
-use crate::limits::{MAX_GUEST_PATH, MAX_TAR_EXTENSION};
+use super::pax::{Extension, Records, pax_record, pax_time};
+use crate::limits::MAX_TAR_EXTENSION;
 
 const BLOCK: usize = 512;
-/// Seconds since 1970 that are believed to be a time of modification (about ±34,000 years).
-const MAX_SECONDS: i64 = 1 << 40;
 
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,48 +171,6 @@ fn raw_header(
     header
 }
 
-/// Appends `"LEN key=value\n"`, where LEN counts itself.
-fn pax_record(to: &mut Vec<u8>, key: &str, value: &[u8]) {
-    let rest = key.len() + value.len() + 3;
-    let mut len = rest + 1;
-    while rest + len.to_string().len() != len {
-        len = rest + len.to_string().len();
-    }
-    to.extend_from_slice(format!("{len} {key}=").as_bytes());
-    to.extend_from_slice(value);
-    to.push(b'\n');
-}
-
-fn pax_time(seconds: i64, nanos: u32) -> String {
-    if seconds < 0 && nanos > 0 {
-        // -1.25 is one second and 750 ms before -0.5: the fraction counts away from zero.
-        format!("-{}.{:09}", -(seconds + 1), 1_000_000_000 - nanos)
-    } else {
-        format!("{seconds}.{nanos:09}")
-    }
-}
-
-fn parse_pax_time(text: &[u8]) -> Option<(i64, u32)> {
-    let text = std::str::from_utf8(text).ok()?;
-    let (negative, digits) = text
-        .strip_prefix('-')
-        .map_or((false, text), |digits| (true, digits));
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    if whole.starts_with('+') || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let seconds: i64 = whole
-        .parse()
-        .ok()
-        .filter(|seconds| (0..MAX_SECONDS).contains(seconds))?;
-    let nanos: u32 = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
-    Some(match (negative, nanos) {
-        (false, _) => (seconds, nanos),
-        (true, 0) => (-seconds, 0),
-        (true, _) => (-seconds - 1, 1_000_000_000 - nanos),
-    })
-}
-
 fn padding(size: u64) -> usize {
     (BLOCK - (size % BLOCK as u64) as usize) % BLOCK
 }
@@ -225,15 +182,6 @@ pub struct ArchiveReader<R> {
     /// Content of the current entry that was not read yet, and the padding behind it.
     left: u64,
     padding: usize,
-}
-
-/// What extended headers say of the next entry.
-#[derive(Debug, Default)]
-struct Extension {
-    path: Option<Vec<u8>>,
-    target: Option<Vec<u8>>,
-    mtime: Option<(i64, u32)>,
-    size: Option<u64>,
 }
 
 impl<R: Read> ArchiveReader<R> {
@@ -370,7 +318,9 @@ impl<R: Read> ArchiveReader<R> {
             .ok()
             .and_then(|seconds| i64::try_from(seconds).ok())
             .unwrap_or(0);
-        let (mtime, mtime_nanos) = extension.mtime.unwrap_or((seconds.min(MAX_SECONDS), 0));
+        let (mtime, mtime_nanos) = extension
+            .mtime
+            .unwrap_or((seconds.min(super::pax::MAX_SECONDS), 0));
         let mode = header.mode().unwrap_or(0o600) & 0o7777;
         Ok(Entry {
             path,
@@ -379,59 +329,6 @@ impl<R: Read> ArchiveReader<R> {
             mtime,
             mtime_nanos,
         })
-    }
-}
-
-/// The content of an extended header.
-struct Records(Vec<u8>);
-
-impl Records {
-    fn until_nul(self) -> Vec<u8> {
-        self.0
-            .split(|byte| *byte == 0)
-            .next()
-            .unwrap_or_default()
-            .to_vec()
-    }
-
-    fn parse_pax(self, into: &mut Extension) -> Result<(), FilesError> {
-        let broken = || FilesError::Archive("a pax record is malformed");
-        let mut rest = &self.0[..];
-        while !rest.is_empty() {
-            let space = rest
-                .iter()
-                .take(20)
-                .position(|byte| *byte == b' ')
-                .ok_or_else(broken)?;
-            let len: usize = std::str::from_utf8(&rest[..space])
-                .ok()
-                .and_then(|digits| digits.parse().ok())
-                .ok_or_else(broken)?;
-            if len <= space + 1 || len > rest.len() || rest[len - 1] != b'\n' {
-                return Err(broken());
-            }
-            let record = &rest[space + 1..len - 1];
-            let equals = record
-                .iter()
-                .position(|byte| *byte == b'=')
-                .ok_or_else(broken)?;
-            let (key, value) = (&record[..equals], &record[equals + 1..]);
-            match key {
-                b"path" if value.len() <= MAX_GUEST_PATH => into.path = Some(value.to_vec()),
-                b"linkpath" if value.len() <= MAX_GUEST_PATH => into.target = Some(value.to_vec()),
-                b"path" | b"linkpath" => return Err(FilesError::Archive("a name is too long")),
-                b"mtime" => into.mtime = Some(parse_pax_time(value).ok_or_else(broken)?),
-                b"size" => {
-                    let size = std::str::from_utf8(value)
-                        .ok()
-                        .and_then(|digits| digits.parse().ok());
-                    into.size = Some(size.ok_or_else(broken)?);
-                }
-                _ => {}
-            }
-            rest = &rest[len..];
-        }
-        Ok(())
     }
 }
 

@@ -12,10 +12,13 @@
 pub mod archive;
 mod error;
 mod pack;
+mod pax;
+mod place;
 mod transfer;
 mod unpack;
 
 pub use error::{FilesError, TransferError};
 pub use pack::{PackOptions, pack};
+pub use place::Target;
 pub use transfer::{download, receive, send, upload};
-pub use unpack::{Target, UnpackLimits, unpack};
+pub use unpack::{UnpackLimits, unpack};

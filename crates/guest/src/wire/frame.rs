@@ -7,6 +7,10 @@
 //!  get                                             Data* End Done   or   TransferFailed (at any time)
 //! ```
 //!
+//! In an exec call the host keeps its writing direction open until it has read `Exit` or `Failed`: `StdinEof` ends the
+//! input, while the end of the direction says that whoever asked is gone, and ends the command. An empty `Stdout` says
+//! nothing; the guest sends it to find out whether the host still listens.
+//!
 //! Nothing here knows of yamux: the daemon hands these bytes to its clients unchanged, and they decode them.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};

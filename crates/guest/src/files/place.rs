@@ -1,0 +1,143 @@
+//! Where a stream goes: decided from the caller's words and the file system, before the first entry is read.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::FilesError;
+
+/// Where a stream goes, with the rules of `cp -r`; see [`crate::schema::PutFiles`].
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Where to. Trusted: links in it are followed.
+    pub dest: PathBuf,
+    /// `dest` must be an existing directory (it was written with a trailing `/`).
+    pub must_be_dir: bool,
+    /// Place what is inside the top entry.
+    pub contents: bool,
+    /// Make missing parents of `dest`.
+    pub parents: bool,
+    /// What the top entry is called when it goes into an existing directory; `None` believes the stream, which only
+    /// fits streams of a trusted sender.
+    pub name: Option<OsString>,
+    /// Owner of everything that is made; `None` leaves it to the system.
+    pub owner: Option<(u32, u32)>,
+}
+
+/// The directory under which everything is made, and what the stream's top entry becomes in it: a name, or the
+/// directory itself.
+pub(super) struct Placed {
+    pub(super) root: OwnedFd,
+    pub(super) shown: PathBuf,
+    pub(super) top: TopName,
+}
+
+pub(super) enum TopName {
+    /// This name.
+    Fixed(OsString),
+    /// Its own.
+    Own,
+    /// It is the directory itself.
+    Itself,
+}
+
+/// Decides where a stream goes.
+pub(super) fn place(target: &Target) -> Result<Placed, FilesError> {
+    let dest = &target.dest;
+    let refuse = |why| {
+        Err(FilesError::Target {
+            path: dest.clone(),
+            why,
+        })
+    };
+    let exists = match std::fs::metadata(dest) {
+        Ok(metadata) => Some(metadata.is_dir()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(source) => return Err(failed("open", dest, source)),
+    };
+    if target.contents {
+        if exists == Some(false) {
+            return refuse("is not a directory");
+        }
+        if exists.is_none() {
+            let make = if target.parents {
+                std::fs::create_dir_all(dest)
+            } else {
+                std::fs::create_dir(dest)
+            };
+            make.map_err(|source| failed("create", dest, source))?;
+            own(CWD, dest.as_os_str(), target.owner)
+                .map_err(|error| failed("set owner of", dest, error.into()))?;
+        }
+        return Ok(Placed {
+            root: open_root(dest)?,
+            shown: dest.clone(),
+            top: TopName::Itself,
+        });
+    }
+    if exists == Some(true) {
+        let top = target.name.clone().map_or(TopName::Own, TopName::Fixed);
+        return Ok(Placed {
+            root: open_root(dest)?,
+            shown: dest.clone(),
+            top,
+        });
+    }
+    if target.must_be_dir {
+        return refuse("is not an existing directory");
+    }
+    // An existing file behind links is replaced where it is, as `cp` does.
+    let real = if exists.is_some() {
+        dest.canonicalize()
+            .map_err(|source| failed("open", dest, source))?
+    } else {
+        dest.clone()
+    };
+    let Some(name) = real.file_name() else {
+        return refuse("names no file");
+    };
+    let parent = match real.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    if target.parents {
+        std::fs::create_dir_all(parent).map_err(|source| failed("create", parent, source))?;
+    }
+    Ok(Placed {
+        root: open_root(parent)?,
+        shown: parent.to_path_buf(),
+        top: TopName::Fixed(name.to_owned()),
+    })
+}
+
+fn open_root(path: &Path) -> Result<OwnedFd, FilesError> {
+    rustix::fs::open(
+        path,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .map_err(|error| failed("open", path, error.into()))
+}
+
+/// Sets an owner, when one is wanted; of a link, not of what it points to.
+pub(super) fn own(dir: impl AsFd, name: &OsStr, owner: Option<(u32, u32)>) -> Result<(), Errno> {
+    let Some((uid, gid)) = owner else {
+        return Ok(());
+    };
+    let (uid, gid) = (
+        rustix::fs::Uid::from_raw(uid),
+        rustix::fs::Gid::from_raw(gid),
+    );
+    rustix::fs::chownat(dir, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+}
+
+pub(super) fn failed(doing: &'static str, path: &Path, source: std::io::Error) -> FilesError {
+    FilesError::Io {
+        doing,
+        path: path.to_path_buf(),
+        source,
+    }
+}
