@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use banger_guest::Phase;
+use banger_guest::limits::MAX_CALLS;
 use banger_guest::wire::handshake::{self, HandshakeError};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
@@ -37,6 +38,8 @@ pub const KEEP: &str = "keep";
 const LAST_WORDS: Duration = Duration::from_millis(50);
 /// Between the death of the service and its next start.
 const PAUSE: Duration = Duration::from_millis(500);
+/// Each file transfer has a thread while it lasts; the other calls must find one too.
+const BLOCKING_THREADS: usize = MAX_CALLS * 2;
 /// After this long without a host, the console says so, once.
 const LONELY: Duration = Duration::from_secs(30);
 
@@ -62,7 +65,7 @@ pub fn run(how: &str) -> io::Result<()> {
     let guest = Guest::new(Arc::new(machine), phase, defaults);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(32)
+        .max_blocking_threads(BLOCKING_THREADS)
         .build()?;
     runtime.block_on(async {
         tokio::select! {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use banger_guest::{Configure, Configured, Failure, InitMode, RunningInit, ShutdownMode};
 use rustix::process::{Pid, chroot, kill_process};
@@ -14,7 +15,7 @@ use rustix::process::{Pid, chroot, kill_process};
 use super::root::{NEW_ROOT, assemble, empty_old_root, install};
 use super::stages::Stages;
 use super::state::{self, State};
-use super::{files, identity, mounts, net};
+use super::{files, identity, mounts, net, systemd};
 use crate::console::say;
 use crate::control::{self, Order};
 use crate::guest::{Defaults, Machine, failure};
@@ -25,6 +26,9 @@ const INIT: &str = "/sbin/init";
 /// What systemd, as PID 1, takes for `poweroff.target` and `reboot.target`: `SIGRTMIN+4` and `+5` (systemd(1)).
 const SYSTEMD_POWEROFF: u8 = 38;
 const SYSTEMD_REBOOT: u8 = 39;
+
+/// What systemd gets to answer: seconds under emulation on a busy host.
+const SYSTEMD_WITHIN: Duration = Duration::from_secs(20);
 
 /// The machine that this runs on.
 pub struct GuestMachine {
@@ -107,7 +111,15 @@ impl GuestMachine {
             RunningInit::Systemd | RunningInit::Other => Order::Become(INIT.into()),
         };
         self.order(&order)
-            .map_err(|error| failure("init", format!("{order:?}"), error))
+            .map_err(|error| failure("init", format!("{order:?}"), error))?;
+        if init == RunningInit::Systemd {
+            let reachable = systemd::wait_until_reachable(SYSTEMD_WITHIN)
+                .map_err(|error| failure("init", "wait for systemd", error))?;
+            if !reachable {
+                say("systemd does not answer yet; the guest is ready without it");
+            }
+        }
+        Ok(())
     }
 }
 

@@ -12,3 +12,4 @@ pub mod netlink;
 pub mod root;
 pub mod stages;
 pub mod state;
+pub mod systemd;
