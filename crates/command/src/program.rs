@@ -16,6 +16,7 @@ pub struct Program {
     pub(crate) env: Vec<(OsString, OsString)>,
     pub(crate) dir: Option<PathBuf>,
     pub(crate) grace: Duration,
+    called: Option<String>,
 }
 
 impl Program {
@@ -31,6 +32,7 @@ impl Program {
             env,
             dir: None,
             grace: DEFAULT_GRACE,
+            called: None,
         }
     }
 
@@ -71,8 +73,18 @@ impl Program {
         self
     }
 
+    /// What messages call it, when it is only run through the program at its path.
+    #[must_use]
+    pub fn called(mut self, name: impl Into<String>) -> Self {
+        self.called = Some(name.into());
+        self
+    }
+
     /// The program's name for messages.
     pub(crate) fn name(&self) -> String {
+        if let Some(called) = &self.called {
+            return called.clone();
+        }
         self.path
             .file_name()
             .unwrap_or(self.path.as_os_str())

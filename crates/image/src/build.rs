@@ -150,6 +150,7 @@ impl Builder {
     fn contained(&self) -> Program {
         match &self.containment {
             Some(Containment { setpriv, unshare }) => Program::new(setpriv)
+                .called("mmdebstrap")
                 .args(["--pdeathsig", "KILL", "--"])
                 .arg(unshare)
                 .args([

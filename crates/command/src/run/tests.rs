@@ -36,6 +36,15 @@ fn a_missing_program_is_named() {
 }
 
 #[test]
+fn a_program_that_runs_another_goes_by_the_name_of_the_other() {
+    let error = shell("exit 1")
+        .called("mmdebstrap")
+        .lines(1, NEVER)
+        .unwrap_err();
+    assert_eq!(error.to_string(), "mmdebstrap ended with status 1");
+}
+
+#[test]
 fn cancel_ends_the_whole_group() {
     let seen = Cell::new(0);
     let mut pid = String::new();
