@@ -178,6 +178,7 @@ fn failure(error: TransferError) -> Failure {
         TransferError::Here(FilesError::Target { .. }) => ErrorCode::InvalidArgument,
         TransferError::Here(_) | TransferError::There(_) => ErrorCode::GuestFailed,
         TransferError::Frame(_) | TransferError::Unexpected(_) => ErrorCode::GuestFailed,
+        TransferError::Stalled(_) => ErrorCode::GuestUnreachable,
     };
     ApiError::new(code, chain(&error)).into()
 }
