@@ -22,6 +22,11 @@ const CHUNK: usize = 1 << 20;
 pub(crate) trait Sink {
     /// `bytes` belong at `offset`.
     fn put(&mut self, offset: u64, bytes: Vec<u8>) -> Result<(), WriteError>;
+
+    /// An empty buffer for the next piece: one that is not needed any more, when there is one.
+    fn buffer(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
 }
 
 /// What has a fixed place.
@@ -185,16 +190,36 @@ impl<S: Sink> Emission<'_, '_, S> {
     /// Emits all tables that lie before `block`.
     fn tables_before(&mut self, block: u64) -> Result<(), WriteError> {
         while let Some((at, table)) = self.tables.pop_if(|(at, _)| *at < block) {
-            let bytes = match table {
-                Table::Head(group) => self.head(group),
-                Table::BlockBitmap(group) => block_bitmap(&self.plan.shape, self.plan.end, group).0,
-                Table::InodeBitmap(group) => inode_bitmap(self.plan, group),
-                Table::Inodes(group) => inode_table::render(self.plan, group)?,
-            };
-            self.flush_full()?;
-            self.flush_unless_next(at)?;
-            self.append(at, bytes.len()).copy_from_slice(&bytes);
+            match table {
+                Table::Head(group) => self.append_table(at, &self.head(group))?,
+                Table::BlockBitmap(group) => {
+                    let (bitmap, _free) = block_bitmap(&self.plan.shape, self.plan.end, group);
+                    self.append_table(at, &bitmap)?;
+                }
+                Table::InodeBitmap(group) => {
+                    self.append_table(at, &inode_bitmap(self.plan, group))?
+                }
+                Table::Inodes(group) => self.inode_table(at, group)?,
+            }
         }
+        Ok(())
+    }
+
+    /// In steps, so that memory holds a part of a table and not many tables.
+    fn inode_table(&mut self, at: u64, group: u32) -> Result<(), WriteError> {
+        let blocks = inode_table::used_blocks(self.plan, group);
+        for first in (0..blocks).step_by(CHUNK / BLOCK) {
+            let count = (blocks - first).min((CHUNK / BLOCK) as u64);
+            let part = inode_table::render(self.plan, group, first, count)?;
+            self.append_table(at + first, &part)?;
+        }
+        Ok(())
+    }
+
+    fn append_table(&mut self, at: u64, bytes: &[u8]) -> Result<(), WriteError> {
+        self.flush_full()?;
+        self.flush_unless_next(at)?;
+        self.append(at, bytes.len()).copy_from_slice(bytes);
         Ok(())
     }
 
@@ -228,7 +253,8 @@ impl<S: Sink> Emission<'_, '_, S> {
         );
         if self.buffer.is_empty() {
             self.buffer_at = block * BLOCK_BYTES;
-            self.buffer.reserve(CHUNK.max(len));
+            self.buffer = self.sink.buffer();
+            self.buffer.reserve(2 * CHUNK.max(len));
         }
         let start = self.buffer.len();
         self.buffer.resize(start + len, 0);

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
 use sha2::{Digest, Sha256};
@@ -29,6 +29,8 @@ pub(crate) struct ImageFile<'a> {
     total: u64,
     progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
     bytes_written: u64,
+    /// Buffers that came back: a fresh one costs more page faults than the copy into it.
+    used_buffers: Receiver<Vec<u8>>,
     writer: Option<(SyncSender<Piece>, JoinHandle<io::Result<()>>)>,
     hasher: Option<(SyncSender<Piece>, JoinHandle<[u8; 32]>)>,
 }
@@ -43,9 +45,15 @@ impl<'a> ImageFile<'a> {
         digest: bool,
         progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> io::Result<Self> {
-        let writer = start("image-writer", move |pieces| write(&file, &pieces))?;
+        let (give_back, used_buffers) = channel();
+        let also_give_back = give_back.clone();
+        let writer = start("image-writer", move |pieces| {
+            write(&file, &pieces, &give_back)
+        })?;
         let hasher = match digest {
-            true => Some(start("image-digest", move |pieces| hash(&pieces, size))?),
+            true => Some(start("image-digest", move |pieces| {
+                hash(&pieces, size, &also_give_back)
+            })?),
             false => None,
         };
         Ok(Self {
@@ -54,6 +62,7 @@ impl<'a> ImageFile<'a> {
             total,
             progress,
             bytes_written: 0,
+            used_buffers,
             writer: Some(writer),
             hasher,
         })
@@ -96,6 +105,12 @@ impl<'a> ImageFile<'a> {
 }
 
 impl Sink for ImageFile<'_> {
+    fn buffer(&mut self) -> Vec<u8> {
+        let mut buffer = self.used_buffers.try_recv().unwrap_or_default();
+        buffer.clear();
+        buffer
+    }
+
     fn put(&mut self, offset: u64, bytes: Vec<u8>) -> Result<(), WriteError> {
         let done = (offset + bytes.len() as u64).min(self.total);
         self.bytes_written += bytes.len() as u64;
@@ -135,23 +150,33 @@ fn start<T: Send + 'static>(
     Ok((sender, thread))
 }
 
-fn write(file: &File, pieces: &Receiver<Piece>) -> io::Result<()> {
+fn write(file: &File, pieces: &Receiver<Piece>, used: &Sender<Vec<u8>>) -> io::Result<()> {
     while let Ok(piece) = pieces.recv() {
         file.write_all_at(&piece.1, piece.0)?;
+        give_back(piece, used);
     }
     Ok(())
 }
 
-fn hash(pieces: &Receiver<Piece>, size: u64) -> [u8; 32] {
+fn hash(pieces: &Receiver<Piece>, size: u64, used: &Sender<Vec<u8>>) -> [u8; 32] {
     let mut digest = Sha256::new();
     let mut at = 0;
     while let Ok(piece) = pieces.recv() {
         hash_zeros(&mut digest, piece.0 - at);
         digest.update(&piece.1);
         at = piece.0 + piece.1.len() as u64;
+        give_back(piece, used);
     }
     hash_zeros(&mut digest, size - at);
     digest.finalize().into()
+}
+
+/// Sends the buffer back when this was the last thread that needed it.
+fn give_back(piece: Piece, used: &Sender<Vec<u8>>) {
+    if let Some((_, buffer)) = Arc::into_inner(piece) {
+        // At the end nobody wants it any more.
+        let _ = used.send(buffer);
+    }
 }
 
 fn hash_zeros(digest: &mut Sha256, mut count: u64) {

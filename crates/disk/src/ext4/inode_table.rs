@@ -14,13 +14,25 @@ use super::plan::{Blocks, Plan};
 use super::xattr::XattrPlan;
 use crate::tree::{Attributes, DeviceNumber, NodeId, NodeKind, Timestamp};
 
-/// The part of the inode table of `group` that holds inodes, in whole blocks.
-pub(crate) fn render(plan: &Plan<'_>, group: u32) -> Result<Vec<u8>, WriteError> {
-    let used = used_inodes(plan, group);
-    let blocks = used.div_ceil(INODES_PER_BLOCK);
-    let mut table = vec![0; (u64::from(blocks) * BLOCK_BYTES) as usize];
-    let first = group * plan.shape.inodes_per_group + 1;
-    for (inode, slot) in (first..first + used).zip(table.chunks_exact_mut(INODE)) {
+/// Blocks of the inode table of `group` that hold inodes.
+pub(crate) fn used_blocks(plan: &Plan<'_>, group: u32) -> u64 {
+    u64::from(used_inodes(plan, group).div_ceil(INODES_PER_BLOCK))
+}
+
+/// `count` blocks of the inode table of `group`, from its block `first` on.
+pub(crate) fn render(
+    plan: &Plan<'_>,
+    group: u32,
+    first: u64,
+    count: u64,
+) -> Result<Vec<u8>, WriteError> {
+    let mut table = vec![0; (count * BLOCK_BYTES) as usize];
+    let before = first as u32 * INODES_PER_BLOCK;
+    let used = used_inodes(plan, group)
+        .saturating_sub(before)
+        .min(count as u32 * INODES_PER_BLOCK);
+    let inode = group * plan.shape.inodes_per_group + 1 + before;
+    for (inode, slot) in (inode..inode + used).zip(table.chunks_exact_mut(INODE)) {
         slot.copy_from_slice(&render_inode(plan, inode)?);
     }
     Ok(table)
