@@ -40,6 +40,8 @@ pub const MAX_NAME: usize = 255;
 /// Longest free text of a guest that goes into an error message, in characters. The rest is cut.
 pub const MAX_GUEST_TEXT: usize = 500;
 
+/// How long a guest may neither take nor give a byte of a file transfer before the host gives up.
+pub const TRANSFER_STALL: Duration = Duration::from_secs(60);
 /// Entries of one file transfer that the host accepts from a guest by default.
 pub const MAX_TRANSFER_ENTRIES: u64 = 5_000_000;
 /// Bytes of one extended tar header (long names), in bytes.

@@ -85,6 +85,9 @@ pub enum TransferError {
     /// The frames between them broke.
     #[error("file transfer")]
     Frame(#[from] FrameError),
+    /// The guest neither took nor gave a byte for so long.
+    #[error("file transfer: the guest did nothing for {:.0} s", .0.as_secs_f64())]
+    Stalled(std::time::Duration),
     /// The other side said something that has no place here, or nothing more.
     #[error("file transfer: {0}")]
     Unexpected(&'static str),

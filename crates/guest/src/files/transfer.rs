@@ -3,6 +3,7 @@
 
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -10,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::{FilesError, PackOptions, Target, TransferError, UnpackLimits, pack, unpack};
-use crate::limits::{MAX_FRAME, MAX_GUEST_TEXT};
+use crate::limits::{MAX_FRAME, MAX_GUEST_TEXT, TRANSFER_STALL};
 use crate::schema::{TransferDone, TransferFailure};
 use crate::wire::frame::{self, Frame, FrameError, FrameReader};
 
@@ -29,10 +30,23 @@ pub async fn upload<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    upload_within(call, path, options, TRANSFER_STALL).await
+}
+
+async fn upload_within<S>(
+    call: S,
+    path: PathBuf,
+    options: PackOptions,
+    stall: Duration,
+) -> Result<TransferDone, TransferError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let stall = Some(stall);
     let (from, mut to) = tokio::io::split(call);
     let mut frames = FrameReader::new(from);
     let sent = {
-        let sending = send_data(&mut to, path, options);
+        let sending = send_data(&mut to, path, options, stall);
         tokio::pin!(sending);
         tokio::select! {
             // The guest speaks first only to refuse.
@@ -48,9 +62,26 @@ where
             return Err(error.into());
         }
         // It stopped reading. Perhaps it said why.
-        Err(error) => return frames.next().await.map_or(Err(error), verdict),
+        Err(error) => {
+            let last = in_time(stall, frames.next()).await;
+            return last.map_or(Err(error), verdict);
+        }
     }
-    verdict(frames.next().await?)
+    verdict(in_time(stall, frames.next()).await?)
+}
+
+/// Waits for one step of the other side.
+async fn in_time<T>(
+    stall: Option<Duration>,
+    step: impl Future<Output = Result<T, FrameError>>,
+) -> Result<T, TransferError> {
+    match stall {
+        Some(stall) => match tokio::time::timeout(stall, step).await {
+            Ok(done) => Ok(done?),
+            Err(_elapsed) => Err(TransferError::Stalled(stall)),
+        },
+        None => Ok(step.await?),
+    }
 }
 
 fn verdict(frame: Option<Frame>) -> Result<TransferDone, TransferError> {
@@ -76,9 +107,22 @@ pub async fn download<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    download_within(call, target, limits, TRANSFER_STALL).await
+}
+
+async fn download_within<S>(
+    call: S,
+    target: Target,
+    limits: UnpackLimits,
+    stall: Duration,
+) -> Result<TransferDone, TransferError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let stall = Some(stall);
     let mut frames = FrameReader::new(call);
-    let here = receive_data(&mut frames, target, limits).await?;
-    match verdict(frames.next().await?)? {
+    let here = receive_data(&mut frames, target, limits, stall).await?;
+    match verdict(in_time(stall, frames.next()).await?)? {
         there if there.entries == here.entries && there.bytes == here.bytes => Ok(there),
         _ => Err(TransferError::Unexpected(
             "the guest counted other files than came",
@@ -96,11 +140,11 @@ where
 {
     let (from, mut to) = tokio::io::split(call);
     let mut frames = FrameReader::new(from);
-    let last = match receive_data(&mut frames, target, UnpackLimits::default()).await {
+    let last = match receive_data(&mut frames, target, UnpackLimits::default(), None).await {
         Ok(done) => Frame::Done(done),
         Err(TransferError::Here(error)) => Frame::TransferFailed(error.to_failure()),
         Err(TransferError::Frame(error)) => return Err(error),
-        Err(TransferError::There(_) | TransferError::Unexpected(_)) => return Ok(()),
+        Err(_over) => return Ok(()),
     };
     frame::write(&mut to, &last).await
 }
@@ -113,11 +157,11 @@ pub async fn send<S>(mut call: S, path: PathBuf, options: PackOptions) -> Result
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let last = match send_data(&mut call, path, options).await {
+    let last = match send_data(&mut call, path, options, None).await {
         Ok(done) => Frame::Done(done),
         Err(TransferError::Here(error)) => Frame::TransferFailed(error.to_failure()),
         Err(TransferError::Frame(error)) => return Err(error),
-        Err(TransferError::There(_) | TransferError::Unexpected(_)) => return Ok(()),
+        Err(_over) => return Ok(()),
     };
     frame::write(&mut call, &last).await
 }
@@ -127,15 +171,16 @@ async fn send_data(
     to: &mut (impl AsyncWrite + Unpin),
     path: PathBuf,
     options: PackOptions,
+    stall: Option<Duration>,
 ) -> Result<TransferDone, TransferError> {
     let (queue, mut pieces) = mpsc::channel(QUEUE);
     let packing =
         tokio::task::spawn_blocking(move || pack(&path, &options, PieceWriter::new(queue)));
     while let Some(piece) = pieces.recv().await {
-        frame::write(to, &Frame::Data(piece)).await?;
+        in_time(stall, frame::write(to, &Frame::Data(piece))).await?;
     }
     let done = joined(packing).await?;
-    frame::write(to, &Frame::End).await?;
+    in_time(stall, frame::write(to, &Frame::End)).await?;
     Ok(done)
 }
 
@@ -144,13 +189,14 @@ async fn receive_data<R: AsyncRead + Unpin>(
     frames: &mut FrameReader<R>,
     target: Target,
     limits: UnpackLimits,
+    stall: Option<Duration>,
 ) -> Result<TransferDone, TransferError> {
     let (queue, pieces) = mpsc::channel(QUEUE);
     let unpacking =
         tokio::task::spawn_blocking(move || unpack(PieceReader::new(pieces), &target, &limits));
     let mut ended = Ok(());
     loop {
-        match frames.next().await {
+        match in_time(stall, frames.next()).await {
             Ok(Some(Frame::Data(piece))) => {
                 if queue.send(piece).await.is_err() {
                     // Unpacking failed and says why below.
@@ -171,7 +217,7 @@ async fn receive_data<R: AsyncRead + Unpin>(
                 break;
             }
             Err(error) => {
-                ended = Err(error.into());
+                ended = Err(error);
                 break;
             }
         }
@@ -265,5 +311,38 @@ impl Read for PieceReader {
         let taken = to.len().min(self.piece.len());
         self.piece.copy_to_slice(&mut to[..taken]);
         Ok(taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(50);
+
+    #[tokio::test]
+    async fn a_guest_that_takes_nothing_ends_an_upload() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("file");
+        std::fs::write(&file, vec![0; 1_000_000]).unwrap();
+        let (call, _guest) = tokio::io::duplex(64);
+        let ended = upload_within(call, file, PackOptions::default(), SHORT).await;
+        assert!(matches!(ended, Err(TransferError::Stalled(_))), "{ended:?}");
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_gives_nothing_ends_a_download() {
+        let home = tempfile::tempdir().unwrap();
+        let (call, _guest) = tokio::io::duplex(64);
+        let target = Target {
+            dest: home.path().join("copy"),
+            must_be_dir: false,
+            contents: false,
+            parents: false,
+            name: None,
+            owner: None,
+        };
+        let ended = download_within(call, target, UnpackLimits::default(), SHORT).await;
+        assert!(matches!(ended, Err(TransferError::Stalled(_))), "{ended:?}");
     }
 }
