@@ -2,27 +2,26 @@
 //!
 //! Measured with QEMU 7.2 (TCG) on 2 shared cores: Debian's 6.1 cloud kernel as vmlinux, 2 GiB, one virtual CPU, three disks,
 //! network, serial port, an initramfs of 3 MiB. CPU seconds of the whole QEMU process until the first line of `/init`, the least of
-//! 5 or 6 runs taken in turns (the wall clock of an idle machine is the same number).
+//! 5 or 6 runs taken in turns (on an idle machine the wall clock shows the same number). Rows are from different runs: compare
+//! within a row.
 //!
-//! | from the machine before, change | before | after | taken |
+//! | change | before | after | taken |
 //! |---|---|---|---|
-//! | q35, SeaBIOS, `-cpu max`: `-cpu max,-erms,-fsrm` | 1.97 | 1.81 | yes: clears memory faster also later (touching 128 MiB 0.70 → 0.30 s, 64 MiB of /dev/zero 0.15 → 0.03 s, 300 forks 0.59 → 0.43 s) |
+//! | `-cpu max` to `max,-erms,-fsrm` | 1.97 | 1.81 | yes: clears memory faster later too (touching 128 MiB 0.70 → 0.30 s, 64 MiB of /dev/zero 0.15 → 0.03 s, 300 forks 0.59 → 0.43 s) |
 //! | `noreplace-smp` | 1.97 | 1.78 | yes, with one CPU |
-//! | both and `tsc_early_khz=` | 1.92 | 1.62 | yes |
-//! | then `-bios qboot.rom` | 1.62 | 1.48 | yes, on q35 |
-//! | then machine `microvm` | 1.40 | 1.19 | yes, where the counter's frequency is known |
-//! | 3 GiB of memory, q35 and microvm | 1.78 | 1.24 | yes |
-//! | two CPUs, q35 and microvm | 1.76 | 1.60 | yes |
-//! | `nolapic_timer` | 1.62 | 1.53 | no: on microvm timers stop, on q35 only for one CPU |
-//! | `mitigations=off` | 1.58 | 1.62 | kept: no guard is needed, but no time is won either |
-//! | `-smap,-mpx,-pku,-umip`; and `-avx,-avx2,-xsave` | 1.62 | 1.61; 1.60 | no: programs want them |
-//! | memory 1, 2 and 4 GiB on q35 | 1.36 | 1.40; 1.73 | the caller's choice |
-//! | `sata,smbus,smm=off`; `init_on_alloc=0`; `rodata=off`; `retain_initrd`; small hash tables; `initcall_blacklist=`; `tb-size=` 64, 256; `max_ports=31` | 1.62 | ± 0.04 | no, or for other reasons |
-//! | initramfs packed with lz4; zstd | 1.40 | 1.38; 1.49 | no |
-//! | microvm with `rtc=off` | 1.20 | 3.20 | no |
+//! | both, and `tsc_early_khz=` | 1.92 | 1.62 | yes |
+//! | then `-bios qboot.rom` for SeaBIOS | 1.62 | 1.48 | yes |
+//! | `swiotlb=noforce`, with 3 GiB | 1.90 | 1.48 | yes |
+//! | all of these: 2 GiB; 3 GiB; 2 GiB and two CPUs | 2.03; 2.29; 2.49 | 1.48; 1.48; 2.07 | yes |
+//! | machine `microvm` for `q35` | 1.60 | 1.45 | no: see `Board` |
+//! | `nolapic_timer` | 1.62 | 1.53 | no: an idle guest would wake 37 times a second, and on microvm timers stop |
+//! | `mitigations=off` | 1.58 | 1.62 | kept: there is no such CPU to guard, but no time is won either |
+//! | `-smap,-mpx,-pku,-umip`; with `-avx,-avx2,-xsave` | 1.62 | 1.61; 1.60 | no: programs want them |
+//! | 2 GiB of memory to 1; to 4 (with bounce buffers) | 1.40 | 1.36; 1.73 | the caller's choice |
+//! | `sata,smbus,smm=off`; `init_on_alloc=0`; `rodata=off`; `retain_initrd`; small hash tables; `initcall_blacklist=`; `tb-size=` 64, 256; `max_ports=31` | 1.62 | ± 0.06 | no, or for other reasons |
+//! | initramfs packed with lz4; with zstd | 1.40 | 1.38; 1.49 | no |
 //!
-//! With two CPUs and without `tsc=reliable` the guest's clock is `acpi_pm` on q35 (a device access each time) and `refined-jiffies` on
-//! microvm (4 ms steps); with it, `tsc`.
+//! With two CPUs and without `tsc=reliable` the guest's clock is `acpi_pm`, a device access each time; with it, `tsc`.
 
 use super::check::invalid;
 use crate::{Accel, EngineError, VmmSpec};
