@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod image;
 pub mod kernel;
 pub mod prove;
+pub mod system;
 pub mod version;
 pub mod vm;
 
@@ -40,6 +41,9 @@ pub enum Command {
     Kernel(kernel::Command),
     /// Say what this host lacks, and what to do about it
     Doctor(doctor::Args),
+    /// What banger owns on this host, and what it did
+    #[command(subcommand)]
+    System(system::Command),
     /// The daemon, which starts by itself
     #[command(subcommand)]
     Daemon(daemon::Command),
@@ -73,6 +77,7 @@ impl Command {
             Self::Image(command) => command.run(context).await,
             Self::Kernel(command) => command.run(context).await,
             Self::Doctor(args) => doctor::run(args, context).await,
+            Self::System(command) => command.run(context).await,
             Self::Daemon(command) => command.run(context).await,
             Self::Prove(args) => prove::run(args, context).await,
             Self::Completion(args) => completion::run(args, context),

@@ -1,8 +1,8 @@
 //! Calls about operations.
 
 use banger_api::OperationId;
-use banger_api::operation::Operation;
-use banger_api::routes::{self, fill};
+use banger_api::operation::{LoggedOperation, Operation};
+use banger_api::routes::{self, encode, fill};
 
 use crate::bytestream::ByteStream;
 use crate::client::Client;
@@ -18,6 +18,22 @@ impl Client {
         self.get(fill(routes::OPERATION, &id.to_string()))
             .answer()
             .await
+    }
+
+    /// The newest operations with their journals, newest first; of one VM, also of one that is gone, when it is named.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn operation_log(
+        &self,
+        vm: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<LoggedOperation>, ClientError> {
+        let mut path = format!("{}?limit={limit}", routes::OPERATIONS);
+        if let Some(vm) = vm {
+            path.push_str(&format!("&vm={}", encode(vm)));
+        }
+        self.get(path).answer().await
     }
 
     /// Follows an operation from its first event. With `cancel_on_disconnect` the daemon cancels it when this stream is

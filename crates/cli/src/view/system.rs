@@ -1,11 +1,13 @@
 //! The daemon and this program.
 
 use banger_api::ByteSize;
-use banger_api::system::DaemonStatus;
+use banger_api::operation::{LoggedOperation, OperationState};
+use banger_api::system::{DaemonStatus, Resources};
 use serde::Serialize;
 
 use crate::output::Render;
 use crate::output::page::{Page, span};
+use crate::output::table::Table;
 
 /// All about the daemon.
 #[derive(Debug, Serialize)]
@@ -39,5 +41,67 @@ pub struct Version {
 impl Render for Version {
     fn text(&self, page: &mut Page) {
         page.line(format!("banger {}", self.version));
+    }
+}
+
+/// What banger owns on this host.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub struct Owned(pub Resources);
+
+impl Render for Owned {
+    fn text(&self, page: &mut Page) {
+        let mut table = Table::new(&["KIND", "ID", "CLAIMED BY", "PATH"]);
+        for resource in &self.0.resources {
+            table.row([
+                resource.kind.clone(),
+                resource.id.clone(),
+                resource
+                    .claimed_by
+                    .clone()
+                    .unwrap_or_else(|| "nothing".to_owned()),
+                resource.path.clone().unwrap_or_else(|| "-".to_owned()),
+            ]);
+        }
+        page.table(&table);
+    }
+}
+
+/// What happened, step by step.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub struct Log(pub Vec<LoggedOperation>);
+
+impl Render for Log {
+    fn text(&self, page: &mut Page) {
+        for logged in &self.0 {
+            let operation = &logged.operation;
+            let state = match operation.state {
+                OperationState::Running => "running",
+                OperationState::Reverting => "reverting",
+                OperationState::Done => "done",
+                OperationState::Failed => "failed",
+                OperationState::Cancelled => "cancelled",
+            };
+            let vm = logged.vm_name.as_deref().unwrap_or("-");
+            page.line(format!(
+                "{}  {}  {vm}  {state}",
+                operation.started_at, operation.kind
+            ));
+            if let Some(error) = &operation.error {
+                page.line(format!(
+                    "  because: {}",
+                    error.message.replace('\n', "\n           ")
+                ));
+            }
+            for step in &logged.steps {
+                let took = step.us.map(|us| format!("{:.1} ms", us as f64 / 1_000.0));
+                let took = took.unwrap_or_else(|| "-".to_owned());
+                page.line(format!("  {:18} {:9} {took:>12}", step.step, step.state));
+                if let Some(error) = &step.error {
+                    page.line(format!("      {}", error.replace('\n', "\n      ")));
+                }
+            }
+        }
     }
 }

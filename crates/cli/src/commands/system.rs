@@ -1,0 +1,35 @@
+//! `banger system`
+
+pub mod log;
+pub mod status;
+pub mod sweep;
+
+use clap::Subcommand;
+
+use crate::context::Context;
+use crate::failure::Outcome;
+
+/// What banger owns on this host, and what it did.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show what banger owns on this host, and who claims it
+    Status(status::Args),
+    /// Remove what nothing claims
+    Sweep(sweep::Args),
+    /// Show what happened, step by step
+    Log(log::Args),
+}
+
+impl Command {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// Why it failed.
+    pub async fn run(self, context: &Context) -> Outcome {
+        match self {
+            Self::Status(args) => status::run(args, context).await,
+            Self::Sweep(args) => sweep::run(args, context).await,
+            Self::Log(args) => log::run(args, context).await,
+        }
+    }
+}
