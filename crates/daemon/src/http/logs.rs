@@ -116,11 +116,19 @@ fn chunks(file: File, grown: Option<Grown>) -> impl Stream<Item = io::Result<Byt
                 return Ok(Some((Bytes::from(chunk), (file, grown))));
             }
             match &grown {
-                Some(grown) if grown.changed().await? => {}
+                Some(grown) if grown.changed().await? => after_a_cut(&mut file)?,
                 _ => return Ok(None),
             }
         }
     })
+}
+
+/// A log that was cut while it was followed goes on at its new start.
+fn after_a_cut(file: &mut File) -> io::Result<()> {
+    if file.stream_position()? > file.metadata()?.len() {
+        file.seek(SeekFrom::Start(0))?;
+    }
+    Ok(())
 }
 
 /// Tells when a file was written to or removed (inotify(7)).
