@@ -79,7 +79,26 @@ impl<'a> Control<'a> {
 
     pub(crate) fn recover(&self) -> HostResult<Recovered> {
         self.recovered.store(true, Ordering::Relaxed);
-        Recovery::new(&self.runner).run()
+        let mut recovered = Recovery::new(&self.runner).run()?;
+        for (made_by, id) in recovered.half_made.clone() {
+            if let Err(error) = self.forget_half_made(made_by, id) {
+                recovered.failed.push(error.message);
+            }
+        }
+        Ok(recovered)
+    }
+
+    /// Deletes a VM whose making was cut off before anybody heard of success. It is not doomed in the ledger: one whose
+    /// making was answered with success must not go this way.
+    fn forget_half_made(&self, made_by: OperationId, id: VmId) -> HostResult<()> {
+        self.runner.settle(id)?;
+        if let Some(record) = self.read(|db| vm::by_id(db, id))? {
+            self.run(plans::delete(made_by, &record, &layout::files(id)))?;
+        }
+        let (now, error) = (self.host().now_ms(), "interrupted");
+        self.store()
+            .write(move |tx| operation::finish_operation(tx, made_by, "failed", now, Some(error)))
+            .map_err(store_error)
     }
 
     /// Whether this incarnation began with a recovery: then no operation is left from before.
@@ -114,11 +133,11 @@ impl<'a> Control<'a> {
             self.host().now_ms(),
             result.as_ref().err().map(|error| error.message.clone()),
         );
-        // An end that cannot be written is found by recovery.
-        let _ = self
+        // Whoever asked may hear of success only when that is written: a recovery takes away what was being made.
+        let written = self
             .store()
             .write(move |tx| operation::finish_operation(tx, id, state, now, error.as_deref()));
-        result
+        result.and_then(|value| written.map(|()| value).map_err(store_error))
     }
 
     pub(crate) fn run(&self, mut plan: Plan) -> HostResult<()> {

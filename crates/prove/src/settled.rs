@@ -127,7 +127,10 @@ fn journal(control: &Control<'_>, wrong: &mut Vec<String>) -> HostResult<()> {
     for op in control.read(|db| operation::operations(db, None, 200))? {
         // An end that the store refused to take is written by the next recovery.
         if op.state == "running" && control.has_recovered() {
-            wrong.push(format!("operation {} is still running", op.kind));
+            wrong.push(format!(
+                "operation {} of {:?} is still running",
+                op.kind, op.vm_name
+            ));
         }
     }
     let mixed = control.read(|db| {

@@ -19,19 +19,50 @@ const BATCH: usize = 128;
 /// Changes that may wait before a caller blocks.
 const QUEUE: usize = 256;
 
-type Applied = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
-/// Applies the change now; what it returns answers the caller once the commit is known.
-type Change = Box<dyn FnOnce(&Transaction<'_>) -> Outcome + Send>;
+/// One caller's change, and the way to answer it. Answered exactly once, also when its batch fails before its turn.
+trait Change: Send {
+    /// Runs the change. `false`: it failed, and is to be undone.
+    fn apply(&mut self, tx: &Transaction<'_>) -> bool;
+    /// Answers the caller: with what the change said, unless the commit failed.
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
+}
 
-/// What a change left, and how to answer its caller.
-struct Outcome {
-    ok: bool,
-    answer: Applied,
+struct Waiting<T, F> {
+    change: Option<F>,
+    result: Option<Result<T, StoreError>>,
+    caller: SyncSender<Result<T, StoreError>>,
+}
+
+impl<T, F> Change for Waiting<T, F>
+where
+    T: Send,
+    F: FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send,
+{
+    fn apply(&mut self, tx: &Transaction<'_>) -> bool {
+        let Some(change) = self.change.take() else {
+            return false;
+        };
+        // A change that panics has no result: its caller is told that the store is closed.
+        let result = catch_unwind(AssertUnwindSafe(|| change(tx)));
+        self.result = result.ok();
+        matches!(self.result, Some(Ok(_)))
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        let answer = match (self.result, committed) {
+            // Its own error says more than that of a commit that went without it.
+            (Some(Err(error)), _) | (_, Err(error)) => Err(error),
+            (Some(Ok(value)), Ok(())) => Ok(value),
+            (None, Ok(())) => Err(StoreError::Closed),
+        };
+        // The caller may have gone: then nobody wants the answer.
+        let _ = self.caller.send(answer);
+    }
 }
 
 #[derive(Debug)]
 pub(crate) struct Writer {
-    queue: Option<SyncSender<Change>>,
+    queue: Option<SyncSender<Box<dyn Change>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -50,16 +81,11 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        let (answer, answered) = sync_channel(1);
-        let change: Change = Box::new(move |tx| {
-            let result = change(tx);
-            Outcome {
-                ok: result.is_ok(),
-                answer: Box::new(move |committed: Result<(), StoreError>| {
-                    // The caller may have gone: then nobody wants the answer.
-                    let _ = answer.send(result.and_then(|value| committed.map(|()| value)));
-                }),
-            }
+        let (caller, answered) = sync_channel(1);
+        let change = Box::new(Waiting {
+            change: Some(change),
+            result: None,
+            caller,
         });
         let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
         queue.send(change).map_err(|_closed| StoreError::Closed)?;
@@ -76,7 +102,7 @@ impl Drop for Writer {
     }
 }
 
-fn serve(mut db: Connection, changes: &Receiver<Change>) {
+fn serve(mut db: Connection, changes: &Receiver<Box<dyn Change>>) {
     while let Ok(first) = changes.recv() {
         let mut batch = vec![first];
         while batch.len() < BATCH
@@ -84,36 +110,24 @@ fn serve(mut db: Connection, changes: &Receiver<Change>) {
         {
             batch.push(next);
         }
-        commit(&mut db, batch);
-    }
-}
-
-fn commit(db: &mut Connection, batch: Vec<Change>) {
-    let mut answers = Vec::with_capacity(batch.len());
-    let committed = (|| {
-        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let committed = commit(&mut db, &mut batch);
         for change in batch {
-            if let Some(answer) = apply(&tx, change)? {
-                answers.push(answer);
-            }
+            change.answer(committed.as_ref().copied().map_err(copy_error));
         }
-        tx.commit()
-    })();
-    for answer in answers {
-        answer(committed.as_ref().copied().map_err(copy_error));
     }
 }
 
-/// Runs one change in a savepoint of its own. A change that panics is undone, and its caller told that the store closed.
-fn apply(tx: &Transaction<'_>, change: Change) -> rusqlite::Result<Option<Applied>> {
-    tx.execute_batch("SAVEPOINT change")?;
-    let outcome = catch_unwind(AssertUnwindSafe(|| change(tx)));
-    let keep = matches!(&outcome, Ok(outcome) if outcome.ok);
-    if !keep {
-        tx.execute_batch("ROLLBACK TO change")?;
+fn commit(db: &mut Connection, batch: &mut [Box<dyn Change>]) -> rusqlite::Result<()> {
+    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for change in batch {
+        tx.execute_batch("SAVEPOINT change")?;
+        if !change.apply(&tx) {
+            // A full disk rolls the whole transaction back by itself: then this fails, and with it the batch.
+            tx.execute_batch("ROLLBACK TO change")?;
+        }
+        tx.execute_batch("RELEASE change")?;
     }
-    tx.execute_batch("RELEASE change")?;
-    Ok(outcome.ok().map(|outcome| outcome.answer))
+    tx.commit()
 }
 
 /// Every caller of a failed batch gets the error; `rusqlite::Error` cannot be cloned.

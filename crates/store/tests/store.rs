@@ -176,3 +176,29 @@ fn a_store_of_a_newer_version_is_refused_untouched() {
     let error = Store::open(&path).unwrap_err().to_string();
     assert!(error.contains("has version 999"), "{error}");
 }
+
+#[test]
+fn every_caller_of_a_batch_that_fails_hears_the_cause() {
+    let (dir, store) = store();
+    // Another process holds the database for longer than anybody waits: no batch can begin.
+    let other = banger_store::Connection::open(dir.path().join("banger.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = store
+        .write(|tx| image::insert(tx, &an_image("a")))
+        .unwrap_err();
+    assert!(matches!(error, StoreError::Sqlite(_)), "{error}");
+    other.execute_batch("ROLLBACK").unwrap();
+    store.write(|tx| image::insert(tx, &an_image("a"))).unwrap();
+}
+
+#[test]
+fn a_gate_that_refuses_keeps_a_write_from_happening() {
+    let store = Store::open_in_memory()
+        .unwrap()
+        .gated(Box::new(|| Err(StoreError::no_space())));
+    let error = store
+        .write(|tx| image::insert(tx, &an_image("a")))
+        .unwrap_err();
+    assert!(error.is_no_space());
+    assert!(store.read(image::list).unwrap().is_empty());
+}
