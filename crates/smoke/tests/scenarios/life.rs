@@ -71,7 +71,7 @@ fn a_vm_keeps_its_files_through_stop_start_restart_and_leaves_nothing_when_delet
             .run()
             .exits(4)
             .says(NAME);
-        sandbox.banger(&["vm", "stop", NAME]).run().exits(4);
+        sandbox.banger(&["vm", "stop", NAME]).ok();
     });
 
     step("start, then kill", || {
@@ -80,7 +80,7 @@ fn a_vm_keeps_its_files_through_stop_start_restart_and_leaves_nothing_when_delet
             sandbox.in_guest(NAME, "cat /root/kept /etc/own/kept"),
             "one\ntwo"
         );
-        sandbox.banger(&["vm", "start", NAME]).run().exits(4);
+        sandbox.banger(&["vm", "start", NAME]).ok();
         sandbox
             .banger(&["vm", "delete", NAME])
             .run()

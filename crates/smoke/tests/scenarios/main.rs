@@ -2,11 +2,13 @@
 //! guests and checks several things in each, as named steps, because under emulation a boot costs seconds.
 
 mod adoption;
+mod chaos;
 mod copying;
 mod disk_full;
 mod disks;
 mod faults;
 mod guests;
+mod hostile;
 mod interruption;
 mod life;
 mod ordinary_user;

@@ -1,14 +1,14 @@
-//! The Debian image with systemd and sshd, and a guest that turns hostile.
+//! The Debian image with systemd and sshd.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use banger_smoke::{Sandbox, eventually, step};
 
+use crate::guests::{BOOT, reaches_running};
+
 const NAME: &str = "deb";
-/// systemd's whole start under emulation on a loaded machine.
-const BOOT: Duration = Duration::from_secs(180);
 const SOON: Duration = Duration::from_secs(30);
 
 /// A port that nothing listens on; somebody else could take it, and then the start of the VM says so.
@@ -43,24 +43,7 @@ fn the_debian_image_runs_systemd_and_sshd_with_what_every_guest_gets() {
         .ok();
 
     step("systemd reaches running", || {
-        let state = sandbox
-            .banger(&[
-                "exec",
-                NAME,
-                "--",
-                "systemctl",
-                "is-system-running",
-                "--wait",
-            ])
-            .deadline(BOOT)
-            .run();
-        let failed = || {
-            sandbox
-                .banger(&["exec", NAME, "--", "systemctl", "--failed", "--no-legend"])
-                .run()
-                .out()
-        };
-        assert_eq!(state.out(), "running", "failed units: {}", failed());
+        reaches_running(&sandbox, NAME)
     });
 
     step("sshd answers on the published port, on loopback", || {
@@ -113,10 +96,8 @@ fn what_every_guest_gets(sandbox: &Sandbox) {
             .any(|line| line.split_whitespace().eq(["127.0.1.1", NAME])),
         "{hosts}"
     );
-    assert!(
-        cat("/etc/resolv.conf").contains("nameserver"),
-        "a DNS server is configured"
-    );
+    // Without a way out a name server would only be waited for.
+    assert!(cat("/etc/resolv.conf").starts_with("# banger:"));
     let sshd = cat("/etc/ssh/sshd_config.d/99-banger.conf");
     for line in [
         "PermitRootLogin prohibit-password",
@@ -167,90 +148,4 @@ fn nothing_is_reached(sandbox: &Sandbox) {
         Some(0),
         "a guest with --allow none reached the host: {tried}"
     );
-}
-
-#[test]
-fn a_guest_that_answers_garbage_breaks_nothing_on_the_host() {
-    let sandbox = Sandbox::new();
-    let words = [
-        "vm",
-        "create",
-        "--name",
-        NAME,
-        "--image",
-        "debian-bookworm",
-        "--net",
-        "none",
-        "--vcpu",
-        "1",
-        "--memory",
-        "1G",
-    ];
-    sandbox.banger(&words).deadline(BOOT).ok();
-
-    step(
-        "the agent's place on the channel is taken by garbage",
-        || {
-            let flood = "for port in /dev/vport*; do while :; do cat /dev/urandom > $port; done & done; wait";
-            let unit = [
-                "systemd-run",
-                "--quiet",
-                "--collect",
-                "--unit",
-                "flood",
-                "--",
-                "sh",
-                "-c",
-            ];
-            let script =
-                format!("systemctl stop banger-agent.service; pkill -KILL banger-agent; {flood}");
-            sandbox
-                .banger(&[&["exec", NAME, "--"], &unit[..], &[&script]].concat())
-                .run();
-            eventually("the agent no longer answers", SOON, || {
-                let exec = sandbox
-                    .banger(&["exec", NAME, "--", "true"])
-                    .deadline(SOON * 2)
-                    .run();
-                (exec.code != Some(0)).then_some(())
-            });
-        },
-    );
-
-    step(
-        "the daemon answers as quickly as ever and holds little memory",
-        || {
-            for _ in 0..5 {
-                let asked = Instant::now();
-                assert_eq!(sandbox.vm_names(), [NAME]);
-                assert!(
-                    asked.elapsed() < Duration::from_secs(2),
-                    "ps took {:?}",
-                    asked.elapsed()
-                );
-            }
-            let rss = resident_kib(sandbox.daemon_pid());
-            assert!(rss < 128 * 1024, "the daemon holds {rss} KiB");
-        },
-    );
-
-    step("the VM can still be stopped and deleted", || {
-        sandbox.banger(&["vm", "stop", NAME, "--timeout", "2"]).ok();
-        assert_eq!(sandbox.state(NAME), "stopped");
-        sandbox.banger(&["vm", "delete", NAME]).ok();
-        sandbox.assert_no_vm();
-    });
-}
-
-fn resident_kib(pid: rustix::process::Pid) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero()))
-        .unwrap_or_default();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .unwrap_or_default();
-    line.split_whitespace()
-        .next()
-        .and_then(|kib| kib.parse().ok())
-        .unwrap_or(u64::MAX)
 }

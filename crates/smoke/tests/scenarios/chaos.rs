@@ -1,0 +1,127 @@
+//! The daemon is killed with SIGKILL at random moments of everything that a VM can go through, again and again. After
+//! each kill: the next command works, what is listed is there, what is there is listed, and the user's data is whole.
+//!
+//! `CHAOS_ROUNDS` (default 50) and `CHAOS_SEED` (default 1) choose how long and which; `make chaos` runs it for longer.
+
+use std::time::Duration;
+
+use banger_smoke::{Sandbox, eventually};
+use rustix::process::{Signal, kill_process};
+use serde_json::Value;
+
+use crate::guests::minimal;
+
+/// The VM whose file must survive everything.
+const KEEPER: &str = "keeper";
+const NAMES: [&str; 2] = ["a", "b"];
+const SOON: Duration = Duration::from_secs(60);
+
+/// Numbers that are the same for the same seed (xorshift64*).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) % end
+    }
+}
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
+}
+
+/// One thing to do to a VM, and how many milliseconds it takes at most: the kill comes somewhere in them.
+fn next_action(random: &mut Random, sandbox: &Sandbox) -> (Vec<&'static str>, u64) {
+    let vms = sandbox.vm_names();
+    let name = NAMES[random.below(NAMES.len() as u64) as usize];
+    if !vms.iter().any(|vm| vm == name) {
+        return match random.below(3) {
+            0 => (vec!["vm", "create", "--name", name], 5_000),
+            _ => (vec!["vm", "create", "--no-start", "--name", name], 120),
+        };
+    }
+    match (sandbox.state(name).as_str(), random.below(3)) {
+        ("running", 0) => (vec!["vm", "stop", name], 2_500),
+        ("running", 1) => (vec!["vm", "kill", name], 200),
+        ("running", _) => (vec!["vm", "delete", "--force", name], 300),
+        (_, 0) => (vec!["vm", "delete", name], 120),
+        (_, _) => (vec!["vm", "start", name], 5_000),
+    }
+}
+
+/// What is listed is there, and what is there is listed.
+fn check(sandbox: &Sandbox, round: u64) {
+    let list = sandbox.banger(&["ps", "--json"]).ok().json();
+    let vms = list.as_array().cloned().unwrap_or_default();
+    let in_state = |state: &str| vms.iter().filter(|vm| vm["state"] == state).count();
+    for vm in &vms {
+        let state = vm["state"].as_str().unwrap_or_default();
+        assert!(
+            ["created", "running", "stopped", "error"].contains(&state),
+            "round {round}: no operation runs and a VM is {state}: {vm}"
+        );
+    }
+    eventually("as many VMMs as running VMs", SOON, || {
+        (sandbox.vmm_pids().len() == in_state("running")).then_some(())
+    });
+    let folders = std::fs::read_dir(sandbox.banger_home().join("state/vms"))
+        .unwrap()
+        .count();
+    assert_eq!(
+        folders,
+        vms.len(),
+        "round {round}: folders of VMs beside {list}"
+    );
+    let owned = sandbox.banger(&["system", "status", "--json"]).ok().json();
+    let resources = owned["resources"].as_array().cloned().unwrap_or_default();
+    let unclaimed: Vec<&Value> = resources
+        .iter()
+        .filter(|r| r["claimed_by"].is_null())
+        .collect();
+    assert!(
+        unclaimed.is_empty(),
+        "round {round}: nothing claims {unclaimed:?}"
+    );
+}
+
+#[test]
+fn a_daemon_killed_at_random_moments_loses_nothing_and_leaves_nothing() {
+    let (rounds, seed) = (setting("CHAOS_ROUNDS", 50), setting("CHAOS_SEED", 1));
+    println!("again: CHAOS_SEED={seed} CHAOS_ROUNDS={rounds}");
+    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let sandbox = Sandbox::new();
+    minimal(&sandbox, &["vm", "create", "--name", KEEPER], &[]).ok();
+    sandbox.in_guest(KEEPER, "echo precious > /root/mark; sync");
+    sandbox.banger(&["vm", "stop", KEEPER]).ok();
+
+    for round in 0..rounds {
+        let (words, takes) = next_action(&mut random, &sandbox);
+        let daemon = sandbox.daemon_pid();
+        let is_create = words.contains(&"create");
+        let command = match is_create {
+            true => minimal(&sandbox, &words, &[]),
+            false => sandbox.banger(&words),
+        };
+        println!("round {round}: {words:?}");
+        let running = command.start();
+        // A random moment is the point of it.
+        std::thread::sleep(Duration::from_millis(random.below(takes)));
+        if let Err(error) = kill_process(daemon, Signal::KILL) {
+            panic!("round {round}: cannot kill the daemon: {error}");
+        }
+        running.wait();
+        check(&sandbox, round);
+    }
+
+    sandbox.banger(&["vm", "start", KEEPER]).ok();
+    assert_eq!(sandbox.in_guest(KEEPER, "cat /root/mark"), "precious");
+    for name in sandbox.vm_names() {
+        sandbox.banger(&["vm", "delete", "--force", &name]).ok();
+    }
+    sandbox.assert_no_vm();
+}
