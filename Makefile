@@ -1,7 +1,7 @@
 # What one can ask for here. Bare `make` lists the targets; each says what it does before it does it.
 
 .DEFAULT_GOAL := help
-.PHONY: help sandbox build install uninstall test unit smoke lint fmt bench guests host-packages clean-host
+.PHONY: help fuzz chaos sandbox build install uninstall test unit smoke lint fmt bench guests host-packages clean-host
 
 CARGO ?= cargo
 NEXTEST_PROFILE ?= $(if $(CI),ci,default)
@@ -42,6 +42,12 @@ lint: ## Formatting, clippy with warnings as errors, licences and sources of dep
 
 fmt: ## Format every crate
 	$(CARGO) fmt --all
+
+fuzz: ## Fuzz every parser of outside bytes (SECONDS_EACH=60, TARGETS="superblock config" picks some)
+	@scripts/fuzz.sh
+
+chaos: guests ## Kill the daemon at random moments for long (CHAOS_ROUNDS=500, CHAOS_SEED=1)
+	CHAOS_ROUNDS=$(or $(CHAOS_ROUNDS),500) scripts/test.sh -p banger-smoke --no-capture -E 'test(a_daemon_killed_at_random_moments)'
 
 bench: ## Start-up, list and exec times, beside a bare QEMU boot in the same run
 	@scripts/host-packages.sh build run tests
