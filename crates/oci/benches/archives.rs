@@ -8,7 +8,7 @@
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use banger_disk::{ImageOptions, Label, write_tree};
@@ -91,7 +91,10 @@ fn unpack_and_mke2fs(archive: &Path, dir: &Path) -> Duration {
 }
 
 fn run(command: &mut Command) {
-    assert!(command.status().unwrap().success(), "{command:?}");
+    assert!(
+        command.stdout(Stdio::null()).status().unwrap().success(),
+        "{command:?}"
+    );
 }
 
 /// 20,000 files in 400 directories, most of them small, 182 MB in all.

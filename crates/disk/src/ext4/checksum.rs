@@ -2,6 +2,9 @@
 //!
 //! The seed is not the volume's UUID but a number of its own in the superblock (feature `metadata_csum_seed`). So the
 //! UUID is in no checksum but the superblock's, and a new disk gets a UUID of its own by changing superblocks only.
+//!
+//! What is given up: a seed of its own for each volume also tells a block of another volume that strayed in. On a shared
+//! partition that can happen; here each volume is a file of its own, whose fresh blocks read as zeros.
 
 use super::format::{BLOCK, put32};
 
