@@ -28,7 +28,7 @@ impl Context {
         }
     }
 
-    /// The interrupts from now on. The first call takes the signals over; until then they end the process.
+    /// The interrupts that nobody has dealt with. The first call takes the signals over; until then they end the process.
     ///
     /// # Errors
     /// The handlers cannot be installed.
@@ -40,5 +40,12 @@ impl Context {
             .map_err(|source| host_error("cannot install signal handlers", &source))?;
         *self.interrupts.borrow_mut() = Some(interrupts.clone());
         Ok(interrupts)
+    }
+
+    /// What was interrupted until now has ended by it: what comes next begins without.
+    pub fn forget_interrupts(&self) {
+        if let Some(interrupts) = &mut *self.interrupts.borrow_mut() {
+            interrupts.forget_past();
+        }
     }
 }

@@ -13,6 +13,8 @@ use std::os::fd::RawFd;
 pub fn detach() -> io::Result<()> {
     rustix::process::setsid()?;
     rustix::process::chdir("/")?;
+    // It was started through /proc/self/exe and would be listed as "exe".
+    rustix::thread::set_name(c"banger")?;
     let inherited: Vec<RawFd> = std::fs::read_dir("/proc/self/fd")?
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .filter(|fd| *fd > 2)

@@ -1,7 +1,7 @@
 //! Following an operation to its end.
 //!
 //! ```text
-//! Accepted ──► events ──► progress … Finished ──► Followed, or its error
+//! start ──► Accepted ──► events ──► progress … Finished ──► Followed, or its error
 //!                │  └──► Ctrl-C ──► cancel ──► … Finished(cancelled)      a second Ctrl-C leaves at once
 //!                └──► the daemon ends ──► ask the next one how it stands, and follow on
 //! ```
@@ -9,8 +9,10 @@
 use std::time::Duration;
 
 use banger_api::operation::{EventKind, OperationState, StageTime};
+use banger_api::vm::Accepted;
 use banger_api::{ApiError, ErrorCode, OperationId};
-use banger_client::OperationEvents;
+use banger_client::{Client, ClientError, OperationEvents};
+use tokio::time::timeout;
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -19,6 +21,8 @@ use crate::signals::Interrupts;
 
 /// How often the progress is drawn while nothing happens.
 const REDRAW: Duration = Duration::from_millis(200);
+/// How long an interrupted request may still take until its operation is known and can be cancelled.
+const ANSWER_AFTER_INTERRUPT: Duration = Duration::from_secs(1);
 /// How often a lost event stream is opened again before the operation is given up.
 const MAX_REATTACHED: u32 = 5;
 /// Pause before a lost event stream is opened again: the daemon is being replaced.
@@ -69,6 +73,28 @@ struct Following<'a> {
     how: How,
     next_seq: u64,
     followed: Followed,
+}
+
+/// Asks for an operation. An interrupt before the daemon has answered ends this: when the answer comes in spite of it,
+/// [`follow`] finds the interrupt and cancels the operation.
+///
+/// # Errors
+/// No daemon can be started, it refuses, or the user interrupted.
+pub async fn start<F>(context: &Context, call: impl Fn(Client) -> F) -> Result<Accepted, Failure>
+where
+    F: Future<Output = Result<Accepted, ClientError>>,
+{
+    let mut interrupts = context.interrupts()?;
+    let accepted = context.session.change(call);
+    tokio::pin!(accepted);
+    tokio::select! {
+        accepted = &mut accepted => return accepted,
+        _ = interrupts.next() => {}
+    }
+    match timeout(ANSWER_AFTER_INTERRUPT, accepted).await {
+        Ok(accepted) => accepted,
+        Err(_elapsed) => Err(Failure::interrupted("interrupted")),
+    }
 }
 
 /// Follows an operation to its end and shows its progress.

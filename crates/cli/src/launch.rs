@@ -12,7 +12,7 @@
 //! of its own that keeps it alone whoever starts it.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -51,7 +51,7 @@ const MAX_REPORT: u64 = 64 * 1024;
 /// How much of the log is told when a daemon dies without a report, in lines.
 const LOG_LINES: usize = 5;
 /// How much of the log is looked at for that, in bytes.
-const LOG_TAIL: usize = 16 * 1024;
+const LOG_TAIL: u64 = 16 * 1024;
 
 /// Starts a daemon, unless one answers by now.
 ///
@@ -176,6 +176,8 @@ async fn spawn(endpoint: &Endpoint) -> Result<(), ApiError> {
         .map_err(|source| cannot(&endpoint.log.display().to_string(), source))?;
     let (report, told) =
         pipe_with(PipeFlags::CLOEXEC).map_err(|errno| cannot("pipe", errno.into()))?;
+    // What is in the log now is of others.
+    let own_log = log.metadata().map_or(0, |meta| meta.len());
     // Through /proc, so that it is this very program even when its file was replaced since.
     let name = std::env::current_exe().unwrap_or_else(|_| "banger".into());
     let mut command = Command::new("/proc/self/exe");
@@ -190,11 +192,11 @@ async fn spawn(endpoint: &Endpoint) -> Result<(), ApiError> {
         .map_err(|source| cannot("this program cannot be run again", source))?;
     // Our copy of the pipe's other end: the pipe ends with the daemon's copy.
     drop(command);
-    heard(report, endpoint).await
+    heard(report, endpoint, own_log).await
 }
 
 /// Waits for the daemon's report.
-async fn heard(report: OwnedFd, endpoint: &Endpoint) -> Result<(), ApiError> {
+async fn heard(report: OwnedFd, endpoint: &Endpoint, own_log: u64) -> Result<(), ApiError> {
     let failed = |source: io::Error| host_error("cannot hear the daemon", &source);
     let report = Receiver::from_owned_fd(report).map_err(failed)?;
     let mut lines = BufReader::new(report.take(MAX_REPORT)).lines();
@@ -210,7 +212,7 @@ async fn heard(report: OwnedFd, endpoint: &Endpoint) -> Result<(), ApiError> {
         Ok(Ok(Report::Ready)) => Ok(()),
         Ok(Ok(Report::Ended(told))) => {
             let body = told.and_then(|text| serde_json::from_str::<ErrorBody>(&text).ok());
-            let error = body.map_or_else(|| died(endpoint), |body| body.error);
+            let error = body.map_or_else(|| died(endpoint, own_log), |body| body.error);
             // Someone runs one by hand, and it was faster.
             let other_runs = error.code == ErrorCode::WrongState && answers(&endpoint.socket).await;
             if other_runs { Ok(()) } else { Err(error) }
@@ -235,11 +237,11 @@ enum Report {
     Ended(Option<String>),
 }
 
-fn died(endpoint: &Endpoint) -> ApiError {
+/// Its last words, from where its log began.
+fn died(endpoint: &Endpoint, own_log: u64) -> ApiError {
     let mut message = "the daemon ended while it started".to_owned();
-    if let Ok(log) = std::fs::read(&endpoint.log) {
-        let tail = &log[log.len().saturating_sub(LOG_TAIL)..];
-        let tail = String::from_utf8_lossy(tail);
+    if let Ok(log) = tail(&endpoint.log, own_log) {
+        let tail = String::from_utf8_lossy(&log);
         let lines: Vec<_> = tail.lines().rev().take(LOG_LINES).collect();
         for line in lines.iter().rev() {
             message.push_str("\n  ");
@@ -247,6 +249,15 @@ fn died(endpoint: &Endpoint) -> ApiError {
         }
     }
     ApiError::new(ErrorCode::Internal, message).hint(format!("its log: {}", endpoint.log.display()))
+}
+
+fn tail(log: &Path, from: u64) -> io::Result<Vec<u8>> {
+    let mut log = File::open(log)?;
+    let len = log.metadata()?.len();
+    log.seek(SeekFrom::Start(from.max(len.saturating_sub(LOG_TAIL))))?;
+    let mut bytes = Vec::new();
+    log.take(LOG_TAIL).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// A pidfd becomes readable when its process ends (pidfd_open(2)).

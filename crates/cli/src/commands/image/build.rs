@@ -5,7 +5,7 @@ use banger_api::image::BuildImage;
 
 use crate::context::Context;
 use crate::failure::Outcome;
-use crate::follow::{How, follow};
+use crate::follow::{How, follow, start};
 use crate::progress::Progress;
 use crate::view::image::Made;
 
@@ -40,10 +40,11 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
         recipe: args.recipe,
         name: args.name,
     };
-    let accepted = context
-        .session
-        .change(|client| async move { client.build_image(build).await })
-        .await?;
+    let accepted = start(
+        context,
+        |client| async move { client.build_image(build).await },
+    )
+    .await?;
     let progress = Progress::new(&context.output);
     let how = How::cancelled_with_us();
     follow(context, &progress, accepted.operation, None, how).await?;

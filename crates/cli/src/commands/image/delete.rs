@@ -3,7 +3,7 @@
 use super::show;
 use crate::context::Context;
 use crate::failure::Outcome;
-use crate::follow::{How, follow};
+use crate::follow::{How, follow, start};
 use crate::progress::Progress;
 use crate::references;
 use crate::view::shown::{Removed, Shown};
@@ -30,10 +30,11 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
     let progress = &Progress::new(&context.output);
     let results = references::act(images, |image| async move {
         let name = image.name.as_str();
-        let accepted = context
-            .session
-            .change(|client| async move { client.delete_image(name).await })
-            .await?;
+        let accepted = start(
+            context,
+            |client| async move { client.delete_image(name).await },
+        )
+        .await?;
         let how = How::default();
         follow(context, progress, accepted.operation, Some(name), how).await?;
         Ok(Removed::new(name, None))

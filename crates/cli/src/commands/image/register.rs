@@ -7,7 +7,7 @@ use banger_api::{ByteSize, ImageName};
 
 use crate::context::Context;
 use crate::failure::Outcome;
-use crate::follow::{How, follow};
+use crate::follow::{How, follow, start};
 use crate::host_path::absolute;
 use crate::progress::Progress;
 use crate::view::image::Made;
@@ -46,10 +46,10 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
         work_seed: args.work_seed.as_deref().map(absolute).transpose()?,
         seed_size: args.seed_size,
     };
-    let accepted = context
-        .session
-        .change(|client| async move { client.register_image(register).await })
-        .await?;
+    let accepted = start(context, |client| async move {
+        client.register_image(register).await
+    })
+    .await?;
     let progress = Progress::new(&context.output);
     let how = How::cancelled_with_us();
     follow(context, &progress, accepted.operation, None, how).await?;

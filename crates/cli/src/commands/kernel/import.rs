@@ -10,7 +10,7 @@ use banger_api::kernel::{ImportKernel, Kernel, KernelSource};
 
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
-use crate::follow::{How, follow};
+use crate::follow::{How, follow, start};
 use crate::host_path::absolute;
 use crate::progress::Progress;
 use crate::view::kernel::Made;
@@ -58,10 +58,10 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
         name: args.name,
     };
     let before = names(&kernels(context).await?);
-    let accepted = context
-        .session
-        .change(|client| async move { client.import_kernel(import).await })
-        .await?;
+    let accepted = start(context, |client| async move {
+        client.import_kernel(import).await
+    })
+    .await?;
     let progress = Progress::new(&context.output);
     let how = How::cancelled_with_us();
     follow(context, &progress, accepted.operation, None, how).await?;

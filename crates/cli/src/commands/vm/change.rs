@@ -8,7 +8,7 @@ use banger_client::{Client, ClientError};
 
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
-use crate::follow::{How, follow};
+use crate::follow::{How, follow, start};
 use crate::progress::Progress;
 use crate::references::{self, Results};
 use crate::view::shown::Shown;
@@ -52,7 +52,7 @@ where
     let progress = &Progress::new(&context.output);
     let call = &call;
     let results = references::act(vms, |vm| async move {
-        let accepted = context.session.change(|client| call(client, vm.id)).await?;
+        let accepted = start(context, |client| call(client, vm.id)).await?;
         let label = several.then_some(vm.name.as_str());
         follow(context, progress, accepted.operation, label, how).await?;
         Ok(vm)

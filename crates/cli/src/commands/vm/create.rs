@@ -9,7 +9,7 @@ use super::change::find;
 use super::spec::Spec;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
-use crate::follow::{Followed, How, follow};
+use crate::follow::{Followed, How, follow, start};
 use crate::progress::Progress;
 use crate::timings::Timings;
 use crate::view::vm::Changed;
@@ -57,9 +57,11 @@ pub(super) async fn make(
     timings: &Timings,
 ) -> Result<(Vm, Followed), Failure> {
     let asked = Instant::now();
-    let Accepted { operation, vm } = context
-        .session
-        .change(|client| async move { client.create_vm(create).await })
+    let Accepted { operation, vm } =
+        start(
+            context,
+            |client| async move { client.create_vm(create).await },
+        )
         .await?;
     let starting = context.session.time_of_starting();
     timings.add("daemon start", starting);

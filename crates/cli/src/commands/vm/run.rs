@@ -85,6 +85,7 @@ async fn whole(args: Args, context: &Context, timings: &Timings) -> Outcome {
     timings.since("exec", entered);
     if args.rm {
         let removing = Instant::now();
+        context.forget_interrupts();
         remove(&vm, context).await;
         timings.since("delete", removing);
     } else if is_shell || result.is_err() {
