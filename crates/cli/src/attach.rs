@@ -69,6 +69,8 @@ pub async fn attach(stream: Upgraded, how: Attach, interrupts: Interrupts) -> Re
         result = pass_on_interrupts(interrupts, signals) => Err(result),
     };
     drop(raw);
+    // What came before the end went to the guest command; it is not also a wish to leave.
+    leaving.forget_past();
     match result {
         Ok(Ended { exit, writer }) => tokio::select! {
             written = writer.finish() => written.and(exit.into_code()),

@@ -72,6 +72,11 @@ impl Interrupts {
             Err(_no_sender) => std::future::pending().await,
         }
     }
+
+    /// Leaves aside what has come until now: somebody else has acted on it.
+    pub fn forget_past(&mut self) {
+        self.latest.mark_unchanged();
+    }
 }
 
 /// SIGWINCH and SIGCONT: the terminal has another size, or is ours again.

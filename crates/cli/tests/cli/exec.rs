@@ -205,6 +205,46 @@ fn an_interrupt_is_passed_on_and_a_second_one_leaves() {
 }
 
 #[test]
+fn a_command_that_ends_by_an_interrupt_in_its_own_way_keeps_its_output_and_its_code() {
+    let (started, is_started) = std::sync::mpsc::channel();
+    let daemon = FakeDaemon::new(move |asked| {
+        let started = started.clone();
+        on_exec(asked, || {
+            Answer::upgrade(|stream| async move {
+                let (from, mut to) = split(stream);
+                let mut frames = FrameReader::new(from);
+                write(&mut to, &Frame::Started { pid: 7 }).await.unwrap();
+                while let Ok(Some(frame)) = frames.next().await {
+                    match frame {
+                        Frame::Stdin(_) => started.send(()).unwrap(),
+                        Frame::Signal(2) => {
+                            write(&mut to, &Frame::Stdout(text("told"))).await.unwrap();
+                            let exit = Frame::Exit(ExitStatus::Code(9));
+                            write(&mut to, &exit).await.unwrap();
+                            return;
+                        }
+                        other => panic!("unexpected {other:?}"),
+                    }
+                }
+            })
+        })
+    });
+    // Which of two things that are ready is taken first is left to chance: one try would prove little.
+    for _ in 0..8 {
+        let mut child = daemon.start(&["exec", "web", "--", "trap"]);
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(b"x").unwrap();
+        is_started
+            .recv_timeout(crate::fake_daemon::DEADLINE)
+            .unwrap();
+        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        let finished = finish(child);
+        drop(stdin);
+        assert_eq!((finished.exit, finished.stdout.as_str()), (9, "told"));
+    }
+}
+
+#[test]
 fn a_reader_of_the_output_that_goes_away_ends_the_command_quietly() {
     let daemon = FakeDaemon::new(|asked| {
         on_exec(asked, || {
