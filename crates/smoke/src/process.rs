@@ -17,5 +17,6 @@ mod running;
 pub(crate) use capture::Capture;
 pub use finished::Finished;
 pub use invocation::Invocation;
+pub(crate) use invocation::prefixed;
 pub use running::Running;
 pub(crate) use running::ends_before;

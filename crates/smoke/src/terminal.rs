@@ -13,7 +13,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Termios, Winsize, tcgetattr, tcsetwinsize};
 
 use crate::binary::find_on_path;
-use crate::process::{Capture, Invocation, ends_before};
+use crate::process::{Capture, Invocation, ends_before, prefixed};
 use crate::step::note;
 
 /// A command that has a pseudo-terminal as its controlling terminal.
@@ -189,22 +189,7 @@ impl Drop for Terminal {
 /// process id, and no unsafe code between fork and exec here.
 fn in_own_session(command: &Command) -> Command {
     let setsid = find_on_path("setsid").unwrap_or_else(|| PathBuf::from("setsid"));
-    let mut wrapped = Command::new(setsid);
-    wrapped
-        .arg("--ctty")
-        .arg("--")
-        .arg(command.get_program())
-        .args(command.get_args())
-        .env_clear();
-    for (key, value) in command.get_envs() {
-        if let Some(value) = value {
-            wrapped.env(key, value);
-        }
-    }
-    if let Some(folder) = command.get_current_dir() {
-        wrapped.current_dir(folder);
-    }
-    wrapped
+    prefixed(command, &setsid, &["--ctty", "--"])
 }
 
 fn size(rows: u16, columns: u16) -> Winsize {

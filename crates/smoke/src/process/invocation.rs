@@ -70,6 +70,12 @@ impl Invocation {
         self
     }
 
+    /// Has another program start it: `program words… command…`.
+    pub fn through(mut self, program: &Path, words: &[&str]) -> Self {
+        self.command = prefixed(&self.command, program, words);
+        self
+    }
+
     /// The command line, as a person would type it.
     pub fn shown(&self) -> String {
         let words = std::iter::once(self.command.get_program()).chain(self.command.get_args());
@@ -118,6 +124,25 @@ impl Invocation {
     pub(crate) fn into_command(self) -> (Command, Duration) {
         (self.command, self.deadline)
     }
+}
+
+/// `program words… command…` with the command's own environment and folder.
+pub(crate) fn prefixed(command: &Command, program: &Path, words: &[&str]) -> Command {
+    let mut whole = Command::new(program);
+    whole
+        .args(words)
+        .arg(command.get_program())
+        .args(command.get_args())
+        .env_clear();
+    for (key, value) in command.get_envs() {
+        if let Some(value) = value {
+            whole.env(key, value);
+        }
+    }
+    if let Some(folder) = command.get_current_dir() {
+        whole.current_dir(folder);
+    }
+    whole
 }
 
 fn quoted(word: &OsStr) -> String {

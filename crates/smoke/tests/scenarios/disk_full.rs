@@ -8,8 +8,8 @@ use rustix::mount::{MountFlags, mount};
 
 use crate::guests::minimal;
 
-/// Too small for the two disks of a VM, which take some hundred kibibytes each.
-const SIZE: &str = "size=256k";
+/// Too small for the two disks of a VM, sparse as they are.
+const SIZE: &str = "size=64k";
 
 #[test]
 fn a_full_disk_during_create_gives_a_clear_error_and_leaves_nothing() -> io::Result<()> {

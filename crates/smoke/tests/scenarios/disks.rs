@@ -69,7 +69,7 @@ fn a_work_disk_starts_from_the_images_seed_and_only_grows() -> io::Result<()> {
                 "vm",
                 "run",
                 "--rm",
-                "--timings",
+                "--verbose",
                 "--image",
                 "seeded",
                 "--disk-size",
@@ -96,7 +96,7 @@ fn a_work_disk_starts_from_the_images_seed_and_only_grows() -> io::Result<()> {
     step("without a seed it is an empty folder of root's", || {
         let script =
             "stat -c '%U %G %a' /root 2>/dev/null || stat -c '%u %g %a' /root; ls -A /root";
-        let flags = ["vm", "run", "--rm", "--timings", "--image", "plain"];
+        let flags = ["vm", "run", "--rm", "--verbose", "--image", "plain"];
         let ran = sandbox
             .banger(&[&flags[..], &SMALL, &["--", "sh", "-c", script]].concat())
             .ok();
