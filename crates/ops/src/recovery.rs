@@ -6,10 +6,13 @@
 //! VMs in `running` ─► adopted (pid + start time + executable + socket) or `stopped`/`error` with the cause
 //! ```
 
+use std::marker::PhantomData;
+
 use banger_api::vm::VmState;
 use banger_api::{ApiError, ErrorCode, OperationId, VmId};
 use banger_store::{
-    ClaimKind, Connection, Owner, PlanRecord, StoreError, VmRecord, claim, operation, vm,
+    ClaimKind, Connection, Durability, Owner, PlanRecord, StoreError, VmRecord, claim, operation,
+    vm,
 };
 
 use crate::layout::parent;
@@ -38,13 +41,17 @@ pub struct Recovered {
 
 /// Recovery over a runner's store and host.
 pub struct Recovery<'a> {
-    runner: &'a Runner,
+    runner: Runner,
+    of: PhantomData<&'a Runner>,
 }
 
 impl<'a> Recovery<'a> {
     /// Recovery with this runner.
     pub fn new(runner: &'a Runner) -> Self {
-        Self { runner }
+        Self {
+            runner: runner.for_recovery(),
+            of: PhantomData,
+        }
     }
 
     /// Puts everything in order. Nothing else may use the store or the host's resources meanwhile.
@@ -113,14 +120,16 @@ impl<'a> Recovery<'a> {
                 .and_then(|()| host.sync_dir(parent(path)));
             match gone {
                 Ok(()) => store
-                    .write(move |tx| claim::release(tx, &claim, &Owner::Operation(id)))
+                    .write_as(Durability::Soon, move |tx| {
+                        claim::release(tx, &claim, &Owner::Operation(id))
+                    })
                     .map_err(store_error)?,
                 Err(error) => report.failed.push(error.message),
             }
         }
         let (now, cut_off) = (host.now_ms(), "interrupted: the daemon went down");
         let half_made = store
-            .write(move |tx| {
+            .write_as(Durability::Soon, move |tx| {
                 let mut half_made = Vec::new();
                 for op in operation::operations(tx, None, u32::MAX)? {
                     if op.state != "running" {
@@ -160,7 +169,7 @@ impl<'a> Recovery<'a> {
         let (name, now) = (record.name.to_string(), self.runner.host().now_ms());
         self.runner
             .store()
-            .write(move |tx| {
+            .write_as(Durability::Soon, move |tx| {
                 operation::insert_operation(
                     tx,
                     &banger_store::OperationRecord {

@@ -13,7 +13,8 @@ use banger_api::operation::EventKind;
 use banger_api::vm::VmState;
 use banger_api::{ApiError, ErrorCode, VmId};
 use banger_store::{
-    Connection, JournalStep, PlanRecord, StepState, Store, StoreError, claim, operation, vm,
+    Connection, Durability, JournalStep, PlanRecord, StepState, Store, StoreError, claim,
+    operation, vm,
 };
 
 use crate::{
@@ -28,6 +29,8 @@ pub struct Runner {
     /// Plans that this process gave up half-way: unfinished in the store, and tried again before anything else happens to
     /// their VM.
     given_up: Arc<Mutex<Vec<Plan>>>,
+    /// How the end of a plan is written: nobody waits for that of a recovery.
+    ends: Durability,
 }
 
 impl Runner {
@@ -37,6 +40,25 @@ impl Runner {
             store,
             host,
             given_up: Arc::default(),
+            ends: Durability::Now,
+        }
+    }
+
+    /// The same runner for a recovery: a power cut may take back what it wrote, and the next recovery does it again.
+    pub(crate) fn for_recovery(&self) -> Self {
+        Self {
+            ends: Durability::Soon,
+            ..self.clone()
+        }
+    }
+
+    /// How a transition behind which step `n` comes must be written. A claim must be on the disk before what it claims is
+    /// made, and an end before anybody hears of it. Everything else may be repeated: a power cut may take it back.
+    fn durability(&self, plan: &Plan, n: usize) -> Durability {
+        match plan.steps.get(n) {
+            None => self.ends,
+            Some(step) if !step.body().claims().is_empty() => Durability::Now,
+            Some(_) => Durability::Soon,
         }
     }
 
@@ -110,7 +132,15 @@ impl Runner {
         let steps = steps.inspect_err(|_| self.remember(plan))?;
         match plan.direction {
             Direction::Back => {
-                let last = steps.iter().map(|step| step.n as usize).max().unwrap_or(0);
+                let mut last = steps.iter().map(|step| step.n as usize).max().unwrap_or(0);
+                // A power cut may have taken back that a step began which claims nothing; its effect may be there.
+                while plan
+                    .steps
+                    .get(last + 1)
+                    .is_some_and(|step| step.body().claims().is_empty())
+                {
+                    last += 1;
+                }
                 self.undo(plan, last, None, &NoEvents)
                     .inspect_err(|_| self.remember(plan))
             }
@@ -149,7 +179,7 @@ impl Runner {
         }
         if plan.steps.is_empty() {
             let stored = plan.clone();
-            let finished = self.commit(move |tx| finish(tx, &stored, &stored.done));
+            let finished = self.commit(self.ends, move |tx| finish(tx, &stored, &stored.done));
             finished.inspect_err(|_| self.remember(plan))?;
         }
         Ok(())
@@ -164,7 +194,10 @@ impl Runner {
         let changes = step.body().apply(cx)?;
         let us = self.host.monotonic_us().saturating_sub(began);
         let (at_ms, stored) = (self.host.now_ms(), plan.clone());
-        self.commit(move |tx| applied(tx, &stored, n, &changes, at_ms, us))?;
+        let durability = self.durability(plan, n + 1);
+        self.commit(durability, move |tx| {
+            applied(tx, &stored, n, &changes, at_ms, us)
+        })?;
         cx.events.emit(EventKind::StageDone {
             stage: step.body().stage().to_owned(),
             us,
@@ -180,7 +213,12 @@ impl Runner {
             )
         })?;
         let (stored, at_ms) = (plan.clone(), self.host.now_ms());
-        self.commit(move |tx| {
+        let durability = match self.ends {
+            // What recovery begins claims nothing and loses nothing: plans that end what has ended.
+            Durability::Soon if stored.direction == Direction::Forward => Durability::Soon,
+            _ => Durability::Now,
+        };
+        self.commit(durability, move |tx| {
             let record = PlanRecord {
                 id: stored.id,
                 operation: stored.operation,
@@ -242,10 +280,12 @@ impl Runner {
             let changes = step.body().revert(&cx)?;
             let (stored, at_ms) = (plan.clone(), self.host.now_ms());
             let cause = cause.map(|cause| cause.message.clone());
-            self.commit(move |tx| reverted(tx, &stored, n, &changes, at_ms, cause))?;
+            self.commit(Durability::Soon, move |tx| {
+                reverted(tx, &stored, n, &changes, at_ms, cause)
+            })?;
         }
         let (stored, changes) = (plan.clone(), plan.undone(cause));
-        self.commit(move |tx| finish(tx, &stored, &changes))
+        self.commit(self.ends, move |tx| finish(tx, &stored, &changes))
     }
 
     /// A forward plan stops at step `n`. Its VM says so, its claims stay, the request may be made again. Without a VM there
@@ -265,7 +305,7 @@ impl Runner {
             error: Some(error.message.clone()),
         }];
         let (stored, at_ms, message) = (plan.clone(), self.host.now_ms(), error.message.clone());
-        self.commit(move |tx| {
+        self.commit(self.ends, move |tx| {
             let mut line = line(&stored, n, StepState::Applying, at_ms);
             line.error = Some(message);
             operation::set_step(tx, stored.id, &line)?;
@@ -275,11 +315,12 @@ impl Runner {
 
     fn commit(
         &self,
+        durability: Durability,
         change: impl FnOnce(&Connection) -> Result<(), StoreError> + Send + 'static,
     ) -> HostResult<()> {
         self.store
-            .write(move |tx| change(tx))
-            .map_err(crate::runner::store_error)
+            .write_as(durability, move |tx| change(tx))
+            .map_err(store_error)
     }
 }
 

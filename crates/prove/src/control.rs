@@ -48,7 +48,7 @@ impl<'a> Control<'a> {
         machine: &Arc<Machine>,
         tamper: &'a dyn Tamper,
     ) -> Result<Self, StoreError> {
-        machine.world().dead = false;
+        machine.open_store()?;
         let host = SimHost {
             machine: Arc::clone(machine),
         };

@@ -15,13 +15,14 @@ use std::time::Duration;
 
 use banger_api::{ApiError, ErrorCode, VmId};
 use banger_ops::HostResult;
-use banger_store::{Store, StoreError};
+use banger_store::{Durability, Store, StoreError};
 
 use crate::fault::{Faults, Mode, Nature};
 use crate::fs::{Content, Files, Loss};
 use crate::process::{Manners, Processes};
 use crate::random::Random;
 use crate::schedule::Schedule;
+use crate::snapshot::Tables;
 
 /// The well-known directories that nobody needs to claim; what is directly in them must be claimed.
 pub(crate) const ROOTS: [&str; 5] = ["/s/vms", "/s/images", "/s/kernels", "/s/staging", "/r"];
@@ -49,6 +50,10 @@ pub(crate) struct World {
     pub(crate) faults: Faults,
     /// The daemon is dead.
     pub(crate) dead: bool,
+    /// What the store held when it was last wholly on the disk, while something of it is not.
+    pub(crate) kept: Option<Arc<Tables>>,
+    /// What the last power cut did; the store is told when the next daemon opens it.
+    pub(crate) lost: Option<Loss>,
     /// The power was cut.
     pub(crate) powered_down: bool,
     /// Actions so far.
@@ -83,6 +88,8 @@ impl World {
             faults: Faults::None,
             dead: false,
             powered_down: false,
+            kept: None,
+            lost: None,
             actions: 0,
             struck: BTreeMap::new(),
             broken: Vec::new(),
@@ -117,6 +124,7 @@ impl World {
         self.files.sync_dir(run);
         self.processes.power_cut();
         self.powered_down = true;
+        self.lost = Some(loss);
     }
 
     /// What a work disk holds was changed, or will be: only by its guest, or by a deletion that was asked for.
@@ -210,10 +218,11 @@ impl Machine {
             schedule: Mutex::new(None),
         });
         let gate: Weak<Self> = Arc::downgrade(&machine);
-        let store = Store::open_in_memory()?.gated(Box::new(move || match gate.upgrade() {
-            Some(machine) => machine.commit_point(),
-            None => Err(StoreError::Closed),
-        }));
+        let store =
+            Store::open_in_memory()?.gated(Box::new(move |durability| match gate.upgrade() {
+                Some(machine) => machine.commit_point(durability),
+                None => Err(StoreError::Closed),
+            }));
         let _ = machine.store.set(Arc::new(store));
         Ok(machine)
     }
@@ -293,11 +302,49 @@ impl Machine {
         Err(ApiError::new(code, message))
     }
 
+    /// Opens the store as a power cut has left it.
+    pub(crate) fn open_store(&self) -> Result<(), StoreError> {
+        let (lost, before) = {
+            let mut world = self.world();
+            world.dead = false;
+            (world.lost.take(), world.clone())
+        };
+        let mut after = before.clone();
+        if let (Some(loss), Some(tables)) = (lost, after.kept.take()) {
+            let takes_back = match loss {
+                Loss::All => true,
+                Loss::Contents => false,
+                Loss::Mixed => after.random.chance(1, 2),
+            };
+            if takes_back {
+                self.world().faults = Faults::None;
+                Tables::clone(&tables).put(self.store()?)?;
+                after.note(|| "--- the store is as it was last synced".to_owned());
+            }
+        }
+        *self.world() = after;
+        Ok(())
+    }
+
     /// Before each commit.
-    fn commit_point(&self) -> Result<(), StoreError> {
-        let none = Duration::ZERO;
-        match self.act(Nature::Commit, "commit", Path::new(""), none, |_, _| Ok(())) {
-            Ok(()) => Ok(()),
+    fn commit_point(&self, durability: Durability) -> Result<(), StoreError> {
+        let (none, what) = match durability {
+            Durability::Now => (Duration::ZERO, "commit"),
+            Durability::Soon => (Duration::ZERO, "commit, to be synced later"),
+        };
+        match self.act(Nature::Commit, what, Path::new(""), none, |_, _| Ok(())) {
+            Ok(()) => match durability {
+                Durability::Now => {
+                    self.world().kept = None;
+                    Ok(())
+                }
+                Durability::Soon if self.world().kept.is_some() => Ok(()),
+                Durability::Soon => {
+                    let tables = Arc::new(Tables::read(self.store()?)?);
+                    self.world().kept = Some(tables);
+                    Ok(())
+                }
+            },
             Err(error) if error.code == ErrorCode::ShuttingDown => Err(StoreError::Closed),
             Err(_planted) => Err(StoreError::no_space()),
         }

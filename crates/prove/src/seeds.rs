@@ -23,7 +23,7 @@ use crate::random::Random;
 use crate::report::Report;
 use crate::schedule::Schedule;
 use crate::snapshot::Snapshot;
-use crate::tamper::Tamper;
+use crate::tamper::{Honest, Tamper};
 use crate::{settled, works};
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
@@ -49,6 +49,14 @@ pub(crate) fn play(
         if random.chance(1, 4) {
             world.files.capacity = 8 + random.below(24);
         }
+    }
+    if random.chance(3, 4) {
+        // Most machines have something to make VMs from.
+        let control = Control::start_daemon(machine, &Honest)?;
+        let _ = control.pull("x", "debian");
+        let _ = control.import("x", "debian");
+        let _ = control.pull("y", "debian");
+        let _ = control.import("y", "alpine");
     }
     let mut broken = Vec::new();
     let lives = 1 + random.below(3);

@@ -24,11 +24,53 @@ enum Value {
     Text(String),
 }
 
+/// What a store holds.
+#[derive(Debug, Clone)]
+pub(crate) struct Tables(Vec<Vec<Row>>);
+
+impl Tables {
+    pub(crate) fn read(store: &Store) -> Result<Self, StoreError> {
+        store.read(|db| {
+            TABLES
+                .iter()
+                .map(|(table, columns)| rows(db, table, *columns))
+                .collect::<Result<_, _>>()
+                .map(Self)
+        })
+    }
+
+    /// Puts this into the store, in place of what is there.
+    pub(crate) fn put(self, store: &Store) -> Result<(), StoreError> {
+        store.write(move |db| {
+            for (table, _) in TABLES.iter().rev() {
+                db.prepare_cached(&format!("DELETE FROM {table}"))?
+                    .execute([])?;
+            }
+            for ((table, columns), rows) in TABLES.iter().zip(self.0) {
+                let marks = vec!["?"; *columns].join(", ");
+                let mut insert =
+                    db.prepare_cached(&format!("INSERT INTO {table} VALUES ({marks})"))?;
+                for row in rows {
+                    for (index, value) in row.into_iter().enumerate() {
+                        match value {
+                            Value::Null => insert.raw_bind_parameter(index + 1, None::<i64>)?,
+                            Value::Integer(n) => insert.raw_bind_parameter(index + 1, n)?,
+                            Value::Text(text) => insert.raw_bind_parameter(index + 1, text)?,
+                        }
+                    }
+                    insert.raw_execute()?;
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
 /// All of it.
 #[derive(Clone)]
 pub(crate) struct Snapshot {
     world: World,
-    tables: Vec<Vec<Row>>,
+    tables: Tables,
 }
 
 fn rows(db: &Connection, table: &str, columns: usize) -> Result<Vec<Row>, StoreError> {
@@ -53,12 +95,7 @@ fn rows(db: &Connection, table: &str, columns: usize) -> Result<Vec<Row>, StoreE
 
 impl Snapshot {
     pub(crate) fn take(machine: &Machine) -> Result<Self, StoreError> {
-        let tables = machine.store()?.read(|db| {
-            TABLES
-                .iter()
-                .map(|(table, columns)| rows(db, table, *columns))
-                .collect()
-        })?;
+        let tables = Tables::read(machine.store()?)?;
         let mut world = machine.world().clone();
         world.actions = 0;
         world.dead = false;
@@ -79,30 +116,7 @@ impl Snapshot {
             world.dead = false;
             world.faults = crate::fault::Faults::None;
         }
-        let tables = self.tables.clone();
-        let store: &Store = machine.store()?;
-        store.write(move |db| {
-            for (table, _) in TABLES.iter().rev() {
-                db.prepare_cached(&format!("DELETE FROM {table}"))?
-                    .execute([])?;
-            }
-            for ((table, columns), rows) in TABLES.iter().zip(tables) {
-                let marks = vec!["?"; *columns].join(", ");
-                let mut insert =
-                    db.prepare_cached(&format!("INSERT INTO {table} VALUES ({marks})"))?;
-                for row in rows {
-                    for (index, value) in row.into_iter().enumerate() {
-                        match value {
-                            Value::Null => insert.raw_bind_parameter(index + 1, None::<i64>)?,
-                            Value::Integer(n) => insert.raw_bind_parameter(index + 1, n)?,
-                            Value::Text(text) => insert.raw_bind_parameter(index + 1, text)?,
-                        }
-                    }
-                    insert.raw_execute()?;
-                }
-            }
-            Ok(())
-        })?;
+        self.tables.clone().put(machine.store()?)?;
         *machine.world() = self.world.clone();
         Ok(())
     }

@@ -15,7 +15,16 @@ use crate::writer::Writer;
 const BUSY: Duration = Duration::from_secs(5);
 
 /// Asked before each write. A refusal is that write's answer, and nothing of it happens.
-pub type Gate = Box<dyn Fn() -> Result<(), StoreError> + Send + Sync>;
+pub type Gate = Box<dyn Fn(Durability) -> Result<(), StoreError> + Send + Sync>;
+
+/// What a power cut may do to a write that was answered. No other end, of a process or of all of them, does anything to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Nothing: it is on the disk, with all that was written before it.
+    Now,
+    /// Take it back, with all that was written after it, as long as no [`Durability::Now`] followed. Costs no fsync.
+    Soon,
+}
 
 /// The store. Cheap to share behind an `Arc`; all calls block.
 pub struct Store {
@@ -103,10 +112,22 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     {
+        self.write_as(Durability::Now, change)
+    }
+
+    /// The same, durable as `durability` says.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub fn write_as<T, F>(&self, durability: Durability, change: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
         if let Some(gate) = &self.gate {
-            gate()?;
+            gate(durability)?;
         }
-        self.writer.submit(change)
+        self.writer.submit(durability, change)
     }
 
     /// Runs `query` on the reading connection: it sees all that was written before.

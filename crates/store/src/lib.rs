@@ -5,7 +5,8 @@
 //!   read(|db| …)  ──► a reading connection, never behind a writer (WAL)
 //! ```
 //!
-//! Promises: what `write` has answered survives a power cut (WAL, `synchronous=FULL`); a closure that fails leaves no
+//! Promises: what `write` has answered survives a power cut (WAL, `synchronous=FULL`; `write_as(Soon)` waits for the next
+//! of these, and survives everything else); a closure that fails leaves no
 //! trace and does not disturb the others of its batch; names and claimed resources have one owner, by unique
 //! constraints; a database of an older version is brought forward, one transaction for each version; one of a newer
 //! version is refused untouched.
@@ -23,7 +24,7 @@ mod vms;
 mod writer;
 
 pub use claims::{Claim, ClaimKind, Owner};
-pub use connection::{Gate, Store};
+pub use connection::{Durability, Gate, Store};
 pub use error::StoreError;
 pub use images::ImageRecord;
 pub use journal::{JournalStep, OperationRecord, PlanRecord, StepState};

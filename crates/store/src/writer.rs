@@ -13,14 +13,19 @@ use std::thread::JoinHandle;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::StoreError;
+use crate::connection::Durability;
 
 /// Changes that share one commit at most: bounds how long the first one waits.
 const BATCH: usize = 128;
+/// `PRAGMA synchronous` as a number: `FULL`.
+const FULL: i64 = 2;
 /// Changes that may wait before a caller blocks.
 const QUEUE: usize = 256;
 
 /// One caller's change, and the way to answer it. Answered exactly once, also when its batch fails before its turn.
 trait Change: Send {
+    /// When it must be on the disk.
+    fn durability(&self) -> Durability;
     /// Runs the change. `false`: it failed, and is to be undone.
     fn apply(&mut self, tx: &Transaction<'_>) -> bool;
     /// Answers the caller: with what the change said, unless the commit failed.
@@ -28,6 +33,7 @@ trait Change: Send {
 }
 
 struct Waiting<T, F> {
+    durability: Durability,
     change: Option<F>,
     result: Option<Result<T, StoreError>>,
     caller: SyncSender<Result<T, StoreError>>,
@@ -38,6 +44,10 @@ where
     T: Send,
     F: FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send,
 {
+    fn durability(&self) -> Durability {
+        self.durability
+    }
+
     fn apply(&mut self, tx: &Transaction<'_>) -> bool {
         let Some(change) = self.change.take() else {
             return false;
@@ -76,13 +86,14 @@ impl Writer {
         }
     }
 
-    pub(crate) fn submit<T, F>(&self, change: F) -> Result<T, StoreError>
+    pub(crate) fn submit<T, F>(&self, durability: Durability, change: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         let (caller, answered) = sync_channel(1);
         let change = Box::new(Waiting {
+            durability,
             change: Some(change),
             result: None,
             caller,
@@ -103,6 +114,11 @@ impl Drop for Writer {
 }
 
 fn serve(mut db: Connection, changes: &Receiver<Box<dyn Change>>) {
+    // In WAL mode FULL syncs the log at each commit, with all commits before it, and NORMAL at none
+    // (https://sqlite.org/pragma.html#pragma_synchronous).
+    let full = db.pragma_query_value(None, "synchronous", |row| row.get::<_, i64>(0));
+    let switches = matches!(full, Ok(level) if level >= FULL);
+    let mut now = true;
     while let Ok(first) = changes.recv() {
         let mut batch = vec![first];
         while batch.len() < BATCH
@@ -110,7 +126,19 @@ fn serve(mut db: Connection, changes: &Receiver<Box<dyn Change>>) {
         {
             batch.push(next);
         }
-        let committed = commit(&mut db, &mut batch);
+        let wanted = batch.iter().any(|c| c.durability() == Durability::Now);
+        if switches && wanted != now {
+            let level = if wanted { "FULL" } else { "NORMAL" };
+            // One that cannot be set back would break the promise: then the batch fails below, with the transaction.
+            now = match db.pragma_update(None, "synchronous", level) {
+                Ok(()) => wanted,
+                Err(_) => now,
+            };
+        }
+        let committed = match wanted && !now {
+            true => Err(rusqlite::Error::InvalidQuery),
+            false => commit(&mut db, &mut batch),
+        };
         for change in batch {
             change.answer(committed.as_ref().copied().map_err(copy_error));
         }

@@ -195,7 +195,7 @@ fn every_caller_of_a_batch_that_fails_hears_the_cause() {
 fn a_gate_that_refuses_keeps_a_write_from_happening() {
     let store = Store::open_in_memory()
         .unwrap()
-        .gated(Box::new(|| Err(StoreError::no_space())));
+        .gated(Box::new(|_| Err(StoreError::no_space())));
     let error = store
         .write(|tx| image::insert(tx, &an_image("a")))
         .unwrap_err();

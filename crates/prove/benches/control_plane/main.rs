@@ -15,8 +15,8 @@ use banger_api::{OperationId, VmId};
 use banger_engine::VmmIdentity;
 use banger_ops::{Cancel, NoEvents, Recovery, Runner, VmFiles, plans};
 use banger_store::{
-    Claim, ClaimKind, ImageRecord, KernelRecord, OperationRecord, Owner, Store, VmRecord, claim,
-    image, kernel, operation, vm,
+    Claim, ClaimKind, Durability, ImageRecord, KernelRecord, OperationRecord, Owner, Store,
+    VmRecord, claim, image, kernel, operation, vm,
 };
 
 use crate::quiet::QuietHost;
@@ -107,7 +107,10 @@ fn create(runner: &Runner, name: String) -> usize {
     };
     runner
         .store()
-        .write(move |tx| operation::insert_operation(tx, &row))
+        // The plan's begin, which follows, takes it to the disk.
+        .write_as(Durability::Soon, move |tx| {
+            operation::insert_operation(tx, &row)
+        })
         .unwrap();
     let disks = plans::CreateDisks { seed: None };
     let plan = plans::create(id, &record, &files(record.id), &disks);
