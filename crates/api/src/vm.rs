@@ -218,6 +218,7 @@ pub struct Vm {
     /// It is deleted when its `run` ends.
     pub ephemeral: bool,
     /// What happens to it when the host went down while it ran.
+    #[serde(default)]
     pub restart: RestartPolicy,
     /// Settings were changed that apply at the next start.
     pub restart_needed: bool,
