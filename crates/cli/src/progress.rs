@@ -96,8 +96,9 @@ impl<'a> Progress<'a> {
             EventKind::StageDone { stage, us } if self.output.verbose() => {
                 let name = going.name();
                 let milliseconds = Duration::from_micros(*us).as_secs_f64() * 1000.0;
+                let detail = going.detail_of(stage);
                 self.output
-                    .note(&format!("{name}{stage} {milliseconds:.1} ms"));
+                    .note(&format!("{name}{stage} {milliseconds:.1} ms{detail}"));
             }
             EventKind::StageDone { .. } => {}
             EventKind::Warning { message } => {
@@ -177,6 +178,14 @@ impl Going {
         }
         line
     }
+
+    /// What it did last in this stage, to stand behind the stage's time.
+    fn detail_of(&self, stage: &str) -> String {
+        match &self.detail {
+            Some(detail) if self.stage == stage => format!(": {detail}"),
+            _ => String::new(),
+        }
+    }
 }
 
 /// The first line of `text`, cut to fit one line of the terminal.
@@ -213,6 +222,15 @@ mod tests {
             going().line(Some((1, 3))),
             "[1 of 3] web: prepare work disk: cloning work seed 25%"
         );
+    }
+
+    #[test]
+    fn a_stage_that_is_done_tells_what_it_did_and_not_what_another_did() {
+        assert_eq!(
+            going().detail_of("prepare_work_disk"),
+            ": cloning work seed"
+        );
+        assert_eq!(going().detail_of("sync"), "");
     }
 
     #[test]

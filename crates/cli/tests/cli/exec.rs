@@ -6,7 +6,7 @@ use banger_guest::wire::frame::{Frame, FrameReader, write};
 use banger_guest::{ExecFailure, ExecFailureKind, ExitStatus};
 use bytes::Bytes;
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::split;
+use tokio::io::{AsyncRead, AsyncWrite, split};
 
 use crate::fake_daemon::{Answer, Asked, FakeDaemon, finish};
 use crate::sample::vm;
@@ -206,31 +206,15 @@ fn an_interrupt_is_passed_on_and_a_second_one_leaves() {
 
 #[test]
 fn a_command_that_ends_by_an_interrupt_in_its_own_way_keeps_its_output_and_its_code() {
-    let (started, is_started) = std::sync::mpsc::channel();
-    let daemon = FakeDaemon::new(move |asked| {
-        let started = started.clone();
-        on_exec(asked, || {
-            Answer::upgrade(|stream| async move {
-                let (from, mut to) = split(stream);
-                let mut frames = FrameReader::new(from);
-                write(&mut to, &Frame::Started { pid: 7 }).await.unwrap();
-                while let Ok(Some(frame)) = frames.next().await {
-                    match frame {
-                        Frame::Stdin(_) => started.send(()).unwrap(),
-                        Frame::Signal(2) => {
-                            write(&mut to, &Frame::Stdout(text("told"))).await.unwrap();
-                            let exit = Frame::Exit(ExitStatus::Code(9));
-                            write(&mut to, &exit).await.unwrap();
-                            return;
-                        }
-                        other => panic!("unexpected {other:?}"),
-                    }
-                }
-            })
-        })
-    });
     // Which of two things that are ready is taken first is left to chance: one try would prove little.
     for _ in 0..8 {
+        let (started, is_started) = std::sync::mpsc::channel();
+        let daemon = FakeDaemon::new(move |asked| {
+            let started = started.clone();
+            on_exec(asked, || {
+                Answer::upgrade(move |stream| ends_when_interrupted(stream, started))
+            })
+        });
         let mut child = daemon.start(&["exec", "web", "--", "trap"]);
         let mut stdin = child.stdin.take().unwrap();
         stdin.write_all(b"x").unwrap();
@@ -241,6 +225,29 @@ fn a_command_that_ends_by_an_interrupt_in_its_own_way_keeps_its_output_and_its_c
         let finished = finish(child);
         drop(stdin);
         assert_eq!((finished.exit, finished.stdout.as_str()), (9, "told"));
+    }
+}
+
+/// A guest command that says a word and exits with 9 when it is interrupted.
+async fn ends_when_interrupted(
+    stream: impl AsyncRead + AsyncWrite + Send,
+    started: std::sync::mpsc::Sender<()>,
+) {
+    let (from, mut to) = split(stream);
+    let mut frames = FrameReader::new(from);
+    write(&mut to, &Frame::Started { pid: 7 }).await.unwrap();
+    while let Ok(Some(frame)) = frames.next().await {
+        match frame {
+            Frame::Stdin(_) => started.send(()).unwrap(),
+            Frame::Signal(2) => {
+                write(&mut to, &Frame::Stdout(text("told"))).await.unwrap();
+                write(&mut to, &Frame::Exit(ExitStatus::Code(9)))
+                    .await
+                    .unwrap();
+                return;
+            }
+            other => panic!("unexpected {other:?}"),
+        }
     }
 }
 
