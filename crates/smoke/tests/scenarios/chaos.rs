@@ -69,7 +69,8 @@ fn check(sandbox: &Sandbox, round: u64) {
     eventually("as many VMMs as running VMs", SOON, || {
         (sandbox.vmm_pids().len() == in_state("running")).then_some(())
     });
-    let folders = std::fs::read_dir(sandbox.banger_home().join("state/vms")).map_or(0, Iterator::count);
+    let folders =
+        std::fs::read_dir(sandbox.banger_home().join("state/vms")).map_or(0, Iterator::count);
     assert_eq!(
         folders,
         vms.len(),
