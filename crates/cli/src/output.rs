@@ -14,7 +14,7 @@ pub mod raw;
 pub mod sanitize;
 pub mod table;
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::io::{self, IsTerminal as _};
 
 use banger_api::error::ErrorBody;
@@ -36,7 +36,8 @@ pub struct Output {
     json: bool,
     verbose: bool,
     terminal: bool,
-    status_shown: Cell<bool>,
+    /// The status line that is shown.
+    status: RefCell<Option<String>>,
 }
 
 impl Output {
@@ -46,7 +47,7 @@ impl Output {
             json,
             verbose,
             terminal: io::stderr().is_terminal(),
-            status_shown: Cell::new(false),
+            status: RefCell::new(None),
         }
     }
 
@@ -127,13 +128,16 @@ impl Output {
         if !self.terminal || self.json {
             return;
         }
-        self.status_shown.set(true);
+        if self.status.borrow().as_deref() == Some(text) {
+            return;
+        }
+        *self.status.borrow_mut() = Some(text.to_owned());
         raw_stderr(format!("\r\x1b[2K{text}").as_bytes());
     }
 
     /// Takes the status line away.
     pub fn clear_status(&self) {
-        if self.status_shown.replace(false) {
+        if self.status.borrow_mut().take().is_some() {
             raw_stderr(b"\r\x1b[2K");
         }
     }

@@ -52,7 +52,7 @@ fn output_and_exit_code_come_back() {
         (finished.stdout.as_str(), finished.stderr.as_str()),
         ("out\n", "err\n")
     );
-    let exec = &daemon.asked()[1].body;
+    let exec = &daemon.asked()[0].body;
     assert_eq!(exec["argv"], serde_json::json!(["make", "-j"]));
     assert_eq!(
         (&exec["env"]["A"], &exec["cwd"]),
@@ -154,7 +154,7 @@ fn input_goes_to_the_guest_while_its_output_comes_back() {
 fn a_shell_without_a_terminal_is_sh_with_its_script_at_stdin() {
     let daemon = guest_that_says(vec![Frame::Exit(ExitStatus::Code(0))]);
     daemon.banger(&["exec", "web"]);
-    let exec = &daemon.asked()[1].body;
+    let exec = &daemon.asked()[0].body;
     assert_eq!(exec["argv"], serde_json::json!(["sh"]));
     assert_eq!(exec["stdin"], true);
 }

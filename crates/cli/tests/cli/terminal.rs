@@ -127,7 +127,7 @@ fn a_shell_gets_every_key_and_every_size_and_leaves_the_terminal_as_it_was() {
     let child = pty.start(&daemon, &["exec", "web"]);
     pty.shows("ready");
     assert!(is_raw(&pty.modes()));
-    let exec = &daemon.asked()[1].body;
+    let exec = &daemon.asked()[0].body;
     assert_eq!(
         exec["terminal"],
         serde_json::json!({"rows": 31, "cols": 97})

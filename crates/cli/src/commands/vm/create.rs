@@ -64,7 +64,9 @@ pub(super) async fn make(
         )
         .await?;
     let starting = context.session.time_of_starting();
-    timings.add("daemon start", starting);
+    if !starting.is_zero() {
+        timings.add("daemon start", starting);
+    }
     timings.add("request", asked.elapsed().saturating_sub(starting));
     let vm = vm.ok_or_else(|| {
         ApiError::new(

@@ -2,9 +2,8 @@
 
 use std::env;
 
-use banger_api::vm::{Exec, Vm};
+use banger_api::vm::Exec;
 
-use super::change::find;
 use crate::attach::{Attach, attach};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
@@ -79,26 +78,25 @@ impl Environment {
 /// # Errors
 /// There is no such VM, or the command cannot be run in it.
 pub async fn run(args: Args, context: &Context) -> Outcome {
-    let vm = find(&args.vm, context).await?;
     let exec = Exec {
         cwd: args.workdir,
         user: args.user,
         ..args.environment.exec(args.command, false)
     };
-    enter(&vm, exec, context).await
+    enter(&args.vm, exec, context).await
 }
 
 /// Runs a command in a VM at our standard streams.
 ///
 /// # Errors
 /// The command cannot be run, the connection broke, or the user left.
-pub(super) async fn enter(vm: &Vm, exec: Exec, context: &Context) -> Outcome {
+pub(super) async fn enter(reference: &str, exec: Exec, context: &Context) -> Outcome {
     let mut interrupts = context.interrupts()?;
     let how = Attach {
         terminal: exec.terminal.is_some(),
         stdin: exec.stdin,
     };
-    let (reference, exec) = (&vm.id.to_string(), &exec);
+    let exec = &exec;
     let opened = context
         .session
         .change(|client| async move { client.vm_exec(reference, exec).await });

@@ -80,7 +80,7 @@ async fn whole(args: Args, context: &Context, timings: &Timings) -> Outcome {
         Err(Failure::interrupted("interrupted"))
     } else {
         let exec = args.environment.exec(args.command, args.rm);
-        enter(&vm, exec, context).await
+        enter(&vm.id.to_string(), exec, context).await
     };
     timings.since("exec", entered);
     if args.rm {
