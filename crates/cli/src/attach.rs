@@ -73,7 +73,7 @@ pub async fn attach(stream: Upgraded, how: Attach, interrupts: Interrupts) -> Re
     leaving.forget_past();
     match result {
         Ok(Ended { exit, writer }) => tokio::select! {
-            written = writer.finish() => written.and(exit.into_code()),
+            written = writer.finish() => written.and(exit.and_then(Exit::into_code)),
             _ = leaving.next() => Err(Failure::interrupted("interrupted while output was still to be written")),
         },
         Err(failure) => Err(failure),
@@ -89,7 +89,7 @@ enum Exit {
 
 /// The guest command has ended; its output may still be on its way to standard output.
 struct Ended {
-    exit: Exit,
+    exit: Result<Exit, Failure>,
     writer: output::Writer,
 }
 
@@ -127,11 +127,11 @@ async fn receive(from_guest: ReadHalf<Upgraded>) -> Result<Ended, Failure> {
                 continue;
             }
             Ok(Some(Frame::Started { .. })) => continue,
-            Ok(Some(Frame::Exit(status))) => Exit::Status(status),
-            Ok(Some(Frame::Failed(failure))) => Exit::NotStarted(failure),
-            Ok(Some(other)) => return Err(lost(&format!("an unexpected frame: {}", name(&other)))),
-            Ok(None) => return Err(lost("the stream ended")),
-            Err(error) => return Err(lost(&chain(&error))),
+            Ok(Some(Frame::Exit(status))) => Ok(Exit::Status(status)),
+            Ok(Some(Frame::Failed(failure))) => Ok(Exit::NotStarted(failure)),
+            Ok(Some(other)) => Err(lost(&format!("an unexpected frame: {}", name(&other)))),
+            Ok(None) => Err(lost("the stream ended")),
+            Err(error) => Err(lost(&chain(&error))),
         };
         return Ok(Ended { exit, writer });
     }
