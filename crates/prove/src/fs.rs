@@ -176,9 +176,11 @@ impl Files {
 
     /// Writes a file, new or over what is there. On a full disk a part of it is left.
     pub(crate) fn write(&mut self, path: &Path, content: Content, bytes: u64) -> HostResult<()> {
-        let full = self.capacity != usize::MAX && self.count(ROOT) >= self.capacity;
-        let content = if full { Content::Torn } else { content };
         let present = self.find(path);
+        // What is there already has its room.
+        let full =
+            present.is_none() && self.capacity != usize::MAX && self.count(ROOT) >= self.capacity;
+        let content = if full { Content::Torn } else { content };
         match present.and_then(|at| self.nodes.get_mut(at)) {
             Some(Node::File { now, len, .. }) => (*now, *len) = (content, bytes),
             Some(Node::Dir { .. }) => return Err(error("write", path, "a directory is there")),
