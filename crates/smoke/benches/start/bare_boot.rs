@@ -14,9 +14,9 @@ const MACHINE: [&str; 10] = [
     "-machine", "-M", "-accel", "-cpu", "-m", "-smp", "-kernel", "-initrd", "-object", "-bios",
 ];
 /// Asked for a program that is not there, the kernel complains at the very moment at which it would have become `/init`:
-/// the one mark that a silent boot gives (`init/main.c`; which of the two words depends on its version).
+/// the one mark that a silent boot gives (`init/main.c`, `init/do_mounts.c`; the words depend on its version).
 const NO_INIT: &str = "rdinit=/absent";
-const COMPLAINTS: [&[u8]; 2] = [b"check access for rdinit=", b"VFS: Cannot open root device"];
+const COMPLAINTS: [&[u8]; 3] = [b"check access for rdinit=", b"/dev/root: ", b"VFS: "];
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A command line of QEMU.

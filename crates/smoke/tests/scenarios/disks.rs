@@ -61,6 +61,15 @@ fn a_work_disk_starts_from_the_images_seed_and_only_grows() -> io::Result<()> {
         },
     );
 
+    step("as much as the seed clones it", || {
+        let same = format!("{}M", seed_bytes.div_ceil(MIB));
+        let flags = ["vm", "create", "--no-start", "--name", "same", "--verbose"];
+        let size = ["--image", "seeded", "--disk-size", &same];
+        let words = [&flags[..], &size, &SMALL].concat();
+        sandbox.banger(&words).ok().says("cloning work seed");
+        sandbox.banger(&["rm", "same"]).ok();
+    });
+
     step(
         "more than the seed grows it, and its files are there",
         || {
@@ -78,7 +87,7 @@ fn a_work_disk_starts_from_the_images_seed_and_only_grows() -> io::Result<()> {
             let ran = sandbox
                 .banger(&[&flags[..], &SMALL, &["--", "sh", "-c", script]].concat())
                 .ok()
-                .says("cloning work seed");
+                .says("resizing work disk");
             let out = ran.out();
             let mut lines = out.lines();
             assert_eq!(lines.next(), Some("hello"), "{ran}");
