@@ -13,7 +13,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest as _, Sha256};
@@ -36,6 +36,8 @@ const RECIPES: [&str; 4] = [
 const IMAGES: [&str; 2] = ["debian-minimal", "debian-bookworm"];
 /// Files larger than this are images and kernels, which nobody writes to: they are shared.
 const SHARED_FROM_BYTES: u64 = 1024 * 1024;
+/// Prepared guests that nobody has used for this long are removed when others are made.
+const KEPT_UNUSED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// An image is fetched, unpacked and written on a slow machine.
 const IMAGE_DEADLINE: Duration = Duration::from_secs(15 * 60);
 
@@ -78,10 +80,12 @@ impl PreparedGuests {
     /// [`PrepareError::Missing`] when they have not been made.
     pub fn find() -> Result<Self, PrepareError> {
         let folder = Self::folder()?;
-        if folder.join("ready").is_file() {
-            Ok(Self { folder })
-        } else {
-            Err(PrepareError::Missing(folder))
+        // The mark's time says when they were used last.
+        let mark = File::options().write(true).open(folder.join("ready"));
+        match mark.and_then(|mark| mark.set_modified(SystemTime::now())) {
+            Ok(()) => Ok(Self { folder }),
+            Err(_) if !folder.join("ready").is_file() => Err(PrepareError::Missing(folder)),
+            Err(error) => Err(PrepareError::Io(folder, error)),
         }
     }
 
@@ -109,7 +113,7 @@ impl PreparedGuests {
         guests.fill();
         let ready = guests.folder.join("ready");
         fs::write(&ready, "").map_err(|error| PrepareError::Io(ready, error))?;
-        guests.remove_older();
+        guests.remove_unused();
         Ok(guests)
     }
 
@@ -147,16 +151,14 @@ impl PreparedGuests {
         leftovers::end_processes_of(&self.folder);
     }
 
-    /// Images of older recipes are of no use to anybody.
-    fn remove_older(&self) {
+    /// Guests of other recipes that nobody has used for a while. Another checkout may be using its own just now.
+    fn remove_unused(&self) {
         for entry in fs::read_dir(test_root()).into_iter().flatten().flatten() {
             let path = entry.path();
             let prepared = entry.file_name().to_string_lossy().starts_with("g-");
-            if prepared
-                && path != self.folder
-                && path != self.folder.with_extension("lock")
-                && remove(&path).is_err()
-            {
+            let used = fs::metadata(path.join("ready")).and_then(|ready| ready.modified());
+            let idle = used.is_ok_and(|used| used.elapsed().is_ok_and(|idle| idle > KEPT_UNUSED));
+            if prepared && idle && path != self.folder && remove(&path).is_err() {
                 note(&format!("cannot remove {}", path.display()));
             }
         }
