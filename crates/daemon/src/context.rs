@@ -13,6 +13,7 @@ use crate::channels::Channels;
 use crate::config::Config;
 use crate::operations::Operations;
 use crate::paths::Paths;
+use crate::service::Runs;
 
 /// The daemon's parts. Cheap to clone.
 #[derive(Clone)]
@@ -30,6 +31,7 @@ pub(crate) struct Parts {
     pub(crate) operations: Operations,
     pub(crate) channels: Channels,
     pub(crate) locks: Locks,
+    pub(crate) runs: Runs,
     pub(crate) started: Instant,
     /// Fires when the daemon is to stop.
     pub(crate) stop: Cancel,
@@ -38,6 +40,17 @@ pub(crate) struct Parts {
 impl Daemon {
     pub(crate) fn new(parts: Parts) -> Self {
         Self(Arc::new(parts))
+    }
+
+    /// Waits for a VM's lock, and ends what an earlier plan of it has left half-way. Blocks. The VM's record is to be read
+    /// afterwards: this may change it.
+    ///
+    /// # Errors
+    /// What was left half-way still resists.
+    pub(crate) fn hold(&self, vm: VmId) -> Result<Held, ApiError> {
+        let held = self.locks.vm(vm);
+        self.runner.settle(vm)?;
+        Ok(held)
     }
 
     /// Reads the store.

@@ -15,7 +15,7 @@ use banger_api::operation::{
 };
 use banger_api::{ApiError, ErrorCode, OperationId, Timestamp, VmId};
 use banger_ops::{Cancel, Events};
-use banger_store::{JournalStep, OperationRecord, Store, operation};
+use banger_store::{Durability, JournalStep, OperationRecord, Store, operation};
 use tokio::sync::watch;
 
 /// Finished operations whose events are kept in memory.
@@ -180,7 +180,10 @@ impl Operations {
             error: None,
         };
         self.store
-            .write(move |tx| operation::insert_operation(tx, &record))
+            // Durable with the first plan that follows: before it, nothing has happened.
+            .write_as(Durability::Soon, move |tx| {
+                operation::insert_operation(tx, &record)
+            })
             .map_err(banger_ops::store_error)?;
         self.known().running.insert(running.id, running.clone());
         let (operations, task) = (self.clone(), running.clone());
@@ -199,25 +202,35 @@ impl Operations {
         Ok(running)
     }
 
-    fn finish(&self, running: &Arc<Running>, result: Result<(), ApiError>) {
-        let error = result.err().map(|error| error.of_operation(running.id));
-        let (state, word) = match &error {
-            None => (OperationState::Done, "done"),
-            Some(error) if error.code == ErrorCode::Cancelled => {
-                (OperationState::Cancelled, "cancelled")
-            }
-            Some(_) => (OperationState::Failed, "failed"),
+    /// Writes how an operation ended. One whose end cannot be written has failed: the next recovery takes it for one that
+    /// was cut off, and nobody may have been told otherwise.
+    fn record_end(&self, id: OperationId, result: Result<(), ApiError>) -> Result<(), ApiError> {
+        let (word, json) = match &result {
+            Ok(()) => ("done", None),
+            Err(error) if error.code == ErrorCode::Cancelled => ("cancelled", None),
+            Err(error) => ("failed", serde_json::to_string(error).ok()),
         };
-        let id = running.id;
-        let json = error
-            .as_ref()
-            .and_then(|error| serde_json::to_string(error).ok());
         let written = self
             .store
             .write(move |tx| operation::finish_operation(tx, id, word, now_ms(), json.as_deref()));
-        if let Err(error) = written {
-            tracing::error!(operation = %id, %error, "cannot write how an operation ended");
+        match written {
+            Ok(()) => result,
+            Err(error) => {
+                tracing::error!(operation = %id, %error, "cannot write how an operation ended");
+                result.and(Err(banger_ops::store_error(error)))
+            }
         }
+    }
+
+    fn finish(&self, running: &Arc<Running>, result: Result<(), ApiError>) {
+        let result = self.record_end(running.id, result);
+        let error = result.err().map(|error| error.of_operation(running.id));
+        let state = match &error {
+            None => OperationState::Done,
+            Some(error) if error.code == ErrorCode::Cancelled => OperationState::Cancelled,
+            Some(_) => OperationState::Failed,
+        };
+        let id = running.id;
         running.emit(EventKind::Finished { state, error });
         let mut known = self.known();
         known.running.remove(&id);

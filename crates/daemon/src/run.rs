@@ -151,6 +151,7 @@ fn begin(paths: Paths, runtime: Handle) -> Result<(Daemon, File), ApiError> {
         probe,
         channels,
         locks: Locks::default(),
+        runs: service::Runs::default(),
         started: Instant::now(),
         stop: Cancel::new(),
     });
@@ -160,6 +161,7 @@ fn begin(paths: Paths, runtime: Handle) -> Result<(Daemon, File), ApiError> {
     }
     for vm in recovered.adopted {
         service::watch(&daemon, vm);
+        service::expect_run(&daemon, vm);
     }
     for vm in recovered.demoted {
         service::start_again(&daemon, vm);

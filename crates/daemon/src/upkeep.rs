@@ -34,6 +34,7 @@ pub(crate) async fn upkeep(daemon: Daemon) {
 }
 
 fn round(daemon: &Daemon, trim: bool) {
+    daemon.runner.settle_files();
     let Ok(vms) = daemon.read(vm::list) else {
         return;
     };

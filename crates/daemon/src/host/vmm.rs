@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use banger_api::{ApiError, ErrorCode};
 use banger_engine::{Engine, EngineError, Signal, VmmIdentity, VmmSpec, VmmState};
 use banger_ops::HostResult;
+use banger_ops::plans::HOST_WENT_DOWN;
 
 use crate::failure::of_engine;
 
@@ -63,6 +64,9 @@ pub(super) fn end(
 
 /// Why a VMM ended, with the last console lines where they matter. `None`: it runs.
 pub(super) fn exit(engine: &dyn Engine, vmm: &VmmIdentity) -> HostResult<Option<String>> {
+    if of_an_earlier_boot(vmm) {
+        return Ok(Some(HOST_WENT_DOWN.to_owned()));
+    }
     match engine.state(vmm) {
         Ok(VmmState::Gone { cause }) => Ok(Some(match cause {
             Some(cause) => cause.to_string(),
@@ -74,4 +78,10 @@ pub(super) fn exit(engine: &dyn Engine, vmm: &VmmIdentity) -> HostResult<Option<
         }
         Err(error) => Err(of_engine(&error)),
     }
+}
+
+/// Whether the host has been started anew since: then nothing of that time runs (random(4), `boot_id`).
+fn of_an_earlier_boot(vmm: &VmmIdentity) -> bool {
+    let now = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    now.is_ok_and(|now| now.trim() != vmm.boot_id.trim())
 }

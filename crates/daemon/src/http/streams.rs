@@ -31,6 +31,9 @@ pub(super) async fn exec(
     let upgrade = upgrade_of(&mut request)?;
     let exec = exec_of(request).await?;
     let (record, client) = reach(&daemon, reference).await?;
+    if exec.then_delete {
+        daemon.runs.begin(record.id);
+    }
     let guard = DeleteAfter {
         daemon: daemon.clone(),
         vm: exec.then_delete.then_some(record.id),

@@ -61,7 +61,7 @@ fn clean_up(daemon: &Daemon, id: VmId, vmm: VmmIdentity) -> Result<(), ApiError>
         "vmm_ended",
         Some((id, record.name.to_string())),
         move |op| {
-            let _lock = task.locks.vm(id);
+            let _lock = task.hold(id)?;
             let same = |record: &VmRecord| {
                 record.state == VmState::Running && plans::identity(record).as_ref() == Some(&owned)
             };

@@ -203,7 +203,24 @@ fn make(
     let staging = daemon.paths.staging().join(op.id.to_string() + "-image");
     let plan = plans::make_image(op.id, source, staging.clone());
     daemon.runner.run(&plan, &**op, &op.cancel)?;
-    let facts = daemon.runner.host().image_facts(&staging)?;
+    let published = publish(daemon, op, name, &staging);
+    if published.is_err() {
+        // One that fails stays with the runner, which tries again.
+        let _ = daemon
+            .runner
+            .run(&plans::discard(op.id, staging), &**op, &op.cancel);
+    }
+    published
+}
+
+/// Gives what was made its place and name. Another operation may be taking or giving up the same content meanwhile.
+fn publish(
+    daemon: &Daemon,
+    op: &Arc<Running>,
+    name: ImageName,
+    staging: &Path,
+) -> Result<ImageRecord, ApiError> {
+    let facts = daemon.runner.host().image_facts(staging)?;
     let record = ImageRecord {
         name,
         digest: facts.digest,
@@ -218,12 +235,12 @@ fn make(
         .locks
         .name(&format!("image-files:{}", record.digest), &op.cancel)?;
     let target = daemon.paths.images().join(&record.digest);
-    let exists = daemon.runner.host().exists(&target)?;
+    let exists = daemon.read(|db| image::is_named(db, &record.digest))?;
     let plan = plans::publish_image(
         op.id,
         record.clone(),
         PublishImage {
-            staging,
+            staging: staging.to_owned(),
             target,
             exists,
         },

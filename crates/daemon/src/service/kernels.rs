@@ -191,7 +191,24 @@ fn make(
         &**op,
         &op.cancel,
     )?;
-    let facts = daemon.runner.host().kernel_facts(&staging)?;
+    let published = publish(daemon, op, name, &staging);
+    if published.is_err() {
+        // One that fails stays with the runner, which tries again.
+        let _ = daemon
+            .runner
+            .run(&plans::discard(op.id, staging), &**op, &op.cancel);
+    }
+    published
+}
+
+/// Gives what was made its place and name. Another operation may be taking or giving up the same content meanwhile.
+fn publish(
+    daemon: &Daemon,
+    op: &Arc<Running>,
+    name: Option<KernelName>,
+    staging: &Path,
+) -> Result<KernelRecord, ApiError> {
+    let facts = daemon.runner.host().kernel_facts(staging)?;
     let name = match name {
         Some(name) => name,
         None => facts
@@ -216,9 +233,9 @@ fn make(
         .locks
         .name(&format!("kernel-files:{}", record.digest), &op.cancel)?;
     let target = daemon.paths.kernels().join(&record.digest);
-    let exists = daemon.runner.host().exists(&target)?;
+    let exists = daemon.read(|db| kernel::is_named(db, &record.digest))?;
     let to = PublishKernel {
-        staging,
+        staging: staging.to_owned(),
         target,
         exists,
     };

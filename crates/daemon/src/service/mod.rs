@@ -6,6 +6,7 @@
 
 mod defaults;
 mod doctor;
+mod ephemeral;
 mod exit;
 mod images;
 mod inventory;
@@ -19,6 +20,7 @@ mod view;
 mod vms;
 
 pub(crate) use doctor::doctor;
+pub(crate) use ephemeral::{Runs, expect_run};
 pub(crate) use exit::watch;
 pub(crate) use images::{build_image, delete_image, image_view, images, register_image};
 pub(crate) use inventory::{resources, sweep};

@@ -17,7 +17,7 @@ use crate::context::Daemon;
 /// `not_found`, `wrong_state`, `invalid_argument`, `name_taken`: nothing is changed then.
 pub(crate) fn set(daemon: &Daemon, reference: &str, request: &SetVm) -> Result<Vm, ApiError> {
     let record = find_vm(daemon, reference)?;
-    let _lock = daemon.locks.vm(record.id);
+    let _lock = daemon.hold(record.id)?;
     let record = find_vm(daemon, &record.id.to_string())?;
     policy::check(Request::Set, record.name.as_str(), record.state)?;
     let changed = apply(&record, request)?;

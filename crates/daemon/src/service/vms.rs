@@ -12,7 +12,7 @@ use banger_ops::{CREATE_VM, Cancel, NoEvents, store_error};
 use banger_store::{Transaction, VmRecord, operation, vm};
 
 use super::defaults::{self, HostSize};
-use super::{exit, find_vm, images, kernels, launch, names, vm_view};
+use super::{exit, expect_run, find_vm, images, kernels, launch, names, vm_view};
 use crate::context::Daemon;
 use crate::operations::{Running, now_ms};
 
@@ -97,7 +97,7 @@ pub(crate) fn create(daemon: &Daemon, request: CreateVm) -> Result<Accepted, Api
         daemon
             .operations
             .spawn(CREATE_VM, Some((record.id, name.to_string())), move |op| {
-                let _lock = task.locks.vm(record.id);
+                let _lock = task.hold(record.id)?;
                 let record = make(&task, op, record)?;
                 if start {
                     start_new(&task, op, record.id)
@@ -176,6 +176,7 @@ fn make(daemon: &Daemon, op: &Arc<Running>, mut record: VmRecord) -> Result<VmRe
 /// other failure leaves nothing.
 fn start_new(daemon: &Daemon, op: &Arc<Running>, id: VmId) -> Result<(), ApiError> {
     let Err(error) = start_locked(daemon, op, id) else {
+        expect_run(daemon, id);
         return Ok(());
     };
     let keep = matches!(
@@ -243,7 +244,7 @@ pub(crate) fn start(daemon: &Daemon, reference: &str) -> Result<Accepted, ApiErr
     let running = daemon
         .operations
         .spawn("start_vm", named(&record), move |op| {
-            let _lock = task.locks.vm(id);
+            let _lock = task.hold(id)?;
             start_locked(&task, op, id)
         })?;
     Ok(accepted(&running, Some(vm_view(&record))))
@@ -320,7 +321,7 @@ pub(crate) fn stop(
     let running = daemon
         .operations
         .spawn("stop_vm", named(&record), move |op| {
-            let _lock = task.locks.vm(id);
+            let _lock = task.hold(id)?;
             stop_locked(&task, op, id, deadline_ms)
         })?;
     Ok(accepted(&running, Some(vm_view(&record))))
@@ -372,7 +373,7 @@ pub(crate) fn restart(
     let running = daemon
         .operations
         .spawn("restart_vm", named(&record), move |op| {
-            let _lock = task.locks.vm(id);
+            let _lock = task.hold(id)?;
             stop_locked(&task, op, id, deadline_ms)?;
             start_locked(&task, op, id)
         })?;
@@ -401,7 +402,7 @@ pub(crate) fn kill(
                     other.cancel.cancel();
                 }
             }
-            let _lock = task.locks.vm(id);
+            let _lock = task.hold(id)?;
             let record = fresh(&task, id)?;
             if record.state == VmState::Stopped || record.state == VmState::Created {
                 return Ok(());
@@ -447,7 +448,7 @@ pub(crate) fn delete(daemon: &Daemon, reference: &str, force: bool) -> Result<Ac
     let running = daemon
         .operations
         .spawn("delete_vm", named(&record), move |op| {
-            let _lock = task.locks.vm(id);
+            let _lock = task.hold(id)?;
             let Some(record) = task.read(|db| vm::by_id(db, id))? else {
                 return Ok(());
             };
