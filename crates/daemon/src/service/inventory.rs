@@ -5,6 +5,7 @@
 //! so it can never be taken for a leftover
 //! ```
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use banger_api::ApiError;
 use banger_api::system::{Resource, Resources};
 use banger_engine::VmmIdentity;
 use banger_ops::plans;
-use banger_store::{Claim, ClaimKind, claim};
+use banger_store::{Claim, ClaimKind, Owner, claim, image, kernel, vm};
 
 use crate::context::Daemon;
 use crate::failure;
@@ -44,15 +45,53 @@ fn look(daemon: &Daemon) -> Result<Found, ApiError> {
     Ok(Found { directories, vmms })
 }
 
-fn owner_of(claims: &[(Claim, String)], kind: ClaimKind, resource: &str) -> Option<String> {
-    let same = |claim: &Claim| claim.kind == kind && claim.resource == resource;
-    claims
-        .iter()
-        .find(|(claim, _)| same(claim))
-        .map(|(_, owner)| owner.clone())
+/// What the store says of owners.
+struct Owners {
+    claims: Vec<(Claim, String)>,
+    /// Names of directories of VMs, images and kernels that have a row, with their owner. A claim has the path at which a
+    /// thing was made; a state directory that was moved since, or copied, still has its rows, and nothing of it may go.
+    rows: HashMap<String, String>,
 }
 
-fn directory(path: &Path, claims: &[(Claim, String)]) -> Resource {
+impl Owners {
+    fn read(daemon: &Daemon) -> Result<Self, ApiError> {
+        daemon.read(|db| {
+            let vms = vm::list(db)?
+                .into_iter()
+                .map(|vm| (vm.id.to_string(), Owner::Vm(vm.id)));
+            let images = image::list(db)?
+                .into_iter()
+                .map(|image| (image.digest.clone(), Owner::Image(image.digest)));
+            let kernels = kernel::list(db)?
+                .into_iter()
+                .map(|kernel| (kernel.digest.clone(), Owner::Kernel(kernel.digest)));
+            let rows = vms.chain(images).chain(kernels);
+            let rows = rows
+                .map(|(name, owner)| (name, owner.to_string()))
+                .collect();
+            Ok(Self {
+                claims: claim::list(db)?,
+                rows,
+            })
+        })
+    }
+
+    fn of(&self, kind: ClaimKind, resource: &str) -> Option<String> {
+        let same = |claim: &Claim| claim.kind == kind && claim.resource == resource;
+        self.claims
+            .iter()
+            .find(|(claim, _)| same(claim))
+            .map(|(_, owner)| owner.clone())
+    }
+
+    fn of_directory(&self, path: &Path) -> Option<String> {
+        let row = || self.rows.get(path.file_name()?.to_str()?).cloned();
+        self.of(ClaimKind::Directory, &path.to_string_lossy())
+            .or_else(row)
+    }
+}
+
+fn directory(path: &Path, owners: &Owners) -> Resource {
     let text = path.to_string_lossy();
     Resource {
         kind: ClaimKind::Directory.as_str().to_owned(),
@@ -61,17 +100,17 @@ fn directory(path: &Path, claims: &[(Claim, String)]) -> Resource {
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned(),
-        claimed_by: owner_of(claims, ClaimKind::Directory, &text),
+        claimed_by: owners.of_directory(path),
         path: Some(text.into_owned()),
     }
 }
 
-fn process(vmm: &VmmIdentity, claims: &[(Claim, String)]) -> Resource {
+fn process(vmm: &VmmIdentity, owners: &Owners) -> Resource {
     Resource {
         kind: ClaimKind::Vmm.as_str().to_owned(),
         id: vmm.pid.to_string(),
         path: Some(vmm.dir().to_string_lossy().into_owned()),
-        claimed_by: owner_of(claims, ClaimKind::Vmm, &vmm.launch_token),
+        claimed_by: owners.of(ClaimKind::Vmm, &vmm.launch_token),
     }
 }
 
@@ -81,14 +120,15 @@ fn process(vmm: &VmmIdentity, claims: &[(Claim, String)]) -> Resource {
 /// When the host cannot be looked at, or the store not read.
 pub(crate) fn resources(daemon: &Daemon) -> Result<Resources, ApiError> {
     let found = look(daemon)?;
-    let claims = daemon.read(claim::list)?;
+    let owners = Owners::read(daemon)?;
     let mut resources: Vec<Resource> = found
         .directories
         .iter()
-        .map(|path| directory(path, &claims))
+        .map(|path| directory(path, &owners))
         .collect();
-    resources.extend(found.vmms.iter().map(|vmm| process(vmm, &claims)));
-    let ports = claims
+    resources.extend(found.vmms.iter().map(|vmm| process(vmm, &owners)));
+    let ports = owners
+        .claims
         .iter()
         .filter(|(claim, _)| claim.kind == ClaimKind::HostPort);
     resources.extend(ports.map(|(claim, owner)| Resource {
@@ -109,22 +149,22 @@ pub(crate) fn sweep(
     dry_run: bool,
 ) -> Result<(Resources, Option<Arc<Running>>), ApiError> {
     let found = look(daemon)?;
-    let claims = daemon.read(claim::list)?;
+    let owners = Owners::read(daemon)?;
     let unclaimed = |resource: &Resource| resource.claimed_by.is_none();
     let vmms: Vec<VmmIdentity> = found
         .vmms
         .into_iter()
-        .filter(|vmm| unclaimed(&process(vmm, &claims)))
+        .filter(|vmm| unclaimed(&process(vmm, &owners)))
         .collect();
     let directories: Vec<PathBuf> = found
         .directories
         .into_iter()
-        .filter(|path| unclaimed(&directory(path, &claims)))
+        .filter(|path| unclaimed(&directory(path, &owners)))
         .collect();
     let resources = vmms
         .iter()
-        .map(|vmm| process(vmm, &claims))
-        .chain(directories.iter().map(|path| directory(path, &claims)))
+        .map(|vmm| process(vmm, &owners))
+        .chain(directories.iter().map(|path| directory(path, &owners)))
         .collect::<Vec<_>>();
     if dry_run || resources.is_empty() {
         return Ok((Resources { resources }, None));
