@@ -47,7 +47,7 @@ fuzz: ## Fuzz every parser of outside bytes (SECONDS_EACH=60, TARGETS="superbloc
 	@scripts/fuzz.sh
 
 chaos: guests ## Kill the daemon at random moments for long (CHAOS_ROUNDS=500, CHAOS_SEED=1)
-	CHAOS_ROUNDS=$(or $(CHAOS_ROUNDS),500) scripts/test.sh -p banger-smoke --no-capture -E 'test(a_daemon_killed_at_random_moments)'
+	CHAOS_ROUNDS=$(or $(CHAOS_ROUNDS),500) scripts/test.sh --workspace --no-capture -E 'test(a_daemon_killed_at_random_moments)'
 
 bench: ## Start-up, list and exec times, beside a bare QEMU boot in the same run
 	@scripts/host-packages.sh build run tests
