@@ -103,3 +103,28 @@ fn a_daemon_killed_in_the_middle_of_create_leaves_nothing_and_the_name_is_free()
     )
     .ok();
 }
+
+#[test]
+fn a_vm_that_is_to_restart_always_comes_back_after_its_host_lost_everything_that_ran() {
+    let sandbox = Sandbox::new();
+    let name = "phoenix";
+    minimal(
+        &sandbox,
+        &["vm", "create", "--name", name, "--restart", "always"],
+        &[],
+    )
+    .ok();
+    sandbox.in_guest(name, "echo kept > /root/file; sync");
+    let booted = boot_id(&sandbox, name);
+    let vmm = sandbox.vmm_pids()[0];
+    kill_and_wait(sandbox.daemon_pid());
+    kill_and_wait(vmm);
+
+    eventually("the next daemon has started it again", 3 * SOON, || {
+        (sandbox.state(name) == "running").then_some(())
+    });
+    assert_ne!(boot_id(&sandbox, name), booted);
+    assert_eq!(sandbox.in_guest(name, "cat /root/file"), "kept");
+    sandbox.banger(&["vm", "delete", "--force", name]).ok();
+    sandbox.assert_no_vm();
+}

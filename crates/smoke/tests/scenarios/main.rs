@@ -15,5 +15,6 @@ mod ordinary_user;
 mod refusals;
 mod running;
 mod shell;
+mod stuck;
 mod systemd;
 mod tiny_root;

@@ -1,0 +1,70 @@
+//! A VMM that is stopped with SIGSTOP, and one whose sockets are gone: nothing hangs, nothing is lost, the next command
+//! works.
+
+use std::time::Duration;
+
+use banger_smoke::{Sandbox, eventually, step};
+use rustix::process::{Signal, kill_process};
+
+use crate::guests::boot;
+
+const NAME: &str = "stuck";
+const SOON: Duration = Duration::from_secs(30);
+
+fn signal(pid: rustix::process::Pid, signal: Signal) {
+    if let Err(error) = kill_process(pid, signal) {
+        panic!("cannot send {signal:?} to {pid:?}: {error}");
+    }
+}
+
+#[test]
+fn a_stopped_vmm_and_vanished_sockets_hold_nothing_up_and_lose_nothing() {
+    let sandbox = Sandbox::new();
+    boot(&sandbox, NAME);
+    sandbox.in_guest(NAME, "echo kept > /root/file; sync");
+
+    step(
+        "a VMM stopped with SIGSTOP is ended within its deadline",
+        || {
+            let vmm = sandbox.vmm_pids()[0];
+            signal(vmm, Signal::STOP);
+            assert_eq!(sandbox.state(NAME), "running");
+            sandbox
+                .banger(&["vm", "stop", "--timeout", "2", NAME])
+                .deadline(SOON)
+                .ok();
+            assert_eq!(sandbox.state(NAME), "stopped");
+            assert!(sandbox.vmm_pids().is_empty());
+            sandbox.banger(&["vm", "start", NAME]).ok();
+            assert_eq!(sandbox.in_guest(NAME, "cat /root/file"), "kept");
+        },
+    );
+
+    step(
+        "sockets that vanished, and a daemon that comes after",
+        || {
+            let id = sandbox.vm(NAME)["id"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
+            let run = sandbox.banger_home().join("run/vms").join(id);
+            for socket in ["control.sock", "channel.sock"] {
+                if let Err(error) = std::fs::remove_file(run.join(socket)) {
+                    panic!("cannot remove {socket}: {error}");
+                }
+            }
+            signal(sandbox.daemon_pid(), Signal::KILL);
+            eventually("the next daemon answers", SOON, || {
+                sandbox.vm_names().contains(&NAME.to_owned()).then_some(())
+            });
+            sandbox.banger(&["vm", "kill", NAME]).deadline(SOON).ok();
+            assert_eq!(sandbox.state(NAME), "stopped");
+            assert!(sandbox.vmm_pids().is_empty());
+            sandbox.banger(&["vm", "start", NAME]).ok();
+            assert_eq!(sandbox.in_guest(NAME, "cat /root/file"), "kept");
+        },
+    );
+
+    sandbox.banger(&["vm", "delete", "--force", NAME]).ok();
+    sandbox.assert_no_vm();
+}
