@@ -24,6 +24,9 @@ use crate::{boot, service};
 
 /// What programs get between `SIGTERM` and `SIGKILL`.
 const GRACE: Duration = Duration::from_millis(1500);
+/// The word behind `--` on the kernel's command line that has PID 1 say on the console that it runs, for whoever measures
+/// boots: the kernel gives such words to `/init` as its arguments (Documentation/admin-guide/kernel-parameters.rst).
+const ANNOUNCE: &str = "announce";
 /// Starts of a service that dies again and again before it has a root.
 const ATTEMPTS: u32 = 3;
 /// Between the death of the service and its next start.
@@ -36,6 +39,9 @@ static STOPPING: AtomicBool = AtomicBool::new(false);
 
 /// How PID 1 runs: never returns to the kernel, which would panic.
 pub fn run() -> ! {
+    if std::env::args().skip(1).any(|word| word == ANNOUNCE) {
+        say("/init runs");
+    }
     if let Err(error) = boot::early::mount_kernel_file_systems() {
         say(error);
     }

@@ -15,7 +15,7 @@ use banger_guest::limits::MAX_CALLS;
 use banger_guest::wire::handshake::{self, HandshakeError};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use crate::boot::{channel, modules, port::Port};
+use crate::boot::{channel, hardware::Hardware, modules, port::Port};
 use crate::console::say;
 use crate::guest::{Defaults, Guest};
 use crate::serve::serve;
@@ -80,10 +80,11 @@ fn load_modules() -> io::Result<JoinHandle<()>> {
     std::thread::Builder::new()
         .name("modules".to_owned())
         .spawn(|| {
-            let loaded =
-                modules::load_all(|name, error| say(format_args!("module {name}: {error}")));
+            let loaded = modules::load_all(&Hardware::look(), |name, error| {
+                say(format_args!("module {name}: {error}"));
+            });
             if let Err(error) = loaded {
-                say(format_args!("cannot read the order of modules: {error}"));
+                say(format_args!("cannot read the list of modules: {error}"));
             }
         })
 }

@@ -2,9 +2,8 @@
 //!
 //! ```text
 //!  /init                    the agent, 0755
-//!  /modules/order           one line for each module, in load order: its file name
-//!  /modules/serves          the same lines, each followed by the capabilities (as in `kernel.json`) that need the module:
-//!                           a guest may load only those that serve what it has
+//!  /modules/serves          one line for each module, in load order: its file name, and the capabilities (as in
+//!                           `kernel.json`) that need it: a guest loads only those that serve what it has
 //!  /modules/NN-name.ko      uncompressed; without its signature, unless the kernel insists on one
 //!  /dev/console             5:1, which the kernel opens for /init's first three files
 //!  /dev /proc /run /sys /mnt /tmp   empty
@@ -30,7 +29,7 @@ const AGENT_MAX_BYTES: u64 = 64 << 20;
 /// Characters of a digest that name a file: enough to tell any agents apart.
 const DIGEST_IN_NAME: usize = 24;
 /// Changes when the layout of the archive does, so that an old cached file is not used.
-const LAYOUT: &str = "1";
+const LAYOUT: &str = "2";
 
 /// Builds the archive for the imported kernel in `kernel` and the given agent.
 ///
@@ -57,7 +56,7 @@ pub fn initramfs_bytes(kernel: &Path, agent: &[u8]) -> Result<Vec<u8>, KernelErr
     cpio.folder("tmp", 0o1777);
     cpio.character_device("dev/console", 0o600, (5, 1));
     cpio.folder("modules", 0o755);
-    let (mut order, mut serves) = (String::new(), String::new());
+    let mut serves = String::new();
     for module in &metadata.modules {
         let bytes = checked(kernel, &module.file)?;
         let unsigned = metadata.module_signatures_forced == Some(false);
@@ -73,10 +72,8 @@ pub fn initramfs_bytes(kernel: &Path, agent: &[u8]) -> Result<Vec<u8>, KernelErr
             .iter()
             .map(|capability| capability.name())
             .collect();
-        order.push_str(&format!("{name}\n"));
         serves.push_str(&format!("{name} {}\n", capabilities.join(" ")));
     }
-    cpio.file("modules/order", 0o444, order.as_bytes());
     cpio.file("modules/serves", 0o444, serves.as_bytes());
     cpio.file("init", 0o755, agent);
     Ok(cpio.finish())

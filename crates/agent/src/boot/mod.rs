@@ -2,5 +2,6 @@
 
 pub mod channel;
 pub mod early;
+pub mod hardware;
 pub mod modules;
 pub mod port;

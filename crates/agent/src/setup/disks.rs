@@ -22,29 +22,37 @@ pub struct Disk {
     pub bytes: u64,
 }
 
-/// Finds the disk with a serial number, waiting for it to appear.
-///
-/// # Errors
-/// When it does not; names the serial numbers that are there.
-pub fn find(role: &str, serial: &str) -> Result<Disk, Failure> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let mut others = Vec::new();
-        for (name, found) in serials() {
-            if found == serial {
-                return Ok(disk(role, &name));
+/// The disks that were there at the last look: names in `/dev`, and serial numbers.
+#[derive(Debug, Default)]
+pub struct Disks(Vec<(String, String)>);
+
+impl Disks {
+    /// Finds the disk with a serial number, waiting for it to appear.
+    ///
+    /// # Errors
+    /// When it does not; names the serial numbers that are there.
+    pub fn find(&mut self, role: &str, serial: &str) -> Result<Disk, Failure> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut looked = false;
+        loop {
+            if let Some((name, _)) = self.0.iter().find(|(_, found)| found == serial) {
+                return Ok(disk(role, name));
             }
-            others.push(found);
+            if Instant::now() > deadline {
+                let others: Vec<&String> = self.0.iter().map(|(_, serial)| serial).collect();
+                let cause = format!("no disk has the serial number {serial:?}, only {others:?}");
+                return Err(failure(
+                    format!("disk {role}"),
+                    "find by serial number",
+                    cause,
+                ));
+            }
+            if looked {
+                std::thread::sleep(BETWEEN_LOOKS);
+            }
+            self.0 = serials();
+            looked = true;
         }
-        if Instant::now() > deadline {
-            let cause = format!("no disk has the serial number {serial:?}, only {others:?}");
-            return Err(failure(
-                format!("disk {role}"),
-                "find by serial number",
-                cause,
-            ));
-        }
-        std::thread::sleep(BETWEEN_LOOKS);
     }
 }
 

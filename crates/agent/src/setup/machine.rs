@@ -221,6 +221,8 @@ impl Machine for GuestMachine {
 /// had to be done for the keeper already, and the memory of the initramfs is freed.
 fn settle(init: RunningInit, old_root: File) -> Result<(), Failure> {
     let settling = move || {
+        // The first command is not to wait for this. Only the calling thread gets nicer (nice(2)).
+        let _ = rustix::process::nice(19);
         if init == RunningInit::Agent
             && let Err(error) = install()
         {

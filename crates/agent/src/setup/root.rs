@@ -16,7 +16,7 @@ use std::path::Path;
 use banger_guest::{Failure, InitMode, RootPlan};
 use rustix::mount::{mount_bind, mount_move};
 
-use super::disks::{self, Disk};
+use super::disks::{Disk, Disks};
 use super::grow::grow;
 use super::mounts::{furnish, mount_at};
 use super::stages::Stages;
@@ -39,12 +39,13 @@ const WRITABLE: &[&str] = &["noatime", "discard", "noinit_itable"];
 /// # Errors
 /// Names the disk or mount that failed.
 pub fn assemble(plan: &RootPlan, mode: InitMode, stages: &mut Stages) -> Result<(), Failure> {
-    let base = disks::find("base", &plan.base)?;
-    let system = disks::find("system", &plan.system)?;
+    let mut disks = Disks::default();
+    let base = disks.find("base", &plan.base)?;
+    let system = disks.find("system", &plan.system)?;
     let work = plan
         .work
         .as_ref()
-        .map(|serial| disks::find("work", serial))
+        .map(|serial| disks.find("work", serial))
         .transpose()?;
     stages.done("find disks");
 

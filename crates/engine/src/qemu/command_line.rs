@@ -67,7 +67,6 @@ pub(super) fn arguments(spec: &VmmSpec, host: &Host) -> Result<Vec<OsString>, En
     for (index, disk) in spec.disks.iter().enumerate() {
         add_disk(&mut args, index, disk, bus);
     }
-    args.option("-device", format!("virtio-rng-{bus}"));
     network(&mut args, &spec.net, board);
     Ok(args.0)
 }

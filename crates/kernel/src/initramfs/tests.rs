@@ -68,8 +68,8 @@ fn it_holds_the_agent_the_modules_and_their_order() {
     assert_eq!(find("init").2, AGENT);
     assert_eq!(find("dev/console").1, 0o020_600);
     assert_eq!(
-        find("modules/order").2,
-        b"00-virtio.ko\n01-virtio_blk.ko\n02-overlay.ko\n"
+        find("modules/serves").2,
+        b"00-virtio.ko virtio_blk\n01-virtio_blk.ko virtio_blk\n02-overlay.ko overlay\n"
     );
     assert_eq!(
         find("modules/01-virtio_blk.ko").2,
@@ -121,7 +121,7 @@ fn it_is_made_once_for_each_agent_and_found_again() {
 #[test]
 fn a_digest_cannot_leave_the_folder() {
     let path = initramfs_path(Path::new("/kernels/x"), "sha256:../../../etc/passwd");
-    assert_eq!(path, Path::new("/kernels/x/initramfs-1-ecad.cpio"));
+    assert_eq!(path, Path::new("/kernels/x/initramfs-2-ecad.cpio"));
 }
 
 #[test]
