@@ -163,9 +163,7 @@ fn begin(paths: Paths, runtime: Handle) -> Result<(Daemon, File), ApiError> {
         service::watch(&daemon, vm);
         service::expect_run(&daemon, vm);
     }
-    for vm in recovered.demoted {
-        service::start_again(&daemon, vm);
-    }
+    service::start_again(&daemon)?;
     Ok((daemon, lock))
 }
 

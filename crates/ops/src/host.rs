@@ -145,6 +145,8 @@ pub trait Host: Send + Sync {
     fn start_vmm(&self, spec: &VmmSpec, deadline: Duration) -> HostResult<VmmIdentity>;
     /// The launch with this token, also one whose pid was never recorded.
     fn find_vmm(&self, launch_token: &str, dir: &Path) -> HostResult<Option<VmmIdentity>>;
+    /// Every VMM of banger's that runs in a directory in `run`, whoever started it.
+    fn list_vmms(&self, run: &Path) -> HostResult<Vec<VmmIdentity>>;
     /// Confirms that it is the very VMM, alive and answering.
     fn adopt_vmm(&self, vmm: &VmmIdentity) -> HostResult<()>;
     /// Signals it, after its identity was checked, and waits until it is gone. Success when it was gone before.

@@ -22,6 +22,7 @@
 mod change;
 mod events;
 mod host;
+pub mod inventory;
 mod layout;
 mod plan;
 pub mod plans;

@@ -1,7 +1,10 @@
 //! Which request is allowed in which state: a pure function with a table.
 
-use banger_api::vm::VmState;
+use banger_api::vm::{RestartPolicy, VmState};
 use banger_api::{ApiError, ErrorCode};
+use banger_store::VmRecord;
+
+use crate::plans;
 
 /// A request that concerns an existing VM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +26,18 @@ pub enum Request {
     Set,
     /// Talk to its guest.
     Reach,
+}
+
+/// Whether a VM that does not run is to be started when the daemon starts: it is to run always, and neither its user nor
+/// its guest ended it. A daemon that is killed before it has done so finds the same answer again.
+pub fn starts_again(vm: &VmRecord) -> bool {
+    let lost = vm
+        .error
+        .as_deref()
+        .is_some_and(|cause| cause != plans::ORDERLY_EXIT);
+    vm.restart == RestartPolicy::Always
+        && matches!(vm.state, VmState::Stopped | VmState::Error)
+        && lost
 }
 
 /// What to do about a request.

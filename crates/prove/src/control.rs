@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use banger_api::vm::{Egress, NetMode, Publish, VmState};
+use banger_api::vm::{Egress, NetMode, Publish, RestartPolicy, VmState};
 use banger_api::{ApiError, ErrorCode, OperationId, VmId};
 use banger_engine::{Accel, DiskSpec, NetSpec, VmmSpec};
 use banger_ops::policy::{self, Request};
@@ -25,6 +25,8 @@ use crate::tamper::Tamper;
 
 /// Time for a guest to boot, ms.
 const BOOT_MS: u64 = 60_000;
+/// The longest that a VM's lock may be held, ms: a guest that does not come up to its deadline, and what undoes its start.
+const LOCK_MS: u64 = BOOT_MS + 60_000;
 /// Time for a guest to go down, ms.
 const STOP_MS: u64 = 10_000;
 
@@ -83,6 +85,18 @@ impl<'a> Control<'a> {
         for (made_by, id) in recovered.half_made.clone() {
             if let Err(error) = self.forget_half_made(made_by, id) {
                 recovered.failed.push(error.message);
+            }
+        }
+        for vm in self
+            .read(vm::list)?
+            .iter()
+            .filter(|vm| policy::starts_again(vm))
+        {
+            if let Err(error) = self.start(vm.name.as_str()) {
+                recovered.failed.push(format!(
+                    "VM {} does not come back: {}",
+                    vm.name, error.message
+                ));
             }
         }
         Ok(recovered)
@@ -170,9 +184,18 @@ impl<'a> Control<'a> {
         if let Some(schedule) = &schedule {
             schedule.lock(id.0);
         }
+        let began = self.machine.world().clock_us;
         let result = body();
-        if let Some(schedule) = &schedule {
-            schedule.unlock(id.0);
+        match &schedule {
+            Some(schedule) => schedule.unlock(id.0),
+            // Beside other tasks the clock is theirs, too.
+            None => {
+                let mut world = self.machine.world();
+                let held_ms = (world.clock_us - began) / 1_000;
+                if held_ms > LOCK_MS {
+                    world.broke(format!("a VM's lock is held for {held_ms} ms"));
+                }
+            }
         }
         result
     }
@@ -209,7 +232,7 @@ impl<'a> Control<'a> {
             egress: Egress::All,
             publish: publish.into_iter().collect(),
             ephemeral: false,
-            restart: Default::default(),
+            restart: from.restart,
             restart_needed: false,
             vmm: None,
             created_ms: self.host().now_ms(),
@@ -412,6 +435,8 @@ pub(crate) struct From<'a> {
     pub(crate) grown: bool,
     /// A published port.
     pub(crate) port: Option<u16>,
+    /// Whether it is started again when it was lost.
+    pub(crate) restart: RestartPolicy,
 }
 
 pub(crate) fn staging(op: OperationId) -> std::path::PathBuf {

@@ -341,6 +341,10 @@ impl Host for SimHost {
         })
     }
 
+    fn list_vmms(&self, run: &Path) -> HostResult<Vec<VmmIdentity>> {
+        self.look("list VMMs", run, |world| Ok(world.processes.below(run)))
+    }
+
     fn adopt_vmm(&self, vmm: &VmmIdentity) -> HostResult<()> {
         self.machine.act(
             Wait,

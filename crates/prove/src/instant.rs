@@ -6,6 +6,7 @@ use std::path::Path;
 use banger_store::{Claim, ClaimKind, claim};
 
 use crate::machine::{Machine, ROOTS, RUN};
+use crate::process::Launch;
 
 /// Checks that everything on the machine, and everything that a power cut may bring back, is claimed.
 pub(crate) fn check(machine: &Machine) {
@@ -25,17 +26,24 @@ pub(crate) fn check(machine: &Machine) {
             unclaimed.push(format!("{} {} is unclaimed", key.0.as_str(), key.1));
         }
     };
+    let strays = world.ledger.strays.clone();
     for root in ROOTS {
         // A memory file system forgets all at a power cut: there only what is there counts.
         let possible = match root {
             RUN => world.files.list(Path::new(root)).into_iter().collect(),
             _ => world.files.list_possible(Path::new(root)),
         };
-        for path in possible {
+        for path in possible.into_iter().filter(|path| !strays.contains(path)) {
             need(ClaimKind::Directory, path.to_string_lossy().into_owned());
         }
     }
-    for (_, launch) in world.processes.launches() {
+    let ours = |launch: &&Launch| !strays.contains(&launch.dir);
+    for launch in world
+        .processes
+        .launches()
+        .map(|(_, launch)| launch)
+        .filter(ours)
+    {
         need(ClaimKind::Vmm, launch.token.clone());
         for (ip, port) in &launch.ports {
             need(ClaimKind::HostPort, format!("{ip}:{port}"));

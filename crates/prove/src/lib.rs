@@ -31,6 +31,7 @@ mod schedule;
 mod seeds;
 mod settled;
 mod snapshot;
+mod stray;
 mod sweep;
 mod tamper;
 mod works;

@@ -36,6 +36,8 @@ pub(crate) struct Ledger {
     pub(crate) work: BTreeMap<VmId, Option<u64>>,
     /// VMs whose deletion was asked for.
     pub(crate) doomed: BTreeSet<VmId>,
+    /// What an imagined older build left behind: directories that nobody claims, with a VMM that runs in one of them.
+    pub(crate) strays: BTreeSet<PathBuf>,
 }
 
 /// The state of a machine.
@@ -280,12 +282,14 @@ impl Machine {
         };
         *world.struck.entry(mode).or_default() += 1;
         world.note(|| format!("{n:4} {what} {} ◄── {mode:?}", path.display()));
-        if mode == Mode::Hang {
-            world.clock_us += u64::try_from(deadline.as_micros()).unwrap_or(0);
-        }
+        let given_up_us = world.clock_us + u64::try_from(deadline.as_micros()).unwrap_or(0);
         if mode.acts() {
             // What the part of the effect says is lost with its caller.
             let _ = effect(&mut world, Extent::Part);
+        }
+        if mode == Mode::Hang {
+            // The effect may have waited to the same deadline.
+            world.clock_us = world.clock_us.max(given_up_us);
         }
         if mode.ends_the_daemon() {
             world.dead = true;

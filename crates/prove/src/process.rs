@@ -158,6 +158,14 @@ impl Processes {
             .map(|(pid, launch)| self.identity(pid, launch))
     }
 
+    /// The living VMMs of launches in directories of `run`.
+    pub(crate) fn below(&self, run: &Path) -> Vec<VmmIdentity> {
+        self.launches()
+            .filter(|(_, launch)| launch.dir.parent() == Some(run))
+            .map(|(pid, launch)| self.identity(pid, launch))
+            .collect()
+    }
+
     /// Living VMMs.
     pub(crate) fn launches(&self) -> impl Iterator<Item = (u32, &Launch)> {
         self.list

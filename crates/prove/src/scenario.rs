@@ -1,10 +1,13 @@
 //! What the sweep lets happen: a machine in some state, and one thing that is done to it.
 
+use banger_api::vm::RestartPolicy;
 use banger_ops::HostResult;
 use banger_ops::plans::ORDERLY_EXIT;
 
 use crate::control::{Control, From};
+use crate::fs::Loss;
 use crate::process::Manners;
+use crate::stray;
 
 /// A scenario.
 pub(crate) struct Scenario {
@@ -19,6 +22,7 @@ const BARE: From<'static> = From {
     seeded: false,
     grown: false,
     port: None,
+    restart: RestartPolicy::No,
 };
 
 /// An image and a kernel.
@@ -41,6 +45,11 @@ fn manners(control: &Control<'_>, manners: Manners) {
     let mut world = control.machine.world();
     world.manners.insert("a".to_owned(), manners);
 }
+
+const ALWAYS: From<'static> = From {
+    restart: RestartPolicy::Always,
+    ..PUBLISHED
+};
 
 const PUBLISHED: From<'static> = From {
     port: Some(8080),
@@ -77,6 +86,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     let mut all = vms();
     all.extend(ends());
     all.extend(files());
+    all.extend(strays());
     all
 }
 
@@ -204,6 +214,32 @@ fn ends() -> Vec<Scenario> {
             nothing
         ),
         scenario!(
+            "comes-back-after-power-cut",
+            |c| {
+                running(c, ALWAYS)?;
+                c.machine.world().power_cut(Loss::All);
+                Ok(())
+            },
+            nothing
+        ),
+        scenario!(
+            "comes-back-after-vmm-killed",
+            |c| {
+                running(c, ALWAYS)?;
+                vmms_end(c, None);
+                Ok(())
+            },
+            nothing
+        ),
+        scenario!(
+            "stays-down-when-stopped",
+            |c| {
+                running(c, ALWAYS)?;
+                c.stop("a")
+            },
+            nothing
+        ),
+        scenario!(
             "guest-powers-off",
             |c| {
                 running(c, PUBLISHED)?;
@@ -230,6 +266,22 @@ fn ends() -> Vec<Scenario> {
             },
             |c| c.stop("a")
         ),
+    ]
+}
+
+/// A sweep beside a VM that runs and one that does not.
+fn strays() -> Vec<Scenario> {
+    vec![
+        scenario!(
+            "sweep",
+            |c| {
+                running(c, PUBLISHED)?;
+                c.create("b", &BARE)?;
+                stray::plant(c)
+            },
+            stray::sweep
+        ),
+        scenario!("sweep-nothing", |c| running(c, PUBLISHED), stray::sweep),
     ]
 }
 

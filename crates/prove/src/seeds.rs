@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use banger_api::vm::RestartPolicy;
 use banger_ops::HostResult;
 use banger_ops::plans::ORDERLY_EXIT;
 use banger_store::StoreError;
@@ -24,7 +25,7 @@ use crate::report::Report;
 use crate::schedule::Schedule;
 use crate::snapshot::Snapshot;
 use crate::tamper::{Honest, Tamper};
-use crate::{settled, works};
+use crate::{settled, stray, works};
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 const FILE_NAMES: [&str; 3] = ["x", "y", "z"];
@@ -57,6 +58,10 @@ pub(crate) fn play(
         let _ = control.import("x", "debian");
         let _ = control.pull("y", "debian");
         let _ = control.import("y", "alpine");
+    }
+    if random.chance(1, 8) {
+        let control = Control::start_daemon(machine, &Honest)?;
+        let _ = stray::plant(&control);
     }
     let mut broken = Vec::new();
     let lives = 1 + random.below(3);
@@ -134,7 +139,7 @@ fn request(control: &Control<'_>, random: &mut Random) -> HostResult<()> {
     let name = random.pick(&NAMES).unwrap_or("a");
     let file = random.pick(&FILE_NAMES).unwrap_or("x");
     let content = random.pick(&CONTENTS).unwrap_or("debian");
-    match random.below(24) {
+    match random.below(25) {
         0..=4 => {
             let port = random.pick(&PORTS).filter(|_| random.chance(1, 2));
             let from = From {
@@ -143,6 +148,7 @@ fn request(control: &Control<'_>, random: &mut Random) -> HostResult<()> {
                 seeded: random.chance(1, 2),
                 grown: random.chance(1, 2),
                 port,
+                restart: RestartPolicy::No,
             };
             control.create(name, &from).map(|_| ())
         }
@@ -155,7 +161,8 @@ fn request(control: &Control<'_>, random: &mut Random) -> HostResult<()> {
         18..=19 => control.import(file, content),
         20 => control.delete_kernel(file),
         21 => control.set_disk(name, SIZE * (1 + random.below(4) as u64)),
-        22 => {
+        22 => stray::sweep(control),
+        23 => {
             vmm_ends(control, random);
             control.watch(name)
         }

@@ -111,7 +111,11 @@ fn look(control: &Control<'_>, wrong: &mut Vec<String>) -> HostResult<()> {
         }
     }
     let expected = vms.iter().filter(|vm| vm.state == VmState::Running).count();
-    let living = world.processes.launches().count();
+    let living = world
+        .processes
+        .launches()
+        .filter(|(_, launch)| !world.ledger.strays.contains(&launch.dir))
+        .count();
     if living != expected {
         wrong.push(format!("{living} VMMs live, {expected} VMs run"));
     }

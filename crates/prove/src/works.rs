@@ -1,11 +1,11 @@
 //! Whether every command works from here: everything is used, removed, made again under its name, and removed.
 
-use banger_api::vm::VmState;
+use banger_api::vm::{RestartPolicy, VmState};
 use banger_ops::HostResult;
 use banger_store::{image, kernel};
 
 use crate::control::{Control, From};
-use crate::settled;
+use crate::{settled, stray};
 
 /// What does not work, one line each. Nothing is left of the machine afterwards.
 pub(crate) fn failures(control: &Control<'_>) -> Vec<String> {
@@ -58,6 +58,13 @@ fn everything(control: &Control<'_>, failed: &mut Vec<String>) -> HostResult<()>
         check(failed, "start again", name, control.start(name));
         check(failed, "kill", name, control.kill(name, 9));
     }
+    check(
+        failed,
+        "sweep",
+        "what nothing claims",
+        stray::sweep(control),
+    );
+    failed.extend(stray::left(&control.machine.world()));
     failed.extend(settled::violations(control));
     let (images, kernels) = (control.read(image::list)?, control.read(kernel::list)?);
     for vm in control.vms()? {
@@ -75,6 +82,7 @@ fn everything(control: &Control<'_>, failed: &mut Vec<String>) -> HostResult<()>
             seeded: true,
             grown: false,
             port: Some(8080),
+            restart: RestartPolicy::No,
         };
         // The same names and the same port again.
         for name in ["a", "b"] {

@@ -98,6 +98,11 @@ impl Host for LinuxHost {
     fn find_vmm(&self, launch_token: &str, dir: &Path) -> HostResult<Option<VmmIdentity>> {
         vmm::find(&*self.engine, launch_token, dir)
     }
+    fn list_vmms(&self, run: &Path) -> HostResult<Vec<VmmIdentity>> {
+        self.engine
+            .list(run)
+            .map_err(|error| crate::failure::of_engine(&error))
+    }
     fn adopt_vmm(&self, vmm: &VmmIdentity) -> HostResult<()> {
         vmm::adopt(&*self.engine, vmm)
     }

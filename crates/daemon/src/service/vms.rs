@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use banger_api::vm::{
-    Accepted, CreateVm, KillVm, Pruned, Publish, RestartPolicy, StopVm, Vm, VmState,
-};
+use banger_api::vm::{Accepted, CreateVm, KillVm, Pruned, Publish, StopVm, Vm, VmState};
 use banger_api::{ApiError, ErrorCode, ImageName, OperationId, VmId};
 use banger_ops::plans::{self, CreateDisks};
 use banger_ops::policy::{self, Request};
@@ -271,17 +269,18 @@ pub(crate) fn forget_half_made(daemon: &Daemon, made_by: OperationId, id: VmId) 
     }
 }
 
-/// Starts a VM that ran when the host went down, when its policy says so.
-pub(crate) fn start_again(daemon: &Daemon, id: VmId) {
-    let wanted = |record: &VmRecord| record.restart == RestartPolicy::Always;
-    let Ok(Some(record)) = daemon.read(|db| vm::by_id(db, id)) else {
-        return;
-    };
-    if wanted(&record)
-        && let Err(error) = start(daemon, &id.to_string())
-    {
-        tracing::error!(vm = %record.name, %error, "cannot start a VM again");
+/// Starts the VMs that are to run always and were lost, with their host or by a crash.
+pub(crate) fn start_again(daemon: &Daemon) -> Result<(), ApiError> {
+    let lost = daemon
+        .read(vm::list)?
+        .into_iter()
+        .filter(policy::starts_again);
+    for record in lost {
+        if let Err(error) = start(daemon, &record.id.to_string()) {
+            tracing::error!(vm = %record.name, %error, "cannot start a VM again");
+        }
     }
+    Ok(())
 }
 
 /// The state to judge a request by: while an operation works on the VM its end is awaited, under the lock.

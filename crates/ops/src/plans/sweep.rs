@@ -1,29 +1,37 @@
 //! The plan of a sweep: what nothing claims goes.
 
-use std::path::PathBuf;
-
 use banger_api::OperationId;
-use banger_engine::VmmIdentity;
-use banger_store::Owner;
+use banger_store::{Claim, ClaimKind, Owner};
 
+use crate::inventory::Found;
 use crate::steps::{EndStray, RemoveDirectory};
-use crate::{Direction, Plan, PlanKind};
+use crate::{Change, Direction, Plan, PlanKind};
 
-/// Ends these VMMs, then removes these directories. The caller has made sure that nothing claims them.
-pub fn sweep(op: OperationId, strays: Vec<VmmIdentity>, directories: Vec<PathBuf>) -> Plan {
-    let mut plan = Plan::new(
-        op,
-        PlanKind::Sweep,
-        None,
-        Owner::Operation(op),
-        Direction::Forward,
-    );
-    plan.steps = strays
+/// Ends VMMs, then removes directories that nothing claimed when the caller looked. The operation claims them all first, in
+/// the transaction that writes the plan: when something has come by an owner meanwhile, the plan does not begin.
+pub fn sweep(op: OperationId, unclaimed: Found) -> Plan {
+    let owner = Owner::Operation(op);
+    let mut plan = Plan::new(op, PlanKind::Sweep, None, owner.clone(), Direction::Forward);
+    let vmms = unclaimed
+        .vmms
+        .iter()
+        .map(|vmm| Claim::new(ClaimKind::Vmm, &vmm.launch_token));
+    let directories = unclaimed
+        .directories
+        .iter()
+        .map(|path| Claim::new(ClaimKind::Directory, path.to_string_lossy()));
+    plan.begin = vmms
+        .chain(directories)
+        .map(|claim| Change::Claim(claim, owner.clone()))
+        .collect();
+    plan.steps = unclaimed
+        .vmms
         .into_iter()
         .map(|vmm| EndStray { vmm }.into())
         .collect();
     plan.steps.extend(
-        directories
+        unclaimed
+            .directories
             .into_iter()
             .map(|path| RemoveDirectory { path }.into()),
     );

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use banger_engine::{Signal, VmmIdentity};
+use banger_store::{Claim, ClaimKind};
 use serde::{Deserialize, Serialize};
 
 use crate::{Change, HostResult, StepBody, StepCx};
@@ -20,6 +21,9 @@ pub struct EndStray {
 impl StepBody for EndStray {
     fn stage(&self) -> &'static str {
         "clean_up"
+    }
+    fn releases(&self) -> Vec<Claim> {
+        vec![Claim::new(ClaimKind::Vmm, &self.vmm.launch_token)]
     }
     fn apply(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
         cx.host.end_vmm(&self.vmm, Signal::KILL, END_DEADLINE)?;

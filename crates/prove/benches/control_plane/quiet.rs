@@ -71,6 +71,9 @@ impl Host for QuietHost {
     fn find_vmm(&self, _launch_token: &str, _dir: &Path) -> HostResult<Option<VmmIdentity>> {
         Ok(None)
     }
+    fn list_vmms(&self, _run: &Path) -> HostResult<Vec<VmmIdentity>> {
+        Ok(Vec::new())
+    }
     fn adopt_vmm(&self, vmm: &VmmIdentity) -> HostResult<()> {
         match vmm.launch_token.starts_with("lives") {
             true => Ok(()),

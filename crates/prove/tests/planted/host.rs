@@ -142,6 +142,10 @@ impl Host for BuggyHost {
         }
     }
 
+    fn list_vmms(&self, run: &Path) -> HostResult<Vec<VmmIdentity>> {
+        self.host.list_vmms(run)
+    }
+
     fn adopt_vmm(&self, vmm: &VmmIdentity) -> HostResult<()> {
         if self.has(HostBug::AdoptAReusedPid) && self.host.pid_lives(vmm.pid) {
             return Ok(());

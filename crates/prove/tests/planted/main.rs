@@ -106,6 +106,13 @@ const PLAN_BUGS: &[(PlanBug, &str, &str)] = &[
     (PlanBug::UndoneCreateKeepsItsRow, "create", "no whole"),
     (PlanBug::StagingIsForgotten, "pull", "claimed by operation"),
     (PlanBug::DeleteKeepsTheRow, "delete-created", "is left"),
+    (PlanBug::SweepFilesFirst, "sweep", "while a VMM uses it"),
+    (PlanBug::SweepTakesAVm, "sweep", "is touched"),
+    (
+        PlanBug::BootForAnHour,
+        "start-guest-never-up",
+        "lock is held",
+    ),
 ];
 
 #[test]

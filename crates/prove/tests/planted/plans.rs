@@ -1,7 +1,7 @@
 //! Bugs in plans.
 
 use banger_api::vm::VmState;
-use banger_ops::steps::{MakeWorkDisk, WorkDiskSource};
+use banger_ops::steps::{MakeWorkDisk, RemoveDirectory, WorkDiskSource};
 use banger_ops::{BlankDiskSpec, Change, Direction, Ending, Plan, PlanKind, Step};
 use banger_store::{Claim, ClaimKind, Owner};
 
@@ -30,6 +30,12 @@ pub enum PlanBug {
     DeleteKeepsTheRow,
     /// Whether a name stands for the content is decided before, and not checked in the transaction.
     NoGuards,
+    /// A sweep removes directories before the VMMs that run in them have ended.
+    SweepFilesFirst,
+    /// A sweep takes a directory that a VM owns.
+    SweepTakesAVm,
+    /// A guest gets an hour to boot.
+    BootForAnHour,
     /// Two publishing operations may own the same directory.
     PublishInTheNameOfTheContent,
 }
@@ -73,6 +79,20 @@ impl PlanBug {
             (Self::StagingIsForgotten, PlanKind::PublishImage) => {
                 plan.done
                     .retain(|change| !matches!(change, Change::Transfer { .. }));
+            }
+            (Self::SweepFilesFirst, PlanKind::Sweep) => plan.steps.reverse(),
+            (Self::SweepTakesAVm, PlanKind::Sweep) => plan.steps.push(
+                RemoveDirectory {
+                    path: "/s/vms".into(),
+                }
+                .into(),
+            ),
+            (Self::BootForAnHour, PlanKind::StartVm) => {
+                for step in &mut plan.steps {
+                    if let Step::ConfigureGuest(step) = step {
+                        step.deadline_ms = 3_600_000;
+                    }
+                }
             }
             (Self::DeleteKeepsTheRow, PlanKind::DeleteVm) => plan.done.clear(),
             (Self::NoGuards, _) => {

@@ -1,0 +1,122 @@
+//! What is on this host in the places that are banger's, and who owns it.
+//!
+//! ```text
+//! look at the host first ─► read the store after: what is being made just now is claimed before it exists,
+//!                           so it can never be taken for a leftover
+//!        └─► unclaimed ─► a sweep's plan claims it before it touches it: whoever was quicker keeps it
+//! ```
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use banger_engine::VmmIdentity;
+use banger_store::{Claim, ClaimKind, Connection, Owner, StoreError, claim, image, kernel, vm};
+
+use crate::{Host, HostResult};
+
+/// Where things of banger's are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    /// Directories in which every entry is banger's.
+    pub parents: Vec<PathBuf>,
+    /// The directory with a directory for each VMM.
+    pub run: PathBuf,
+}
+
+/// What is there.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Found {
+    /// Entries of the places, sorted.
+    pub directories: Vec<PathBuf>,
+    /// VMMs of banger's that run.
+    pub vmms: Vec<VmmIdentity>,
+}
+
+impl Found {
+    /// Whether nothing is there.
+    pub fn is_empty(&self) -> bool {
+        self.directories.is_empty() && self.vmms.is_empty()
+    }
+}
+
+/// Looks at the host. The store must be read after this, not before.
+///
+/// # Errors
+/// When a place cannot be read.
+pub fn look(host: &dyn Host, places: &Places) -> HostResult<Found> {
+    let mut directories = Vec::new();
+    for parent in &places.parents {
+        directories.extend(host.list_dir(parent)?);
+    }
+    directories.sort();
+    let vmms = host.list_vmms(&places.run)?;
+    Ok(Found { directories, vmms })
+}
+
+/// What the store says of owners.
+#[derive(Debug)]
+pub struct Owners {
+    claims: Vec<(Claim, String)>,
+    /// Names of directories of VMs, images and kernels that have a row, with their owner. A claim has the path at which a
+    /// thing was made; a state directory that was moved since, or copied, still has its rows, and nothing of it may go.
+    rows: HashMap<String, String>,
+}
+
+impl Owners {
+    /// Reads all claims and rows.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn read(db: &Connection) -> Result<Self, StoreError> {
+        let vms = vm::list(db)?
+            .into_iter()
+            .map(|vm| (vm.id.to_string(), Owner::Vm(vm.id)));
+        let images = image::list(db)?
+            .into_iter()
+            .map(|image| (image.digest.clone(), Owner::Image(image.digest)));
+        let kernels = kernel::list(db)?
+            .into_iter()
+            .map(|kernel| (kernel.digest.clone(), Owner::Kernel(kernel.digest)));
+        let rows = vms.chain(images).chain(kernels);
+        Ok(Self {
+            claims: claim::list(db)?,
+            rows: rows
+                .map(|(name, owner)| (name, owner.to_string()))
+                .collect(),
+        })
+    }
+
+    /// Every claim, with its owner's name.
+    pub fn claims(&self) -> &[(Claim, String)] {
+        &self.claims
+    }
+
+    /// Who owns a directory.
+    pub fn of_directory(&self, path: &Path) -> Option<&str> {
+        let row = || self.rows.get(path.file_name()?.to_str()?);
+        self.of(ClaimKind::Directory, &path.to_string_lossy())
+            .or_else(|| row().map(String::as_str))
+    }
+
+    /// Who owns a VMM.
+    pub fn of_vmm(&self, vmm: &VmmIdentity) -> Option<&str> {
+        self.of(ClaimKind::Vmm, &vmm.launch_token)
+    }
+
+    /// What of this nobody owns.
+    pub fn unclaimed(&self, mut found: Found) -> Found {
+        found.vmms.retain(|vmm| self.of_vmm(vmm).is_none());
+        found
+            .directories
+            .retain(|path| self.of_directory(path).is_none());
+        found
+    }
+
+    fn of(&self, kind: ClaimKind, resource: &str) -> Option<&str> {
+        let same = |claim: &Claim| claim.kind == kind && claim.resource == resource;
+        self.claims
+            .iter()
+            .find(|(claim, _)| same(claim))
+            .map(|(_, owner)| owner.as_str())
+    }
+}

@@ -1,0 +1,87 @@
+//! What nothing claims: planted as an older build might have left it, and the sweep that must remove it and nothing else.
+
+use std::path::{Path, PathBuf};
+
+use banger_engine::{Accel, NetSpec, VmmSpec};
+use banger_ops::inventory::{self, Owners};
+use banger_ops::{HostResult, plans};
+use uuid::Uuid;
+
+use crate::control::Control;
+use crate::fs::Content;
+use crate::host::SIZE;
+use crate::machine::{RUN, World};
+use crate::process::Manners;
+
+/// Directories without a VMM in them.
+const LEFT: [&str; 4] = [
+    "/s/vms/stray",
+    "/s/images/stray",
+    "/s/kernels/stray",
+    "/s/staging/stray",
+];
+
+/// Leaves directories in all places, and a VMM that runs in one of them.
+pub(crate) fn plant(control: &Control<'_>) -> HostResult<()> {
+    let mut world = control.machine.world();
+    let run = Path::new(RUN).join("stray");
+    for dir in LEFT.map(PathBuf::from).into_iter().chain([run.clone()]) {
+        // First: a full disk may keep the rest from being there.
+        world.ledger.strays.insert(dir.clone());
+        world.files.make_dir(&dir)?;
+        world
+            .files
+            .write(&dir.join("file"), Content::Whole(1), SIZE)?;
+        world.files.sync_tree(&dir)?;
+        if let Some(parent) = dir.parent() {
+            world.files.sync_dir(parent);
+        }
+    }
+    world.processes.start(&spec(run), Manners::Stubborn, true);
+    Ok(())
+}
+
+fn spec(dir: PathBuf) -> VmmSpec {
+    VmmSpec {
+        vm_id: Uuid::nil(),
+        vm_name: "stray".to_owned(),
+        launch_token: "stray".to_owned(),
+        console_log: dir.join("console.log"),
+        dir,
+        kernel: PathBuf::new(),
+        initramfs: PathBuf::new(),
+        cmdline_extra: Vec::new(),
+        vcpu: 1,
+        memory_mib: 128,
+        disks: Vec::new(),
+        net: NetSpec::None,
+        accel: Accel::Tcg,
+    }
+}
+
+/// Removes what nothing claims, as the daemon does.
+pub(crate) fn sweep(control: &Control<'_>) -> HostResult<()> {
+    let found = inventory::look(control.host(), &crate::layout::places())?;
+    let unclaimed = control.read(Owners::read)?.unclaimed(found);
+    if unclaimed.is_empty() {
+        return Ok(());
+    }
+    control.operation("sweep", None, |op| control.run(plans::sweep(op, unclaimed)))
+}
+
+/// Strays that are still there, one line each.
+pub(crate) fn left(world: &World) -> Vec<String> {
+    let running = |dir: &Path| {
+        world
+            .processes
+            .launches()
+            .any(|(_, launch)| launch.dir == dir)
+    };
+    world
+        .ledger
+        .strays
+        .iter()
+        .filter(|dir| world.files.exists(dir) || running(dir))
+        .map(|dir| format!("a sweep leaves {}", dir.display()))
+        .collect()
+}
