@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use banger_guest::{Configure, Configured, Failure, GuestPath, Phase, ShutdownMode};
+use serde::{Deserialize, Serialize};
 
 /// What a guest can be told to do to itself as a whole. A trait, so that the calls can be tested on any machine.
 pub trait Machine: Send + Sync + 'static {
@@ -27,12 +28,35 @@ pub trait Machine: Send + Sync + 'static {
 }
 
 /// Defaults of commands.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Defaults {
     /// Environment.
+    #[serde(default)]
     pub env: BTreeMap<String, String>,
     /// Working directory.
+    #[serde(default)]
     pub cwd: Option<GuestPath>,
+    /// User.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// What the image always runs, before its command.
+    #[serde(default)]
+    pub entrypoint: Vec<String>,
+    /// The image's own command.
+    #[serde(default)]
+    pub cmd: Vec<String>,
+}
+
+impl From<&Configure> for Defaults {
+    fn from(configure: &Configure) -> Self {
+        Self {
+            env: configure.env.clone(),
+            cwd: configure.cwd.clone(),
+            user: configure.user.clone(),
+            entrypoint: configure.entrypoint.clone(),
+            cmd: configure.cmd.clone(),
+        }
+    }
 }
 
 /// The state that calls share.
@@ -91,10 +115,7 @@ impl Guest {
             state.phase = Phase::Configuring;
         }
         let machine = self.machine();
-        let defaults = Defaults {
-            env: configure.env.clone(),
-            cwd: configure.cwd.clone(),
-        };
+        let defaults = Defaults::from(&configure);
         let result = blocking(move || machine.configure(&configure)).await;
         let mut state = self.state();
         match &result {

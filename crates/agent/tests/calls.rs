@@ -33,6 +33,9 @@ fn configure(hostname: &str) -> Configure {
         net: None,
         env: [("FROM".to_owned(), "configure".to_owned())].into(),
         cwd: Some(GuestPath::new("/usr").unwrap()),
+        user: None,
+        entrypoint: vec![],
+        cmd: vec![],
     }
 }
 

@@ -31,6 +31,44 @@ pub struct Image {
     pub created_at: Timestamp,
 }
 
+/// What new work disks of an image start from: `auto` (the image's own `/root` when anything is in it), `root` (the
+/// same, in any case), `none` (they start empty), or the absolute path of an ext4 image, a tar archive or a directory.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum WorkSeed {
+    /// The image's own `/root`, when anything is in it; else there is none.
+    #[default]
+    Auto,
+    /// The image's own `/root`.
+    Root,
+    /// Nothing: work disks start empty.
+    None,
+    /// An ext4 image, a tar archive or a directory of this host.
+    Path(String),
+}
+
+impl From<String> for WorkSeed {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "auto" => Self::Auto,
+            "root" => Self::Root,
+            "none" => Self::None,
+            _ => Self::Path(text),
+        }
+    }
+}
+
+impl From<WorkSeed> for String {
+    fn from(seed: WorkSeed) -> Self {
+        match seed {
+            WorkSeed::Auto => "auto".to_owned(),
+            WorkSeed::Root => "root".to_owned(),
+            WorkSeed::None => "none".to_owned(),
+            WorkSeed::Path(path) => path,
+        }
+    }
+}
+
 /// Build an image from a recipe that banger carries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -40,6 +78,13 @@ pub struct BuildImage {
     /// The image's name; the recipe's when absent.
     #[serde(default)]
     pub name: Option<ImageName>,
+    /// What new work disks start from.
+    #[serde(default)]
+    #[schema(value_type = String, default = "auto")]
+    pub work_seed: WorkSeed,
+    /// Size of the work seed's file system in bytes; what fits when absent.
+    #[serde(default)]
+    pub seed_size: Option<ByteSize>,
 }
 
 /// Make an image from a root file system on this host. It is copied in.
@@ -50,10 +95,11 @@ pub struct RegisterImage {
     pub name: ImageName,
     /// Absolute path of an ext4 image, a tar archive or a directory.
     pub rootfs: String,
-    /// Absolute path of a work seed: an ext4 image, a tar archive or a directory.
+    /// What new work disks start from.
     #[serde(default)]
-    pub work_seed: Option<String>,
-    /// Size of the work seed's file system in bytes, when it is made from an archive or a directory.
+    #[schema(value_type = String, default = "auto")]
+    pub work_seed: WorkSeed,
+    /// Size of the work seed's file system in bytes, when it is not an ext4 image; what fits when absent.
     #[serde(default)]
     pub seed_size: Option<ByteSize>,
 }

@@ -395,13 +395,15 @@ pub struct Terminal {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Exec {
-    /// Program and arguments; empty runs the login shell.
+    /// Program and arguments. Empty: a shell; the image's own command where the guest has no shell.
     pub argv: Vec<String>,
+    /// Run the image's own command: its entry point, then `argv`, or its command where `argv` is empty.
+    pub image_command: bool,
     /// Variables on top of the guest's own.
     pub env: BTreeMap<String, String>,
-    /// Working directory; `/root` when absent.
+    /// Working directory; the image's own when absent, else the user's home.
     pub cwd: Option<String>,
-    /// User name in the guest; root when absent.
+    /// User in the guest, by name or number; the image's own when absent, else root.
     pub user: Option<String>,
     /// Give it a terminal of this size.
     pub terminal: Option<Terminal>,

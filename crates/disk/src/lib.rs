@@ -20,6 +20,7 @@
 //! |---|---|
 //! | make an empty disk | [`Templates::create`] with a [`BlankDisk`] |
 //! | make a base or a work seed of a tree | [`write_tree`] with [`ImageOptions::base`] or [`ImageOptions::seed`] |
+//! | read back what [`write_tree`] wrote | [`read_tree`] |
 //! | give a VM its copy of a seed | [`sparse::clone_file`] |
 //! | make a disk larger | [`sparse::grow`], then the guest's kernel grows the file system |
 //! | know what a file holds, and how large its file system is | [`superblock::read`] |
@@ -43,5 +44,7 @@ pub mod tree;
 
 pub use blank::{BlankDisk, BlankError, Templates};
 pub use ext4::template::TemplateError;
-pub use ext4::{ImageOptions, ImageSize, Progress, WriteError, WrittenImage, write_tree};
+pub use ext4::{
+    ImageOptions, ImageSize, Progress, ReadError, WriteError, WrittenImage, read_tree, write_tree,
+};
 pub use label::{Label, LabelError};

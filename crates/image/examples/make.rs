@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use banger_image::{Builder, Destination, Progress, Recipe, RootFs, Watch, register};
+use banger_image::{Builder, Destination, Progress, Recipe, RootFs, Watch, WorkSeed, register};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
@@ -35,13 +35,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let metadata = if source.exists() {
         let root = RootFs {
             rootfs: source.clone(),
-            work_seed: None,
-            seed_size: None,
+            seed: WorkSeed::default(),
         };
         register(&root, &destination, scratch, &mut watch)?
     } else {
         let recipe = Recipe::find(&source.to_string_lossy())?;
-        Builder::of_host()?.build(&recipe, &destination, scratch, &mut watch)?
+        Builder::of_host()?.build(&recipe, &WorkSeed::default(), &destination, scratch, &mut watch)?
     };
     writeln!(out, "{metadata:#?}\nmade in {:?}", started.elapsed())?;
     Ok(())

@@ -13,12 +13,13 @@ use banger_disk::ext4::EPOCH;
 
 use crate::customise::customise;
 use crate::error::ImageError;
-use crate::metadata::{ImageMetadata, ImageOrigin};
+use crate::metadata::ImageMetadata;
 use crate::mode::{BuildMode, HostFacts};
 use crate::progress::{Stage, Watch};
 use crate::recipe::Recipe;
+use crate::seed::WorkSeed;
 use crate::sources::DebianSources;
-use crate::store::{Destination, read_archive, write_image};
+use crate::store::{Destination, Parts, read_archive, write_image};
 
 const ARCHIVE: &str = "rootfs.tar";
 const SOURCES: &str = "debian.sources";
@@ -95,6 +96,7 @@ impl Builder {
     pub fn build(
         &self,
         recipe: &Recipe,
+        seed: &WorkSeed,
         destination: &Destination<'_>,
         scratch: &Path,
         watch: &mut Watch<'_>,
@@ -108,11 +110,9 @@ impl Builder {
         // The tree holds the open file; its name is not needed.
         fs::remove_file(&archive).map_err(|source| ImageError::io("remove", &archive, source))?;
         customise(&mut tree, &recipe.tree)?;
-        let origin = ImageOrigin {
-            kind: "recipe".to_owned(),
-            name: recipe.name.clone(),
-        };
-        write_image(&tree, origin, None, destination, watch)
+        let seed = seed.read(Some(&tree), scratch, watch)?;
+        let parts = Parts::plain("recipe", recipe.name.clone(), seed);
+        write_image(&tree, parts, destination, watch)
     }
 
     fn bootstrap(

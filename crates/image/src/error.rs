@@ -117,6 +117,12 @@ pub enum ImageError {
         /// What is wrong, and what to do.
         why: String,
     },
+    /// The image has no `/root` to make a work seed of.
+    #[error("no work seed can be made of the image's own /root: {why}")]
+    NoRootForSeed {
+        /// Why.
+        why: &'static str,
+    },
     /// A folder does not hold an image.
     #[error("{}: {why}", path.display())]
     NotAnImageFolder {

@@ -4,10 +4,11 @@
 //!  Recipe ─► Builder::build ─► mmdebstrap ─► archive ─┐
 //!  RootFs ─► register ─► archive or folder ───────────┴─► tree ─► base.ext4 ─┐
 //!                    └─► ext4 image ─────────────────── sparse copy ─────────┴─► image.json (last)
-//!            work seed: archive, folder or ext4 image ─► seed.ext4 ──────────┘
+//!  container image ─► from_container ──────────────── tree ─► base.ext4 ─────┤
+//!            work seed: /root, archive, folder or ext4 image ─► seed.ext4 ───┘
 //! ```
 //!
-//! What others call: [`Recipe::find`], [`Builder`], [`register`], [`ImageMetadata::read`].
+//! What others call: [`Recipe::find`], [`Builder`], [`register`], [`from_container`], [`ImageMetadata::read`].
 //!
 //! Promises: the same input gives the same [`ImageMetadata::id`]; a folder with `image.json` is complete and on the disk;
 //! a cancelled build ends its whole process group; the host never looks into a disk image beyond its superblock; images
@@ -16,7 +17,9 @@
 //! It must not: know what a VM is, choose names, rename folders into place, or remove a folder of the caller's.
 
 mod build;
+mod container;
 mod customise;
+mod defaults;
 mod disks;
 mod error;
 mod init;
@@ -24,18 +27,22 @@ mod lookup;
 mod metadata;
 mod mode;
 mod progress;
+mod provenance;
 mod recipe;
 mod register;
+mod seed;
 mod sources;
 mod store;
 
 pub use build::Builder;
+pub use container::{ContainerImage, from_container};
+pub use defaults::RunDefaults;
 pub use error::ImageError;
 pub use init::InitSystem;
-pub use metadata::{
-    BASE, DiskRecord, FORMAT, ImageMetadata, ImageOrigin, METADATA, RunDefaults, SEED,
-};
+pub use metadata::{BASE, DiskRecord, FORMAT, ImageMetadata, ImageOrigin, METADATA, SEED};
 pub use progress::{Cancel, Progress, Stage, Watch};
+pub use provenance::{LayerRecord, MakingStep, Provenance};
 pub use recipe::{NewFile, NewLink, Recipe, TreeChanges};
 pub use register::{RootFs, register};
+pub use seed::{SeedFrom, WorkSeed};
 pub use store::Destination;

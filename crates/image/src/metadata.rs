@@ -7,8 +7,10 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::defaults::RunDefaults;
 use crate::error::ImageError;
 use crate::init::InitSystem;
+use crate::provenance::Provenance;
 
 /// Version of the folder's format that this code writes. Older ones are read; newer ones are refused.
 pub const FORMAT: u32 = 1;
@@ -44,14 +46,17 @@ pub struct ImageMetadata {
     /// What runs in it by default.
     #[serde(default)]
     pub defaults: RunDefaults,
+    /// The container image that it was made from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<Provenance>,
 }
 
 /// Where an image came from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageOrigin {
-    /// `recipe`, `tar`, `directory` or `disk`.
+    /// `recipe`, `tar`, `directory`, `disk`, `container` or `vm`.
     pub kind: String,
-    /// The recipe's name, or the path on this host at the time.
+    /// The recipe's name, the path on this host at the time, the reference, or the VM's name.
     pub name: String,
 }
 
@@ -66,17 +71,6 @@ pub struct DiskRecord {
     pub allocated_bytes: u64,
     /// `sha256:…` of the whole content, or `sha256-blocks:…` of the blocks that are not all zeros, with their places.
     pub digest: String,
-}
-
-/// Environment and command of an image that says so itself; all empty for a root file system.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunDefaults {
-    /// `NAME=value`.
-    #[serde(default)]
-    pub env: Vec<String>,
-    /// The command and its arguments.
-    #[serde(default)]
-    pub cmd: Vec<String>,
 }
 
 impl ImageMetadata {

@@ -7,23 +7,22 @@ use banger_disk::superblock::{self, SuperblockError};
 use banger_disk::tree::Tree;
 
 use crate::error::ImageError;
-use crate::metadata::{ImageMetadata, ImageOrigin};
+use crate::metadata::ImageMetadata;
 use crate::progress::{Stage, Watch};
-use crate::store::{Destination, Seed, copy_image, give_to_root, read_archive, write_image};
+use crate::seed::WorkSeed;
+use crate::store::{Destination, Parts, copy_image, read_archive, write_image};
 
 /// What is registered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RootFs {
     /// An ext4 image, a folder, or a tar archive (plain, gzip, xz or zstd).
     pub rootfs: PathBuf,
-    /// What new work disks start from: one of the same kinds.
-    pub work_seed: Option<PathBuf>,
-    /// Size of the seed's file system in bytes, when it is made of a folder or an archive; what fits when `None`.
-    pub seed_size: Option<u64>,
+    /// What new work disks start from.
+    pub seed: WorkSeed,
 }
 
 /// What a path holds.
-enum Input {
+pub(crate) enum Input {
     Disk,
     Folder,
     Archive,
@@ -40,91 +39,52 @@ pub fn register(
     scratch: &Path,
     watch: &mut Watch<'_>,
 ) -> Result<ImageMetadata, ImageError> {
-    let input = kind_of(&root.rootfs)?;
-    // Before anything is written: what the seed is, and that it can be read.
-    let seed = root
-        .work_seed
-        .as_deref()
-        .map(|path| read_seed(path, root.seed_size, scratch, watch))
-        .transpose()?;
-    let seed = seed.as_ref().map(|seed| match seed {
-        SeedInput::Disk(path) => Seed::Disk(path),
-        SeedInput::Tree(tree) => Seed::Tree(tree, root.seed_size),
-    });
-    let origin = |kind: &str| ImageOrigin {
-        kind: kind.to_owned(),
-        name: root.rootfs.display().to_string(),
-    };
-    match input {
+    let name = root.rootfs.display().to_string();
+    let (kind, tree) = match kind_of(&root.rootfs)? {
         Input::Disk => {
             refuse_unclean(&root.rootfs)?;
-            copy_image(&root.rootfs, origin("disk"), seed, destination, watch)
+            // Before anything is written: what the seed is, and that it can be read. So below.
+            let seed = root.seed.read(None, scratch, watch)?;
+            let parts = Parts::plain("disk", name, seed);
+            return copy_image(&root.rootfs, parts, destination, watch);
         }
-        Input::Folder => write_image(
-            &read_folder(&root.rootfs, watch)?,
-            origin("directory"),
-            seed,
-            destination,
-            watch,
-        ),
-        Input::Archive => {
-            let tree = read_archive(&root.rootfs, scratch, watch)?;
-            write_image(&tree, origin("tar"), seed, destination, watch)
-        }
-    }
+        Input::Folder => ("directory", read_folder(&root.rootfs, watch)?),
+        Input::Archive => ("tar", read_archive(&root.rootfs, scratch, watch)?),
+    };
+    refuse_what_is_no_root(&tree, &root.rootfs)?;
+    let seed = root.seed.read(Some(&tree), scratch, watch)?;
+    write_image(&tree, Parts::plain(kind, name, seed), destination, watch)
 }
 
-enum SeedInput {
-    Disk(PathBuf),
-    Tree(Box<Tree>),
-}
-
-fn read_seed(
-    path: &Path,
-    size: Option<u64>,
-    scratch: &Path,
-    watch: &mut Watch<'_>,
-) -> Result<SeedInput, ImageError> {
+fn refuse_what_is_no_root(tree: &Tree, path: &Path) -> Result<(), ImageError> {
     let unsuitable = |why: &str| {
         Err(ImageError::Unsuitable {
             path: path.to_path_buf(),
             why: why.to_owned(),
         })
     };
-    match kind_of(path)? {
-        Input::Disk if size.is_some() => {
-            unsuitable("a work seed that is a disk image keeps its own size; leave the size out")
-        }
-        Input::Disk => Ok(SeedInput::Disk(path.to_path_buf())),
-        Input::Folder => seed_of(read_folder_unchecked(path, watch)?),
-        Input::Archive => seed_of(read_archive(path, scratch, watch)?),
-    }
-}
-
-fn seed_of(mut tree: Tree) -> Result<SeedInput, ImageError> {
-    give_to_root(&mut tree)?;
-    Ok(SeedInput::Tree(Box::new(tree)))
-}
-
-fn read_folder(path: &Path, watch: &mut Watch<'_>) -> Result<Tree, ImageError> {
-    let tree = read_folder_unchecked(path, watch)?;
+    let has = |name: &[u8]| tree.lookup(tree.root(), name).is_some();
     if tree.entry_count() == 0 {
-        return Err(ImageError::Unsuitable {
-            path: path.to_path_buf(),
-            why: "it is empty".to_owned(),
-        });
+        return unsuitable("it is empty");
     }
-    Ok(tree)
+    let layout = has(b"oci-layout") && has(b"index.json");
+    let saved = has(b"manifest.json") && !has(b"bin") && !has(b"usr") && !has(b"etc");
+    if layout || saved {
+        return unsuitable(
+            "it is a container image, not a root file system: use `banger image pull` with its path",
+        );
+    }
+    Ok(())
 }
 
-fn read_folder_unchecked(path: &Path, watch: &mut Watch<'_>) -> Result<Tree, ImageError> {
+pub(crate) fn read_folder(path: &Path, watch: &mut Watch<'_>) -> Result<Tree, ImageError> {
     watch.report(Stage::ReadTree, path.display().to_string(), 0, 0);
     let tree = banger_oci::tree_from_dir(path)?;
     watch.check()?;
     Ok(tree)
 }
 
-fn kind_of(path: &Path) -> Result<Input, ImageError> {
+pub(crate) fn kind_of(path: &Path) -> Result<Input, ImageError> {
     let metadata = fs::metadata(path).map_err(|source| ImageError::io("read", path, source))?;
     if metadata.is_dir() {
         return Ok(Input::Folder);

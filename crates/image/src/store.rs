@@ -2,22 +2,26 @@
 
 use std::path::Path;
 
-use banger_disk::tree::{Attributes, NodeKind, Tree};
+use banger_disk::tree::Tree;
 use banger_disk::{ImageOptions, Label};
 use banger_durable::Sha256Parts;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::defaults::RunDefaults;
 use crate::disks;
 use crate::error::ImageError;
 use crate::init::InitSystem;
-use crate::metadata::{BASE, DiskRecord, FORMAT, ImageMetadata, ImageOrigin, RunDefaults, SEED};
+use crate::metadata::{BASE, DiskRecord, FORMAT, ImageMetadata, ImageOrigin, METADATA, SEED};
 use crate::progress::{Stage, Watch};
+use crate::provenance::Provenance;
+use crate::seed::Seed;
 
 /// UUID of every seed that banger writes, for equal bytes from equal trees.
 const SEED_UUID: Uuid = Uuid::from_u128(0x6261_6e67_6572_4265_8173_6500_0000_0002);
-/// Room in a seed beyond its files, in bytes: it is grown to the size of the VM's work disk anyway.
-const SEED_ROOM: u64 = 64 << 20;
+/// Room in a seed beyond its files, in bytes: it is grown to the size of the VM's work disk anyway. Its journal keeps the
+/// size that it has now: enough of it that this gets 16 MiB.
+const SEED_ROOM: u64 = 128 << 20;
 
 /// Where an image goes.
 #[derive(Debug, Clone, Copy)]
@@ -28,12 +32,35 @@ pub struct Destination<'a> {
     pub created_at: Timestamp,
 }
 
-/// A work seed to make.
-pub(crate) enum Seed<'a> {
-    /// A disk image to copy in.
-    Disk(&'a Path),
-    /// A tree to write, and the size of its file system when the user gave one, in bytes.
-    Tree(&'a Tree, Option<u64>),
+/// What an image is besides its base.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) origin: ImageOrigin,
+    pub(crate) defaults: RunDefaults,
+    pub(crate) provenance: Option<Provenance>,
+    pub(crate) seed: Option<Seed>,
+}
+
+impl Parts {
+    /// Of what says nothing about itself.
+    pub(crate) fn plain(kind: &str, name: String, seed: Option<Seed>) -> Self {
+        Self {
+            origin: ImageOrigin {
+                kind: kind.to_owned(),
+                name,
+            },
+            defaults: RunDefaults::default(),
+            provenance: None,
+            seed,
+        }
+    }
+}
+
+/// The base of an image that is being described.
+pub(crate) struct Base {
+    pub(crate) disk: DiskRecord,
+    pub(crate) entries: Option<u64>,
+    pub(crate) init: InitSystem,
 }
 
 pub(crate) fn read_archive(
@@ -63,13 +90,12 @@ pub(crate) fn read_archive(
 
 pub(crate) fn write_image(
     tree: &Tree,
-    origin: ImageOrigin,
-    seed: Option<Seed<'_>>,
+    parts: Parts,
     destination: &Destination<'_>,
     watch: &mut Watch<'_>,
 ) -> Result<ImageMetadata, ImageError> {
     let options = ImageOptions::base(label("banger-base")?);
-    let base = disks::write(
+    let disk = disks::write(
         tree,
         destination.folder,
         BASE,
@@ -77,69 +103,59 @@ pub(crate) fn write_image(
         Stage::WriteBase,
         watch,
     )?;
-    let entries = Some(tree.entry_count() as u64);
-    describe(
-        base,
-        entries,
-        InitSystem::of(tree),
-        origin,
-        seed,
-        destination,
-        watch,
-    )
+    let base = Base {
+        disk,
+        entries: Some(tree.entry_count() as u64),
+        init: InitSystem::of(tree),
+    };
+    describe(base, parts, destination, watch)
 }
 
 pub(crate) fn copy_image(
     disk: &Path,
-    origin: ImageOrigin,
-    seed: Option<Seed<'_>>,
+    parts: Parts,
     destination: &Destination<'_>,
     watch: &mut Watch<'_>,
 ) -> Result<ImageMetadata, ImageError> {
-    let base = disks::copy(disk, destination.folder, BASE, watch)?;
-    describe(
-        base,
-        None,
-        InitSystem::Unknown,
-        origin,
-        seed,
-        destination,
-        watch,
-    )
+    let base = Base {
+        disk: disks::copy(disk, destination.folder, BASE, watch)?,
+        entries: None,
+        init: InitSystem::Unknown,
+    };
+    describe(base, parts, destination, watch)
 }
 
-fn describe(
-    base: DiskRecord,
-    entries: Option<u64>,
-    init: InitSystem,
-    source: ImageOrigin,
-    seed: Option<Seed<'_>>,
+/// Adds the seed to a base that is there, and the description to both.
+pub(crate) fn describe(
+    base: Base,
+    parts: Parts,
     destination: &Destination<'_>,
     watch: &mut Watch<'_>,
 ) -> Result<ImageMetadata, ImageError> {
-    let seed = seed
-        .map(|seed| write_seed(seed, destination.folder, watch))
+    let seed = parts
+        .seed
+        .map(|seed| write_seed(&seed, destination.folder, watch))
         .transpose()?;
-    let id = content_id(&base, seed.as_ref());
-    let created_at = destination.created_at;
-    let metadata = ImageMetadata {
+    let mut metadata = ImageMetadata {
         format: FORMAT,
-        id,
-        created_at,
-        source,
-        init,
-        entries,
-        base,
+        id: String::new(),
+        created_at: destination.created_at,
+        source: parts.origin,
+        init: base.init,
+        entries: base.entries,
+        base: base.disk,
         seed,
-        defaults: RunDefaults::default(),
+        defaults: parts.defaults,
+        provenance: parts.provenance,
     };
+    metadata.id = content_id(&metadata)?;
     watch.check()?;
     metadata.write(destination.folder)?;
     Ok(metadata)
 }
 
 fn write_seed(
-    seed: Seed<'_>,
+    seed: &Seed,
     folder: &Path,
     watch: &mut Watch<'_>,
 ) -> Result<DiskRecord, ImageError> {
@@ -164,45 +180,27 @@ fn label(text: &str) -> Result<Label, ImageError> {
     Label::new(text).map_err(|source| ImageError::Label { source })
 }
 
-/// The base's own digest, when it alone says all.
-fn content_id(base: &DiskRecord, seed: Option<&DiskRecord>) -> String {
-    if seed.is_none() && base.digest.starts_with("sha256:") {
-        return base.digest.clone();
+/// The base's own digest, when it alone says all. What an image runs and what it was made from belong to it: two
+/// container images may differ in nothing else.
+fn content_id(image: &ImageMetadata) -> Result<String, ImageError> {
+    let bare = image.seed.is_none() && image.defaults.is_empty() && image.provenance.is_none();
+    if bare && image.base.digest.starts_with("sha256:") {
+        return Ok(image.base.digest.clone());
     }
     let mut digest = Sha256Parts::default();
-    digest.add(&base.digest);
-    if let Some(seed) = seed {
+    digest.add(&image.base.digest);
+    if let Some(seed) = &image.seed {
         digest.add(&seed.digest);
     }
-    digest.finish()
-}
-
-/// Makes a user's folder fit to be `/root`: its root is root:root 0755, so that sshd accepts it, and what belonged to the
-/// folder's owner on the host belongs to root.
-pub(crate) fn give_to_root(tree: &mut Tree) -> Result<(), ImageError> {
-    let failed = |source| ImageError::Change {
-        path: "/".to_owned(),
-        source,
-    };
-    let owner = *tree.node(tree.root()).attributes;
-    let mut left = vec![tree.root()];
-    while let Some(node) = left.pop() {
-        let mut attributes = *tree.node(node).attributes;
-        if attributes.uid == owner.uid {
-            attributes.uid = 0;
-        }
-        if attributes.gid == owner.gid {
-            attributes.gid = 0;
-        }
-        tree.set_attributes(node, attributes).map_err(failed)?;
-        if matches!(tree.node(node).kind, NodeKind::Directory) {
-            left.extend(tree.children(node).map(|child| child.node));
-        }
+    if !image.defaults.is_empty() {
+        let text = serde_json::to_string(&image.defaults).map_err(|source| ImageError::Metadata {
+            path: METADATA.into(),
+            source,
+        })?;
+        digest.add(&format!("defaults {text}"));
     }
-    let root = tree.root();
-    let attributes = Attributes {
-        mtime: owner.mtime,
-        ..Attributes::root(0o755)
-    };
-    tree.set_attributes(root, attributes).map_err(failed)
+    if let Some(provenance) = &image.provenance {
+        digest.add(&format!("container {}", provenance.digest));
+    }
+    Ok(digest.finish())
 }

@@ -7,7 +7,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use banger_image::{Destination, ImageError, ImageMetadata, InitSystem, RootFs, Watch, register};
+use banger_image::{
+    Destination, ImageError, ImageMetadata, InitSystem, RootFs, SeedFrom, Watch, WorkSeed, register,
+};
 
 fn register_into(folder: &Path, root: &RootFs) -> Result<ImageMetadata, ImageError> {
     let destination = Destination {
@@ -83,8 +85,17 @@ fn debugfs(image: &Path, request: &str) -> String {
 fn plain(rootfs: impl Into<PathBuf>) -> RootFs {
     RootFs {
         rootfs: rootfs.into(),
-        work_seed: None,
-        seed_size: None,
+        seed: WorkSeed {
+            from: SeedFrom::None,
+            size: None,
+        },
+    }
+}
+
+fn seed_at(path: &Path, size: Option<u64>) -> WorkSeed {
+    WorkSeed {
+        from: SeedFrom::Path(path.to_path_buf()),
+        size,
     }
 }
 
@@ -203,7 +214,7 @@ fn a_seed_of_a_folder_belongs_to_root_and_changes_the_id() {
         }
     }
     let with_seed = RootFs {
-        work_seed: Some(home.path().to_path_buf()),
+        seed: seed_at(home.path(), None),
         ..plain(system.path())
     };
     let (metadata, folder) = registered(&with_seed);
@@ -216,7 +227,7 @@ fn a_seed_of_a_folder_belongs_to_root_and_changes_the_id() {
     assert!(debugfs(&seed, "stat /").contains("Mode:  0755"));
     assert_ne!(registered(&plain(system.path())).0.id, metadata.id);
     let larger = RootFs {
-        seed_size: Some(256 << 20),
+        seed: seed_at(home.path(), Some(256 << 20)),
         ..with_seed
     };
     assert_eq!(registered(&larger).0.seed.unwrap().bytes, 256 << 20);
@@ -229,7 +240,7 @@ fn a_seed_of_an_archive_is_fit_to_be_the_home_of_root() {
     fs::write(home.path().join(".profile"), "hello").unwrap();
     let archive = archive(home.path(), Some("gzip"));
     let with_seed = RootFs {
-        work_seed: Some(archive.path().to_path_buf()),
+        seed: seed_at(archive.path(), None),
         ..plain(system.path())
     };
     let (_metadata, folder) = registered(&with_seed);
@@ -243,13 +254,13 @@ fn a_seed_that_is_a_disk_is_copied_and_keeps_its_size() {
     let (system, home) = (system(), tempfile::tempdir().unwrap());
     let disk = disk(home.path());
     let with_seed = RootFs {
-        work_seed: Some(disk.path().to_path_buf()),
+        seed: seed_at(disk.path(), None),
         ..plain(system.path())
     };
     assert_eq!(registered(&with_seed).0.seed.unwrap().bytes, 64 << 20);
     assert!(
         refused(&RootFs {
-            seed_size: Some(1 << 30),
+            seed: seed_at(disk.path(), Some(1 << 30)),
             ..with_seed
         })
         .contains("keeps its own size")
@@ -343,4 +354,33 @@ fn a_newer_format_is_refused_and_a_shortened_disk_is_noticed() {
             .to_string()
             .contains("format 2 is newer")
     );
+}
+
+#[test]
+fn a_seed_is_made_of_the_images_own_root_when_anything_is_in_it() {
+    let system = system();
+    let from = |from| RootFs {
+        seed: WorkSeed { from, size: None },
+        ..plain(system.path())
+    };
+    let (metadata, folder) = registered(&from(SeedFrom::Auto));
+    let seed = folder.path().join("seed.ext4");
+    assert!(debugfs(&seed, "cat /.bashrc").contains("content"));
+    assert!(metadata.seed.is_some());
+    fs::remove_file(system.path().join("root/.bashrc")).unwrap();
+    assert!(registered(&from(SeedFrom::Auto)).0.seed.is_none());
+    assert!(registered(&from(SeedFrom::Root)).0.seed.is_some());
+    fs::remove_dir(system.path().join("root")).unwrap();
+    assert!(refused(&from(SeedFrom::Root)).contains("no directory /root"));
+}
+
+#[test]
+fn a_container_image_is_no_root_file_system() {
+    let layout = tempfile::tempdir().unwrap();
+    fs::write(layout.path().join("oci-layout"), "{}").unwrap();
+    fs::write(layout.path().join("index.json"), "{}").unwrap();
+    let archive = archive(layout.path(), None);
+    for path in [layout.path(), archive.path()] {
+        assert!(refused(&plain(path)).contains("image pull"));
+    }
 }

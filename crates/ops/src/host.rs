@@ -3,9 +3,11 @@
 //! Every call blocks, is idempotent where its name allows (removing what is absent succeeds, making a directory that is
 //! there succeeds), and makes nothing durable by itself: [`Host::sync_file`], [`Host::sync_dir`] and [`Host::sync_tree`] do.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use banger_api::image::WorkSeed;
 use banger_api::vm::{Egress, NetMode};
 use banger_api::{ApiError, VmId, VmName};
 use banger_engine::{Signal, VmmIdentity, VmmSpec};
@@ -43,6 +45,36 @@ pub struct GuestSetup {
     pub mac: [u8; 6],
     /// The SSH host key that this VM has for its life, as a file of the host.
     pub ssh_host_key: PathBuf,
+    /// What runs in it by default, as its image says.
+    #[serde(default)]
+    pub defaults: GuestDefaults,
+}
+
+/// What commands in a guest get unless they say otherwise.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GuestDefaults {
+    /// Variables.
+    pub env: BTreeMap<String, String>,
+    /// `user[:group]`, by name or number; root when absent.
+    pub user: Option<String>,
+    /// Working directory; the user's home when absent.
+    pub cwd: Option<String>,
+    /// What the image always runs, before its command.
+    pub entrypoint: Vec<String>,
+    /// The image's own command, or the arguments of its entry point.
+    pub cmd: Vec<String>,
+}
+
+/// The work seed that an image is to have.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeedWish {
+    /// What it is made from.
+    #[serde(default)]
+    pub from: WorkSeed,
+    /// Size of its file system in bytes; what fits when absent.
+    #[serde(default)]
+    pub bytes: Option<u64>,
 }
 
 /// A part of a guest's boot that the guest has timed.
@@ -62,15 +94,17 @@ pub enum ImageSource {
     Recipe {
         /// Its name.
         recipe: String,
+        /// Its work seed.
+        #[serde(default)]
+        seed: SeedWish,
     },
     /// A root file system on this host.
     Rootfs {
         /// An ext4 image, a tar archive or a directory.
         rootfs: PathBuf,
-        /// The same for the work seed.
-        work_seed: Option<PathBuf>,
-        /// Size of the seed's file system in bytes, when it is made from an archive or directory.
-        seed_bytes: Option<u64>,
+        /// Its work seed.
+        #[serde(default)]
+        seed: SeedWish,
     },
 }
 

@@ -10,7 +10,7 @@ use banger_api::{ApiError, ErrorCode, OperationId, VmId};
 use banger_engine::{Accel, DiskSpec, NetSpec, VmmSpec};
 use banger_ops::policy::{self, Request};
 use banger_ops::{
-    Cancel, Events, GuestSetup, Host, HostResult, NoEvents, Plan, Recovered, Recovery, Runner,
+    Cancel, Events, GuestDefaults, GuestSetup, Host, HostResult, NoEvents, Plan, Recovered, Recovery, Runner,
     plans, store_error,
 };
 use banger_store::{
@@ -322,6 +322,7 @@ impl<'a> Control<'a> {
             egress: vm.egress,
             mac: plans::mac_of(vm.id),
             ssh_host_key: files.ssh_host_key(),
+            defaults: GuestDefaults::default(),
         };
         Ok(plans::StartVm {
             spec,

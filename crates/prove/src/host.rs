@@ -133,7 +133,7 @@ fn made(world: &World, dir: &Path) -> HostResult<String> {
 /// Names of an image's source and of what is made from it.
 pub(crate) fn source_name(source: &ImageSource) -> String {
     match source {
-        ImageSource::Recipe { recipe } => recipe.clone(),
+        ImageSource::Recipe { recipe, .. } => recipe.clone(),
         ImageSource::Rootfs { rootfs, .. } => rootfs.to_string_lossy().replace('/', "_"),
     }
 }

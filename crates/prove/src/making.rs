@@ -4,7 +4,7 @@ use std::path::Path;
 
 use banger_api::kernel::KernelSource;
 use banger_api::{ApiError, ErrorCode, OperationId};
-use banger_ops::{HostResult, ImageSource, plans};
+use banger_ops::{HostResult, ImageSource, SeedWish, plans};
 use banger_store::{ImageRecord, KernelRecord, image, kernel, vm};
 
 use crate::control::{Control, staging};
@@ -21,6 +21,7 @@ impl Control<'_> {
             let staging = staging(op);
             let source = ImageSource::Recipe {
                 recipe: content.to_owned(),
+                seed: SeedWish::default(),
             };
             self.run(plans::make_image(op, source, staging.clone()))?;
             self.or_discard(op, &staging, |staging| {

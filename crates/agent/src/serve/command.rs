@@ -12,9 +12,10 @@ use banger_guest::{ExecFailure, ExecFailureKind, ExecRequest};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::process::Child;
 
+use super::command_line::CommandLine;
 use super::terminal::Terminal;
 use crate::accounts::{self, Account};
-use crate::guest::Guest;
+use crate::guest::{Defaults, Guest};
 use crate::sys::{ChildSetup, set_up_child};
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -36,36 +37,25 @@ pub(super) struct Running {
 /// Starts what a request asks for, or says why it cannot.
 pub(super) fn start(request: &ExecRequest, guest: &Guest) -> Result<Running, ExecFailure> {
     let root = guest.machine().root();
-    let account =
-        accounts::find(&root, request.user.as_deref().unwrap_or("root")).map_err(|message| {
-            ExecFailure {
-                kind: ExecFailureKind::User,
-                message,
-            }
-        })?;
-    let env = environment(request, guest, &account);
-    let cwd = working_directory(request, guest, &account, &root)?;
-    let login = account.shell.clone();
-    let argv = if request.argv.is_empty() {
-        std::slice::from_ref(&login)
-    } else {
-        &request.argv
-    };
+    let defaults = guest.defaults();
+    let user = request.user.as_deref().or(defaults.user.as_deref());
+    let account = accounts::find(&root, user.unwrap_or("root")).map_err(|message| ExecFailure {
+        kind: ExecFailureKind::User,
+        message,
+    })?;
+    let env = environment(request, &defaults, &account);
+    let cwd = working_directory(request, &defaults, &account, &root)?;
+    let line = CommandLine::of(request, &defaults, &account, &root)?;
     let path = env.get("PATH").map_or(DEFAULT_PATH, String::as_str);
-    let program = look_up(&argv[0], path, &cwd)?;
+    let program = look_up(&line.argv[0], path, &cwd)?;
 
     let mut command = std::process::Command::new(&program);
     command
-        .args(&argv[1..])
+        .args(&line.argv[1..])
         .env_clear()
         .envs(&env)
         .current_dir(&cwd);
-    if request.argv.is_empty() {
-        // How a login shell is told that it is one (login(1)).
-        command.arg0(format!("-{}", login.rsplit('/').next().unwrap_or("sh")));
-    } else {
-        command.arg0(&argv[0]);
-    }
+    command.arg0(line.arg0.as_deref().unwrap_or(&line.argv[0]));
     let become_user = (account.uid != 0 || account.gid != 0)
         .then(|| (account.uid, account.gid, account.groups.clone()));
     set_up_child(
@@ -86,7 +76,7 @@ pub(super) fn start(request: &ExecRequest, guest: &Guest) -> Result<Running, Exe
         }
         None => with_pipes(command, request.stdin),
     };
-    spawned.map_err(|error| start_failure(&argv[0], &error))
+    spawned.map_err(|error| start_failure(&line.argv[0], &error))
 }
 
 fn with_terminal(
@@ -126,7 +116,7 @@ fn with_pipes(mut command: std::process::Command, stdin: bool) -> io::Result<Run
 
 fn environment(
     request: &ExecRequest,
-    guest: &Guest,
+    defaults: &Defaults,
     account: &Account,
 ) -> BTreeMap<String, String> {
     let mut env = BTreeMap::from([
@@ -136,7 +126,7 @@ fn environment(
         ("LOGNAME".to_owned(), account.name.clone()),
         ("SHELL".to_owned(), account.shell.clone()),
     ]);
-    env.extend(guest.defaults().env);
+    env.extend(defaults.env.clone());
     if let Some(tty) = &request.tty {
         env.insert("TERM".to_owned(), tty.term.clone());
     }
@@ -150,7 +140,7 @@ fn environment(
 
 fn working_directory(
     request: &ExecRequest,
-    guest: &Guest,
+    defaults: &Defaults,
     account: &Account,
     root: &Path,
 ) -> Result<PathBuf, ExecFailure> {
@@ -162,7 +152,7 @@ fn working_directory(
             Err(error) => Err(cwd_failure(wanted.as_str(), &error.to_string())),
         };
     }
-    let default = guest.defaults().cwd.filter(|_| account.uid == 0);
+    let default = defaults.cwd.as_ref();
     let candidates = [
         default.map(|path| root.join(path.relative())),
         Some(root.join(account.home.trim_start_matches('/'))),

@@ -2,6 +2,7 @@
 
 mod call;
 mod command;
+mod command_line;
 mod connect;
 mod exec;
 mod files;

@@ -1,9 +1,10 @@
 //! The guest as a whole: applies a configuration from first to last, and shuts down.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -22,7 +23,8 @@ use crate::guest::{Defaults, Machine, failure};
 use crate::report::stats::boot_id;
 use crate::sys;
 
-const INIT: &str = "/sbin/init";
+/// In the guest's root.
+const INIT: &str = "sbin/init";
 /// What systemd, as PID 1, takes for `poweroff.target` and `reboot.target`: `SIGRTMIN+4` and `+5` (systemd(1)).
 const SYSTEMD_POWEROFF: u8 = 38;
 const SYSTEMD_REBOOT: u8 = 39;
@@ -76,7 +78,7 @@ impl GuestMachine {
         configure: &Configure,
         stages: &mut Stages,
     ) -> Result<(RunningInit, File), Failure> {
-        assemble(&configure.root, configure.init, stages)?;
+        assemble(&configure.root, stages)?;
         let old_root = self
             .enter()
             .map_err(|error| failure("root", "enter", error))?;
@@ -85,7 +87,7 @@ impl GuestMachine {
         configure.mounts.iter().try_for_each(mounts::mount_extra)?;
         let init = match configure.init {
             InitMode::Agent => RunningInit::Agent,
-            InitMode::Auto => image_init(),
+            InitMode::Auto => image_init(Path::new("/")),
         };
         Ok((init, old_root))
     }
@@ -108,7 +110,7 @@ impl GuestMachine {
         }
         let order = match init {
             RunningInit::Agent => Order::Stay,
-            RunningInit::Systemd | RunningInit::Other => Order::Become(INIT.into()),
+            RunningInit::Systemd | RunningInit::Other => Order::Become(Path::new("/").join(INIT)),
         };
         self.order(&order)
             .map_err(|error| failure("init", format!("{order:?}"), error))?;
@@ -158,10 +160,7 @@ impl Machine for GuestMachine {
             net::apply(wanted)?;
             stages.done("network");
         }
-        let defaults = Defaults {
-            env: configure.env.clone(),
-            cwd: configure.cwd.clone(),
-        };
+        let defaults = Defaults::from(configure);
         if let Some(old_root) = old_root {
             self.start_init(init)?;
             settle(init, old_root)?;
@@ -237,15 +236,48 @@ fn settle(init: RunningInit, old_root: File) -> Result<(), Failure> {
         .map_err(|error| failure("agent", "start a thread", error))
 }
 
-/// Which init an image has.
-fn image_init() -> RunningInit {
-    let Ok(real) = std::fs::canonicalize(INIT) else {
+/// Which init the root at `root` has. Alpine's images for containers have an `/sbin/init` that is busybox's and starts
+/// nothing: it counts only with something to start, OpenRC or the script that busybox's init runs by default.
+fn image_init(root: &Path) -> RunningInit {
+    let Ok(real) = std::fs::canonicalize(root.join(INIT)) else {
         return RunningInit::Agent;
     };
-    let name: PathBuf = real.file_name().map(PathBuf::from).unwrap_or_default();
-    if name == Path::new("systemd") {
-        RunningInit::Systemd
-    } else {
-        RunningInit::Other
+    let exists = |path: &str| std::fs::symlink_metadata(root.join(path)).is_ok();
+    match real.file_name().and_then(OsStr::to_str) {
+        Some("systemd") => RunningInit::Systemd,
+        Some("busybox") if !exists("sbin/openrc") && !exists("etc/init.d/rcS") => RunningInit::Agent,
+        _ => RunningInit::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn an_init_counts_when_it_starts_something() {
+        let root = tempfile::tempdir().unwrap();
+        let init = || image_init(root.path());
+        let put = |path: &str| {
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        };
+        assert_eq!(init(), RunningInit::Agent);
+        put("bin/busybox");
+        put("sbin/other");
+        symlink("../bin/busybox", root.path().join(INIT)).unwrap();
+        assert_eq!(init(), RunningInit::Agent, "busybox with nothing to start");
+        put("sbin/openrc");
+        assert_eq!(init(), RunningInit::Other);
+        std::fs::remove_file(root.path().join("sbin/openrc")).unwrap();
+        put("etc/init.d/rcS");
+        assert_eq!(init(), RunningInit::Other);
+        put("lib/systemd/systemd");
+        std::fs::remove_file(root.path().join(INIT)).unwrap();
+        symlink("../lib/systemd/systemd", root.path().join(INIT)).unwrap();
+        assert_eq!(init(), RunningInit::Systemd);
     }
 }

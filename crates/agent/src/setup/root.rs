@@ -13,7 +13,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
-use banger_guest::{Failure, InitMode, RootPlan};
+use banger_guest::{Failure, RootPlan};
 use rustix::mount::{mount_bind, mount_move};
 
 use super::disks::{Disk, Disks};
@@ -38,7 +38,7 @@ const WRITABLE: &[&str] = &["noatime", "discard", "noinit_itable"];
 ///
 /// # Errors
 /// Names the disk or mount that failed.
-pub fn assemble(plan: &RootPlan, mode: InitMode, stages: &mut Stages) -> Result<(), Failure> {
+pub fn assemble(plan: &RootPlan, stages: &mut Stages) -> Result<(), Failure> {
     let mut disks = Disks::default();
     let base = disks.find("base", &plan.base)?;
     let system = disks.find("system", &plan.system)?;
@@ -58,7 +58,6 @@ pub fn assemble(plan: &RootPlan, mode: InitMode, stages: &mut Stages) -> Result<
         stages.done("grow system");
     }
     mount_overlay(new_root)?;
-    check_usable(new_root, mode)?;
     stages.done("mount overlay");
 
     if let Some(work) = &work {
@@ -104,20 +103,6 @@ fn mount_overlay(new_root: &Path) -> Result<(), Failure> {
         "metacopy=off",
     ];
     mount_at(Path::new("overlay"), new_root, "overlay", &options)
-}
-
-/// An image in which nothing can run is better told about now than by every later call.
-fn check_usable(new_root: &Path, mode: InitMode) -> Result<(), Failure> {
-    let exists = |path: &str| std::fs::symlink_metadata(new_root.join(path)).is_ok();
-    // Links of the image lead through the new root, so only their being there is looked at.
-    if mode == InitMode::Agent || exists("sbin/init") || exists("bin/sh") {
-        return Ok(());
-    }
-    Err(failure(
-        "root",
-        "has an init or a shell",
-        "the image has neither /sbin/init nor /bin/sh",
-    ))
 }
 
 fn bind_container_storage(new_root: &Path) -> Result<(), Failure> {

@@ -69,7 +69,7 @@ pub async fn host_of(guest: Arc<Guest>) -> Client {
 pub async fn host() -> Client {
     let defaults = Defaults {
         env: [("LANG".to_owned(), "C.UTF-8".to_owned())].into(),
-        cwd: None,
+        ..Defaults::default()
     };
     host_of(Guest::new(
         Arc::new(Double::default()),

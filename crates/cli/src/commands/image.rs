@@ -4,6 +4,7 @@ pub mod build;
 pub mod delete;
 pub mod list;
 pub mod register;
+pub mod seed;
 pub mod show;
 
 use clap::Subcommand;

@@ -155,7 +155,7 @@ fn a_shell_without_a_terminal_is_sh_with_its_script_at_stdin() {
     let daemon = guest_that_says(vec![Frame::Exit(ExitStatus::Code(0))]);
     daemon.banger(&["exec", "web"]);
     let exec = &daemon.asked()[0].body;
-    assert_eq!(exec["argv"], serde_json::json!(["sh"]));
+    assert_eq!(exec["argv"], serde_json::json!([]));
     assert_eq!(exec["stdin"], true);
 }
 

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use banger_api::{ApiError, ErrorCode};
 use banger_guest::{Configure, Content, GuestFile, GuestPath, InitMode, RootPlan};
-use banger_ops::GuestSetup;
+use banger_ops::{GuestDefaults, GuestSetup};
 use sha2::{Digest, Sha256};
 
 use super::{Identity, fstab, git, identity, network, shell, ssh};
@@ -83,9 +83,28 @@ pub(crate) fn configure(cx: &Context<'_>) -> Result<Configure, ApiError> {
         files,
         mounts: Vec::new(),
         net: network::interfaces(cx),
-        env: BTreeMap::from([("LANG".to_owned(), "C.UTF-8".to_owned())]),
-        cwd: None,
+        env: env(&cx.setup.defaults),
+        cwd: directory(&cx.setup.defaults),
+        user: cx.setup.defaults.user.clone(),
+        entrypoint: cx.setup.defaults.entrypoint.clone(),
+        cmd: cx.setup.defaults.cmd.clone(),
     })
+}
+
+/// The image's variables win over ours.
+fn env(defaults: &GuestDefaults) -> BTreeMap<String, String> {
+    let mut env = BTreeMap::from([("LANG".to_owned(), "C.UTF-8".to_owned())]);
+    env.extend(defaults.env.clone());
+    env
+}
+
+/// The image's directory. One that is no path is as if it said none: whoever made the image made it wrong, and the VM's
+/// commands still have the user's home.
+fn directory(defaults: &GuestDefaults) -> Option<GuestPath> {
+    let directory = defaults.cwd.as_deref()?;
+    GuestPath::new(&format!("/{}", directory.trim_start_matches('/')))
+        .inspect_err(|error| tracing::warn!(directory, %error, "the image's working directory"))
+        .ok()
 }
 
 /// Own to the VM and the same at every start: 32 hex digits (machine-id(5)), not the VM's id itself, which is no secret

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use banger_agent_embed::{AGENT, AGENT_DIGEST};
 use banger_api::kernel::KernelSource;
 use banger_api::{ApiError, ErrorCode, Timestamp};
-use banger_image::{Builder, Destination, ImageError, ImageMetadata, Recipe, RootFs};
+use banger_image::{
+    Builder, Destination, ImageError, ImageMetadata, Recipe, RootFs, SeedFrom, WorkSeed,
+};
 use banger_kernel::{KernelError, KernelMetadata};
-use banger_ops::{Cancel, Events, HostResult, ImageFacts, ImageSource, KernelFacts};
+use banger_ops::{Cancel, Events, HostResult, ImageFacts, ImageSource, KernelFacts, SeedWish};
 
 use super::files;
 use crate::failure;
@@ -87,18 +89,14 @@ impl Making<'_> {
         let scratch = into.join("scratch");
         files::make_dir(&scratch)?;
         let made = match source {
-            ImageSource::Recipe { recipe } => Recipe::find(recipe).and_then(|recipe| {
-                Builder::of_host()?.build(&recipe, &destination, &scratch, &mut watch)
+            ImageSource::Recipe { recipe, seed } => Recipe::find(recipe).and_then(|recipe| {
+                let seed = work_seed(seed);
+                Builder::of_host()?.build(&recipe, &seed, &destination, &scratch, &mut watch)
             }),
-            ImageSource::Rootfs {
-                rootfs,
-                work_seed,
-                seed_bytes,
-            } => {
+            ImageSource::Rootfs { rootfs, seed } => {
                 let root = RootFs {
                     rootfs: rootfs.clone(),
-                    work_seed: work_seed.clone(),
-                    seed_size: *seed_bytes,
+                    seed: work_seed(seed),
                 };
                 banger_image::register(&root, &destination, &scratch, &mut watch)
             }
@@ -106,6 +104,18 @@ impl Making<'_> {
         made.map_err(|error| of_image(&error))?;
         files::remove_tree(&scratch)?;
         files::sync_dir(into)
+    }
+}
+
+fn work_seed(wish: &SeedWish) -> WorkSeed {
+    WorkSeed {
+        from: match &wish.from {
+            banger_api::image::WorkSeed::Auto => SeedFrom::Auto,
+            banger_api::image::WorkSeed::Root => SeedFrom::Root,
+            banger_api::image::WorkSeed::None => SeedFrom::None,
+            banger_api::image::WorkSeed::Path(path) => SeedFrom::Path(path.into()),
+        },
+        size: wish.bytes,
     }
 }
 

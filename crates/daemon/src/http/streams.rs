@@ -59,6 +59,7 @@ fn exec_request(exec: Exec) -> Result<ExecRequest, ApiError> {
     let term = exec.term.unwrap_or_else(|| "xterm".to_owned());
     Ok(ExecRequest {
         argv: exec.argv,
+        image_command: exec.image_command,
         env: exec.env,
         cwd: exec.cwd.as_deref().map(guest_path).transpose()?,
         user: exec.user,

@@ -1,13 +1,13 @@
 //! Images: building, registering, listing, deleting. Two requests for one name do the work once.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use banger_api::image::{BuildImage, Image, RegisterImage};
+use banger_api::image::{BuildImage, Image, RegisterImage, WorkSeed};
 use banger_api::vm::Accepted;
-use banger_api::{ApiError, ErrorCode, ImageName, suggest};
-use banger_ops::ImageSource;
+use banger_api::{ApiError, ByteSize, ErrorCode, ImageName, suggest};
 use banger_ops::plans::{self, DeleteFiles, PublishImage};
+use banger_ops::{ImageSource, SeedWish};
 use banger_store::{ImageRecord, VmRecord, image, vm};
 
 use super::find_image;
@@ -98,6 +98,7 @@ pub(super) fn ensure(
         name.clone(),
         ImageSource::Recipe {
             recipe: name.to_string(),
+            seed: SeedWish::default(),
         },
     )
 }
@@ -124,7 +125,9 @@ pub(crate) fn build_image(daemon: &Daemon, request: BuildImage) -> Result<Accept
             .parse()
             .map_err(|error| ApiError::new(ErrorCode::Internal, format!("{error}")))?,
     };
-    spawn(daemon, "build_image", name, ImageSource::Recipe { recipe })
+    let seed = seed_wish(request.work_seed, request.seed_size)?;
+    let source = ImageSource::Recipe { recipe, seed };
+    spawn(daemon, "build_image", name, source)
 }
 
 /// Makes an image from a root file system on this host.
@@ -135,30 +138,43 @@ pub(crate) fn register_image(
     daemon: &Daemon,
     request: RegisterImage,
 ) -> Result<Accepted, ApiError> {
-    let existing = |what: &str, path: &str| {
-        let invalid = |why: &str| {
-            ApiError::new(
-                ErrorCode::InvalidArgument,
-                format!("{what} \"{path}\" {why}"),
-            )
-        };
-        let path = Path::new(path);
-        match path {
-            path if !path.is_absolute() => Err(invalid("must be an absolute path")),
-            path if !path.exists() => Err(invalid("does not exist, or this user cannot see it")),
-            path => Ok(path.to_owned()),
-        }
-    };
     let source = ImageSource::Rootfs {
         rootfs: existing("root file system", &request.rootfs)?,
-        work_seed: request
-            .work_seed
-            .as_deref()
-            .map(|path| existing("work seed", path))
-            .transpose()?,
-        seed_bytes: request.seed_size.map(banger_api::ByteSize::bytes),
+        seed: seed_wish(request.work_seed, request.seed_size)?,
     };
     spawn(daemon, "register_image", request.name, source)
+}
+
+/// A path that a user gave for this host.
+fn existing(what: &str, path: &str) -> Result<PathBuf, ApiError> {
+    let invalid = |why: &str| {
+        ApiError::new(
+            ErrorCode::InvalidArgument,
+            format!("{what} \"{path}\" {why}"),
+        )
+    };
+    let path = Path::new(path);
+    match path {
+        path if !path.is_absolute() => Err(invalid("must be an absolute path")),
+        path if !path.exists() => Err(invalid("does not exist, or this user cannot see it")),
+        path => Ok(path.to_owned()),
+    }
+}
+
+/// A work seed as it was asked for, its path looked at.
+///
+/// # Errors
+/// `invalid_argument` for a path that is not absolute or not there, or a size without a seed.
+pub(super) fn seed_wish(from: WorkSeed, size: Option<ByteSize>) -> Result<SeedWish, ApiError> {
+    if let WorkSeed::Path(path) = &from {
+        existing("work seed", path)?;
+    }
+    if from == WorkSeed::None && size.is_some() {
+        let message = "a size of the work seed, and no work seed";
+        return Err(ApiError::new(ErrorCode::InvalidArgument, message));
+    }
+    let bytes = size.map(ByteSize::bytes);
+    Ok(SeedWish { from, bytes })
 }
 
 fn spawn(

@@ -4,7 +4,7 @@ use banger_api::vm::{Egress, NetMode};
 use banger_api::{ApiError, ErrorCode};
 use banger_engine::{DiskSpec, NetSpec, Publish, VmmSpec};
 use banger_ops::plans::{self, StartVm};
-use banger_ops::{GuestSetup, VmFiles};
+use banger_ops::{GuestDefaults, GuestSetup, VmFiles};
 use banger_store::VmRecord;
 use uuid::Uuid;
 
@@ -79,12 +79,38 @@ pub(super) fn start_vm(
             egress: vm.egress,
             mac,
             ssh_host_key: files.ssh_host_key(),
+            defaults: defaults_of(daemon, vm),
         },
         kernel_dir,
         boot_deadline_ms: BOOT_DEADLINE_MS,
         grow_work_disk: (work_len < vm.disk_bytes).then_some(vm.disk_bytes),
         make_initramfs: !initramfs.exists(),
     })
+}
+
+/// What the image of a VM says about running it. An image whose description cannot be read any more says nothing: its
+/// VMs start all the same.
+fn defaults_of(daemon: &Daemon, vm: &VmRecord) -> GuestDefaults {
+    let folder = daemon.paths.images().join(&vm.image_digest);
+    let metadata = match banger_image::ImageMetadata::read(&folder) {
+        Ok(metadata) => metadata,
+        Err(error) => {
+            tracing::warn!(vm = %vm.name, %error, "the image's description cannot be read");
+            return GuestDefaults::default();
+        }
+    };
+    let own = metadata.defaults;
+    let said = |text: String| (!text.is_empty()).then_some(text);
+    GuestDefaults {
+        env: own
+            .variables()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+        user: said(own.user),
+        cwd: said(own.working_dir),
+        entrypoint: own.entrypoint,
+        cmd: own.cmd,
+    }
 }
 
 fn disks(daemon: &Daemon, vm: &VmRecord, files: &VmFiles) -> Vec<DiskSpec> {

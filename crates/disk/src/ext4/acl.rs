@@ -44,6 +44,33 @@ pub(crate) fn to_disk(kernel: &[u8]) -> Result<Vec<u8>, AclError> {
     Ok(disk)
 }
 
+/// The kernel's form of `disk`, what [`to_disk`] has made.
+pub(crate) fn from_disk(disk: &[u8]) -> Result<Vec<u8>, AclError> {
+    let broken = |why: String| Err(AclError { why });
+    let Some((version, mut rest)) = disk.split_first_chunk::<4>() else {
+        return broken(format!("{} bytes", disk.len()));
+    };
+    if u32::from_le_bytes(*version) != DISK_VERSION {
+        return broken(format!("version {}", u32::from_le_bytes(*version)));
+    }
+    let mut kernel = KERNEL_VERSION.to_le_bytes().to_vec();
+    while !rest.is_empty() {
+        let tag = rest.first_chunk::<2>().map(|tag| u16::from_le_bytes(*tag));
+        let (len, id) = match tag {
+            Some(ACL_USER | ACL_GROUP) => (KERNEL_ENTRY, &[][..]),
+            Some(tag) if WITHOUT_ID.contains(&tag) => (4, &[0xFF; 4][..]),
+            other => return broken(format!("tag {other:x?}")),
+        };
+        let Some((entry, after)) = rest.split_at_checked(len) else {
+            return broken(format!("{} bytes of an entry", rest.len()));
+        };
+        kernel.extend_from_slice(entry);
+        kernel.extend_from_slice(id);
+        rest = after;
+    }
+    Ok(kernel)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,6 +93,8 @@ mod tests {
         assert_eq!(disk.len(), 4 + 4 * 4 + 8);
         assert_eq!(disk[..4], [1, 0, 0, 0]);
         assert_eq!(disk[8..16], [2, 0, 5, 0, 0xE8, 3, 0, 0]);
+        assert_eq!(from_disk(&disk).unwrap(), kernel);
+        assert!(from_disk(&disk[..disk.len() - 1]).is_err());
     }
 
     #[test]

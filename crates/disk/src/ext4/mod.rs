@@ -30,6 +30,9 @@ mod inode_table;
 mod name_hash;
 mod options;
 mod plan;
+mod read;
+mod read_inode;
+mod read_xattr;
 pub(crate) mod template;
 mod volume;
 mod write;
@@ -37,6 +40,7 @@ mod xattr;
 
 pub use acl::AclError;
 pub use error::WriteError;
+pub use read::{ReadError, read_tree};
 pub use options::{BASE_UUID, EPOCH, ImageOptions, ImageSize, Progress, WrittenImage};
 pub use write::write_tree;
 pub use xattr::XattrError;

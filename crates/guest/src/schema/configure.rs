@@ -37,9 +37,18 @@ pub struct Configure {
     /// Default environment of commands; `PATH`, `HOME`, `USER`, `LOGNAME` and `SHELL` have defaults without it.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
-    /// Default working directory of commands; default: `/root`.
+    /// Default working directory of commands; default: the user's home.
     #[serde(default)]
     pub cwd: Option<GuestPath>,
+    /// Who commands run as by default, as in [`super::ExecRequest::user`]; default: root.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// What the image always runs, before its command.
+    #[serde(default)]
+    pub entrypoint: Vec<String>,
+    /// The image's own command, or the arguments of its entry point.
+    #[serde(default)]
+    pub cmd: Vec<String>,
 }
 
 /// The virtio disks, by serial number (`/sys/block/*/serial`, at most 20 bytes), all ext4.

@@ -9,16 +9,19 @@ use super::GuestPath;
 /// A command to run.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ExecRequest {
-    /// Program and arguments. A program without `/` is looked up in the command's `PATH`. Empty: the user's login
-    /// shell, as a login shell.
+    /// Program and arguments. A program without `/` is looked up in the command's `PATH`. Empty: a shell, with a terminal
+    /// the user's login shell as a login shell; the image's own command where the guest has no shell.
     pub argv: Vec<String>,
+    /// Run the image's own command: its entry point, then `argv`, or its command where `argv` is empty.
+    #[serde(default)]
+    pub image_command: bool,
     /// Added to, and winning over, the guest's default environment.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
     /// Working directory; default: the configured one, else the user's home.
     #[serde(default)]
     pub cwd: Option<GuestPath>,
-    /// `name`, `uid`, `name:group` or `uid:gid`, from the guest's `/etc/passwd`; default: root.
+    /// `name`, `uid`, `name:group` or `uid:gid`, from the guest's `/etc/passwd`; default: the configured one, else root.
     #[serde(default)]
     pub user: Option<String>,
     /// A terminal for the command; without it, it gets pipes.

@@ -44,6 +44,7 @@ impl FakeHost {
         let recipe = Recipe::find("debian-minimal").unwrap();
         builder.build(
             &recipe,
+            &WorkSeed::default(),
             &destination,
             &self.path("scratch"),
             &mut Watch::new(progress, cancel),

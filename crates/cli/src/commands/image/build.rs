@@ -3,6 +3,7 @@
 use banger_api::ImageName;
 use banger_api::image::BuildImage;
 
+use super::seed::Seed;
 use crate::context::Context;
 use crate::failure::Outcome;
 use crate::follow::{How, follow, start};
@@ -18,13 +19,15 @@ Recipes:
 
 Examples:
   banger image build debian-minimal
-  banger image build debian-bookworm --name work")]
+  banger image build debian-bookworm --name work --work-seed ./home")]
 pub struct Args {
     /// The recipe
     recipe: String,
     /// The image's name [default: the recipe's]
     #[arg(long, value_name = "NAME")]
     name: Option<ImageName>,
+    #[command(flatten)]
+    seed: Seed,
 }
 
 /// Builds the image and prints its name.
@@ -36,9 +39,12 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
         .name
         .as_ref()
         .map_or(args.recipe.clone(), ToString::to_string);
+    let (work_seed, seed_size) = args.seed.wanted()?;
     let build = &BuildImage {
         recipe: args.recipe,
         name: args.name,
+        work_seed,
+        seed_size,
     };
     let accepted = start(
         context,

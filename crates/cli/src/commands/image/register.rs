@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use banger_api::ImageName;
 use banger_api::image::RegisterImage;
-use banger_api::{ByteSize, ImageName};
 
+use super::seed::Seed;
 use crate::context::Context;
 use crate::failure::Outcome;
 use crate::follow::{How, follow, start};
@@ -15,7 +16,8 @@ use crate::view::image::Made;
 /// Arguments of `banger image register`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The file system is copied in: the original may change or go afterwards.
+The file system is copied in: the original may change or go afterwards. Container images (OCI layouts and archives) are
+added with banger image pull.
 
 Examples:
   banger image register alpine --rootfs alpine-rootfs.tar
@@ -27,12 +29,8 @@ pub struct Args {
     /// An ext4 image, a tar archive or a directory
     #[arg(long, value_name = "PATH")]
     rootfs: PathBuf,
-    /// What new work disks start from: an ext4 image, a tar archive or a directory
-    #[arg(long, value_name = "PATH")]
-    work_seed: Option<PathBuf>,
-    /// Size of the work seed when it is made from an archive or a directory
-    #[arg(long, value_name = "SIZE", requires = "work_seed")]
-    seed_size: Option<ByteSize>,
+    #[command(flatten)]
+    seed: Seed,
 }
 
 /// Makes the image and prints its name.
@@ -40,11 +38,12 @@ pub struct Args {
 /// # Errors
 /// It cannot be made.
 pub async fn run(args: Args, context: &Context) -> Outcome {
+    let (work_seed, seed_size) = args.seed.wanted()?;
     let register = &RegisterImage {
         name: args.name,
         rootfs: absolute(&args.rootfs)?,
-        work_seed: args.work_seed.as_deref().map(absolute).transpose()?,
-        seed_size: args.seed_size,
+        work_seed,
+        seed_size,
     };
     let accepted = start(context, |client| async move {
         client.register_image(register).await

@@ -9,30 +9,23 @@ use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::terminal;
 
-/// What runs when standard input is a script.
-const SCRIPT_SHELL: &str = "sh";
-
 /// Arguments of `banger vm exec`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Without a command it opens a shell, or reads a script from standard input. The exit code is the command's own, 128 + n
-when signal n ended it, 127 when there is no such program. Neither network nor sshd is needed in the guest.
+Without a command it opens a shell, or reads a script from standard input; in an image without a shell it runs the image's
+own command. Environment, user and directory are the image's unless they are given. The exit code is the command's own,
+128 + n when signal n ended it, 127 when there is no such program. Neither network nor sshd is needed in the guest.
 
 Examples:
   banger exec web                           a shell
   banger exec web -- systemctl status nginx
   banger exec -w /srv -e DEBUG=1 web -- make test
   banger exec -t web -- top                 a program that needs a terminal
+  banger exec --image-command web           what the image runs, as a container would
   tar c . | banger exec web -- tar x -C /srv")]
 pub struct Args {
     #[command(flatten)]
     environment: Environment,
-    /// Working directory in the guest [default: /root]
-    #[arg(short, long, value_name = "DIR")]
-    workdir: Option<String>,
-    /// User in the guest [default: root]
-    #[arg(short, long, value_name = "USER")]
-    user: Option<String>,
     /// The VM: its name, its id or the start of its id
     vm: String,
     /// The command and its arguments
@@ -49,26 +42,37 @@ pub struct Environment {
     /// Set a variable for the command
     #[arg(short, long, value_name = "NAME=VALUE", value_parser = variable)]
     env: Vec<(String, String)>,
+    /// Working directory in the guest [default: the image's, else the user's home]
+    #[arg(short, long, value_name = "DIR")]
+    workdir: Option<String>,
+    /// User in the guest, as name or number[:group] [default: the image's, else root]
+    #[arg(short, long, value_name = "USER")]
+    user: Option<String>,
+    /// Run the image's own command: its entry point, with CMD as its arguments when there is one
+    #[arg(long)]
+    image_command: bool,
 }
 
 impl Environment {
+    /// Whether a shell is meant.
+    pub fn is_shell(&self, command: &[String]) -> bool {
+        command.is_empty() && !self.image_command
+    }
+
     /// The request to run a command, a shell when there is none.
     pub fn exec(self, command: Vec<String>, then_delete: bool) -> Exec {
         let at_terminal = terminal::is_interactive();
-        let tty = self.tty || (command.is_empty() && at_terminal);
-        let argv = if command.is_empty() && !tty {
-            vec![SCRIPT_SHELL.to_owned()]
-        } else {
-            command
-        };
+        let tty = self.tty || (self.is_shell(&command) && at_terminal);
         Exec {
-            argv,
+            argv: command,
+            image_command: self.image_command,
+            cwd: self.workdir,
+            user: self.user,
             env: self.env.into_iter().collect(),
             terminal: tty.then(terminal::size),
             term: tty.then(|| env::var("TERM").ok()).flatten(),
             stdin: true,
             then_delete,
-            ..Exec::default()
         }
     }
 }
@@ -78,11 +82,7 @@ impl Environment {
 /// # Errors
 /// There is no such VM, or the command cannot be run in it.
 pub async fn run(args: Args, context: &Context) -> Outcome {
-    let exec = Exec {
-        cwd: args.workdir,
-        user: args.user,
-        ..args.environment.exec(args.command, false)
-    };
+    let exec = args.environment.exec(args.command, false);
     enter(&args.vm, exec, context).await
 }
 

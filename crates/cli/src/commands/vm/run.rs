@@ -25,15 +25,17 @@ use crate::view::vm::Changed;
 /// Arguments of `banger vm run`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Without a command it opens a shell, or reads a script from standard input. With one it runs it there and exits with
-its code (128 + n when signal n ended it). Leaving does not stop the VM unless --rm is given.
+Without a command it opens a shell, or reads a script from standard input; in an image without a shell it runs the image's
+own command. With one it runs it there, with the image's environment, user and directory, and exits with its code (128 + n
+when signal n ended it). Leaving does not stop the VM unless --rm is given.
 
 Examples:
   banger run --rm                            a shell in a VM that is gone afterwards
   banger run --rm -- uname -a                one command
   banger run --name web --publish 8080:80    a VM to come back to: banger exec web
   banger run --detach --name db --memory 4G  only start it
-  banger run --rm < script.sh                a script")]
+  banger run --rm < script.sh                a script
+  banger run --image web --image-command     what the image runs, as a container would")]
 pub struct Args {
     #[command(flatten)]
     spec: Spec,
@@ -41,7 +43,7 @@ pub struct Args {
     #[arg(long)]
     rm: bool,
     /// Start the VM and return
-    #[arg(short, long, conflicts_with_all = ["rm", "tty", "env", "command"])]
+    #[arg(short, long, conflicts_with_all = ["rm", "tty", "env", "workdir", "user", "image_command", "command"])]
     detach: bool,
     #[command(flatten)]
     environment: Environment,
@@ -75,7 +77,7 @@ async fn whole(args: Args, context: &Context, timings: &Timings) -> Outcome {
         return context.output.print(&Changed(vm));
     }
     let entered = Instant::now();
-    let is_shell = args.command.is_empty();
+    let is_shell = args.environment.is_shell(&args.command);
     let result = if made.interrupted {
         Err(Failure::interrupted("interrupted"))
     } else {

@@ -1,0 +1,59 @@
+//! What runs in an image by default, as it says itself.
+
+use banger_oci::ImageConfig;
+use serde::{Deserialize, Serialize};
+
+/// Environment, user, directory and command of an image that says so itself; all empty for a root file system.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunDefaults {
+    /// `NAME=value`.
+    #[serde(default)]
+    pub env: Vec<String>,
+    /// `user[:group]`, by name or number; empty means root.
+    #[serde(default)]
+    pub user: String,
+    /// Working directory; empty when it says none.
+    #[serde(default)]
+    pub working_dir: String,
+    /// What is always run, before the command.
+    #[serde(default)]
+    pub entrypoint: Vec<String>,
+    /// What is run, or the arguments of the entry point.
+    #[serde(default)]
+    pub cmd: Vec<String>,
+    /// Signal that asks its command to stop, such as `SIGTERM`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_signal: Option<String>,
+}
+
+impl RunDefaults {
+    /// Whether the image says nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The variables, by name and value; a later one of a name wins.
+    pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.env
+            .iter()
+            .map(|entry| entry.split_once('=').unwrap_or((entry, "")))
+    }
+}
+
+impl From<&ImageConfig> for RunDefaults {
+    fn from(config: &ImageConfig) -> Self {
+        Self {
+            env: config
+                .env
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect(),
+            user: config.user.clone(),
+            working_dir: config.working_dir.clone(),
+            entrypoint: config.entrypoint.clone(),
+            cmd: config.cmd.clone(),
+            stop_signal: config.stop_signal.clone(),
+        }
+    }
+}

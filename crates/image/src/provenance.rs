@@ -1,0 +1,105 @@
+//! The container image that an image was made from: digests and history, for people and for exports.
+
+use std::collections::BTreeMap;
+
+use banger_oci::{ImageConfig, LocalImage};
+use serde::{Deserialize, Serialize};
+
+/// Steps of a history that are kept; the newest.
+const MAX_STEPS: usize = 500;
+/// Characters of a step that are kept.
+const MAX_STEP_CHARS: usize = 2000;
+/// Labels that are kept.
+const MAX_LABELS: usize = 200;
+
+/// A container image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// What was asked for: a reference, or a path on this host at the time.
+    pub reference: String,
+    /// `sha256:…` of its manifest: equal digests, equal images.
+    pub digest: String,
+    /// When it was made, as it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
+    /// Its layers, lowest first.
+    #[serde(default)]
+    pub layers: Vec<LayerRecord>,
+    /// How it was made, oldest step first.
+    #[serde(default)]
+    pub history: Vec<MakingStep>,
+    /// Its labels.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// One layer, as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerRecord {
+    /// `sha256:…` of the stored, usually compressed, bytes.
+    pub digest: String,
+    /// Their number.
+    pub bytes: u64,
+}
+
+/// One step of an image's making.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MakingStep {
+    /// When.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
+    /// The command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<String>,
+    /// Whether it made no layer.
+    #[serde(default)]
+    pub empty_layer: bool,
+}
+
+impl Provenance {
+    /// Of an image on this machine, under the reference that was asked for.
+    #[must_use]
+    pub fn of(image: &LocalImage, reference: String) -> Self {
+        let layers = image.stored_layers().map(|(digest, bytes)| LayerRecord {
+            digest: digest.to_string(),
+            bytes,
+        });
+        Self::new(
+            reference,
+            image.digest().to_string(),
+            layers.collect(),
+            image.config(),
+        )
+    }
+
+    /// Of a manifest's digest, stored layers and configuration.
+    #[must_use]
+    pub fn new(
+        reference: String,
+        digest: String,
+        layers: Vec<LayerRecord>,
+        config: &ImageConfig,
+    ) -> Self {
+        let skipped = config.history.len().saturating_sub(MAX_STEPS);
+        let steps = config.history.iter().skip(skipped).map(|step| MakingStep {
+            created: step.created.as_deref().map(shortened),
+            created_by: step.created_by.as_deref().map(shortened),
+            empty_layer: step.empty_layer,
+        });
+        let labels = config.labels.iter().take(MAX_LABELS);
+        Self {
+            reference,
+            digest,
+            created: config.created.as_deref().map(shortened),
+            layers,
+            history: steps.collect(),
+            labels: labels
+                .map(|(name, value)| (shortened(name), shortened(value)))
+                .collect(),
+        }
+    }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(MAX_STEP_CHARS).collect()
+}

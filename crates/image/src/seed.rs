@@ -1,0 +1,148 @@
+//! What new work disks start from.
+//!
+//! ```text
+//! auto ─► the image's own /root, when anything is in it ─┐
+//! root ─► the image's own /root ─────────────────────────┼─► tree ─► seed.ext4
+//! path ─► archive or folder, given to root ──────────────┘             ▲
+//!     └─► ext4 image ──────────────────────────────────── sparse copy ─┘
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use banger_disk::tree::{Attributes, NodeKind, Tree};
+
+use crate::error::ImageError;
+use crate::lookup::follow;
+use crate::progress::Watch;
+use crate::register::{Input, kind_of, read_folder};
+use crate::store::read_archive;
+
+/// Where a work seed comes from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum SeedFrom {
+    /// The image's own `/root`, when anything is in it; else there is none.
+    #[default]
+    Auto,
+    /// The image's own `/root`.
+    Root,
+    /// Nowhere: work disks start empty.
+    None,
+    /// An ext4 image, an archive or a folder of the user's.
+    Path(PathBuf),
+}
+
+/// A work seed that is wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WorkSeed {
+    /// Where it comes from.
+    pub from: SeedFrom,
+    /// Size of its file system in bytes, when it is not an ext4 image; what fits when `None`.
+    pub size: Option<u64>,
+}
+
+/// A work seed that was read, or will be copied.
+#[derive(Debug)]
+pub(crate) enum Seed {
+    /// A disk image to copy in.
+    Disk(PathBuf),
+    /// A tree to write, and the size of its file system when the user gave one, in bytes.
+    Tree(Box<Tree>, Option<u64>),
+}
+
+impl WorkSeed {
+    /// Reads it. `base` is the image's own tree, when it is known.
+    pub(crate) fn read(
+        &self,
+        base: Option<&Tree>,
+        scratch: &Path,
+        watch: &mut Watch<'_>,
+    ) -> Result<Option<Seed>, ImageError> {
+        let tree = |tree| Seed::Tree(Box::new(tree), self.size);
+        match &self.from {
+            SeedFrom::None => Ok(None),
+            SeedFrom::Auto => {
+                let own = base.map(own_root).transpose()?.flatten();
+                Ok(own.filter(|own| own.entry_count() > 0).map(tree))
+            }
+            SeedFrom::Root => match base.map(own_root).transpose()?.flatten() {
+                Some(own) => Ok(Some(tree(own))),
+                None => Err(ImageError::NoRootForSeed {
+                    why: if base.is_some() {
+                        "the image has no directory /root"
+                    } else {
+                        "banger does not look into a disk image that others have made"
+                    },
+                }),
+            },
+            SeedFrom::Path(path) => read_path(path, self.size, scratch, watch).map(Some),
+        }
+    }
+}
+
+/// The image's own `/root`, with all that it keeps there.
+fn own_root(base: &Tree) -> Result<Option<Tree>, ImageError> {
+    match follow(base, "root") {
+        Some(node) if base.node(node).kind.is_directory() => {
+            base.subtree(node)
+                .map(Some)
+                .map_err(|source| ImageError::Change {
+                    path: "/root".to_owned(),
+                    source,
+                })
+        }
+        _ => Ok(None),
+    }
+}
+
+fn read_path(
+    path: &Path,
+    size: Option<u64>,
+    scratch: &Path,
+    watch: &mut Watch<'_>,
+) -> Result<Seed, ImageError> {
+    let mut tree = match kind_of(path)? {
+        Input::Disk if size.is_some() => {
+            let why =
+                "a work seed that is a disk image keeps its own size; leave the size out".to_owned();
+            return Err(ImageError::Unsuitable {
+                path: path.to_path_buf(),
+                why,
+            });
+        }
+        Input::Disk => return Ok(Seed::Disk(path.to_path_buf())),
+        Input::Folder => read_folder(path, watch)?,
+        Input::Archive => read_archive(path, scratch, watch)?,
+    };
+    give_to_root(&mut tree)?;
+    Ok(Seed::Tree(Box::new(tree), size))
+}
+
+/// Makes a user's folder fit to be `/root`: its root is root:root 0755, so that sshd accepts it, and what belonged to the
+/// folder's owner on the host belongs to root.
+fn give_to_root(tree: &mut Tree) -> Result<(), ImageError> {
+    let failed = |source| ImageError::Change {
+        path: "/".to_owned(),
+        source,
+    };
+    let owner = *tree.node(tree.root()).attributes;
+    let mut left = vec![tree.root()];
+    while let Some(node) = left.pop() {
+        let mut attributes = *tree.node(node).attributes;
+        if attributes.uid == owner.uid {
+            attributes.uid = 0;
+        }
+        if attributes.gid == owner.gid {
+            attributes.gid = 0;
+        }
+        tree.set_attributes(node, attributes).map_err(failed)?;
+        if matches!(tree.node(node).kind, NodeKind::Directory) {
+            left.extend(tree.children(node).map(|child| child.node));
+        }
+    }
+    let root = tree.root();
+    let attributes = Attributes {
+        mtime: owner.mtime,
+        ..Attributes::root(0o755)
+    };
+    tree.set_attributes(root, attributes).map_err(failed)
+}
