@@ -40,7 +40,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         register(&root, &destination, scratch, &mut watch)?
     } else {
         let recipe = Recipe::find(&source.to_string_lossy())?;
-        Builder::of_host()?.build(&recipe, &WorkSeed::default(), &destination, scratch, &mut watch)?
+        Builder::of_host()?.build(
+            &recipe,
+            &WorkSeed::default(),
+            &destination,
+            scratch,
+            &mut watch,
+        )?
     };
     writeln!(out, "{metadata:#?}\nmade in {:?}", started.elapsed())?;
     Ok(())

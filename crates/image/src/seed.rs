@@ -102,8 +102,8 @@ fn read_path(
 ) -> Result<Seed, ImageError> {
     let mut tree = match kind_of(path)? {
         Input::Disk if size.is_some() => {
-            let why =
-                "a work seed that is a disk image keeps its own size; leave the size out".to_owned();
+            let why = "a work seed that is a disk image keeps its own size; leave the size out"
+                .to_owned();
             return Err(ImageError::Unsuitable {
                 path: path.to_path_buf(),
                 why,

@@ -154,11 +154,7 @@ pub(crate) fn describe(
     Ok(metadata)
 }
 
-fn write_seed(
-    seed: &Seed,
-    folder: &Path,
-    watch: &mut Watch<'_>,
-) -> Result<DiskRecord, ImageError> {
+fn write_seed(seed: &Seed, folder: &Path, watch: &mut Watch<'_>) -> Result<DiskRecord, ImageError> {
     match seed {
         Seed::Disk(path) => disks::copy(path, folder, SEED, watch),
         Seed::Tree(tree, size) => {
@@ -193,10 +189,11 @@ fn content_id(image: &ImageMetadata) -> Result<String, ImageError> {
         digest.add(&seed.digest);
     }
     if !image.defaults.is_empty() {
-        let text = serde_json::to_string(&image.defaults).map_err(|source| ImageError::Metadata {
-            path: METADATA.into(),
-            source,
-        })?;
+        let text =
+            serde_json::to_string(&image.defaults).map_err(|source| ImageError::Metadata {
+                path: METADATA.into(),
+                source,
+            })?;
         digest.add(&format!("defaults {text}"));
     }
     if let Some(provenance) = &image.provenance {

@@ -10,8 +10,8 @@ use banger_api::{ApiError, ErrorCode, OperationId, VmId};
 use banger_engine::{Accel, DiskSpec, NetSpec, VmmSpec};
 use banger_ops::policy::{self, Request};
 use banger_ops::{
-    Cancel, Events, GuestDefaults, GuestSetup, Host, HostResult, NoEvents, Plan, Recovered, Recovery, Runner,
-    plans, store_error,
+    Cancel, Events, GuestDefaults, GuestSetup, Host, HostResult, NoEvents, Plan, Recovered,
+    Recovery, Runner, plans, store_error,
 };
 use banger_store::{
     Connection, OperationRecord, Store, StoreError, VmRecord, image, kernel, operation, vm,

@@ -245,7 +245,9 @@ fn image_init(root: &Path) -> RunningInit {
     let exists = |path: &str| std::fs::symlink_metadata(root.join(path)).is_ok();
     match real.file_name().and_then(OsStr::to_str) {
         Some("systemd") => RunningInit::Systemd,
-        Some("busybox") if !exists("sbin/openrc") && !exists("etc/init.d/rcS") => RunningInit::Agent,
+        Some("busybox") if !exists("sbin/openrc") && !exists("etc/init.d/rcS") => {
+            RunningInit::Agent
+        }
         _ => RunningInit::Other,
     }
 }

@@ -40,7 +40,7 @@ mod xattr;
 
 pub use acl::AclError;
 pub use error::WriteError;
-pub use read::{ReadError, read_tree};
 pub use options::{BASE_UUID, EPOCH, ImageOptions, ImageSize, Progress, WrittenImage};
+pub use read::{ReadError, read_tree};
 pub use write::write_tree;
 pub use xattr::XattrError;

@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::format::{
-    BLOCK, BLOCK_BYTES, BLOCKS_PER_GROUP, COMPAT, COMPAT_JOURNAL, DESCRIPTOR, FIRST_INODE, INCOMPAT,
-    INODE, ROOT_INODE, RO_COMPAT,
+    BLOCK, BLOCK_BYTES, BLOCKS_PER_GROUP, COMPAT, COMPAT_JOURNAL, DESCRIPTOR, FIRST_INODE,
+    INCOMPAT, INODE, RO_COMPAT, ROOT_INODE,
 };
 use super::read_inode::{self, Inode, Kind, Mapped};
 use super::read_xattr;
@@ -124,8 +124,13 @@ impl<'p> Image<'p> {
         let inodes_per_group = u32_at(&raw, 0x28);
         let inode_size = usize::from(u16_at(&raw, 0x58));
         let groups = blocks.div_ceil(BLOCKS_PER_GROUP);
-        let fits = blocks * BLOCK_BYTES <= len && groups * u64::from(inodes_per_group) >= inodes.into();
-        if inode_size != INODE || inodes_per_group == 0 || inodes_per_group > 8 * BLOCK as u32 || !fits {
+        let fits =
+            blocks * BLOCK_BYTES <= len && groups * u64::from(inodes_per_group) >= inodes.into();
+        if inode_size != INODE
+            || inodes_per_group == 0
+            || inodes_per_group > 8 * BLOCK as u32
+            || !fits
+        {
             return Err(other("impossible sizes in its superblock".to_owned()));
         }
         // At most 2^32 blocks: 2^17 groups.
@@ -223,7 +228,9 @@ impl Reader<'_> {
         let mut open = vec![(ROOT_INODE, root, node, 0)];
         while let Some((number, directory, place, depth)) = open.pop() {
             if depth > MAX_DEPTH {
-                return Err(self.image.broken(number, "directories are nested too deeply"));
+                return Err(self
+                    .image
+                    .broken(number, "directories are nested too deeply"));
             }
             for (name, child) in self.entries(number, &directory)? {
                 if let Some(&known) = self.known.get(&child) {
@@ -273,8 +280,8 @@ impl Reader<'_> {
         number: u32,
         inode: &Inode,
     ) -> Result<(), ReadError> {
-        let mut xattrs = read_xattr::in_inode(&inode.behind)
-            .map_err(|what| self.image.broken(number, what))?;
+        let mut xattrs =
+            read_xattr::in_inode(&inode.behind).map_err(|what| self.image.broken(number, what))?;
         if inode.xattr_block != 0 {
             let block = self.image.block(number, inode.xattr_block)?;
             let more = read_xattr::in_block(&block);
@@ -343,7 +350,9 @@ impl Reader<'_> {
         let runs = self.runs(number, inode)?;
         match runs.first() {
             Some(run) if len < BLOCK => Ok(self.image.block(number, run.start)?[..len].into()),
-            _ => Err(self.image.broken(number, "its link target does not fit a block")),
+            _ => Err(self
+                .image
+                .broken(number, "its link target does not fit a block")),
         }
     }
 

@@ -52,9 +52,8 @@ pub(super) fn decode(image: &Image<'_>, number: u32, raw: &[u8]) -> Result<Inode
     let mode = u16_at(raw, 0);
     let mut area = [0; INODE_BLOCK_AREA];
     area.copy_from_slice(&raw[0x28..0x28 + INODE_BLOCK_AREA]);
-    let device = || {
-        device(&area).ok_or_else(|| image.broken(number, "its device number is impossible"))
-    };
+    let device =
+        || device(&area).ok_or_else(|| image.broken(number, "its device number is impossible"));
     let kind = match mode >> 12 {
         0o1 => Kind::Fifo,
         0o2 => Kind::CharDevice(device()?),
@@ -68,9 +67,8 @@ pub(super) fn decode(image: &Image<'_>, number: u32, raw: &[u8]) -> Result<Inode
     if u16_at(raw, 0x80) != EXTRA_INODE {
         return Err(image.broken(number, "its fields are not those that banger writes"));
     }
-    let joined = |low: usize, high: usize| {
-        u32::from(u16_at(raw, low)) | u32::from(u16_at(raw, high)) << 16
-    };
+    let joined =
+        |low: usize, high: usize| u32::from(u16_at(raw, low)) | u32::from(u16_at(raw, high)) << 16;
     Ok(Inode {
         kind,
         attributes: Attributes {
