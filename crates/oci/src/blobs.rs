@@ -123,7 +123,12 @@ impl BlobStore {
                 expected: size,
             });
         }
-        let bytes = blob.document()?;
+        self.verified(digest)
+    }
+
+    /// The document with `digest`, whatever its size, verified.
+    pub(crate) fn verified(&self, digest: Digest) -> Result<Vec<u8>, BlobError> {
+        let bytes = self.blob(digest)?.document()?;
         let found = Digest::of(&bytes);
         if found != digest {
             return Err(BlobError::Digest {

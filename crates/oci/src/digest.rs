@@ -23,6 +23,11 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// The digest that a hash came to.
+    pub fn of_hash(hash: [u8; 32]) -> Self {
+        Self(hash)
+    }
+
     /// The 64 digits alone: the name of a blob's file in an image layout.
     pub fn hex(&self) -> String {
         let mut text = String::with_capacity(64);

@@ -19,7 +19,7 @@ use crate::config::ImageConfig;
 use crate::digest::Digest;
 use crate::layers::{LayerError, merge};
 use crate::manifest::{
-    self, Descriptor, Document, DocumentError, MAX_LAYERS, MAX_MANIFESTS, Manifest, Platform,
+    self, Descriptor, Document, DocumentError, MAX_LAYERS, MAX_MANIFESTS, Manifest, Platform, names,
 };
 use crate::unpacking::{LayerUnpackError, StoredLayer, UnpackProgress, unpack_all};
 
@@ -158,6 +158,20 @@ impl LocalImage {
                     path: path.to_owned(),
                 }),
             },
+        }
+    }
+
+    /// Opens the image whose manifest has `digest` in the layout at `path`, which need not have an index: a cache.
+    ///
+    /// # Errors
+    /// When there is no such manifest, or it is broken.
+    pub fn open_manifest(path: &Path, digest: Digest) -> Result<Self, LocalImageError> {
+        let store = BlobStore::Folder(path.to_owned());
+        let opening = Opening { path, store };
+        let bytes = opening.blob(opening.store.verified(digest))?;
+        match opening.parsed(manifest::parse(&bytes))? {
+            Document::Manifest(manifest) => opening.image(digest, &manifest),
+            Document::Index(list) => Err(opening.not_found("with that manifest", &list)),
         }
     }
 
@@ -405,21 +419,6 @@ impl Opening<'_> {
             blobs.push((self.blob(self.store.file(layer))?, None));
         }
         self.finish(digest, config, blobs)
-    }
-}
-
-/// What a list of manifests offers, for messages.
-fn names(list: &[Descriptor]) -> String {
-    let name = |descriptor: &Descriptor| match (&descriptor.ref_name, &descriptor.platform) {
-        (Some(name), _) => name.clone(),
-        (None, Some(platform)) => format!("{}/{}", platform.os, platform.architecture),
-        (None, None) => descriptor.digest.to_string(),
-    };
-    let all: Vec<String> = list.iter().take(20).map(name).collect();
-    if all.is_empty() {
-        "nothing".to_owned()
-    } else {
-        all.join(", ")
     }
 }
 

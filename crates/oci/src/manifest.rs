@@ -97,6 +97,80 @@ impl Platform {
     }
 }
 
+impl std::fmt::Display for Platform {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)?;
+        match &self.variant {
+            Some(variant) => write!(f, "/{variant}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why a text is no platform.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "\"{text}\" is no platform: use OS/ARCHITECTURE or OS/ARCHITECTURE/VARIANT, as linux/amd64"
+)]
+pub struct PlatformError {
+    text: String,
+}
+
+impl std::str::FromStr for Platform {
+    type Err = PlatformError;
+
+    fn from_str(text: &str) -> Result<Self, PlatformError> {
+        let bad = || PlatformError {
+            text: text.chars().take(100).collect(),
+        };
+        let is_word = |part: &&str| {
+            !part.is_empty()
+                && part.len() <= 32
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        };
+        let parts: Vec<&str> = text.split('/').collect();
+        match parts[..] {
+            [os, architecture] | [os, architecture, _] if parts.iter().all(is_word) => Ok(Self {
+                os: os.to_owned(),
+                architecture: architecture.to_owned(),
+                variant: parts.get(2).map(|variant| (*variant).to_owned()),
+            }),
+            _ => Err(bad()),
+        }
+    }
+}
+
+/// The image of an index that runs on `platform`: of its very variant where there is one, else the first. What does not
+/// say what it is for is taken when nothing else is there.
+pub fn for_platform<'d>(list: &'d [Descriptor], platform: &Platform) -> Option<&'d Descriptor> {
+    let of = |descriptor: &&'d Descriptor| descriptor.platform.as_ref();
+    let mut fitting = list
+        .iter()
+        .filter(|descriptor| of(descriptor).is_some_and(|other| platform.runs(other)));
+    let first = fitting.clone().next();
+    fitting
+        .find(|descriptor| of(descriptor).is_some_and(|other| other.variant == platform.variant))
+        .or(first)
+        .or_else(|| list.iter().find(|descriptor| of(descriptor).is_none()))
+}
+
+/// What a list of manifests offers, for messages.
+pub fn names(list: &[Descriptor]) -> String {
+    let name = |descriptor: &Descriptor| match (&descriptor.ref_name, &descriptor.platform) {
+        (Some(name), _) => name.clone(),
+        (None, Some(platform)) => platform.to_string(),
+        (None, None) => descriptor.digest.to_string(),
+    };
+    let all: Vec<String> = list.iter().take(20).map(name).collect();
+    if all.is_empty() {
+        "nothing".to_owned()
+    } else {
+        all.join(", ")
+    }
+}
+
 /// An index or a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Document {
@@ -218,6 +292,36 @@ mod tests {
         assert!(
             matches!(parse(manifest.as_bytes()), Ok(Document::Manifest(m)) if m.layers.len() == 2)
         );
+    }
+
+    #[test]
+    fn a_platform_is_written_as_it_is_read_and_chooses_its_variant() {
+        let platform = |text: &str| text.parse::<Platform>().unwrap();
+        let for_arm = |platform: Option<Platform>| Descriptor {
+            digest: Digest::of(format!("{platform:?}").as_bytes()),
+            size: 1,
+            media_type: String::new(),
+            platform,
+            ref_name: None,
+        };
+        let list = [
+            "unknown/unknown",
+            "linux/amd64",
+            "linux/arm/v6",
+            "linux/arm/v7",
+        ]
+        .map(|text| for_arm(Some(platform(text))));
+        let chosen = |text: &str| {
+            let found = for_platform(&list, &platform(text));
+            found.map(|found| found.platform.as_ref().unwrap().to_string())
+        };
+        assert_eq!(chosen("linux/arm/v7").as_deref(), Some("linux/arm/v7"));
+        assert_eq!(chosen("linux/arm").as_deref(), Some("linux/arm/v6"));
+        assert_eq!(chosen("linux/amd64/v3").as_deref(), Some("linux/amd64"));
+        assert_eq!(chosen("linux/s390x"), None);
+        for bad in ["", "linux", "linux/", "a/b/c/d", "linux/am d64"] {
+            assert!(bad.parse::<Platform>().is_err(), "{bad}");
+        }
     }
 
     #[test]

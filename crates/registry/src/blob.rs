@@ -1,0 +1,317 @@
+//! One blob: locked, gone on with, verified, kept.
+//!
+//! ```text
+//! there? ─► done      somebody else has the part? ─► wait, look again
+//!    └─► lock the part ─► hash what is there ─► ask for the rest ─► … ─► size, digest ─► Cache::finish
+//!                                                 └── broke off: pause, ask from there on
+//! ```
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::time::Instant;
+
+use banger_oci::Digest;
+use reqwest::header::CONTENT_RANGE;
+use reqwest::{Response, StatusCode, Url};
+use sha2::{Digest as _, Sha256};
+
+use crate::cache::{Cache, LOCK_TICK};
+use crate::error::RegistryError;
+use crate::http::{Ask, Patience, host_of, transfer};
+use crate::retry::Retry;
+use crate::session::Session;
+use crate::watch::{BlobProgress, Watch};
+
+/// Read of a part at a time when it is hashed, in bytes; others get their turn in between.
+const STEP: usize = 1 << 20;
+/// Progress is told at most this often, in milliseconds.
+const TELL_MS: u128 = 100;
+
+/// A blob that is wanted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted {
+    pub(crate) digest: Digest,
+    pub(crate) size: u64,
+}
+
+/// Makes `wanted` be in the cache.
+pub(crate) async fn fetch(
+    session: &Session,
+    cache: &Cache,
+    wanted: Wanted,
+    watch: &dyn Watch,
+) -> Result<(), RegistryError> {
+    let mut teller = Teller::new(wanted, watch);
+    loop {
+        if there(cache, wanted)? {
+            teller.finished();
+            return Ok(());
+        }
+        let Some(file) = cache.try_part(wanted.digest)? else {
+            // Somebody else fetches it; how far they are is how far it is.
+            let len = std::fs::metadata(cache.part(wanted.digest)).map_or(0, |part| part.len());
+            teller.tell(len);
+            tokio::time::sleep(LOCK_TICK).await;
+            continue;
+        };
+        if there(cache, wanted)? {
+            // It was finished just before we had the lock: what we hold is a new, empty part.
+            cache.drop_part(wanted.digest)?;
+            continue;
+        }
+        let download = Download {
+            session,
+            cache,
+            wanted,
+            teller: &mut teller,
+        };
+        download.run(file).await?;
+        teller.finished();
+        return Ok(());
+    }
+}
+
+/// Whether it is there. One of another size is what the manifest lies about.
+fn there(cache: &Cache, wanted: Wanted) -> Result<bool, RegistryError> {
+    match std::fs::metadata(cache.blob(wanted.digest)) {
+        Ok(metadata) if metadata.len() == wanted.size => Ok(true),
+        Ok(metadata) => Err(RegistryError::Size {
+            digest: wanted.digest,
+            found: metadata.len(),
+            announced: wanted.size,
+        }),
+        Err(_) => Ok(false),
+    }
+}
+
+/// What is here of a blob, and its hash so far.
+struct Part {
+    file: File,
+    hash: Sha256,
+    len: u64,
+    /// Some of it was here before: it may be wrong without the registry's doing.
+    old: bool,
+}
+
+struct Download<'a, 'w> {
+    session: &'a Session,
+    cache: &'a Cache,
+    wanted: Wanted,
+    teller: &'a mut Teller<'w>,
+}
+
+impl Download<'_, '_> {
+    async fn run(mut self, file: File) -> Result<(), RegistryError> {
+        let mut part = self.resume(file).await?;
+        loop {
+            self.complete(&mut part).await?;
+            let found = Digest::of_hash(part.hash.clone().finalize().into());
+            if found == self.wanted.digest {
+                return self.keep(part.file).await;
+            }
+            if !part.old {
+                self.cache.drop_part(self.wanted.digest)?;
+                return Err(RegistryError::Digest {
+                    what: self.wanted.digest.to_string(),
+                    found,
+                });
+            }
+            self.restart(&mut part)?;
+        }
+    }
+
+    async fn keep(&self, file: File) -> Result<(), RegistryError> {
+        let (cache, digest) = (self.cache.clone(), self.wanted.digest);
+        let kept = tokio::task::spawn_blocking(move || cache.finish(digest, &file)).await;
+        kept.unwrap_or(Err(RegistryError::Cancelled))
+    }
+
+    /// Hashes what is there of it.
+    async fn resume(&mut self, mut file: File) -> Result<Part, RegistryError> {
+        let mut part = Part {
+            hash: Sha256::new(),
+            len: 0,
+            old: false,
+            file: file.try_clone().map_err(|source| self.io("open", source))?,
+        };
+        let len = file
+            .metadata()
+            .map_err(|source| self.io("inspect", source))?
+            .len();
+        if len > self.wanted.size {
+            self.restart(&mut part)?;
+            return Ok(part);
+        }
+        let mut buffer = vec![0; STEP];
+        loop {
+            let read = file
+                .read(&mut buffer)
+                .map_err(|source| self.io("read", source))?;
+            if read == 0 {
+                break;
+            }
+            part.hash.update(&buffer[..read]);
+            part.len += read as u64;
+            self.teller.tell(part.len);
+            tokio::task::yield_now().await;
+        }
+        part.old = part.len > 0;
+        Ok(part)
+    }
+
+    fn restart(&self, part: &mut Part) -> Result<(), RegistryError> {
+        part.file
+            .set_len(0)
+            .and_then(|()| part.file.seek(SeekFrom::Start(0)))
+            .map_err(|source| self.io("cut", source))?;
+        (part.hash, part.len, part.old) = (Sha256::new(), 0, false);
+        Ok(())
+    }
+
+    /// Asks for what is missing until nothing is.
+    async fn complete(&mut self, part: &mut Part) -> Result<(), RegistryError> {
+        let mut retry = Retry::new(&self.session.patience);
+        while part.len < self.wanted.size {
+            let before = part.len;
+            let result = self.rest(part).await;
+            if part.len > before + Patience::LEAST {
+                retry.progressed();
+            }
+            if let Err(error) = result {
+                retry.pause(error).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One request for all that is missing.
+    async fn rest(&mut self, part: &mut Part) -> Result<(), RegistryError> {
+        let what = format!("layer {}", self.wanted.digest);
+        let asking = Ask {
+            what: &what,
+            accept: None,
+            from: (part.len > 0).then_some(part.len),
+        };
+        let path = format!("blobs/{}", self.wanted.digest);
+        let (url, response) = self.session.get(&path, &asking).await?;
+        let goes_on = response.status() == StatusCode::PARTIAL_CONTENT
+            && starts_at(&response) == Some(part.len);
+        if !goes_on && part.len > 0 {
+            self.restart(part)?;
+        }
+        if !goes_on && response.status() != StatusCode::OK {
+            return Err(RegistryError::Status {
+                what,
+                host: host_of(&url),
+                // It has no such range, or gave another one: from the start, it may be had all the same.
+                status: 503,
+                detail: "not the range that was asked for".to_owned(),
+            });
+        }
+        if let Some(len) = response.content_length()
+            && len != self.wanted.size - part.len
+        {
+            return Err(self.size(part.len.saturating_add(len)));
+        }
+        self.body(part, response, &url, &what).await
+    }
+
+    async fn body(
+        &mut self,
+        part: &mut Part,
+        mut response: Response,
+        url: &Url,
+        what: &str,
+    ) -> Result<(), RegistryError> {
+        let patience = self.session.patience;
+        let (mut since, mut then) = (Instant::now(), part.len);
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|source| transfer(what, url, source))?
+        {
+            let len = part.len + chunk.len() as u64;
+            if len > self.wanted.size {
+                return Err(self.size(len));
+            }
+            part.file
+                .write_all(&chunk)
+                .map_err(|source| self.io("write", source))?;
+            part.hash.update(&chunk);
+            part.len = len;
+            self.teller.tell(len);
+            if since.elapsed() > patience.crawl {
+                if len - then < Patience::LEAST {
+                    return Err(RegistryError::TooSlow {
+                        what: what.to_owned(),
+                        host: host_of(url),
+                    });
+                }
+                (since, then) = (Instant::now(), len);
+            }
+        }
+        match part.len == self.wanted.size {
+            true => Ok(()),
+            false => Err(self.size(part.len)),
+        }
+    }
+
+    fn size(&self, found: u64) -> RegistryError {
+        RegistryError::Size {
+            digest: self.wanted.digest,
+            found,
+            announced: self.wanted.size,
+        }
+    }
+
+    fn io(&self, action: &'static str, source: std::io::Error) -> RegistryError {
+        RegistryError::cache(action, &self.cache.part(self.wanted.digest), source)
+    }
+}
+
+/// Where an answer with a part of a blob says that this part begins (`bytes 100-199/200`).
+fn starts_at(response: &Response) -> Option<u64> {
+    let value = response.headers().get(CONTENT_RANGE)?.to_str().ok()?;
+    let (start, _) = value.strip_prefix("bytes ")?.split_once('-')?;
+    start.parse().ok()
+}
+
+/// Tells progress, not too often.
+struct Teller<'w> {
+    watch: &'w dyn Watch,
+    wanted: Wanted,
+    told: Option<Instant>,
+}
+
+impl<'w> Teller<'w> {
+    fn new(wanted: Wanted, watch: &'w dyn Watch) -> Self {
+        Self {
+            watch,
+            wanted,
+            told: None,
+        }
+    }
+
+    fn tell(&mut self, done: u64) {
+        if self
+            .told
+            .is_none_or(|told| told.elapsed().as_millis() >= TELL_MS)
+        {
+            self.told = Some(Instant::now());
+            self.say(done, false);
+        }
+    }
+
+    fn finished(&mut self) {
+        self.say(self.wanted.size, true);
+    }
+
+    fn say(&self, done: u64, finished: bool) {
+        self.watch.progress(BlobProgress {
+            digest: self.wanted.digest,
+            done,
+            total: self.wanted.size,
+            finished,
+        });
+    }
+}

@@ -1,0 +1,337 @@
+//! The user's credentials, from where container tools keep them.
+//!
+//! ```text
+//! REGISTRY_AUTH_FILE ─► DOCKER_CONFIG/config.json ─► XDG_RUNTIME_DIR/containers/auth.json
+//!   ─► XDG_CONFIG_HOME/containers/auth.json ─► ~/.docker/config.json          the first that knows the registry wins
+//! in each:  credHelpers[registry] ─► auths[registry/name/space … registry] ─► credsStore
+//! ```
+//! The files' form: containers-auth.json(5), and the Docker command line's "Configuration files".
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use banger_oci::Reference;
+use banger_oci::reference::DEFAULT_REGISTRY;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+
+use crate::error::CredentialError;
+use crate::helper;
+
+/// Largest file of credentials that is read, in bytes.
+const MAX_FILE: u64 = 1 << 20;
+
+/// What a user shows to a registry. Never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Credentials {
+    /// User name and password.
+    Password {
+        /// The name.
+        user: String,
+        /// The password.
+        password: String,
+    },
+    /// A token that gets other tokens (`identitytoken`).
+    Identity(String),
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials(…)")
+    }
+}
+
+/// Files that may hold credentials, in the order in which they are asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CredentialFiles {
+    files: Vec<PathBuf>,
+}
+
+#[derive(Default, Deserialize)]
+struct Config {
+    #[serde(default)]
+    auths: BTreeMap<String, Entry>,
+    #[serde(default, rename = "credsStore")]
+    store: Option<String>,
+    #[serde(default, rename = "credHelpers")]
+    helpers: BTreeMap<String, String>,
+}
+
+#[derive(Default, Deserialize)]
+struct Entry {
+    #[serde(default)]
+    auth: Option<String>,
+    #[serde(default)]
+    username: Option<String>,
+    #[serde(default)]
+    password: Option<String>,
+    #[serde(default, rename = "identitytoken")]
+    identity: Option<String>,
+}
+
+impl CredentialFiles {
+    /// These files, in this order.
+    pub fn new(files: Vec<PathBuf>) -> Self {
+        Self { files }
+    }
+
+    /// The files that the environment names, whether they are there or not.
+    pub fn of_environment(var: &dyn Fn(&str) -> Option<OsString>) -> Self {
+        let dir = |name: &str| {
+            var(name)
+                .map(PathBuf::from)
+                .filter(|path| path.is_absolute())
+        };
+        let home = dir("HOME");
+        let config = dir("XDG_CONFIG_HOME").or_else(|| Some(home.as_ref()?.join(".config")));
+        let below = |dir: Option<PathBuf>, name: &str| dir.map(|dir| dir.join(name));
+        let files = [
+            dir("REGISTRY_AUTH_FILE"),
+            below(dir("DOCKER_CONFIG"), "config.json"),
+            below(dir("XDG_RUNTIME_DIR"), "containers/auth.json"),
+            below(config, "containers/auth.json"),
+            below(home, ".docker/config.json"),
+        ];
+        Self::new(files.into_iter().flatten().collect())
+    }
+
+    /// The files, in order.
+    pub fn paths(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// What the user has for the registry of `reference`.
+    ///
+    /// # Errors
+    /// A file or a helper that would know is broken.
+    pub(crate) async fn find(
+        &self,
+        reference: &Reference,
+    ) -> Result<Option<Credentials>, CredentialError> {
+        for path in &self.files {
+            let Some(config) = read(path)? else {
+                continue;
+            };
+            if let Some(found) = config.find(path, reference).await? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn read(path: &Path) -> Result<Option<Config>, CredentialError> {
+    let failed = |source| CredentialError::Read {
+        path: path.to_path_buf(),
+        source,
+    };
+    let mut bytes = Vec::new();
+    match File::open(path) {
+        Ok(file) => file
+            .take(MAX_FILE + 1)
+            .read_to_end(&mut bytes)
+            .map_err(failed)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(failed(source)),
+    };
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(failed(io::ErrorKind::FileTooLarge.into()));
+    }
+    if bytes.trim_ascii().is_empty() {
+        return Ok(None);
+    }
+    serde_json::from_slice(&bytes)
+        .map(Some)
+        .map_err(|source| CredentialError::Parse {
+            path: path.to_path_buf(),
+            source,
+        })
+}
+
+impl Config {
+    async fn find(
+        &self,
+        path: &Path,
+        reference: &Reference,
+    ) -> Result<Option<Credentials>, CredentialError> {
+        let registry = reference.registry();
+        for key in keys(registry, reference.repository()) {
+            if let Some(name) = self.helpers.get(&key) {
+                return helper::get(name, &key).await;
+            }
+            let entry = self
+                .auths
+                .iter()
+                .find(|(known, _)| key_of(known) == key_of(&key));
+            if let Some((known, entry)) = entry
+                && let Some(found) = entry.credentials(path, known)?
+            {
+                return Ok(Some(found));
+            }
+        }
+        match &self.store {
+            Some(name) => {
+                let server = keys(registry, "").pop().unwrap_or_default();
+                helper::get(name, &server).await
+            }
+            None => Ok(None),
+        }
+    }
+}
+
+impl Entry {
+    fn credentials(
+        &self,
+        path: &Path,
+        registry: &str,
+    ) -> Result<Option<Credentials>, CredentialError> {
+        let full = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        if let Some(token) = full(&self.identity) {
+            return Ok(Some(Credentials::Identity(token)));
+        }
+        if let Some(auth) = full(&self.auth) {
+            let decoded = STANDARD
+                .decode(auth.trim())
+                .ok()
+                .and_then(|bytes| String::from_utf8(bytes).ok());
+            let pair = decoded.as_deref().and_then(|text| text.split_once(':'));
+            let Some((user, password)) = pair else {
+                return Err(CredentialError::Entry {
+                    path: path.to_path_buf(),
+                    registry: registry.to_owned(),
+                });
+            };
+            return Ok(Some(Credentials::Password {
+                user: user.to_owned(),
+                // Docker pads with zeros.
+                password: password.trim_end_matches('\0').to_owned(),
+            }));
+        }
+        Ok(full(&self.username)
+            .zip(full(&self.password))
+            .map(|(user, password)| Credentials::Password { user, password }))
+    }
+}
+
+/// What an entry may be called, most exact first: name spaces of the registry, the registry, and for the default registry
+/// the address of its first protocol, under which Docker keeps it.
+fn keys(registry: &str, repository: &str) -> Vec<String> {
+    let mut keys = Vec::new();
+    let mut rest = repository;
+    while !rest.is_empty() {
+        keys.push(format!("{registry}/{rest}"));
+        rest = rest.rsplit_once('/').map_or("", |(space, _)| space);
+    }
+    keys.push(registry.to_owned());
+    if registry == DEFAULT_REGISTRY {
+        keys.push(format!("https://index.{DEFAULT_REGISTRY}/v1/"));
+    }
+    keys
+}
+
+/// Old entries are addresses: `https://host/v1/`.
+fn key_of(key: &str) -> &str {
+    let host = key
+        .strip_prefix("https://")
+        .or_else(|| key.strip_prefix("http://"));
+    match host {
+        Some(host) => host.split('/').next().unwrap_or(host),
+        None => key,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn found(text: &str, reference: &str) -> Option<Credentials> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.json");
+        std::fs::write(&path, text).unwrap();
+        CredentialFiles::new(vec![dir.path().join("absent"), path])
+            .find(&reference.parse().unwrap())
+            .await
+            .unwrap()
+    }
+
+    fn password(user: &str, password: &str) -> Option<Credentials> {
+        Some(Credentials::Password {
+            user: user.to_owned(),
+            password: password.to_owned(),
+        })
+    }
+
+    #[tokio::test]
+    async fn the_most_exact_entry_wins() {
+        let entry = |pair: &str| format!(r#"{{"auth":"{}"}}"#, STANDARD.encode(pair));
+        let text = format!(
+            r#"{{"auths":{{"r.example":{},"r.example/team":{},"https://old.example/v1/":{}}}}}"#,
+            entry("all:1"),
+            entry("team:2:3"),
+            entry("old:4")
+        );
+        assert_eq!(found(&text, "r.example/x").await, password("all", "1"));
+        assert_eq!(
+            found(&text, "r.example/team/x").await,
+            password("team", "2:3")
+        );
+        assert_eq!(found(&text, "old.example/x").await, password("old", "4"));
+        assert_eq!(found(&text, "other.example/x").await, None);
+    }
+
+    #[tokio::test]
+    async fn the_default_registry_is_found_under_its_old_address() {
+        let text = format!(
+            r#"{{"auths":{{"https://index.{DEFAULT_REGISTRY}/v1/":{{"username":"u","password":"p"}}}}}}"#
+        );
+        assert_eq!(found(&text, "alpine").await, password("u", "p"));
+    }
+
+    #[tokio::test]
+    async fn an_identity_token_is_known() {
+        let text = r#"{"auths":{"r.example":{"auth":"","identitytoken":"t"}}}"#;
+        let expected = Credentials::Identity("t".to_owned());
+        assert_eq!(found(text, "r.example/x").await, Some(expected));
+    }
+
+    #[tokio::test]
+    async fn what_is_broken_is_said_and_not_printed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.json");
+        let files = CredentialFiles::new(vec![path.clone()]);
+        let reference: Reference = "r.example/x".parse().unwrap();
+        for (text, part) in [
+            ("{", "cannot read credentials"),
+            (r#"{"auths":{"r.example":{"auth":"%%"}}}"#, "base64"),
+            (r#"{"credHelpers":{"r.example":"../evil"}}"#, "no name"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let error = files.find(&reference).await.unwrap_err();
+            assert!(error.to_string().contains(part), "{error}");
+        }
+        let secret = Credentials::Identity("hidden".to_owned());
+        assert!(!format!("{secret:?}").contains("hidden"));
+    }
+
+    #[test]
+    fn the_environment_names_the_files_in_order() {
+        let var = |name: &str| match name {
+            "HOME" => Some("/home/u".into()),
+            "REGISTRY_AUTH_FILE" => Some("/auth.json".into()),
+            "DOCKER_CONFIG" => Some("relative".into()),
+            _ => None,
+        };
+        let files = CredentialFiles::of_environment(&var);
+        let expected = [
+            "/auth.json",
+            "/home/u/.config/containers/auth.json",
+            "/home/u/.docker/config.json",
+        ];
+        assert_eq!(files.paths(), expected.map(PathBuf::from));
+    }
+}

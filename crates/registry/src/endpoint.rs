@@ -1,0 +1,125 @@
+//! Where a registry is: its address, and whether it may be spoken to in the clear.
+
+use std::net::IpAddr;
+
+use banger_oci::Reference;
+use banger_oci::reference::DEFAULT_REGISTRY;
+use reqwest::Url;
+
+/// A registry's address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    /// Host and port, as users name it.
+    pub(crate) name: String,
+    /// `host[:port]` to connect to.
+    authority: String,
+    /// How it may be spoken to.
+    pub(crate) transport: Transport,
+}
+
+/// How a registry may be spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// Only over TLS.
+    Tls,
+    /// In the clear, as the user asked.
+    Plain,
+    /// At loopback: over TLS when it has that, else in the clear, which nobody else can read.
+    Loopback,
+}
+
+impl Endpoint {
+    pub(crate) fn of(reference: &Reference, plain_http: bool) -> Self {
+        let name = reference.registry().to_owned();
+        // The default registry's name is not its address; every tool knows that by heart.
+        let authority = match name.as_str() {
+            DEFAULT_REGISTRY => format!("registry-1.{DEFAULT_REGISTRY}"),
+            other => other.to_owned(),
+        };
+        let transport = match (plain_http, is_loopback(&name)) {
+            (true, _) => Transport::Plain,
+            (false, true) => Transport::Loopback,
+            (false, false) => Transport::Tls,
+        };
+        Self {
+            name,
+            authority,
+            transport,
+        }
+    }
+
+    /// The address of `path` below `/v2/`.
+    pub(crate) fn url(&self, tls: bool, path: &str) -> String {
+        let scheme = if tls { "https" } else { "http" };
+        format!("{scheme}://{}/v2/{path}", self.authority)
+    }
+
+    /// Whether `url` may be asked in the clear: only where this registry may.
+    pub(crate) fn allows(&self, url: &Url) -> bool {
+        match (url.scheme(), self.transport) {
+            ("https", _) | ("http", Transport::Plain) => true,
+            ("http", Transport::Loopback) => url.host_str().is_some_and(is_loopback),
+            _ => false,
+        }
+    }
+}
+
+/// Whether a `host[:port]` is this machine alone.
+fn is_loopback(host: &str) -> bool {
+    let host = match host.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => host,
+        _ => host,
+    };
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(reference: &str, plain: bool) -> Endpoint {
+        Endpoint::of(&reference.parse().unwrap(), plain)
+    }
+
+    #[test]
+    fn only_loopback_is_spoken_to_in_the_clear_unless_asked() {
+        for (reference, transport) in [
+            ("localhost:5000/a", Transport::Loopback),
+            ("127.0.0.1:5000/a", Transport::Loopback),
+            ("127.8.8.8/a", Transport::Loopback),
+            ("[::1]:5000/a", Transport::Loopback),
+            ("localhost.example:5000/a", Transport::Tls),
+            ("10.0.0.1:5000/a", Transport::Tls),
+            ("alpine", Transport::Tls),
+        ] {
+            assert_eq!(
+                endpoint(reference, false).transport,
+                transport,
+                "{reference}"
+            );
+        }
+        assert_eq!(endpoint("10.0.0.1/a", true).transport, Transport::Plain);
+    }
+
+    #[test]
+    fn nothing_leads_from_tls_into_the_clear() {
+        let url = |text: &str| Url::parse(text).unwrap();
+        let remote = endpoint("registry.example/a", false);
+        assert!(remote.allows(&url("https://cdn.example/x")));
+        assert!(!remote.allows(&url("http://registry.example/x")));
+        assert!(!remote.allows(&url("http://127.0.0.1/x")));
+        assert!(!remote.allows(&url("ftp://registry.example/x")));
+        let local = endpoint("localhost:5000/a", false);
+        assert!(local.allows(&url("http://127.0.0.1:9/x")));
+        assert!(!local.allows(&url("http://10.0.0.1/x")));
+    }
+
+    #[test]
+    fn an_address_is_below_the_second_version() {
+        assert_eq!(
+            endpoint("[::1]:5000/a", false).url(false, "a/tags"),
+            "http://[::1]:5000/v2/a/tags"
+        );
+    }
+}

@@ -1,0 +1,226 @@
+//! What can go wrong with a registry, as fragments that a caller composes with their sources.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use banger_oci::Digest;
+use banger_oci::manifest::DocumentError;
+
+/// Why an image cannot be had from a registry.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// The caller asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+    /// A file of the cache cannot be used.
+    #[error("cannot {action} {}", path.display())]
+    Cache {
+        /// What was tried.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// No client can be made: the host's certificates cannot be read, for example.
+    #[error("cannot set up connections to registries")]
+    Client {
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The registry does not answer, or stopped in the middle.
+    #[error("cannot fetch {what} from {host}")]
+    Transfer {
+        /// What was asked for.
+        what: String,
+        /// Who was asked.
+        host: String,
+        /// Why, as the client says.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// An answer that is none of those that the protocol has.
+    #[error("{host} answers {status} to a request for {what}{}", said(detail))]
+    Status {
+        /// What was asked for.
+        what: String,
+        /// Who was asked.
+        host: String,
+        /// The HTTP status.
+        status: u16,
+        /// What the registry says about it.
+        detail: String,
+    },
+    /// It wants credentials, or other ones.
+    #[error("{host} refuses {repository} {}{}", who(*authenticated), said(detail))]
+    Denied {
+        /// The registry.
+        host: String,
+        /// The repository.
+        repository: String,
+        /// Whether the user has credentials for it.
+        authenticated: bool,
+        /// What the registry says about it.
+        detail: String,
+    },
+    /// There is no such image.
+    #[error("{host} has no image {reference}{}", said(detail))]
+    NotFound {
+        /// The registry.
+        host: String,
+        /// What was asked for.
+        reference: String,
+        /// What the registry says about it.
+        detail: String,
+    },
+    /// It is not made for this machine.
+    #[error("{reference} is not made for {wanted}; there is: {has}")]
+    NoPlatform {
+        /// The image.
+        reference: String,
+        /// What was wanted.
+        wanted: String,
+        /// What there is.
+        has: String,
+    },
+    /// A document of the registry is broken.
+    #[error("cannot use {reference}")]
+    Document {
+        /// The image.
+        reference: String,
+        /// Why.
+        #[source]
+        source: DocumentError,
+    },
+    /// Something is larger than is read.
+    #[error("{what} is larger than the limit of {limit} bytes")]
+    TooLarge {
+        /// What.
+        what: String,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// A blob is longer or shorter than the manifest says.
+    #[error("{digest} has {found} bytes, its manifest says {announced}")]
+    Size {
+        /// The blob.
+        digest: Digest,
+        /// What came, or was about to come.
+        found: u64,
+        /// What was announced.
+        announced: u64,
+    },
+    /// It comes so slowly that it may never end.
+    #[error("{host} sends {what} too slowly")]
+    TooSlow {
+        /// What was asked for.
+        what: String,
+        /// Who was asked.
+        host: String,
+    },
+    /// What came is not what was asked for.
+    #[error("{what} is not what it should be: its digest is {found}")]
+    Digest {
+        /// What was asked for.
+        what: String,
+        /// What came.
+        found: Digest,
+    },
+    /// The registry sends us elsewhere, where we do not go.
+    #[error("{host} redirects {what} {why}")]
+    Redirect {
+        /// What was asked for.
+        what: String,
+        /// Who redirects.
+        host: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// It wants an authentication that cannot be done.
+    #[error("cannot authenticate to {host}: {why}")]
+    Challenge {
+        /// The registry.
+        host: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// The user's credentials cannot be read.
+    #[error(transparent)]
+    Credentials(#[from] CredentialError),
+}
+
+/// Why the user's credentials cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialError {
+    /// A file cannot be read.
+    #[error("cannot read credentials from {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// A file is broken.
+    #[error("cannot read credentials from {}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// What the parser said.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// An entry is no credential.
+    #[error("the credentials of {registry} in {} are not base64 of user:password", path.display())]
+    Entry {
+        /// The file.
+        path: PathBuf,
+        /// The entry.
+        registry: String,
+    },
+    /// A credential helper fails.
+    #[error("credential helper {helper} {why}")]
+    Helper {
+        /// The program.
+        helper: String,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+impl RegistryError {
+    pub(crate) fn cache(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Cache {
+            action,
+            path: path.to_path_buf(),
+            source,
+        }
+    }
+
+    /// Whether the same may go well a moment later.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            // The client's own mistakes (a URL that is none) are builder errors; all else may pass.
+            Self::Transfer { source, .. } => !source.is_builder(),
+            Self::TooSlow { .. } => true,
+            Self::Status { status, .. } => *status >= 500 || matches!(status, 408 | 429),
+            _ => false,
+        }
+    }
+}
+
+fn said(detail: &str) -> String {
+    match detail {
+        "" => String::new(),
+        detail => format!(": {detail}"),
+    }
+}
+
+fn who(authenticated: bool) -> &'static str {
+    match authenticated {
+        true => "to this user: the credentials are wrong, or do not allow it",
+        false => "without credentials, or there is no such repository",
+    }
+}

@@ -1,0 +1,178 @@
+//! One image: its manifest, then its configuration and layers, several at a time.
+
+use std::collections::HashSet;
+
+use banger_oci::manifest::{MAX_JSON, Manifest};
+use banger_oci::{Digest, Platform, Reference};
+use futures::StreamExt as _;
+use futures::stream;
+
+use crate::blob::{self, Wanted};
+use crate::cache::{Cache, LOCK_TICK};
+use crate::credentials::CredentialFiles;
+use crate::error::RegistryError;
+use crate::http::Patience;
+use crate::manifests;
+use crate::session::Session;
+use crate::watch::Watch;
+
+/// Blobs that are fetched at the same time.
+const PARALLEL: usize = 4;
+/// Most bytes of an image's stored layers together.
+const MAX_IMAGE: u64 = 64 << 30;
+
+/// What is wanted from which registry.
+#[derive(Debug, Clone)]
+pub struct Request<'a> {
+    /// The image.
+    pub reference: &'a Reference,
+    /// What it must run on.
+    pub platform: &'a Platform,
+    /// Speak to the registry in the clear, wherever it is.
+    pub plain_http: bool,
+    /// Where the user's credentials may be.
+    pub credentials: &'a CredentialFiles,
+    pub(crate) patience: Patience,
+}
+
+impl<'a> Request<'a> {
+    /// The image for this platform, over TLS (or in the clear at loopback), with these credentials.
+    pub fn new(
+        reference: &'a Reference,
+        platform: &'a Platform,
+        credentials: &'a CredentialFiles,
+    ) -> Self {
+        Self {
+            reference,
+            platform,
+            plain_http: false,
+            credentials,
+            patience: Patience::default(),
+        }
+    }
+
+    /// Waits for nothing longer than some hundred milliseconds: for tests against registries that misbehave.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn impatient(mut self) -> Self {
+        use std::time::Duration;
+        self.patience = Patience {
+            connect: Duration::from_secs(5),
+            silence: Duration::from_millis(400),
+            document: Duration::from_secs(2),
+            crawl: Duration::from_millis(600),
+            pause: Duration::from_millis(20),
+        };
+        self
+    }
+}
+
+/// An image that is in the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fetched {
+    /// Digest of its manifest.
+    pub manifest: Digest,
+    /// Stored bytes of its layers, all together.
+    pub bytes: u64,
+}
+
+/// Makes an image be in the cache. Blocks as long as that takes.
+///
+/// # Errors
+/// [`RegistryError`]; `Cancelled` soon after the watch says so. What has arrived stays in the cache, verified or as parts
+/// that the next fetch goes on from.
+pub fn fetch(
+    request: &Request<'_>,
+    cache: &Cache,
+    watch: &dyn Watch,
+) -> Result<Fetched, RegistryError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| RegistryError::Client {
+            source: source.into(),
+        })?;
+    let result = runtime.block_on(async {
+        tokio::select! {
+            result = image(request, cache, watch) => result,
+            () = cancelled(watch) => Err(RegistryError::Cancelled),
+        }
+    });
+    // A sync that is under way ends by itself.
+    runtime.shutdown_background();
+    result
+}
+
+async fn cancelled(watch: &dyn Watch) {
+    while !watch.is_cancelled() {
+        tokio::time::sleep(LOCK_TICK).await;
+    }
+}
+
+async fn image(
+    request: &Request<'_>,
+    cache: &Cache,
+    watch: &dyn Watch,
+) -> Result<Fetched, RegistryError> {
+    let reference = request.reference;
+    let credentials = request.credentials.find(reference).await?;
+    let session =
+        Session::open(reference, request.plain_http, credentials, request.patience).await?;
+    let name = match (reference.digest(), reference.tag()) {
+        (Some(digest), _) => digest.to_string(),
+        (None, tag) => tag.unwrap_or(banger_oci::reference::DEFAULT_TAG).to_owned(),
+    };
+    let chosen =
+        manifests::resolve(&session, cache, &name, reference.digest(), request.platform).await?;
+    let (blobs, bytes) = wanted(&chosen.manifest)?;
+    let layers: Vec<(Digest, u64)> = chosen
+        .manifest
+        .layers
+        .iter()
+        .map(|layer| (layer.digest, layer.size))
+        .collect();
+    watch.layers(&layers);
+    let mut fetching = stream::iter(blobs)
+        .map(|wanted| blob::fetch(&session, cache, wanted, watch))
+        .buffer_unordered(PARALLEL);
+    while let Some(result) = fetching.next().await {
+        result?;
+    }
+    Ok(Fetched {
+        manifest: chosen.digest,
+        bytes,
+    })
+}
+
+/// The blobs of a manifest, each once, and the bytes of its layers.
+fn wanted(manifest: &Manifest) -> Result<(Vec<Wanted>, u64), RegistryError> {
+    if manifest.config.size > MAX_JSON {
+        return Err(RegistryError::TooLarge {
+            what: "the configuration".to_owned(),
+            limit: MAX_JSON,
+        });
+    }
+    let mut seen = HashSet::new();
+    let (mut blobs, mut bytes) = (Vec::new(), 0_u64);
+    for (index, blob) in std::iter::once(&manifest.config)
+        .chain(&manifest.layers)
+        .enumerate()
+    {
+        if seen.insert(blob.digest) {
+            blobs.push(Wanted {
+                digest: blob.digest,
+                size: blob.size,
+            });
+            if index > 0 {
+                bytes = bytes.saturating_add(blob.size);
+            }
+        }
+    }
+    match bytes <= MAX_IMAGE {
+        true => Ok((blobs, bytes)),
+        false => Err(RegistryError::TooLarge {
+            what: "the image, its layers together,".to_owned(),
+            limit: MAX_IMAGE,
+        }),
+    }
+}

@@ -1,0 +1,157 @@
+//! The client: TLS with the host's certificates, no redirects of its own, and an end to every wait.
+
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, LOCATION, RANGE};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Response, StatusCode, Url};
+use rustls::crypto::ring;
+
+use crate::endpoint::{Endpoint, Transport};
+use crate::error::RegistryError;
+
+/// Most redirects that are followed for one request.
+const MAX_REDIRECTS: usize = 5;
+
+/// How long is waited for what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Patience {
+    /// For a connection, with TLS.
+    pub(crate) connect: Duration,
+    /// For the next byte of an answer.
+    pub(crate) silence: Duration,
+    /// For a whole document.
+    pub(crate) document: Duration,
+    /// A blob must get [`Patience::LEAST`] bytes further in this time.
+    pub(crate) crawl: Duration,
+    /// First pause before the same is asked for again; each further one is twice as long.
+    pub(crate) pause: Duration,
+}
+
+impl Patience {
+    /// Bytes that a blob must get further in [`Patience::crawl`].
+    pub(crate) const LEAST: u64 = 64 << 10;
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            silence: Duration::from_secs(30),
+            document: Duration::from_secs(60),
+            crawl: Duration::from_secs(60),
+            pause: Duration::from_millis(250),
+        }
+    }
+}
+
+/// A request, as far as this client makes any.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ask<'a> {
+    /// What messages call it.
+    pub(crate) what: &'a str,
+    /// The kinds of documents that are understood.
+    pub(crate) accept: Option<&'static str>,
+    /// From which byte on.
+    pub(crate) from: Option<u64>,
+}
+
+pub(crate) fn client(endpoint: &Endpoint, patience: &Patience) -> Result<Client, RegistryError> {
+    // The first one of a process stays; ours are all the same.
+    let _ = ring::default_provider().install_default();
+    let mut builder = Client::builder()
+        .user_agent(concat!("banger/", env!("CARGO_PKG_VERSION")))
+        .redirect(Policy::none())
+        .connect_timeout(patience.connect)
+        .read_timeout(patience.silence);
+    if endpoint.transport == Transport::Loopback {
+        // What is on this machine is not behind the proxy of another.
+        builder = builder.no_proxy();
+    }
+    builder.build().map_err(|source| RegistryError::Client {
+        source: source.into(),
+    })
+}
+
+pub(crate) fn transfer(what: &str, url: &Url, source: reqwest::Error) -> RegistryError {
+    RegistryError::Transfer {
+        what: what.to_owned(),
+        host: host_of(url),
+        // Addresses of redirects carry secrets in their queries.
+        source: source.without_url(),
+    }
+}
+
+pub(crate) fn host_of(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}
+
+/// Asks, follows redirects, and says where the answer came from. `authorization` stays with the host that it is for.
+pub(crate) async fn ask(
+    client: &Client,
+    endpoint: &Endpoint,
+    start: Url,
+    authorization: Option<&HeaderValue>,
+    ask: &Ask<'_>,
+) -> Result<(Url, Response), RegistryError> {
+    let mut url = start.clone();
+    for _ in 0..=MAX_REDIRECTS {
+        let mut request = client.get(url.clone());
+        if let Some(accept) = ask.accept {
+            request = request.header(ACCEPT, accept);
+        }
+        if let Some(from) = ask.from {
+            request = request.header(RANGE, format!("bytes={from}-"));
+        }
+        if let Some(value) = authorization.filter(|_| url.origin() == start.origin()) {
+            request = request.header(AUTHORIZATION, value);
+        }
+        let response = request
+            .send()
+            .await
+            .map_err(|source| transfer(ask.what, &url, source))?;
+        if !is_redirect(response.status()) {
+            return Ok((url, response));
+        }
+        url = target(endpoint, &url, &response, ask.what)?;
+    }
+    Err(RegistryError::Redirect {
+        what: ask.what.to_owned(),
+        host: host_of(&start),
+        why: format!("more than {MAX_REDIRECTS} times"),
+    })
+}
+
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+fn target(
+    endpoint: &Endpoint,
+    url: &Url,
+    response: &Response,
+    what: &str,
+) -> Result<Url, RegistryError> {
+    let refused = |why: String| RegistryError::Redirect {
+        what: what.to_owned(),
+        host: host_of(url),
+        why,
+    };
+    let location = response.headers().get(LOCATION);
+    let target = location
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| url.join(text).ok())
+        .ok_or_else(|| refused("without saying where to".to_owned()))?;
+    if !endpoint.allows(&target) {
+        return Err(refused(format!(
+            "to {}://{}, which is not encrypted",
+            target.scheme(),
+            host_of(&target)
+        )));
+    }
+    Ok(target)
+}

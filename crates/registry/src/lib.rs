@@ -1,0 +1,42 @@
+//! Container images from registries, into a cache of verified blobs.
+//!
+//! ```text
+//!  Reference ─► endpoint ─► manifest ─► platform ─► configuration, layers (4 at a time) ─► Cache (an OCI layout)
+//!                  │            every request: credentials ─► token or basic ─► redirects ─► retries
+//!                  └─ https; plain http only at loopback, or when asked
+//!
+//!  a blob:  parts/<hex> (locked: one process or thread fetches, the others wait)
+//!             ├─ there is some of it: hashed, and asked for from there on (Range)
+//!             └─ complete, size and SHA-256 right ─► fsync ─► rename to blobs/sha256/<hex>
+//! ```
+//!
+//! What other crates call: [`Cache::open`], [`fetch`], then `banger_oci::LocalImage::open_manifest` on the cache's folder.
+//!
+//! Promises: nothing is in `blobs/` that was not verified; a pull that is killed leaves only parts, which the next one
+//! goes on from; two pulls of one blob fetch it once; no answer is read without a limit, no wait is without an end;
+//! credentials go to the registry that they are for, over TLS, and to nobody else.
+//!
+//! It must not: know what images banger has, look into layers, or write outside its cache.
+
+mod blob;
+mod body;
+mod cache;
+mod challenge;
+mod credentials;
+mod endpoint;
+mod error;
+mod fetch;
+mod helper;
+mod http;
+mod manifests;
+mod retry;
+mod session;
+mod token;
+mod watch;
+
+pub use cache::{Cache, CachedBlob, Hold};
+pub use challenge::Challenge;
+pub use credentials::{CredentialFiles, Credentials};
+pub use error::{CredentialError, RegistryError};
+pub use fetch::{Fetched, Request, fetch};
+pub use watch::{BlobProgress, Watch};

@@ -1,0 +1,123 @@
+//! From a tag or a digest to one manifest: indexes are followed to the platform that is wanted.
+
+use banger_oci::manifest::{self, Document, MAX_JSON, Manifest};
+use banger_oci::{Digest, Platform};
+
+use crate::body::whole;
+use crate::cache::Cache;
+use crate::error::RegistryError;
+use crate::http::Ask;
+use crate::retry::Retry;
+use crate::session::Session;
+
+/// Deepest nesting of indexes that is followed.
+const MAX_DEPTH: usize = 4;
+/// Kinds of documents that are understood.
+const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
+    application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
+/// Header in which a registry says what the digest of a manifest is.
+const CONTENT_DIGEST: &str = "docker-content-digest";
+
+/// A manifest that was chosen, with its digest.
+pub(crate) struct Chosen {
+    pub(crate) digest: Digest,
+    pub(crate) manifest: Manifest,
+}
+
+/// Finds the manifest for `platform` below `name` (a tag, or `digest` as text). Documents on the way stay in the cache.
+pub(crate) async fn resolve(
+    session: &Session,
+    cache: &Cache,
+    name: &str,
+    digest: Option<Digest>,
+    platform: &Platform,
+) -> Result<Chosen, RegistryError> {
+    let mut expected = digest.map(|digest| (digest, None));
+    let mut name = name.to_owned();
+    for _ in 0..MAX_DEPTH {
+        let (digest, bytes) = document(session, cache, &name, expected).await?;
+        let parsed = manifest::parse(&bytes).map_err(|source| RegistryError::Document {
+            reference: session.reference.clone(),
+            source,
+        })?;
+        match parsed {
+            Document::Manifest(manifest) => return Ok(Chosen { digest, manifest }),
+            Document::Index(list) => {
+                let chosen = manifest::for_platform(&list, platform)
+                    .ok_or_else(|| no_platform(session, platform, &manifest::names(&list)))?;
+                expected = Some((chosen.digest, Some(chosen.size)));
+                name = chosen.digest.to_string();
+            }
+        }
+    }
+    Err(no_platform(session, platform, "indexes of indexes"))
+}
+
+fn no_platform(session: &Session, platform: &Platform, has: &str) -> RegistryError {
+    RegistryError::NoPlatform {
+        reference: session.reference.clone(),
+        wanted: platform.to_string(),
+        has: has.to_owned(),
+    }
+}
+
+/// One document, verified where its digest is known; from the cache where it is there.
+async fn document(
+    session: &Session,
+    cache: &Cache,
+    name: &str,
+    expected: Option<(Digest, Option<u64>)>,
+) -> Result<(Digest, Vec<u8>), RegistryError> {
+    if let Some((digest, _)) = expected
+        && let Some(bytes) = cache.document(digest)
+    {
+        return Ok((digest, bytes));
+    }
+    let mut retry = Retry::new(&session.patience);
+    let (said, bytes) = loop {
+        match fetch(session, name).await {
+            Ok(fetched) => break fetched,
+            Err(error) => retry.pause(error).await?,
+        }
+    };
+    let found = Digest::of(&bytes);
+    let differs = |what: String| RegistryError::Digest { what, found };
+    match (expected, said) {
+        (Some((digest, _)), _) if digest != found => return Err(differs(digest.to_string())),
+        (Some((digest, Some(size))), _) if size != bytes.len() as u64 => {
+            return Err(RegistryError::Size {
+                digest,
+                found: bytes.len() as u64,
+                announced: size,
+            });
+        }
+        (None, Some(said)) if said != found => {
+            return Err(differs(format!(
+                "the manifest {said} of {}",
+                session.reference
+            )));
+        }
+        _ => {}
+    }
+    cache.keep(found, &bytes)?;
+    Ok((found, bytes))
+}
+
+/// What the registry answers, and which digest it says that this has.
+async fn fetch(session: &Session, name: &str) -> Result<(Option<Digest>, Vec<u8>), RegistryError> {
+    const WHAT: &str = "the manifest";
+    let asking = Ask {
+        what: WHAT,
+        accept: Some(ACCEPT),
+        from: None,
+    };
+    let (url, response) = session.get(&format!("manifests/{name}"), &asking).await?;
+    let said = response
+        .headers()
+        .get(CONTENT_DIGEST)
+        .and_then(|value| value.to_str().ok())
+        // Another algorithm says nothing to us; what we store has our own digest.
+        .and_then(|text| text.parse().ok());
+    let deadline = session.patience.document;
+    Ok((said, whole(response, &url, WHAT, MAX_JSON, deadline).await?))
+}

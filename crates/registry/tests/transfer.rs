@@ -1,0 +1,287 @@
+//! Getting blobs: once, resumed, cut off, at the same time.
+
+#![allow(clippy::unwrap_used)] // a test that cannot go on has failed
+
+mod mock;
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use banger_oci::{Digest, LocalImage};
+use banger_registry::{CredentialFiles, RegistryError};
+use mock::{Body, Image, Mock, Reply, Told, cache, descriptor, names, part_of, pull, pull_with};
+
+#[test]
+fn an_image_is_in_the_cache_afterwards_and_is_not_fetched_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cache, image) = (cache(dir.path()), Image::new(&[70_000, 10, 500_000]));
+    let mock = Mock::serving(image.clone());
+    let told = Told::default();
+    let fetched = pull_with(&mock, &cache, &CredentialFiles::default(), &told).unwrap();
+    assert_eq!(fetched.manifest, Digest::of(&image.manifest));
+    assert_eq!(fetched.bytes, 570_010);
+    let opened = LocalImage::open_manifest(cache.dir(), fetched.manifest).unwrap();
+    let layers: Vec<(Digest, u64)> = opened.stored_layers().collect();
+    assert_eq!(*told.layers.lock().unwrap(), layers);
+    assert_eq!(names(&cache, "parts"), [""; 0]);
+    let ends = told.progress.lock().unwrap();
+    assert_eq!(ends.iter().filter(|told| told.finished).count(), 4);
+    assert_eq!(pull(&mock, &cache).unwrap(), fetched);
+    assert_eq!(mock.count("/blobs/"), 4);
+    assert_eq!(mock.count("/manifests/"), 2);
+}
+
+#[test]
+fn an_index_leads_to_the_platform_that_is_wanted() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut image = Image::new(&[1000]);
+    let with = |bytes: &[u8], platform: &str| {
+        let (os, architecture) = platform.split_once('/').unwrap();
+        let platform = format!(r#","platform":{{"os":"{os}","architecture":"{architecture}"}}}}"#);
+        descriptor(bytes).replace('}', &platform)
+    };
+    let (other, ours) = (
+        with(b"other", "linux/arm64"),
+        with(&image.manifest, "linux/amd64"),
+    );
+    image.tagged = format!(r#"{{"schemaVersion":2,"manifests":[{other},{ours}]}}"#).into_bytes();
+    let manifest = Digest::of(&image.manifest);
+    let mock = Mock::serving(image.clone());
+    assert_eq!(pull(&mock, &cache(dir.path())).unwrap().manifest, manifest);
+
+    image.tagged = format!(r#"{{"schemaVersion":2,"manifests":[{other}]}}"#).into_bytes();
+    let mock = Mock::serving(image);
+    let error = pull(&mock, &cache(dir.path())).unwrap_err().to_string();
+    assert!(
+        error.contains("not made for linux/amd64; there is: linux/arm64"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_broken_connection_is_gone_on_from_where_it_broke() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = Image::new(&[900_000]);
+    let (layer, broken) = (image.layer(0).to_string(), AtomicUsize::new(0));
+    let served = image.clone();
+    let mock = Mock::start(move |asked| {
+        if asked.path.ends_with(&layer) && broken.fetch_add(1, Ordering::SeqCst) < 7 {
+            let Reply {
+                status,
+                headers,
+                body: Body::Whole(rest),
+            } = served.answer(asked)
+            else {
+                return Reply::status(500);
+            };
+            // Seven times, each time a bit further: more tries than one that gets nowhere has.
+            let body = Body::Cut(rest[..100_000].to_vec(), rest.len());
+            return Reply {
+                status,
+                headers,
+                body,
+            };
+        }
+        served.answer(asked)
+    });
+    pull(&mock, &cache(dir.path())).unwrap();
+    let ranges: Vec<Option<String>> = mock
+        .asked()
+        .iter()
+        .filter(|asked| asked.path.contains(&image.layer(0).to_string()))
+        .map(|asked| asked.range.clone())
+        .collect();
+    assert_eq!(ranges.len(), 8);
+    assert_eq!(ranges[0], None);
+    assert!(ranges[1..].iter().all(Option::is_some), "{ranges:?}");
+}
+
+#[test]
+fn a_registry_that_knows_no_ranges_is_asked_from_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = Image::new(&[300_000]);
+    let cache = cache(dir.path());
+    let layer = image.layer(0);
+    fs::write(
+        cache.dir().join("parts").join(layer.hex()),
+        &image.layers[0][..100_000],
+    )
+    .unwrap();
+    let served = image.clone();
+    let mock = Mock::start(move |asked| {
+        let mut asked = asked.clone();
+        asked.range = None;
+        served.answer(&asked)
+    });
+    pull(&mock, &cache).unwrap();
+    assert!(cache.has(layer));
+}
+
+#[test]
+fn a_range_that_is_another_one_than_was_asked_for_is_not_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = Image::new(&[300_000]);
+    let cache = cache(dir.path());
+    fs::write(
+        cache.dir().join("parts").join(image.layer(0).hex()),
+        &image.layers[0][..100_000],
+    )
+    .unwrap();
+    let served = image.clone();
+    let mock = Mock::start(move |asked| match &asked.range {
+        Some(_) => Reply::of(206, Body::Whole(served.layers[0][50_000..].to_vec()))
+            .header("Content-Range", "bytes 50000-299999/300000"),
+        None => served.answer(asked),
+    });
+    pull(&mock, &cache).unwrap();
+    assert!(cache.has(image.layer(0)));
+}
+
+#[test]
+fn what_an_earlier_pull_left_is_used_and_checked() {
+    let image = Image::new(&[400_000]);
+    for (left, expected_range) in [
+        (image.layers[0][..150_000].to_vec(), "bytes=150000-"),
+        // Damaged: found out at the end, and fetched anew.
+        (vec![7; 150_000], "bytes=150000-"),
+        // Complete, but the pull was killed before it was given its place.
+        (image.layers[0].clone(), ""),
+        // Longer than the blob can be.
+        (vec![7; 500_000], ""),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let (cache, mock) = (cache(dir.path()), Mock::serving(image.clone()));
+        fs::write(cache.dir().join("parts").join(image.layer(0).hex()), &left).unwrap();
+        pull(&mock, &cache).unwrap();
+        let bytes = fs::read(cache.dir().join("blobs/sha256").join(image.layer(0).hex())).unwrap();
+        assert!(bytes == image.layers[0]);
+        let layer = image.layer(0).to_string();
+        let first = mock.asked().into_iter().find(|a| a.path.contains(&layer));
+        let range = first.and_then(|asked| asked.range).unwrap_or_default();
+        assert_eq!(range, expected_range);
+        assert_eq!(names(&cache, "parts"), [""; 0]);
+    }
+}
+
+#[test]
+fn pulls_at_the_same_time_fetch_each_blob_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = Image::new(&[200_000, 300_000, 20]);
+    let served = image.clone();
+    let mock = Arc::new(Mock::start(move |asked| {
+        if asked.path.contains("/blobs/") {
+            thread::sleep(Duration::from_millis(100));
+        }
+        served.answer(asked)
+    }));
+    let cache = cache(dir.path());
+    let pulls: Vec<_> = (0..4)
+        .map(|_| {
+            let (mock, cache) = (Arc::clone(&mock), cache.clone());
+            thread::spawn(move || pull(&mock, &cache).unwrap())
+        })
+        .collect();
+    let fetched: Vec<_> = pulls.into_iter().map(|pull| pull.join().unwrap()).collect();
+    assert!(fetched.windows(2).all(|pair| pair[0] == pair[1]));
+    assert_eq!(
+        mock.count("/blobs/"),
+        4,
+        "three layers and the configuration"
+    );
+    assert_eq!(names(&cache, "parts"), [""; 0]);
+}
+
+#[test]
+fn layers_are_fetched_side_by_side() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = Image::new(&[10, 20, 30, 40]);
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (served, most_seen) = (image.clone(), Arc::clone(&most));
+    let mock = Mock::start(move |asked| {
+        if asked.path.contains("/blobs/") {
+            let count = now.fetch_add(1, Ordering::SeqCst) + 1;
+            most.fetch_max(count, Ordering::SeqCst);
+            thread::sleep(Duration::from_millis(150));
+            now.fetch_sub(1, Ordering::SeqCst);
+        }
+        served.answer(asked)
+    });
+    pull(&mock, &cache(dir.path())).unwrap();
+    assert!((2..=4).contains(&most_seen.load(Ordering::SeqCst)));
+}
+
+#[test]
+fn a_cancelled_pull_ends_soon_and_leaves_only_parts() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = Image::new(&[100_000]);
+    let served = image.clone();
+    let mock = Mock::start(move |asked| match asked.path.contains("/blobs/") {
+        true if asked.path.contains(&served.layer(0).to_string()) => Reply::of(
+            200,
+            Body::Crawl(served.layers[0].clone(), Duration::from_millis(1)),
+        ),
+        _ => served.answer(asked),
+    });
+    let cache = cache(dir.path());
+    let told = Told {
+        stop_after: Some(200),
+        ..Told::default()
+    };
+    let started = Instant::now();
+    let error = pull_with(&mock, &cache, &CredentialFiles::default(), &told).unwrap_err();
+    assert!(matches!(error, RegistryError::Cancelled), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(5));
+    assert!(!cache.has(image.layer(0)));
+    assert_eq!(names(&cache, "parts"), [image.layer(0).hex()]);
+    // The next one goes on.
+    pull(&Mock::serving(image.clone()), &cache).unwrap();
+    assert!(cache.has(image.layer(0)));
+}
+
+#[test]
+fn errors_that_pass_are_waited_for_and_others_are_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = Image::new(&[1000]);
+    let (served, failures) = (image.clone(), AtomicUsize::new(0));
+    let mock = Mock::start(move |asked| match failures.fetch_add(1, Ordering::SeqCst) {
+        0 | 2 => Reply::status(503),
+        1 | 4 => Reply::status(429),
+        _ => served.answer(asked),
+    });
+    pull(&mock, &cache(dir.path())).unwrap();
+
+    let dir = tempfile::tempdir().unwrap();
+    let mock = Mock::start(|_| Reply::status(500));
+    let error = pull(&mock, &cache(dir.path())).unwrap_err();
+    assert!(error.to_string().contains("answers 500"), "{error}");
+    assert_eq!(mock.count("/manifests/"), 5);
+
+    let mock = Mock::start(|_| Reply::status(418));
+    pull(&mock, &cache(dir.path())).unwrap_err();
+    assert_eq!(mock.count("/manifests/"), 1);
+}
+
+#[test]
+fn an_image_that_is_not_there_is_said_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let mock = Mock::start(|asked| match asked.path.contains("manifests") {
+        true => Reply::of(
+            404,
+            Body::Whole(
+                br#"{"errors":[{"code":"NAME_UNKNOWN","message":"repository name not known"}]}"#
+                    .to_vec(),
+            ),
+        ),
+        false => part_of(b"", asked),
+    });
+    let error = pull(&mock, &cache(dir.path())).unwrap_err();
+    assert!(matches!(error, RegistryError::NotFound { .. }));
+    let error = error.to_string();
+    assert!(
+        error.contains("/a/b:v1") && error.contains("not known"),
+        "{error}"
+    );
+}
