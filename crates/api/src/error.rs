@@ -31,6 +31,8 @@ pub enum ErrorCode {
     GuestFailed,
     /// The guest did not answer in time.
     GuestUnreachable,
+    /// A registry does not answer, or answers nonsense.
+    RegistryFailed,
     /// A deadline passed.
     Timeout,
     /// The operation was cancelled.
@@ -52,6 +54,7 @@ impl ErrorCode {
             Self::Cancelled => 130,
             Self::NoSpace
             | Self::VmmFailed
+            | Self::RegistryFailed
             | Self::GuestFailed
             | Self::GuestUnreachable
             | Self::Timeout
@@ -69,7 +72,9 @@ impl ErrorCode {
             Self::Cancelled => 499,
             Self::HostNotReady | Self::ShuttingDown => 503,
             Self::NoSpace => 507,
-            Self::GuestFailed | Self::GuestUnreachable | Self::VmmFailed => 502,
+            Self::GuestFailed | Self::GuestUnreachable | Self::VmmFailed | Self::RegistryFailed => {
+                502
+            }
             Self::Timeout => 504,
             Self::Internal => 500,
         }

@@ -15,6 +15,7 @@ pub mod ids;
 pub mod image;
 pub mod kernel;
 pub mod operation;
+pub mod pull;
 pub mod routes;
 pub mod size;
 pub mod suggest;

@@ -47,6 +47,8 @@ pub const IMAGES: &str = "/v1/images";
 pub const IMAGES_BUILD: &str = "/v1/images/build";
 /// `POST` [`crate::image::RegisterImage`]: [`crate::vm::Accepted`].
 pub const IMAGES_REGISTER: &str = "/v1/images/register";
+/// `POST` [`crate::pull::PullImage`]: [`crate::vm::Accepted`].
+pub const IMAGES_PULL: &str = "/v1/images/pull";
 /// `GET`: one [`crate::image::Image`]; `DELETE`: [`crate::vm::Accepted`].
 pub const IMAGE: &str = "/v1/images/{ref}";
 /// `GET`: all [`crate::kernel::Kernel`].

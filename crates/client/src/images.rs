@@ -1,6 +1,7 @@
 //! Calls about images.
 
 use banger_api::image::{BuildImage, Image, RegisterImage};
+use banger_api::pull::PullImage;
 use banger_api::routes::{self, fill};
 use banger_api::vm::Accepted;
 use hyper::Method;
@@ -31,6 +32,14 @@ impl Client {
     /// As every call: see [`ClientError`].
     pub async fn build_image(&self, build: &BuildImage) -> Result<Accepted, ClientError> {
         self.post(routes::IMAGES_BUILD).json(build)?.answer().await
+    }
+
+    /// Makes an image of a container image.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn pull_image(&self, pull: &PullImage) -> Result<Accepted, ClientError> {
+        self.post(routes::IMAGES_PULL).json(pull)?.answer().await
     }
 
     /// Makes an image from a root file system on the daemon's host.

@@ -90,6 +90,10 @@ impl Paths {
     pub fn cache(&self) -> &Path {
         &self.cache
     }
+    /// Fetched container images.
+    pub fn oci_cache(&self) -> PathBuf {
+        self.cache.join("oci")
+    }
     /// Sockets: need not survive a reboot.
     pub fn run(&self) -> &Path {
         &self.run

@@ -65,6 +65,9 @@ pub enum LocalImageError {
         #[source]
         source: DocumentError,
     },
+    /// What should be a manifest's digest is none.
+    #[error("cannot look for the image")]
+    Manifest(#[source] crate::digest::DigestError),
     /// None of its images is the one asked for.
     #[error("{} has no image {wanted}; it has: {has}", path.display())]
     NotFound {
@@ -111,6 +114,24 @@ pub enum LocalImageError {
         #[source]
         source: LayerError,
     },
+}
+
+impl LocalImageError {
+    /// The blob whose content is not what its digest says, when that is what is wrong.
+    pub fn damaged_blob(&self) -> Option<Digest> {
+        let blob = match self {
+            Self::Blob { source, .. } => source,
+            Self::Unpack { source, .. } => match &**source {
+                LayerUnpackError::Blob(blob) => blob,
+                _ => return None,
+            },
+            _ => return None,
+        };
+        match blob {
+            BlobError::Digest { name, .. } | BlobError::Size { name, .. } => name.parse().ok(),
+            _ => None,
+        }
+    }
 }
 
 /// An image on this machine, chosen and its configuration verified.

@@ -98,6 +98,19 @@ pub enum ImageSource {
         #[serde(default)]
         seed: SeedWish,
     },
+    /// A container image that is on this host.
+    Container {
+        /// Where it is.
+        at: ContainerAt,
+        /// What it is called: the whole reference, or the path.
+        reference: String,
+        /// `OS/ARCHITECTURE[/VARIANT]`; the host's own when absent.
+        #[serde(default)]
+        platform: Option<String>,
+        /// Its work seed.
+        #[serde(default)]
+        seed: SeedWish,
+    },
     /// A root file system on this host.
     Rootfs {
         /// An ext4 image, a tar archive or a directory.
@@ -105,6 +118,22 @@ pub enum ImageSource {
         /// Its work seed.
         #[serde(default)]
         seed: SeedWish,
+    },
+}
+
+/// Where a container image is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ContainerAt {
+    /// In the cache of fetched images: the digest of its manifest (`sha256:…`).
+    Cache(String),
+    /// An OCI layout, an archive of one, or what `docker save` writes.
+    Path {
+        /// Absolute.
+        path: PathBuf,
+        /// Which of its images, when it has several.
+        #[serde(default)]
+        tag: Option<String>,
     },
 }
 

@@ -35,8 +35,8 @@ pub mod steps;
 pub use change::Change;
 pub use events::{Events, NoEvents};
 pub use host::{
-    BlankDiskSpec, BootStage, GuestDefaults, GuestSetup, Host, HostResult, ImageFacts, ImageSource,
-    KernelFacts, SeedWish,
+    BlankDiskSpec, BootStage, ContainerAt, GuestDefaults, GuestSetup, Host, HostResult, ImageFacts,
+    ImageSource, KernelFacts, SeedWish,
 };
 pub use layout::VmFiles;
 pub use plan::{Direction, Ending, Plan, PlanKind};

@@ -134,6 +134,7 @@ fn made(world: &World, dir: &Path) -> HostResult<String> {
 pub(crate) fn source_name(source: &ImageSource) -> String {
     match source {
         ImageSource::Recipe { recipe, .. } => recipe.clone(),
+        ImageSource::Container { reference, .. } => reference.replace('/', "_"),
         ImageSource::Rootfs { rootfs, .. } => rootfs.to_string_lossy().replace('/', "_"),
     }
 }

@@ -71,15 +71,11 @@ pub(crate) async fn fetch(
     }
 }
 
-/// Whether it is there. One of another size is what the manifest lies about.
+/// Whether it is there. One of another size has changed since it was verified, or the manifest lies: fetching it tells.
 fn there(cache: &Cache, wanted: Wanted) -> Result<bool, RegistryError> {
     match std::fs::metadata(cache.blob(wanted.digest)) {
         Ok(metadata) if metadata.len() == wanted.size => Ok(true),
-        Ok(metadata) => Err(RegistryError::Size {
-            digest: wanted.digest,
-            found: metadata.len(),
-            announced: wanted.size,
-        }),
+        Ok(_) => cache.forget(wanted.digest).map(|()| false),
         Err(_) => Ok(false),
     }
 }

@@ -93,8 +93,8 @@ impl Session {
             host: self.endpoint.name.clone(),
             why: format!("its address is none: {error}"),
         })?;
-        // A token may have expired: it is renewed once.
-        for renewed in [false, true] {
+        // The first answer says how to authenticate; the token that this gets may have expired when it is used.
+        for renewed in [false, false, true] {
             let used = self.authorization.lock().await.clone();
             let (url, response) = ask(
                 &self.client,

@@ -139,7 +139,7 @@ fn a_token_is_fetched_without_credentials_and_used_for_all() {
 #[test]
 fn a_token_that_expires_in_the_middle_is_renewed() {
     let dir = tempfile::tempdir().unwrap();
-    let mock = with_tokens(Image::new(&[10, 20, 30, 40, 50]), 2, |_| true);
+    let mock = with_tokens(Image::new(&[10, 20, 30, 40, 50, 60]), 5, |_| true);
     pull(&mock, &cache(dir.path())).unwrap();
     assert!(mock.count("/token") >= 2);
 }
@@ -224,14 +224,15 @@ fn a_token_service_in_the_clear_elsewhere_gets_nothing() {
 fn a_token_service_that_answers_rubbish_is_no_token() {
     for answer in ["", "{}", r#"{"token":""}"#, r#"{"token":"a\nb"}"#, "[[["] {
         let dir = tempfile::tempdir().unwrap();
-        let mock = Mock::start(move |asked| match asked.path.starts_with("/token") {
-            true => Reply::ok(answer),
-            false => Reply::status(401).header(
-                "WWW-Authenticate",
-                // The mock's own address is not known here; loopback's port 9 is nobody.
-                r#"Bearer realm="http://127.0.0.1:9/token""#,
-            ),
-        });
-        pull(&mock, &cache(dir.path())).unwrap_err();
+        let service = Mock::start(move |_| Reply::ok(answer));
+        let challenge = format!(r#"Bearer realm="http://{}/token""#, service.address);
+        let mock =
+            Mock::start(move |_| Reply::status(401).header("WWW-Authenticate", challenge.clone()));
+        let error = pull(&mock, &cache(dir.path())).unwrap_err();
+        assert!(
+            error.to_string().contains("without a token"),
+            "{answer}: {error}"
+        );
+        assert_eq!(service.asked().len(), 1);
     }
 }

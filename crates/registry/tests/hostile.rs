@@ -39,7 +39,7 @@ fn a_layer_with_another_content_is_refused_and_not_kept() {
     );
     assert!(error.to_string().contains(&layer.to_string()));
     assert!(!cache.has(layer));
-    assert_eq!(names(&cache, "parts"), [""; 0]);
+    assert!(!names(&cache, "parts").contains(&layer.hex()));
 }
 
 #[test]

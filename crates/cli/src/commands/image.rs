@@ -3,6 +3,7 @@
 pub mod build;
 pub mod delete;
 pub mod list;
+pub mod pull;
 pub mod register;
 pub mod seed;
 pub mod show;
@@ -22,6 +23,8 @@ pub enum Command {
     List(list::Args),
     /// Show all about images
     Show(show::Args),
+    /// Make an image of a container image, from a registry or a file
+    Pull(pull::Args),
     /// Make an image from a root file system on this host
     Register(register::Args),
     /// Delete images that no VM uses
@@ -39,6 +42,7 @@ impl Command {
             Self::Build(args) => build::run(args, context).await,
             Self::List(args) => list::run(args, context).await,
             Self::Show(args) => show::run(args, context).await,
+            Self::Pull(args) => pull::run(args, context).await,
             Self::Register(args) => register::run(args, context).await,
             Self::Delete(args) => delete::run(args, context).await,
         }

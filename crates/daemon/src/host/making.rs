@@ -11,6 +11,7 @@ use banger_image::{
 use banger_kernel::{KernelError, KernelMetadata};
 use banger_ops::{Cancel, Events, HostResult, ImageFacts, ImageSource, KernelFacts, SeedWish};
 
+use super::container::Container;
 use super::files;
 use crate::failure;
 
@@ -93,6 +94,21 @@ impl Making<'_> {
                 let seed = work_seed(seed);
                 Builder::of_host()?.build(&recipe, &seed, &destination, &scratch, &mut watch)
             }),
+            ImageSource::Container {
+                at,
+                reference,
+                platform,
+                seed,
+            } => Ok(Container {
+                cache: self.cache.join("oci"),
+                at,
+                reference,
+                platform: platform.as_deref(),
+                scratch: &scratch,
+                events: self.events,
+                cancel: self.cancel,
+            }
+            .make(&work_seed(seed), &destination, &mut watch)?),
             ImageSource::Rootfs { rootfs, seed } => {
                 let root = RootFs {
                     rootfs: rootfs.clone(),
@@ -119,7 +135,7 @@ fn work_seed(wish: &SeedWish) -> WorkSeed {
     }
 }
 
-fn of_image(error: &ImageError) -> ApiError {
+pub(super) fn of_image(error: &ImageError) -> ApiError {
     match error {
         ImageError::Cancelled => ApiError::new(ErrorCode::Cancelled, "cancelled"),
         ImageError::NoDebianSources { .. }

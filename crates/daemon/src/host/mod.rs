@@ -7,6 +7,7 @@
 //!
 //! Each file has the functions of one family; this one joins them to the trait.
 
+mod container;
 mod disks;
 mod files;
 mod guest;
@@ -14,6 +15,7 @@ mod linux;
 mod making;
 mod vmm;
 
+pub(crate) use container::{open as open_container, platform_of};
 pub(crate) use files::failed as file_error;
 pub(crate) use linux::GuestMaterial;
 pub use linux::LinuxHost;

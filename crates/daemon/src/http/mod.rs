@@ -12,6 +12,7 @@ mod events;
 mod files;
 mod logs;
 mod openapi;
+mod pull;
 mod router;
 mod server;
 mod streams;

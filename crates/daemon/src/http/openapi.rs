@@ -33,6 +33,7 @@ use super::{events, files, streams, system, vms};
         files::image,
         files::build,
         files::register,
+        super::pull::pull,
         files::delete_image,
         files::kernels,
         files::kernel,

@@ -10,7 +10,7 @@ use banger_api::{ApiError, ErrorCode, routes};
 
 use super::answer::Failed;
 use super::body::MAX_BODY;
-use super::{events, files, logs, openapi, streams, system, vms};
+use super::{events, files, logs, openapi, pull, streams, system, vms};
 use crate::build_id;
 use crate::context::Daemon;
 
@@ -45,6 +45,7 @@ pub(crate) fn router(daemon: Daemon) -> Router {
         .route(routes::IMAGES, get(files::images))
         .route(routes::IMAGES_BUILD, post(files::build))
         .route(routes::IMAGES_REGISTER, post(files::register))
+        .route(routes::IMAGES_PULL, post(pull::pull))
         .route(routes::IMAGE, get(files::image).delete(files::delete_image))
         .route(routes::KERNELS, get(files::kernels))
         .route(routes::KERNELS_IMPORT, post(files::import))

@@ -146,7 +146,7 @@ pub(crate) fn register_image(
 }
 
 /// A path that a user gave for this host.
-fn existing(what: &str, path: &str) -> Result<PathBuf, ApiError> {
+pub(super) fn existing(what: &str, path: &str) -> Result<PathBuf, ApiError> {
     let invalid = |why: &str| {
         ApiError::new(
             ErrorCode::InvalidArgument,
@@ -210,7 +210,7 @@ fn free(daemon: &Daemon, name: &ImageName) -> Result<(), ApiError> {
 }
 
 /// Two plans: making the files, then giving them place and name, whose target is known only now.
-fn make(
+pub(super) fn make(
     daemon: &Daemon,
     op: &Arc<Running>,
     name: ImageName,

@@ -354,7 +354,7 @@ pub struct Told {
     pub layers: Mutex<Vec<(Digest, u64)>>,
     pub progress: Mutex<Vec<BlobProgress>>,
     pub stop_after: Option<u64>,
-    stop: AtomicBool,
+    pub stop: AtomicBool,
 }
 
 impl Watch for Told {

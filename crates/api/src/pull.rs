@@ -1,0 +1,155 @@
+//! The request that makes an image of a container image.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::ids::{ImageName, InvalidName};
+use crate::image::WorkSeed;
+use crate::size::ByteSize;
+
+/// Make an image of a container image, from a registry or from this host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PullImage {
+    /// Where the container image is.
+    pub source: PullSource,
+    /// The image's name; made of the reference or the file's name when absent.
+    #[serde(default)]
+    pub name: Option<ImageName>,
+    /// `OS/ARCHITECTURE[/VARIANT]`, as `linux/amd64`; the host's own when absent.
+    #[serde(default)]
+    pub platform: Option<String>,
+    /// What new work disks start from.
+    #[serde(default)]
+    #[schema(value_type = String, default = "auto")]
+    pub work_seed: WorkSeed,
+    /// Size of the work seed's file system in bytes; what fits when absent.
+    #[serde(default)]
+    pub seed_size: Option<ByteSize>,
+}
+
+/// Where a container image is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "from", rename_all = "snake_case")]
+pub enum PullSource {
+    /// In a registry.
+    Registry {
+        /// `[REGISTRY/]REPOSITORY[:TAG][@DIGEST]`.
+        reference: String,
+        /// Speak to the registry in the clear, wherever it is.
+        #[serde(default)]
+        plain_http: bool,
+        /// Absolute paths of files with the user's credentials, asked in this order; those of the daemon's environment
+        /// when absent.
+        #[serde(default)]
+        auth_files: Option<Vec<String>>,
+    },
+    /// On this host.
+    Path {
+        /// Absolute path of an OCI layout, an archive of one, or what `docker save` writes.
+        path: String,
+        /// Which of its images, when it has several.
+        #[serde(default)]
+        tag: Option<String>,
+    },
+}
+
+impl PullImage {
+    /// The name that the image gets.
+    ///
+    /// # Errors
+    /// None was given, and none can be made of the reference or the path.
+    pub fn image_name(&self) -> Result<ImageName, InvalidName> {
+        match (&self.name, &self.source) {
+            (Some(name), _) => Ok(name.clone()),
+            (None, PullSource::Registry { reference, .. }) => name_of_reference(reference),
+            (None, PullSource::Path { path, tag }) => name_of_path(path, tag.as_deref()),
+        }
+    }
+}
+
+/// `alpine`, `debian:12`, `app` (of `host:5000/team/app:latest`), `app:0123456789ab` (of one with a digest alone).
+fn name_of_reference(reference: &str) -> Result<ImageName, InvalidName> {
+    let (name, digest) = match reference.split_once('@') {
+        Some((name, digest)) => (name, Some(digest)),
+        None => (reference, None),
+    };
+    let last = name.rsplit('/').next().unwrap_or(name);
+    let (last, tag) = match last.split_once(':') {
+        Some((last, tag)) => (last, Some(tag)),
+        None => (last, None),
+    };
+    let short = digest.and_then(|digest| digest.split_once(':')?.1.get(..12));
+    let text = match (tag.or(short), tag) {
+        (_, Some("latest")) | (None, _) => last.to_owned(),
+        (Some(tag), _) => format!("{last}:{tag}"),
+    };
+    text.to_ascii_lowercase().parse()
+}
+
+/// The file's name without what is behind its first dot.
+fn name_of_path(path: &str, tag: Option<&str>) -> Result<ImageName, InvalidName> {
+    let file = path.trim_end_matches('/').rsplit('/').next();
+    let file = file.unwrap_or_default().trim_start_matches('.');
+    let stem = file.split('.').next().unwrap_or(file);
+    let mut text = stem.to_ascii_lowercase();
+    if let Some(tag) = tag.filter(|tag| *tag != "latest") {
+        text = format!("{text}:{}", tag.to_ascii_lowercase());
+    }
+    text.parse()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(source: PullSource) -> String {
+        let pull = PullImage {
+            source,
+            name: None,
+            platform: None,
+            work_seed: WorkSeed::Auto,
+            seed_size: None,
+        };
+        pull.image_name()
+            .map_or_else(|_| "none".to_owned(), |name| name.to_string())
+    }
+
+    #[test]
+    fn a_reference_names_its_image() {
+        let digest = "0123456789abcdef".repeat(4);
+        for (reference, name) in [
+            ("alpine", "alpine"),
+            ("alpine:latest", "alpine"),
+            ("debian:12", "debian:12"),
+            ("localhost:5000/team/app", "app"),
+            ("localhost:5000/team/app:V1", "app:v1"),
+            (&format!("host/app@sha256:{digest}"), "app:0123456789ab"),
+            (&format!("host/app:1@sha256:{digest}"), "app:1"),
+            ("", "none"),
+        ] {
+            let source = PullSource::Registry {
+                reference: reference.to_owned(),
+                plain_http: false,
+                auth_files: None,
+            };
+            assert_eq!(of(source), name, "{reference}");
+        }
+    }
+
+    #[test]
+    fn a_file_names_its_image() {
+        for (path, tag, name) in [
+            ("/x/App.tar.gz", None, "app"),
+            ("/x/layout/", Some("v1"), "layout:v1"),
+            ("/x/.hidden", Some("latest"), "hidden"),
+            ("/", None, "none"),
+        ] {
+            let source = PullSource::Path {
+                path: path.to_owned(),
+                tag: tag.map(str::to_owned),
+            };
+            assert_eq!(of(source), name, "{path}");
+        }
+    }
+}

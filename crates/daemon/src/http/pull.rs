@@ -1,0 +1,18 @@
+//! Pulling images.
+
+use axum::extract::State;
+use banger_api::error::ErrorBody;
+use banger_api::pull::PullImage;
+use banger_api::vm::Accepted;
+
+use super::answer::{Started, started};
+use super::body::Body;
+use crate::context::Daemon;
+use crate::service;
+
+/// Make an image of a container image, from a registry or from this host.
+#[utoipa::path(post, path = "/v1/images/pull", tag = "images", request_body = PullImage,
+    responses((status = 202, body = Accepted), (status = "default", body = ErrorBody)))]
+pub(super) async fn pull(State(daemon): State<Daemon>, Body(request): Body<PullImage>) -> Started {
+    started(move || service::pull_image(&daemon, request)).await
+}
