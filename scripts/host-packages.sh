@@ -24,6 +24,9 @@ run    openssh-client  ssh                        banger vm ssh
 run    git             git                        workspaces
 tests  e2fsprogs       e2fsck                     the tests check every disk image with e2fsck
 tests  util-linux      setpriv                    runs scenarios as another user, with a terminal of their own
+tests  docker-registry docker-registry            the registry that images are pulled from
+tests  skopeo          skopeo                     pushes images to it
+tests  umoci           umoci                      makes images, and unpacks them for comparison
 tests  procps          ps                         looks for processes left behind
 ROWS
 }

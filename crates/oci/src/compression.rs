@@ -1,15 +1,21 @@
 //! Compressed streams, known by their first bytes and unpacked within a limit.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 
 use flate2::bufread::MultiGzDecoder;
 use liblzma::bufread::XzDecoder;
+use liblzma::stream::{CONCATENATED, Stream};
+
+use crate::window::Window;
 
 /// Bytes read from the compressed file, and handed on, at a time.
 const BUFFER: usize = 1 << 18;
+
+/// Most memory that an xz decoder may take, in bytes: `xz -9` needs 65 MiB.
+const XZ_MEMORY: u64 = 100 << 20;
 
 /// How a file is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,14 +91,23 @@ impl Compression {
         limit: u64,
         progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
     ) -> Result<u64, UnpackError> {
-        let input = BufReader::with_capacity(BUFFER, from);
+        let mut input = BufReader::with_capacity(BUFFER, from);
         match self {
             Self::None => pump(input, to, limit, progress),
             Self::Gzip => pump(MultiGzDecoder::new(input), to, limit, progress),
-            Self::Xz => pump(XzDecoder::new_multi_decoder(input), to, limit, progress),
+            Self::Xz => {
+                let _alone = Window::largest();
+                let stream = Stream::new_stream_decoder(XZ_MEMORY, CONCATENATED)
+                    .map_err(|error| UnpackError::Read(error.into()))?;
+                pump(XzDecoder::new_stream(input, stream), to, limit, progress)
+            }
             Self::Zstd => {
-                let decoder =
+                let window = Window::of(input.fill_buf().map_err(UnpackError::Read)?);
+                let mut decoder =
                     zstd::stream::read::Decoder::with_buffer(input).map_err(UnpackError::Read)?;
+                decoder
+                    .window_log_max(window.log)
+                    .map_err(UnpackError::Read)?;
                 pump(decoder, to, limit, progress)
             }
         }

@@ -39,6 +39,7 @@ pub mod reference;
 pub mod selection;
 pub mod tar;
 pub mod unpacking;
+mod window;
 
 pub use archive::{ArchiveError, Limits, tree_from_archive};
 pub use assembly::EntryError;

@@ -170,3 +170,45 @@ fn hostile_whiteouts_and_names_tell_layer_and_entry() {
         "cannot take \"../.wh.etc\" of layer layer-1: its name holds \"..\""
     );
 }
+
+/// The most memory that this process has taken so far, in bytes (proc_pid_status(5)).
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM"))
+        .unwrap();
+    line.split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<u64>()
+        .unwrap()
+        << 10
+}
+
+#[test]
+fn a_layer_of_millions_of_entries_stops_within_bounded_memory_and_names_the_entry() {
+    // The beginning of an archive of ten million links: there is no room for more than some hundred thousand.
+    let mut file = std::io::BufWriter::new(tempfile::tempfile().unwrap());
+    let target = [b't'; 100];
+    for number in 0..900_000_u64 {
+        let mut forged = Forged::new();
+        let name = format!("{number:08}{}", "n".repeat(92));
+        forged.header(b'2', name.as_bytes(), &target, b"00000000000\0");
+        file.write_all(&forged.bytes).unwrap();
+    }
+    let file = file.into_inner().unwrap();
+    let len = file.metadata().unwrap().len();
+    let layer = Layer {
+        name: "sha256:many".to_owned(),
+        file: Arc::new(file),
+        range: 0..len,
+    };
+    let refused = told(&merge(&[layer]).unwrap_err());
+    assert!(refused.contains("nnn\" of layer sha256:many"), "{refused}");
+    assert!(
+        refused.contains("bytes of names and attributes"),
+        "{refused}"
+    );
+    assert!(peak() < 200 << 20, "{} MiB", peak() >> 20);
+}

@@ -6,6 +6,7 @@ pub mod create;
 pub mod delete;
 pub mod exec;
 pub mod health;
+mod image;
 pub mod kill;
 pub mod list;
 pub mod logs;

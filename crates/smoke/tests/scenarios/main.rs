@@ -12,6 +12,7 @@ mod hostile;
 mod interruption;
 mod life;
 mod ordinary_user;
+mod pulling;
 mod refusals;
 mod running;
 mod shell;

@@ -37,6 +37,7 @@ pub struct Args {
 /// It cannot be created or started.
 pub async fn run(args: Args, context: &Context) -> Outcome {
     let timings = Timings::default();
+    args.spec.pull(context).await?;
     let create = args.spec.into_request(!args.no_start, false);
     let made = make(&create, context, &timings).await;
     if args.timings {

@@ -70,6 +70,7 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
 }
 
 async fn whole(args: Args, context: &Context, timings: &Timings) -> Outcome {
+    args.spec.pull(context).await?;
     let create = args.spec.into_request(true, args.rm);
     let (vm, made) = make(&create, context, timings).await?;
     if args.detach {

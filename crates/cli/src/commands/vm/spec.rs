@@ -1,7 +1,11 @@
 //! What a new VM is to be: the arguments that `run` and `create` share.
 
 use banger_api::vm::{CreateVm, Egress, NetMode, Publish, RestartPolicy};
-use banger_api::{ByteSize, ImageName, KernelName, VmName};
+use banger_api::{ByteSize, KernelName, VmName};
+
+use super::image::Wanted;
+use crate::context::Context;
+use crate::failure::Failure;
 
 /// What a new VM is to be.
 #[derive(Debug, Default, clap::Args)]
@@ -10,9 +14,9 @@ pub struct Spec {
     /// Its name [default: one is made up]
     #[arg(long, value_name = "NAME")]
     name: Option<VmName>,
-    /// Its image; a recipe's name builds it first when it is missing
+    /// Its image: a name, a recipe (built when it is missing) or a registry's reference (pulled when it is missing)
     #[arg(long, value_name = "IMAGE")]
-    image: Option<ImageName>,
+    image: Option<Wanted>,
     /// Its kernel
     #[arg(long, value_name = "KERNEL")]
     kernel: Option<KernelName>,
@@ -54,11 +58,22 @@ pub struct Network {
 }
 
 impl Spec {
+    /// Makes the image be there that a reference names.
+    ///
+    /// # Errors
+    /// It cannot be pulled.
+    pub async fn pull(&self, context: &Context) -> Result<(), Failure> {
+        match &self.image {
+            Some(image) => image.pull(context).await,
+            None => Ok(()),
+        }
+    }
+
     /// The request to make it.
     pub fn into_request(self, start: bool, ephemeral: bool) -> CreateVm {
         CreateVm {
             name: self.name,
-            image: self.image,
+            image: self.image.map(|image| image.name().clone()),
             kernel: self.kernel,
             engine: self.engine,
             vcpu: self.vcpu,

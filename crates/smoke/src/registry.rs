@@ -1,0 +1,93 @@
+//! A real registry (Debian's docker-registry) on loopback, for as long as a scenario runs.
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::eventually::eventually;
+
+/// How long it may take to listen, on a loaded machine.
+const STARTING: Duration = Duration::from_secs(60);
+
+/// A registry; dropping it ends it.
+#[derive(Debug)]
+pub struct Registry {
+    address: String,
+    folder: PathBuf,
+    process: Child,
+}
+
+impl Registry {
+    /// Starts one that keeps its images in `folder`.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start(folder: &Path) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+        let address = match port {
+            Ok(address) => address.to_string(),
+            Err(error) => panic!("there is no free port: {error}"),
+        };
+        let config = format!(
+            "version: 0.1\nlog: {{level: error}}\nhttp: {{addr: '{address}'}}\nstorage: {{filesystem: {{rootdirectory: '{}'}}}}\n",
+            folder.join("store").display()
+        );
+        let written =
+            fs::create_dir_all(folder).and_then(|()| fs::write(folder.join("config.yml"), config));
+        if let Err(error) = written {
+            panic!("cannot write into {}: {error}", folder.display());
+        }
+        let process = run(folder, &address);
+        Self {
+            address,
+            folder: folder.to_path_buf(),
+            process,
+        }
+    }
+
+    /// `host:port`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Ends it as a power cut would.
+    pub fn kill(&mut self) {
+        // One that has ended already is what is wanted.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
+    /// Starts it again where it was.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_again(&mut self) {
+        self.kill();
+        self.process = run(&self.folder, &self.address);
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn run(folder: &Path, address: &str) -> Child {
+    let started = Command::new("docker-registry")
+        .args(["serve", "config.yml"])
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let process = match started {
+        Ok(process) => process,
+        Err(error) => panic!("cannot start docker-registry: {error}; run `make host-packages`"),
+    };
+    let what = format!("docker-registry listens at {address}");
+    eventually(&what, STARTING, || TcpStream::connect(address).ok());
+    process
+}

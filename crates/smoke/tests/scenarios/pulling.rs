@@ -1,0 +1,227 @@
+//! Images from a registry: pulled, booted, and the same in the guest as what another tool unpacks.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use banger_smoke::{Invocation, Registry, Sandbox, step};
+
+use crate::guests::SMALL;
+
+/// What has to be unpacked, packed and read under emulation takes its time.
+const LONG: Duration = Duration::from_secs(300);
+/// Fewest entries that the comparison is worth something with.
+const ENTRIES: usize = 15_000;
+
+const INVENTORY: &str = include_str!("pulling/inventory.py");
+const EVERY_KIND: &str = include_str!("pulling/every_kind.py");
+
+fn tool(program: &str, words: &[&str]) -> String {
+    let finished = Invocation::new(Path::new(program))
+        .args(words)
+        .deadline(LONG)
+        .ok();
+    finished.out()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str()
+        .unwrap_or_else(|| panic!("{} is no text", path.display()))
+}
+
+/// The files of the prepared Debian image, unpacked into a folder.
+fn debian_tree(sandbox: &Sandbox, into: &Path) {
+    let image = sandbox
+        .banger(&["image", "show", "debian-bookworm", "--json"])
+        .ok()
+        .json();
+    let digest = image["digest"]
+        .as_str()
+        .unwrap_or_default()
+        .trim_start_matches("sha256:");
+    let base: PathBuf = [
+        &sandbox.banger_home(),
+        Path::new("state/images"),
+        Path::new(digest),
+        Path::new("base.ext4"),
+    ]
+    .iter()
+    .collect();
+    fs::create_dir(into).unwrap_or_else(|error| panic!("{}: {error}", into.display()));
+    let rdump = format!("rdump / {}", into.display());
+    tool("debugfs", &["-R", &rdump, text(&base)]);
+}
+
+/// Where the two inventories differ, a few lines of it.
+fn differences(ours: &str, theirs: &str) -> Vec<String> {
+    let set = |text: &str| {
+        text.lines()
+            .map(str::to_owned)
+            .collect::<std::collections::BTreeSet<_>>()
+    };
+    let (ours, theirs) = (set(ours), set(theirs));
+    let only = |mark: &str,
+                a: &std::collections::BTreeSet<String>,
+                b: &std::collections::BTreeSet<String>| {
+        a.difference(b)
+            .take(15)
+            .map(|line| format!("{mark} {line}"))
+            .collect::<Vec<_>>()
+    };
+    [
+        only("guest    ", &ours, &theirs),
+        only("reference", &theirs, &ours),
+    ]
+    .concat()
+}
+
+#[test]
+fn a_pulled_image_is_in_the_guest_what_a_reference_tool_unpacks() {
+    if !rustix::process::geteuid().is_root() {
+        // Only root may make device nodes and give files to others, which the reference tool has to.
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let work = sandbox.folder().join("w");
+    fs::create_dir(&work).unwrap_or_else(|error| panic!("{error}"));
+    let at = |name: &str| work.join(name);
+    let registry = Registry::start(&at("registry"));
+    let reference = format!("{}/team/debian:v1", registry.address());
+    let layout = format!("{}:v1", at("layout").display());
+
+    step("make an image of Debian and of every kind of entry", || {
+        debian_tree(&sandbox, &at("tree"));
+        let script = at("every_kind.py");
+        fs::write(&script, EVERY_KIND).unwrap_or_else(|error| panic!("{error}"));
+        let upper = at("upper.tar");
+        tool("python3", &[text(&script), text(&at("tree")), text(&upper)]);
+        let lower = at("lower.tar");
+        let pack = [
+            "--format=pax",
+            "--xattrs",
+            "--xattrs-include=*",
+            "--sparse",
+            "--numeric-owner",
+        ];
+        tool(
+            "tar",
+            &[
+                &["-C", text(&at("tree")), "-cf", text(&lower)],
+                &pack[..],
+                &["."],
+            ]
+            .concat(),
+        );
+        tool("umoci", &["init", "--layout", text(&at("layout"))]);
+        tool("umoci", &["new", "--image", &layout]);
+        for layer in [&lower, &upper] {
+            tool(
+                "umoci",
+                &["raw", "add-layer", "--image", &layout, text(layer)],
+            );
+        }
+        let config = [
+            "--config.env",
+            "FROM_IMAGE=yes",
+            "--config.workingdir",
+            "/every-kind",
+        ];
+        tool(
+            "umoci",
+            &[&["config", "--image", &layout][..], &config].concat(),
+        );
+        let to = format!("docker://{reference}");
+        let from = format!("oci:{layout}");
+        let skopeo = [
+            "copy",
+            "--quiet",
+            "--insecure-policy",
+            "--dest-tls-verify=false",
+        ];
+        tool("skopeo", &[&skopeo[..], &[&from, &to]].concat());
+    });
+    step("pull it, and again: the second finds it", || {
+        let pull = || {
+            sandbox
+                .banger(&["image", "pull", &reference])
+                .deadline(LONG)
+        };
+        assert_eq!(pull().ok().out(), "debian:v1");
+        assert_eq!(pull().ok().out(), "debian:v1");
+    });
+    let ours = step("boot it, and read its base in the guest", || {
+        let vm = ["vm", "create", "--name", "pulled", "--image", &reference];
+        sandbox
+            .banger(&[&vm[..], &SMALL].concat())
+            .deadline(LONG)
+            .ok();
+        assert_eq!(
+            sandbox.in_guest("pulled", "echo $FROM_IMAGE; pwd"),
+            "yes\n/every-kind"
+        );
+        let read =
+            "mkdir /run/base && mount -o ro,noload /dev/vda /run/base && python3 - /run/base";
+        let exec = ["exec", "pulled", "--", "sh", "-c", read];
+        sandbox
+            .banger(&exec)
+            .input(INVENTORY)
+            .deadline(LONG)
+            .ok()
+            .out()
+    });
+    let theirs = step("unpack it with the reference tool", || {
+        tool(
+            "umoci",
+            &["unpack", "--image", &layout, text(&at("bundle"))],
+        );
+        let script = at("inventory.py");
+        fs::write(&script, INVENTORY).unwrap_or_else(|error| panic!("{error}"));
+        tool("python3", &[text(&script), text(&at("bundle/rootfs"))])
+    });
+    assert!(
+        theirs.lines().count() >= ENTRIES,
+        "{} entries",
+        theirs.lines().count()
+    );
+    let differ = differences(&ours, &theirs);
+    assert!(differ.is_empty(), "{}", differ.join("\n"));
+}
+
+#[test]
+fn a_bare_word_is_never_looked_for_in_a_registry() {
+    let sandbox = Sandbox::empty();
+    let failed = sandbox
+        .banger(&[
+            "vm",
+            "run",
+            "--rm",
+            "--image",
+            "debian-minmal",
+            "--",
+            "true",
+        ])
+        .run()
+        .exits(3);
+    assert!(
+        failed.err().contains("did you mean \"debian-minimal\"?"),
+        "{failed}"
+    );
+}
+
+#[test]
+fn what_cannot_be_pulled_is_said_and_leaves_nothing() {
+    let sandbox = Sandbox::empty();
+    let registry = Registry::start(&sandbox.folder().join("registry"));
+    let absent = format!("{}/no/such:image", registry.address());
+    let failed = sandbox.banger(&["image", "pull", &absent]).run().exits(3);
+    assert!(failed.err().contains("has no image"), "{failed}");
+    let nowhere = sandbox.folder().join("nowhere.tar");
+    sandbox
+        .banger(&["image", "pull", text(&nowhere)])
+        .run()
+        .exits(2);
+    assert_eq!(sandbox.out(&["image", "list", "--json"]), "[]");
+    let staging = sandbox.banger_home().join("state/staging");
+    let left = fs::read_dir(&staging).map_or(0, Iterator::count);
+    assert_eq!(left, 0, "something is left in {}", staging.display());
+}

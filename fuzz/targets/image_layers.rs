@@ -1,0 +1,28 @@
+//! Two layers, the upper one with whiteouts of the lower, to one tree and to a disk image. The input is cut in the middle.
+#![no_main]
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use banger_disk::{ImageOptions, Label, write_tree};
+use banger_oci::layers::{Layer, merge};
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let (lower, upper) = bytes.split_at(bytes.len() / 2 / 512 * 512);
+    let mut layers = Vec::new();
+    for bytes in [lower, upper] {
+        let Ok(mut file) = tempfile::tempfile() else { return };
+        if file.write_all(bytes).is_err() {
+            return;
+        }
+        layers.push(Layer {
+            name: "layer".to_owned(),
+            file: Arc::new(file),
+            range: 0..bytes.len() as u64,
+        });
+    }
+    let Ok(tree) = merge(&layers) else { return };
+    let (Ok(dir), Ok(label)) = (tempfile::tempdir(), Label::new("fuzz")) else { return };
+    let options = ImageOptions { digest: false, ..ImageOptions::base(label) };
+    let _ = write_tree(&tree, &dir.path().join("image"), &options, &mut |_| ControlFlow::Continue(()));
+});
