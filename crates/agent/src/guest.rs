@@ -25,6 +25,16 @@ pub trait Machine: Send + Sync + 'static {
     fn root(&self) -> PathBuf {
         PathBuf::from("/")
     }
+
+    /// Where detached commands are kept.
+    fn detached_folder(&self) -> PathBuf {
+        PathBuf::from("/run/banger/exec")
+    }
+
+    /// This program, for processes of its own.
+    fn program(&self) -> PathBuf {
+        PathBuf::from(crate::service::INSTALLED)
+    }
 }
 
 /// Defaults of commands.

@@ -15,7 +15,8 @@
 //! conversation with the host goes on undisturbed. PID 1 is small, does not parse anything of the host's, and has no
 //! runtime; if the child dies it is started again.
 //!
-//! Promises: an input of the host never ends PID 1; everything a call started ends with the call; every part of
+//! Promises: an input of the host never ends PID 1; everything a call started ends with the call,
+//! but for what it was asked to detach; every part of
 //! `Configure` has a setter and a check that the kernel took it.
 //!
 //! Must not: resolve names through the C library (a static program cannot load the guest's modules for it), start a
@@ -31,4 +32,5 @@ pub mod report;
 pub mod serve;
 pub mod service;
 pub mod setup;
+pub mod sftp;
 mod sys;

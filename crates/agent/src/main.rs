@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use banger_agent::{console, init, service};
+use banger_agent::{console, init, serve, service, sftp};
 
 fn main() -> ExitCode {
     if std::process::id() == 1 {
@@ -12,6 +12,8 @@ fn main() -> ExitCode {
     let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [how @ (service::FRESH | service::AGAIN)] => service::run(how),
         [service::KEEP, pid] => service::keep(pid),
+        ["detached", folder] => serve::watch(folder),
+        ["sftp-server"] => sftp::serve(std::io::stdin(), std::io::stdout()),
         _ => Err(std::io::Error::other(
             "this program is started by banger inside a guest",
         )),

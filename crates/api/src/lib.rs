@@ -9,6 +9,7 @@
 //! and a text that is not valid (a name, a size, a guest port) cannot become one of them. The crate does no I/O and
 //! knows nothing of disks, processes or guests. No path of the daemon's own state crosses the wire.
 
+pub mod detached;
 pub mod doctor;
 pub mod error;
 pub mod ids;

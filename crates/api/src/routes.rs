@@ -27,11 +27,15 @@ pub const VM_RESTART: &str = "/v1/vms/{ref}/restart";
 pub const VM_KILL: &str = "/v1/vms/{ref}/kill";
 /// `POST` [`crate::vm::Exec`]: upgrade to a stream of exec frames.
 pub const VM_EXEC: &str = "/v1/vms/{ref}/exec";
+/// `POST` [`crate::vm::Exec`]: [`crate::detached::DetachedCommand`]; `GET`: all of them.
+pub const VM_DETACHED: &str = "/v1/vms/{ref}/detached";
+/// `POST` (`?id=N&output=true`): upgrade to the guest's frames of an exec stream.
+pub const VM_ATTACH: &str = "/v1/vms/{ref}/detached/attach";
 /// `POST` (`?path=`): upgrade; the caller sends a tar stream that is unpacked in the guest at `path`.
 pub const VM_PUT_FILES: &str = "/v1/vms/{ref}/files/put";
 /// `POST` (`?path=`): upgrade; the guest's `path` comes back as a tar stream.
 pub const VM_GET_FILES: &str = "/v1/vms/{ref}/files/get";
-/// `POST` (`?port=`): upgrade to the bytes of a TCP connection in the guest.
+/// `POST` (`?port=` or `?socket=`): upgrade to the bytes of a TCP or Unix connection in the guest.
 pub const VM_CONNECT: &str = "/v1/vms/{ref}/connect";
 /// `GET` (`?follow=true&tail=N`): the console log as text.
 pub const VM_LOGS: &str = "/v1/vms/{ref}/logs";

@@ -82,6 +82,7 @@ mod tests {
             &["run", "--rm", "--", "true"][..],
             &["ps", "-q"],
             &["exec", "web", "--", "ls", "-l"],
+            &["ssh", "-L", "1:h:2", "web", "--", "ls", "-l"],
             &["cp", "a", "web:/a"],
             &["logs", "-f", "--tail", "5", "web"],
             &["rm", "--force", "web", "db"],

@@ -10,8 +10,8 @@
 //! that nobody takes cannot stop Ctrl-C. Standard input is read by a thread that nothing waits for, so that it never
 //! keeps the process alive, and the terminal never becomes non-blocking for the shell that comes after us.
 
-mod input;
-mod output;
+pub mod input;
+pub mod output;
 
 use std::time::Duration;
 
@@ -40,6 +40,8 @@ pub struct Attach {
     pub terminal: bool,
     /// Standard input is sent.
     pub stdin: bool,
+    /// An interrupt leaves the command alone at once: it goes on without us.
+    pub leave: bool,
 }
 
 /// Moves bytes until the guest command ends; the exit code is the command's own, 128 + n for signal n.
@@ -66,7 +68,7 @@ pub async fn attach(stream: Upgraded, how: Attach, interrupts: Interrupts) -> Re
     let result = tokio::select! {
         result = receive(from_guest) => result,
         result = send(to_guest, stdin, signalled, changes, raw.as_ref()) => match result {},
-        result = pass_on_interrupts(interrupts, signals) => Err(result),
+        result = pass_on_interrupts(interrupts, signals, how.leave) => Err(result),
     };
     drop(raw);
     // What came before the end went to the guest command; it is not also a wish to leave.
@@ -202,10 +204,14 @@ async fn next_change(changes: &mut Option<TerminalChanges>) {
 async fn pass_on_interrupts(
     mut interrupts: Interrupts,
     signals: mpsc::UnboundedSender<Interrupt>,
+    leave: bool,
 ) -> Failure {
     let mut last: Option<Instant> = None;
     loop {
         let interrupt = interrupts.next().await;
+        if leave {
+            return Failure::interrupted("left the guest command, which goes on");
+        }
         if interrupt == Interrupt::Hup {
             let error = ApiError::new(ErrorCode::Cancelled, "the terminal is gone");
             return Failure::with_exit(error, 128 + Interrupt::Hup.number());

@@ -4,8 +4,10 @@ pub mod completion;
 pub mod daemon;
 pub mod doctor;
 pub mod image;
+pub mod internal;
 pub mod kernel;
 pub mod prove;
+pub mod ssh_config;
 pub mod system;
 pub mod version;
 pub mod vm;
@@ -24,6 +26,8 @@ pub enum Command {
     Ps(vm::list::Args),
     /// Run a command in a running VM; short for `vm exec`
     Exec(vm::exec::Args),
+    /// SSH to a running VM; short for `vm ssh`
+    Ssh(vm::ssh::Args),
     /// Copy files into or out of a VM; short for `vm cp`
     Cp(vm::cp::Args),
     /// Show a VM's console log; short for `vm logs`
@@ -44,11 +48,16 @@ pub enum Command {
     /// What banger owns on this host, and what it did
     #[command(subcommand)]
     System(system::Command),
+    /// Let ssh, scp, rsync, git and editors reach VMs by name
+    SshConfig(ssh_config::Args),
     /// The daemon, which starts by itself
     #[command(subcommand)]
     Daemon(daemon::Command),
     /// Prove on a simulated machine that no crash loses or leaks anything
     Prove(prove::Args),
+    /// What other programs call
+    #[command(subcommand, hide = true)]
+    Internal(internal::Command),
     /// Print a shell's completion script
     Completion(completion::Args),
     /// Print the version
@@ -70,6 +79,7 @@ impl Command {
             Self::Run(args) => vm::run::run(args, context).await,
             Self::Ps(args) => vm::list::run(args, context).await,
             Self::Exec(args) => vm::exec::run(args, context).await,
+            Self::Ssh(args) => vm::ssh::run(args, context).await,
             Self::Cp(args) => vm::cp::run(args, context).await,
             Self::Logs(args) => vm::logs::run(args, context).await,
             Self::Rm(args) => vm::delete::run(args, context).await,
@@ -78,8 +88,10 @@ impl Command {
             Self::Kernel(command) => command.run(context).await,
             Self::Doctor(args) => doctor::run(args, context).await,
             Self::System(command) => command.run(context).await,
+            Self::SshConfig(args) => ssh_config::run(args, context),
             Self::Daemon(command) => command.run(context).await,
             Self::Prove(args) => prove::run(args, context).await,
+            Self::Internal(command) => command.run(context).await,
             Self::Completion(args) => completion::run(args, context),
             Self::Version(args) => version::run(args, context),
         }

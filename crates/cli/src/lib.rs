@@ -22,6 +22,7 @@ mod endpoint;
 mod entry;
 mod failure;
 mod follow;
+mod guest_ssh;
 mod host_path;
 mod launch;
 mod output;

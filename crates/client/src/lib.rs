@@ -14,6 +14,7 @@
 
 mod bytestream;
 mod client;
+mod detached;
 mod error;
 mod events;
 mod images;

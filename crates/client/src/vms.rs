@@ -212,4 +212,19 @@ impl Client {
         .upgraded()
         .await
     }
+
+    /// The bytes of a connection to the Unix socket at `path` in the guest.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn vm_connect_socket(
+        &self,
+        reference: &str,
+        path: &str,
+    ) -> Result<Upgraded, ClientError> {
+        let route = fill(routes::VM_CONNECT, reference);
+        self.post(format!("{route}?socket={}", encode(path)))
+            .upgraded()
+            .await
+    }
 }

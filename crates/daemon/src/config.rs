@@ -25,6 +25,20 @@ pub struct Config {
     pub vm_defaults: VmDefaults,
     /// Networks of VMs.
     pub network: Network,
+    /// Files of the host that every guest gets a copy of, at every start.
+    pub file_sync: Vec<FileSync>,
+}
+
+/// One `[[file_sync]]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileSync {
+    /// A file or directory of the host: absolute, or below `~/`.
+    pub host: String,
+    /// Where in the guest: below `/root` or `~/`.
+    pub guest: String,
+    /// Permission bits of files, in octal digits.
+    pub mode: Option<String>,
 }
 
 /// `[vm_defaults]`.
@@ -74,7 +88,7 @@ impl TryFrom<SizeForm> for SizeText {
 }
 
 /// Every key there is, for suggestions.
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 15] = [
     "log_level",
     "default_image",
     "engine",
@@ -88,6 +102,8 @@ const KEYS: [&str; 13] = [
     "mode",
     "dns",
     "file_sync",
+    "host",
+    "guest",
 ];
 
 impl Config {
@@ -144,6 +160,7 @@ impl Config {
             &["error", "warn", "info", "debug", "trace"],
         )?;
         one_of("engine", &self.engine, &["auto", "qemu"])?;
+        crate::file_sync::check(&self.file_sync)?;
         if self.vm_defaults.vcpu == Some(0) {
             return Err(ApiError::new(
                 ErrorCode::InvalidArgument,

@@ -25,6 +25,7 @@ mod config;
 mod console;
 mod context;
 mod failure;
+mod file_sync;
 mod guest_files;
 mod host;
 mod http;

@@ -23,6 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::channels::Channels;
 use crate::config::Config;
 use crate::context::{Daemon, Locks, Parts};
+use crate::file_sync;
 use crate::guest_files::Identity;
 use crate::host::{GuestMaterial, LinuxHost, file_error};
 use crate::operations::Operations;
@@ -133,6 +134,7 @@ fn begin(paths: Paths, runtime: Handle) -> Result<(Daemon, File), ApiError> {
             authorized_key: keys::own(&paths.ssh(), config.ssh_key_path.as_deref())?,
             dns: config.network.dns,
             git: Identity::of_user(home.as_deref()),
+            file_sync: file_sync::entries(&config.file_sync, home.as_deref())?,
         },
         templates: Templates::new(),
         cache: paths.cache().to_owned(),

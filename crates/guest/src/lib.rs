@@ -10,9 +10,10 @@
 //!
 //!  one yamux stream per call, always opened by the host:
 //!      u32 length │ JSON request        then, by kind of call:
-//!          ping configure ports stats sync shutdown   u32 length │ JSON answer
+//!          ping configure detach detached
+//!          ports stats sync shutdown                  u32 length │ JSON answer
 //!          connect                                    u32 length │ JSON answer, then raw bytes both ways
-//!          exec                                       frames: u8 kind │ u32 length │ payload
+//!          exec attach                                frames: u8 kind │ u32 length │ payload
 //!          put_files get_files                        frames that carry a tar stream, then Done or Failed
 //! ```
 //!
@@ -30,9 +31,10 @@ pub mod wire;
 
 pub use client::{CallStream, Client, ClientError, SessionEnd};
 pub use schema::{
-    Answer, Configure, Configured, ConnectTarget, Content, ContentError, CpuTimes, DiskStats,
-    ExecFailure, ExecFailureKind, ExecRequest, ExitStatus, Failure, GetFiles, GuestFile,
-    GuestMount, GuestPath, GuestPathError, GuestStats, InitMode, Interface, InterfaceAddress,
-    Listener, MacAddr, MacAddrError, MemoryStats, Net, Phase, Pong, PutFiles, Request, RootPlan,
-    RunningInit, ShutdownMode, Stage, TransferDone, TransferFailure, TransportProtocol, Tty,
+    Answer, Attach, Configure, Configured, ConnectTarget, Content, ContentError, CpuTimes,
+    Detached, DetachedCommand, DetachedEnd, DetachedId, DiskStats, ExecFailure, ExecFailureKind,
+    ExecRequest, ExitStatus, Failure, GetFiles, GuestFile, GuestMount, GuestPath, GuestPathError,
+    GuestStats, InitMode, Interface, InterfaceAddress, Listener, MacAddr, MacAddrError,
+    MemoryStats, Net, Phase, Pong, PutFiles, Request, RootPlan, RunningInit, ShutdownMode, Stage,
+    TransferDone, TransferFailure, TransportProtocol, Tty,
 };

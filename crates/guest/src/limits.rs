@@ -40,6 +40,11 @@ pub const MAX_NAME: usize = 255;
 /// Longest free text of a guest that goes into an error message, in characters. The rest is cut.
 pub const MAX_GUEST_TEXT: usize = 500;
 
+/// Bytes of a detached command's words that a list shows. The answer with all commands fits [`MAX_ANSWER`] with them.
+pub const MAX_SHOWN_ARGV: usize = 4096;
+/// Detached commands that a guest keeps: those that run, and the newest that do not.
+pub const MAX_DETACHED: usize = 64;
+
 /// How long a guest may neither take nor give a byte of a file transfer before the host gives up.
 pub const TRANSFER_STALL: Duration = Duration::from_secs(60);
 /// Entries of one file transfer that the host accepts from a guest by default.

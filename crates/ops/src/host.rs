@@ -227,6 +227,16 @@ pub trait Host: Send + Sync {
         deadline: Duration,
         cancel: &Cancel,
     ) -> HostResult<Vec<BootStage>>;
+    /// Copies what the user wants in every guest (`[[file_sync]]`). What cannot be copied is a warning: a guest without it
+    /// is still a guest. Changes nothing on the host.
+    fn sync_files_to_guest(
+        &self,
+        _vmm: &VmmIdentity,
+        _setup: &GuestSetup,
+        _events: &dyn Events,
+        _cancel: &Cancel,
+    ) {
+    }
     /// Asks the guest to sync and power off and waits until its VMM is gone. `false`: it still runs at the deadline.
     fn shutdown_guest(
         &self,

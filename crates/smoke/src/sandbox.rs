@@ -127,6 +127,18 @@ impl Sandbox {
         environment(command.args(words), &self.home(), &self.banger_home())
     }
 
+    /// Another program of the host in this sandbox's environment.
+    ///
+    /// # Panics
+    /// When it is not on `PATH`.
+    pub fn program(&self, name: &str, words: &[&str]) -> Invocation {
+        let Some(path) = find_on_path(name) else {
+            panic!("{name} is not installed: run `make host-packages`")
+        };
+        let command = Invocation::new(&path).args(words);
+        environment(command, &self.home(), &self.banger_home())
+    }
+
     /// A `banger` command at a pseudo-terminal of this size.
     pub fn terminal(&self, words: &[&str], rows: u16, columns: u16) -> Terminal {
         Terminal::start(self.banger(words), rows, columns)

@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio::io::AsyncWriteExt;
 
 use super::session::CallIo;
-use super::{connect, exec, files};
+use super::{connect, detached, exec, files};
 use crate::guest::{Guest, failure};
 use crate::report::{ports, stats};
 
@@ -41,6 +41,15 @@ async fn dispatch(mut io: CallIo, request: Request, guest: &Arc<Guest>) {
             reply(&mut io, configured).await;
         }
         Request::Exec(request) => exec::run(io, request, guest).await,
+        Request::Detach(request) => {
+            let detached = detached::detach(request, guest).await;
+            reply(&mut io, detached).await;
+        }
+        Request::Detached => {
+            let guest = Arc::clone(guest);
+            reply(&mut io, blocking(move || detached::list(&guest)).await).await;
+        }
+        Request::Attach(request) => detached::attach(io, request, guest).await,
         Request::PutFiles(request) => files::put(io, request, guest).await,
         Request::GetFiles(request) => files::get(io, request, guest).await,
         Request::Connect(target) => match running(guest) {

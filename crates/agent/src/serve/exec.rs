@@ -21,7 +21,7 @@ use banger_guest::wire::frame::{self, Frame, FrameReader};
 use banger_guest::{ExecFailure, ExecFailureKind, ExecRequest, ExitStatus};
 use bytes::Bytes;
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::process::Child;
 use tokio::sync::mpsc;
 
@@ -164,8 +164,8 @@ async fn write_input(stdin: Option<Input>, mut pieces: mpsc::Receiver<Bytes>) {
 }
 
 /// Sends the command's output, then its exit. An error means that the host is gone.
-async fn drain(
-    to: &mut WriteHalf<CallIo>,
+pub(super) async fn drain(
+    to: &mut (impl AsyncWrite + Unpin),
     child: &mut Child,
     pid: Option<Pid>,
     (stdout, stderr): (Option<Output>, Option<Output>),

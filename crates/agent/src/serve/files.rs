@@ -35,6 +35,7 @@ pub(super) async fn get(mut io: CallIo, request: GetFiles, guest: &Arc<Guest>) {
     }
     let options = PackOptions {
         follow: request.follow,
+        ..PackOptions::default()
     };
     let _ = send(&mut io, path_in(guest, &request.path), options).await;
     let _ = io.shutdown().await;

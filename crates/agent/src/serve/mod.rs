@@ -4,9 +4,11 @@ mod call;
 mod command;
 mod command_line;
 mod connect;
+mod detached;
 mod exec;
 mod files;
 mod session;
 mod terminal;
 
+pub use detached::watch;
 pub use session::{CallIo, serve};

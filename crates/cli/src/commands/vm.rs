@@ -4,6 +4,7 @@ pub mod change;
 pub mod cp;
 pub mod create;
 pub mod delete;
+pub mod detached;
 pub mod exec;
 pub mod health;
 mod image;
@@ -17,6 +18,7 @@ pub mod run;
 pub mod set;
 pub mod show;
 pub mod spec;
+pub mod ssh;
 pub mod start;
 pub mod stats;
 pub mod stop;
@@ -61,6 +63,8 @@ pub enum Command {
     Set(set::Args),
     /// Run a command in a running VM
     Exec(exec::Args),
+    /// SSH to a running VM
+    Ssh(ssh::Args),
     /// Copy files into or out of a VM
     Cp(cp::Args),
     /// Delete all VMs that do not run
@@ -89,6 +93,7 @@ impl Command {
             Self::Logs(args) => logs::run(args, context).await,
             Self::Set(args) => set::run(args, context).await,
             Self::Exec(args) => exec::run(args, context).await,
+            Self::Ssh(args) => ssh::run(args, context).await,
             Self::Cp(args) => cp::run(args, context).await,
             Self::Prune(args) => prune::run(args, context).await,
         }

@@ -19,6 +19,7 @@ use super::guest::Guests;
 use super::making::Making;
 use super::{disks, files, vmm};
 use crate::channels::Channels;
+use crate::file_sync::{self, SyncEntry};
 use crate::guest_files::Identity;
 
 /// What goes into every guest, read once when the daemon starts.
@@ -29,6 +30,8 @@ pub(crate) struct GuestMaterial {
     pub(crate) dns: Option<IpAddr>,
     /// The user's identity in git.
     pub(crate) git: Identity,
+    /// Files of the host that every guest gets a copy of.
+    pub(crate) file_sync: Vec<SyncEntry>,
 }
 
 /// The machine that this daemon runs on.
@@ -121,6 +124,23 @@ impl Host for LinuxHost {
         cancel: &Cancel,
     ) -> HostResult<Vec<BootStage>> {
         self.guests().configure(vmm, setup, deadline, cancel)
+    }
+    fn sync_files_to_guest(
+        &self,
+        vmm: &VmmIdentity,
+        setup: &GuestSetup,
+        events: &dyn Events,
+        cancel: &Cancel,
+    ) {
+        if self.material.file_sync.is_empty() {
+            return;
+        }
+        self.runtime.block_on(async {
+            tokio::select! {
+                () = file_sync::sync(&self.material.file_sync, &self.channels, vmm, setup, events) => {}
+                () = cancel.cancelled() => {}
+            }
+        });
     }
     fn shutdown_guest(
         &self,

@@ -8,6 +8,7 @@
 
 mod answer;
 mod body;
+mod detached;
 mod events;
 mod files;
 mod logs;

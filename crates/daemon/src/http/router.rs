@@ -10,7 +10,7 @@ use banger_api::{ApiError, ErrorCode, routes};
 
 use super::answer::Failed;
 use super::body::MAX_BODY;
-use super::{events, files, logs, openapi, pull, streams, system, vms};
+use super::{detached, events, files, logs, openapi, pull, streams, system, vms};
 use crate::build_id;
 use crate::context::Daemon;
 
@@ -35,6 +35,11 @@ pub(crate) fn router(daemon: Daemon) -> Router {
         .route(routes::VM_RESTART, post(vms::restart))
         .route(routes::VM_KILL, post(vms::kill))
         .route(routes::VM_EXEC, post(streams::exec))
+        .route(
+            routes::VM_DETACHED,
+            get(detached::list).post(detached::start),
+        )
+        .route(routes::VM_ATTACH, post(detached::attach))
         .route(routes::VM_PUT_FILES, post(streams::put))
         .route(routes::VM_GET_FILES, post(streams::get))
         .route(routes::VM_CONNECT, post(streams::connect))

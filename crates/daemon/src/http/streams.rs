@@ -55,7 +55,7 @@ async fn exec_of(request: Request) -> Result<Exec, ApiError> {
         .map_err(|error| invalid(format!("the request is not valid: {error}")))
 }
 
-fn exec_request(exec: Exec) -> Result<ExecRequest, ApiError> {
+pub(super) fn exec_request(exec: Exec) -> Result<ExecRequest, ApiError> {
     let term = exec.term.unwrap_or_else(|| "xterm".to_owned());
     Ok(ExecRequest {
         argv: exec.argv,
@@ -152,12 +152,15 @@ fn trim(path: &str) -> &str {
 /// Where to connect to.
 #[derive(Deserialize)]
 pub(super) struct ConnectQuery {
-    port: u16,
+    /// A TCP port of the guest's loopback.
+    port: Option<u16>,
+    /// A Unix socket of the guest.
+    socket: Option<String>,
 }
 
-/// Connect to a TCP port of a guest.
+/// Connect to a TCP port or a Unix socket of a guest.
 #[utoipa::path(post, path = "/v1/vms/{ref}/connect", tag = "vms",
-    params(("ref" = String, Path), ("port" = u16, Query)),
+    params(("ref" = String, Path), ("port" = Option<u16>, Query), ("socket" = Option<String>, Query)),
     responses((status = 101, description = "the connection's bytes follow"), (status = "default", body = ErrorBody)))]
 pub(super) async fn connect(
     State(daemon): State<Daemon>,
@@ -166,15 +169,21 @@ pub(super) async fn connect(
     mut request: Request,
 ) -> Result<Response, Failed> {
     let upgrade = upgrade_of(&mut request)?;
+    let socket = query.socket.as_deref().map(guest_path).transpose()?;
     let (_record, client) = reach(&daemon, reference).await?;
-    let call = client
-        .connect_tcp(query.port)
-        .await
-        .map_err(|e| failure::of_guest(&e))?;
+    let connected = match (query.port, socket) {
+        (Some(port), None) => client.connect_tcp(port).await,
+        (None, Some(path)) => client.connect_unix(path).await,
+        _ => {
+            let message = "name either a port or a socket";
+            return Err(ApiError::new(ErrorCode::InvalidArgument, message).into());
+        }
+    };
+    let call = connected.map_err(|e| failure::of_guest(&e))?;
     Ok(switch(upgrade, call, DeleteAfter { daemon, vm: None }))
 }
 
-fn upgrade_of(request: &mut Request) -> Result<OnUpgrade, ApiError> {
+pub(super) fn upgrade_of(request: &mut Request) -> Result<OnUpgrade, ApiError> {
     let asked = request
         .headers()
         .get(header::UPGRADE)
@@ -206,7 +215,12 @@ impl Drop for DeleteAfter {
     }
 }
 
-fn switch(upgrade: OnUpgrade, mut call: CallStream, guard: DeleteAfter) -> Response {
+/// Copies until either side ends, then drops the guard.
+pub(super) fn switch(
+    upgrade: OnUpgrade,
+    mut call: CallStream,
+    guard: impl Send + 'static,
+) -> Response {
     tokio::spawn(async move {
         let _guard = guard;
         if let Ok(upgraded) = upgrade.await {

@@ -13,8 +13,8 @@ use super::error::{ClientError, SessionEnd};
 use super::stream::CallStream;
 use crate::limits::{CALL_DEADLINE, MAX_ANSWER, MAX_CALLS, MAX_CONFIGURE, MAX_REQUEST};
 use crate::schema::{
-    Answer, Configure, Configured, ConnectTarget, ExecRequest, Failure, GetFiles, GuestPath,
-    GuestStats, Listener, Pong, PutFiles, Request, ShutdownMode,
+    Answer, Attach, Configure, Configured, ConnectTarget, Detached, DetachedCommand, ExecRequest,
+    Failure, GetFiles, GuestPath, GuestStats, Listener, Pong, PutFiles, Request, ShutdownMode,
 };
 use crate::wire::handshake;
 use crate::wire::message::{self, MessageError};
@@ -105,6 +105,30 @@ impl Client {
     /// Only when the request cannot be sent; the guest's refusal is a frame.
     pub async fn exec(&self, request: &ExecRequest) -> Result<CallStream, ClientError> {
         self.start(&Request::Exec(request.clone())).await
+    }
+
+    /// Starts a command that goes on without this host.
+    ///
+    /// # Errors
+    /// [`ClientError::Failed`] when there are too many already.
+    pub async fn detach(&self, request: &ExecRequest) -> Result<Detached, ClientError> {
+        self.ask(&Request::Detach(request.clone())).await
+    }
+
+    /// The commands that were started with [`Client::detach`] since the guest's start.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn detached(&self) -> Result<Vec<DetachedCommand>, ClientError> {
+        self.ask(&Request::Detached).await
+    }
+
+    /// Follows one of them; the stream gives the frames of an exec call, and takes none.
+    ///
+    /// # Errors
+    /// Only when the request cannot be sent; the guest's refusal is a frame.
+    pub async fn attach(&self, request: Attach) -> Result<CallStream, ClientError> {
+        self.start(&Request::Attach(request)).await
     }
 
     /// Sends files; the stream takes `Data` frames and `End`, and gives `Done` or `TransferFailed`.

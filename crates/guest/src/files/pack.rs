@@ -19,6 +19,10 @@ use crate::schema::TransferDone;
 pub struct PackOptions {
     /// If the path itself is a symlink, pack what it points to. Links inside are always packed as links.
     pub follow: bool,
+    /// Leave links out, and count them as skipped.
+    pub skip_links: bool,
+    /// Permission bits of every file, instead of its own.
+    pub file_mode: Option<u32>,
 }
 
 /// Writes the file or tree at `path` as a tar stream whose top entry is named by the last name of `path` (`root` for
@@ -45,6 +49,7 @@ pub fn pack<W: Write>(
     let stat = rustix::fs::lstat(&real).map_err(|error| failed("open", &real, error.into()))?;
     let mut packer = Packer {
         writer: ArchiveWriter::new(to),
+        options,
         done: TransferDone::default(),
     };
     let place = Place {
@@ -64,12 +69,13 @@ struct Place<'a> {
     shown: &'a Path,
 }
 
-struct Packer<W> {
+struct Packer<'a, W> {
     writer: ArchiveWriter<W>,
+    options: &'a PackOptions,
     done: TransferDone,
 }
 
-impl<W: Write> Packer<W> {
+impl<W: Write> Packer<'_, W> {
     fn any(
         &mut self,
         place: &Place<'_>,
@@ -80,7 +86,7 @@ impl<W: Write> Packer<W> {
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => self.file(place, packed),
             FileType::Directory => self.directory(place, packed, depth),
-            FileType::Symlink => self.symlink(place, stat, packed),
+            FileType::Symlink if !self.options.skip_links => self.symlink(place, stat, packed),
             _ => {
                 self.done.skipped += 1;
                 Ok(())
@@ -187,10 +193,14 @@ impl<W: Write> Packer<W> {
     }
 
     fn header(&mut self, packed: &[u8], kind: EntryKind, stat: &Stat) -> Result<(), FilesError> {
+        let mode = match (&kind, self.options.file_mode) {
+            (EntryKind::File { .. }, Some(mode)) => mode,
+            _ => stat.st_mode,
+        };
         let entry = Entry {
             path: packed.to_vec(),
             kind,
-            mode: stat.st_mode & 0o7777,
+            mode: mode & 0o7777,
             mtime: stat.st_mtime,
             mtime_nanos: u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
         };

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Configure, ExecRequest, GetFiles, GuestPath, PutFiles};
+use super::{Attach, Configure, ExecRequest, GetFiles, GuestPath, PutFiles};
 
 /// The first message of every call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -14,6 +14,12 @@ pub enum Request {
     Configure(Box<Configure>),
     /// Run a command. Followed by frames in both directions.
     Exec(ExecRequest),
+    /// Start a command that goes on without the host; it gets no input and no terminal. Answer: [`super::Detached`].
+    Detach(ExecRequest),
+    /// Which commands were started so? Answer: `Vec<`[`super::DetachedCommand`]`>`, the oldest first.
+    Detached,
+    /// Follow one of them. Followed by the frames that the guest sends in an exec call.
+    Attach(Attach),
     /// Receive a tar stream and place it. Followed by frames.
     PutFiles(PutFiles),
     /// Send a tree as a tar stream. Followed by frames.
@@ -41,6 +47,9 @@ impl Request {
             Self::Ping => "ping",
             Self::Configure(_) => "configure",
             Self::Exec(_) => "exec",
+            Self::Detach(_) => "detach",
+            Self::Detached => "detached",
+            Self::Attach(_) => "attach",
             Self::PutFiles(_) => "put_files",
             Self::GetFiles(_) => "get_files",
             Self::Connect(_) => "connect",

@@ -2,6 +2,7 @@
 
 mod call;
 mod configure;
+mod detached;
 mod exec;
 mod net;
 mod path;
@@ -13,6 +14,7 @@ pub use configure::{
     Configure, Configured, Content, ContentError, GuestFile, GuestMount, InitMode, RootPlan,
     RunningInit, Stage,
 };
+pub use detached::{Attach, Detached, DetachedCommand, DetachedEnd, DetachedId};
 pub use exec::{ExecFailure, ExecFailureKind, ExecRequest, ExitStatus, Tty};
 pub use net::{Interface, InterfaceAddress, MacAddr, MacAddrError, Net};
 pub use path::{GuestPath, GuestPathError};

@@ -3,6 +3,7 @@
 //! ```text
 //!            host → guest                     guest → host
 //!  exec      Stdin* StdinEof  (Resize|Signal)*    Started (Stdout|Stderr)* Exit   or   Failed
+//!  attach                                         Started (Stdout|Stderr)* Exit   or   Failed
 //!  put       Data* End                             Done   or   TransferFailed (at any time)
 //!  get                                             Data* End Done   or   TransferFailed (at any time)
 //! ```

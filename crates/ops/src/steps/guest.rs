@@ -46,6 +46,8 @@ impl StepBody for ConfigureGuest {
                 us: stage.us,
             });
         }
+        cx.host
+            .sync_files_to_guest(&vmm, &self.setup, cx.events, cx.cancel);
         Ok(vec![Change::SetStarted {
             vm: self.setup.vm,
             at_ms: cx.host.now_ms(),

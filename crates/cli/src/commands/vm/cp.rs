@@ -110,7 +110,10 @@ async fn put(
         .change(|client| async move { client.vm_put_files(vm, path, contents).await })
         .await?;
     let (stream, moved) = Counting::new(stream);
-    let options = PackOptions { follow };
+    let options = PackOptions {
+        follow,
+        ..PackOptions::default()
+    };
     shown(upload(stream, source, options), moved, context).await
 }
 

@@ -4,6 +4,7 @@ use std::env;
 
 use banger_api::vm::Exec;
 
+use super::detached;
 use crate::attach::{Attach, attach};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
@@ -22,10 +23,18 @@ Examples:
   banger exec -w /srv -e DEBUG=1 web -- make test
   banger exec -t web -- top                 a program that needs a terminal
   banger exec --image-command web           what the image runs, as a container would
-  tar c . | banger exec web -- tar x -C /srv")]
+  tar c . | banger exec web -- tar x -C /srv
+  banger exec --detach web -- make -j4      prints a number, as 1
+  banger exec --attach 1 web                what it has put out, then what it puts out; its exit code
+  banger exec --list web")]
 pub struct Args {
     #[command(flatten)]
     environment: Environment,
+    /// Send standard input; done in any case, for the habit of -it
+    #[arg(short, long)]
+    interactive: bool,
+    #[command(flatten)]
+    detached: detached::Args,
     /// The VM: its name, its id or the start of its id
     vm: String,
     /// The command and its arguments
@@ -82,8 +91,19 @@ impl Environment {
 /// # Errors
 /// There is no such VM, or the command cannot be run in it.
 pub async fn run(args: Args, context: &Context) -> Outcome {
+    let vm = &args.vm;
+    if args.detached.list {
+        return detached::list(vm, context).await;
+    }
+    if let Some(id) = args.detached.attach.or(args.detached.wait) {
+        return detached::follow(vm, id, args.detached.attach.is_some(), context).await;
+    }
+    let _habit = args.interactive;
     let exec = args.environment.exec(args.command, false);
-    enter(&args.vm, exec, context).await
+    if args.detached.detach {
+        return detached::detach(vm, exec, context).await;
+    }
+    enter(vm, exec, context).await
 }
 
 /// Runs a command in a VM at our standard streams.
@@ -95,6 +115,7 @@ pub(super) async fn enter(reference: &str, exec: Exec, context: &Context) -> Out
     let how = Attach {
         terminal: exec.terminal.is_some(),
         stdin: exec.stdin,
+        leave: false,
     };
     let exec = &exec;
     let opened = context

@@ -1,0 +1,27 @@
+//! `banger internal`: what other programs call, not people.
+
+pub mod connect;
+
+use clap::Subcommand;
+
+use crate::context::Context;
+use crate::failure::Outcome;
+
+/// What other programs call.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Be the connection between an SSH client at standard input and output and a guest
+    Connect(connect::Args),
+}
+
+impl Command {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// Why it failed.
+    pub async fn run(self, context: &Context) -> Outcome {
+        match self {
+            Self::Connect(args) => connect::run(args, context).await,
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! `banger internal connect`: what ssh runs as its `ProxyCommand`.
+//!
+//! ```text
+//! host key of the VM ──► known_hosts       before the first byte: ssh asks for it after the other side's greeting
+//! then the first that there is:
+//!   port 22 of the guest                   its sshd
+//!   `sshd -i` in the guest                 an sshd that is not started, not yet, or listens elsewhere
+//!   a server in this process               a guest without sshd: its agent runs the commands
+//! ```
+
+use std::io::Write as _;
+
+use banger_api::vm::{Exec, Vm};
+use banger_api::{ApiError, ErrorCode};
+use banger_client::{ClientError, Upgraded};
+use banger_guest::wire::frame::{self, Frame, FrameReader};
+use bytes::Bytes;
+use tokio::io::{
+    AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf,
+};
+use tokio::sync::mpsc;
+
+use crate::attach::{input, output};
+use crate::context::Context;
+use crate::failure::{Failure, Outcome, chain, host_error};
+use crate::guest_ssh::{GuestSsh, ReachedGuest, ssh_error};
+
+/// Where sshd listens.
+const SSH_PORT: u16 = 22;
+/// Bytes that are moved at once.
+const CHUNK: usize = 32 * 1024;
+/// Text of an sshd that does not come up, in bytes.
+const MAX_COMPLAINT: usize = 2 * 1024;
+
+/// One sshd for one connection (sshd(8), `-i`). It wants the folder of its privilege separation, which its service makes.
+const INETD: &str =
+    "d=/usr/sbin/sshd; [ -x $d ] || exit 127; mkdir -p -m 755 /run/sshd; exec $d -i";
+
+/// Arguments of `banger internal connect`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  ssh -o ProxyCommand='banger internal connect %h' root@web.vm")]
+pub struct Args {
+    /// The VM: its name, its id or the start of its id, with or without .vm
+    vm: String,
+}
+
+/// Moves bytes until either side ends.
+///
+/// # Errors
+/// There is no such VM, or its guest does not answer.
+pub async fn run(args: Args, context: &Context) -> Outcome {
+    let reference = args.vm.strip_suffix(banger_ssh::DOMAIN).unwrap_or(&args.vm);
+    let vm = context
+        .session
+        .read(|client| async move { client.vm(reference).await })
+        .await?;
+    note_host_key(&vm, reference, context)?;
+    let id = &vm.id.to_string();
+    let at_port = context
+        .session
+        .read(|client| async move {
+            match client.vm_connect(id, SSH_PORT).await {
+                Ok(stream) => Ok(Some(stream)),
+                // The guest answers, and nothing listens there.
+                Err(ClientError::Api(error)) if error.code == ErrorCode::GuestFailed => Ok(None),
+                Err(error) => Err(error),
+            }
+        })
+        .await?;
+    if let Some(stream) = at_port {
+        return carry(stream).await;
+    }
+    let exec = &Exec {
+        argv: ["sh", "-c", INETD].map(str::to_owned).to_vec(),
+        // Whatever user the image names for its commands.
+        user: Some("root".to_owned()),
+        stdin: true,
+        ..Exec::default()
+    };
+    let stream = context
+        .session
+        .change(|client| async move { client.vm_exec(id, exec).await })
+        .await?;
+    match Inetd::begin(stream).await? {
+        Ok(inetd) => inetd.carry().await,
+        Err(complaint) => {
+            if !complaint.is_empty() && context.output.verbose() {
+                context
+                    .output
+                    .note(&format!("its sshd does not start: {complaint}"));
+            }
+            serve(&vm, context).await
+        }
+    }
+}
+
+fn note_host_key(vm: &Vm, reference: &str, context: &Context) -> Result<(), Failure> {
+    let ssh = GuestSsh::new(&context.session.endpoint().paths);
+    let path = ssh.host_key(vm.id);
+    let key = std::fs::read_to_string(&path).map_err(|source| {
+        host_error(
+            format!("cannot read the host key {}", path.display()),
+            &source,
+        )
+    })?;
+    let names = [vm.name.as_str(), reference];
+    ssh.known_hosts()
+        .note(&vm.id.to_string(), &names, &key, |id| ssh.exists(id))
+        .map_err(|error| ssh_error(&error).into())
+}
+
+/// Is the server that the guest has not.
+async fn serve(vm: &Vm, context: &Context) -> Outcome {
+    let ssh = GuestSsh::new(&context.session.endpoint().paths);
+    let path = ssh.host_key(vm.id).with_extension("");
+    let key = std::fs::read_to_string(&path).map_err(|source| {
+        host_error(
+            format!("cannot read the host key {}", path.display()),
+            &source,
+        )
+    })?;
+    let guest = ReachedGuest {
+        client: context.session.client().clone(),
+        id: vm.id.to_string(),
+    };
+    let (ours, theirs) = tokio::io::duplex(2 * CHUNK);
+    let (carried, served) =
+        tokio::join!(carry(ours), banger_ssh::server::serve(theirs, &key, guest));
+    served.map_err(|error| ssh_error(&error))?;
+    carried
+}
+
+/// Moves bytes as they are.
+async fn carry(stream: impl AsyncRead + AsyncWrite + Unpin) -> Outcome {
+    let (mut from, mut to) = tokio::io::split(stream);
+    let mut input = input::start()?;
+    let mut writer = output::Writer::start()?;
+    let sending = async {
+        while let Some(chunk) = input.recv().await {
+            if to.write_all(&chunk).await.is_err() {
+                break;
+            }
+        }
+        // What cannot be sent any more is told by the other direction.
+        let _ = to.shutdown().await;
+        std::future::pending::<()>().await;
+    };
+    let receiving = async {
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            match from.read(&mut chunk).await {
+                Ok(0) | Err(_) => break,
+                Ok(count) => {
+                    writer
+                        .stdout(Bytes::copy_from_slice(&chunk[..count]))
+                        .await?
+                }
+            }
+        }
+        Ok::<(), Failure>(())
+    };
+    tokio::select! {
+        received = receiving => received?,
+        () = sending => {}
+    }
+    writer.finish().await?;
+    Ok(0)
+}
+
+/// An sshd that runs for this connection, and has spoken.
+struct Inetd {
+    frames: FrameReader<ReadHalf<Upgraded>>,
+    to: WriteHalf<Upgraded>,
+    first: Bytes,
+}
+
+impl Inetd {
+    /// Waits for its first word. Standard input is not touched before: without an sshd it belongs to somebody else.
+    async fn begin(stream: Upgraded) -> Result<Result<Self, String>, Failure> {
+        let (from, to) = tokio::io::split(stream);
+        let mut frames = FrameReader::new(from);
+        let mut complaint = Vec::new();
+        loop {
+            match frames.next().await.map_err(|error| lost(&chain(&error)))? {
+                Some(Frame::Stdout(first)) if !first.is_empty() => {
+                    return Ok(Ok(Self { frames, to, first }));
+                }
+                Some(Frame::Stderr(text)) => {
+                    complaint.extend_from_slice(&text);
+                    complaint.truncate(MAX_COMPLAINT);
+                }
+                Some(Frame::Exit(_) | Frame::Failed(_)) | None => {
+                    let text = String::from_utf8_lossy(&complaint);
+                    return Ok(Err(text.trim().to_owned()));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    async fn carry(self) -> Outcome {
+        let Self {
+            mut frames,
+            to,
+            first,
+        } = self;
+        let input = input::start()?;
+        let mut writer = output::Writer::start()?;
+        writer.stdout(first).await?;
+        let receiving = async {
+            loop {
+                match frames.next().await {
+                    Ok(Some(Frame::Stdout(bytes))) => writer.stdout(bytes).await?,
+                    // Beside ssh's own messages, where the user sees it.
+                    Ok(Some(Frame::Stderr(bytes))) => drop(std::io::stderr().write_all(&bytes)),
+                    Ok(Some(Frame::Exit(_) | Frame::Failed(_)) | None) | Err(_) => break,
+                    Ok(Some(_)) => {}
+                }
+            }
+            Ok::<(), Failure>(())
+        };
+        tokio::select! {
+            received = receiving => received?,
+            never = send_frames(input, to) => match never {},
+        }
+        writer.finish().await?;
+        Ok(0)
+    }
+}
+
+/// Never ends: what cannot be sent any more is told by the other direction.
+async fn send_frames(
+    mut input: mpsc::Receiver<Bytes>,
+    mut to: WriteHalf<Upgraded>,
+) -> std::convert::Infallible {
+    loop {
+        let (frame, last) = match input.recv().await {
+            Some(chunk) => (Frame::Stdin(chunk), false),
+            None => (Frame::StdinEof, true),
+        };
+        if frame::write(&mut to, &frame).await.is_err() || last {
+            return std::future::pending().await;
+        }
+    }
+}
+
+fn lost(why: &str) -> Failure {
+    ApiError::new(ErrorCode::GuestFailed, format!("lost the guest: {why}")).into()
+}

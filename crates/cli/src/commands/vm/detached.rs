@@ -1,0 +1,91 @@
+//! `banger vm exec --detach`, `--list`, `--attach` and `--wait`
+
+use banger_api::vm::Exec;
+use banger_client::{Client, ClientError, Upgraded};
+
+use crate::attach::{Attach, attach};
+use crate::context::Context;
+use crate::failure::{Failure, Outcome};
+use crate::view::detached::{Started, Table};
+
+/// What to do with detached commands.
+#[derive(Debug, Default, clap::Args)]
+#[group(id = "detached", multiple = false)]
+pub struct Args {
+    /// Leave the command running, and print its number
+    #[arg(long, requires = "command")]
+    pub detach: bool,
+    /// List the commands that were left running since the VM's start
+    #[arg(long, conflicts_with_all = ["command", "tty"])]
+    pub list: bool,
+    /// Show what one of them has put out, and follow it to its end; Ctrl-C leaves it running
+    #[arg(long, value_name = "ID", conflicts_with_all = ["command", "tty"])]
+    pub attach: Option<u32>,
+    /// Wait for the end of one of them
+    #[arg(long, value_name = "ID", conflicts_with_all = ["command", "tty"])]
+    pub wait: Option<u32>,
+}
+
+/// Starts a command and leaves it.
+///
+/// # Errors
+/// It cannot be started.
+pub async fn detach(reference: &str, exec: Exec, context: &Context) -> Outcome {
+    let exec = &Exec {
+        terminal: None,
+        term: None,
+        stdin: false,
+        ..exec
+    };
+    let started = context
+        .session
+        .change(|client| async move { client.vm_detach(reference, exec).await })
+        .await?;
+    context.output.note(&format!(
+        "follow it with: banger exec {reference} --attach {}",
+        started.id
+    ));
+    context.output.print(&Started(started))
+}
+
+/// Lists detached commands.
+///
+/// # Errors
+/// There is no such VM, or its guest does not answer.
+pub async fn list(reference: &str, context: &Context) -> Outcome {
+    let commands = context
+        .session
+        .read(|client| async move { client.vm_detached(reference).await })
+        .await?;
+    context.output.print(&Table(commands))
+}
+
+/// Follows a detached command; ends with its exit code.
+///
+/// # Errors
+/// There is no such command, the guest does not answer, or the user left.
+pub async fn follow(reference: &str, id: u32, output: bool, context: &Context) -> Outcome {
+    let mut interrupts = context.interrupts()?;
+    let opened = context
+        .session
+        .read(|client: Client| async move { open(&client, reference, id, output).await });
+    let stream = tokio::select! {
+        stream = opened => stream?,
+        _ = interrupts.next() => return Err(Failure::interrupted("interrupted")),
+    };
+    let how = Attach {
+        terminal: false,
+        stdin: false,
+        leave: true,
+    };
+    attach(stream, how, interrupts).await
+}
+
+async fn open(
+    client: &Client,
+    reference: &str,
+    id: u32,
+    output: bool,
+) -> Result<Upgraded, ClientError> {
+    client.vm_attach(reference, id, output).await
+}

@@ -1,0 +1,25 @@
+//! SSH to guests.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::output::Render;
+use crate::output::page::Page;
+
+/// Where the configuration of OpenSSH's client is, and whether the user's own includes it.
+#[derive(Debug, Serialize)]
+pub struct SshConfig {
+    /// The configuration.
+    pub path: PathBuf,
+    /// What brings it into another one.
+    pub include_line: String,
+    /// The user's own has this line.
+    pub installed: bool,
+}
+
+impl Render for SshConfig {
+    fn text(&self, page: &mut Page) {
+        page.line(self.include_line.clone());
+    }
+}

@@ -1,0 +1,52 @@
+//! Calls about commands that go on without whoever started them.
+
+use banger_api::detached::DetachedCommand;
+use banger_api::routes::{self, fill};
+use banger_api::vm::Exec;
+
+use crate::client::Client;
+use crate::error::ClientError;
+use crate::transport::Upgraded;
+
+impl Client {
+    /// Starts a command that goes on by itself.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn vm_detach(
+        &self,
+        reference: &str,
+        exec: &Exec,
+    ) -> Result<DetachedCommand, ClientError> {
+        self.post(fill(routes::VM_DETACHED, reference))
+            .json(exec)?
+            .answer()
+            .await
+    }
+
+    /// The commands that were started so since the VM's start, the oldest first.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn vm_detached(&self, reference: &str) -> Result<Vec<DetachedCommand>, ClientError> {
+        self.get(fill(routes::VM_DETACHED, reference))
+            .answer()
+            .await
+    }
+
+    /// Follows one of them: the guest's frames of an exec stream, with its output or only with its end.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn vm_attach(
+        &self,
+        reference: &str,
+        id: u32,
+        output: bool,
+    ) -> Result<Upgraded, ClientError> {
+        let route = fill(routes::VM_ATTACH, reference);
+        self.post(format!("{route}?id={id}&output={output}"))
+            .upgraded()
+            .await
+    }
+}

@@ -1,0 +1,27 @@
+//! How OpenSSH's client reaches guests.
+//!
+//! ```text
+//!  ~/.ssh/config ── fenced Include (user_config) ──► <state>/ssh/config (client_config)
+//!                                                        Host *.vm
+//!                                                        ProxyCommand banger internal connect %h
+//!                                                        UserKnownHostsFile <state>/ssh/known_hosts (known_hosts)
+//! ```
+//!
+//! It promises: the user's own file is touched by [`UserConfig::install`] and [`UserConfig::uninstall`] alone, and the
+//! second restores it to the byte; a host key that is trusted was made by this host, never learnt from a guest; every
+//! path in what is written is read back by ssh as that very path, or refused.
+//!
+//! It must not: know VMs, daemons or engines, or print.
+
+mod client_config;
+mod error;
+mod files;
+mod known_hosts;
+pub mod server;
+mod user_config;
+
+pub use client_config::{ClientConfig, DOMAIN, include_line};
+pub use error::SshError;
+pub use files::write_if_changed;
+pub use known_hosts::KnownHosts;
+pub use user_config::UserConfig;
