@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::eventually::eventually;
 
@@ -15,7 +17,6 @@ const STARTING: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Registry {
     address: String,
-    folder: PathBuf,
     process: Child,
 }
 
@@ -40,11 +41,7 @@ impl Registry {
             panic!("cannot write into {}: {error}", folder.display());
         }
         let process = run(folder, &address);
-        Self {
-            address,
-            folder: folder.to_path_buf(),
-            process,
-        }
+        Self { address, process }
     }
 
     /// `host:port`.
@@ -52,26 +49,28 @@ impl Registry {
         &self.address
     }
 
-    /// Ends it as a power cut would.
-    pub fn kill(&mut self) {
-        // One that has ended already is what is wanted.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+    /// It answers nobody until [`Registry::go_on`].
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
     }
 
-    /// Starts it again where it was.
-    ///
-    /// # Panics
-    /// When it does not start.
-    pub fn start_again(&mut self) {
-        self.kill();
-        self.process = run(&self.folder, &self.address);
+    /// It answers again.
+    pub fn go_on(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Err(error) = kill_process(Pid::from_child(&self.process), signal) {
+            panic!("docker-registry is gone: {error}");
+        }
     }
 }
 
 impl Drop for Registry {
     fn drop(&mut self) {
-        self.kill();
+        // One that has ended already is what is wanted.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 

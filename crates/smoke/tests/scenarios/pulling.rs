@@ -1,10 +1,13 @@
 //! Images from a registry: pulled, booted, and the same in the guest as what another tool unpacks.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use banger_smoke::{Invocation, Registry, Sandbox, step};
+use banger_smoke::{Invocation, Registry, Sandbox, eventually, step};
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::guests::SMALL;
 
@@ -185,6 +188,114 @@ fn a_pulled_image_is_in_the_guest_what_a_reference_tool_unpacks() {
     );
     let differ = differences(&ours, &theirs);
     assert!(differ.is_empty(), "{}", differ.join("\n"));
+}
+
+/// Pushes an image of one incompressible file of some megabytes; answers with its reference.
+fn push_small(work: &Path, registry: &Registry) -> String {
+    let (tree, layer) = (work.join("small"), work.join("small.tar"));
+    let noise: Vec<u8> = (0..500_000_u64)
+        .flat_map(|n| (n.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ n << 17).to_le_bytes())
+        .collect();
+    fs::create_dir_all(&tree).unwrap_or_else(|error| panic!("{error}"));
+    fs::write(tree.join("file"), noise).unwrap_or_else(|error| panic!("{error}"));
+    tool("tar", &["-C", text(&tree), "-cf", text(&layer), "."]);
+    let layout = format!("{}:v1", work.join("small-layout").display());
+    tool(
+        "umoci",
+        &["init", "--layout", text(&work.join("small-layout"))],
+    );
+    tool("umoci", &["new", "--image", &layout]);
+    tool(
+        "umoci",
+        &["raw", "add-layer", "--image", &layout, text(&layer)],
+    );
+    let reference = format!("{}/small:v1", registry.address());
+    let (from, to) = (format!("oci:{layout}"), format!("docker://{reference}"));
+    let skopeo = [
+        "copy",
+        "--quiet",
+        "--insecure-policy",
+        "--dest-tls-verify=false",
+    ];
+    tool("skopeo", &[&skopeo[..], &[&from, &to]].concat());
+    reference
+}
+
+fn count(folder: &Path) -> usize {
+    fs::read_dir(folder).map_or(0, Iterator::count)
+}
+
+#[test]
+fn two_pulls_at_once_and_a_daemon_killed_in_a_pull_leave_one_image_or_none() {
+    let sandbox = Sandbox::empty();
+    let registry = Registry::start(&sandbox.folder().join("registry"));
+    let reference = push_small(sandbox.folder(), &registry);
+    let pull = || {
+        sandbox
+            .banger(&["image", "pull", &reference])
+            .deadline(LONG)
+    };
+
+    step(
+        "the daemon is killed while the registry does not answer",
+        || {
+            registry.pause();
+            let pulling = pull().start();
+            let cache = sandbox.banger_home().join("cache/oci");
+            eventually("the pull is under way", LONG, || {
+                cache.join("lock").exists().then_some(())
+            });
+            let status = sandbox.banger(&["daemon", "status", "--json"]).ok().json();
+            let pid = status["pid"]
+                .as_i64()
+                .and_then(|pid| i32::try_from(pid).ok());
+            let pid = pid
+                .and_then(Pid::from_raw)
+                .unwrap_or_else(|| panic!("{status}"));
+            kill_process(pid, Signal::KILL).unwrap_or_else(|error| panic!("{error}"));
+            registry.go_on();
+            // The next daemon has nothing to go on with: the operation was lost, and so the pull fails.
+            pulling.wait();
+            assert_eq!(sandbox.out(&["image", "list", "--json"]), "[]");
+            assert_eq!(count(&sandbox.banger_home().join("state/staging")), 0);
+            assert_eq!(count(&sandbox.banger_home().join("state/images")), 0);
+        },
+    );
+    step("two pulls at once both end well, with one image", || {
+        let (one, other) = (pull().start(), pull().start());
+        assert_eq!(one.wait().ok().out(), "small:v1");
+        assert_eq!(other.wait().ok().out(), "small:v1");
+        assert_eq!(count(&sandbox.banger_home().join("state/images")), 1);
+        assert_eq!(count(&sandbox.banger_home().join("cache/oci/parts")), 0);
+    });
+}
+
+#[test]
+fn a_full_disk_during_a_pull_is_a_clear_error() -> io::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        // Only root may mount a file system of a chosen size.
+        return Ok(());
+    }
+    let sandbox = Sandbox::empty();
+    let registry = Registry::start(&sandbox.folder().join("registry"));
+    let reference = push_small(sandbox.folder(), &registry);
+    let pull = || {
+        sandbox
+            .banger(&["image", "pull", &reference])
+            .deadline(LONG)
+    };
+    for full in ["cache/oci", "state/staging"] {
+        let folder = sandbox.banger_home().join(full);
+        fs::create_dir_all(&folder)?;
+        let flags = MountFlags::NODEV | MountFlags::NOSUID;
+        mount("tmpfs", &folder, "tmpfs", flags, c"size=1m")?;
+        let failed = pull().run().exits(1);
+        assert!(failed.err().to_lowercase().contains("no space"), "{failed}");
+        unmount(&folder, UnmountFlags::DETACH)?;
+        assert_eq!(sandbox.out(&["image", "list", "--json"]), "[]");
+    }
+    pull().ok();
+    Ok(())
 }
 
 #[test]
