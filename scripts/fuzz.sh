@@ -14,6 +14,9 @@ cargo build --quiet --release --target "$triple"
 for target in $targets; do
     echo "==> $target, $seconds s"
     mkdir -p "corpus/$target" "artifacts/$target"
+    # Inputs that are stored here; what is found beyond them goes into the corpus, which is not.
+    seeds=()
+    [ ! -d "seeds/$target" ] || seeds=("seeds/$target")
     "../target/fuzz/$triple/release/$target" -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=10 \
-        -print_final_stats=1 -artifact_prefix="artifacts/$target/" "corpus/$target" 2>&1 | tail -n 8
+        -print_final_stats=1 -artifact_prefix="artifacts/$target/" "corpus/$target" ${seeds[@]+"${seeds[@]}"} 2>&1 | tail -n 8
 done
