@@ -12,6 +12,7 @@
 pub mod detached;
 pub mod doctor;
 pub mod error;
+pub mod files;
 pub mod ids;
 pub mod image;
 pub mod kernel;

@@ -3,6 +3,9 @@
 /// Value of the `Upgrade` header of exec, files and connect.
 pub const UPGRADE_PROTOCOL: &str = "banger-stream";
 
+/// Largest workspace record, in bytes: some million files.
+pub const MAX_WORKSPACE_RECORD: usize = 256 * 1024 * 1024;
+
 /// OpenAPI document.
 pub const OPENAPI: &str = "/v1/openapi.json";
 /// `GET`: [`crate::system::DaemonStatus`].
@@ -35,6 +38,12 @@ pub const VM_ATTACH: &str = "/v1/vms/{ref}/detached/attach";
 pub const VM_PUT_FILES: &str = "/v1/vms/{ref}/files/put";
 /// `POST` (`?path=`): upgrade; the guest's `path` comes back as a tar stream.
 pub const VM_GET_FILES: &str = "/v1/vms/{ref}/files/get";
+/// `POST` [`crate::files::TreeFiles`]: all [`crate::files::FoundFile`], in the order asked.
+pub const VM_DIGEST_FILES: &str = "/v1/vms/{ref}/files/digest";
+/// `POST` [`crate::files::TreeFiles`]: how many were removed.
+pub const VM_REMOVE_FILES: &str = "/v1/vms/{ref}/files/remove";
+/// `GET` (`?head=true`: its first line), `PUT`: what a client sent to the VM as its workspace, in the client's own words.
+pub const VM_WORKSPACE: &str = "/v1/vms/{ref}/workspace";
 /// `POST` (`?port=` or `?socket=`): upgrade to the bytes of a TCP or Unix connection in the guest.
 pub const VM_CONNECT: &str = "/v1/vms/{ref}/connect";
 /// `GET` (`?follow=true&tail=N`): the console log as text.

@@ -130,7 +130,9 @@ mod tests {
         for words in [
             &["run", "--detach", "--rm"][..],
             &["run", "--detach", "--", "true"],
-            &["run", "./path"],
+            &["run", "./path", "./another"],
+            &["run", "./path", "--from", "HEAD"],
+            &["vm", "workspace", "prepare"],
             &["exec", "web", "ls"],
             &["vm", "set", "web"],
             &["vm", "stop"],

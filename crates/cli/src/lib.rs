@@ -34,5 +34,6 @@ mod terminal;
 mod timings;
 mod usage;
 mod view;
+mod workspace;
 
 pub use entry::main;

@@ -10,3 +10,4 @@ pub mod shown;
 pub mod ssh;
 pub mod system;
 pub mod vm;
+pub mod workspace;

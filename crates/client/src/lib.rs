@@ -25,6 +25,7 @@ pub mod sse;
 mod system;
 mod transport;
 mod vms;
+mod workspace;
 
 pub use bytestream::ByteStream;
 pub use client::{BUILD_HEADER, Client};

@@ -90,6 +90,17 @@ impl Call<'_> {
         Ok(self)
     }
 
+    /// With this body, as it is.
+    pub(crate) fn bytes(mut self, body: Vec<u8>) -> Self {
+        self.body = Some(body);
+        self
+    }
+
+    /// The whole answer, as `T`, whenever the guest has done what it takes.
+    pub(crate) async fn slow_answer<T: DeserializeOwned>(self) -> Result<T, ClientError> {
+        self.send().await?.json().await
+    }
+
     /// The whole answer, as `T`, within [`ANSWER_DEADLINE`].
     pub(crate) async fn answer<T: DeserializeOwned>(self) -> Result<T, ClientError> {
         let request = self.shown();

@@ -33,8 +33,9 @@ pub use client::{CallStream, Client, ClientError, SessionEnd};
 pub use schema::{
     Answer, Attach, Configure, Configured, ConnectTarget, Content, ContentError, CpuTimes,
     Detached, DetachedCommand, DetachedEnd, DetachedId, DiskStats, ExecFailure, ExecFailureKind,
-    ExecRequest, ExitStatus, Failure, GetFiles, GuestFile, GuestMount, GuestPath, GuestPathError,
-    GuestStats, InitMode, Interface, InterfaceAddress, Listener, MacAddr, MacAddrError,
-    MemoryStats, Net, Phase, Pong, PutFiles, Request, RootPlan, RunningInit, ShutdownMode, Stage,
-    TransferDone, TransferFailure, TransportProtocol, Tty,
+    ExecRequest, ExitStatus, Failure, Found, GetFiles, GuestFile, GuestMount, GuestPath,
+    GuestPathError, GuestStats, InitMode, Interface, InterfaceAddress, Listener, MacAddr,
+    MacAddrError, MemoryStats, Net, Phase, Pong, PutFiles, Request, RootPlan, RunningInit,
+    ShutdownMode, Stage, TransferDone, TransferFailure, TransportProtocol, TreeFiles, TreePath,
+    TreePathError, Tty,
 };

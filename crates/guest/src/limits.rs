@@ -53,3 +53,8 @@ pub const MAX_TRANSFER_ENTRIES: u64 = 5_000_000;
 pub const MAX_TAR_EXTENSION: u64 = 64 * 1024;
 /// Deepest directory nesting of one file transfer.
 pub const MAX_TRANSFER_DEPTH: usize = 512;
+
+/// Files of one `digest_files` or `remove_files`.
+pub const MAX_TREE_FILES: usize = 2000;
+/// Bytes of their names together: with every byte written as three characters they fit a request.
+pub const MAX_TREE_NAMES: usize = 256 * 1024;

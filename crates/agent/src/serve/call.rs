@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio::io::AsyncWriteExt;
 
 use super::session::CallIo;
-use super::{connect, detached, exec, files};
+use super::{connect, detached, exec, files, tree};
 use crate::guest::{Guest, failure};
 use crate::report::{ports, stats};
 
@@ -56,6 +56,16 @@ async fn dispatch(mut io: CallIo, request: Request, guest: &Arc<Guest>) {
             Ok(()) => connect::join(io, target).await,
             Err(failure) => reply::<()>(&mut io, Err(failure)).await,
         },
+        Request::DigestFiles(files) => {
+            let guest = Arc::clone(guest);
+            let found = blocking(move || tree::digest(&guest, &files)).await;
+            reply(&mut io, found).await;
+        }
+        Request::RemoveFiles(files) => {
+            let guest = Arc::clone(guest);
+            let removed = blocking(move || tree::remove(&guest, &files)).await;
+            reply(&mut io, removed).await;
+        }
         Request::Ports => reply(&mut io, blocking(ports::listeners).await).await,
         Request::Stats => reply(&mut io, blocking(stats::collect).await).await,
         Request::Sync => reply(&mut io, blocking(sync).await).await,

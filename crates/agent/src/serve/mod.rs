@@ -9,6 +9,7 @@ mod exec;
 mod files;
 mod session;
 mod terminal;
+mod tree;
 
 pub use detached::watch;
 pub use session::{CallIo, serve};

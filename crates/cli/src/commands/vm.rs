@@ -22,6 +22,7 @@ pub mod ssh;
 pub mod start;
 pub mod stats;
 pub mod stop;
+pub mod workspace;
 
 use clap::Subcommand;
 
@@ -67,6 +68,9 @@ pub enum Command {
     Ssh(ssh::Args),
     /// Copy files into or out of a VM
     Cp(cp::Args),
+    /// A git repository in a VM
+    #[command(subcommand)]
+    Workspace(workspace::Command),
     /// Delete all VMs that do not run
     Prune(prune::Args),
 }
@@ -95,6 +99,7 @@ impl Command {
             Self::Exec(args) => exec::run(args, context).await,
             Self::Ssh(args) => ssh::run(args, context).await,
             Self::Cp(args) => cp::run(args, context).await,
+            Self::Workspace(command) => command.run(context).await,
             Self::Prune(args) => prune::run(args, context).await,
         }
     }

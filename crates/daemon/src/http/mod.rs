@@ -19,6 +19,7 @@ mod server;
 mod streams;
 mod system;
 mod vms;
+mod workspace;
 
 pub use openapi::openapi;
 pub(crate) use router::router;

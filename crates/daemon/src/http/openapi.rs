@@ -2,7 +2,7 @@
 
 use utoipa::OpenApi;
 
-use super::{events, files, streams, system, vms};
+use super::{events, files, streams, system, vms, workspace};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -32,6 +32,10 @@ use super::{events, files, streams, system, vms};
         streams::put,
         streams::get,
         streams::connect,
+        workspace::digest,
+        workspace::remove,
+        workspace::show,
+        workspace::keep,
         files::images,
         files::image,
         files::build,

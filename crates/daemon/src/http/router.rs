@@ -10,7 +10,9 @@ use banger_api::{ApiError, ErrorCode, routes};
 
 use super::answer::Failed;
 use super::body::MAX_BODY;
-use super::{detached, events, files, logs, openapi, pull, streams, system, vms};
+use super::{
+    detached, events, files, logs, openapi, pull, streams, system, vms, workspace,
+};
 use crate::build_id;
 use crate::context::Daemon;
 
@@ -42,6 +44,14 @@ pub(crate) fn router(daemon: Daemon) -> Router {
         .route(routes::VM_ATTACH, post(detached::attach))
         .route(routes::VM_PUT_FILES, post(streams::put))
         .route(routes::VM_GET_FILES, post(streams::get))
+        .route(routes::VM_DIGEST_FILES, post(workspace::digest))
+        .route(routes::VM_REMOVE_FILES, post(workspace::remove))
+        .route(
+            routes::VM_WORKSPACE,
+            get(workspace::show)
+                .put(workspace::keep)
+                .layer(DefaultBodyLimit::max(routes::MAX_WORKSPACE_RECORD)),
+        )
         .route(routes::VM_CONNECT, post(streams::connect))
         .route(routes::VM_LOGS, get(logs::logs))
         .route(routes::VM_STATS, get(vms::stats))

@@ -10,6 +10,7 @@ use banger_api::routes::UPGRADE_PROTOCOL;
 use banger_api::vm::Exec;
 use banger_api::{ApiError, ErrorCode, VmId};
 use banger_guest::{CallStream, ExecRequest, GetFiles, GuestPath, PutFiles, Tty};
+use banger_store::VmRecord;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
@@ -111,12 +112,13 @@ pub(super) async fn put(
         parents: false,
         owner: None,
     };
-    let (_record, client) = reach(&daemon, reference).await?;
+    let (record, client) = reach(&daemon, reference).await?;
+    let guard = Sending::to(&daemon, &record);
     let call = client
         .put_files(&put)
         .await
         .map_err(|e| failure::of_guest(&e))?;
-    Ok(switch(upgrade, call, DeleteAfter { daemon, vm: None }))
+    Ok(switch(upgrade, call, guard))
 }
 
 /// Receive files from a guest.
@@ -212,6 +214,26 @@ impl Drop for DeleteAfter {
                 tracing::error!(%vm, %error, "cannot delete a VM after its run");
             }
         });
+    }
+}
+
+/// A VM of a run is not given up while files go to it.
+struct Sending(Option<(Daemon, VmId)>);
+
+impl Sending {
+    fn to(daemon: &Daemon, record: &VmRecord) -> Self {
+        Self(record.ephemeral.then(|| {
+            daemon.runs.sending(record.id);
+            (daemon.clone(), record.id)
+        }))
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        if let Some((daemon, vm)) = &self.0 {
+            daemon.runs.sent(*vm);
+        }
     }
 }
 

@@ -14,7 +14,8 @@ use super::stream::CallStream;
 use crate::limits::{CALL_DEADLINE, MAX_ANSWER, MAX_CALLS, MAX_CONFIGURE, MAX_REQUEST};
 use crate::schema::{
     Answer, Attach, Configure, Configured, ConnectTarget, Detached, DetachedCommand, ExecRequest,
-    Failure, GetFiles, GuestPath, GuestStats, Listener, Pong, PutFiles, Request, ShutdownMode,
+    Failure, Found, GetFiles, GuestPath, GuestStats, Listener, Pong, PutFiles, Request,
+    ShutdownMode, TreeFiles,
 };
 use crate::wire::handshake;
 use crate::wire::message::{self, MessageError};
@@ -171,6 +172,22 @@ impl Client {
             Ok(stream)
         })
         .await
+    }
+
+    /// What these files of the guest are now, in the order asked. Reading much takes time: give it a deadline of its own.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn digest_files(&self, files: &TreeFiles) -> Result<Vec<Found>, ClientError> {
+        self.ask(&Request::DigestFiles(files.clone())).await
+    }
+
+    /// Removes these files of the guest, and directories that this leaves empty; answers how many were there.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn remove_files(&self, files: &TreeFiles) -> Result<u64, ClientError> {
+        self.ask(&Request::RemoveFiles(files.clone())).await
     }
 
     /// Which sockets listen in the guest?

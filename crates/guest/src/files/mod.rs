@@ -20,5 +20,5 @@ mod unpack;
 pub use error::{FilesError, TransferError};
 pub use pack::{PackOptions, pack};
 pub use place::Target;
-pub use transfer::{download, receive, send, upload};
+pub use transfer::{Make, download, receive, send, upload, upload_made};
 pub use unpack::{UnpackLimits, unpack};

@@ -30,13 +30,31 @@ pub async fn upload<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    upload_within(call, path, options, TRANSFER_STALL).await
+    upload_made(call, move |to| pack(&path, &options, to)).await
 }
+
+/// [`upload`] of a tar stream that the caller makes: `make` writes it, on a thread of its own, and says what is in it.
+///
+/// # Errors
+/// When `make` fails, placing fails there, or the call breaks.
+pub async fn upload_made<S>(call: S, make: impl Make) -> Result<TransferDone, TransferError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    upload_within(call, make, TRANSFER_STALL).await
+}
+
+/// Writes a tar stream and says what is in it.
+pub trait Make:
+    FnOnce(&mut dyn Write) -> Result<TransferDone, FilesError> + Send + 'static
+{
+}
+
+impl<F: FnOnce(&mut dyn Write) -> Result<TransferDone, FilesError> + Send + 'static> Make for F {}
 
 async fn upload_within<S>(
     call: S,
-    path: PathBuf,
-    options: PackOptions,
+    make: impl Make,
     stall: Duration,
 ) -> Result<TransferDone, TransferError>
 where
@@ -46,7 +64,7 @@ where
     let (from, mut to) = tokio::io::split(call);
     let mut frames = FrameReader::new(from);
     let sent = {
-        let sending = send_data(&mut to, path, options, stall);
+        let sending = send_data(&mut to, make, stall);
         tokio::pin!(sending);
         tokio::select! {
             // The guest speaks first only to refuse.
@@ -157,7 +175,8 @@ pub async fn send<S>(mut call: S, path: PathBuf, options: PackOptions) -> Result
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let last = match send_data(&mut call, path, options, None).await {
+    let made = send_data(&mut call, move |to| pack(&path, &options, to), None).await;
+    let last = match made {
         Ok(done) => Frame::Done(done),
         Err(TransferError::Here(error)) => Frame::TransferFailed(error.to_failure()),
         Err(TransferError::Frame(error)) => return Err(error),
@@ -169,13 +188,11 @@ where
 /// Data frames and the end mark.
 async fn send_data(
     to: &mut (impl AsyncWrite + Unpin),
-    path: PathBuf,
-    options: PackOptions,
+    make: impl Make,
     stall: Option<Duration>,
 ) -> Result<TransferDone, TransferError> {
     let (queue, mut pieces) = mpsc::channel(QUEUE);
-    let packing =
-        tokio::task::spawn_blocking(move || pack(&path, &options, PieceWriter::new(queue)));
+    let packing = tokio::task::spawn_blocking(move || make(&mut PieceWriter::new(queue)));
     while let Some(piece) = pieces.recv().await {
         in_time(stall, frame::write(to, &Frame::Data(piece))).await?;
     }
@@ -326,7 +343,8 @@ mod tests {
         let file = home.path().join("file");
         std::fs::write(&file, vec![0; 1_000_000]).unwrap();
         let (call, _guest) = tokio::io::duplex(64);
-        let ended = upload_within(call, file, PackOptions::default(), SHORT).await;
+        let make = move |to: &mut dyn Write| pack(&file, &PackOptions::default(), to);
+        let ended = upload_within(call, make, SHORT).await;
         assert!(matches!(ended, Err(TransferError::Stalled(_))), "{ended:?}");
     }
 

@@ -206,11 +206,18 @@ impl Unpacker<'_> {
         size: u64,
         shown: &Path,
     ) -> Result<(), FilesError> {
-        make_room(dir, name, shown)?;
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o600))
-            .map_err(|error| failed("create", shown, error.into()))?;
+        let create = || rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o600));
+        // Most files are new: only one that has the name already costs a second call.
+        let fd = match create() {
+            Err(Errno::EXIST) => {
+                make_room(dir, name, shown)?;
+                create()
+            }
+            created => created,
+        };
+        let fd = fd.map_err(|error| failed("create", shown, error.into()))?;
         let written = self.fill(reader, File::from(fd), entry, size, shown);
         if written.is_err() {
             // The error that is being reported says more than a failure to tidy up.
@@ -228,6 +235,7 @@ impl Unpacker<'_> {
         shown: &Path,
     ) -> Result<(), FilesError> {
         let mut piece = vec![0; usize::try_from(size).unwrap_or(PIECE).min(PIECE)];
+        let mut ends_in_hole = false;
         loop {
             let mut filled = 0;
             while filled < piece.len() {
@@ -240,6 +248,7 @@ impl Unpacker<'_> {
                 break;
             }
             let hole = filled == PIECE && piece.iter().all(|byte| *byte == 0);
+            ends_in_hole = hole;
             if hole {
                 file.seek(SeekFrom::Current(PIECE as i64)).map(drop)
             } else {
@@ -247,8 +256,10 @@ impl Unpacker<'_> {
             }
             .map_err(|source| failed("write", shown, source))?;
         }
-        file.set_len(size)
-            .map_err(|source| failed("write", shown, source))?;
+        if ends_in_hole {
+            file.set_len(size)
+                .map_err(|source| failed("write", shown, source))?;
+        }
         let set = |error: Errno| failed("set mode of", shown, error.into());
         if let Some((uid, gid)) = self.target.owner {
             let (uid, gid) = (

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Attach, Configure, ExecRequest, GetFiles, GuestPath, PutFiles};
+use super::{Attach, Configure, ExecRequest, GetFiles, GuestPath, PutFiles, TreeFiles};
 
 /// The first message of every call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +26,10 @@ pub enum Request {
     GetFiles(GetFiles),
     /// Open a connection inside the guest. Answer: `()`, then raw bytes both ways.
     Connect(ConnectTarget),
+    /// What are these files of a tree? Answer: `Vec<`[`super::Found`]`>`, in the order asked.
+    DigestFiles(TreeFiles),
+    /// Remove these files of a tree, and directories that this leaves empty. Answer: how many were removed, as `u64`.
+    RemoveFiles(TreeFiles),
     /// Which sockets listen in the guest? Answer: `Vec<`[`super::Listener`]`>`.
     Ports,
     /// How is the guest? Answer: [`super::GuestStats`].
@@ -53,6 +57,8 @@ impl Request {
             Self::PutFiles(_) => "put_files",
             Self::GetFiles(_) => "get_files",
             Self::Connect(_) => "connect",
+            Self::DigestFiles(_) => "digest_files",
+            Self::RemoveFiles(_) => "remove_files",
             Self::Ports => "ports",
             Self::Stats => "stats",
             Self::Sync => "sync",

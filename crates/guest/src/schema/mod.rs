@@ -8,6 +8,7 @@ mod net;
 mod path;
 mod report;
 mod transfer;
+mod tree;
 
 pub use call::{Answer, ConnectTarget, Failure, Phase, Pong, Request, ShutdownMode};
 pub use configure::{
@@ -20,3 +21,4 @@ pub use net::{Interface, InterfaceAddress, MacAddr, MacAddrError, Net};
 pub use path::{GuestPath, GuestPathError};
 pub use report::{CpuTimes, DiskStats, GuestStats, Listener, MemoryStats, TransportProtocol};
 pub use transfer::{GetFiles, PutFiles, TransferDone, TransferFailure};
+pub use tree::{Found, TreeFiles, TreePath, TreePathError};

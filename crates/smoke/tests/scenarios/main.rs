@@ -23,3 +23,4 @@ mod ssh_config;
 mod stuck;
 mod systemd;
 mod tiny_root;
+mod workspace;

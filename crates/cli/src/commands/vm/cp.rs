@@ -144,7 +144,10 @@ async fn get(
 }
 
 /// Waits for a transfer and shows how much it has moved.
-async fn shown(
+///
+/// # Errors
+/// The transfer's own.
+pub async fn shown(
     transfer: impl Future<Output = Result<TransferDone, TransferError>>,
     moved: Arc<AtomicU64>,
     context: &Context,

@@ -9,6 +9,7 @@ use crate::attach::{Attach, attach};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::terminal;
+use crate::workspace;
 
 /// Arguments of `banger vm exec`.
 #[derive(Debug, clap::Args)]
@@ -51,7 +52,7 @@ pub struct Environment {
     /// Set a variable for the command
     #[arg(short, long, value_name = "NAME=VALUE", value_parser = variable)]
     env: Vec<(String, String)>,
-    /// Working directory in the guest [default: the image's, else the user's home]
+    /// Working directory in the guest [default: the workspace, the image's, or the user's home]
     #[arg(short, long, value_name = "DIR")]
     workdir: Option<String>,
     /// User in the guest, as name or number[:group] [default: the image's, else root]
@@ -99,7 +100,8 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
         return detached::follow(vm, id, args.detached.attach.is_some(), context).await;
     }
     let _habit = args.interactive;
-    let exec = args.environment.exec(args.command, false);
+    let mut exec = args.environment.exec(args.command, false);
+    workspace::surround(vm, &mut exec, context).await;
     if args.detached.detach {
         return detached::detach(vm, exec, context).await;
     }

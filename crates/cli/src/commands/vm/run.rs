@@ -1,15 +1,18 @@
 //! `banger vm run`
 //!
 //! ```text
-//! create and start ──► running ──► exec ──► its exit code ──► with --rm: gone, whatever happened
+//! PATH ──► survey, refusals ──► packs in the making ─┐
+//! create and start ──► running ──► the repository ◄──┘ ──► exec ──► its exit code ──► with --rm: gone, whatever happened
 //!        └──► error: undone, or with --rm kept for its log when the guest never answered
 //! ```
 
+use std::path::PathBuf;
 use std::time::Instant;
 
-use banger_api::ErrorCode;
 use banger_api::vm::Vm;
+use banger_api::{ApiError, ErrorCode};
 use banger_client::ClientError;
+use banger_workspace::Shipment;
 
 use super::change::find;
 use super::create::make;
@@ -21,6 +24,8 @@ use crate::follow::{How, follow};
 use crate::progress::Progress;
 use crate::timings::Timings;
 use crate::view::vm::Changed;
+use crate::view::workspace::Listing;
+use crate::workspace::{Asked, Going};
 
 /// Arguments of `banger vm run`.
 #[derive(Debug, clap::Args)]
@@ -29,8 +34,13 @@ Without a command it opens a shell, or reads a script from standard input; in an
 own command. With one it runs it there, with the image's environment, user and directory, and exits with its code (128 + n
 when signal n ended it). Leaving does not stop the VM unless --rm is given.
 
+With PATH, a folder of a git repository, the repository is at /root/NAME and the shell or command starts there: with its
+branch, its last commits and what is not committed. Ignored files, hooks and credentials stay here.
+
 Examples:
   banger run --rm                            a shell in a VM that is gone afterwards
+  banger run --rm . -- make test             a command in a copy of this repository
+  banger run ~/src/api --branch try          a shell in one, on a new branch
   banger run --rm -- uname -a                one command
   banger run --name web --publish 8080:80    a VM to come back to: banger exec web
   banger run --detach --name db --memory 4G  only start it
@@ -47,6 +57,11 @@ pub struct Args {
     detach: bool,
     #[command(flatten)]
     environment: Environment,
+    #[command(flatten)]
+    asked: Asked,
+    /// A folder of a git repository that goes into the VM
+    #[arg(value_name = "PATH")]
+    path: Option<PathBuf>,
     /// Tell on standard error how long each stage took
     #[arg(long)]
     timings: bool,
@@ -70,9 +85,28 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
 }
 
 async fn whole(args: Args, context: &Context, timings: &Timings) -> Outcome {
+    let dry_run = args.asked.dry_run;
+    let going = going(args.path, args.asked, context).await?;
+    if dry_run {
+        let going = going.ok_or_else(needs_path("--dry-run"))?;
+        return context
+            .output
+            .print(&Listing::of(going.survey(), going.dest()));
+    }
     args.spec.pull(context).await?;
+    let shipment = going.as_ref().map(Going::start);
     let create = args.spec.into_request(true, args.rm);
     let (vm, made) = make(&create, context, timings).await?;
+    let mut cwd = None;
+    if let Some((going, shipment)) = going.zip(shipment).filter(|_| !made.interrupted) {
+        let sending = Instant::now();
+        let sent = send(&vm, &going, shipment, context).await;
+        timings.since("send repository", sending);
+        if let Err(failure) = sent {
+            return leave(&vm, args.rm, failure, context).await;
+        }
+        cwd = Some(going.dest().to_owned());
+    }
     if args.detach {
         let vm = find(&vm.id.to_string(), context).await?;
         return context.output.print(&Changed(vm));
@@ -82,7 +116,8 @@ async fn whole(args: Args, context: &Context, timings: &Timings) -> Outcome {
     let result = if made.interrupted {
         Err(Failure::interrupted("interrupted"))
     } else {
-        let exec = args.environment.exec(args.command, args.rm);
+        let mut exec = args.environment.exec(args.command, args.rm);
+        exec.cwd = exec.cwd.or(cwd);
         enter(&vm.id.to_string(), exec, context).await
     };
     timings.since("exec", entered);
@@ -98,6 +133,57 @@ async fn whole(args: Args, context: &Context, timings: &Timings) -> Outcome {
         ));
     }
     result
+}
+
+/// The repository that goes in, looked at before anything exists.
+async fn going(
+    path: Option<PathBuf>,
+    asked: Asked,
+    context: &Context,
+) -> Result<Option<Going>, Failure> {
+    match path {
+        Some(path) => Going::new(asked.survey(&path, context).await?).map(Some),
+        None => match asked.given() {
+            Some(argument) => Err(needs_path(argument)()),
+            None => Ok(None),
+        },
+    }
+}
+
+fn needs_path(argument: &str) -> impl Fn() -> Failure {
+    move || {
+        let message = format!("{argument} needs PATH, a folder of a git repository");
+        let error = ApiError::new(ErrorCode::InvalidArgument, message);
+        error.hint("banger run --help has examples").into()
+    }
+}
+
+async fn send(
+    vm: &Vm,
+    going: &Going,
+    shipment: Shipment,
+    context: &Context,
+) -> Result<(), Failure> {
+    let mut interrupts = context.interrupts()?;
+    let reference = vm.id.to_string();
+    tokio::select! {
+        gone = going.whole(&reference, shipment, context) => gone.map(drop),
+        _ = interrupts.next() => Err(Failure::interrupted("interrupted while the repository was sent")),
+    }
+}
+
+/// The repository did not arrive: a VM that was made for it alone goes, another one is there for another try.
+async fn leave(vm: &Vm, remove_it: bool, failure: Failure, context: &Context) -> Outcome {
+    if remove_it {
+        context.forget_interrupts();
+        remove(vm, context).await;
+    } else {
+        let name = &vm.name;
+        context.output.note(&format!(
+            "VM {name} keeps running without the repository: banger vm workspace prepare {name} PATH tries again"
+        ));
+    }
+    Err(failure)
 }
 
 /// Deletes the VM; the daemon does so by itself, too, when the command ends, and both are one deletion.

@@ -1,0 +1,27 @@
+//! `banger vm workspace`
+
+pub mod prepare;
+
+use clap::Subcommand;
+
+use crate::context::Context;
+use crate::failure::Outcome;
+
+/// A repository in a VM.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Put a repository into a running VM, or what changed in it since
+    Prepare(prepare::Args),
+}
+
+impl Command {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// Why it failed.
+    pub async fn run(self, context: &Context) -> Outcome {
+        match self {
+            Self::Prepare(args) => prepare::run(args, context).await,
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The arguments about a repository that `vm run` and `vm workspace prepare` share.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use banger_api::{ApiError, ErrorCode};
+use banger_workspace::{DEFAULT_DEPTH, Depth, GitError, Survey, Wanted, WorkspaceError};
+
+use crate::context::Context;
+use crate::failure::{Failure, chain};
+
+/// What of a repository goes into the guest.
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "The repository")]
+pub struct Asked {
+    /// Check out a new branch of this name in the guest
+    #[arg(long, value_name = "NAME")]
+    branch: Option<String>,
+    /// Begin the new branch here; what is not committed stays behind
+    #[arg(long, value_name = "REV", requires = "branch")]
+    from: Option<String>,
+    /// History that goes along: a number of commits, or full [default: 10]
+    #[arg(long, value_name = "N", value_parser = depth)]
+    depth: Option<Depth>,
+    /// Files go, too, that are neither tracked nor ignored
+    #[arg(long)]
+    include_untracked: bool,
+    /// List what would go, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+impl Asked {
+    /// The first of these arguments that was given: without a repository none means anything.
+    pub fn given(&self) -> Option<&'static str> {
+        [
+            (self.branch.is_some(), "--branch"),
+            (self.from.is_some(), "--from"),
+            (self.depth.is_some(), "--depth"),
+            (self.include_untracked, "--include-untracked"),
+        ]
+        .into_iter()
+        .find_map(|(given, name)| given.then_some(name))
+    }
+
+    /// Looks at the repository, and says what the user should know of it.
+    ///
+    /// # Errors
+    /// It cannot go, and why.
+    pub async fn survey(self, path: &Path, context: &Context) -> Result<Arc<Survey>, Failure> {
+        let wanted = Wanted {
+            depth: self.depth.unwrap_or(Depth::Commits(DEFAULT_DEPTH)),
+            include_untracked: self.include_untracked,
+            branch: self.branch,
+            from: self.from,
+        };
+        let path = path.to_owned();
+        let taking = tokio::task::spawn_blocking(move || Survey::take(&path, wanted));
+        let survey = match taking.await {
+            Ok(survey) => survey.map_err(|error| failure(&error))?,
+            Err(panic) => return Err(ApiError::new(ErrorCode::Internal, panic.to_string()).into()),
+        };
+        say(&survey, context);
+        Ok(Arc::new(survey))
+    }
+}
+
+/// What stays behind, a line each.
+fn say(survey: &Survey, context: &Context) {
+    let count = survey.untracked();
+    if count > 0 && !survey.wanted.include_untracked {
+        let (files, them) = if count == 1 {
+            ("file", "it")
+        } else {
+            ("files", "them")
+        };
+        context.output.note(&format!(
+            "{count} untracked {files} not included: --include-untracked sends {them}, too"
+        ));
+    }
+    for path in &survey.absent_submodules {
+        context.output.note(&format!(
+            "submodule {path} is not checked out here, so its folder is empty in the guest"
+        ));
+    }
+    let top = survey.top();
+    let stays = survey.wanted.from.is_some() && top.repository.head != top.commit;
+    if stays {
+        context
+            .output
+            .note("uncommitted changes stay behind: --from begins at a commit");
+    }
+}
+
+/// A repository's error as users see it.
+pub(super) fn failure(error: &WorkspaceError) -> Failure {
+    let code = match error {
+        WorkspaceError::Path { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            ErrorCode::NotFound
+        }
+        WorkspaceError::Git(GitError::Missing | GitError::Lost { .. }) => ErrorCode::HostNotReady,
+        WorkspaceError::File { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+            ErrorCode::NoSpace
+        }
+        WorkspaceError::File { .. } => ErrorCode::HostNotReady,
+        _ => ErrorCode::InvalidArgument,
+    };
+    let hint = match error {
+        WorkspaceError::NoRepository(_) => {
+            Some("git init makes one; banger cp copies any folder into a VM")
+        }
+        WorkspaceError::Bare(_) => Some("git clone it, and give the clone"),
+        WorkspaceError::Submodule { .. } => {
+            Some("git submodule update --init --recursive, or git submodule deinit PATH")
+        }
+        WorkspaceError::Git(GitError::Missing) => Some("apt install git"),
+        _ => None,
+    };
+    let error = ApiError::new(code, chain(error));
+    Failure::from(match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    })
+}
+
+fn depth(text: &str) -> Result<Depth, String> {
+    match text {
+        "full" => Ok(Depth::Full),
+        number => match number.parse() {
+            Ok(commits) if commits > 0 => Ok(Depth::Commits(commits)),
+            _ => Err("use a number of commits, 1 or more, or full".to_owned()),
+        },
+    }
+}

@@ -1,0 +1,283 @@
+//! A repository that goes into a guest: for the first time, or what changed since.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use banger_api::files::FoundFile;
+use banger_api::{ApiError, ErrorCode};
+use banger_guest::files::{FilesError, upload_made};
+use banger_guest::{Found, GuestPath, TransferDone, TreePath};
+use banger_workspace::{
+    Changes, Head, Record, RepoPath, SendError, Shipment, Survey, WorkspaceError,
+};
+
+use super::{asked, guest_files, record};
+use crate::commands::vm::cp::shown;
+use crate::context::Context;
+use crate::counting::Counting;
+use crate::failure::Failure;
+
+/// Where workspaces are.
+const HOME: &str = "/root";
+/// What is shown of a list that may be long.
+const SHOWN: usize = 10;
+
+/// A repository that goes into a guest.
+#[derive(Debug)]
+pub struct Going {
+    survey: Arc<Survey>,
+    dest: GuestPath,
+    /// For commands that run there later.
+    head: Head,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Gone {
+    /// What was sent; none: there was nothing to send.
+    pub done: Option<TransferDone>,
+    /// Files that went, or all.
+    pub files: usize,
+    /// Files that were removed.
+    pub removed: u64,
+    /// What the guest has now.
+    pub head: Head,
+}
+
+impl Going {
+    /// The repository's own name names the workspace.
+    ///
+    /// # Errors
+    /// Its name cannot be one in a guest.
+    pub fn new(survey: Arc<Survey>) -> Result<Self, Failure> {
+        let top = survey.top().repository.top();
+        let name = top
+            .file_name()
+            .map_or("workspace".into(), |name| name.to_string_lossy());
+        let dest = GuestPath::new(&format!("{HOME}/{name}"))
+            .map_err(|error| Failure::usage(error.to_string()))?;
+        Ok(Self {
+            survey,
+            dest,
+            head: Head::default(),
+        })
+    }
+
+    /// Where it goes.
+    pub fn dest(&self) -> &str {
+        self.dest.as_str()
+    }
+
+    /// What goes.
+    pub fn survey(&self) -> &Survey {
+        &self.survey
+    }
+
+    /// Starts making the packs of a first time, while the guest is not there yet.
+    pub fn start(&self) -> Shipment {
+        Shipment::whole(&self.survey)
+    }
+
+    /// Sends everything into a guest that has nothing there.
+    ///
+    /// # Errors
+    /// The stream broke, or something on this host.
+    pub async fn whole(
+        &self,
+        vm: &str,
+        shipment: Shipment,
+        context: &Context,
+    ) -> Result<Gone, Failure> {
+        let top = self.survey.top();
+        let begun = Record {
+            head: Head {
+                source: top.repository.top().to_string_lossy().into_owned(),
+                guest_path: self.dest().to_owned(),
+                ..self.head.clone()
+            },
+            ..Record::default()
+        };
+        // Before anything is there: what is cut off may be begun again.
+        record::keep(vm, &begun, context).await?;
+        self.send(vm, shipment, 0, context).await
+    }
+
+    /// Sends what is needed into a guest that may have it, or something else, already.
+    ///
+    /// # Errors
+    /// The guest has work there that would be lost; the stream broke, or something on this host.
+    pub async fn update(&self, vm: &str, force: bool, context: &Context) -> Result<Gone, Failure> {
+        let record = match record::whole(vm, context).await {
+            Err(_damaged) if force => None,
+            other => other?,
+        };
+        let source = self.survey.top().repository.top().to_string_lossy();
+        let ours = record
+            .filter(|record| record.head.source == source && record.head.guest_path == self.dest());
+        let Some(record) = ours.filter(|record| record.head.complete || !force) else {
+            self.refuse_what_is_there(vm, force, context).await?;
+            return self.whole(vm, self.start(), context).await;
+        };
+        if !record.head.complete {
+            return self.whole(vm, self.start(), context).await;
+        }
+        self.changes(vm, record, force, context).await
+    }
+
+    async fn changes(
+        &self,
+        vm: &str,
+        record: Record,
+        force: bool,
+        context: &Context,
+    ) -> Result<Gone, Failure> {
+        let (survey, before) = (Arc::clone(&self.survey), record.clone());
+        let finding = tokio::task::spawn_blocking(move || Changes::find(&survey, &before));
+        let changes = finding.await.map_err(|panic| {
+            Failure::from(ApiError::new(ErrorCode::Internal, panic.to_string()))
+        })?;
+        let changes = changes.map_err(|error| asked::failure(&error))?;
+        if changes.is_empty() {
+            return Ok(Gone {
+                done: None,
+                files: 0,
+                removed: 0,
+                head: record.head,
+            });
+        }
+        if !force {
+            let found = guest_files::digest(vm, self.dest(), changes.asked(), context).await?;
+            let found: Vec<_> = found.into_iter().map(of_api).collect();
+            refuse_conflicts(&changes.conflicts(&found))?;
+        }
+        let removing: BTreeSet<_> = changes
+            .removed
+            .iter()
+            .filter_map(|path| TreePath::new(&path[..]).ok())
+            .collect();
+        let removed =
+            guest_files::remove(vm, self.dest(), removing.into_iter().collect(), context).await?;
+        self.send(vm, changes.into_shipment(), removed, context)
+            .await
+    }
+
+    /// A directory that was not sent from here is somebody's work.
+    async fn refuse_what_is_there(
+        &self,
+        vm: &str,
+        force: bool,
+        context: &Context,
+    ) -> Result<(), Failure> {
+        if force {
+            return Ok(());
+        }
+        let name = self.dest.file_name().unwrap_or_default();
+        let path = TreePath::new(name).map_err(|error| Failure::usage(error.to_string()))?;
+        let found = guest_files::digest(vm, HOME, vec![path], context).await?;
+        if found.first() == Some(&FoundFile::Absent) {
+            return Ok(());
+        }
+        let message = format!(
+            "{} exists in the guest and was not sent from here",
+            self.dest
+        );
+        Err(ApiError::new(ErrorCode::WrongState, message)
+            .hint("--force writes over it; files there that this repository does not have stay")
+            .into())
+    }
+
+    async fn send(
+        &self,
+        vm: &str,
+        shipment: Shipment,
+        removed: u64,
+        context: &Context,
+    ) -> Result<Gone, Failure> {
+        let dest = self.dest();
+        let known = shipment.unchanged.len();
+        let opened = context
+            .session
+            .change(|client| async move { client.vm_put_files(vm, dest, true).await });
+        let (stream, moved) = Counting::new(opened.await?);
+        let slot: Arc<Mutex<Option<Result<Record, WorkspaceError>>>> = Arc::default();
+        let (kept, guest_path) = (Arc::clone(&slot), dest.to_owned());
+        let make = move |to: &mut dyn io::Write| {
+            let written = shipment.write(&guest_path, to);
+            let mut slot = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            match written {
+                Ok((done, record)) => {
+                    *slot = Some(Ok(record));
+                    Ok(done)
+                }
+                Err(SendError::Stream(error)) => Err(FilesError::Stream(error)),
+                Err(SendError::Workspace(error)) => {
+                    let shown = error.to_string();
+                    *slot = Some(Err(error));
+                    Err(FilesError::Stream(io::Error::other(shown)))
+                }
+            }
+        };
+        let sent = shown(upload_made(stream, make), moved, context).await;
+        let made = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Err(error)) = &made {
+            return Err(asked::failure(error));
+        }
+        let done = sent?;
+        let Some(Ok(mut record)) = made else {
+            return Err(ApiError::new(
+                ErrorCode::Internal,
+                "the workspace was sent without a record",
+            )
+            .into());
+        };
+        record.head.env.clone_from(&self.head.env);
+        record.head.user.clone_from(&self.head.user);
+        record::keep(vm, &record, context).await?;
+        Ok(Gone {
+            done: Some(done),
+            files: record.files.len().saturating_sub(known),
+            removed,
+            head: record.head,
+        })
+    }
+}
+
+fn of_api(found: FoundFile) -> Found {
+    match found {
+        FoundFile::Absent => Found::Absent,
+        FoundFile::File { sha256, executable } => Found::File { sha256, executable },
+        FoundFile::Link { sha256 } => Found::Link { sha256 },
+        FoundFile::Directory => Found::Directory,
+        FoundFile::Other => Found::Other,
+    }
+}
+
+fn refuse_conflicts(conflicts: &[RepoPath]) -> Result<(), Failure> {
+    if conflicts.is_empty() {
+        return Ok(());
+    }
+    let mut names: Vec<_> = conflicts
+        .iter()
+        .take(SHOWN)
+        .map(|path| String::from_utf8_lossy(path).into_owned())
+        .collect();
+    if conflicts.len() > SHOWN {
+        names.push(format!("and {} more", conflicts.len() - SHOWN));
+    }
+    let moved = conflicts
+        .iter()
+        .any(|path| path.starts_with(b".git/") || path.windows(6).any(|part| part == b"/.git/"));
+    let why = if moved {
+        " (.git: commits were made there)"
+    } else {
+        ""
+    };
+    let message = format!(
+        "changed in the guest since it was sent, and here, too: {}{why}",
+        names.join(", ")
+    );
+    Err(ApiError::new(ErrorCode::WrongState, message)
+        .hint("banger vm workspace export brings that work here first; --force writes over it")
+        .into())
+}

@@ -1,0 +1,51 @@
+//! Commands in a VM with a workspace start there, and are told when the host has moved on.
+
+use std::path::Path;
+
+use banger_api::vm::Exec;
+use banger_workspace::{Git, Head};
+
+use super::record;
+use crate::context::Context;
+
+/// Digits of a commit that are shown.
+const SHORT: usize = 10;
+
+/// Where a command runs that does not say so, with which variables, as whom; warns when the host's repository has
+/// another commit checked out than was sent.
+/// What cannot be asked now, the command itself will tell.
+pub async fn surround(vm: &str, exec: &mut Exec, context: &Context) {
+    let head = record::head(vm, context).await.ok().flatten();
+    let Some(head) = head.filter(|head| head.complete) else {
+        return;
+    };
+    warn_of_moved_head(&head, context);
+    exec.cwd.get_or_insert(head.guest_path);
+    if exec.user.is_none() {
+        exec.user = head.user;
+    }
+    for (name, value) in head.env {
+        exec.env.entry(name).or_insert(value);
+    }
+}
+
+fn warn_of_moved_head(head: &Head, context: &Context) {
+    if !Path::new(&head.source).is_dir() {
+        return;
+    }
+    let now = Git::new(&head.source).line(&["rev-parse", "-q", "--verify", "HEAD^{commit}"]);
+    // A repository that cannot be read now is no reason not to run a command in a guest.
+    let Ok(now) = now else { return };
+    if now == head.host_head {
+        return;
+    }
+    let short = |commit: &Option<String>| {
+        commit.as_deref().map_or("no commit".to_owned(), |commit| {
+            commit.chars().take(SHORT).collect()
+        })
+    };
+    let (source, now, then) = (&head.source, short(&now), short(&head.host_head));
+    context.output.warn(&format!(
+        "{source} is at {now} now, and was at {then} when it was sent: banger vm workspace prepare sends what changed"
+    ));
+}

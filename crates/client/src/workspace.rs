@@ -1,0 +1,79 @@
+//! Calls about workspaces: the record of what was sent, and files of a guest by name.
+
+use banger_api::files::{FoundFile, TreeFiles};
+use banger_api::routes::{self, fill};
+use hyper::Method;
+
+use crate::bytestream::ByteStream;
+use crate::client::Client;
+use crate::error::ClientError;
+
+impl Client {
+    /// What was sent to a VM as its workspace, as [`Self::keep_workspace`] had it; with `head` its first line alone.
+    /// `None`: nothing was.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn workspace(
+        &self,
+        reference: &str,
+        head: bool,
+    ) -> Result<Option<Vec<u8>>, ClientError> {
+        let path = format!("{}?head={head}", fill(routes::VM_WORKSPACE, reference));
+        let mut stream = ByteStream::new(self.get(path).stream().await?);
+        let mut bytes = Vec::new();
+        while let Some(chunk) = stream.next().await? {
+            if bytes.len() + chunk.len() > routes::MAX_WORKSPACE_RECORD {
+                return Err(ClientError::TooLarge {
+                    request: stream.request().to_owned(),
+                    limit: routes::MAX_WORKSPACE_RECORD,
+                });
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok((!bytes.is_empty()).then_some(bytes))
+    }
+
+    /// Keeps the record of what was sent to a VM as its workspace, for as long as there is the VM.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn keep_workspace(
+        &self,
+        reference: &str,
+        record: Vec<u8>,
+    ) -> Result<(), ClientError> {
+        let path = fill(routes::VM_WORKSPACE, reference);
+        self.call(Method::PUT, path).bytes(record).answer().await
+    }
+
+    /// What files of a guest are, in the order asked.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn digest_files(
+        &self,
+        reference: &str,
+        files: &TreeFiles,
+    ) -> Result<Vec<FoundFile>, ClientError> {
+        self.post(fill(routes::VM_DIGEST_FILES, reference))
+            .json(files)?
+            .slow_answer()
+            .await
+    }
+
+    /// Removes files of a guest, and directories that this leaves empty; answers how many were there.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn remove_files(
+        &self,
+        reference: &str,
+        files: &TreeFiles,
+    ) -> Result<u64, ClientError> {
+        self.post(fill(routes::VM_REMOVE_FILES, reference))
+            .json(files)?
+            .slow_answer()
+            .await
+    }
+}

@@ -1,0 +1,226 @@
+//! The guest's repository, made from the host's without touching it: new objects go to a folder of our own.
+//!
+//! ```text
+//! index ─ copy ─► + changed files ─► write-tree ─► the tree as it is sent ─┐
+//! HEAD ─ by breadth, to the depth ─► commits, where history is cut ────────┼─► pack-objects ─► one pack
+//! tags at these commits ───────────────────────────────────────────────────┘
+//! ```
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::Path;
+
+use crate::error::WorkspaceError;
+use crate::git::Git;
+use crate::pack::{self, Contents, History, Pack};
+use crate::repository::Oid;
+use crate::root::{Kind, Root};
+use crate::survey::{Depth, Part, Source, Survey};
+
+/// What a guest already has of one repository.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Known {
+    /// The commit that was checked out.
+    pub commit: Option<Oid>,
+    /// The tree that was sent.
+    pub tree: Oid,
+    /// Where its history is cut.
+    pub shallow: Vec<Oid>,
+}
+
+/// One repository, ready to be written into a guest.
+#[derive(Debug)]
+pub struct Composed {
+    /// The tree of the files as they are sent, what is not committed included.
+    pub tree: Oid,
+    /// Where history is cut.
+    pub history: History,
+    /// Refs beside the branch, with the commit that an annotated tag stands for.
+    pub refs: BTreeMap<String, (Oid, Option<Oid>)>,
+    /// The objects; none when the guest has them all.
+    pub pack: Option<Pack>,
+}
+
+/// Composes every repository of a survey. What the guest already has, by prefix, is left out.
+///
+/// # Errors
+/// git's own, and those of files.
+pub fn compose(
+    survey: &Survey,
+    known: &BTreeMap<Vec<u8>, Known>,
+) -> Result<Vec<Composed>, WorkspaceError> {
+    let one = |part: &Part| {
+        let folder = tempfile::Builder::new().prefix("banger-pack-").tempdir();
+        let folder = folder.map_err(WorkspaceError::file(
+            "make a folder in",
+            std::env::temp_dir(),
+        ))?;
+        part.compose(survey, known.get(&part.prefix), folder.path())
+    };
+    survey.parts.iter().map(one).collect()
+}
+
+impl Part {
+    fn compose(
+        &self,
+        survey: &Survey,
+        known: Option<&Known>,
+        folder: &Path,
+    ) -> Result<Composed, WorkspaceError> {
+        let objects = folder.join("objects");
+        std::fs::create_dir(&objects).map_err(WorkspaceError::file("make", &objects))?;
+        let repository = &self.repository;
+        // Real objects stay where they are; new ones go to the folder.
+        let git = repository
+            .git
+            .clone()
+            .set("core.safecrlf", "false")
+            .env("GIT_OBJECT_DIRECTORY", &objects)
+            .env(
+                "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+                alternate(&repository.git_path("objects")?),
+            );
+        let tree = self.sent_tree(&git, folder, survey.wanted.include_untracked)?;
+        let mut history = pack::history(repository, self.commit.as_ref(), survey.wanted.depth)?;
+        let refs = self.refs(&history, survey.wanted.depth)?;
+        let known = known.filter(|known| self.has(known));
+        if let Some(known) = known {
+            history.shallow.extend(known.shallow.iter().cloned());
+        }
+        let staged = self
+            .tracked
+            .iter()
+            .filter(|tracked| self.changed.contains(&tracked.path));
+        let mut contents = Contents {
+            shallow: history.shallow.clone(),
+            ..Contents::default()
+        };
+        contents.tips.extend(self.commit.as_deref());
+        contents.tips.push(&tree);
+        contents.tips.extend(
+            staged
+                .filter(|tracked| self.goes(tracked))
+                .map(|tracked| tracked.oid.as_str()),
+        );
+        contents
+            .tips
+            .extend(refs.values().map(|(oid, _)| oid.as_str()));
+        if let Some(known) = known {
+            contents.without.extend(known.commit.as_deref());
+        }
+        let pack = pack::make(&git, folder, &contents)?;
+        Ok(Composed {
+            tree,
+            history,
+            refs,
+            pack,
+        })
+    }
+
+    /// The host still has what the guest got: history may have been rewritten and cleaned up since.
+    fn has(&self, known: &Known) -> bool {
+        known
+            .commit
+            .as_ref()
+            .is_none_or(|commit| self.repository.commit(commit).is_ok())
+    }
+
+    /// The tree of the files as they are on this host.
+    fn sent_tree(&self, git: &Git, folder: &Path, untracked: bool) -> Result<Oid, WorkspaceError> {
+        if let Source::Commit(commit) = &self.source {
+            let tree = git.output(&["rev-parse", &format!("{commit}^{{tree}}")])?;
+            return Ok(String::from_utf8_lossy(&tree).trim().to_owned());
+        }
+        let index = folder.join("index");
+        let own = self.repository.git_path("index")?;
+        match std::fs::copy(&own, &index) {
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(WorkspaceError::file("read", own)(error)),
+        }
+        let git = git.clone().env("GIT_INDEX_FILE", &index);
+        let root = Root::open(self.repository.top())?;
+        let (mut there, mut gone) = (Vec::new(), Vec::new());
+        let untracked = self.untracked.iter().filter(|_| untracked);
+        for path in self.changed.iter().chain(untracked) {
+            let list = match root.kind(path)? {
+                Kind::File | Kind::Link => &mut there,
+                Kind::Directory | Kind::Other | Kind::Absent => &mut gone,
+            };
+            list.extend_from_slice(path);
+            list.push(0);
+        }
+        if !gone.is_empty() {
+            git.fed(&["update-index", "-z", "--force-remove", "--stdin"], gone)?;
+        }
+        if !there.is_empty() {
+            git.fed(
+                &["update-index", "-z", "--add", "--replace", "--stdin"],
+                there,
+            )?;
+        }
+        let tree = git.output(&["write-tree", "--missing-ok"])?;
+        Ok(String::from_utf8_lossy(&tree).trim().to_owned())
+    }
+
+    /// Tags at the commits that go, and what the branch's origin was known to be.
+    fn refs(
+        &self,
+        history: &History,
+        depth: Depth,
+    ) -> Result<BTreeMap<String, (Oid, Option<Oid>)>, WorkspaceError> {
+        let mut refs = BTreeMap::new();
+        let Some(commit) = &self.commit else {
+            return Ok(refs);
+        };
+        let merged = format!("--merged={commit}");
+        let mut args = vec![
+            "for-each-ref",
+            "--format=%(objectname) %(*objectname) %(refname)",
+        ];
+        if depth == Depth::Full {
+            args.push(&merged);
+        }
+        let tracking = self
+            .branch
+            .as_ref()
+            .map(|branch| format!("refs/remotes/origin/{branch}"));
+        args.push("refs/tags");
+        args.extend(tracking.as_deref());
+        let listing = self.repository.git.output(&args)?;
+        for line in String::from_utf8_lossy(&listing).lines() {
+            let mut words = line.splitn(3, ' ');
+            let (Some(oid), Some(peeled), Some(name)) = (words.next(), words.next(), words.next())
+            else {
+                continue;
+            };
+            let stands_for = if peeled.is_empty() { oid } else { peeled };
+            let goes = history
+                .commits
+                .as_ref()
+                .is_none_or(|commits| commits.contains(stands_for));
+            // A name that is not UTF-8 was changed on its way into this text.
+            if goes && !name.contains(char::REPLACEMENT_CHARACTER) {
+                let peeled = (!peeled.is_empty()).then(|| peeled.to_owned());
+                refs.insert(name.to_owned(), (oid.to_owned(), peeled));
+            }
+        }
+        Ok(refs)
+    }
+}
+
+/// A path as `GIT_ALTERNATE_OBJECT_DIRECTORIES` wants it: quoted, because colons separate entries there (git(1)).
+fn alternate(path: &Path) -> OsString {
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    let bytes = path.as_os_str().as_bytes();
+    let mut quoted = vec![b'"'];
+    for byte in bytes {
+        match byte {
+            b'"' | b'\\' => quoted.extend([b'\\', *byte]),
+            b'\n' => quoted.extend(*b"\\n"),
+            _ => quoted.push(*byte),
+        }
+    }
+    quoted.push(b'"');
+    OsString::from_vec(quoted)
+}

@@ -1,0 +1,103 @@
+//! What can go wrong.
+
+use std::io;
+use std::path::PathBuf;
+
+/// The host's git did not do what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum GitError {
+    /// There is none.
+    #[error("git is not installed on this host")]
+    Missing,
+    /// It refused.
+    #[error("git {command}: {message}")]
+    Failed {
+        /// Its subcommand.
+        command: String,
+        /// Its exit code.
+        code: Option<i32>,
+        /// Its own words, one line.
+        message: String,
+    },
+    /// It could not be started or followed.
+    #[error("git {command}")]
+    Lost {
+        /// Its subcommand.
+        command: String,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// It answered something that is not in its documentation.
+    #[error("git {command}: {what}")]
+    Unexpected {
+        /// Its subcommand.
+        command: &'static str,
+        /// What is wrong with the answer.
+        what: String,
+    },
+}
+
+/// A repository cannot be brought into a guest.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkspaceError {
+    /// There is nothing there.
+    #[error("{}", path.display())]
+    Path {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is no repository.
+    #[error("{} is not in a git repository", .0.display())]
+    NoRepository(PathBuf),
+    /// It has no files of its own to work on.
+    #[error("{} is a bare repository: it has no files to work on", .0.display())]
+    Bare(PathBuf),
+    /// A submodule is there but cannot be read.
+    #[error("submodule {path}: {why}")]
+    Submodule {
+        /// Its path in the repository.
+        path: String,
+        /// Why.
+        why: String,
+    },
+    /// What the caller asked for does not exist or does not go together.
+    #[error("{0}")]
+    Asked(String),
+    /// A file of the host.
+    #[error("cannot {doing} {}", path.display())]
+    File {
+        /// What was done with it.
+        doing: &'static str,
+        /// Which.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A file that cannot be in a guest.
+    #[error("{path}: {why}")]
+    Name {
+        /// Its path in the repository.
+        path: String,
+        /// Why.
+        why: String,
+    },
+    /// git.
+    #[error(transparent)]
+    Git(#[from] GitError),
+}
+
+impl WorkspaceError {
+    pub(crate) fn file(
+        doing: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File {
+            doing,
+            path,
+            source,
+        }
+    }
+}

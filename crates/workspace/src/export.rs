@@ -1,0 +1,166 @@
+//! What the guest's git is asked: a patch against what was sent, without touching its index, its files or its objects.
+//!
+//! New objects go to a folder that is gone afterwards; a copy of the index keeps what its git knows of files, so that
+//! only changed ones are read.
+
+use crate::record::{Head, PartRecord};
+use crate::repository::is_oid;
+
+/// Exit code of the script when the guest has no git.
+pub const NO_GIT: i32 = 97;
+/// Exit code of the script when the workspace is not there.
+pub const NO_WORKSPACE: i32 = 98;
+
+/// Everything that could change what a diff looks like, or run a program, is set.
+const GIT: &str = "git -c core.fsmonitor=false -c core.hooksPath=/dev/null -c core.quotePath=true -c core.pager=cat \
+-c core.safecrlf=false -c diff.suppressBlankEmpty=false -c diff.noprefix=false -c diff.mnemonicPrefix=false \
+-c diff.algorithm=myers -c advice.addEmbeddedRepo=false";
+const DIFF: &str = "-p --binary --full-index --no-renames --no-ext-diff --no-textconv --no-color --unified=3 \
+--ignore-submodules=all";
+
+/// Groups of three arguments: directory, base, prefix.
+const WORKTREE: &str = r#"set -eu
+export LC_ALL=C GIT_OPTIONAL_LOCKS=0 GIT_TERMINAL_PROMPT=0
+command -v git >/dev/null 2>&1 || exit 97
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+trap 'exit 130' HUP INT TERM
+mkdir "$tmp/objects"
+while [ $# -ge 3 ]; do
+  cd "$1" 2>/dev/null || exit 98
+  if [ -d .git ]; then dir=$PWD/.git; else dir=$(git rev-parse --absolute-git-dir); fi
+  rm -f "$tmp/index"
+  if [ -f "$dir/index" ]; then cp -p "$dir/index" "$tmp/index"; fi
+  export GIT_INDEX_FILE="$tmp/index" GIT_OBJECT_DIRECTORY="$tmp/objects"
+  export GIT_ALTERNATE_OBJECT_DIRECTORIES="\"$dir/objects\""
+  GIT add -A >&2
+  GIT diff-index --cached DIFF --src-prefix="a/$3" --dst-prefix="b/$3" "$2" --
+  unset GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES
+  shift 3
+done
+"#;
+
+/// Arguments: directory, base. For each commit a line `commit OID HEAD-BYTES DIFF-BYTES`, its head (author, address,
+/// date, message; NUL between them), its diff.
+const COMMITS: &str = r#"set -eu
+export LC_ALL=C GIT_OPTIONAL_LOCKS=0 GIT_TERMINAL_PROMPT=0 TZ=UTC
+command -v git >/dev/null 2>&1 || exit 97
+cd "$1" 2>/dev/null || exit 98
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+trap 'exit 130' HUP INT TERM
+GIT rev-list --reverse --topo-order --no-merges HEAD --not "$2" > "$tmp/list"
+while read -r commit; do
+  GIT log -1 --no-show-signature --no-notes --encoding=UTF-8 --date=raw --format='%an%x00%ae%x00%aD%x00%B' "$commit" > "$tmp/head"
+  GIT diff-tree --root --no-commit-id DIFF --src-prefix=a/ --dst-prefix=b/ "$commit" > "$tmp/diff"
+  echo "commit $commit $(wc -c < "$tmp/head") $(wc -c < "$tmp/diff")"
+  cat "$tmp/head" "$tmp/diff"
+done < "$tmp/list"
+"#;
+
+/// What a patch is made against.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Base {
+    /// What was sent, with what was not committed on the host: the patch fits the host's files.
+    Sent,
+    /// The commit that was sent: the patch fits a clean checkout of it.
+    Commit,
+    /// Another commit, by its full name; submodules are compared with what was sent.
+    Other(String),
+}
+
+/// Why there is nothing to ask for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BaseError {
+    /// Nothing was sent.
+    #[error("nothing was sent to this VM")]
+    NothingSent,
+    /// What was sent had no commit.
+    #[error("what was sent has no commit")]
+    NoCommit,
+    /// It is no commit's full name.
+    #[error("\"{0}\" is not the full name of a commit")]
+    NoOid(String),
+    /// A submodule's path is no text.
+    #[error("submodule {0}: its path is not UTF-8")]
+    NoText(String),
+}
+
+/// The command whose output is the patch.
+///
+/// # Errors
+/// See [`BaseError`].
+pub fn worktree(head: &Head, base: &Base) -> Result<Vec<String>, BaseError> {
+    if head.parts.is_empty() {
+        return Err(BaseError::NothingSent);
+    }
+    let mut command = shell(WORKTREE);
+    for (name, part) in &head.parts {
+        let base = match base {
+            Base::Other(oid) if name.is_empty() => checked(oid)?,
+            Base::Commit if name.is_empty() => commit_of(part)?,
+            Base::Sent | Base::Commit | Base::Other(_) => part.known.tree.clone(),
+        };
+        let name = plain(name)?;
+        let (slash, prefix) = if name.is_empty() {
+            ("", String::new())
+        } else {
+            ("/", format!("{name}/"))
+        };
+        command.extend([format!("{}{slash}{name}", head.guest_path), base, prefix]);
+    }
+    Ok(command)
+}
+
+/// The command whose output is the commits that were made in the guest.
+///
+/// # Errors
+/// See [`BaseError`].
+pub fn commits(head: &Head, base: &Base) -> Result<Vec<String>, BaseError> {
+    let part = head.parts.get("").ok_or(BaseError::NothingSent)?;
+    let base = match base {
+        Base::Other(oid) => checked(oid)?,
+        Base::Sent | Base::Commit => commit_of(part)?,
+    };
+    let mut command = shell(COMMITS);
+    command.extend([head.guest_path.clone(), base]);
+    Ok(command)
+}
+
+fn shell(script: &str) -> Vec<String> {
+    let script = script.replace("GIT add", &format!("{GIT} add"));
+    let script = ["diff-index", "diff-tree", "rev-list", "log"]
+        .iter()
+        .fold(script, |script, verb| {
+            script.replace(&format!("GIT {verb}"), &format!("{GIT} {verb}"))
+        });
+    let script = script.replace(" DIFF ", &format!(" {DIFF} "));
+    vec![
+        "sh".to_owned(),
+        "-c".to_owned(),
+        script,
+        "banger-export".to_owned(),
+    ]
+}
+
+/// A submodule's path; a command line carries text alone.
+fn plain(name: &str) -> Result<String, BaseError> {
+    if name.is_empty() {
+        return Ok(String::new());
+    }
+    let path = banger_guest::TreePath::try_from(name.to_owned()).ok();
+    let text = path.and_then(|path| String::from_utf8(path.as_bytes().to_vec()).ok());
+    text.ok_or_else(|| BaseError::NoText(name.to_owned()))
+}
+
+fn commit_of(part: &PartRecord) -> Result<String, BaseError> {
+    part.known.commit.clone().ok_or(BaseError::NoCommit)
+}
+
+fn checked(oid: &str) -> Result<String, BaseError> {
+    if is_oid(oid) {
+        Ok(oid.to_owned())
+    } else {
+        Err(BaseError::NoOid(oid.to_owned()))
+    }
+}

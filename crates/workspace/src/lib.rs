@@ -1,0 +1,44 @@
+//! A git repository of this host into a guest, and what changed there back as a checked patch.
+//!
+//! ```text
+//!            host                                                        guest
+//! survey ──► what is to go; all that can be refused is refused here
+//! compose ─► the tree as it is sent, one pack to the depth        \
+//! send ────► one tar stream: files, then a .git of our own making  ├──► /root/<repo>
+//! record ──► what was sent, kept on the host                      /
+//! changes ─► next time: what differs here, what differs there ◄──────── digests of just these files
+//! export ──► a script for the guest's git ─────────────────────────────► one patch
+//! patch ◄─── a bounded parser that refuses whatever leads elsewhere ◄───┘
+//! ```
+//!
+//! Promises: the host's repository is only read; nothing of its hooks, credentials or ignored files leaves the host; a
+//! patch that passes touches files below the repository and nothing else.
+//!
+//! Must not: believe the guest; talk to a daemon; print; know VMs.
+
+mod changes;
+pub mod compose;
+mod config;
+mod error;
+pub mod export;
+mod git;
+mod gitdir;
+mod index;
+pub mod mbox;
+mod pack;
+pub mod patch;
+mod record;
+mod repository;
+mod root;
+mod send;
+mod survey;
+mod tracked;
+
+pub use changes::Changes;
+pub use error::{GitError, WorkspaceError};
+pub use git::Git;
+pub use record::{Head, MAX_RECORD, PartRecord, Record, RecordError, Sent};
+pub use repository::{ObjectFormat, Oid, Repository};
+pub use send::{Composing, GitPart, SendError, Shipment};
+pub use survey::{DEFAULT_DEPTH, Depth, Part, Source, Survey, Wanted};
+pub use tracked::{RepoPath, Tracked};

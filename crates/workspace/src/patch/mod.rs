@@ -1,0 +1,43 @@
+//! A patch that a guest made, read by our own rules before anything else sees it.
+//!
+//! ```text
+//! bytes ─► lines ─► checker: every line must be one that git writes at that place, with nothing between files
+//!                     └─► path rules, link rules, sizes ─► Patch: what it does, and what needs consent
+//! ```
+//!
+//! Promises: a patch that passes is a sequence of complete `git diff --binary --full-index --no-renames` files; each
+//! path in it is below the repository, not in a `.git` by any spelling, not behind a link; each link that it makes
+//! stays inside; memory is bounded by the size that the caller allows.
+//!
+//! Must not: skip a line because it looks harmless: what we skip, `git apply` may read.
+
+mod binary;
+mod checker;
+mod error;
+mod file;
+mod header;
+mod path;
+mod quoted;
+
+pub use checker::Checker;
+pub use error::PatchError;
+pub use file::{Consent, FileChange, How, Patch};
+pub use path::{check_link, check_path};
+
+/// What a patch may be at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PatchLimits {
+    /// Bytes of the whole, and of what any binary file in it says to be.
+    pub bytes: u64,
+    /// Files.
+    pub files: usize,
+}
+
+impl Default for PatchLimits {
+    fn default() -> Self {
+        Self {
+            bytes: 256 << 20,
+            files: 200_000,
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Where a patch may write: below the repository, and not in its `.git`, however that is spelled.
+//!
+//! Other file systems fold names that differ here: HFS+ ignores case and some invisible characters, NTFS ignores case,
+//! dots and spaces at the end, has short names (`git~1`) and streams (`name:stream`), and takes `\` for `/`. A patch
+//! that is fine on this host may be carried to such a place, so all of it is refused here (git's own rules are in
+//! `verify_path`, read-cache.c).
+
+use super::PatchError;
+
+/// Longest path and name, in bytes (PATH_MAX with its NUL, NAME_MAX).
+const MAX_PATH: usize = 4095;
+const MAX_NAME: usize = 255;
+
+/// Characters that HFS+ leaves out when it compares names (git, utf8.c).
+fn ignored(c: char) -> bool {
+    matches!(c, '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}')
+}
+
+/// Whether a name is `.git` somewhere.
+fn is_git(name: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(name);
+    let folded: String = text
+        .chars()
+        .filter(|c| !ignored(*c))
+        .flat_map(char::to_lowercase)
+        .collect();
+    let stem = folded.split(':').next().unwrap_or_default();
+    let stem = stem.trim_end_matches([' ', '.']);
+    let short = stem.strip_prefix("git~").is_some_and(|number| {
+        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    stem == ".git" || short
+}
+
+/// A path that a patch may touch.
+///
+/// # Errors
+/// Names the path and what is wrong with it.
+pub fn check_path(path: &[u8]) -> Result<(), PatchError> {
+    let refuse = |why| Err(PatchError::path(path, why));
+    if path.is_empty() {
+        return refuse("it is empty");
+    }
+    if path.len() > MAX_PATH {
+        return refuse("it is too long");
+    }
+    if path.contains(&0) {
+        return refuse("it has a NUL byte");
+    }
+    if path.starts_with(b"/") || path.starts_with(b"\\") {
+        return refuse("it is absolute");
+    }
+    for name in path.split(|byte| *byte == b'/') {
+        if name.len() > MAX_NAME {
+            return refuse("a name in it is too long");
+        }
+        if matches!(name, b"" | b".") {
+            return refuse("it is not a plain path");
+        }
+        for part in name.split(|byte| *byte == b'\\') {
+            if is_parent(part) {
+                return refuse("it leads out of the repository");
+            }
+            if is_git(part) {
+                return refuse("it is inside .git");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `..`, also with what Windows ignores behind it.
+fn is_parent(name: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(name);
+    text.starts_with("..") && text.chars().all(|c| c == '.' || c == ' ')
+}
+
+/// What a link at `path` may say: something inside the repository.
+///
+/// # Errors
+/// Names the link and what is wrong with it.
+pub fn check_link(path: &[u8], target: &[u8]) -> Result<(), PatchError> {
+    let refuse = |why| Err(PatchError::path(path, why));
+    if target.is_empty() || target.contains(&0) || target.len() > MAX_PATH {
+        return refuse("it is a link to nowhere");
+    }
+    if target.starts_with(b"/") || target.starts_with(b"\\") {
+        return refuse("it is a link to an absolute path");
+    }
+    let mut up = path.iter().filter(|byte| **byte == b'/').count();
+    let mut down = false;
+    for name in target.split(|byte| *byte == b'/') {
+        match name {
+            b"" | b"." => {}
+            b".." if down => {
+                // What is before it may be a link itself: where this leads cannot be told from its text.
+                return refuse("it is a link with .. in its middle");
+            }
+            b".." => match up.checked_sub(1) {
+                Some(left) => up = left,
+                None => return refuse("it is a link that leads out of the repository"),
+            },
+            name => {
+                down = true;
+                for part in name.split(|byte| *byte == b'\\') {
+                    if is_parent(part) {
+                        return refuse("it is a link that leads out of the repository");
+                    }
+                    if is_git(part) {
+                        return refuse("it is a link into .git");
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Files that programs run or obey without being asked, by the last names of their paths: a hook of a hook manager, a
+/// shell's or an editor's own settings, a build's configuration that names programs.
+pub(super) fn is_obeyed(path: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(path).to_lowercase();
+    let names: Vec<&str> = text.split('/').collect();
+    let Some((last, folders)) = names.split_last() else {
+        return false;
+    };
+    let in_folder = |wanted: &[&str]| folders.iter().any(|folder| wanted.contains(folder));
+    let is_hook = in_folder(&[".husky", ".githooks", "githooks", "hooks", ".hooks"]);
+    let is_editor = in_folder(&[".vscode", ".devcontainer", ".idea"]);
+    let is_cargo = in_folder(&[".cargo"]) && last.starts_with("config");
+    let settings = [
+        ".gitmodules",
+        ".gitattributes",
+        ".gitconfig",
+        ".envrc",
+        ".devcontainer.json",
+        ".pre-commit-config.yaml",
+        "lefthook.yml",
+        ".lefthook.yml",
+        ".npmrc",
+        ".yarnrc.yml",
+        "mise.toml",
+        ".mise.toml",
+        ".bazelrc",
+    ];
+    is_hook || is_editor || is_cargo || settings.contains(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_that_lead_elsewhere_or_into_git_are_refused_by_any_spelling() {
+        let refused: &[&[u8]] = &[
+            b"",
+            b"/etc/passwd",
+            b"../x",
+            b"a/../../x",
+            b"a/..",
+            b"a//b",
+            b"./a",
+            b"a/",
+            b"a\0b",
+            b".git/hooks/post-checkout",
+            b".git",
+            b"a/.git/config",
+            b".GIT/config",
+            b".Git./x",
+            b".git /x",
+            b".git  .. /x",
+            b"git~1/config",
+            b"GIT~1/config",
+            b"GIT~12",
+            b".git:stream/x",
+            b".git::$INDEX_ALLOCATION/config",
+            b"a\\..\\..\\x",
+            b"..\\x",
+            b"a\\.git\\config",
+            b"\\x",
+            b".. /x",
+            b"../",
+            b"...",
+            ".g\u{200c}it/config".as_bytes(),
+            "\u{feff}.git/x".as_bytes(),
+            ".gi\u{206f}t".as_bytes(),
+        ];
+        for path in refused {
+            assert!(
+                check_path(path).is_err(),
+                "{}",
+                String::from_utf8_lossy(path)
+            );
+        }
+        let long = [b"a".repeat(256)].concat();
+        assert!(check_path(&long).is_err());
+        assert!(check_path(&b"a/".repeat(3000)).is_err());
+    }
+
+    #[test]
+    fn ordinary_paths_pass_however_odd() {
+        let fine: &[&[u8]] = &[
+            b"a",
+            b"a/b c/d",
+            b".gitignore",
+            b".gitmodules",
+            b".github/workflows/x.yml",
+            b"git",
+            b"a.git",
+            b"x/y.git/z",
+            b"git~x",
+            b"..a/b",
+            b"a..b",
+            b"new\nline",
+            b"\xff\xfe",
+            b"back\\slash",
+            "\u{e4}".as_bytes(),
+            b".gitx",
+        ];
+        for path in fine {
+            assert_eq!(
+                check_path(path),
+                Ok(()),
+                "{}",
+                String::from_utf8_lossy(path)
+            );
+        }
+    }
+
+    #[test]
+    fn links_stay_inside() {
+        for (path, target) in [
+            ("a", "b"),
+            ("a/b", "../c"),
+            ("a/b/c", "../../d/e"),
+            ("a", "./b/c"),
+            ("x/y", "z"),
+        ] {
+            assert_eq!(
+                check_link(path.as_bytes(), target.as_bytes()),
+                Ok(()),
+                "{path} -> {target}"
+            );
+        }
+        for (path, target) in [
+            ("a", "/etc"),
+            ("a", "../b"),
+            ("a/b", "../../c"),
+            ("a", ""),
+            ("a", "b/../c"),
+            ("a", "b/../../c"),
+            ("a", ".git/config"),
+            ("a/b", "../.GIT"),
+            ("a", "x\\..\\.."),
+            ("a", "..\\x"),
+            ("a", "\\x"),
+            ("a/b", "../.. /x"),
+        ] {
+            assert!(
+                check_link(path.as_bytes(), target.as_bytes()).is_err(),
+                "{path} -> {target}"
+            );
+        }
+    }
+
+    #[test]
+    fn files_that_run_by_themselves_are_known() {
+        for path in [
+            ".husky/pre-commit",
+            "a/.githooks/x",
+            ".envrc",
+            "sub/.gitmodules",
+            ".vscode/tasks.json",
+            ".cargo/config.toml",
+            ".Envrc",
+        ] {
+            assert!(is_obeyed(path.as_bytes()), "{path}");
+        }
+        for path in [
+            "src/main.rs",
+            "Makefile",
+            "docs/hook.md",
+            "cargo/config.toml",
+        ] {
+            assert!(!is_obeyed(path.as_bytes()), "{path}");
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! What is to go: looked at before anything exists, so that all that can be refused is refused here.
+//!
+//! ```text
+//! path ──► repository ──► tracked files, changed files, untracked files
+//!              └──► each submodule that is checked out: the same, below its path
+//! ```
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::error::{GitError, WorkspaceError};
+use crate::repository::{Oid, Repository};
+use crate::tracked::{self, GITLINK, RepoPath, Tracked};
+
+/// Submodules in submodules, at most.
+const MAX_SUBMODULE_DEPTH: usize = 16;
+
+/// How much history goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Commits from the tip, itself included.
+    Commits(u32),
+    /// All.
+    Full,
+}
+
+/// History that goes when nobody says how much, in commits.
+pub const DEFAULT_DEPTH: u32 = 10;
+
+/// What is wanted.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// How much history.
+    pub depth: Depth,
+    /// Files that are neither tracked nor ignored go, too.
+    pub include_untracked: bool,
+    /// The guest gets a new branch of this name.
+    pub branch: Option<String>,
+    /// That begins at this revision instead of what is checked out; uncommitted changes stay behind.
+    pub from: Option<String>,
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self {
+            depth: Depth::Commits(DEFAULT_DEPTH),
+            include_untracked: false,
+            branch: None,
+            from: None,
+        }
+    }
+}
+
+/// Where files come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The work tree, with what is not committed.
+    WorkTree,
+    /// A commit.
+    Commit(Oid),
+}
+
+/// One repository: the one that was asked for, or a submodule.
+#[derive(Debug)]
+pub struct Part {
+    /// Where its files go below the workspace: empty, or a path that ends with `/`.
+    pub prefix: RepoPath,
+    /// The repository.
+    pub repository: Repository,
+    /// Where its files come from.
+    pub source: Source,
+    /// The commit that is checked out in the guest.
+    pub commit: Option<Oid>,
+    /// The branch that is checked out in the guest; none: the commit itself.
+    pub branch: Option<String>,
+    /// What it tracks.
+    pub tracked: Vec<Tracked>,
+    /// Of that, what may differ from the index.
+    pub changed: BTreeSet<RepoPath>,
+    /// Files that are neither tracked nor ignored; they go when that is wanted.
+    pub untracked: Vec<RepoPath>,
+    /// Names of its submodules, with their paths.
+    pub submodules: Vec<(String, RepoPath)>,
+}
+
+/// What is to go.
+#[derive(Debug)]
+pub struct Survey {
+    /// Repositories, the outermost first.
+    pub parts: Vec<Part>,
+    /// Submodules that are not checked out here, and so are empty in the guest.
+    pub absent_submodules: Vec<String>,
+    /// What was wanted.
+    pub wanted: Wanted,
+}
+
+impl Survey {
+    /// Looks at the repository that `path` is in.
+    ///
+    /// # Errors
+    /// It is none, is bare, or something of it or of a submodule cannot be read; the wanted branch or revision makes no
+    /// sense.
+    pub fn take(path: &Path, wanted: Wanted) -> Result<Self, WorkspaceError> {
+        let repository = Repository::open(path)?;
+        let branch = match &wanted.branch {
+            Some(name) => Some(checked_branch(&repository, name)?),
+            None => repository.branch.clone(),
+        };
+        let head = repository.head.clone();
+        let (source, commit) = match &wanted.from {
+            None => (Source::WorkTree, head),
+            Some(rev) => match repository.commit(rev)? {
+                commit if head.as_ref() == Some(&commit) => (Source::WorkTree, head),
+                commit => (Source::Commit(commit.clone()), Some(commit)),
+            },
+        };
+        let mut survey = Self {
+            parts: Vec::new(),
+            absent_submodules: Vec::new(),
+            wanted,
+        };
+        survey.add(Vec::new(), repository, source, commit, branch, 0)?;
+        Ok(survey)
+    }
+
+    /// The outermost repository.
+    ///
+    /// # Panics
+    /// Never: a survey has at least one part.
+    #[allow(
+        clippy::indexing_slicing,
+        reason = "take() adds one part before it returns"
+    )]
+    pub fn top(&self) -> &Part {
+        &self.parts[0]
+    }
+
+    /// Files that are neither tracked nor ignored, in all repositories.
+    pub fn untracked(&self) -> usize {
+        self.parts.iter().map(|part| part.untracked.len()).sum()
+    }
+
+    /// Every path that goes, below the workspace, in order.
+    pub fn paths(&self) -> Vec<RepoPath> {
+        let below = |part: &Part| {
+            let wanted = self.wanted.include_untracked;
+            let untracked = part.untracked.iter().filter(|_| wanted);
+            let there = |path: &RepoPath| {
+                let path = part.repository.top().join(as_path(path));
+                std::fs::symlink_metadata(path).is_ok_and(|found| !found.is_dir())
+            };
+            let tracked = part.tracked.iter().filter(|tracked| {
+                part.goes(tracked)
+                    && (!part.changed.contains(&tracked.path) || there(&tracked.path))
+            });
+            let paths = tracked.map(|tracked| &tracked.path).chain(untracked);
+            paths
+                .map(|path| [&part.prefix[..], path].concat())
+                .collect::<Vec<_>>()
+        };
+        let all: BTreeSet<_> = self.parts.iter().flat_map(below).collect();
+        all.into_iter().collect()
+    }
+
+    fn add(
+        &mut self,
+        prefix: RepoPath,
+        repository: Repository,
+        source: Source,
+        commit: Option<Oid>,
+        branch: Option<String>,
+        depth: usize,
+    ) -> Result<(), WorkspaceError> {
+        let (tracked, changed, untracked) = match &source {
+            Source::WorkTree => std::thread::scope(|scope| {
+                let changed = scope.spawn(|| tracked::changed(&repository));
+                let untracked = scope.spawn(|| tracked::untracked(&repository));
+                let index = tracked::index(&repository)?;
+                Ok::<_, GitError>((index, joined(changed)?, joined(untracked)?))
+            })?,
+            Source::Commit(commit) => (
+                tracked::tree(&repository, commit)?,
+                BTreeSet::new(),
+                Vec::new(),
+            ),
+        };
+        let has_links = tracked.iter().any(|entry| entry.mode == GITLINK);
+        let submodules = if has_links {
+            tracked::submodules(&repository)?
+        } else {
+            Vec::new()
+        };
+        let part = Part {
+            prefix,
+            submodules,
+            repository,
+            source,
+            commit,
+            branch,
+            tracked,
+            changed,
+            untracked,
+        };
+        for tracked in &part.tracked {
+            tracked::check_name(&[&part.prefix[..], &tracked.path].concat())?;
+        }
+        let links: Vec<_> = part.gitlinks().cloned().collect();
+        let (top, prefix) = (part.repository.top().to_owned(), part.prefix.clone());
+        let source = part.source.clone();
+        self.parts.push(part);
+        for link in links {
+            let path = [&prefix[..], &link.path].concat();
+            self.add_submodule(&top, &source, &link, path, depth)?;
+        }
+        Ok(())
+    }
+
+    fn add_submodule(
+        &mut self,
+        top: &Path,
+        source: &Source,
+        link: &Tracked,
+        path: RepoPath,
+        depth: usize,
+    ) -> Result<(), WorkspaceError> {
+        let shown = String::from_utf8_lossy(&path).into_owned();
+        let refuse = |why: String| WorkspaceError::Submodule {
+            path: shown.clone(),
+            why,
+        };
+        if depth == MAX_SUBMODULE_DEPTH {
+            return Err(refuse("submodules are nested too deeply".to_owned()));
+        }
+        let folder = top.join(as_path(&link.path));
+        match std::fs::symlink_metadata(folder.join(".git")) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                self.absent_submodules.push(shown);
+                return Ok(());
+            }
+            Err(error) => return Err(refuse(error.to_string())),
+            Ok(_) => {}
+        }
+        let repository = Repository::open(&folder).map_err(|error| refuse(told(&error)))?;
+        // A `.git` that leads nowhere would have found the repository around it.
+        let is_it = |top: &Path| top.canonicalize().ok() == folder.canonicalize().ok();
+        if !is_it(repository.top()) {
+            return Err(refuse("its repository is missing".to_owned()));
+        }
+        let (source, commit) = match source {
+            Source::WorkTree => (Source::WorkTree, repository.head.clone()),
+            Source::Commit(_) => {
+                let commit = repository
+                    .commit(&link.oid)
+                    .map_err(|error| refuse(told(&error)))?;
+                (Source::Commit(commit.clone()), Some(commit))
+            }
+        };
+        let branch = repository
+            .branch
+            .clone()
+            .filter(|_| source == Source::WorkTree);
+        let prefix = [&path[..], b"/"].concat();
+        self.add(prefix, repository, source, commit, branch, depth + 1)
+            .map_err(|error| match error {
+                WorkspaceError::Git(error) => refuse(error.to_string()),
+                other => other,
+            })
+    }
+}
+
+impl Part {
+    /// Entries that are submodules.
+    pub fn gitlinks(&self) -> impl Iterator<Item = &Tracked> {
+        self.tracked
+            .iter()
+            .filter(|tracked| tracked.mode == GITLINK)
+    }
+
+    /// Whether an entry is a file that goes: of one in conflict its first entry, nothing for a submodule.
+    pub(crate) fn goes(&self, tracked: &Tracked) -> bool {
+        tracked.mode != GITLINK && !tracked.skip_worktree
+    }
+}
+
+fn joined<T>(
+    thread: std::thread::ScopedJoinHandle<'_, Result<T, GitError>>,
+) -> Result<T, GitError> {
+    thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+fn checked_branch(repository: &Repository, name: &str) -> Result<String, WorkspaceError> {
+    let refused = || WorkspaceError::Asked(format!("\"{name}\" is not a name for a branch"));
+    match repository.git.line(&["check-ref-format", "--branch", name]) {
+        Ok(Some(same)) if same == name && !name.starts_with('-') => Ok(same),
+        Ok(_) | Err(GitError::Failed { .. }) => Err(refused()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// An error and its causes in one line.
+pub(crate) fn told(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Bytes as a relative path of this host.
+pub(crate) fn as_path(path: &[u8]) -> &Path {
+    use std::os::unix::ffi::OsStrExt;
+    Path::new(std::ffi::OsStr::from_bytes(path))
+}
