@@ -56,7 +56,7 @@ pub fn repository(path: &Path) -> io::Result<()> {
     put(&path.join(".gitignore"), "ignored\n")?;
     put(
         &path.join("run.sh"),
-        "#!/bin/sh\necho in $(basename $PWD)\n",
+        "#!/bin/sh\necho in \"$(basename \"$PWD\")\"\n",
     )?;
     fs::set_permissions(
         path.join("run.sh"),
