@@ -38,7 +38,7 @@ pub use changes::Changes;
 pub use error::{GitError, WorkspaceError};
 pub use git::Git;
 pub use record::{Head, MAX_RECORD, PartRecord, Record, RecordError, Sent};
-pub use repository::{ObjectFormat, Oid, Repository};
+pub use repository::{ObjectFormat, Oid, Repository, is_oid};
 pub use send::{Composing, GitPart, SendError, Shipment};
 pub use survey::{DEFAULT_DEPTH, Depth, Part, Source, Survey, Wanted};
 pub use tracked::{RepoPath, Tracked};

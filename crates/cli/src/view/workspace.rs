@@ -1,13 +1,14 @@
-//! Workspaces: what would go, what went.
+//! Workspaces: what would go, what went, what came back.
 
 use banger_api::vm::Vm;
 use banger_api::{ByteSize, VmName};
 use banger_workspace::Survey;
+use banger_workspace::patch::{Consent, How, Patch};
 use serde::Serialize;
 
 use crate::output::Render;
 use crate::output::page::Page;
-use crate::workspace::Gone;
+use crate::workspace::{Came, Gone};
 
 /// What would go.
 #[derive(Debug, Serialize)]
@@ -92,5 +93,105 @@ impl Render for Prepared {
             "{path}: {files} files{removed}, {}",
             ByteSize(self.bytes)
         ));
+    }
+}
+
+/// One file of a patch.
+#[derive(Debug, Serialize)]
+struct File {
+    path: String,
+    how: How,
+    /// Lines that come and go.
+    added: u64,
+    removed: u64,
+    binary: bool,
+    /// Why it wants a look before it is applied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    consent: Option<Consent>,
+}
+
+/// What a patch does.
+#[derive(Debug, Serialize)]
+pub struct Changed {
+    files: Vec<File>,
+    bytes: u64,
+}
+
+impl Changed {
+    /// Of a patch.
+    pub fn of(patch: &Patch) -> Self {
+        let consent = patch.consent();
+        let why = |path: &[u8]| {
+            consent
+                .iter()
+                .find(|(file, _)| file.path == path)
+                .map(|(_, why)| *why)
+        };
+        let files = patch.files.iter().map(|file| File {
+            path: String::from_utf8_lossy(&file.path).replace('\n', "\\n"),
+            how: file.how,
+            added: file.added,
+            removed: file.removed,
+            binary: file.binary,
+            consent: why(&file.path),
+        });
+        Self {
+            files: files.collect(),
+            bytes: patch.bytes,
+        }
+    }
+}
+
+impl Render for Changed {
+    fn text(&self, page: &mut Page) {
+        for file in &self.files {
+            let how = match file.how {
+                How::Added => 'A',
+                How::Deleted => 'D',
+                How::Modified => 'M',
+            };
+            let size = match file.binary {
+                true => "binary".to_owned(),
+                false => format!("+{} -{}", file.added, file.removed),
+            };
+            let look = match file.consent {
+                Some(Consent::Executable) => "  becomes a program",
+                Some(Consent::Obeyed) => "  other programs obey it",
+                None => "",
+            };
+            page.line(format!("{how} {}  {size}{look}", file.path));
+        }
+    }
+}
+
+/// A patch that was written to a file.
+#[derive(Debug, Serialize)]
+pub struct Exported {
+    vm: VmName,
+    output: String,
+    #[serde(flatten)]
+    changed: Changed,
+}
+
+impl Exported {
+    /// Of what came.
+    pub fn of(vm: &Vm, came: &Came, path: &std::path::Path) -> Self {
+        Self {
+            vm: vm.name.clone(),
+            output: path.display().to_string(),
+            changed: Changed::of(&came.patch),
+        }
+    }
+
+    /// In one line.
+    pub fn told(&self) -> String {
+        let (files, bytes) = (self.changed.files.len(), ByteSize(self.changed.bytes));
+        format!("{}: {files} files, {bytes}", self.output)
+    }
+}
+
+impl Render for Exported {
+    fn text(&self, page: &mut Page) {
+        page.line(self.told());
     }
 }

@@ -1,5 +1,7 @@
 //! `banger vm workspace`
 
+pub mod diff;
+pub mod export;
 pub mod prepare;
 
 use clap::Subcommand;
@@ -12,6 +14,10 @@ use crate::failure::Outcome;
 pub enum Command {
     /// Put a repository into a running VM, or what changed in it since
     Prepare(prepare::Args),
+    /// Write what changed in the guest as a patch
+    Export(export::Args),
+    /// Show what changed in the guest
+    Diff(diff::Args),
 }
 
 impl Command {
@@ -22,6 +28,8 @@ impl Command {
     pub async fn run(self, context: &Context) -> Outcome {
         match self {
             Self::Prepare(args) => prepare::run(args, context).await,
+            Self::Export(args) => export::run(args, context).await,
+            Self::Diff(args) => diff::run(args, context).await,
         }
     }
 }

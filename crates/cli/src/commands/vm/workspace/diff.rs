@@ -1,0 +1,44 @@
+//! `banger vm workspace diff`
+
+use crate::commands::vm::change::find;
+use crate::context::Context;
+use crate::failure::{Failure, Outcome};
+use crate::output::sanitize::harmless;
+use crate::view::workspace::Changed;
+use crate::workspace::Against;
+
+/// Arguments of `banger vm workspace diff`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  banger vm workspace diff web          all that changed in the guest since it was sent
+  banger vm workspace diff web --stat   only which files, and how much")]
+pub struct Args {
+    #[command(flatten)]
+    against: Against,
+    /// Only the files, and how many lines
+    #[arg(long)]
+    stat: bool,
+    /// The VM: its name, its id or the start of its id
+    vm: String,
+}
+
+/// Shows what changed.
+///
+/// # Errors
+/// Nothing was sent, the guest's git fails, or the patch is refused.
+pub async fn run(args: Args, context: &Context) -> Outcome {
+    let vm = find(&args.vm, context).await?;
+    let reference = vm.id.to_string();
+    let mut interrupts = context.interrupts()?;
+    let came = tokio::select! {
+        came = args.against.patch(&reference, context) => came?,
+        _ = interrupts.next() => return Err(Failure::interrupted("interrupted")),
+    };
+    if args.stat || context.output.json() {
+        return context.output.print(&Changed::of(&came.patch));
+    }
+    let text = String::from_utf8_lossy(&came.bytes);
+    context.output.data(harmless(&text).as_bytes())?;
+    Ok(0)
+}

@@ -1,0 +1,94 @@
+//! A command in a guest whose output is for us: bounded, and ended as soon as it is not what it should be.
+
+use std::time::Duration;
+
+use banger_api::vm::Exec;
+use banger_api::{ApiError, ErrorCode};
+use banger_guest::ExitStatus;
+use banger_guest::wire::frame::{Frame, FrameReader};
+use banger_workspace::export::{NO_GIT, NO_WORKSPACE};
+
+use crate::context::Context;
+use crate::failure::{Failure, chain};
+
+/// Of error output, in bytes, what is kept, and what is taken at all.
+const KEPT_MESSAGE: usize = 4 * 1024;
+const MAX_MESSAGE: usize = 1 << 20;
+/// How long a guest may say nothing: git reads much before its first word.
+const STALL: Duration = Duration::from_secs(600);
+
+/// Runs a command in a guest as root and gives its output to `take`, which may refuse it.
+///
+/// # Errors
+/// The command cannot be run or fails, or `take` refuses.
+pub async fn answer(
+    vm: &str,
+    argv: Vec<String>,
+    take: &mut dyn FnMut(&[u8]) -> Result<(), Failure>,
+    context: &Context,
+) -> Result<(), Failure> {
+    let exec = &Exec {
+        argv,
+        cwd: Some("/".to_owned()),
+        user: Some("root".to_owned()),
+        ..Exec::default()
+    };
+    let stream = context
+        .session
+        .change(|client| async move { client.vm_exec(vm, exec).await })
+        .await?;
+    // The other half stays open: its end would tell the guest that we are gone.
+    let (from, _to) = tokio::io::split(stream);
+    let mut frames = FrameReader::new(from);
+    let (mut message, mut told) = (Vec::new(), 0);
+    loop {
+        let next = tokio::time::timeout(STALL, frames.next()).await;
+        let Ok(next) = next else {
+            return Err(broken("it says nothing"));
+        };
+        match next {
+            Ok(Some(Frame::Stdout(bytes))) => take(&bytes)?,
+            Ok(Some(Frame::Stderr(bytes))) => {
+                told += bytes.len();
+                if told > MAX_MESSAGE {
+                    return Err(broken("it has endless error messages"));
+                }
+                let room = KEPT_MESSAGE.saturating_sub(message.len());
+                message.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            }
+            Ok(Some(Frame::Started { .. })) => {}
+            Ok(Some(Frame::Exit(ExitStatus::Code(0)))) => return Ok(()),
+            Ok(Some(Frame::Exit(status))) => return Err(failed(status, &message)),
+            Ok(Some(Frame::Failed(failure))) => return Err(broken(&failure.message)),
+            Ok(Some(_)) => return Err(broken("it sends frames that have no place here")),
+            Ok(None) => return Err(broken("the stream ended")),
+            Err(error) => return Err(broken(&chain(&error))),
+        }
+    }
+}
+
+fn broken(why: &str) -> Failure {
+    ApiError::new(ErrorCode::GuestFailed, format!("the guest's git: {why}")).into()
+}
+
+fn failed(status: ExitStatus, message: &[u8]) -> Failure {
+    match status {
+        ExitStatus::Code(NO_GIT) => ApiError::new(ErrorCode::GuestFailed, "the guest has no git")
+            .hint("install it there (apt install git), or copy files out with banger cp")
+            .into(),
+        ExitStatus::Code(NO_WORKSPACE) => ApiError::new(
+            ErrorCode::GuestFailed,
+            "the workspace is not in the guest any more",
+        )
+        .into(),
+        status => {
+            let text = String::from_utf8_lossy(message);
+            let told = text
+                .lines()
+                .find(|line| line.starts_with("fatal:") || line.starts_with("error:"));
+            let told = told.or(text.lines().last()).unwrap_or_default();
+            let told: String = told.chars().take(300).collect();
+            broken(&format!("it ended with {status:?}: {told}"))
+        }
+    }
+}

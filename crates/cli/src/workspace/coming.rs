@@ -1,0 +1,180 @@
+//! What changed in a guest, on its way here: asked for, read by our own rules, and only then seen by anything else.
+
+use std::collections::BTreeSet;
+
+use banger_api::{ApiError, ByteSize, ErrorCode};
+use banger_workspace::export::{self, Base};
+use banger_workspace::mbox;
+use banger_workspace::patch::{Checker, Consent, Patch, PatchLimits};
+use banger_workspace::{Git, Head, RepoPath, is_oid};
+
+use super::answer::answer;
+use super::record;
+use crate::context::Context;
+use crate::failure::{Failure, chain};
+
+/// Mode of a link.
+const LINK: u32 = 0o120_000;
+/// What is shown of a list that may be long.
+const SHOWN: usize = 10;
+
+/// The arguments that `export` and `diff` share.
+#[derive(Debug, clap::Args)]
+pub struct Against {
+    /// Against this commit [default: the one that was sent], so that the patch fits a clean checkout of it; without
+    /// this, against the files as they were sent, what was not committed included
+    #[arg(long, value_name = "REV", num_args = 0..=1, default_missing_value = "")]
+    base_commit: Option<String>,
+    /// Refuse a patch that is larger
+    #[arg(long, value_name = "SIZE", default_value = "256M")]
+    max_size: ByteSize,
+}
+
+/// What came.
+#[derive(Debug)]
+pub struct Came {
+    /// The patch or the mailbox.
+    pub bytes: Vec<u8>,
+    /// What it does.
+    pub patch: Patch,
+}
+
+impl Against {
+    /// The patch of all that changed.
+    ///
+    /// # Errors
+    /// Nothing was sent, the guest's git fails, or the patch is refused.
+    pub async fn patch(&self, vm: &str, context: &Context) -> Result<Came, Failure> {
+        let (head, links) = sent(vm, context).await?;
+        let command = export::worktree(&head, &self.base(&head)?)
+            .map_err(|error| Failure::usage(error.to_string()))?;
+        let mut checker = Checker::new(self.limits(), links);
+        let mut bytes = Vec::new();
+        let mut take = |piece: &[u8]| {
+            checker.push(piece).map_err(|error| refused(&error))?;
+            bytes.extend_from_slice(piece);
+            Ok(())
+        };
+        answer(vm, command, &mut take, context).await?;
+        let patch = checker.finish().map_err(|error| refused(&error))?;
+        Ok(Came { bytes, patch })
+    }
+
+    /// The commits that were made there, as a mailbox.
+    ///
+    /// # Errors
+    /// As [`Self::patch`].
+    pub async fn mbox(&self, vm: &str, context: &Context) -> Result<Came, Failure> {
+        let (head, links) = sent(vm, context).await?;
+        let command = export::commits(&head, &self.base(&head)?)
+            .map_err(|error| Failure::usage(error.to_string()))?;
+        let limits = self.limits();
+        let mut bytes = Vec::new();
+        let mut take = |piece: &[u8]| {
+            bytes.extend_from_slice(piece);
+            if bytes.len() as u64 > limits.bytes {
+                let error = format!(
+                    "the guest's commits have more than the {} allowed",
+                    self.max_size
+                );
+                return Err(ApiError::new(ErrorCode::GuestFailed, error).into());
+            }
+            Ok(())
+        };
+        answer(vm, command, &mut take, context).await?;
+        let mbox = mbox::compose(&bytes, limits, &links).map_err(|error| refused(&error))?;
+        Ok(Came {
+            bytes: mbox.bytes,
+            patch: mbox.patch,
+        })
+    }
+
+    fn limits(&self) -> PatchLimits {
+        PatchLimits {
+            bytes: self.max_size.0,
+            ..PatchLimits::default()
+        }
+    }
+
+    fn base(&self, head: &Head) -> Result<Base, Failure> {
+        match self.base_commit.as_deref() {
+            None => Ok(Base::Sent),
+            Some("") => Ok(Base::Commit),
+            Some(oid) if is_oid(oid) => Ok(Base::Other(oid.to_owned())),
+            Some(rev) => {
+                let spec = format!("{rev}^{{commit}}");
+                let found = Git::new(&head.source).line(&[
+                    "rev-parse",
+                    "-q",
+                    "--verify",
+                    "--end-of-options",
+                    &spec,
+                ]);
+                match found {
+                    Ok(Some(oid)) => Ok(Base::Other(oid)),
+                    _ => Err(Failure::usage(format!(
+                        "{} has no commit \"{rev}\"",
+                        head.source
+                    ))),
+                }
+            }
+        }
+    }
+}
+
+/// What was sent, and the links among it.
+async fn sent(vm: &str, context: &Context) -> Result<(Head, BTreeSet<RepoPath>), Failure> {
+    let record = record::whole(vm, context)
+        .await?
+        .filter(|record| record.head.complete);
+    let Some(record) = record else {
+        return Err(
+            ApiError::new(ErrorCode::WrongState, "no repository was sent to this VM")
+                .hint("banger vm workspace prepare NAME PATH sends one")
+                .into(),
+        );
+    };
+    let links = record
+        .files
+        .into_iter()
+        .filter(|(_, sent)| sent.mode == LINK);
+    Ok((record.head, links.map(|(path, _)| path).collect()))
+}
+
+fn refused(error: &dyn std::error::Error) -> Failure {
+    ApiError::new(ErrorCode::GuestFailed, chain(error))
+        .hint("nothing was written")
+        .into()
+}
+
+/// Files of a patch that run, or that other programs obey, need the user's word.
+///
+/// # Errors
+/// There are some, and the user has not said so.
+pub fn needs_consent(patch: &Patch, allowed: bool) -> Result<(), Failure> {
+    let files = patch.consent();
+    if allowed || files.is_empty() {
+        return Ok(());
+    }
+    let mut shown: Vec<_> = files
+        .iter()
+        .take(SHOWN)
+        .map(|(file, why)| {
+            let why = match why {
+                Consent::Executable => "becomes a program",
+                Consent::Obeyed => "other programs obey it",
+            };
+            format!("{} ({why})", String::from_utf8_lossy(&file.path))
+        })
+        .collect();
+    if files.len() > SHOWN {
+        shown.push(format!("and {} more", files.len() - SHOWN));
+    }
+    let message = format!(
+        "the patch has files that want a look first: {}",
+        shown.join(", ")
+    );
+    Err(ApiError::new(ErrorCode::GuestFailed, message)
+        .hint("banger vm workspace diff shows them; --allow-exec takes them")
+        .into())
+}
