@@ -179,12 +179,9 @@ impl Git {
 }
 
 fn name<A: AsRef<OsStr>>(args: &[A]) -> String {
-    let words = args.iter().map(|arg| arg.as_ref().to_string_lossy());
-    words
-        .filter(|word| !word.starts_with('-'))
-        .next()
-        .unwrap_or_default()
-        .into_owned()
+    let mut words = args.iter().map(|arg| arg.as_ref().to_string_lossy());
+    let name = words.find(|word| !word.starts_with('-'));
+    name.unwrap_or_default().into_owned()
 }
 
 /// All is read, so that git never waits; the beginning is kept.

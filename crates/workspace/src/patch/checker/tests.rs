@@ -175,7 +175,7 @@ fn lines_that_git_apply_would_skip_or_read_otherwise_are_refused() {
         format!("{good}\\ No newline at end of file\n\\ No newline at end of file\n"),
         format!("diff --git a/m b/m\nindex {A}..{B}\n--- a/m\n+++ b/m\n@@ -1 +1 @@\n-a\n+b\n"),
         format!("diff --git a/m b/m\nindex {A}..{B} 100644\n"),
-        format!("diff --git a/m b/m\nold mode 100644\n"),
+        "diff --git a/m b/m\nold mode 100644\n".to_owned(),
         format!("{good}{good}"),
         "diff --git a/x b/y\nrename from x\nrename to y\n".to_owned(),
         "GIT binary patch\n".to_owned(),
