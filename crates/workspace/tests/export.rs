@@ -173,7 +173,7 @@ fn commits_come_with_their_authors_and_messages() {
                 "commit",
                 "-q",
                 "--author",
-                "Jürgen \"J.\" Müller <j@example.org>",
+                "Jürgen J. Müller <j@example.org>",
                 "-m",
                 message,
             ],

@@ -24,3 +24,4 @@ mod stuck;
 mod systemd;
 mod tiny_root;
 mod workspace;
+mod workspace_export;

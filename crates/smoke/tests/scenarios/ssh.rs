@@ -1,5 +1,8 @@
 //! SSH into guests, with OpenSSH's own programs as the clients, and a guest that has no network at all.
-#![allow(clippy::unwrap_used, reason = "helpers of scenarios fail as scenarios do")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of scenarios fail as scenarios do"
+)]
 
 use std::fs;
 use std::io::{Read as _, Write as _};

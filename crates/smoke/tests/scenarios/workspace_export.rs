@@ -21,46 +21,74 @@ fn an_export_is_applied_by_git_and_has_what_was_committed_there() -> io::Result<
     let repo = home.join("repo");
     repository(&repo)?;
     let run = ["run", "--name", "box", "--image", "debian-bookworm"];
-    let first = [text(&repo), "--", "git", "status", "--porcelain", "--branch"];
-    let ran = sandbox.banger(&[&run[..], &SMALL, &first].concat()).deadline(Duration::from_secs(180)).ok();
+    let first = [
+        text(&repo),
+        "--",
+        "git",
+        "status",
+        "--porcelain",
+        "--branch",
+    ];
+    let ran = sandbox
+        .banger(&[&run[..], &SMALL, &first].concat())
+        .deadline(Duration::from_secs(180))
+        .ok();
     assert_eq!(ran.out(), "## main\n M README");
-    let export = |more: &[&str]| sandbox.banger(&[&["vm", "workspace", "export", "box"], more].concat());
+    let export =
+        |more: &[&str]| sandbox.banger(&[&["vm", "workspace", "export", "box"], more].concat());
 
-    step("nothing changed: nothing to apply", || assert_eq!(export(&[]).ok().out(), ""));
+    step("nothing changed: nothing to apply", || {
+        assert_eq!(export(&[]).ok().out(), "")
+    });
 
-    step("changes, removals, modes, new and binary files", || -> io::Result<()> {
-        sandbox.in_guest(
+    step(
+        "changes, removals, modes, new and binary files",
+        || -> io::Result<()> {
+            sandbox.in_guest(
             "box",
             "echo three >> README; rm run.sh; mkdir -p d; printf 'a\\0b' > d/binary; echo new > 'd/new file'; echo x > ignored; \
              git config user.name G; git config user.email g@example.org; git add README; git commit -qm 'from the guest'",
         );
-        let before = sandbox.in_guest("box", "git status --porcelain; sha256sum .git/index");
-        let patch = home.join("work.patch");
-        let told = export(&["-o", text(&patch), "--json"]).ok().json();
-        assert_eq!(told["files"].as_array().map(Vec::len), Some(4), "{told}");
-        assert_eq!(sandbox.in_guest("box", "git status --porcelain; sha256sum .git/index"), before);
-        git(&repo, &["apply", text(&patch)]);
-        assert_eq!(fs::read_to_string(repo.join("README"))?, "one\ntwo\nthree\n");
-        assert_eq!(fs::read(repo.join("d/binary"))?, b"a\0b");
-        assert!(!repo.join("run.sh").exists() && repo.join("d/new file").exists());
-        let shown = sandbox.out(&["vm", "workspace", "diff", "box", "--stat"]);
-        assert!(shown.contains("M README  +1 -0") && shown.contains("A d/binary  binary"), "{shown}");
-        Ok(())
-    })?;
+            let before = sandbox.in_guest("box", "git status --porcelain; sha256sum .git/index");
+            let patch = home.join("work.patch");
+            let told = export(&["-o", text(&patch), "--json"]).ok().json();
+            assert_eq!(told["files"].as_array().map(Vec::len), Some(4), "{told}");
+            assert_eq!(
+                sandbox.in_guest("box", "git status --porcelain; sha256sum .git/index"),
+                before
+            );
+            git(&repo, &["apply", text(&patch)]);
+            assert_eq!(
+                fs::read_to_string(repo.join("README"))?,
+                "one\ntwo\nthree\n"
+            );
+            assert_eq!(fs::read(repo.join("d/binary"))?, b"a\0b");
+            assert!(!repo.join("run.sh").exists() && repo.join("d/new file").exists());
+            let shown = sandbox.out(&["vm", "workspace", "diff", "box", "--stat"]);
+            assert!(
+                shown.contains("M README  +1 -0") && shown.contains("A d/binary  binary"),
+                "{shown}"
+            );
+            Ok(())
+        },
+    )?;
 
-    step("against the commit it fits a clean checkout, and commits come as mails", || {
-        let clean = home.join("clean");
-        git(&home, &["clone", "-q", text(&repo), text(&clean)]);
-        let patch = home.join("base.patch");
-        export(&["--base-commit", "-o", text(&patch)]).ok();
-        git(&clean, &["apply", text(&patch)]);
-        let mails = home.join("mails");
-        export(&["--format", "mbox", "-o", text(&mails)]).ok();
-        git(&home, &["clone", "-q", text(&repo), "mailed"]);
-        git(&home.join("mailed"), &["am", "-q", text(&mails)]);
-        let log = git(&home.join("mailed"), &["log", "-1", "--format=%an %s"]);
-        assert_eq!(log, "G from the guest");
-    });
+    step(
+        "against the commit it fits a clean checkout, and commits come as mails",
+        || {
+            let clean = home.join("clean");
+            git(&home, &["clone", "-q", text(&repo), text(&clean)]);
+            let patch = home.join("base.patch");
+            export(&["--base-commit", "-o", text(&patch)]).ok();
+            git(&clean, &["apply", text(&patch)]);
+            let mails = home.join("mails");
+            export(&["--format", "mbox", "-o", text(&mails)]).ok();
+            git(&home, &["clone", "-q", text(&repo), "mailed"]);
+            git(&home.join("mailed"), &["am", "-q", text(&mails)]);
+            let log = git(&home.join("mailed"), &["log", "-1", "--format=%an %s"]);
+            assert_eq!(log, "G from the guest");
+        },
+    );
 
     step("a new program needs the user's word", || {
         sandbox.in_guest("box", "echo '#!/bin/sh' > tool; chmod +x tool");
@@ -77,7 +105,9 @@ fn a_guest_that_offers_something_else_is_refused_and_the_host_stays_well() -> io
     let repo = home.join("repo");
     repository(&repo)?;
     boot(&sandbox, "box");
-    sandbox.banger(&["vm", "workspace", "prepare", "box", text(&repo)]).ok();
+    sandbox
+        .banger(&["vm", "workspace", "prepare", "box", text(&repo)])
+        .ok();
     let export = || sandbox.banger(&["vm", "workspace", "export", "box", "--max-size", "4M"]);
 
     step("without git it says so", || {
@@ -91,11 +121,15 @@ fn a_guest_that_offers_something_else_is_refused_and_the_host_stays_well() -> io
             "1".repeat(40)
         )
     };
-    let link = |path: &str, target: &str| new(path, "120000", target) + "\\ No newline at end of file\n";
+    let link =
+        |path: &str, target: &str| new(path, "120000", target) + "\\ No newline at end of file\n";
     let offers = [
         ("../../x", new("../../x", "100644", "x")),
         ("/etc/x", new("/etc/x", "100644", "x")),
-        (".git/hooks/post-checkout", new(".git/hooks/post-checkout", "100755", "x")),
+        (
+            ".git/hooks/post-checkout",
+            new(".git/hooks/post-checkout", "100755", "x"),
+        ),
         (".GIT/config", new(".GIT/config", "100644", "x")),
         ("out", link("out", "/etc")),
         ("d/x", link("d", "e") + &new("d/x", "100644", "x")),
