@@ -21,7 +21,7 @@ Examples:
   banger doctor                   what this host lacks
 
 A VM is named by its name, its id or the start of its id. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found,
-4 wrong state, 5 host not ready, 130 interrupted; run and exec end with the guest command's own code."
+4 wrong state, 5 host not ready, 130 interrupted; run, exec and ssh end with the guest command's own code."
 )]
 pub struct Cli {
     /// Print data and errors as JSON
