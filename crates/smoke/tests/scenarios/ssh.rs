@@ -253,14 +253,22 @@ fn an_image_without_sshd_is_reached_by_the_same_clients() {
     forwarding(&vm, SERVE);
 
     step("two sessions share one connection", || {
-        let socket = sandbox.folder().join("mux").display().to_string();
-        let path = format!("ControlPath={socket}");
-        let master = ["-M", "-f", "-N", "-o", &path, "web.vm"];
-        vm.client("ssh", &master).ok();
-        vm.client("ssh", &["-o", &path, "web.vm", "exit 9"])
-            .exits(9);
+        let socket = sandbox.folder().join("mux");
+        let path = format!("ControlPath={}", socket.display());
+        let config = vm.config.display().to_string();
+        let master = ["-F", &config, "-M", "-N", "-o", &path, "web.vm"];
+        let master = sandbox.program("ssh", &master).start();
+        eventually("the connection is there", Duration::from_secs(30), || {
+            socket.exists().then_some(())
+        });
+        for code in [9, 0] {
+            let command = format!("exit {code}");
+            vm.client("ssh", &["-o", &path, "web.vm", &command])
+                .exits(code);
+        }
         vm.client("ssh", &["-o", &path, "-O", "exit", "web.vm"])
             .ok();
+        master.wait();
     });
 
     step(
