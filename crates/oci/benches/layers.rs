@@ -5,7 +5,8 @@
 //! tar + mke2fs -d   each layer: tar x ─► mke2fs -d                  as root
 //! tar + mkfs.erofs  each layer: tar x ─► mkfs.erofs                 as root; also without the unpacking
 //! ```
-//! `cargo bench -p banger-oci --bench layers`. Also: large files, 40,000 small files, the most memory that it took, and
+//! `cargo bench -p banger-oci --bench layers [-- [--alone] WORD…]`; a word picks the inputs that have it in their name,
+//! `--alone` leaves the usual ways out. Also: large files, 40,000 small files, the most memory that it took, and
 //! whether the bytes are the same in every run, on one processor and on all. Numbers to compare, not a pass or fail.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // it measures and prints
@@ -26,6 +27,11 @@ const ROUNDS: usize = 7;
 fn main() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
+    // Cargo itself adds `--bench`.
+    let (flags, words): (Vec<String>, Vec<String>) = std::env::args()
+        .skip(1)
+        .partition(|word| word.starts_with("--"));
+    let alone = flags.iter().any(|flag| flag == "--alone");
     let small = |count, len: usize| {
         let make = move |n: usize| {
             (
@@ -50,14 +56,17 @@ fn main() {
             false,
         ),
     ] {
+        if !words.is_empty() && !words.iter().any(|word| name.contains(word.as_str())) {
+            continue;
+        }
         let work = dir.join("work");
         fs::create_dir(&work).unwrap();
-        measure(name, files, gzip, &work);
+        measure(name, files, (gzip, alone), &work);
         fs::remove_dir_all(work).unwrap();
     }
 }
 
-fn measure(name: &str, files: &[(String, usize)], gzip: bool, dir: &Path) {
+fn measure(name: &str, files: &[(String, usize)], (gzip, alone): (bool, bool), dir: &Path) {
     let layers = layers(files, dir);
     let layout = layout(&layers, gzip, dir);
     let bytes: u64 = layers
@@ -79,7 +88,7 @@ fn measure(name: &str, files: &[(String, usize)], gzip: bool, dir: &Path) {
         digests.push(digest);
     }
     let peak = status("VmHWM");
-    for _ in 0..ROUNDS {
+    for _ in 0..if alone { 0 } else { ROUNDS } {
         let unpacking = unpack(&layers, dir);
         mke2fs.push(
             unpacking
@@ -99,30 +108,26 @@ fn measure(name: &str, files: &[(String, usize)], gzip: bool, dir: &Path) {
         fs::remove_dir_all(dir.join("tree")).unwrap();
     }
     digests.push(on_one_processor(|| ours(&layout, dir).1));
-    let (ours, theirs) = (median(times), median(mke2fs));
+    let ours = median(times);
     println!(
         "  layers to ext4        {:>8.0} ms  {:.0} MB/s, {:.0} files/s",
         ours * 1e3,
         bytes as f64 / 1e6 / ours,
         files.len() as f64 / ours
     );
-    println!(
-        "  tar x + mke2fs -d     {:>8.0} ms  {:.1} times as long",
-        theirs * 1e3,
-        theirs / ours
-    );
-    if !erofs.is_empty() {
-        let (both, alone) = (median(erofs), median(erofs_alone));
-        println!(
-            "  tar x + mkfs.erofs    {:>8.0} ms  {:.1} times as long",
-            both * 1e3,
-            both / ours
-        );
-        println!(
-            "  mkfs.erofs alone      {:>8.0} ms  {:.1} times as long",
-            alone * 1e3,
-            alone / ours
-        );
+    for (name, times) in [
+        ("tar x + mke2fs -d", mke2fs),
+        ("tar x + mkfs.erofs", erofs),
+        ("mkfs.erofs alone", erofs_alone),
+    ] {
+        if !times.is_empty() {
+            let theirs = median(times);
+            println!(
+                "  {name:<19} {:>10.0} ms  {:.1} times as long",
+                theirs * 1e3,
+                theirs / ours
+            );
+        }
     }
     let same = digests.windows(2).all(|pair| pair[0] == pair[1]);
     println!(
