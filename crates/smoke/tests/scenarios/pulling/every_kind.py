@@ -53,7 +53,7 @@ with open(path(b"sparse"), "wb") as file:
     file.seek(5 << 20)
     file.write(b"middle")
     file.truncate(64 << 20)
-for n in range(300):
+for n in range(1500):
     write(b"crowd/%04d-%s" % (n, b"z" * (n % 200)), b"%d" % n)
 for name in (b"gone", b"opaque/a", b"opaque/b/c", b"file-to-folder", b"folder-to-file/x", b"folder/changed"):
     write(name, b"below")
