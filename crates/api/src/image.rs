@@ -1,10 +1,12 @@
 //! Images as users see them, and the requests that make them.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::ids::ImageName;
+use crate::ids::{ImageName, OperationId};
 use crate::size::ByteSize;
 
 /// One image: a read-only base that VMs share.
@@ -20,8 +22,10 @@ pub struct Image {
     pub init: String,
     /// Size of the base's file system in bytes.
     pub base_bytes: u64,
-    /// Bytes that the base has allocated on the host.
+    /// Bytes that base and work seed have allocated on the host.
     pub allocated_bytes: u64,
+    /// Bytes of those that other images share: they stay when this one goes.
+    pub shared_bytes: u64,
     /// Size of the work seed in bytes, when it has one.
     pub seed_bytes: Option<u64>,
     /// How many VMs are made from it.
@@ -29,6 +33,112 @@ pub struct Image {
     /// When it was made.
     #[schema(value_type = String, format = "date-time")]
     pub created_at: Timestamp,
+    /// More about it, when one image is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<ImageDetails>,
+}
+
+/// What only one image at a time tells of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ImageDetails {
+    /// Digest of the base's file.
+    pub base_digest: String,
+    /// Names in the root file system; unknown for a disk image that was copied in.
+    pub entries: Option<u64>,
+    /// Digest of the work seed's file.
+    pub seed_digest: Option<String>,
+    /// VMs made from it, by name.
+    pub vms: Vec<String>,
+    /// What runs in it by default.
+    pub run: ImageRun,
+    /// The container image that it was made from.
+    pub container: Option<ContainerSource>,
+}
+
+/// What runs in an image by default, as it says itself; empty where it says nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ImageRun {
+    /// `NAME=value`.
+    pub env: Vec<String>,
+    /// `user[:group]`, by name or number.
+    pub user: String,
+    /// Working directory.
+    pub working_dir: String,
+    /// What is always run, before the command.
+    pub entrypoint: Vec<String>,
+    /// The command, or the arguments of the entry point.
+    pub cmd: Vec<String>,
+    /// Signal that asks its command to stop.
+    pub stop_signal: Option<String>,
+}
+
+/// A container image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ContainerSource {
+    /// What was asked for.
+    pub reference: String,
+    /// Digest of its manifest.
+    pub digest: String,
+    /// When it was made, as it says.
+    pub created: Option<String>,
+    /// Its layers, lowest first.
+    pub layers: Vec<Layer>,
+    /// How it was made, oldest step first.
+    pub history: Vec<MakingStep>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// One layer, as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Layer {
+    /// Digest of the stored bytes.
+    pub digest: String,
+    /// Their number.
+    pub bytes: u64,
+}
+
+/// One step of an image's making.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MakingStep {
+    /// When.
+    pub created: Option<String>,
+    /// The command.
+    pub created_by: Option<String>,
+    /// Whether it made no layer.
+    pub empty_layer: bool,
+}
+
+/// Give an image another name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RenameImage {
+    /// Its new name.
+    pub name: ImageName,
+}
+
+/// Give an image another work seed. Work disks that exist stay as they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReseedImage {
+    /// What new work disks start from.
+    #[serde(default)]
+    #[schema(value_type = String, default = "auto")]
+    pub work_seed: WorkSeed,
+    /// Size of the work seed's file system in bytes; what fits when absent.
+    #[serde(default)]
+    pub seed_size: Option<ByteSize>,
+}
+
+/// Images that a prune removed, or would.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PrunedImages {
+    /// The images.
+    pub images: Vec<Image>,
+    /// Bytes of disk that nothing else shares.
+    pub freed_bytes: u64,
+    /// Operations that remove them; empty in a dry run.
+    pub operations: Vec<OperationId>,
 }
 
 /// What new work disks of an image start from: `auto` (the image's own `/root` when anything is in it), `root` (the

@@ -62,8 +62,13 @@ pub const IMAGES_BUILD: &str = "/v1/images/build";
 pub const IMAGES_REGISTER: &str = "/v1/images/register";
 /// `POST` [`crate::pull::PullImage`]: [`crate::vm::Accepted`].
 pub const IMAGES_PULL: &str = "/v1/images/pull";
-/// `GET`: one [`crate::image::Image`]; `DELETE`: [`crate::vm::Accepted`].
+/// `POST` [`crate::vm::Prune`]: [`crate::image::PrunedImages`].
+pub const IMAGES_PRUNE: &str = "/v1/images/prune";
+/// `GET`: one [`crate::image::Image`]; `PATCH` [`crate::image::RenameImage`], `DELETE`:
+/// [`crate::vm::Accepted`].
 pub const IMAGE: &str = "/v1/images/{ref}";
+/// `POST` [`crate::image::ReseedImage`]: [`crate::vm::Accepted`].
+pub const IMAGE_RESEED: &str = "/v1/images/{ref}/reseed";
 /// `GET`: all [`crate::kernel::Kernel`].
 pub const KERNELS: &str = "/v1/kernels";
 /// `POST` [`crate::kernel::ImportKernel`]: [`crate::vm::Accepted`].

@@ -1,9 +1,9 @@
 //! Calls about images.
 
-use banger_api::image::{BuildImage, Image, RegisterImage};
+use banger_api::image::{BuildImage, Image, PrunedImages, RegisterImage, RenameImage, ReseedImage};
 use banger_api::pull::PullImage;
 use banger_api::routes::{self, fill};
-use banger_api::vm::Accepted;
+use banger_api::vm::{Accepted, Prune};
 use hyper::Method;
 
 use crate::client::Client;
@@ -51,6 +51,44 @@ impl Client {
             .json(register)?
             .answer()
             .await
+    }
+
+    /// Gives an image another name.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn rename_image(
+        &self,
+        reference: &str,
+        rename: &RenameImage,
+    ) -> Result<Accepted, ClientError> {
+        self.call(Method::PATCH, fill(routes::IMAGE, reference))
+            .json(rename)?
+            .answer()
+            .await
+    }
+
+    /// Gives an image another work seed.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn reseed_image(
+        &self,
+        reference: &str,
+        reseed: &ReseedImage,
+    ) -> Result<Accepted, ClientError> {
+        self.post(fill(routes::IMAGE_RESEED, reference))
+            .json(reseed)?
+            .answer()
+            .await
+    }
+
+    /// Removes images that no VM uses.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn prune_images(&self, prune: &Prune) -> Result<PrunedImages, ClientError> {
+        self.post(routes::IMAGES_PRUNE).json(prune)?.answer().await
     }
 
     /// Deletes an image that no VM uses.

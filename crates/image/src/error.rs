@@ -103,6 +103,9 @@ pub enum ImageError {
     /// A disk image cannot be written.
     #[error(transparent)]
     WriteImage(#[from] banger_disk::WriteError),
+    /// A base that banger has written cannot be read back.
+    #[error(transparent)]
+    ReadImage(#[from] banger_disk::ReadError),
     /// A disk image cannot be copied in.
     #[error(transparent)]
     Copy(#[from] banger_disk::sparse::SparseError),

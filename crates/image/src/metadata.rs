@@ -128,6 +128,12 @@ impl ImageMetadata {
         sync()
     }
 
+    /// Whether banger has written the base itself, so that it may be read on the host.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.source.kind != "disk"
+    }
+
     /// Whether the folder's files are there with the sizes that were recorded. Their content is not read.
     ///
     /// # Errors

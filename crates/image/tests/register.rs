@@ -3,12 +3,13 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use banger_image::{
-    Destination, ImageError, ImageMetadata, InitSystem, RootFs, SeedFrom, Watch, WorkSeed, register,
+    Destination, ImageError, ImageMetadata, InitSystem, RootFs, SeedFrom, Watch, WorkSeed,
+    register, reseed,
 };
 
 fn register_into(folder: &Path, root: &RootFs) -> Result<ImageMetadata, ImageError> {
@@ -372,6 +373,45 @@ fn a_seed_is_made_of_the_images_own_root_when_anything_is_in_it() {
     assert!(registered(&from(SeedFrom::Root)).0.seed.is_some());
     fs::remove_dir(system.path().join("root")).unwrap();
     assert!(refused(&from(SeedFrom::Root)).contains("no directory /root"));
+}
+
+#[test]
+fn a_reseeded_image_shares_the_base_and_has_another_seed() {
+    let (system, home) = (system(), tempfile::tempdir().unwrap());
+    fs::write(home.path().join("notes"), "of the user").unwrap();
+    let (first, image) = registered(&plain(system.path()));
+    let again = |from| {
+        let folder = tempfile::tempdir_in(image.path().parent().unwrap()).unwrap();
+        let destination = Destination {
+            folder: folder.path(),
+            created_at: "2026-05-01T00:00:00Z".parse().unwrap(),
+        };
+        let scratch = tempfile::tempdir().unwrap();
+        let seed = WorkSeed { from, size: None };
+        let mut progress = |_| {};
+        let mut watch = Watch::new(&mut progress, &|| false);
+        let made = reseed(
+            image.path(),
+            &seed,
+            &destination,
+            scratch.path(),
+            &mut watch,
+        )
+        .unwrap();
+        (made, folder)
+    };
+    let (own, folder) = again(SeedFrom::Root);
+    assert_eq!(own.base, first.base);
+    assert_ne!(own.id, first.id);
+    let seed = folder.path().join("seed.ext4");
+    e2fsck(&seed);
+    assert!(debugfs(&seed, "cat /.bashrc").contains("content"));
+    let inode = |folder: &Path| fs::metadata(folder.join("base.ext4")).unwrap().ino();
+    assert_eq!(inode(folder.path()), inode(image.path()), "one base");
+    let (users, folder) = again(SeedFrom::Path(home.path().to_path_buf()));
+    assert!(debugfs(&folder.path().join("seed.ext4"), "cat /notes").contains("of the user"));
+    assert_ne!(users.id, own.id);
+    assert_eq!(again(SeedFrom::None).0.id, first.id, "the image it was");
 }
 
 #[test]

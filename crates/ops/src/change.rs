@@ -44,6 +44,20 @@ pub enum Change {
     InsertImage(Box<ImageRecord>),
     /// Removes an image's name.
     DeleteImage(ImageName),
+    /// Gives an image, and the VMs that know it by its name, another name, which must be free.
+    RenameImage {
+        /// Its name; it must be there.
+        from: ImageName,
+        /// Its new name.
+        to: ImageName,
+    },
+    /// Lets an image's name, and the VMs that know it by this name, stand for other files. Their bases must be equal.
+    ReplaceImage {
+        /// Digest of the files that the name stands for; it must still do so.
+        from: String,
+        /// What it stands for now.
+        to: Box<ImageRecord>,
+    },
     /// Adds a kernel; its name must be free.
     InsertKernel(Box<KernelRecord>),
     /// Removes a kernel's name.
@@ -106,6 +120,23 @@ impl Change {
             }),
             Self::InsertImage(record) => image::insert(db, record),
             Self::DeleteImage(name) => image::delete(db, name).map(|_| ()),
+            Self::RenameImage { from, to } => match image::rename(db, from, to)? {
+                true => edit_users(db, from, |vm| vm.image = to.clone()),
+                false => Err(changed(format!("image {from}"), "is gone")),
+            },
+            Self::ReplaceImage { from, to } => {
+                let known = image::by_name(db, to.name.as_str())?;
+                if known.is_none_or(|known| known.digest != *from) {
+                    return Err(changed(format!("image {}", to.name), "is another now"));
+                }
+                image::delete(db, &to.name)?;
+                image::insert(db, to)?;
+                edit_users(db, &to.name, |vm| {
+                    if vm.image_digest == *from {
+                        vm.image_digest.clone_from(&to.digest);
+                    }
+                })
+            }
             Self::InsertKernel(record) => kernel::insert(db, record),
             Self::DeleteKernel(name) => kernel::delete(db, name).map(|_| ()),
             Self::Claim(claim, owner) => claim::add(db, claim, owner),
@@ -113,17 +144,11 @@ impl Change {
             Self::Transfer { claim, from, to } => claim::transfer(db, claim, from, to),
             Self::Named(files) => match named(db, files)? {
                 true => Ok(()),
-                false => Err(StoreError::Changed {
-                    what: files.to_string(),
-                    how: "is gone",
-                }),
+                false => Err(changed(files.to_string(), "is gone")),
             },
             Self::Unused(files) => match named(db, files)? || used(db, files)? {
                 false => Ok(()),
-                true => Err(StoreError::Changed {
-                    what: files.to_string(),
-                    how: "is in use",
-                }),
+                true => Err(changed(files.to_string(), "is in use")),
             },
             Self::ReleasePorts(id) => {
                 let owner = Owner::Vm(*id);
@@ -155,6 +180,23 @@ fn used(db: &Connection, files: &Owner) -> Result<bool, StoreError> {
         Owner::Kernel(digest) => vm::uses_kernel(db, digest),
         Owner::Vm(_) | Owner::Operation(_) => Ok(false),
     }
+}
+
+fn changed(what: String, how: &'static str) -> StoreError {
+    StoreError::Changed { what, how }
+}
+
+/// Edits the VMs that know their image by this name.
+fn edit_users(
+    db: &Connection,
+    image: &ImageName,
+    mut change: impl FnMut(&mut VmRecord),
+) -> Result<(), StoreError> {
+    for mut record in vm::list(db)?.into_iter().filter(|vm| vm.image == *image) {
+        change(&mut record);
+        vm::update(db, &record)?;
+    }
+    Ok(())
 }
 
 fn edit(db: &Connection, id: VmId, edit: impl FnOnce(&mut VmRecord)) -> Result<(), StoreError> {

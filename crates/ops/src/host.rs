@@ -119,6 +119,13 @@ pub enum ImageSource {
         #[serde(default)]
         seed: SeedWish,
     },
+    /// An image of banger's own with another work seed: it shares the base.
+    Reseed {
+        /// The directory of its files.
+        image: PathBuf,
+        /// The new work seed.
+        seed: SeedWish,
+    },
 }
 
 /// Where a container image is.

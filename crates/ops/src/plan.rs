@@ -28,6 +28,10 @@ pub enum PlanKind {
     PublishImage,
     /// Removes an image.
     DeleteImage,
+    /// Gives an image another name.
+    RenameImage,
+    /// Lets an image's name stand for other files with the same base.
+    ReplaceImage,
     /// Makes a kernel's files.
     MakeKernel,
     /// Gives made files their place and name.

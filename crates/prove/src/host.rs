@@ -136,6 +136,10 @@ pub(crate) fn source_name(source: &ImageSource) -> String {
         ImageSource::Recipe { recipe, .. } => recipe.clone(),
         ImageSource::Container { reference, .. } => reference.replace('/', "_"),
         ImageSource::Rootfs { rootfs, .. } => rootfs.to_string_lossy().replace('/', "_"),
+        ImageSource::Reseed { image, .. } => {
+            let digest = image.file_name().unwrap_or_default();
+            format!("reseeded-{}", digest.to_string_lossy())
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The model daemon's requests about images and kernels.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use banger_api::kernel::KernelSource;
 use banger_api::{ApiError, ErrorCode, OperationId};
@@ -61,6 +61,67 @@ impl Control<'_> {
         })
     }
 
+    /// Gives an image another name.
+    pub(crate) fn rename_image(&self, from: &str, to: &str) -> HostResult<()> {
+        let (from, to) = (from.parse().map_err(invalid)?, to.parse().map_err(invalid)?);
+        self.operation("rename_image", None, |op| {
+            self.run(plans::rename_image(op, from, to))
+        })
+    }
+
+    /// Gives an image another work seed, and the VMs made from it the new files.
+    pub(crate) fn reseed_image(&self, name: &str) -> HostResult<()> {
+        let Some(found) = self.read(|db| image::by_name(db, name))? else {
+            return Err(ApiError::new(ErrorCode::NotFound, "no such image"));
+        };
+        self.operation("reseed_image", None, |op| {
+            let staging = staging(op);
+            let source = ImageSource::Reseed {
+                image: layout::image_dir(&found.digest),
+                seed: SeedWish::default(),
+            };
+            self.run(plans::make_image(op, source, staging.clone()))?;
+            let old = self.or_discard(op, &staging, |staging| {
+                let facts = self.host().image_facts(staging)?;
+                let record = ImageRecord {
+                    digest: facts.digest,
+                    seed_bytes: facts.seed_bytes,
+                    ..found.clone()
+                };
+                self.replace_image(op, record, &found.digest, staging)
+            })?;
+            let (staging, old) = (Some(staging), old);
+            staging
+                .into_iter()
+                .chain(old)
+                .try_for_each(|path| match self.host().exists(&path)? {
+                    true => self.run(plans::discard(op, path)),
+                    false => Ok(()),
+                })
+        })
+    }
+
+    fn replace_image(
+        &self,
+        op: OperationId,
+        record: ImageRecord,
+        from: &str,
+        staging: &Path,
+    ) -> HostResult<Option<PathBuf>> {
+        let images = self.read(image::list)?;
+        let exists = images.iter().any(|image| image.digest == record.digest);
+        let shared = images.iter().filter(|image| image.digest == from).count() > 1;
+        let old = (!shared).then(|| layout::image_dir(from));
+        let files = plans::ReplaceImage {
+            from: from.to_owned(),
+            staging: staging.to_owned(),
+            target: (!exists).then(|| layout::image_dir(&record.digest)),
+            old: old.clone(),
+        };
+        self.run(plans::replace_image(op, record, files))?;
+        Ok(old)
+    }
+
     /// Makes a kernel of this content and gives it this name.
     pub(crate) fn import(&self, name: &str, content: &str) -> HostResult<()> {
         self.operation("import_kernel", None, |op| {
@@ -109,12 +170,12 @@ impl Control<'_> {
     }
 
     /// Does something with what was made; when that fails, what was made goes.
-    fn or_discard(
+    fn or_discard<T>(
         &self,
         op: OperationId,
         staging: &Path,
-        body: impl FnOnce(&Path) -> HostResult<()>,
-    ) -> HostResult<()> {
+        body: impl FnOnce(&Path) -> HostResult<T>,
+    ) -> HostResult<T> {
         body(staging).inspect_err(|_| {
             // A discard that fails stays unfinished, and is tried again.
             let _ = self.run(plans::discard(op, staging.to_owned()));

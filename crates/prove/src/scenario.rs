@@ -309,6 +309,27 @@ fn files() -> Vec<Scenario> {
         ),
         scenario!("delete-image-in-use", |c| created(c, BARE), |c| c
             .delete_image("img")),
+        scenario!("rename-image", |c| created(c, BARE), |c| c
+            .rename_image("img", "other")),
+        scenario!(
+            "rename-image-to-a-taken-name",
+            |c| {
+                base(c)?;
+                c.pull("other", "alpine")
+            },
+            |c| c.rename_image("img", "other")
+        ),
+        scenario!("reseed-image", base, |c| c.reseed_image("img")),
+        scenario!("reseed-image-in-use", |c| running(c, BARE), |c| c
+            .reseed_image("img")),
+        scenario!(
+            "reseed-one-name-of-an-image",
+            |c| {
+                created(c, BARE)?;
+                c.pull("other", "debian")
+            },
+            |c| c.reseed_image("img")
+        ),
         scenario!("import", nothing, |c| c.import("krn", "linux")),
         scenario!("import-same-content", base, |c| c.import("other", "linux")),
         scenario!("import-taken-name", base, |c| c.import("krn", "bsd")),

@@ -57,6 +57,20 @@ pub fn delete(db: &Connection, name: &ImageName) -> Result<bool, StoreError> {
     Ok(db.execute("DELETE FROM images WHERE name = ?1", params![name.as_str()])? > 0)
 }
 
+/// Gives an image another name. `false`: there is none of the old one.
+///
+/// # Errors
+/// [`StoreError::NameTaken`].
+pub fn rename(db: &Connection, from: &ImageName, to: &ImageName) -> Result<bool, StoreError> {
+    let Some(mut image) = by_name(db, from.as_str())? else {
+        return Ok(false);
+    };
+    delete(db, from)?;
+    image.name = to.clone();
+    insert(db, &image)?;
+    Ok(true)
+}
+
 /// Whether a name stands for the files with this digest.
 ///
 /// # Errors

@@ -38,7 +38,7 @@ pub mod vm {
 }
 /// The same for images.
 pub mod image {
-    pub use crate::images::{by_name, delete, insert, is_named, list};
+    pub use crate::images::{by_name, delete, insert, is_named, list, rename};
 }
 /// The same for kernels.
 pub mod kernel {

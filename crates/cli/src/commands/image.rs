@@ -4,7 +4,10 @@ pub mod build;
 pub mod delete;
 pub mod list;
 pub mod pull;
+pub mod prune;
 pub mod register;
+pub mod rename;
+pub mod reseed;
 pub mod seed;
 pub mod show;
 
@@ -27,9 +30,16 @@ pub enum Command {
     Pull(pull::Args),
     /// Make an image from a root file system on this host
     Register(register::Args),
+    /// Give an image another name
+    #[command(alias = "mv")]
+    Rename(rename::Args),
+    /// Give an image another work seed
+    Reseed(reseed::Args),
     /// Delete images that no VM uses
     #[command(alias = "rm")]
     Delete(delete::Args),
+    /// Delete all images that no VM uses
+    Prune(prune::Args),
 }
 
 impl Command {
@@ -44,7 +54,10 @@ impl Command {
             Self::Show(args) => show::run(args, context).await,
             Self::Pull(args) => pull::run(args, context).await,
             Self::Register(args) => register::run(args, context).await,
+            Self::Rename(args) => rename::run(args, context).await,
+            Self::Reseed(args) => reseed::run(args, context).await,
             Self::Delete(args) => delete::run(args, context).await,
+            Self::Prune(args) => prune::run(args, context).await,
         }
     }
 }

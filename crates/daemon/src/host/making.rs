@@ -116,6 +116,10 @@ impl Making<'_> {
                 };
                 banger_image::register(&root, &destination, &scratch, &mut watch)
             }
+            ImageSource::Reseed { image, seed } => {
+                let seed = work_seed(seed);
+                banger_image::reseed(image, &seed, &destination, &scratch, &mut watch)
+            }
         };
         made.map_err(|error| of_image(&error))?;
         files::remove_tree(&scratch)?;

@@ -2,9 +2,9 @@
 
 use axum::extract::{Path, State};
 use banger_api::error::ErrorBody;
-use banger_api::image::{BuildImage, Image, RegisterImage};
+use banger_api::image::{BuildImage, Image, PrunedImages, RegisterImage, RenameImage, ReseedImage};
 use banger_api::kernel::{ImportKernel, Kernel};
-use banger_api::vm::Accepted;
+use banger_api::vm::{Accepted, Prune};
 
 use super::answer::{Answer, Started, answer, started};
 use super::body::Body;
@@ -52,6 +52,38 @@ pub(super) async fn delete_image(
     Path(name): Path<String>,
 ) -> Started {
     started(move || service::delete_image(&daemon, &name)).await
+}
+
+/// Give an image another name.
+#[utoipa::path(patch, path = "/v1/images/{ref}", tag = "images", params(("ref" = String, Path)), request_body = RenameImage,
+    responses((status = 202, body = Accepted), (status = "default", body = ErrorBody)))]
+pub(super) async fn rename_image(
+    State(daemon): State<Daemon>,
+    Path(name): Path<String>,
+    Body(request): Body<RenameImage>,
+) -> Started {
+    started(move || service::rename_image(&daemon, &name, request.name)).await
+}
+
+/// Give an image another work seed.
+#[utoipa::path(post, path = "/v1/images/{ref}/reseed", tag = "images", params(("ref" = String, Path)),
+    request_body = ReseedImage, responses((status = 202, body = Accepted), (status = "default", body = ErrorBody)))]
+pub(super) async fn reseed_image(
+    State(daemon): State<Daemon>,
+    Path(name): Path<String>,
+    Body(request): Body<ReseedImage>,
+) -> Started {
+    started(move || service::reseed_image(&daemon, &name, request)).await
+}
+
+/// Remove images that no VM uses.
+#[utoipa::path(post, path = "/v1/images/prune", tag = "images", request_body = Prune,
+    responses((status = 200, body = PrunedImages), (status = "default", body = ErrorBody)))]
+pub(super) async fn prune_images(
+    State(daemon): State<Daemon>,
+    Body(request): Body<Prune>,
+) -> Answer<PrunedImages> {
+    answer(move || service::prune_images(&daemon, request.dry_run)).await
 }
 
 /// All kernels.

@@ -59,7 +59,14 @@ pub(crate) fn router(daemon: Daemon) -> Router {
         .route(routes::IMAGES_BUILD, post(files::build))
         .route(routes::IMAGES_REGISTER, post(files::register))
         .route(routes::IMAGES_PULL, post(pull::pull))
-        .route(routes::IMAGE, get(files::image).delete(files::delete_image))
+        .route(routes::IMAGES_PRUNE, post(files::prune_images))
+        .route(
+            routes::IMAGE,
+            get(files::image)
+                .patch(files::rename_image)
+                .delete(files::delete_image),
+        )
+        .route(routes::IMAGE_RESEED, post(files::reseed_image))
         .route(routes::KERNELS, get(files::kernels))
         .route(routes::KERNELS_IMPORT, post(files::import))
         .route(

@@ -30,6 +30,7 @@ pub(crate) fn doctor(daemon: &Daemon) -> Report {
             space(daemon.paths.state()),
             leftovers(daemon),
             reflink(daemon.paths.state()),
+            seeds(daemon),
             program(
                 "mmdebstrap",
                 "images are built with it",
@@ -158,6 +159,30 @@ fn leftovers(daemon: &Daemon) -> Check {
                 ),
             ),
         },
+    }
+}
+
+/// Images whose VMs start with an empty `/root`.
+fn seeds(daemon: &Daemon) -> Check {
+    let images = match daemon.read(banger_store::image::list) {
+        Ok(images) => images,
+        Err(error) => {
+            let finding = format!("cannot tell: {}", error.message);
+            return check("work seeds", Verdict::Warn, finding, None);
+        }
+    };
+    let without = images.iter().filter(|image| image.seed_bytes.is_none());
+    let names: Vec<&str> = without.map(|image| image.name.as_str()).collect();
+    match names.is_empty() {
+        true => check("work seeds", Verdict::Pass, "every image has one", None),
+        false => check(
+            "work seeds",
+            Verdict::Pass,
+            format!("VMs of {} start with an empty /root", names.join(", ")),
+            Some(
+                "give an image a work seed: banger image reseed IMAGE --from root, or a directory",
+            ),
+        ),
     }
 }
 

@@ -84,7 +84,9 @@ pub(crate) fn image_view(daemon: &Daemon, record: &ImageRecord) -> Result<Image,
     let folder = daemon.paths.images().join(&record.digest);
     match ImageMetadata::read(&folder) {
         Ok(metadata) => image.details = Some(details(metadata, users(record, &vms))),
-        Err(error) => tracing::warn!(image = %record.name, %error, "its description cannot be read"),
+        Err(error) => {
+            tracing::warn!(image = %record.name, %error, "its description cannot be read")
+        }
     }
     Ok(image)
 }
@@ -98,8 +100,16 @@ pub(super) fn freed_with(daemon: &Daemon, going: &[Image]) -> Result<u64, ApiErr
     let files = Files::of(daemon, &records);
     let goes = |name: &str| going.iter().any(|image| image.name.as_str() == name);
     let (gone, kept): (Vec<_>, Vec<_>) = files.of.iter().partition(|(name, _)| goes(name));
-    let kept: BTreeSet<File> = kept.into_iter().flat_map(|(_, files)| files).copied().collect();
-    let gone: BTreeSet<File> = gone.into_iter().flat_map(|(_, files)| files).copied().collect();
+    let kept: BTreeSet<File> = kept
+        .into_iter()
+        .flat_map(|(_, files)| files)
+        .copied()
+        .collect();
+    let gone: BTreeSet<File> = gone
+        .into_iter()
+        .flat_map(|(_, files)| files)
+        .copied()
+        .collect();
     Ok(files.bytes(gone.difference(&kept)))
 }
 

@@ -3,63 +3,21 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use banger_api::image::{BuildImage, Image, RegisterImage, WorkSeed};
+use banger_api::image::{BuildImage, Image, PrunedImages, RegisterImage, WorkSeed};
 use banger_api::vm::Accepted;
 use banger_api::{ApiError, ByteSize, ErrorCode, ImageName, suggest};
 use banger_ops::plans::{self, DeleteFiles, PublishImage};
 use banger_ops::{ImageSource, SeedWish};
-use banger_store::{ImageRecord, VmRecord, image, vm};
+use banger_store::{ImageRecord, image, vm};
 
 use super::find_image;
+use super::image_view::{freed_with, images};
 use crate::context::Daemon;
-use crate::operations::{Running, now_ms, timestamp};
+use crate::operations::{Running, now_ms};
 
 /// Recipes that banger carries: a VM that names one gets it built when it is missing.
 pub(super) fn recipes() -> Vec<&'static str> {
     banger_image::Recipe::names()
-}
-
-/// All images.
-///
-/// # Errors
-/// Only the store's.
-pub(crate) fn images(daemon: &Daemon) -> Result<Vec<Image>, ApiError> {
-    let vms = daemon.read(vm::list)?;
-    Ok(daemon
-        .read(image::list)?
-        .iter()
-        .map(|record| view(daemon, record, &vms))
-        .collect())
-}
-
-/// One image as users see it.
-///
-/// # Errors
-/// Only the store's.
-pub(crate) fn image_view(daemon: &Daemon, record: &ImageRecord) -> Result<Image, ApiError> {
-    Ok(view(daemon, record, &daemon.read(vm::list)?))
-}
-
-fn view(daemon: &Daemon, record: &ImageRecord, vms: &[VmRecord]) -> Image {
-    let base = daemon
-        .paths
-        .images()
-        .join(&record.digest)
-        .join(banger_image::BASE);
-    Image {
-        name: record.name.clone(),
-        digest: format!("sha256:{}", record.digest),
-        source: record.source.clone(),
-        init: record.init.clone(),
-        base_bytes: record.base_bytes,
-        allocated_bytes: banger_disk::sparse::allocated_bytes(&base).unwrap_or(0),
-        seed_bytes: record.seed_bytes,
-        used_by: vms
-            .iter()
-            .filter(|vm| vm.image_digest == record.digest)
-            .count() as u64,
-        created_at: timestamp(record.created_ms),
-    }
 }
 
 /// The image of this name; `None` when it is not there and a recipe can build it.
@@ -291,6 +249,56 @@ pub(crate) fn delete_image(daemon: &Daemon, name: &str) -> Result<Accepted, ApiE
         operation: running.id,
         vm: None,
     })
+}
+
+/// Gives an image another name; its VMs know it by that from now on.
+///
+/// # Errors
+/// `not_found`; `name_taken`.
+pub(crate) fn rename_image(
+    daemon: &Daemon,
+    name: &str,
+    to: ImageName,
+) -> Result<Accepted, ApiError> {
+    let from = find_image(daemon, name)?.name;
+    if from != to {
+        free(daemon, &to)?;
+    }
+    let task = daemon.clone();
+    let running = daemon.operations.spawn("rename_image", None, move |op| {
+        if from == to {
+            return Ok(());
+        }
+        let plan = plans::rename_image(op.id, from, to);
+        task.runner.run(&plan, &**op, &op.cancel)
+    })?;
+    Ok(Accepted {
+        operation: running.id,
+        vm: None,
+    })
+}
+
+/// Removes every image that no VM uses.
+///
+/// # Errors
+/// Only the store's.
+pub(crate) fn prune_images(daemon: &Daemon, dry_run: bool) -> Result<PrunedImages, ApiError> {
+    let unused: Vec<Image> = images(daemon)?
+        .into_iter()
+        .filter(|image| image.used_by == 0)
+        .collect();
+    let mut pruned = PrunedImages {
+        freed_bytes: freed_with(daemon, &unused)?,
+        ..PrunedImages::default()
+    };
+    for image in unused {
+        if !dry_run {
+            let accepted = delete_image(daemon, image.name.as_str())?;
+            pruned.operations.push(accepted.operation);
+        }
+        pruned.images.push(image);
+    }
+    Ok(pruned)
 }
 
 fn unused(daemon: &Daemon, record: &ImageRecord) -> Result<(), ApiError> {

@@ -6,6 +6,9 @@
 //! publish  Back     staging ──rename──► final directory; row, and the directory's claim goes over to the image or kernel
 //!          Forward  the same content has a name already: row at once, staging directory gone
 //! delete   Forward  row gone at once, directory gone              (only the name goes while another name has the digest)
+//! rename   Forward  row and VMs have the new name at once
+//! replace  Back     staging ──rename──► final directory; the name and its VMs stand for it, the old directory's claim goes
+//!                   over to the operation, whose discard removes it        (unless another name stands for the old files)
 //! discard  Forward  staging directory gone                        (of what was made and cannot be published)
 //! ```
 //!
@@ -14,8 +17,8 @@
 
 use std::path::PathBuf;
 
-use banger_api::OperationId;
 use banger_api::kernel::KernelSource;
+use banger_api::{ImageName, OperationId};
 use banger_store::{Claim, ClaimKind, ImageRecord, KernelRecord, Owner};
 
 use crate::steps::{
@@ -181,6 +184,71 @@ pub fn delete_image(op: OperationId, image: &ImageRecord, files: DeleteFiles) ->
         Change::DeleteImage(image.name.clone()),
         files,
     )
+}
+
+/// Gives an image, and the VMs that know it by its name, another name.
+pub fn rename_image(op: OperationId, from: ImageName, to: ImageName) -> Plan {
+    let owner = Owner::Operation(op);
+    let mut plan = Plan::new(op, PlanKind::RenameImage, None, owner, Direction::Forward);
+    plan.begin = vec![Change::RenameImage { from, to }];
+    plan
+}
+
+/// Where the files go for which an image's name shall stand.
+#[derive(Debug, Clone)]
+pub struct ReplaceImage {
+    /// Digest of the files for which it stands.
+    pub from: String,
+    /// Where the new files were made.
+    pub staging: PathBuf,
+    /// Where they belong; `None` when they are there already, under another name.
+    pub target: Option<PathBuf>,
+    /// Directory of the old files, when no other name stands for them: it becomes the operation's, to be discarded.
+    pub old: Option<PathBuf>,
+}
+
+/// Lets the name of `image`, and the VMs that know it by this name, stand for new files whose base is the old one's. Only
+/// while none of these VMs is being started: they find their base by its path.
+pub fn replace_image(op: OperationId, image: ImageRecord, files: ReplaceImage) -> Plan {
+    let owner = Owner::Operation(op);
+    let directory = |path: &PathBuf| Claim::new(ClaimKind::Directory, path.to_string_lossy());
+    let mut plan = Plan::new(
+        op,
+        PlanKind::ReplaceImage,
+        None,
+        owner.clone(),
+        Direction::Back,
+    );
+    let (new, old) = (
+        Owner::Image(image.digest.clone()),
+        Owner::Image(files.from.clone()),
+    );
+    let replace = Change::ReplaceImage {
+        from: files.from,
+        to: Box::new(image),
+    };
+    match files.target {
+        Some(to) => {
+            plan.done.push(Change::Transfer {
+                claim: directory(&to),
+                from: owner.clone(),
+                to: new,
+            });
+            let from = files.staging;
+            plan.steps = vec![PublishDirectory { from, to }.into()];
+        }
+        None => plan.done.push(Change::Named(new)),
+    }
+    plan.done.push(replace);
+    if let Some(path) = files.old {
+        plan.done.push(Change::Unused(old.clone()));
+        plan.done.push(Change::Transfer {
+            claim: directory(&path),
+            from: old,
+            to: owner,
+        });
+    }
+    plan
 }
 
 /// Removes a kernel's name, and its files when nothing else names them.

@@ -5,8 +5,8 @@ mod sweep;
 mod vm;
 
 pub use files::{
-    DeleteFiles, PublishImage, PublishKernel, delete_image, delete_kernel, discard, make_image,
-    make_kernel, publish_image, publish_kernel,
+    DeleteFiles, PublishImage, PublishKernel, ReplaceImage, delete_image, delete_kernel, discard,
+    make_image, make_kernel, publish_image, publish_kernel, rename_image, replace_image,
 };
 pub use sweep::sweep;
 pub use vm::{

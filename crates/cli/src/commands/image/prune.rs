@@ -73,7 +73,11 @@ async fn prune(dry_run: bool, context: &Context) -> Result<PrunedImages, Failure
 }
 
 fn confirmed(would: &PrunedImages, context: &Context) -> bool {
-    let names: Vec<_> = would.images.iter().map(|image| image.name.as_str()).collect();
+    let names: Vec<_> = would
+        .images
+        .iter()
+        .map(|image| image.name.as_str())
+        .collect();
     let names = names.join(", ");
     context.output.confirms(&format!("Delete {names}?"))
 }

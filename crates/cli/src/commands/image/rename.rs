@@ -5,6 +5,8 @@ use banger_api::image::RenameImage;
 
 use crate::context::Context;
 use crate::failure::Outcome;
+use crate::follow::{How, follow, start};
+use crate::progress::Progress;
 use crate::view::image::Made;
 
 /// Arguments of `banger image rename`.
@@ -27,9 +29,15 @@ pub struct Args {
 /// It is not there, or the name is taken.
 pub async fn run(args: Args, context: &Context) -> Outcome {
     let (image, rename) = (&args.image, &RenameImage { name: args.name });
+    let accepted = start(context, |client| async move {
+        client.rename_image(image, rename).await
+    })
+    .await?;
+    let progress = Progress::new(&context.output);
+    follow(context, &progress, accepted.operation, None, How::default()).await?;
     let renamed = context
         .session
-        .change(|client| async move { client.rename_image(image, rename).await })
+        .read(|client| async move { client.image(rename.name.as_str()).await })
         .await?;
     context.output.print(&Made(renamed))
 }
