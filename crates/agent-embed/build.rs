@@ -23,7 +23,13 @@ const KEPT_PREFIXES: &[&str] = &[
 fn main() -> Result<(), Box<dyn Error>> {
     let out_dir = PathBuf::from(variable("OUT_DIR")?);
     let workspace = workspace(Path::new(&variable("CARGO_MANIFEST_DIR")?))?;
-    for part in ["crates/agent", "crates/guest", "Cargo.lock", "Cargo.toml"] {
+    for part in [
+        "crates/agent",
+        "crates/guest",
+        "crates/tar",
+        "Cargo.lock",
+        "Cargo.toml",
+    ] {
         println!("cargo::rerun-if-changed={}", workspace.join(part).display());
     }
     // The host's: guests run on the host's processors.

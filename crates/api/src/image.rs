@@ -117,6 +117,21 @@ pub struct RenameImage {
     pub name: ImageName,
 }
 
+/// Make an image of a VM that does not run: its root as its own kernel sees it, with its work disk as `/root`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SaveVm {
+    /// The image's name.
+    pub image: ImageName,
+    /// What new work disks of the image start from: with `auto` the VM's own `/root`.
+    #[serde(default)]
+    #[schema(value_type = String, default = "auto")]
+    pub work_seed: WorkSeed,
+    /// Size of the work seed's file system in bytes; what fits when absent.
+    #[serde(default)]
+    pub seed_size: Option<ByteSize>,
+}
+
 /// Give an image another work seed. Work disks that exist stay as they are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

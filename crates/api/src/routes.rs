@@ -28,6 +28,8 @@ pub const VM_STOP: &str = "/v1/vms/{ref}/stop";
 pub const VM_RESTART: &str = "/v1/vms/{ref}/restart";
 /// `POST` [`crate::vm::KillVm`]: [`crate::vm::Accepted`].
 pub const VM_KILL: &str = "/v1/vms/{ref}/kill";
+/// `POST` [`crate::image::SaveVm`]: [`crate::vm::Accepted`].
+pub const VM_SAVE: &str = "/v1/vms/{ref}/save";
 /// `POST` [`crate::vm::Exec`]: upgrade to a stream of exec frames.
 pub const VM_EXEC: &str = "/v1/vms/{ref}/exec";
 /// `POST` [`crate::vm::Exec`]: [`crate::detached::DetachedCommand`]; `GET`: all of them.
@@ -67,6 +69,8 @@ pub const IMAGES_PRUNE: &str = "/v1/images/prune";
 /// `GET`: one [`crate::image::Image`]; `PATCH` [`crate::image::RenameImage`], `DELETE`:
 /// [`crate::vm::Accepted`].
 pub const IMAGE: &str = "/v1/images/{ref}";
+/// `GET`: the image as an OCI archive.
+pub const IMAGE_EXPORT: &str = "/v1/images/{ref}/export";
 /// `POST` [`crate::image::ReseedImage`]: [`crate::vm::Accepted`].
 pub const IMAGE_RESEED: &str = "/v1/images/{ref}/reseed";
 /// `GET`: all [`crate::kernel::Kernel`].

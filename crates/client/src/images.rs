@@ -1,11 +1,14 @@
 //! Calls about images.
 
-use banger_api::image::{BuildImage, Image, PrunedImages, RegisterImage, RenameImage, ReseedImage};
+use banger_api::image::{
+    BuildImage, Image, PrunedImages, RegisterImage, RenameImage, ReseedImage, SaveVm,
+};
 use banger_api::pull::PullImage;
 use banger_api::routes::{self, fill};
 use banger_api::vm::{Accepted, Prune};
 use hyper::Method;
 
+use crate::bytestream::ByteStream;
 use crate::client::Client;
 use crate::error::ClientError;
 
@@ -64,6 +67,26 @@ impl Client {
     ) -> Result<Accepted, ClientError> {
         self.call(Method::PATCH, fill(routes::IMAGE, reference))
             .json(rename)?
+            .answer()
+            .await
+    }
+
+    /// An image as an OCI archive, byte by byte. It comes whole, or its last call fails.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn export_image(&self, reference: &str) -> Result<ByteStream, ClientError> {
+        let path = fill(routes::IMAGE_EXPORT, reference);
+        Ok(ByteStream::new(self.get(path).patient_stream().await?))
+    }
+
+    /// Makes an image of a VM that does not run.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn save_vm(&self, reference: &str, save: &SaveVm) -> Result<Accepted, ClientError> {
+        self.post(fill(routes::VM_SAVE, reference))
+            .json(save)?
             .answer()
             .await
     }

@@ -116,6 +116,11 @@ impl Call<'_> {
             .await
     }
 
+    /// The same without a deadline: the daemon works on the answer before it begins.
+    pub(crate) async fn patient_stream(self) -> Result<Answer, ClientError> {
+        self.send().await?.or_error().await
+    }
+
     /// The raw stream after the daemon has switched to it. There is no deadline: the guest decides when it is ready.
     pub(crate) async fn upgraded(mut self) -> Result<Upgraded, ClientError> {
         self.upgrade = true;

@@ -106,6 +106,18 @@ pub enum ImageError {
     /// A base that banger has written cannot be read back.
     #[error(transparent)]
     ReadImage(#[from] banger_disk::ReadError),
+    /// The base is a disk image that others have made.
+    #[error(
+        "image \"{name}\" was registered from a disk image, which is never read on the host: make a VM of it, `banger vm save` \
+         that as an image, and export that one"
+    )]
+    NotOurs {
+        /// The image.
+        name: String,
+    },
+    /// A layer cannot be written.
+    #[error(transparent)]
+    Layer(#[from] crate::layer::LayerError),
     /// A disk image cannot be copied in.
     #[error(transparent)]
     Copy(#[from] banger_disk::sparse::SparseError),

@@ -8,11 +8,12 @@
 //!            work seed: /root, archive, folder or ext4 image ─► seed.ext4 ───┘
 //! ```
 //!
-//! What others call: [`Recipe::find`], [`Builder`], [`register`], [`from_container`], [`ImageMetadata::read`].
+//! What others call: [`Recipe::find`], [`Builder`], [`register`], [`from_container`], [`reseed`], [`Export`],
+//! [`ImageMetadata::read`].
 //!
 //! Promises: the same input gives the same [`ImageMetadata::id`]; a folder with `image.json` is complete and on the disk;
-//! a cancelled build ends its whole process group; the host never looks into a disk image beyond its superblock; images
-//! are built only from Debian sources that the host itself has.
+//! a cancelled build ends its whole process group; the host never looks into a disk image that others have made beyond its
+//! superblock; images are built only from Debian sources that the host itself has.
 //!
 //! It must not: know what a VM is, choose names, rename folders into place, or remove a folder of the caller's.
 
@@ -22,7 +23,9 @@ mod customise;
 mod defaults;
 mod disks;
 mod error;
+mod export;
 mod init;
+mod layer;
 mod lookup;
 mod metadata;
 mod mode;
@@ -31,6 +34,7 @@ mod provenance;
 mod recipe;
 mod register;
 mod reseed;
+mod saved;
 mod seed;
 mod sources;
 mod store;
@@ -39,12 +43,15 @@ pub use build::Builder;
 pub use container::{ContainerImage, from_container};
 pub use defaults::RunDefaults;
 pub use error::ImageError;
+pub use export::Export;
 pub use init::InitSystem;
+pub use layer::LayerError;
 pub use metadata::{BASE, DiskRecord, FORMAT, ImageMetadata, ImageOrigin, METADATA, SEED};
 pub use progress::{Cancel, Progress, Stage, Watch};
 pub use provenance::{LayerRecord, MakingStep, Provenance};
 pub use recipe::{NewFile, NewLink, Recipe, TreeChanges};
 pub use register::{RootFs, register};
 pub use reseed::reseed;
+pub use saved::from_saved;
 pub use seed::{SeedFrom, WorkSeed};
 pub use store::Destination;

@@ -21,6 +21,8 @@ pub enum Stage {
     WriteSeed,
     /// A disk image is copied in.
     CopyImage,
+    /// An archive is written.
+    Export,
     /// Everything is synced.
     Sync,
 }
@@ -35,6 +37,7 @@ impl Stage {
             Self::WriteBase => "write_base",
             Self::WriteSeed => "write_work_seed",
             Self::CopyImage => "copy_image",
+            Self::Export => "export_image",
             Self::Sync => "sync_image",
         }
     }

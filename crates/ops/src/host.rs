@@ -48,6 +48,9 @@ pub struct GuestSetup {
     /// What runs in it by default, as its image says.
     #[serde(default)]
     pub defaults: GuestDefaults,
+    /// Only its root is wanted: no init is started, and nothing of the guest's files is changed.
+    #[serde(default)]
+    pub bare: bool,
 }
 
 /// What commands in a guest get unless they say otherwise.
@@ -117,6 +120,17 @@ pub enum ImageSource {
         rootfs: PathBuf,
         /// Its work seed.
         #[serde(default)]
+        seed: SeedWish,
+    },
+    /// What the guest of a VM has sent of its root.
+    Saved {
+        /// The archive.
+        archive: PathBuf,
+        /// The directory of the image that the VM was made from: what it says about being run holds for this one, too.
+        image: PathBuf,
+        /// The VM.
+        vm: VmName,
+        /// Its work seed.
         seed: SeedWish,
     },
     /// An image of banger's own with another work seed: it shares the base.
@@ -252,6 +266,17 @@ pub trait Host: Send + Sync {
         deadline: Duration,
         cancel: &Cancel,
     ) -> HostResult<bool>;
+
+    /// Has a bare guest send its whole root, and writes that as it comes to the new file `to`, which a crash may have left
+    /// there before.
+    fn read_root(
+        &self,
+        vm: VmId,
+        vmm: &VmmIdentity,
+        to: &Path,
+        events: &dyn Events,
+        cancel: &Cancel,
+    ) -> HostResult<()>;
 
     // Making.
     fn make_image(

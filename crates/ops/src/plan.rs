@@ -28,6 +28,8 @@ pub enum PlanKind {
     PublishImage,
     /// Removes an image.
     DeleteImage,
+    /// Makes an image's files of a VM's disks.
+    SaveVm,
     /// Gives an image another name.
     RenameImage,
     /// Lets an image's name stand for other files with the same base.

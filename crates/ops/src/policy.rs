@@ -26,6 +26,8 @@ pub enum Request {
     Set,
     /// Talk to its guest.
     Reach,
+    /// Read its disks while it does not run.
+    Save,
 }
 
 /// Whether a VM that does not run is to be started when the daemon starts: it is to run always, and neither its user nor
@@ -71,6 +73,8 @@ pub fn verdict(request: Request, state: VmState) -> Verdict {
         (R::Delete { force: false }, S::Running | S::Starting) => Refuse,
         (R::Delete { .. }, _) => Go,
         (R::Set, _) => Go,
+        (R::Save, S::Created | S::Stopped | S::Error) => Go,
+        (R::Save, _) => Refuse,
         (R::Reach, S::Running) => Go,
         (R::Reach, _) => Refuse,
     }
@@ -93,6 +97,7 @@ pub fn check(request: Request, name: &str, state: VmState) -> Result<bool, ApiEr
                         "stop it first, or delete it with --force: banger vm delete --force {name}"
                     )
                 }
+                (Request::Save, _) => format!("stop it first: banger vm stop {name}"),
                 (Request::Reach, VmState::Error) => {
                     format!("see why with banger vm show {name} and banger logs {name}")
                 }
@@ -127,6 +132,7 @@ mod tests {
             ),
             (R::Delete { force: true }, [Go, Go, Go, Go, Go, Go, Go]),
             (R::Set, [Go, Go, Go, Go, Go, Go, Refuse]),
+            (R::Save, [Go, Refuse, Refuse, Refuse, Go, Go, Refuse]),
             (
                 R::Reach,
                 [Refuse, Refuse, Go, Refuse, Refuse, Refuse, Refuse],

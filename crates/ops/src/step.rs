@@ -4,9 +4,9 @@ use banger_store::Claim;
 use serde::{Deserialize, Serialize};
 
 use crate::steps::{
-    ConfigureGuest, EndStray, EndVmm, GrowFile, LaunchVmm, MakeDirectory, MakeImage, MakeInitramfs,
-    MakeKernel, MakeSshHostKey, MakeSystemOverlay, MakeWorkDisk, PublishDirectory, RemoveDirectory,
-    RemoveFile, ShutdownGuest, SyncFiles,
+    CloneDisk, ConfigureGuest, EndStray, EndVmm, GrowFile, LaunchVmm, MakeDirectory, MakeImage,
+    MakeInitramfs, MakeKernel, MakeSshHostKey, MakeSystemOverlay, MakeWorkDisk, PublishDirectory,
+    ReadRoot, RemoveDirectory, RemoveFile, ShutdownGuest, SyncFiles,
 };
 use crate::{Cancel, Change, Events, Host, HostResult};
 
@@ -83,6 +83,7 @@ macro_rules! steps {
 }
 
 steps!(
+    CloneDisk,
     ConfigureGuest,
     EndStray,
     EndVmm,
@@ -96,6 +97,7 @@ steps!(
     MakeSystemOverlay,
     MakeWorkDisk,
     PublishDirectory,
+    ReadRoot,
     RemoveDirectory,
     RemoveFile,
     ShutdownGuest,

@@ -1,7 +1,7 @@
 //! A model of the daemon: what it reads, locks and plans for each request, over the real runner, recovery and store.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,7 +11,7 @@ use banger_engine::{Accel, DiskSpec, NetSpec, VmmSpec};
 use banger_ops::policy::{self, Request};
 use banger_ops::{
     Cancel, Events, GuestDefaults, GuestSetup, Host, HostResult, NoEvents, Plan, Recovered,
-    Recovery, Runner, plans, store_error,
+    Recovery, Runner, SeedWish, plans, store_error,
 };
 use banger_store::{
     Connection, OperationRecord, Store, StoreError, VmRecord, image, kernel, operation, vm,
@@ -273,6 +273,54 @@ impl<'a> Control<'a> {
         })
     }
 
+    /// Makes an image of a VM that does not run.
+    pub(crate) fn save(&self, name: &str, image: &str) -> HostResult<()> {
+        self.with_vm(name, |vm| {
+            policy::check(Request::Save, name, vm.state)?;
+            let files = layout::files(vm.id);
+            let start = self.start_of(&vm, &files)?;
+            self.operation("save_vm", None, |op| {
+                let work = staging(op).with_extension("save");
+                let clone = |path: PathBuf, serial: &str| DiskSpec {
+                    path,
+                    serial: serial.to_owned(),
+                    read_only: false,
+                };
+                let helper = VmId::new();
+                let base = start.spec.disks[0].clone();
+                let save = plans::SaveVm {
+                    vm: vm.name.clone(),
+                    files: files.clone(),
+                    staging: staging(op),
+                    spec: VmmSpec {
+                        vm_id: helper.0,
+                        dir: work.clone(),
+                        disks: vec![
+                            base,
+                            clone(plans::system_clone(&work), "system"),
+                            clone(plans::work_clone(&work), "work"),
+                        ],
+                        net: NetSpec::None,
+                        console_log: work.join("console.log"),
+                        ..start.spec.clone()
+                    },
+                    setup: GuestSetup {
+                        vm: helper,
+                        bare: true,
+                        ..start.setup.clone()
+                    },
+                    initramfs_of: start.make_initramfs.then(|| start.kernel_dir.clone()),
+                    boot_deadline_ms: BOOT_MS,
+                    image: layout::image_dir(&vm.image_digest),
+                    seed: SeedWish::default(),
+                    work,
+                };
+                self.run(plans::save_vm(op, save))?;
+                self.publish_made(op, image)
+            })
+        })
+    }
+
     fn start_of(&self, vm: &VmRecord, files: &banger_ops::VmFiles) -> HostResult<plans::StartVm> {
         let kernel_dir = layout::kernel_dir(&vm.kernel_digest);
         let initramfs = kernel_dir.join("initramfs.cpio");
@@ -323,6 +371,7 @@ impl<'a> Control<'a> {
             mac: plans::mac_of(vm.id),
             ssh_host_key: files.ssh_host_key(),
             defaults: GuestDefaults::default(),
+            bare: false,
         };
         Ok(plans::StartVm {
             spec,

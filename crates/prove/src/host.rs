@@ -136,6 +136,7 @@ pub(crate) fn source_name(source: &ImageSource) -> String {
         ImageSource::Recipe { recipe, .. } => recipe.clone(),
         ImageSource::Container { reference, .. } => reference.replace('/', "_"),
         ImageSource::Rootfs { rootfs, .. } => rootfs.to_string_lossy().replace('/', "_"),
+        ImageSource::Saved { vm, .. } => format!("saved-{vm}"),
         ImageSource::Reseed { image, .. } => {
             let digest = image.file_name().unwrap_or_default();
             format!("reseeded-{}", digest.to_string_lossy())
@@ -209,7 +210,12 @@ fn start(world: &mut World, spec: &VmmSpec, extent: Extent) -> HostResult<VmmIde
     Ok(vmm)
 }
 
-fn guest_up(world: &mut World, vmm: &VmmIdentity, vm: VmId, deadline: Duration) -> HostResult<()> {
+fn guest_up(
+    world: &mut World,
+    vmm: &VmmIdentity,
+    setup: &GuestSetup,
+    deadline: Duration,
+) -> HostResult<()> {
     let Some(launch) = world.processes.same(vmm) else {
         return Err(failed(ErrorCode::VmmFailed, "the VMM is gone"));
     };
@@ -230,7 +236,9 @@ fn guest_up(world: &mut World, vmm: &VmmIdentity, vm: VmId, deadline: Duration) 
                 "the guest's kernel panicked",
             ))
         }
+        Manners::Good | Manners::NeverDown | Manners::Stubborn if setup.bare => Ok(()),
         Manners::Good | Manners::NeverDown | Manners::Stubborn => {
+            let vm = setup.vm;
             // Its user writes something worth keeping, and syncs it.
             let (path, user) = (crate::layout::work_disk(vm), world.random.next());
             let bytes = world.files.file(&path).map_or(SIZE, |(_, len)| len);
@@ -407,7 +415,7 @@ impl Host for SimHost {
                 if cancel.is_cancelled() {
                     return Err(failed(ErrorCode::Cancelled, "cancelled"));
                 }
-                guest_up(world, vmm, setup.vm, deadline)?;
+                guest_up(world, vmm, setup, deadline)?;
                 Ok(vec![BootStage {
                     name: "boot".to_owned(),
                     us: 1,
@@ -433,6 +441,27 @@ impl Host for SimHost {
                 }
                 world.processes.end(vmm.pid, Some(plans::ORDERLY_EXIT));
                 Ok(true)
+            })
+    }
+
+    fn read_root(
+        &self,
+        _vm: VmId,
+        vmm: &VmmIdentity,
+        to: &Path,
+        _events: &dyn Events,
+        cancel: &Cancel,
+    ) -> HostResult<()> {
+        self.machine
+            .act(Wait, "read root", to, NO_DEADLINE, |world, extent| {
+                if cancel.is_cancelled() {
+                    return Err(failed(ErrorCode::Cancelled, "cancelled"));
+                }
+                if world.processes.same(vmm).is_none() {
+                    return Err(failed(ErrorCode::GuestUnreachable, "the VMM is gone"));
+                }
+                let content = content_of("root");
+                world.files.write(to, cut(content, extent), SIZE)
             })
     }
 

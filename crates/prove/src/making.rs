@@ -24,19 +24,24 @@ impl Control<'_> {
                 seed: SeedWish::default(),
             };
             self.run(plans::make_image(op, source, staging.clone()))?;
-            self.or_discard(op, &staging, |staging| {
-                let facts = self.host().image_facts(staging)?;
-                let record = ImageRecord {
-                    name: name.parse().map_err(invalid)?,
-                    digest: facts.digest.clone(),
-                    source: facts.source,
-                    init: facts.init,
-                    base_bytes: facts.base_bytes,
-                    seed_bytes: facts.seed_bytes,
-                    created_ms: self.host().now_ms(),
-                };
-                self.publish_image(op, &record, staging)
-            })
+            self.publish_made(op, name)
+        })
+    }
+
+    /// Gives what an operation has made of an image its place and name.
+    pub(crate) fn publish_made(&self, op: OperationId, name: &str) -> HostResult<()> {
+        self.or_discard(op, &staging(op), |staging| {
+            let facts = self.host().image_facts(staging)?;
+            let record = ImageRecord {
+                name: name.parse().map_err(invalid)?,
+                digest: facts.digest.clone(),
+                source: facts.source,
+                init: facts.init,
+                base_bytes: facts.base_bytes,
+                seed_bytes: facts.seed_bytes,
+                created_ms: self.host().now_ms(),
+            };
+            self.publish_image(op, &record, staging)
         })
     }
 

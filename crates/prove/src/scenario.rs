@@ -319,6 +319,30 @@ fn files() -> Vec<Scenario> {
             },
             |c| c.rename_image("img", "other")
         ),
+        scenario!(
+            "save",
+            |c| {
+                running(c, BARE)?;
+                c.stop("a")
+            },
+            |c| c.save("a", "saved")
+        ),
+        scenario!("save-new", |c| created(c, BARE), |c| c.save("a", "saved")),
+        scenario!("save-to-a-taken-name", |c| created(c, BARE), |c| c
+            .save("a", "img")),
+        scenario!(
+            "save-guest-never-up",
+            |c| {
+                created(c, BARE)?;
+                manners(c, Manners::NeverUp);
+                Ok(())
+            },
+            |c| c.save("a", "saved")
+        ),
+        scenario!("save-cancelled", |c| created(c, BARE), |c| {
+            c.cancel().cancel();
+            c.save("a", "saved")
+        }),
         scenario!("reseed-image", base, |c| c.reseed_image("img")),
         scenario!("reseed-image-in-use", |c| running(c, BARE), |c| c
             .reseed_image("img")),

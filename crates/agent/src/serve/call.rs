@@ -52,6 +52,7 @@ async fn dispatch(mut io: CallIo, request: Request, guest: &Arc<Guest>) {
         Request::Attach(request) => detached::attach(io, request, guest).await,
         Request::PutFiles(request) => files::put(io, request, guest).await,
         Request::GetFiles(request) => files::get(io, request, guest).await,
+        Request::GetRoot => files::get_root(io, guest).await,
         Request::Connect(target) => match running(guest) {
             Ok(()) => connect::join(io, target).await,
             Err(failure) => reply::<()>(&mut io, Err(failure)).await,

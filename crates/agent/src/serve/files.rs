@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use banger_guest::files::{PackOptions, Target, receive, send};
+use banger_guest::files::{PackOptions, Target, receive, send, send_root};
 use banger_guest::wire::frame::{self, Frame};
 use banger_guest::{GetFiles, GuestPath, PutFiles, TransferFailure};
 use tokio::io::AsyncWriteExt;
@@ -38,6 +38,16 @@ pub(super) async fn get(mut io: CallIo, request: GetFiles, guest: &Arc<Guest>) {
         ..PackOptions::default()
     };
     let _ = send(&mut io, path_in(guest, &request.path), options).await;
+    let _ = io.shutdown().await;
+}
+
+/// The whole root. A host that asks for it has started nothing in the guest.
+pub(super) async fn get_root(mut io: CallIo, guest: &Arc<Guest>) {
+    let Ok(top) = GuestPath::new("/") else { return };
+    if refused(&mut io, &top, guest).await {
+        return;
+    }
+    let _ = send_root(&mut io, guest.machine().root()).await;
     let _ = io.shutdown().await;
 }
 

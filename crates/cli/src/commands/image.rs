@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod delete;
+pub mod export;
 pub mod list;
 pub mod pull;
 pub mod prune;
@@ -30,6 +31,8 @@ pub enum Command {
     Pull(pull::Args),
     /// Make an image from a root file system on this host
     Register(register::Args),
+    /// Write an image as an OCI archive
+    Export(export::Args),
     /// Give an image another name
     #[command(alias = "mv")]
     Rename(rename::Args),
@@ -54,6 +57,7 @@ impl Command {
             Self::Show(args) => show::run(args, context).await,
             Self::Pull(args) => pull::run(args, context).await,
             Self::Register(args) => register::run(args, context).await,
+            Self::Export(args) => export::run(args, context).await,
             Self::Rename(args) => rename::run(args, context).await,
             Self::Reseed(args) => reseed::run(args, context).await,
             Self::Delete(args) => delete::run(args, context).await,

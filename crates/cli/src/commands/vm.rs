@@ -15,6 +15,7 @@ pub mod ports;
 pub mod prune;
 pub mod restart;
 pub mod run;
+pub mod save;
 pub mod set;
 pub mod show;
 pub mod spec;
@@ -71,6 +72,8 @@ pub enum Command {
     /// A git repository in a VM
     #[command(subcommand)]
     Workspace(workspace::Command),
+    /// Make an image of a VM that does not run
+    Save(save::Args),
     /// Delete all VMs that do not run
     Prune(prune::Args),
 }
@@ -100,6 +103,7 @@ impl Command {
             Self::Ssh(args) => ssh::run(args, context).await,
             Self::Cp(args) => cp::run(args, context).await,
             Self::Workspace(command) => command.run(context).await,
+            Self::Save(args) => save::run(args, context).await,
             Self::Prune(args) => prune::run(args, context).await,
         }
     }

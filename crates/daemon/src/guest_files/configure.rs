@@ -61,6 +61,9 @@ pub(super) fn file(at: &str, mode: u32, content: String) -> Result<GuestFile, Ap
 /// Everything that the guest is told.
 pub(crate) fn configure(cx: &Context<'_>) -> Result<Configure, ApiError> {
     let mut files = Vec::new();
+    if cx.setup.bare {
+        return bare(cx);
+    }
     files.extend(identity::files(cx)?);
     files.extend(network::files(cx)?);
     files.extend(fstab::files()?);
@@ -72,13 +75,7 @@ pub(crate) fn configure(cx: &Context<'_>) -> Result<Configure, ApiError> {
         machine_id: machine_id(cx),
         clock_unix_ns: now_ns(),
         entropy: entropy()?,
-        root: RootPlan {
-            base: BASE.to_owned(),
-            system: SYSTEM.to_owned(),
-            work: Some(WORK.to_owned()),
-            grow_system: true,
-            grow_work: true,
-        },
+        root: root(),
         init: InitMode::Auto,
         files,
         mounts: Vec::new(),
@@ -89,6 +86,36 @@ pub(crate) fn configure(cx: &Context<'_>) -> Result<Configure, ApiError> {
         entrypoint: cx.setup.defaults.entrypoint.clone(),
         cmd: cx.setup.defaults.cmd.clone(),
     })
+}
+
+/// A guest whose root is only looked at.
+fn bare(cx: &Context<'_>) -> Result<Configure, ApiError> {
+    Ok(Configure {
+        hostname: cx.setup.name.to_string(),
+        machine_id: machine_id(cx),
+        clock_unix_ns: now_ns(),
+        entropy: entropy()?,
+        root: root(),
+        init: InitMode::Agent,
+        files: Vec::new(),
+        mounts: Vec::new(),
+        net: None,
+        env: BTreeMap::new(),
+        cwd: None,
+        user: None,
+        entrypoint: Vec::new(),
+        cmd: Vec::new(),
+    })
+}
+
+fn root() -> RootPlan {
+    RootPlan {
+        base: BASE.to_owned(),
+        system: SYSTEM.to_owned(),
+        work: Some(WORK.to_owned()),
+        grow_system: true,
+        grow_work: true,
+    }
 }
 
 /// The image's variables win over ours.

@@ -1,12 +1,13 @@
 //! Guests, through their channels. The calls are asynchronous; steps wait for them here.
 
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use banger_api::{ApiError, ErrorCode, VmId};
 use banger_engine::{Engine, VmmIdentity};
 use banger_guest::{Client, ClientError, Configure, ShutdownMode};
-use banger_ops::{BootStage, Cancel, GuestSetup, HostResult};
+use banger_ops::{BootStage, Cancel, Events, GuestSetup, HostResult};
 use tokio::runtime::Handle;
 
 use crate::channels::Channels;
@@ -17,6 +18,10 @@ use crate::guest_files::{Context, configure};
 use super::linux::GuestMaterial;
 use super::vmm;
 
+/// Largest root that is taken from a guest, in bytes.
+const MAX_ROOT: u64 = 64 << 30;
+/// Bytes of a root between two reports.
+const ROOT_PROGRESS: u64 = 4 << 20;
 /// Lines of the console that an error shows.
 const CONSOLE_LINES: usize = 8;
 
@@ -123,6 +128,55 @@ impl Guests<'_> {
         self.engine
             .wait_gone(identity, left)
             .map_err(|error| failure::of_engine(&error))
+    }
+
+    pub(super) fn read_root(
+        &self,
+        vm: VmId,
+        identity: &VmmIdentity,
+        to: &Path,
+        events: &dyn Events,
+        cancel: &Cancel,
+    ) -> HostResult<()> {
+        let failed = |error: std::io::Error| crate::failure::of_disk(&error);
+        let _ = std::fs::remove_file(to);
+        let file = std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(to)
+            .map_err(failed)?;
+        let mut told = 0;
+        let mut progress = |bytes: u64| {
+            if bytes >= told + ROOT_PROGRESS {
+                told = bytes;
+                events.progress("read_root", "", bytes, None);
+            }
+        };
+        let work = async {
+            let socket = &identity.channel_socket;
+            let client = self.channels.client(vm, socket).await?;
+            let call = client
+                .get_root()
+                .await
+                .map_err(|error| failure::of_guest(&error))?;
+            let to = std::io::BufWriter::with_capacity(1 << 20, file);
+            banger_guest::files::download_stream(call, to, MAX_ROOT, &mut progress)
+                .await
+                .map_err(|error| ApiError::new(ErrorCode::GuestFailed, failure::chain(&error)))
+        };
+        let received = self.runtime.block_on(async {
+            tokio::select! {
+                done = work => done,
+                () = cancel.cancelled() => Err(ApiError::new(ErrorCode::Cancelled, "cancelled")),
+            }
+        });
+        self.channels.close(vm);
+        let done = received?;
+        if done.skipped > 0 {
+            events.warn(&format!("{} sockets were left out", done.skipped));
+        }
+        Ok(())
     }
 
     async fn ask_to_shut_down(

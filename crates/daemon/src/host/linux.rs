@@ -152,6 +152,17 @@ impl Host for LinuxHost {
         self.guests().shutdown(vm, vmm, deadline, cancel)
     }
 
+    fn read_root(
+        &self,
+        vm: VmId,
+        vmm: &VmmIdentity,
+        to: &Path,
+        events: &dyn Events,
+        cancel: &Cancel,
+    ) -> HostResult<()> {
+        self.guests().read_root(vm, vmm, to, events, cancel)
+    }
+
     fn make_image(
         &self,
         source: &ImageSource,

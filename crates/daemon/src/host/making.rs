@@ -1,6 +1,7 @@
 //! Making images, kernels and initramfs: long work that reports and can be cancelled.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use banger_agent_embed::{AGENT, AGENT_DIGEST};
 use banger_api::kernel::KernelSource;
@@ -15,12 +16,46 @@ use super::container::Container;
 use super::files;
 use crate::failure;
 
+/// Longest making of an image or a kernel: mirrors that answer a byte a minute must not hold a name for ever.
+const DEADLINE: Duration = Duration::from_secs(2 * 60 * 60);
+
 /// One making.
 pub(super) struct Making<'a> {
     /// Where downloads are kept.
     pub(super) cache: &'a Path,
     pub(super) events: &'a dyn Events,
     pub(super) cancel: &'a Cancel,
+}
+
+/// When to stop: when the user wants to, or when it takes too long.
+struct Patience<'a> {
+    cancel: &'a Cancel,
+    until: Instant,
+}
+
+impl<'a> Patience<'a> {
+    fn new(cancel: &'a Cancel) -> Self {
+        Self {
+            cancel,
+            until: Instant::now() + DEADLINE,
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.cancel.is_cancelled() || Instant::now() >= self.until
+    }
+
+    /// Tells the deadline from the user's wish.
+    fn explain(&self, error: ApiError) -> ApiError {
+        if error.code != ErrorCode::Cancelled || self.cancel.is_cancelled() {
+            return error;
+        }
+        let hours = DEADLINE.as_secs() / 3600;
+        ApiError::new(
+            ErrorCode::Timeout,
+            format!("it was given up after {hours} hours"),
+        )
+    }
 }
 
 fn of_kernel(error: &KernelError) -> ApiError {
@@ -36,7 +71,8 @@ fn of_kernel(error: &KernelError) -> ApiError {
 
 impl Making<'_> {
     pub(super) fn kernel(&self, source: &KernelSource, into: &Path) -> HostResult<()> {
-        let cancelled = || self.cancel.is_cancelled();
+        let patience = Patience::new(self.cancel);
+        let cancelled = || patience.is_over();
         let mut report = |progress: banger_kernel::Progress| {
             let total = (progress.total > 0).then_some(progress.total);
             let stage = progress.stage.name();
@@ -58,12 +94,12 @@ impl Making<'_> {
                 let downloads = self.cache.join("kernels");
                 files::make_dir(&downloads)?;
                 let package = banger_kernel::fetch_default_kernel(&downloads, &mut watch)
-                    .map_err(|error| of_kernel(&error))?;
+                    .map_err(|error| patience.explain(of_kernel(&error)))?;
                 banger_kernel::KernelSource::Deb(package)
             }
         };
-        let metadata =
-            banger_kernel::import(&source, into, &mut watch).map_err(|error| of_kernel(&error))?;
+        let metadata = banger_kernel::import(&source, into, &mut watch)
+            .map_err(|error| patience.explain(of_kernel(&error)))?;
         for warning in &metadata.warnings {
             self.events.warn(warning);
         }
@@ -72,7 +108,8 @@ impl Making<'_> {
     }
 
     pub(super) fn image(&self, source: &ImageSource, into: &Path) -> HostResult<()> {
-        let cancelled = || self.cancel.is_cancelled();
+        let patience = Patience::new(self.cancel);
+        let cancelled = || patience.is_over();
         let mut report = |progress: banger_image::Progress| {
             let total = (progress.total > 0).then_some(progress.total);
             let stage = progress.stage.name();
@@ -116,12 +153,25 @@ impl Making<'_> {
                 };
                 banger_image::register(&root, &destination, &scratch, &mut watch)
             }
+            ImageSource::Saved {
+                archive,
+                image,
+                vm,
+                seed,
+            } => banger_image::from_saved(
+                (archive, vm.as_str()),
+                image,
+                &work_seed(seed),
+                &destination,
+                &scratch,
+                &mut watch,
+            ),
             ImageSource::Reseed { image, seed } => {
                 let seed = work_seed(seed);
                 banger_image::reseed(image, &seed, &destination, &scratch, &mut watch)
             }
         };
-        made.map_err(|error| of_image(&error))?;
+        made.map_err(|error| patience.explain(of_image(&error)))?;
         files::remove_tree(&scratch)?;
         files::sync_dir(into)
     }

@@ -2,7 +2,9 @@
 
 use axum::extract::{Path, State};
 use banger_api::error::ErrorBody;
-use banger_api::image::{BuildImage, Image, PrunedImages, RegisterImage, RenameImage, ReseedImage};
+use banger_api::image::{
+    BuildImage, Image, PrunedImages, RegisterImage, RenameImage, ReseedImage, SaveVm,
+};
 use banger_api::kernel::{ImportKernel, Kernel};
 use banger_api::vm::{Accepted, Prune};
 
@@ -74,6 +76,17 @@ pub(super) async fn reseed_image(
     Body(request): Body<ReseedImage>,
 ) -> Started {
     started(move || service::reseed_image(&daemon, &name, request)).await
+}
+
+/// Make an image of a VM that does not run.
+#[utoipa::path(post, path = "/v1/vms/{ref}/save", tag = "vms", params(("ref" = String, Path)), request_body = SaveVm,
+    responses((status = 202, body = Accepted), (status = "default", body = ErrorBody)))]
+pub(super) async fn save_vm(
+    State(daemon): State<Daemon>,
+    Path(reference): Path<String>,
+    Body(request): Body<SaveVm>,
+) -> Started {
+    started(move || service::save_vm(&daemon, &reference, request)).await
 }
 
 /// Remove images that no VM uses.

@@ -10,6 +10,7 @@ mod answer;
 mod body;
 mod detached;
 mod events;
+mod export;
 mod files;
 mod logs;
 mod openapi;

@@ -45,6 +45,8 @@ use super::{events, files, streams, system, vms, workspace};
         files::rename_image,
         files::reseed_image,
         files::prune_images,
+        files::save_vm,
+        super::export::export,
         files::kernels,
         files::kernel,
         files::import,

@@ -34,6 +34,7 @@ pub(crate) fn router(daemon: Daemon) -> Router {
         .route(routes::VM_STOP, post(vms::stop))
         .route(routes::VM_RESTART, post(vms::restart))
         .route(routes::VM_KILL, post(vms::kill))
+        .route(routes::VM_SAVE, post(files::save_vm))
         .route(routes::VM_EXEC, post(streams::exec))
         .route(
             routes::VM_DETACHED,
@@ -67,6 +68,7 @@ pub(crate) fn router(daemon: Daemon) -> Router {
                 .delete(files::delete_image),
         )
         .route(routes::IMAGE_RESEED, post(files::reseed_image))
+        .route(routes::IMAGE_EXPORT, get(export::export))
         .route(routes::KERNELS, get(files::kernels))
         .route(routes::KERNELS_IMPORT, post(files::import))
         .route(

@@ -154,7 +154,7 @@ fn spawn(
     })
 }
 
-fn free(daemon: &Daemon, name: &ImageName) -> Result<(), ApiError> {
+pub(super) fn free(daemon: &Daemon, name: &ImageName) -> Result<(), ApiError> {
     match daemon.read(|db| image::by_name(db, name.as_str()))? {
         None => Ok(()),
         Some(_) => Err(ApiError::new(
@@ -167,6 +167,23 @@ fn free(daemon: &Daemon, name: &ImageName) -> Result<(), ApiError> {
     }
 }
 
+/// Gives what an operation has made in `staging` its place and name; what cannot be published goes.
+pub(super) fn publish_made(
+    daemon: &Daemon,
+    op: &Arc<Running>,
+    name: ImageName,
+    staging: PathBuf,
+) -> Result<ImageRecord, ApiError> {
+    let published = publish(daemon, op, name, &staging);
+    if published.is_err() {
+        // One that fails stays with the runner, which tries again.
+        let _ = daemon
+            .runner
+            .run(&plans::discard(op.id, staging), &**op, &op.cancel);
+    }
+    published
+}
+
 /// Two plans: making the files, then giving them place and name, whose target is known only now.
 pub(super) fn make(
     daemon: &Daemon,
@@ -177,14 +194,7 @@ pub(super) fn make(
     let staging = daemon.paths.staging().join(op.id.to_string() + "-image");
     let plan = plans::make_image(op.id, source, staging.clone());
     daemon.runner.run(&plan, &**op, &op.cancel)?;
-    let published = publish(daemon, op, name, &staging);
-    if published.is_err() {
-        // One that fails stays with the runner, which tries again.
-        let _ = daemon
-            .runner
-            .run(&plans::discard(op.id, staging), &**op, &op.cancel);
-    }
-    published
+    publish_made(daemon, op, name, staging)
 }
 
 /// Gives what was made its place and name. Another operation may be taking or giving up the same content meanwhile.

@@ -80,6 +80,7 @@ pub(super) fn start_vm(
             mac,
             ssh_host_key: files.ssh_host_key(),
             defaults: defaults_of(daemon, vm),
+            bare: false,
         },
         kernel_dir,
         boot_deadline_ms: BOOT_DEADLINE_MS,

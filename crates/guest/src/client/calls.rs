@@ -148,6 +148,14 @@ impl Client {
         self.start(&Request::GetFiles(request.clone())).await
     }
 
+    /// Receives the whole root; the stream gives `Data` frames, `End`, and `Done` or `TransferFailed`.
+    ///
+    /// # Errors
+    /// Only when the request cannot be sent; the guest's refusal is a frame.
+    pub async fn get_root(&self) -> Result<CallStream, ClientError> {
+        self.start(&Request::GetRoot).await
+    }
+
     /// Connects to a TCP port of the guest's loopback; the stream carries its bytes.
     ///
     /// # Errors

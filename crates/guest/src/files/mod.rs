@@ -8,17 +8,22 @@
 //! Kept: names of any bytes, permission bits with the sticky bit, modification times to the nanosecond, symlinks as
 //! links, files of any size; holes come back for what is zero. Not kept: owners, set-user-id and set-group-id bits,
 //! hard links (each becomes a file), extended attributes. Sockets, fifos and devices are left out and counted.
+//! [`pack_root`] keeps all of these, for a whole root that becomes an image.
 
 pub mod archive;
 mod error;
 mod pack;
 mod pax;
 mod place;
+mod root;
 mod transfer;
 mod unpack;
 
 pub use error::{FilesError, TransferError};
 pub use pack::{PackOptions, pack};
 pub use place::Target;
-pub use transfer::{Make, download, receive, send, upload, upload_made};
+pub use root::pack_root;
+pub use transfer::{
+    Make, download, download_stream, receive, send, send_root, upload, upload_made,
+};
 pub use unpack::{UnpackLimits, unpack};

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::{FilesError, PackOptions, Target, TransferError, UnpackLimits, pack, unpack};
+use super::{FilesError, PackOptions, Target, TransferError, UnpackLimits, pack, pack_root, unpack};
 use crate::limits::{MAX_FRAME, MAX_GUEST_TEXT, TRANSFER_STALL};
 use crate::schema::{TransferDone, TransferFailure};
 use crate::wire::frame::{self, Frame, FrameError, FrameReader};
@@ -183,6 +183,60 @@ where
         Err(_over) => return Ok(()),
     };
     frame::write(&mut call, &last).await
+}
+
+/// The guest's side of `get_root`: packs the root with all that it keeps, and tells how it went.
+///
+/// # Errors
+/// When the call breaks; what goes wrong with the files is told to the other side.
+pub async fn send_root<S>(mut call: S, root: PathBuf) -> Result<(), FrameError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let work = root.join("root");
+    let made = send_data(&mut call, move |to| pack_root(&root, &[&work], to), None).await;
+    let last = match made {
+        Ok(done) => Frame::Done(done),
+        Err(TransferError::Here(error)) => Frame::TransferFailed(error.to_failure()),
+        Err(TransferError::Frame(error)) => return Err(error),
+        Err(_over) => return Ok(()),
+    };
+    frame::write(&mut call, &last).await
+}
+
+/// The host's side of `get_root`: the stream as it comes, at most `limit` bytes of it. Nothing of it is looked at.
+///
+/// # Errors
+/// When packing fails there, the stream is longer, it cannot be written here, or the call breaks.
+pub async fn download_stream<S>(
+    call: S,
+    mut to: impl Write,
+    limit: u64,
+    progress: &mut (dyn FnMut(u64) + Send),
+) -> Result<TransferDone, TransferError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let stall = Some(TRANSFER_STALL);
+    let mut frames = FrameReader::new(call);
+    let here = |error| TransferError::Here(FilesError::Stream(error));
+    let mut received = 0_u64;
+    loop {
+        match in_time(stall, frames.next()).await? {
+            Some(Frame::Data(piece)) => {
+                received += piece.len() as u64;
+                if received > limit {
+                    return Err(TransferError::Unexpected("more than it may send"));
+                }
+                to.write_all(&piece).map_err(here)?;
+                progress(received);
+            }
+            Some(Frame::End) => break,
+            other => return verdict(other),
+        }
+    }
+    to.flush().map_err(here)?;
+    verdict(in_time(stall, frames.next()).await?)
 }
 
 /// Data frames and the end mark.

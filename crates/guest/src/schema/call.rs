@@ -24,6 +24,9 @@ pub enum Request {
     PutFiles(PutFiles),
     /// Send a tree as a tar stream. Followed by frames.
     GetFiles(GetFiles),
+    /// Send the whole root, the work disk included, as a tar stream that keeps everything. Followed by frames. Only for a
+    /// guest in which nothing else runs.
+    GetRoot,
     /// Open a connection inside the guest. Answer: `()`, then raw bytes both ways.
     Connect(ConnectTarget),
     /// What are these files of a tree? Answer: `Vec<`[`super::Found`]`>`, in the order asked.
@@ -56,6 +59,7 @@ impl Request {
             Self::Attach(_) => "attach",
             Self::PutFiles(_) => "put_files",
             Self::GetFiles(_) => "get_files",
+            Self::GetRoot => "get_root",
             Self::Connect(_) => "connect",
             Self::DigestFiles(_) => "digest_files",
             Self::RemoveFiles(_) => "remove_files",

@@ -1,6 +1,7 @@
 //! The plans: what each request turns into. Pure functions of records and paths.
 
 mod files;
+mod save;
 mod sweep;
 mod vm;
 
@@ -8,6 +9,7 @@ pub use files::{
     DeleteFiles, PublishImage, PublishKernel, ReplaceImage, delete_image, delete_kernel, discard,
     make_image, make_kernel, publish_image, publish_kernel, rename_image, replace_image,
 };
+pub use save::{SaveVm, save_vm, system_clone, work_clone};
 pub use sweep::sweep;
 pub use vm::{
     CreateDisks, HOST_WENT_DOWN, ORDERLY_EXIT, StartVm, create, delete, end_after_exit,

@@ -4,6 +4,7 @@ mod directory;
 mod disk;
 mod guest;
 mod make;
+mod save;
 mod stray;
 mod vmm;
 
@@ -13,5 +14,6 @@ pub use directory::{
 pub use disk::{GrowFile, MakeSystemOverlay, MakeWorkDisk, WorkDiskSource};
 pub use guest::{ConfigureGuest, ShutdownGuest};
 pub use make::{MakeImage, MakeInitramfs, MakeKernel, MakeSshHostKey};
+pub use save::{CloneDisk, ReadRoot};
 pub use stray::EndStray;
 pub use vmm::{EndVmm, LaunchVmm};

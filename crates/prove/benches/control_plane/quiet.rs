@@ -104,6 +104,16 @@ impl Host for QuietHost {
     ) -> HostResult<bool> {
         Ok(true)
     }
+    fn read_root(
+        &self,
+        _vm: VmId,
+        _vmm: &VmmIdentity,
+        _to: &Path,
+        _events: &dyn Events,
+        _cancel: &Cancel,
+    ) -> HostResult<()> {
+        absent()
+    }
     fn make_image(
         &self,
         _source: &ImageSource,

@@ -195,6 +195,17 @@ impl Host for BuggyHost {
         self.host.shutdown_guest(vm, vmm, deadline, cancel)
     }
 
+    fn read_root(
+        &self,
+        vm: VmId,
+        vmm: &VmmIdentity,
+        to: &Path,
+        events: &dyn Events,
+        cancel: &Cancel,
+    ) -> HostResult<()> {
+        self.host.read_root(vm, vmm, to, events, cancel)
+    }
+
     fn make_image(
         &self,
         source: &ImageSource,

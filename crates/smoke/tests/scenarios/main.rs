@@ -11,6 +11,7 @@ mod faults;
 mod file_sync;
 mod guests;
 mod hostile;
+mod images;
 mod interruption;
 mod life;
 mod ordinary_user;

@@ -1,0 +1,85 @@
+//! A VM's root as its own kernel sees it, read through a guest that does nothing else.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use banger_engine::{Signal, VmmSpec};
+use banger_store::{Claim, ClaimKind};
+use serde::{Deserialize, Serialize};
+
+use crate::{Change, GuestSetup, HostResult, StepBody, StepCx};
+
+/// Time for a VMM to answer at its control socket.
+const LAUNCH_DEADLINE: Duration = Duration::from_secs(30);
+/// Time for a killed process to be gone.
+const END_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Clones a disk. Only a disk that nobody writes to meanwhile: the caller holds its VM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CloneDisk {
+    /// The disk.
+    pub from: PathBuf,
+    /// Its clone.
+    pub to: PathBuf,
+}
+
+impl StepBody for CloneDisk {
+    fn stage(&self) -> &'static str {
+        "clone_disks"
+    }
+    fn apply(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
+        cx.host.remove_file(&self.to)?;
+        cx.host.clone_file(&self.from, &self.to)?;
+        Ok(Vec::new())
+    }
+    fn revert(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
+        cx.host.remove_file(&self.to)?;
+        Ok(Vec::new())
+    }
+}
+
+/// Boots a guest over clones of a VM's disks, has it send its root, and ends it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadRoot {
+    /// What runs.
+    pub spec: VmmSpec,
+    /// What the guest becomes; bare.
+    pub setup: Box<GuestSetup>,
+    /// Where the root goes, as a tar stream.
+    pub to: PathBuf,
+    /// Time for the guest to become reachable, in ms.
+    pub deadline_ms: u64,
+}
+
+impl StepBody for ReadRoot {
+    fn stage(&self) -> &'static str {
+        "read_root"
+    }
+    fn claims(&self) -> Vec<Claim> {
+        vec![Claim::new(ClaimKind::Vmm, &self.spec.launch_token)]
+    }
+    fn releases(&self) -> Vec<Claim> {
+        self.claims()
+    }
+    fn apply(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
+        let vmm = cx.host.start_vmm(&self.spec, LAUNCH_DEADLINE)?;
+        cx.events
+            .stage(self.stage(), "booting a guest over the disks");
+        let deadline = Duration::from_millis(self.deadline_ms);
+        cx.host
+            .configure_guest(&vmm, &self.setup, deadline, cx.cancel)?;
+        cx.events.stage(self.stage(), "");
+        cx.host
+            .read_root(self.setup.vm, &vmm, &self.to, cx.events, cx.cancel)?;
+        // Its disks are clones: nobody misses what it has not written.
+        cx.host.end_vmm(&vmm, Signal::KILL, END_DEADLINE)?;
+        Ok(Vec::new())
+    }
+    fn revert(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
+        if let Some(vmm) = cx.host.find_vmm(&self.spec.launch_token, &self.spec.dir)? {
+            cx.host.end_vmm(&vmm, Signal::KILL, END_DEADLINE)?;
+        }
+        cx.host.remove_file(&self.to)?;
+        Ok(Vec::new())
+    }
+}

@@ -1,0 +1,19 @@
+//! Writes root file systems as tar streams (POSIX pax): owners, hard links, devices, extended attributes, holes.
+//!
+//! ```text
+//!  header(Entry) ─► [pax records] ─► ustar header ─► content(…) … ─► end_content() ─► header(Entry) … ─► finish()
+//! ```
+//!
+//! For what must come back as it was: a guest's root on its way to the host, an image on its way to others. Both sides
+//! of it run with nothing but the standard library, for the agent has to stay small.
+//!
+//! Promises: the same entries give the same bytes; names of any bytes and numbers of any size arrive.
+//!
+//! It must not: read a file system, or know what a layer is. Reading archives is `banger_oci`'s.
+
+mod entry;
+mod pax;
+mod writer;
+
+pub use entry::{Entry, Kind, Xattr};
+pub use writer::Writer;
