@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use banger_guest::ShutdownMode;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount_move, mount_remount};
-use rustix::process::{Pid, Signal, WaitOptions, chroot, kill_process_group, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, chroot, kill_process_group, wait, waitpid};
 use rustix::system::{RebootCommand, reboot};
 
 use crate::console::say;
@@ -195,7 +195,7 @@ fn stay(socket: UnixStream, pid: Pid) -> ! {
 /// Waits for children for ever: orphans end here, and the service is started again.
 fn reap(service: &'static Service) {
     loop {
-        match waitpid(None, WaitOptions::empty()) {
+        match wait(WaitOptions::empty()) {
             Ok(Some((pid, status)))
                 if pid.as_raw_nonzero().get() == service.pid.load(Ordering::Relaxed) =>
             {
@@ -265,7 +265,7 @@ fn signal_all(signal: Signal) {
 /// Orphans become children of PID 1, so without children there is nobody.
 fn children_exist() -> bool {
     loop {
-        match waitpid(None, WaitOptions::NOHANG) {
+        match wait(WaitOptions::NOHANG) {
             Ok(Some(_)) => {}
             Ok(None) => return true,
             Err(_) => return false,

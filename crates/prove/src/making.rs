@@ -95,14 +95,11 @@ impl Control<'_> {
                 };
                 self.replace_image(op, record, &found.digest, staging)
             })?;
-            let (staging, old) = (Some(staging), old);
-            staging
-                .into_iter()
-                .chain(old)
-                .try_for_each(|path| match self.host().exists(&path)? {
-                    true => self.run(plans::discard(op, path)),
-                    false => Ok(()),
-                })
+            // Those that fail stay unfinished, and are tried again.
+            for path in std::iter::once(staging).chain(old) {
+                let _ = self.run(plans::discard(op, path));
+            }
+            Ok(())
         })
     }
 

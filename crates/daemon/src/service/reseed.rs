@@ -43,7 +43,7 @@ pub(crate) fn reseed_image(
         let plan = plans::make_image(op.id, source, staging.clone());
         task.runner.run(&plan, &**op, &op.cancel)?;
         let replaced = replace(&task, op, record, &staging);
-        // What is left of the staging directory or of the old files is this operation's: one of them is there now.
+        // Whether or not the files have left it.
         discard(&task, op, &staging);
         replaced
     })?;
@@ -117,8 +117,6 @@ fn hold_users(daemon: &Daemon, record: &ImageRecord) -> Result<Vec<Held>, ApiErr
 
 /// One that fails stays with the runner, which tries again.
 fn discard(daemon: &Daemon, op: &Arc<Running>, path: &Path) {
-    if path.exists() {
-        let plan = plans::discard(op.id, path.to_owned());
-        let _ = daemon.runner.run(&plan, &**op, &op.cancel);
-    }
+    let plan = plans::discard(op.id, path.to_owned());
+    let _ = daemon.runner.run(&plan, &**op, &op.cancel);
 }

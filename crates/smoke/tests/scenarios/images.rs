@@ -182,7 +182,7 @@ fn a_busybox_image_has_the_agent_as_process_1_and_is_saved_and_exported() -> io:
         ));
         one(concat!(
             "echo changed > /etc/changed; rm -f /srv/x; touch /srv/a; ln /srv/a /srv/b; ",
-            "chmod 4711 /srv/a; chown 12:34 /srv/a; echo kept > /root/kept",
+            "chown 12:34 /srv/a; chmod 4711 /srv/a; echo kept > /root/kept",
         ));
         sandbox
             .banger(&["vm", "save", "one", "early"])
