@@ -10,7 +10,9 @@ use banger_api::{ApiError, ErrorCode, routes};
 
 use super::answer::Failed;
 use super::body::MAX_BODY;
-use super::{detached, events, files, logs, openapi, pull, streams, system, vms, workspace};
+use super::{
+    detached, events, export, files, logs, openapi, pull, streams, system, vms, workspace,
+};
 use crate::build_id;
 use crate::context::Daemon;
 
