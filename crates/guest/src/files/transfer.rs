@@ -10,7 +10,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::{FilesError, PackOptions, Target, TransferError, UnpackLimits, pack, pack_root, unpack};
+use super::{
+    FilesError, PackOptions, Target, TransferError, UnpackLimits, pack, pack_root, unpack,
+};
 use crate::limits::{MAX_FRAME, MAX_GUEST_TEXT, TRANSFER_STALL};
 use crate::schema::{TransferDone, TransferFailure};
 use crate::wire::frame::{self, Frame, FrameError, FrameReader};
