@@ -156,6 +156,26 @@ pub struct PrunedImages {
     pub operations: Vec<OperationId>,
 }
 
+/// A blob of the cache that pulls fill.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CachedBlob {
+    /// `sha256:` and 64 hex digits.
+    pub digest: String,
+    /// Bytes that it takes on the disk.
+    pub bytes: u64,
+    /// Whether it is whole and verified; the rest of a pull that was cut off is not.
+    pub complete: bool,
+}
+
+/// What a prune of that cache removed, or would.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PrunedCache {
+    /// The blobs.
+    pub blobs: Vec<CachedBlob>,
+    /// Bytes of disk that they had allocated.
+    pub freed_bytes: u64,
+}
+
 /// What new work disks of an image start from: `auto` (the image's own `/root` when anything is in it), `root` (the
 /// same, in any case), `none` (they start empty), or the absolute path of an ext4 image, a tar archive or a directory.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

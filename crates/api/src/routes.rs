@@ -66,6 +66,8 @@ pub const IMAGES_REGISTER: &str = "/v1/images/register";
 pub const IMAGES_PULL: &str = "/v1/images/pull";
 /// `POST` [`crate::vm::Prune`]: [`crate::image::PrunedImages`].
 pub const IMAGES_PRUNE: &str = "/v1/images/prune";
+/// `POST` [`crate::vm::Prune`]: [`crate::image::PrunedCache`].
+pub const IMAGE_CACHE_PRUNE: &str = "/v1/image-cache/prune";
 /// `GET`: one [`crate::image::Image`]; `PATCH` [`crate::image::RenameImage`], `DELETE`:
 /// [`crate::vm::Accepted`].
 pub const IMAGE: &str = "/v1/images/{ref}";

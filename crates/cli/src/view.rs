@@ -4,6 +4,7 @@ pub mod copy;
 pub mod detached;
 pub mod doctor;
 pub mod image;
+pub mod image_cache;
 pub mod kernel;
 pub mod prove;
 pub mod shown;

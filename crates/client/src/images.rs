@@ -1,7 +1,7 @@
 //! Calls about images.
 
 use banger_api::image::{
-    BuildImage, Image, PrunedImages, RegisterImage, RenameImage, ReseedImage, SaveVm,
+    BuildImage, Image, PrunedCache, PrunedImages, RegisterImage, RenameImage, ReseedImage, SaveVm,
 };
 use banger_api::pull::PullImage;
 use banger_api::routes::{self, fill};
@@ -112,6 +112,17 @@ impl Client {
     /// As every call: see [`ClientError`].
     pub async fn prune_images(&self, prune: &Prune) -> Result<PrunedImages, ClientError> {
         self.post(routes::IMAGES_PRUNE).json(prune)?.answer().await
+    }
+
+    /// Removes what pulls have fetched.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn prune_image_cache(&self, prune: &Prune) -> Result<PrunedCache, ClientError> {
+        self.post(routes::IMAGE_CACHE_PRUNE)
+            .json(prune)?
+            .answer()
+            .await
     }
 
     /// Deletes an image that no VM uses.

@@ -1,6 +1,7 @@
 //! `banger image`
 
 pub mod build;
+pub mod cache;
 pub mod delete;
 pub mod export;
 pub mod list;
@@ -43,6 +44,9 @@ pub enum Command {
     Delete(delete::Args),
     /// Delete all images that no VM uses
     Prune(prune::Args),
+    /// What pulls have fetched
+    #[command(subcommand)]
+    Cache(cache::Command),
 }
 
 impl Command {
@@ -62,6 +66,7 @@ impl Command {
             Self::Reseed(args) => reseed::run(args, context).await,
             Self::Delete(args) => delete::run(args, context).await,
             Self::Prune(args) => prune::run(args, context).await,
+            Self::Cache(command) => command.run(context).await,
         }
     }
 }

@@ -45,6 +45,7 @@ use super::{events, files, streams, system, vms, workspace};
         files::rename_image,
         files::reseed_image,
         files::prune_images,
+        super::pull::prune_cache,
         files::save_vm,
         super::export::export,
         files::kernels,

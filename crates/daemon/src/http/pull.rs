@@ -2,10 +2,11 @@
 
 use axum::extract::State;
 use banger_api::error::ErrorBody;
+use banger_api::image::PrunedCache;
 use banger_api::pull::PullImage;
-use banger_api::vm::Accepted;
+use banger_api::vm::{Accepted, Prune};
 
-use super::answer::{Started, started};
+use super::answer::{Answer, Started, answer, started};
 use super::body::Body;
 use crate::context::Daemon;
 use crate::service;
@@ -15,4 +16,14 @@ use crate::service;
     responses((status = 202, body = Accepted), (status = "default", body = ErrorBody)))]
 pub(super) async fn pull(State(daemon): State<Daemon>, Body(request): Body<PullImage>) -> Started {
     started(move || service::pull_image(&daemon, request)).await
+}
+
+/// Remove what pulls have fetched.
+#[utoipa::path(post, path = "/v1/image-cache/prune", tag = "images", request_body = Prune,
+    responses((status = 200, body = PrunedCache), (status = "default", body = ErrorBody)))]
+pub(super) async fn prune_cache(
+    State(daemon): State<Daemon>,
+    Body(request): Body<Prune>,
+) -> Answer<PrunedCache> {
+    answer(move || service::prune_cache(&daemon, request.dry_run)).await
 }

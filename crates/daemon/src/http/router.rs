@@ -63,6 +63,7 @@ pub(crate) fn router(daemon: Daemon) -> Router {
         .route(routes::IMAGES_REGISTER, post(files::register))
         .route(routes::IMAGES_PULL, post(pull::pull))
         .route(routes::IMAGES_PRUNE, post(files::prune_images))
+        .route(routes::IMAGE_CACHE_PRUNE, post(pull::prune_cache))
         .route(
             routes::IMAGE,
             get(files::image)
