@@ -37,7 +37,8 @@ mod tests {
             record(&mut bytes, b"path", value);
             bytes
         };
-        assert_eq!(of(b"a"), b"10 path=a\n");
+        assert_eq!(of(b"a"), b"9 path=a\n");
+        assert_eq!(of(b"ab"), b"11 path=ab\n");
         for len in [1, 85, 90, 91, 92, 990, 5000] {
             let bytes = of(&vec![b'x'; len]);
             let said: usize = String::from_utf8_lossy(&bytes)
