@@ -7,11 +7,12 @@
 //!          reverting … ─► finished, with what became of the VM
 //! ```
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use banger_api::operation::EventKind;
 use banger_api::vm::VmState;
-use banger_api::{ApiError, ErrorCode, VmId};
+use banger_api::{ApiError, ErrorCode, OperationId, VmId};
 use banger_store::{
     Connection, Durability, JournalStep, PlanRecord, StepState, Store, StoreError, claim,
     operation, vm,
@@ -19,6 +20,7 @@ use banger_store::{
 
 use crate::{
     Cancel, Change, Direction, Events, Host, HostResult, NoEvents, Plan, PlanKind, Step, StepCx,
+    plans,
 };
 
 /// Applies plans. Who runs two plans of one VM at once is the caller's lock's business.
@@ -29,6 +31,8 @@ pub struct Runner {
     /// Plans that this process gave up half-way: unfinished in the store, and tried again before anything else happens to
     /// their VM.
     given_up: Arc<Mutex<Vec<Plan>>>,
+    /// Plans that must happen and that the store refused to begin: begun with the next change of files.
+    to_begin: Arc<Mutex<Vec<Plan>>>,
     /// How the end of a plan is written: nobody waits for that of a recovery.
     ends: Durability,
 }
@@ -40,6 +44,7 @@ impl Runner {
             store,
             host,
             given_up: Arc::default(),
+            to_begin: Arc::default(),
             ends: Durability::Now,
         }
     }
@@ -96,8 +101,35 @@ impl Runner {
         self.settle_those(|plan| plan.vm == Some(vm))
     }
 
+    /// Removes what an operation has made and nobody will use. It happens in any case: what fails is tried again with the
+    /// next change of files, and by recovery.
+    pub fn discard(&self, op: OperationId, path: PathBuf, events: &dyn Events) {
+        self.settle_files();
+        self.begin_and_run(plans::discard(op, path), events);
+    }
+
+    fn begin_and_run(&self, plan: Plan, events: &dyn Events) {
+        let result = match self.begin(&plan) {
+            Ok(()) => self.carry_on(&plan, 0, events, &Cancel::new()),
+            Err(error) => {
+                let mut to_begin = self.to_begin.lock().unwrap_or_else(PoisonError::into_inner);
+                to_begin.push(plan);
+                Err(error)
+            }
+        };
+        if let Err(error) = result {
+            tracing::warn!(%error, "what nobody needs cannot be removed yet");
+        }
+    }
+
     /// The same for plans of images and kernels. What resists is logged: it concerns nobody who asks for something else.
     pub fn settle_files(&self) {
+        let mut to_begin = self.to_begin.lock().unwrap_or_else(PoisonError::into_inner);
+        let plans = std::mem::take(&mut *to_begin);
+        drop(to_begin);
+        for plan in plans {
+            self.begin_and_run(plan, &NoEvents);
+        }
         if let Err(error) = self.settle_those(|plan| plan.vm.is_none()) {
             tracing::warn!(%error, "files that could not be put in order still resist");
         }

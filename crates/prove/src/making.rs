@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use banger_api::kernel::KernelSource;
 use banger_api::{ApiError, ErrorCode, OperationId};
-use banger_ops::{HostResult, ImageSource, SeedWish, plans};
+use banger_ops::{HostResult, ImageSource, NoEvents, SeedWish, plans};
 use banger_store::{ImageRecord, KernelRecord, image, kernel, vm};
 
 use crate::control::{Control, staging};
@@ -97,7 +97,7 @@ impl Control<'_> {
             })?;
             // Those that fail stay unfinished, and are tried again.
             for path in std::iter::once(staging).chain(old) {
-                let _ = self.run(plans::discard(op, path));
+                self.runner.discard(op, path, &NoEvents);
             }
             Ok(())
         })
@@ -180,7 +180,7 @@ impl Control<'_> {
     ) -> HostResult<T> {
         body(staging).inspect_err(|_| {
             // A discard that fails stays unfinished, and is tried again.
-            let _ = self.run(plans::discard(op, staging.to_owned()));
+            self.runner.discard(op, staging.to_owned(), &NoEvents);
         })
     }
 

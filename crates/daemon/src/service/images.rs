@@ -176,10 +176,7 @@ pub(super) fn publish_made(
 ) -> Result<ImageRecord, ApiError> {
     let published = publish(daemon, op, name, &staging);
     if published.is_err() {
-        // One that fails stays with the runner, which tries again.
-        let _ = daemon
-            .runner
-            .run(&plans::discard(op.id, staging), &**op, &op.cancel);
+        daemon.runner.discard(op.id, staging, &**op);
     }
     published
 }

@@ -115,8 +115,6 @@ fn hold_users(daemon: &Daemon, record: &ImageRecord) -> Result<Vec<Held>, ApiErr
     users.into_iter().map(|vm| daemon.hold(vm)).collect()
 }
 
-/// One that fails stays with the runner, which tries again.
 fn discard(daemon: &Daemon, op: &Arc<Running>, path: &Path) {
-    let plan = plans::discard(op.id, path.to_owned());
-    let _ = daemon.runner.run(&plan, &**op, &op.cancel);
+    daemon.runner.discard(op.id, path.to_owned(), &**op);
 }

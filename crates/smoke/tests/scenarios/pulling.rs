@@ -52,7 +52,7 @@ fn debian_tree(sandbox: &Sandbox, into: &Path) {
     .collect();
     fs::create_dir(into).unwrap_or_else(|error| panic!("{}: {error}", into.display()));
     let rdump = format!("rdump / {}", into.display());
-    tool("debugfs", &["-R", &rdump, text(&base)]);
+    tool("/usr/sbin/debugfs", &["-R", &rdump, text(&base)]);
 }
 
 /// Where the two inventories differ, a few lines of it.
