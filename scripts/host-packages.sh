@@ -27,6 +27,7 @@ tests  util-linux      setpriv                    runs scenarios as another user
 tests  docker-registry docker-registry            the registry that images are pulled from
 tests  skopeo          skopeo                     pushes images to it
 tests  umoci           umoci                      makes images, and unpacks them for comparison
+tests  busybox-static  busybox                    programs without libraries, for images of one program
 tests  rsync           rsync                      a client of the SSH scenarios
 tests  procps          ps                         looks for processes left behind
 ROWS
