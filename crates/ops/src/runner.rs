@@ -101,6 +101,19 @@ impl Runner {
         self.settle_those(|plan| plan.vm == Some(vm))
     }
 
+    /// The same for plans of images and kernels. What resists is logged: it concerns nobody who asks for something else.
+    pub fn settle_files(&self) {
+        let mut to_begin = self.to_begin.lock().unwrap_or_else(PoisonError::into_inner);
+        let plans = std::mem::take(&mut *to_begin);
+        drop(to_begin);
+        for plan in plans {
+            self.begin_and_run(plan, &NoEvents);
+        }
+        if let Err(error) = self.settle_those(|plan| plan.vm.is_none()) {
+            tracing::warn!(%error, "files that could not be put in order still resist");
+        }
+    }
+
     /// Removes what an operation has made and nobody will use. It happens in any case: what fails is tried again with the
     /// next change of files, and by recovery.
     pub fn discard(&self, op: OperationId, path: PathBuf, events: &dyn Events) {
@@ -119,19 +132,6 @@ impl Runner {
         };
         if let Err(error) = result {
             tracing::warn!(%error, "what nobody needs cannot be removed yet");
-        }
-    }
-
-    /// The same for plans of images and kernels. What resists is logged: it concerns nobody who asks for something else.
-    pub fn settle_files(&self) {
-        let mut to_begin = self.to_begin.lock().unwrap_or_else(PoisonError::into_inner);
-        let plans = std::mem::take(&mut *to_begin);
-        drop(to_begin);
-        for plan in plans {
-            self.begin_and_run(plan, &NoEvents);
-        }
-        if let Err(error) = self.settle_those(|plan| plan.vm.is_none()) {
-            tracing::warn!(%error, "files that could not be put in order still resist");
         }
     }
 
