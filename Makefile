@@ -49,10 +49,10 @@ fuzz: ## Fuzz every parser of outside bytes (SECONDS_EACH=60, TARGETS="superbloc
 chaos: guests ## Kill the daemon at random moments for long (CHAOS_ROUNDS=500, CHAOS_SEED=1)
 	CHAOS_ROUNDS=$(or $(CHAOS_ROUNDS),500) scripts/test.sh --workspace --no-capture -E 'test(a_daemon_killed_at_random_moments)'
 
-bench: ## Start-up, list and exec times, disks and container layers, each beside the usual way in the same run
+bench: ## Start-up, list and exec times, SSH, repositories, disks and container layers, each beside the usual way in the same run
 	@scripts/host-packages.sh build run tests
 	$(CARGO) build --release --locked --bin banger
-	BANGER_BIN=$(CURDIR)/target/release/banger $(CARGO) bench --locked -p banger-smoke --bench start
+	BANGER_BIN=$(CURDIR)/target/release/banger $(CARGO) bench --locked -p banger-smoke --bench start --bench ssh --bench workspace
 	$(CARGO) bench --locked -p banger-disk
 	$(CARGO) bench --locked -p banger-oci --bench layers
 

@@ -9,6 +9,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use banger_disk::{BlankDisk, Templates, sparse};
+use banger_measure::{Samples, in_ms, timed};
 use uuid::Uuid;
 
 const GIB: u64 = 1 << 30;
@@ -20,7 +21,8 @@ fn main() {
     for gib in [8, 64] {
         let warm = Templates::new();
         ours(&warm, dir.path(), gib);
-        let (mut first, mut next, mut mkfs) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut first, mut next) = (Samples::default(), Samples::default());
+        let mut mkfs = Samples::default();
         let (mut ours_bytes, mut mkfs_bytes) = (0, 0);
         // Taking turns: what else the machine does hits all three.
         for _ in 0..ROUNDS {
@@ -33,15 +35,15 @@ fn main() {
             mkfs_bytes = bytes;
         }
         println!("2 x {gib} GiB");
-        println!("  first of a process  {:>9.3} ms", median(first));
+        println!("  first of a process  {:>9.3} ms", in_ms(first.median()));
         println!(
             "  every further one   {:>9.3} ms  {:>6} KiB allocated",
-            median(next),
+            in_ms(next.median()),
             ours_bytes >> 10
         );
         println!(
             "  mkfs.ext4           {:>9.3} ms  {:>6} KiB allocated",
-            median(mkfs),
+            in_ms(mkfs.median()),
             mkfs_bytes >> 10
         );
     }
@@ -65,12 +67,7 @@ fn mkfs_ext4(dir: &Path, gib: u64) -> (Duration, u64) {
             .unwrap()
             .set_len(gib * GIB)
             .unwrap();
-        let made = Command::new("/sbin/mkfs.ext4")
-            .args(["-q", "-F"])
-            .arg(path)
-            .status()
-            .unwrap();
-        assert!(made.success());
+        timed(Command::new("/sbin/mkfs.ext4").args(["-q", "-F"]).arg(path));
     }
     (start.elapsed(), measured_and_removed(&paths))
 }
@@ -84,9 +81,4 @@ fn measured_and_removed(paths: &[std::path::PathBuf]) -> u64 {
         std::fs::remove_file(path).unwrap();
     }
     bytes
-}
-
-fn median(mut times: Vec<Duration>) -> f64 {
-    times.sort_unstable();
-    times[times.len() / 2].as_secs_f64() * 1000.0
 }

@@ -8,10 +8,11 @@
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use banger_disk::{ImageOptions, Label, write_tree};
+use banger_measure::{Samples, half_noise, in_ms, timed};
 use banger_oci::{Limits, tree_from_archive};
 
 const ROUNDS: usize = 11;
@@ -27,8 +28,8 @@ fn main() {
         archives = made_up(dir.path());
     }
     for archive in archives {
-        let (mut tree, mut image, mut both, mut usual) =
-            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut tree, mut image) = (Samples::default(), Samples::default());
+        let (mut both, mut usual) = (Samples::default(), Samples::default());
         for _ in 0..ROUNDS {
             let (reading, writing) = ours(&archive, dir.path());
             tree.push(reading);
@@ -36,7 +37,7 @@ fn main() {
             both.push(reading + writing);
             usual.push(unpack_and_mke2fs(&archive, dir.path()));
         }
-        let (ours, theirs) = (median(both), median(usual));
+        let (ours, theirs) = (in_ms(both.median()), in_ms(usual.median()));
         println!(
             "{} ({} MB), medians of {ROUNDS}",
             archive.display(),
@@ -44,8 +45,8 @@ fn main() {
         );
         println!(
             "  archive to image     {ours:>8.0} ms (tree {:.0}, image {:.0})",
-            median(tree),
-            median(image)
+            in_ms(tree.median()),
+            in_ms(image.median())
         );
         println!(
             "  tar x + mke2fs -d    {theirs:>8.0} ms  {:.1} times as long",
@@ -72,47 +73,30 @@ fn ours(archive: &Path, dir: &Path) -> (Duration, Duration) {
 fn unpack_and_mke2fs(archive: &Path, dir: &Path) -> Duration {
     let (root, image) = (dir.join("unpacked"), dir.join("theirs.ext4"));
     fs::create_dir(&root).unwrap();
-    let start = Instant::now();
-    run(Command::new("tar")
-        .arg("-C")
-        .arg(&root)
-        .arg("--xattrs")
-        .arg("-xpf")
-        .arg(archive));
-    run(Command::new("/sbin/mke2fs")
-        .args(["-q", "-F", "-t", "ext4", "-d"])
-        .arg(&root)
-        .arg(&image)
-        .arg("2G"));
-    let time = start.elapsed();
+    let unpacked = timed(
+        Command::new("tar")
+            .arg("-C")
+            .arg(&root)
+            .arg("--xattrs")
+            .arg("-xpf")
+            .arg(archive),
+    );
+    let made = timed(
+        Command::new("/sbin/mke2fs")
+            .args(["-q", "-F", "-t", "ext4", "-d"])
+            .arg(&root)
+            .arg(&image)
+            .arg("2G"),
+    );
     fs::remove_dir_all(root).unwrap();
     fs::remove_file(image).unwrap();
-    time
-}
-
-fn run(command: &mut Command) {
-    assert!(
-        command.stdout(Stdio::null()).status().unwrap().success(),
-        "{command:?}"
-    );
+    unpacked + made
 }
 
 /// 20,000 files in 400 directories, most of them small, 182 MB in all.
 fn made_up(dir: &Path) -> Vec<PathBuf> {
     let root = dir.join("made-up");
-    let mut state = 1_u64;
-    let mut block = vec![0_u8; 1 << 20];
-    for (at, byte) in block.iter_mut().enumerate() {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        // Half noise, half text: compresses about as programs do.
-        *byte = if at % 64 < 32 {
-            (state >> 56) as u8
-        } else {
-            b'a' + (at % 16) as u8
-        };
-    }
+    let block = half_noise(1 << 20, 1);
     for number in 0..20_000_usize {
         let folder = root.join(format!("usr/share/{}/{}", number % 20, number / 20 % 20));
         if number < 400 {
@@ -131,18 +115,15 @@ fn made_up(dir: &Path) -> Vec<PathBuf> {
         .unwrap();
     }
     let (plain, gzip) = (dir.join("made-up.tar"), dir.join("made-up.tar.gz"));
-    run(Command::new("tar")
-        .arg("-C")
-        .arg(&root)
-        .arg("-cf")
-        .arg(&plain)
-        .arg("."));
-    run(Command::new("gzip").arg("-k6").arg(&plain));
+    timed(
+        Command::new("tar")
+            .arg("-C")
+            .arg(&root)
+            .arg("-cf")
+            .arg(&plain)
+            .arg("."),
+    );
+    timed(Command::new("gzip").arg("-k6").arg(&plain));
     fs::remove_dir_all(root).unwrap();
     vec![plain, gzip]
-}
-
-fn median(mut times: Vec<Duration>) -> f64 {
-    times.sort_unstable();
-    times[times.len() / 2].as_secs_f64() * 1000.0
 }

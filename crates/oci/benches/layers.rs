@@ -15,10 +15,11 @@ use std::fs;
 use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use banger_disk::{ImageOptions, Label, write_tree};
+use banger_measure::{Samples, half_noise, timed};
 use banger_oci::{Digest, Limits, LocalImage, Platform};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
@@ -78,8 +79,9 @@ fn measure(name: &str, files: &[(String, usize)], (gzip, alone): (bool, bool), d
         bytes / 1_000_000,
         layers.len()
     );
-    let (mut times, mut mke2fs, mut erofs, mut erofs_alone, mut digests) =
-        (vec![], vec![], vec![], vec![], vec![]);
+    let (mut times, mut mke2fs) = (Samples::default(), Samples::default());
+    let (mut erofs, mut erofs_alone) = (Samples::default(), Samples::default());
+    let mut digests = Vec::new();
     reset_peak();
     let before = status("VmRSS");
     for _ in 0..ROUNDS {
@@ -108,7 +110,7 @@ fn measure(name: &str, files: &[(String, usize)], (gzip, alone): (bool, bool), d
         fs::remove_dir_all(dir.join("tree")).unwrap();
     }
     digests.push(on_one_processor(|| ours(&layout, dir).1));
-    let ours = median(times);
+    let ours = times.median().as_secs_f64();
     println!(
         "  layers to ext4        {:>8.0} ms  {:.0} MB/s, {:.0} files/s",
         ours * 1e3,
@@ -121,7 +123,7 @@ fn measure(name: &str, files: &[(String, usize)], (gzip, alone): (bool, bool), d
         ("mkfs.erofs alone", erofs_alone),
     ] {
         if !times.is_empty() {
-            let theirs = median(times);
+            let theirs = times.median().as_secs_f64();
             println!(
                 "  {name:<19} {:>10.0} ms  {:.1} times as long",
                 theirs * 1e3,
@@ -199,17 +201,6 @@ fn mkfs_erofs(dir: &Path) -> Option<Duration> {
     Some(time)
 }
 
-fn timed(command: &mut Command) -> Duration {
-    let start = Instant::now();
-    let status = command
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .unwrap();
-    assert!(status.success(), "{command:?}");
-    start.elapsed()
-}
-
 fn on_one_processor<T>(work: impl FnOnce() -> T) -> T {
     let all = sched_getaffinity(None).unwrap();
     let first = (0..CpuSet::MAX_CPU).find(|&cpu| all.is_set(cpu)).unwrap();
@@ -235,19 +226,7 @@ fn reset_peak() {
 
 /// The files in three layers, which compress about as programs do.
 fn layers(files: &[(String, usize)], dir: &Path) -> Vec<PathBuf> {
-    let mut state = 1_u64;
-    let mut block = vec![0_u8; 65 << 20];
-    for (at, byte) in block.iter_mut().enumerate() {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        // Half noise, half text.
-        *byte = if at % 64 < 32 {
-            (state >> 56) as u8
-        } else {
-            b'a' + (at % 16) as u8
-        };
-    }
+    let block = half_noise(65 << 20, 1);
     files
         .chunks(files.len().div_ceil(3))
         .enumerate()
@@ -314,9 +293,4 @@ fn layout(layers: &[PathBuf], gzip: bool, dir: &Path) -> PathBuf {
     )
     .unwrap();
     root
-}
-
-fn median(mut times: Vec<Duration>) -> f64 {
-    times.sort_unstable();
-    times[times.len() / 2].as_secs_f64()
 }

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Promises:
-//! - nothing here links to another banger crate: what a scenario sees is what a user sees;
+//! - nothing here links to a crate of the product: what a scenario sees is what a user sees;
 //! - every command has a deadline, and what it started is ended with it;
 //! - a scenario that passes has also left no process, socket, mount or VM file behind: dropping its sandbox checks;
 //! - what a killed run left is swept by the next one, and only that: never the user's own VMs.
@@ -28,6 +28,7 @@ mod process;
 mod registry;
 mod sandbox;
 mod step;
+mod systemd;
 mod terminal;
 mod test_root;
 
@@ -39,5 +40,6 @@ pub use process::{Finished, Invocation, Running};
 pub use registry::Registry;
 pub use sandbox::Sandbox;
 pub use step::step;
+pub use systemd::{BOOT, reaches_running};
 pub use terminal::Terminal;
 pub use test_root::{sweep_dead_sandboxes, test_root};

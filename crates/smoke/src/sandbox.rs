@@ -107,6 +107,11 @@ impl Sandbox {
         self.folder.join("b")
     }
 
+    /// The program under test.
+    pub fn binary(&self) -> &Path {
+        &self.binary
+    }
+
     /// A `banger` command in this sandbox's environment.
     pub fn banger(&self, words: &[&str]) -> Invocation {
         let command = match self.as_user {

@@ -8,30 +8,22 @@
 //!
 //! `cargo bench -p banger-smoke --bench ssh`; `BANGER_BENCH_RUNS` sets how many (10 at least are a result).
 
-#[path = "../start/samples.rs"]
-mod samples;
-
 use std::fs;
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;
 
-use banger_smoke::{Sandbox, eventually};
-
-use samples::Samples;
+use banger_measure::{Samples, asked_to_measure, row, runs};
+use banger_smoke::{Sandbox, reaches_running};
 
 /// What the channel may cost beyond plain SSH.
 const BEYOND_PLAIN: Duration = Duration::from_millis(300);
 
 fn main() -> io::Result<()> {
-    if std::env::args().any(|word| word == "--test" || word == "--list") {
-        // A test runner that lists or tries benches must not boot guests.
+    if !asked_to_measure() {
         return Ok(());
     }
-    let runs = std::env::var("BANGER_BENCH_RUNS")
-        .ok()
-        .and_then(|runs| runs.parse().ok())
-        .unwrap_or(10);
+    let runs = runs(10);
     let sandbox = Sandbox::new();
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
         .local_addr()?
@@ -76,14 +68,7 @@ fn main() -> io::Result<()> {
         let words = [&options[..], &to[..], &["root@127.0.0.1", "true"]].concat();
         sandbox.program("ssh", &words)
     };
-    eventually(
-        "systemd has started everything",
-        Duration::from_secs(300),
-        || {
-            let state = sandbox.banger(&["exec", "web", "--", "systemctl", "is-system-running"]);
-            (state.run().out() == "running").then_some(())
-        },
-    );
+    reaches_running(&sandbox, "web");
     plain().ok();
 
     let (mut through, mut direct) = (Samples::default(), Samples::default());
@@ -96,7 +81,7 @@ fn main() -> io::Result<()> {
         direct.line("ssh to forwarded TCP", None),
     ];
     let beyond = through.median().saturating_sub(direct.median());
-    report.push(samples::row(
+    report.push(row(
         "the channel beyond forwarded TCP",
         beyond,
         "",

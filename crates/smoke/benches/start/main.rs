@@ -11,15 +11,14 @@
 //! `cargo bench -p banger-smoke --bench start`; `BANGER_BENCH_RUNS` sets how many (10 at least are a result).
 
 mod bare_boot;
-mod samples;
 
 use std::io::{self, Write as _};
 use std::time::Duration;
 
+use banger_measure::{Samples, asked_to_measure, row, runs};
 use banger_smoke::{Sandbox, eventually};
 
 use bare_boot::BareBoot;
-use samples::Samples;
 
 const NAME: &str = "bench";
 const STOPPED_VMS: usize = 100;
@@ -41,14 +40,10 @@ const PS: Duration = Duration::from_millis(20);
 const DAEMON_RSS_KIB: u64 = 30 * 1024;
 
 fn main() -> io::Result<()> {
-    if std::env::args().any(|word| word == "--test" || word == "--list") {
-        // A test runner that lists or tries benches must not boot guests.
+    if !asked_to_measure() {
         return Ok(());
     }
-    let runs = std::env::var("BANGER_BENCH_RUNS")
-        .ok()
-        .and_then(|runs| runs.parse().ok())
-        .unwrap_or(10);
+    let runs = runs(10);
     let sandbox = Sandbox::new();
     let mut report = Vec::new();
 
@@ -73,7 +68,7 @@ fn main() -> io::Result<()> {
     report.push(run.line("vm run --rm -- true", None));
     report.push(boot.line("bare QEMU boot to /init", None));
     let beyond = run.median().saturating_sub(boot.median());
-    report.push(samples::row(
+    report.push(row(
         "run beyond the bare boot",
         beyond,
         "",

@@ -1,0 +1,197 @@
+//! A repository in and a patch out, beside what people do without banger: a shallow clone, and tar through `exec`.
+//!
+//! ```text
+//! prepare   banger vm workspace prepare                  20,000 files, 200 MB, depth 10  ┐
+//! clone     git clone --depth 10, tar c | exec tar x     the same, cloned on the host    ├ in turns, into empty folders
+//! tar       tar c | exec tar x                           the repository as it is         ┘
+//! again     prepare after one file changed
+//! export    ten files changed in the guest; also in a small repository, and as the first thing after boot
+//! ```
+//!
+//! `cargo bench -p banger-smoke --bench workspace`; `BANGER_BENCH_RUNS` sets how many (5 at least are a result).
+
+mod repository;
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+use banger_measure::{Samples, asked_to_measure, row, runs};
+use banger_smoke::{Sandbox, reaches_running};
+
+use repository::Repository;
+
+/// What prepare may take of the faster of the other ways: 13 tenths.
+const OF_THE_BETTER: (u32, u32) = (13, 10);
+/// A prepare after one change takes this part of the first at most.
+const AGAIN: u32 = 20;
+const EXPORT: Duration = Duration::from_millis(500);
+/// 200 MB in TCG, on a machine that does other things, too.
+const DEADLINE: Duration = Duration::from_secs(600);
+const NAME: &str = "bench";
+const IMAGE: &str = "debian-bookworm";
+const GUEST: [&str; 8] = [
+    "--image", IMAGE, "--net", "none", "--vcpu", "1", "--memory", "1G",
+];
+
+fn main() -> io::Result<()> {
+    if !asked_to_measure() {
+        return Ok(());
+    }
+    let runs = runs(5);
+    let sandbox = Sandbox::new();
+    let large = Repository::make(&sandbox, "large", 20_000, 10_000)?;
+    let small = Repository::make(&sandbox, "small", 200, 5_000)?;
+    let mut report = Vec::new();
+
+    create(&sandbox, NAME);
+    reaches_running(&sandbox, NAME);
+    first_times(&sandbox, &large, runs, &mut report)?;
+    second_times(&sandbox, &large, runs, &mut report)?;
+    exports(
+        &sandbox,
+        &large,
+        "export of 10 of 20,000 files",
+        runs,
+        &mut report,
+    );
+    prepare(&sandbox, small.path());
+    exports(
+        &sandbox,
+        &small,
+        "export of 10 of 200 files",
+        runs,
+        &mut report,
+    );
+    sandbox.banger(&["vm", "delete", "--force", NAME]).ok();
+    fresh_export(&sandbox, &small, &mut report);
+
+    let mut out = io::stdout().lock();
+    writeln!(out, "\nmedians of {runs} runs\n{}", report.join("\n"))
+}
+
+fn create(sandbox: &Sandbox, name: &str) {
+    let words = [&["vm", "create", "--name", name], &GUEST[..]].concat();
+    sandbox.banger(&words).deadline(DEADLINE).ok();
+}
+
+fn prepare(sandbox: &Sandbox, path: &Path) -> Duration {
+    let path = path.display().to_string();
+    let words = ["vm", "workspace", "prepare", NAME, &path];
+    sandbox.banger(&words).deadline(DEADLINE).ok().took
+}
+
+/// Whole repositories, each time into a folder that is not there: what was sent once is not sent again, so the
+/// repository has another name in each round.
+fn first_times(
+    sandbox: &Sandbox,
+    repository: &Repository,
+    runs: usize,
+    report: &mut Vec<String>,
+) -> io::Result<()> {
+    let (mut ours, mut cloned, mut plain) = <(Samples, Samples, Samples)>::default();
+    for round in 0..runs {
+        let named = sandbox.home().join(format!("large-{round}"));
+        fs::rename(repository.path(), &named)?;
+        ours.push(prepare(sandbox, &named));
+        fs::rename(&named, repository.path())?;
+        remove_in_guest(sandbox, &format!("large-{round}"));
+        let from = repository.path().display();
+        let clone = sandbox.home().join("clone");
+        let script = format!(
+            "git clone -q --depth 10 file://{from} {to} && {tar}",
+            to = clone.display(),
+            tar = tar_into_guest(sandbox, &clone),
+        );
+        cloned.push(shell(sandbox, &script));
+        fs::remove_dir_all(clone)?;
+        remove_in_guest(sandbox, "other");
+        plain.push(shell(sandbox, &tar_into_guest(sandbox, repository.path())));
+        remove_in_guest(sandbox, "other");
+    }
+    let better = cloned.median().min(plain.median());
+    let (part, of) = OF_THE_BETTER;
+    report.push(ours.line("prepare, 20,000 files", Some(better * part / of)));
+    report.push(cloned.line("clone --depth 10, tar", None));
+    report.push(plain.line("tar", None));
+    Ok(())
+}
+
+fn second_times(
+    sandbox: &Sandbox,
+    repository: &Repository,
+    runs: usize,
+    report: &mut Vec<String>,
+) -> io::Result<()> {
+    let first = prepare(sandbox, repository.path());
+    let mut again = Samples::default();
+    for round in 0..runs {
+        repository.change_one(round)?;
+        again.push(prepare(sandbox, repository.path()));
+    }
+    report.push(again.line("prepare again, one file changed", Some(first / AGAIN)));
+    Ok(())
+}
+
+fn exports(
+    sandbox: &Sandbox,
+    repository: &Repository,
+    what: &str,
+    runs: usize,
+    report: &mut Vec<String>,
+) {
+    change_in_guest(sandbox, repository);
+    let mut exported = Samples::default();
+    for _ in 0..runs.max(5) {
+        exported.push(export(sandbox));
+    }
+    report.push(exported.line(what, Some(EXPORT)));
+}
+
+/// The first export after the boot, once: nothing of the guest is in its memory yet.
+fn fresh_export(sandbox: &Sandbox, repository: &Repository, report: &mut Vec<String>) {
+    create(sandbox, NAME);
+    prepare(sandbox, repository.path());
+    change_in_guest(sandbox, repository);
+    let took = export(sandbox);
+    report.push(row("the first export after boot", took, "", Some(EXPORT)));
+    sandbox.banger(&["vm", "delete", "--force", NAME]).ok();
+}
+
+fn export(sandbox: &Sandbox) -> Duration {
+    let exported = sandbox.banger(&["vm", "workspace", "export", NAME]).ok();
+    let files = exported.out().matches("diff --git ").count();
+    assert_eq!(files, 10, "the patch is of the ten files that changed");
+    exported.took
+}
+
+fn change_in_guest(sandbox: &Sandbox, repository: &Repository) {
+    let changes: String = repository
+        .some(10)
+        .map(|file| format!("echo changed >> {file}\n"))
+        .collect();
+    sandbox.in_guest(NAME, &changes);
+}
+
+fn remove_in_guest(sandbox: &Sandbox, name: &str) {
+    let words = ["exec", NAME, "--", "rm", "-rf"];
+    let path = format!("/root/{name}");
+    let removed = sandbox.banger(&[&words[..], &[&path]].concat());
+    removed.deadline(DEADLINE).ok();
+}
+
+fn tar_into_guest(sandbox: &Sandbox, from: &Path) -> String {
+    let banger = sandbox.binary().display();
+    let inside = "mkdir /root/other && tar x -C /root/other";
+    format!(
+        "tar c -C {} . | {banger} exec -w / {NAME} -- sh -c '{inside}'",
+        from.display()
+    )
+}
+
+fn shell(sandbox: &Sandbox, script: &str) -> Duration {
+    let words = ["-o", "pipefail", "-ec", script];
+    let ran = sandbox.program("bash", &words);
+    ran.deadline(DEADLINE).ok().took
+}
