@@ -3,6 +3,7 @@
 //! ```text
 //!            host                                                        guest
 //! survey ──► what is to go; all that can be refused is refused here
+//! devcontainer, pins ─► what its files ask of the VM, in bounded words
 //! compose ─► the tree as it is sent, one pack to the depth        \
 //! send ────► one tar stream: files, then a .git of our own making  ├──► /root/<repo>
 //! record ──► what was sent, kept on the host                      /
@@ -19,14 +20,17 @@
 mod changes;
 pub mod compose;
 mod config;
+pub mod devcontainer;
 mod error;
 pub mod export;
 mod git;
 mod gitdir;
 mod index;
+mod look;
 pub mod mbox;
 mod pack;
 pub mod patch;
+pub mod pins;
 mod record;
 mod repository;
 mod root;
@@ -37,6 +41,7 @@ mod tracked;
 pub use changes::Changes;
 pub use error::{GitError, WorkspaceError};
 pub use git::Git;
+pub use look::Look;
 pub use record::{Head, MAX_RECORD, PartRecord, Record, RecordError, Sent};
 pub use repository::{ObjectFormat, Oid, Repository, is_oid};
 pub use send::{Composing, GitPart, SendError, Shipment};

@@ -1,0 +1,51 @@
+//! Why a `devcontainer.json` cannot be used.
+
+use crate::error::WorkspaceError;
+
+/// Why a `devcontainer.json` cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DevcontainerError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Workspace(#[from] WorkspaceError),
+    /// The file that was named is not there.
+    #[error("the repository has no file {0}")]
+    Absent(String),
+    /// It is a link, a folder, or something else that is not read.
+    #[error("{0} is not a regular file")]
+    NoFile(String),
+    /// It is too large.
+    #[error("{file} has more than {max} bytes")]
+    TooLarge {
+        /// Which.
+        file: String,
+        /// Bytes that are read.
+        max: usize,
+    },
+    /// There are several to choose from.
+    #[error("the repository has several: {}", .0.join(", "))]
+    Several(Vec<String>),
+    /// It is no UTF-8.
+    #[error("it is not UTF-8 text")]
+    NoText(#[source] std::str::Utf8Error),
+    /// It is no JSON with comments.
+    #[error("it is not JSON with comments")]
+    Syntax(#[source] jsonc_parser::errors::ParseError),
+    /// One of its properties is not what it should be.
+    #[error("\"{name}\" {why}")]
+    Property {
+        /// The property.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl DevcontainerError {
+    pub(super) fn property(name: impl Into<String>, why: impl Into<String>) -> Self {
+        Self::Property {
+            name: name.into(),
+            why: why.into(),
+        }
+    }
+}
