@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 
 use crate::error::ClientError;
 use crate::transport::{Answer, Connection};
@@ -28,6 +28,12 @@ impl ByteStream {
     /// Method and path of the call, for messages.
     pub(crate) fn request(&self) -> &str {
         &self.request
+    }
+
+    /// How many bytes are still to come, where the daemon said so.
+    #[must_use]
+    pub fn remaining(&self) -> Option<u64> {
+        self.body.size_hint().exact()
     }
 
     /// The next bytes, or none at the end. Dropping the future loses nothing.

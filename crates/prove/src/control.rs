@@ -18,7 +18,8 @@ use banger_store::{
 };
 use uuid::Uuid;
 
-use crate::host::{SIZE, SimHost};
+use crate::content::SIZE;
+use crate::host::SimHost;
 use crate::layout;
 use crate::machine::Machine;
 use crate::tamper::Tamper;

@@ -1,6 +1,5 @@
 //! The simulated machine as a [`Host`].
 
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,14 +12,14 @@ use banger_ops::{
     ImageSource, KernelFacts, plans,
 };
 
+use crate::content::{SIZE, content_of, cut, digest_of, image_name, kernel_name, made, make_files};
 use crate::fault::Nature::{Effect, Look, Wait};
 use crate::fs::Content;
+use crate::launch::{guest_up, start};
 use crate::machine::{Extent, Machine, World};
 use crate::process::Manners;
 
 const NO_DEADLINE: Duration = Duration::ZERO;
-/// Size of every made base and image, bytes.
-pub(crate) const SIZE: u64 = 1 << 20;
 
 /// A simulated machine as a host. Cheap to clone: all clones are one machine.
 #[derive(Clone)]
@@ -28,21 +27,8 @@ pub struct SimHost {
     pub(crate) machine: Arc<Machine>,
 }
 
-fn failed(code: ErrorCode, message: impl Into<String>) -> ApiError {
+pub(crate) fn failed(code: ErrorCode, message: impl Into<String>) -> ApiError {
     ApiError::new(code, message)
-}
-
-/// A content that is its name's own.
-pub(crate) fn content_of(text: &str) -> u64 {
-    // FNV-1a, http://www.isthe.com/chongo/tech/comp/fnv/
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
-}
-
-/// The digest of an image or kernel that is made from `what`.
-pub(crate) fn digest_of(what: &str) -> String {
-    format!("{:064x}", content_of(what))
 }
 
 impl SimHost {
@@ -79,176 +65,6 @@ impl SimHost {
             world.guard_work_disk(path);
             world.files.write(path, cut(content, extent), bytes)
         })
-    }
-}
-
-fn cut(content: u64, extent: Extent) -> Content {
-    match extent {
-        Extent::Whole => Content::Whole(content),
-        Extent::Part => Content::Torn,
-    }
-}
-
-/// Writes a directory of files whose content is `what`; cut off, its record is missing.
-fn make_files(
-    world: &mut World,
-    into: &Path,
-    what: &str,
-    names: &[&str],
-    extent: Extent,
-) -> HostResult<()> {
-    for name in names {
-        let path = into.join(name);
-        if let Some(dir) = path.parent().filter(|dir| *dir != into) {
-            world.files.make_dir(dir)?;
-        }
-        world
-            .files
-            .write(&path, cut(content_of(what), extent), SIZE)?;
-        if extent == Extent::Part {
-            return Ok(());
-        }
-    }
-    // The record names the content, so that it can be read back.
-    let record = into.join(format!("record-{what}"));
-    world
-        .files
-        .write(&record, Content::Whole(content_of(what)), 1)
-}
-
-fn made(world: &World, dir: &Path) -> HostResult<String> {
-    let names = world.files.list(dir);
-    let record = names
-        .iter()
-        .filter_map(|path| path.file_name()?.to_str()?.strip_prefix("record-"))
-        .next();
-    record.map(str::to_owned).ok_or_else(|| {
-        failed(
-            ErrorCode::Internal,
-            format!("{} has no record", dir.display()),
-        )
-    })
-}
-
-/// Names of an image's source and of what is made from it.
-pub(crate) fn source_name(source: &ImageSource) -> String {
-    match source {
-        ImageSource::Recipe { recipe, .. } => recipe.clone(),
-        ImageSource::Container { reference, .. } => reference.replace('/', "_"),
-        ImageSource::Rootfs { rootfs, .. } => rootfs.to_string_lossy().replace('/', "_"),
-        ImageSource::Saved { vm, .. } => format!("saved-{vm}"),
-        ImageSource::Reseed { image, .. } => {
-            let digest = image.file_name().unwrap_or_default();
-            format!("reseeded-{}", digest.to_string_lossy())
-        }
-    }
-}
-
-fn kernel_name(source: &KernelSource) -> String {
-    match source {
-        KernelSource::Deb { path }
-        | KernelSource::Dir { path }
-        | KernelSource::Image { path, .. } => path.replace('/', "_"),
-        KernelSource::Host => "host".to_owned(),
-        KernelSource::Default => "default".to_owned(),
-    }
-}
-
-fn port_taken(world: &World, ports: &[(IpAddr, u16)]) -> bool {
-    let mut bound = world
-        .processes
-        .launches()
-        .flat_map(|(_, launch)| launch.ports.iter());
-    bound.any(|port| ports.contains(port))
-}
-
-fn start(world: &mut World, spec: &VmmSpec, extent: Extent) -> HostResult<VmmIdentity> {
-    let vmm_failed = |message: String| failed(ErrorCode::VmmFailed, message);
-    if !world.files.exists(&spec.dir) {
-        return Err(vmm_failed(format!("no directory {}", spec.dir.display())));
-    }
-    let disks = spec.disks.iter().map(|disk| &disk.path);
-    let needed = disks.chain([&spec.kernel, &spec.initramfs]);
-    for path in needed.cloned().collect::<Vec<_>>() {
-        match world.files.file(&path) {
-            Some((Content::Whole(_), _)) => {}
-            Some((Content::Torn, _)) => {
-                world.broke(format!("a VMM is given the torn file {}", path.display()));
-            }
-            None => return Err(vmm_failed(format!("cannot open {}", path.display()))),
-        }
-    }
-    for disk in spec.disks.iter().filter(|disk| !disk.read_only) {
-        let locked = world
-            .processes
-            .launches()
-            .any(|(_, launch)| launch.disks.contains(&disk.path));
-        if locked {
-            let message = format!("{} is locked by another VMM", disk.path.display());
-            return Err(vmm_failed(message));
-        }
-    }
-    if let banger_engine::NetSpec::User { publish, .. } = &spec.net {
-        let ports: Vec<_> = publish.iter().map(|p| (p.host_ip, p.host_port)).collect();
-        if port_taken(world, &ports) {
-            return Err(failed(ErrorCode::InUse, "a host port is taken"));
-        }
-    }
-    world.files.write(&spec.console_log, Content::Whole(0), 1)?;
-    let manners = world
-        .manners
-        .get(&spec.vm_name)
-        .copied()
-        .unwrap_or(Manners::Good);
-    let answers = extent == Extent::Whole;
-    let vmm = world.processes.start(spec, manners, answers);
-    if answers {
-        for socket in [&vmm.control_socket, &vmm.channel_socket] {
-            world.files.write(socket, Content::Whole(0), 0)?;
-        }
-    }
-    Ok(vmm)
-}
-
-fn guest_up(
-    world: &mut World,
-    vmm: &VmmIdentity,
-    setup: &GuestSetup,
-    deadline: Duration,
-) -> HostResult<()> {
-    let Some(launch) = world.processes.same(vmm) else {
-        return Err(failed(ErrorCode::VmmFailed, "the VMM is gone"));
-    };
-    match launch.manners {
-        Manners::NeverUp => {
-            world.clock_us += u64::try_from(deadline.as_micros()).unwrap_or(0);
-            Err(failed(
-                ErrorCode::GuestUnreachable,
-                "the guest is not reachable",
-            ))
-        }
-        Manners::Panics => {
-            world
-                .processes
-                .end(vmm.pid, Some("the guest's kernel panicked: planted"));
-            Err(failed(
-                ErrorCode::GuestUnreachable,
-                "the guest's kernel panicked",
-            ))
-        }
-        Manners::Good | Manners::NeverDown | Manners::Stubborn if setup.bare => Ok(()),
-        Manners::Good | Manners::NeverDown | Manners::Stubborn => {
-            let vm = setup.vm;
-            // Its user writes something worth keeping, and syncs it.
-            let (path, user) = (crate::layout::work_disk(vm), world.random.next());
-            let bytes = world.files.file(&path).map_or(SIZE, |(_, len)| len);
-            world.files.write(&path, Content::Whole(user), bytes)?;
-            world.files.sync_file(&path)?;
-            if let Some(work) = world.ledger.work.get_mut(&vm) {
-                *work = Some(user);
-            }
-            Ok(())
-        }
     }
 }
 
@@ -477,7 +293,7 @@ impl Host for SimHost {
                 if cancel.is_cancelled() {
                     return Err(failed(ErrorCode::Cancelled, "cancelled"));
                 }
-                let what = source_name(source);
+                let what = image_name(source);
                 make_files(world, into, &what, &["base.img", "seed.img"], extent)
             })
     }

@@ -14,11 +14,13 @@
 //!
 //! It must not touch the real machine: no file, no process, no clock but for its own running time.
 
+mod content;
 mod control;
 mod fault;
 mod fs;
 mod host;
 mod instant;
+mod launch;
 mod layout;
 mod machine;
 mod making;

@@ -120,7 +120,7 @@ fn vms() -> Vec<Scenario> {
                     },
                 )?;
                 c.stop("a")?;
-                c.set_disk("a", 4 * crate::host::SIZE)
+                c.set_disk("a", 4 * crate::content::SIZE)
             },
             |c| c.start("a")
         ),

@@ -14,10 +14,10 @@ use banger_ops::HostResult;
 use banger_ops::plans::ORDERLY_EXIT;
 use banger_store::StoreError;
 
+use crate::content::SIZE;
 use crate::control::{Control, From};
 use crate::fault::Faults;
 use crate::fs::Loss;
-use crate::host::SIZE;
 use crate::machine::Machine;
 use crate::process::Manners;
 use crate::random::Random;

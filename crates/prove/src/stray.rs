@@ -7,9 +7,9 @@ use banger_ops::inventory::{self, Owners};
 use banger_ops::{HostResult, plans};
 use uuid::Uuid;
 
+use crate::content::SIZE;
 use crate::control::Control;
 use crate::fs::Content;
-use crate::host::SIZE;
 use crate::machine::{RUN, World};
 use crate::process::Manners;
 

@@ -159,3 +159,19 @@ impl Render for Made {
         page.line(self.0.name.as_str());
     }
 }
+
+/// An archive that was written.
+#[derive(Debug, Serialize)]
+pub struct Exported<'a> {
+    /// Its file.
+    pub path: &'a std::path::Path,
+    /// Its length in bytes.
+    pub bytes: u64,
+}
+
+impl Render for Exported<'_> {
+    fn text(&self, page: &mut Page) {
+        let (path, bytes) = (self.path.display(), ByteSize(self.bytes));
+        page.line(format!("{path}, {bytes}"));
+    }
+}

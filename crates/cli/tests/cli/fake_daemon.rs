@@ -32,6 +32,8 @@ pub enum Answer {
     Json(u16, Value),
     /// Status 200 and these bytes.
     Bytes(Vec<u8>),
+    /// Status 200, a body of so many bytes, and only these of them.
+    Stalled(u64, Vec<u8>),
     /// Server-sent events as they are put into the channel; the stream ends with it.
     Events(mpsc::UnboundedReceiver<Value>),
     /// Status 101, then this talk.
@@ -226,6 +228,15 @@ async fn answer(
             response
         }
         Answer::Bytes(bytes) => Response::new(full(bytes)),
+        Answer::Stalled(length, bytes) => {
+            let begun = futures::stream::once(async move { Ok(Frame::data(Bytes::from(bytes))) });
+            let body = begun.chain(futures::stream::pending()).boxed();
+            let body = BodyExt::boxed(StreamBody::new(SyncStream(Mutex::new(body))));
+            let mut response = Response::new(body);
+            let headers = response.headers_mut();
+            headers.insert("content-length", length.into());
+            response
+        }
         Answer::Events(events) => {
             let events = futures::stream::unfold(events, |mut events| async move {
                 let event = events.recv().await?;

@@ -5,6 +5,7 @@
 
 mod errors;
 mod exec;
+mod export;
 mod fake_daemon;
 mod lists;
 mod operations;

@@ -1,0 +1,98 @@
+//! What simulated files hold: of images and kernels, and of everything else.
+
+use std::path::Path;
+
+use banger_api::kernel::KernelSource;
+use banger_api::{ApiError, ErrorCode};
+use banger_ops::{HostResult, ImageSource};
+
+use crate::fs::Content;
+use crate::machine::{Extent, World};
+
+/// Size of every made base and image, bytes.
+pub(crate) const SIZE: u64 = 1 << 20;
+
+/// A content that is its name's own.
+pub(crate) fn content_of(text: &str) -> u64 {
+    // FNV-1a, http://www.isthe.com/chongo/tech/comp/fnv/
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// The digest of an image or kernel that is made from `what`.
+pub(crate) fn digest_of(what: &str) -> String {
+    format!("{:064x}", content_of(what))
+}
+
+pub(crate) fn cut(content: u64, extent: Extent) -> Content {
+    match extent {
+        Extent::Whole => Content::Whole(content),
+        Extent::Part => Content::Torn,
+    }
+}
+
+/// Writes a directory of files whose content is `what`; cut off, its record is missing.
+pub(crate) fn make_files(
+    world: &mut World,
+    into: &Path,
+    what: &str,
+    names: &[&str],
+    extent: Extent,
+) -> HostResult<()> {
+    for name in names {
+        let path = into.join(name);
+        if let Some(dir) = path.parent().filter(|dir| *dir != into) {
+            world.files.make_dir(dir)?;
+        }
+        world
+            .files
+            .write(&path, cut(content_of(what), extent), SIZE)?;
+        if extent == Extent::Part {
+            return Ok(());
+        }
+    }
+    // The record names the content, so that it can be read back.
+    let record = into.join(format!("record-{what}"));
+    world
+        .files
+        .write(&record, Content::Whole(content_of(what)), 1)
+}
+
+pub(crate) fn made(world: &World, dir: &Path) -> HostResult<String> {
+    let names = world.files.list(dir);
+    let record = names
+        .iter()
+        .filter_map(|path| path.file_name()?.to_str()?.strip_prefix("record-"))
+        .next();
+    record.map(str::to_owned).ok_or_else(|| {
+        ApiError::new(
+            ErrorCode::Internal,
+            format!("{} has no record", dir.display()),
+        )
+    })
+}
+
+/// Names of an image's source and of what is made from it.
+pub(crate) fn image_name(source: &ImageSource) -> String {
+    match source {
+        ImageSource::Recipe { recipe, .. } => recipe.clone(),
+        ImageSource::Container { reference, .. } => reference.replace('/', "_"),
+        ImageSource::Rootfs { rootfs, .. } => rootfs.to_string_lossy().replace('/', "_"),
+        ImageSource::Saved { vm, .. } => format!("saved-{vm}"),
+        ImageSource::Reseed { image, .. } => {
+            let digest = image.file_name().unwrap_or_default();
+            format!("reseeded-{}", digest.to_string_lossy())
+        }
+    }
+}
+
+pub(crate) fn kernel_name(source: &KernelSource) -> String {
+    match source {
+        KernelSource::Deb { path }
+        | KernelSource::Dir { path }
+        | KernelSource::Image { path, .. } => path.replace('/', "_"),
+        KernelSource::Host => "host".to_owned(),
+        KernelSource::Default => "default".to_owned(),
+    }
+}

@@ -1,0 +1,112 @@
+//! A simulated VMM is started, and its guest comes up or does not.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use banger_api::ErrorCode;
+use banger_engine::{VmmIdentity, VmmSpec};
+use banger_ops::{GuestSetup, HostResult};
+
+use crate::content::SIZE;
+use crate::fs::Content;
+use crate::host::failed;
+use crate::machine::{Extent, World};
+use crate::process::Manners;
+
+fn port_taken(world: &World, ports: &[(IpAddr, u16)]) -> bool {
+    let mut bound = world
+        .processes
+        .launches()
+        .flat_map(|(_, launch)| launch.ports.iter());
+    bound.any(|port| ports.contains(port))
+}
+
+pub(crate) fn start(world: &mut World, spec: &VmmSpec, extent: Extent) -> HostResult<VmmIdentity> {
+    let vmm_failed = |message: String| failed(ErrorCode::VmmFailed, message);
+    if !world.files.exists(&spec.dir) {
+        return Err(vmm_failed(format!("no directory {}", spec.dir.display())));
+    }
+    let disks = spec.disks.iter().map(|disk| &disk.path);
+    let needed = disks.chain([&spec.kernel, &spec.initramfs]);
+    for path in needed.cloned().collect::<Vec<_>>() {
+        match world.files.file(&path) {
+            Some((Content::Whole(_), _)) => {}
+            Some((Content::Torn, _)) => {
+                world.broke(format!("a VMM is given the torn file {}", path.display()));
+            }
+            None => return Err(vmm_failed(format!("cannot open {}", path.display()))),
+        }
+    }
+    for disk in spec.disks.iter().filter(|disk| !disk.read_only) {
+        let locked = world
+            .processes
+            .launches()
+            .any(|(_, launch)| launch.disks.contains(&disk.path));
+        if locked {
+            let message = format!("{} is locked by another VMM", disk.path.display());
+            return Err(vmm_failed(message));
+        }
+    }
+    if let banger_engine::NetSpec::User { publish, .. } = &spec.net {
+        let ports: Vec<_> = publish.iter().map(|p| (p.host_ip, p.host_port)).collect();
+        if port_taken(world, &ports) {
+            return Err(failed(ErrorCode::InUse, "a host port is taken"));
+        }
+    }
+    world.files.write(&spec.console_log, Content::Whole(0), 1)?;
+    let manners = world
+        .manners
+        .get(&spec.vm_name)
+        .copied()
+        .unwrap_or(Manners::Good);
+    let answers = extent == Extent::Whole;
+    let vmm = world.processes.start(spec, manners, answers);
+    if answers {
+        for socket in [&vmm.control_socket, &vmm.channel_socket] {
+            world.files.write(socket, Content::Whole(0), 0)?;
+        }
+    }
+    Ok(vmm)
+}
+
+pub(crate) fn guest_up(
+    world: &mut World,
+    vmm: &VmmIdentity,
+    setup: &GuestSetup,
+    deadline: Duration,
+) -> HostResult<()> {
+    let Some(launch) = world.processes.same(vmm) else {
+        return Err(failed(ErrorCode::VmmFailed, "the VMM is gone"));
+    };
+    match launch.manners {
+        Manners::NeverUp => {
+            world.clock_us += u64::try_from(deadline.as_micros()).unwrap_or(0);
+            Err(failed(
+                ErrorCode::GuestUnreachable,
+                "the guest is not reachable",
+            ))
+        }
+        Manners::Panics => {
+            world
+                .processes
+                .end(vmm.pid, Some("the guest's kernel panicked: planted"));
+            Err(failed(
+                ErrorCode::GuestUnreachable,
+                "the guest's kernel panicked",
+            ))
+        }
+        Manners::Good | Manners::NeverDown | Manners::Stubborn if setup.bare => Ok(()),
+        Manners::Good | Manners::NeverDown | Manners::Stubborn => {
+            let vm = setup.vm;
+            // Its user writes something worth keeping, and syncs it.
+            let (path, user) = (crate::layout::work_disk(vm), world.random.next());
+            let bytes = world.files.file(&path).map_or(SIZE, |(_, len)| len);
+            world.files.write(&path, Content::Whole(user), bytes)?;
+            world.files.sync_file(&path)?;
+            if let Some(work) = world.ledger.work.get_mut(&vm) {
+                *work = Some(user);
+            }
+            Ok(())
+        }
+    }
+}
