@@ -14,7 +14,7 @@ pub const NO_WORKSPACE: i32 = 98;
 /// Everything that could change what a diff looks like, or run a program, is set.
 const GIT: &str = "git -c core.fsmonitor=false -c core.hooksPath=/dev/null -c core.quotePath=true -c core.pager=cat \
 -c core.safecrlf=false -c diff.suppressBlankEmpty=false -c diff.noprefix=false -c diff.mnemonicPrefix=false \
--c diff.algorithm=myers -c advice.addEmbeddedRepo=false";
+-c diff.algorithm=myers -c advice.addEmbeddedRepo=false -c 'safe.directory=*'";
 const DIFF: &str = "-p --binary --full-index --no-renames --no-ext-diff --no-textconv --no-color --unified=3 \
 --ignore-submodules=all";
 

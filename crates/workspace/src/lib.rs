@@ -42,7 +42,7 @@ pub use changes::Changes;
 pub use error::{GitError, WorkspaceError};
 pub use git::Git;
 pub use look::Look;
-pub use record::{Head, MAX_RECORD, PartRecord, Record, RecordError, Sent};
+pub use record::{Head, MAX_RECORD, PartRecord, Record, RecordError, Sent, SetUp};
 pub use repository::{ObjectFormat, Oid, Repository, is_oid};
 pub use send::{Composing, GitPart, SendError, Shipment};
 pub use survey::{DEFAULT_DEPTH, Depth, Part, Source, Survey, Wanted};

@@ -49,8 +49,23 @@ pub struct Head {
     /// The user that they run as; none: root.
     #[serde(default)]
     pub user: Option<String>,
+    /// What has been done in the guest beside sending files.
+    #[serde(default)]
+    pub set_up: SetUp,
     /// Repositories by their path below the workspace, written as in the protocol; the outermost is "".
     pub parts: BTreeMap<String, PartRecord>,
+}
+
+/// What has been done in a guest because the repository's own files ask for it: each once, and written down when it is done.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SetUp {
+    /// The user that the files were given to; none: root.
+    pub owner: Option<String>,
+    /// SHA-256 of the commands that ran to their end, in hexadecimal digits.
+    pub commands: Option<String>,
+    /// SHA-256 of the files whose tools were installed.
+    pub tools: Option<String>,
 }
 
 /// One repository.

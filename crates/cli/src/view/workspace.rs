@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::output::Render;
 use crate::output::page::Page;
-use crate::workspace::{Came, Gone};
+use crate::workspace::{Came, Done, Gone, Wishes};
 
 /// What would go.
 #[derive(Debug, Serialize)]
@@ -23,11 +23,17 @@ pub struct Listing {
     files: Vec<String>,
     /// Files that are neither tracked nor ignored.
     untracked: usize,
+    /// The devcontainer.json that would be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    devcontainer: Option<String>,
+    /// Tools that are pinned.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pinned_tools: Vec<String>,
 }
 
 impl Listing {
     /// Of a survey.
-    pub fn of(survey: &Survey, dest: &str) -> Self {
+    pub fn of(survey: &Survey, dest: &str, wishes: &Wishes) -> Self {
         let shown = |path: Vec<u8>| String::from_utf8_lossy(&path).replace('\n', "\\n");
         Self {
             guest_path: dest.to_owned(),
@@ -35,6 +41,12 @@ impl Listing {
             branch: survey.top().branch.clone(),
             files: survey.paths().into_iter().map(shown).collect(),
             untracked: survey.untracked(),
+            devcontainer: wishes.devcontainer.as_ref().map(|used| used.file.clone()),
+            pinned_tools: wishes
+                .pins
+                .iter()
+                .flat_map(|pins| pins.tools.keys().cloned())
+                .collect(),
         }
     }
 }
@@ -61,11 +73,13 @@ pub struct Prepared {
     removed: u64,
     /// All that went, in bytes.
     bytes: u64,
+    #[serde(flatten)]
+    done: Done,
 }
 
 impl Prepared {
     /// Of what went.
-    pub fn of(vm: &Vm, gone: &Gone) -> Self {
+    pub fn of(vm: &Vm, gone: &Gone, done: Done) -> Self {
         Self {
             vm: vm.name.clone(),
             guest_path: gone.head.guest_path.clone(),
@@ -74,6 +88,7 @@ impl Prepared {
             files: gone.files,
             removed: gone.removed,
             bytes: gone.done.map_or(0, |done| done.bytes),
+            done,
         }
     }
 }

@@ -12,7 +12,7 @@ use banger_workspace::{
     Changes, Head, Record, RepoPath, SendError, Shipment, Survey, WorkspaceError,
 };
 
-use super::{asked, guest_files, record};
+use super::{Wishes, asked, guest_files, record};
 use crate::commands::vm::cp::shown;
 use crate::context::Context;
 use crate::counting::Counting;
@@ -74,6 +74,11 @@ impl Going {
         &self.survey
     }
 
+    /// What the repository's files ask for goes into the record.
+    pub fn with(&mut self, wishes: &Wishes) {
+        wishes.write_into(&mut self.head);
+    }
+
     /// Starts making the packs of a first time, while the guest is not there yet.
     pub fn start(&self) -> Shipment {
         Shipment::whole(&self.survey)
@@ -107,7 +112,12 @@ impl Going {
     ///
     /// # Errors
     /// The guest has work there that would be lost; the stream broke, or something on this host.
-    pub async fn update(&self, vm: &str, force: bool, context: &Context) -> Result<Gone, Failure> {
+    pub async fn update(
+        &mut self,
+        vm: &str,
+        force: bool,
+        context: &Context,
+    ) -> Result<Gone, Failure> {
         let record = match record::whole(vm, context).await {
             Err(_damaged) if force => None,
             other => other?,
@@ -115,6 +125,9 @@ impl Going {
         let source = self.survey.top().repository.top().to_string_lossy();
         let ours = record
             .filter(|record| record.head.source == source && record.head.guest_path == self.dest());
+        if let Some(record) = &ours {
+            self.head.set_up.clone_from(&record.head.set_up);
+        }
         let Some(record) = ours.filter(|record| record.head.complete || !force) else {
             self.refuse_what_is_there(vm, force, context).await?;
             return self.whole(vm, self.start(), context).await;
@@ -233,6 +246,7 @@ impl Going {
         };
         record.head.env.clone_from(&self.head.env);
         record.head.user.clone_from(&self.head.user);
+        record.head.set_up.clone_from(&self.head.set_up);
         record::keep(vm, &record, context).await?;
         Ok(Gone {
             done: Some(done),

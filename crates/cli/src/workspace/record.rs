@@ -44,6 +44,19 @@ pub(super) async fn keep(vm: &str, record: &Record, context: &Context) -> Result
         .await
 }
 
+/// Has another head kept with the files that are in it already.
+pub(super) async fn change(vm: &str, head: &Head, context: &Context) -> Result<(), Failure> {
+    let record = whole(vm, context).await?.ok_or_else(|| {
+        ApiError::new(ErrorCode::Internal, "the workspace's record is gone")
+            .hint("banger vm workspace prepare sends everything again")
+    })?;
+    let record = Record {
+        head: head.clone(),
+        ..record
+    };
+    keep(vm, &record, context).await
+}
+
 fn damaged(error: &RecordError) -> Failure {
     ApiError::new(ErrorCode::Internal, chain(error))
         .hint("banger vm workspace prepare --force sends everything again")

@@ -20,6 +20,11 @@ pub async fn surround(vm: &str, exec: &mut Exec, context: &Context) {
         return;
     };
     warn_of_moved_head(&head, context);
+    apply(head, exec);
+}
+
+/// Where a command runs that does not say so, with which variables, as whom.
+pub fn apply(head: Head, exec: &mut Exec) {
     exec.cwd.get_or_insert(head.guest_path);
     if exec.user.is_none() {
         exec.user = head.user;

@@ -7,12 +7,13 @@
 //! ```
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use banger_api::vm::Vm;
 use banger_api::{ApiError, ErrorCode};
 use banger_client::ClientError;
-use banger_workspace::Shipment;
+use banger_workspace::{Head, Shipment};
 
 use super::change::find;
 use super::create::make;
@@ -25,7 +26,7 @@ use crate::progress::Progress;
 use crate::timings::Timings;
 use crate::view::vm::Changed;
 use crate::view::workspace::Listing;
-use crate::workspace::{Asked, Going};
+use crate::workspace::{Asked, Going, Granted, Wishes, apply};
 
 /// Arguments of `banger vm run`.
 #[derive(Debug, clap::Args)]
@@ -35,7 +36,9 @@ own command. With one it runs it there, with the image's environment, user and d
 when signal n ended it). Leaving does not stop the VM unless --rm is given.
 
 With PATH, a folder of a git repository, the repository is at /root/NAME and the shell or command starts there: with its
-branch, its last commits and what is not committed. Ignored files, hooks and credentials stay here.
+branch, its last commits and what is not committed. Ignored files, hooks and credentials stay here. Its devcontainer.json
+says which image, user, variables and ports the VM gets, unless they are given here, and what runs there once; the tools that
+it pins (mise.toml, .tool-versions) are installed when the guest has mise or asdf.
 
 Examples:
   banger run --rm                            a shell in a VM that is gone afterwards
@@ -59,6 +62,8 @@ pub struct Args {
     environment: Environment,
     #[command(flatten)]
     asked: Asked,
+    #[command(flatten)]
+    granted: Granted,
     /// A folder of a git repository that goes into the VM
     #[arg(value_name = "PATH")]
     path: Option<PathBuf>,
@@ -86,26 +91,38 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
 
 async fn whole(args: Args, context: &Context, timings: &Timings) -> Outcome {
     let dry_run = args.asked.dry_run;
-    let going = going(args.path, args.asked, context).await?;
+    let mut spec = args.spec;
+    let going = going(args.path, args.asked, args.granted, context).await?;
+    if let Some((_, wishes)) = &going {
+        spec.fill(wishes, context).await?;
+    }
     if dry_run {
-        let going = going.ok_or_else(needs_path("--dry-run"))?;
+        let (going, wishes) = going.ok_or_else(needs_path("--dry-run"))?;
         return context
             .output
-            .print(&Listing::of(going.survey(), going.dest()));
+            .print(&Listing::of(going.survey(), going.dest(), &wishes));
     }
-    args.spec.pull(context).await?;
-    let shipment = going.as_ref().map(Going::start);
-    let create = args.spec.into_request(true, args.rm);
+    let (net, egress) = spec.connection();
+    let told = going
+        .as_ref()
+        .is_some_and(|(_, wishes)| !wishes.reaches_out(net, egress, context));
+    spec.pull(context).await?;
+    let shipment = going.as_ref().map(|(going, _)| going.start());
+    let create = spec.into_request(true, args.rm);
     let (vm, made) = make(&create, context, timings).await?;
-    let mut cwd = None;
-    if let Some((going, shipment)) = going.zip(shipment).filter(|_| !made.interrupted) {
-        let sending = Instant::now();
-        let sent = send(&vm, &going, shipment, context).await;
-        timings.since("send repository", sending);
-        if let Err(failure) = sent {
-            return leave(&vm, args.rm, failure, context).await;
+    let mut head = None;
+    if let Some(((going, wishes), shipment)) = going.zip(shipment).filter(|_| !made.interrupted) {
+        let arrived = Arriving {
+            vm: &vm,
+            going: &going,
+            wishes: &wishes,
+            told,
+            context,
+        };
+        match arrived.whole(shipment, timings).await {
+            Ok(written) => head = Some(written),
+            Err((failure, state)) => return leave(&vm, args.rm, failure, state, context).await,
         }
-        cwd = Some(going.dest().to_owned());
     }
     if args.detach {
         let vm = find(&vm.id.to_string(), context).await?;
@@ -117,7 +134,9 @@ async fn whole(args: Args, context: &Context, timings: &Timings) -> Outcome {
         Err(Failure::interrupted("interrupted"))
     } else {
         let mut exec = args.environment.exec(args.command, args.rm);
-        exec.cwd = exec.cwd.or(cwd);
+        if let Some(head) = head {
+            apply(head, &mut exec);
+        }
         enter(&vm.id.to_string(), exec, context).await
     };
     timings.since("exec", entered);
@@ -135,15 +154,22 @@ async fn whole(args: Args, context: &Context, timings: &Timings) -> Outcome {
     result
 }
 
-/// The repository that goes in, looked at before anything exists.
+/// The repository that goes in, and what its files ask for, looked at before anything exists.
 async fn going(
     path: Option<PathBuf>,
     asked: Asked,
+    granted: Granted,
     context: &Context,
-) -> Result<Option<Going>, Failure> {
+) -> Result<Option<(Going, Wishes)>, Failure> {
     match path {
-        Some(path) => Going::new(asked.survey(&path, context).await?).map(Some),
-        None => match asked.given() {
+        Some(path) => {
+            let survey = asked.survey(&path, context).await?;
+            let mut going = Going::new(Arc::clone(&survey))?;
+            let wishes = granted.wishes(&survey, going.dest(), context).await?;
+            going.with(&wishes);
+            Ok(Some((going, wishes)))
+        }
+        None => match asked.given().or(granted.given()) {
             Some(argument) => Err(needs_path(argument)()),
             None => Ok(None),
         },
@@ -158,29 +184,73 @@ fn needs_path(argument: &str) -> impl Fn() -> Failure {
     }
 }
 
-async fn send(
-    vm: &Vm,
-    going: &Going,
-    shipment: Shipment,
-    context: &Context,
-) -> Result<(), Failure> {
-    let mut interrupts = context.interrupts()?;
-    let reference = vm.id.to_string();
-    tokio::select! {
-        gone = going.whole(&reference, shipment, context) => gone.map(drop),
-        _ = interrupts.next() => Err(Failure::interrupted("interrupted while the repository was sent")),
+/// A repository on its way into a VM that was just made.
+struct Arriving<'a> {
+    vm: &'a Vm,
+    going: &'a Going,
+    wishes: &'a Wishes,
+    /// The user knows that the VM has no way out.
+    told: bool,
+    context: &'a Context,
+}
+
+/// What a VM is without when its repository did not get where it should.
+type Without = &'static str;
+
+impl Arriving<'_> {
+    async fn whole(
+        &self,
+        shipment: Shipment,
+        timings: &Timings,
+    ) -> Result<Head, (Failure, Without)> {
+        let (context, reference) = (self.context, self.vm.id.to_string());
+        let mut without = "the repository";
+        let arriving = async {
+            let sending = Instant::now();
+            let gone = self.going.whole(&reference, shipment, context).await;
+            timings.since("send repository", sending);
+            let gone = gone?;
+            without = "all that the repository asks for";
+            let reaches_out = !self.told
+                && self
+                    .wishes
+                    .reaches_out(self.vm.net, self.vm.egress, context);
+            let setting_up = Instant::now();
+            let done = self
+                .wishes
+                .set_up(self.vm, &gone, reaches_out, context)
+                .await;
+            timings.since("set up workspace", setting_up);
+            done.map(|(head, _)| head)
+        };
+        let mut interrupts = context
+            .interrupts()
+            .map_err(|failure| (failure, "the repository"))?;
+        let arrived = tokio::select! {
+            arrived = arriving => arrived,
+            _ = interrupts.next() => {
+                Err(Failure::interrupted("interrupted before the repository was in place"))
+            }
+        };
+        arrived.map_err(|failure| (failure, without))
     }
 }
 
-/// The repository did not arrive: a VM that was made for it alone goes, another one is there for another try.
-async fn leave(vm: &Vm, remove_it: bool, failure: Failure, context: &Context) -> Outcome {
+/// The repository is not in place: a VM that was made for it alone goes, another one is there for another try.
+async fn leave(
+    vm: &Vm,
+    remove_it: bool,
+    failure: Failure,
+    without: Without,
+    context: &Context,
+) -> Outcome {
     if remove_it {
         context.forget_interrupts();
         remove(vm, context).await;
     } else {
         let name = &vm.name;
         context.output.note(&format!(
-            "VM {name} keeps running without the repository: banger vm workspace prepare {name} PATH tries again"
+            "VM {name} keeps running without {without}: banger vm workspace prepare {name} PATH tries again"
         ));
     }
     Err(failure)

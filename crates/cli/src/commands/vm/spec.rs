@@ -6,6 +6,7 @@ use banger_api::{ByteSize, KernelName, VmName};
 use super::image::Wanted;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::workspace::Wishes;
 
 /// What a new VM is to be.
 #[derive(Debug, Default, clap::Args)]
@@ -58,6 +59,29 @@ pub struct Network {
 }
 
 impl Spec {
+    /// Takes over what a repository asks for, where the user has not said otherwise.
+    ///
+    /// # Errors
+    /// It asks for an image that cannot be had.
+    pub async fn fill(&mut self, wishes: &Wishes, context: &Context) -> Result<(), Failure> {
+        if self.image.is_none()
+            && let Some((file, image)) = wishes.image()?
+        {
+            self.image = Some(Wanted::of_repository(file, image, context).await?);
+        }
+        if self.network.net != Some(NetMode::None) {
+            let forwards = wishes.forwards(&self.network.publish, context);
+            self.network.publish.extend(forwards);
+        }
+        Ok(())
+    }
+
+    /// How it will be connected, as far as the user has said.
+    pub fn connection(&self) -> (NetMode, Egress) {
+        let Network { net, allow, .. } = &self.network;
+        (net.unwrap_or_default(), allow.unwrap_or_default())
+    }
+
     /// Makes the image be there that a reference names.
     ///
     /// # Errors

@@ -1,19 +1,21 @@
 //! `banger vm workspace prepare`
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::commands::vm::change::find;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::view::workspace::{Listing, Prepared};
-use crate::workspace::{Asked, Going};
+use crate::workspace::{Asked, Going, Granted};
 
 /// Arguments of `banger vm workspace prepare`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The repository arrives at /root/NAME with its branch, its last commits and what is not committed. Ignored files, hooks
 and credentials stay here. A second time only what changed goes, and work that was done in the guest is never written
-over without --force.
+over without --force. Of its devcontainer.json the user, the variables and what runs once are used; tools that it pins are
+installed when that has not been done yet.
 
 Examples:
   banger vm workspace prepare web              the repository around here
@@ -23,6 +25,8 @@ Examples:
 pub struct Args {
     #[command(flatten)]
     asked: Asked,
+    #[command(flatten)]
+    granted: Granted,
     /// Write over work that was done in the guest
     #[arg(short, long)]
     force: bool,
@@ -42,17 +46,22 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
     let mut interrupts = context.interrupts()?;
     let preparing = async {
         let survey = args.asked.survey(&args.path, context).await?;
-        let going = Going::new(survey)?;
+        let mut going = Going::new(Arc::clone(&survey))?;
+        let wishes = args.granted.wishes(&survey, going.dest(), context).await?;
+        going.with(&wishes);
         if dry_run {
             return context
                 .output
-                .print(&Listing::of(going.survey(), going.dest()));
+                .print(&Listing::of(going.survey(), going.dest(), &wishes));
         }
         let vm = find(&args.vm, context).await?;
+        let reaches_out = wishes.reaches_out(vm.net, vm.egress, context);
+        wishes.warn_of_ports(&vm.publish, context);
         let gone = going
             .update(&vm.id.to_string(), args.force, context)
             .await?;
-        context.output.print(&Prepared::of(&vm, &gone))
+        let (_, done) = wishes.set_up(&vm, &gone, reaches_out, context).await?;
+        context.output.print(&Prepared::of(&vm, &gone, done))
     };
     tokio::select! {
         outcome = preparing => outcome,

@@ -1,0 +1,280 @@
+//! What a repository's files ask for, done in the guest.
+//!
+//! ```text
+//! files arrived ──► owner ──► probe ──► tools ──► the record: env, user ──► commands, once ──► the record: done
+//! ```
+//!
+//! What has been done is in the record on the host, written when it is done: what is cut off in the middle is done again by
+//! the next `prepare`.
+
+use std::collections::BTreeMap;
+
+use banger_api::vm::{Exec, Vm};
+use banger_api::{ApiError, ErrorCode};
+use banger_workspace::Head;
+use banger_workspace::devcontainer::Commands;
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::tools::{self, Manager, Probe};
+use super::wishes::Wishes;
+use super::{Gone, aside, record};
+use crate::context::Context;
+use crate::failure::{Failure, chain};
+
+/// What came of the tools that a repository pins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tools {
+    /// They were installed now.
+    Installed,
+    /// They were installed before, and nothing has changed since.
+    Present,
+    /// The VM has no way out.
+    NoNetwork,
+    /// The guest has no tool manager that can read what is pinned.
+    NoManager,
+    /// The tool manager failed.
+    Failed,
+    /// It was not wanted.
+    Skipped,
+}
+
+/// What came of commands that run once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ran {
+    /// They ran now.
+    Now,
+    /// They ran before.
+    Before,
+}
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Done {
+    /// Of pinned tools, where there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tools: Option<Tools>,
+    /// Of `postCreateCommand` and its kin, where there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commands: Option<Ran>,
+}
+
+/// One workspace that is being set up.
+struct Setting<'a> {
+    vm: &'a Vm,
+    wishes: &'a Wishes,
+    context: &'a Context,
+    head: Head,
+}
+
+impl Wishes {
+    /// What is known of a workspace's record before its files go.
+    pub fn write_into(&self, head: &mut Head) {
+        let Some(devcontainer) = &self.devcontainer else {
+            (head.env, head.user) = (BTreeMap::new(), None);
+            return;
+        };
+        head.env.clone_from(&devcontainer.asks.env);
+        head.user.clone_from(&devcontainer.asks.user);
+    }
+
+    /// Does what is asked for, in a guest that has the files; answers with the record as it stands then.
+    ///
+    /// # Errors
+    /// A command that the repository asks for fails, or the guest does. Tools that cannot be installed are a warning.
+    pub async fn set_up(
+        &self,
+        vm: &Vm,
+        gone: &Gone,
+        reaches_out: bool,
+        context: &Context,
+    ) -> Result<(Head, Done), Failure> {
+        let mut setting = Setting {
+            vm,
+            wishes: self,
+            context,
+            head: gone.head.clone(),
+        };
+        self.write_into(&mut setting.head);
+        setting.own(gone.done.is_some()).await?;
+        let tools = setting.tell(reaches_out).await?;
+        setting.keep(&gone.head).await?;
+        let commands = setting.commands().await?;
+        Ok((setting.head, Done { tools, commands }))
+    }
+}
+
+impl Setting<'_> {
+    fn reference(&self) -> String {
+        self.vm.id.to_string()
+    }
+
+    /// A command in the workspace, as the user who works there.
+    fn exec(&self, argv: Vec<String>) -> Exec {
+        Exec {
+            argv,
+            env: self.head.env.clone(),
+            cwd: Some(self.head.guest_path.clone()),
+            user: self.head.user.clone(),
+            ..Exec::default()
+        }
+    }
+
+    /// The files belong to the user who works there.
+    async fn own(&mut self, sent: bool) -> Result<(), Failure> {
+        let owner = self.head.user.clone().unwrap_or_default();
+        let is_root = matches!(&owner[..], "" | "root" | "0");
+        let was = self.head.set_up.owner.clone().unwrap_or_default();
+        if is_root && was.is_empty() || (owner == was && !sent) {
+            return Ok(());
+        }
+        let owner = if is_root { "root" } else { &owner };
+        // With a colon the user's own group comes along; a number may have none.
+        let wanted = match owner.bytes().all(|byte| byte.is_ascii_digit()) {
+            true => owner.to_owned(),
+            false => format!("{owner}:"),
+        };
+        let chown = Exec {
+            argv: ["chown", "-Rh", &wanted, &self.head.guest_path]
+                .map(str::to_owned)
+                .to_vec(),
+            user: Some("root".to_owned()),
+            cwd: Some("/".to_owned()),
+            ..Exec::default()
+        };
+        let what = format!("cannot give the workspace to user {owner}");
+        aside::show(&self.reference(), &what, &chown, self.context).await?;
+        self.head.set_up.owner = (!is_root).then(|| owner.to_owned());
+        Ok(())
+    }
+
+    /// Variables with values of the guest, and tools.
+    async fn tell(&mut self, reaches_out: bool) -> Result<Option<Tools>, Failure> {
+        let asks = self.wishes.devcontainer.as_ref().map(|file| &file.asks);
+        let variables = asks.map(|asks| asks.asks_guest()).unwrap_or_default();
+        let pins = self.wishes.pins.as_ref();
+        // What was installed once is to be found, whether more of it is wanted or not.
+        let pins = pins.filter(|_| self.wishes.bootstrap || self.head.set_up.tools.is_some());
+        if variables.is_empty() && pins.is_none() {
+            let skipped = self.wishes.pins.as_ref().map(|_| Tools::Skipped);
+            return Ok(skipped);
+        }
+        let probe = self.exec(tools::probe(variables.iter().cloned()));
+        let (vm, what) = (self.reference(), "the guest's environment");
+        let answer = aside::ask(&vm, what, &probe, self.context).await?;
+        let mut probe = Probe::parse(&answer);
+        if let Some(asks) = asks.filter(|_| !variables.is_empty()) {
+            probe.variables.retain(|name, _| variables.contains(name));
+            let told = asks.told(&probe.variables).map_err(|error| {
+                Failure::from(ApiError::new(ErrorCode::InvalidArgument, chain(&error)))
+            })?;
+            if let Some(path) = told.get("PATH") {
+                probe.found_in(path);
+            }
+            self.head.env.extend(told);
+        }
+        let Some(pins) = pins else {
+            return Ok(self.wishes.pins.as_ref().map(|_| Tools::Skipped));
+        };
+        let Some(manager) = probe.manager(pins, &self.head.guest_path) else {
+            self.context.output.warn(&format!(
+                "the guest has {}: {} is not installed; --no-bootstrap says nothing of it",
+                match probe.has_asdf() {
+                    true => "asdf and not mise",
+                    false => "neither mise nor asdf",
+                },
+                pins.told()
+            ));
+            return Ok(Some(Tools::NoManager));
+        };
+        self.head.env.extend(manager.env.clone());
+        self.install(&manager, reaches_out).await.map(Some)
+    }
+
+    async fn install(&mut self, manager: &Manager, reaches_out: bool) -> Result<Tools, Failure> {
+        let Some(pins) = self.wishes.pins.as_ref().filter(|_| self.wishes.bootstrap) else {
+            return Ok(Tools::Skipped);
+        };
+        if self.head.set_up.tools.as_ref() == Some(&pins.digest) {
+            return Ok(Tools::Present);
+        }
+        if !reaches_out {
+            return Ok(Tools::NoNetwork);
+        }
+        let (name, told) = (manager.name, pins.told());
+        self.context.output.note(&format!("{name} installs {told}"));
+        let mut exec = self.exec(manager.install.clone());
+        exec.env.extend(manager.while_installing.clone());
+        let what = format!("{name} install");
+        match aside::show(&self.reference(), &what, &exec, self.context).await {
+            Ok(()) => {
+                self.head.set_up.tools = Some(pins.digest.clone());
+                Ok(Tools::Installed)
+            }
+            Err(failure) => {
+                let why = failure.error().map(ToString::to_string).unwrap_or_default();
+                self.context.output.warn(&format!(
+                    "{why}: going on without; the next prepare tries again, --no-bootstrap does not"
+                ));
+                Ok(Tools::Failed)
+            }
+        }
+    }
+
+    /// What is to run once runs, unless it has.
+    async fn commands(&mut self) -> Result<Option<Ran>, Failure> {
+        let Some(devcontainer) = &self.wishes.devcontainer else {
+            return Ok(None);
+        };
+        let (file, commands) = (&devcontainer.file, &devcontainer.asks.commands);
+        if commands.is_empty() {
+            return Ok(None);
+        }
+        let digest = digest(commands);
+        if let Some(ran) = &self.head.set_up.commands {
+            if *ran != digest {
+                let names: Vec<_> = commands.iter().map(|(name, _)| &name[..]).collect();
+                let names = names.join(", ");
+                self.context.output.note(&format!(
+                    "{names} of {file} changed since it ran in this VM, where it runs once"
+                ));
+            }
+            return Ok(Some(Ran::Before));
+        }
+        for (name, commands) in commands {
+            self.context
+                .output
+                .note(&format!("running {name} of {file}"));
+            let exec = self.exec(commands.argv());
+            let what = format!("{name} of {file}");
+            aside::show(&self.reference(), &what, &exec, self.context).await?;
+        }
+        let before = self.head.clone();
+        self.head.set_up.commands = Some(digest);
+        self.keep(&before).await?;
+        Ok(Some(Ran::Now))
+    }
+
+    /// Has the record kept when it says something new.
+    async fn keep(&self, before: &Head) -> Result<(), Failure> {
+        if self.head == *before {
+            return Ok(());
+        }
+        record::change(&self.reference(), &self.head, self.context).await
+    }
+}
+
+fn digest(commands: &[(String, Commands)]) -> String {
+    let mut digest = Sha256::new();
+    for word in commands.iter().flat_map(|(_, commands)| commands.argv()) {
+        digest.update((word.len() as u64).to_le_bytes());
+        digest.update(word);
+    }
+    digest
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}

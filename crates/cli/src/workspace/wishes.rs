@@ -1,0 +1,272 @@
+//! What the files of a repository ask of its VM, and how much of that the user wants.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use banger_api::vm::{Egress, NetMode, Publish};
+use banger_api::{ApiError, ErrorCode};
+use banger_workspace::Survey;
+use banger_workspace::devcontainer::{
+    self, Devcontainer, DevcontainerError, Host, Image, Resolved,
+};
+use banger_workspace::pins::{self, Pins};
+
+use super::asked::failure;
+use super::forwards;
+use crate::context::Context;
+use crate::failure::{Failure, chain};
+
+/// Names that are shown of a list that may be long.
+const SHOWN: usize = 12;
+
+/// What of a repository's own wishes is granted.
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "The repository")]
+pub struct Granted {
+    /// Leave the repository's devcontainer.json alone
+    #[arg(long)]
+    no_devcontainer: bool,
+    /// Use this devcontainer.json, a path in the repository [default: where the specification says]
+    #[arg(long, value_name = "FILE", conflicts_with = "no_devcontainer")]
+    devcontainer: Option<String>,
+    /// Let devcontainer.json have this variable of the host's environment
+    #[arg(long, value_name = "NAME")]
+    local_env: Vec<String>,
+    /// Do not install the tools that the repository pins
+    #[arg(long)]
+    no_bootstrap: bool,
+}
+
+/// A `devcontainer.json` in use.
+#[derive(Debug)]
+pub struct InUse {
+    /// Its path in the repository.
+    pub file: String,
+    /// What it asks for.
+    pub asks: Resolved,
+}
+
+/// What the files of a repository ask of its VM.
+#[derive(Debug, Default)]
+pub struct Wishes {
+    /// Of its `devcontainer.json`.
+    pub devcontainer: Option<InUse>,
+    /// Tools that it pins.
+    pub pins: Option<Pins>,
+    /// The tools are to be installed.
+    pub bootstrap: bool,
+}
+
+impl Granted {
+    /// The first of these arguments that was given: without a repository none means anything.
+    pub fn given(&self) -> Option<&'static str> {
+        [
+            (self.no_devcontainer, "--no-devcontainer"),
+            (self.devcontainer.is_some(), "--devcontainer"),
+            (!self.local_env.is_empty(), "--local-env"),
+            (self.no_bootstrap, "--no-bootstrap"),
+        ]
+        .into_iter()
+        .find_map(|(given, name)| given.then_some(name))
+    }
+
+    /// Reads the files, and says what is used of them and what is not.
+    ///
+    /// # Errors
+    /// A file cannot be read or makes no sense, or there are several to choose from.
+    pub async fn wishes(
+        self,
+        survey: &Arc<Survey>,
+        guest_folder: &str,
+        context: &Context,
+    ) -> Result<Wishes, Failure> {
+        let (survey, guest_folder) = (Arc::clone(survey), guest_folder.to_owned());
+        let reading = tokio::task::spawn_blocking(move || {
+            let devcontainer = self.read_devcontainer(&survey, &guest_folder)?;
+            let pins = pins::find(&survey).map_err(|error| failure(&error))?;
+            Ok::<_, Failure>(Wishes {
+                devcontainer,
+                pins,
+                bootstrap: !self.no_bootstrap,
+            })
+        });
+        let wishes = match reading.await {
+            Ok(wishes) => wishes?,
+            Err(panic) => return Err(ApiError::new(ErrorCode::Internal, panic.to_string()).into()),
+        };
+        if let Some(devcontainer) = &wishes.devcontainer {
+            devcontainer.say(context);
+        }
+        Ok(wishes)
+    }
+
+    fn read_devcontainer(
+        &self,
+        survey: &Survey,
+        guest_folder: &str,
+    ) -> Result<Option<InUse>, Failure> {
+        if self.no_devcontainer {
+            return Ok(None);
+        }
+        let found = devcontainer::find(survey, self.devcontainer.as_deref());
+        let Some(found) = found.map_err(|error| unusable(None, &error))? else {
+            return Ok(None);
+        };
+        let file = found.file;
+        let top = survey.top().repository.top();
+        let folder = top.file_name().unwrap_or_default().to_string_lossy();
+        let named: BTreeSet<_> = self.local_env.iter().cloned().collect();
+        let host = Host {
+            folder: &folder,
+            guest_folder,
+            variable: &|name| std::env::var(name).ok(),
+            named: &named,
+        };
+        let asks = Devcontainer::parse(&found.bytes).and_then(|parsed| parsed.resolve(&host));
+        let asks = asks.map_err(|error| unusable(Some(&file), &error))?;
+        Ok(Some(InUse { file, asks }))
+    }
+}
+
+impl InUse {
+    /// What is used, in one line; then what is not, and what it does not get.
+    fn say(&self, context: &Context) {
+        let asks = &self.asks;
+        let mut used = Vec::new();
+        if let Image::Named(image) = &asks.image {
+            used.push(format!("image {image}"));
+        }
+        used.extend(asks.user.iter().map(|user| format!("user {user}")));
+        if !asks.env.is_empty() {
+            used.push(format!("{} variables", asks.env.len()));
+        }
+        used.extend(asks.ports.iter().map(|port| format!("port {port}")));
+        used.extend(asks.commands.iter().map(|(name, _)| name.clone()));
+        let used = match used.is_empty() {
+            true => String::new(),
+            false => format!(": {}", some_of(&used)),
+        };
+        let file = &self.file;
+        context.output.note(&format!("using {file}{used}"));
+        if !asks.unused.is_empty() {
+            let unused = some_of(&asks.unused);
+            context
+                .output
+                .warn(&format!("not used of {file}: {unused}"));
+        }
+        if !asks.withheld.is_empty() {
+            let names: Vec<_> = asks.withheld.iter().cloned().collect();
+            let flags = names.iter().map(|name| format!("--local-env {name}"));
+            let flags: Vec<_> = flags.collect();
+            context.output.warn(&format!(
+                "{file} asks for variables of this host, which stay here: {} ({})",
+                some_of(&names),
+                some_of(&flags).replace(", ", " "),
+            ));
+        }
+    }
+}
+
+impl Wishes {
+    /// The file that names an image, and the image; `None`: no wish.
+    ///
+    /// # Errors
+    /// The file wants one built.
+    pub fn image(&self) -> Result<Option<(&str, &str)>, Failure> {
+        let Some(InUse { file, asks }) = &self.devcontainer else {
+            return Ok(None);
+        };
+        match &asks.image {
+            Image::Unsaid => Ok(None),
+            Image::Named(name) => Ok(Some((file, name))),
+            Image::Built(property) => {
+                let message = format!(
+                    "{file}: \"{property}\" wants an image built from a recipe for containers, which banger does not do"
+                );
+                let error = ApiError::new(ErrorCode::InvalidArgument, message);
+                let hint = "--image NAME takes another image and the rest of the file; an image that another tool has \
+                            built comes in by banger image pull ARCHIVE; --no-devcontainer leaves the file alone";
+                Err(error.hint(hint).into())
+            }
+        }
+    }
+
+    /// Ports to publish beside those that the user publishes; says where each of them is.
+    pub fn forwards(&self, explicit: &[Publish], context: &Context) -> Vec<Publish> {
+        let wanted = self.devcontainer.as_ref().map(|file| &file.asks.ports[..]);
+        let (publish, told) = forwards::choose(
+            wanted.unwrap_or_default(),
+            explicit,
+            &forwards::is_free,
+            &forwards::any_free,
+        );
+        for line in told {
+            context.output.note(&line);
+        }
+        publish
+    }
+
+    /// Ports that nothing can be done about any more, for the VM is there already.
+    pub fn warn_of_ports(&self, publish: &[Publish], context: &Context) {
+        let wanted = self.devcontainer.iter().flat_map(|file| &file.asks.ports);
+        let missing = wanted.filter(|port| !publish.iter().any(|one| one.guest_port == **port));
+        let missing: Vec<_> = missing.map(u16::to_string).collect();
+        if !missing.is_empty() {
+            context.output.warn(&format!(
+                "forwardPorts {} are not published by this VM: banger vm set NAME --publish does it at the next start",
+                missing.join(", ")
+            ));
+        }
+    }
+
+    /// Says which tools will be missing where the VM has no way out; answers whether it has one.
+    pub fn reaches_out(&self, net: NetMode, egress: Egress, context: &Context) -> bool {
+        let why = match (net, egress) {
+            (NetMode::None, _) => "--net none",
+            (_, Egress::None) => "--allow none",
+            (NetMode::User, Egress::All) => return true,
+        };
+        if let Some(pins) = self.pins.as_ref().filter(|_| self.bootstrap) {
+            context.output.warn(&format!(
+                "the repository pins {}, which cannot be installed: the VM has no way out ({why}); --no-bootstrap says \
+                 nothing of it",
+                pins.told()
+            ));
+        }
+        false
+    }
+}
+
+fn unusable(file: Option<&str>, error: &DevcontainerError) -> Failure {
+    let (code, hint) = match error {
+        DevcontainerError::Workspace(error) => return failure(error),
+        DevcontainerError::Several(files) => {
+            let first = files.first().map(String::as_str).unwrap_or_default();
+            let hint = format!("--devcontainer {first} takes that one, --no-devcontainer none");
+            (ErrorCode::InvalidArgument, hint)
+        }
+        DevcontainerError::Absent(_) => (
+            ErrorCode::NotFound,
+            "give its path below the repository's top folder".to_owned(),
+        ),
+        _ => (
+            ErrorCode::InvalidArgument,
+            "--no-devcontainer leaves the file alone".to_owned(),
+        ),
+    };
+    let message = match (file, error) {
+        (Some(file), error) => format!("{file}: {}", chain(error)),
+        (None, DevcontainerError::Several(_)) => format!("devcontainer.json: {error}"),
+        (None, error) => chain(error),
+    };
+    ApiError::new(code, message).hint(hint).into()
+}
+
+/// The first of a list, and how many more there are.
+fn some_of(all: &[String]) -> String {
+    let mut shown: Vec<_> = all.iter().take(SHOWN).cloned().collect();
+    if all.len() > SHOWN {
+        shown.push(format!("and {} more", all.len() - SHOWN));
+    }
+    shown.join(", ")
+}
