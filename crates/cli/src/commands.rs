@@ -21,7 +21,7 @@ use crate::failure::Outcome;
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Create, start and enter a VM; short for `vm run`
-    Run(vm::run::Args),
+    Run(Box<vm::run::Args>),
     /// List VMs; short for `vm list`
     Ps(vm::list::Args),
     /// Run a command in a running VM; short for `vm exec`
@@ -76,7 +76,7 @@ impl Command {
     /// Why it failed, with its exit code.
     pub async fn run(self, context: &Context) -> Outcome {
         match self {
-            Self::Run(args) => vm::run::run(args, context).await,
+            Self::Run(args) => vm::run::run(*args, context).await,
             Self::Ps(args) => vm::list::run(args, context).await,
             Self::Exec(args) => vm::exec::run(args, context).await,
             Self::Ssh(args) => vm::ssh::run(args, context).await,

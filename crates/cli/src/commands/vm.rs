@@ -34,7 +34,7 @@ use crate::failure::Outcome;
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Create, start and enter a VM
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// Create a VM, and start it
     Create(create::Args),
     /// Start VMs
@@ -85,7 +85,7 @@ impl Command {
     /// Why it failed.
     pub async fn run(self, context: &Context) -> Outcome {
         match self {
-            Self::Run(args) => run::run(args, context).await,
+            Self::Run(args) => run::run(*args, context).await,
             Self::Create(args) => create::run(args, context).await,
             Self::Start(args) => start::run(args, context).await,
             Self::Stop(args) => stop::run(args, context).await,

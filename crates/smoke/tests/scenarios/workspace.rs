@@ -69,7 +69,7 @@ pub fn repository(path: &Path) -> io::Result<()> {
     put(&path.join("ignored"), "secret\n")
 }
 
-fn text(path: &Path) -> &str {
+pub fn text(path: &Path) -> &str {
     path.to_str().unwrap_or_default()
 }
 

@@ -96,16 +96,16 @@ async fn whole(args: Args, context: &Context, timings: &Timings) -> Outcome {
     if let Some((_, wishes)) = &going {
         spec.fill(wishes, context).await?;
     }
+    let (net, egress) = spec.connection();
+    let told = going
+        .as_ref()
+        .is_some_and(|(_, wishes)| !wishes.reaches_out(net, egress, context));
     if dry_run {
         let (going, wishes) = going.ok_or_else(needs_path("--dry-run"))?;
         return context
             .output
             .print(&Listing::of(going.survey(), going.dest(), &wishes));
     }
-    let (net, egress) = spec.connection();
-    let told = going
-        .as_ref()
-        .is_some_and(|(_, wishes)| !wishes.reaches_out(net, egress, context));
     spec.pull(context).await?;
     let shipment = going.as_ref().map(|(going, _)| going.start());
     let create = spec.into_request(true, args.rm);

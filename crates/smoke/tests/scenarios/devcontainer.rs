@@ -1,0 +1,336 @@
+//! What a repository's devcontainer.json asks of its VM, through the built tool and a real guest.
+
+use std::fs;
+use std::io::{self, Read as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use banger_smoke::{Sandbox, eventually, step};
+use rustix::process::Signal;
+
+use crate::guests::{MINIMAL, SMALL, minimal};
+use crate::workspace::{repository, text};
+
+/// How long a program in a busy emulated guest takes to begin.
+const BEGINNING: Duration = Duration::from_secs(60);
+
+/// A repository with this devcontainer.json.
+fn asking(path: &Path, file: &str, json: &str) -> io::Result<PathBuf> {
+    repository(path)?;
+    let file = path.join(file);
+    if let Some(folder) = file.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(file, json)?;
+    Ok(path.to_owned())
+}
+
+/// A port of loopback that was free a moment ago.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    listener
+        .and_then(|listener| listener.local_addr())
+        .map_or(0, |address| address.port())
+}
+
+#[test]
+fn what_a_devcontainer_may_not_have_is_refused_before_anything_exists() -> io::Result<()> {
+    let sandbox = Sandbox::new();
+    let home = sandbox.home();
+    let built = asking(
+        &home.join("built"),
+        ".devcontainer.json",
+        r#"{"build": {"dockerfile": "Dockerfile"}, "remoteUser": "nobody"}"#,
+    )?;
+    let run = |more: &[&str]| sandbox.banger(&[&["run", "--dry-run"], more].concat());
+
+    step("an image that is to be built", || {
+        run(&[text(&built)])
+            .run()
+            .exits(2)
+            .says("\"build\"")
+            .says("--image NAME");
+        run(&["--image", MINIMAL, text(&built)])
+            .ok()
+            .says("using .devcontainer.json: user nobody");
+        let plain = run(&["--no-devcontainer", text(&built)]).ok();
+        assert!(!plain.err().contains("devcontainer"), "{plain}");
+    });
+
+    step("several to choose from", || -> io::Result<()> {
+        let several = asking(
+            &home.join("several"),
+            ".devcontainer/a/devcontainer.json",
+            "{}",
+        )?;
+        run(&[text(&several)])
+            .ok()
+            .says("using .devcontainer/a/devcontainer.json");
+        fs::create_dir(several.join(".devcontainer/b"))?;
+        fs::write(
+            several.join(".devcontainer/b/devcontainer.json"),
+            r#"{"image": "debian-minimal"}"#,
+        )?;
+        run(&[text(&several)])
+            .run()
+            .exits(2)
+            .says("a/devcontainer.json")
+            .says("--devcontainer");
+        let b = ".devcontainer/b/devcontainer.json";
+        let chosen = run(&["--json", "--devcontainer", b, text(&several)])
+            .ok()
+            .json();
+        assert_eq!(chosen["devcontainer"], b);
+        run(&["--devcontainer", "../x.json", text(&several)])
+            .run()
+            .exits(5);
+        run(&["--devcontainer", "x.json", text(&several)])
+            .run()
+            .exits(3);
+        Ok(())
+    })?;
+
+    step(
+        "a link to a file of the host is not followed",
+        || -> io::Result<()> {
+            let linked = home.join("linked");
+            repository(&linked)?;
+            fs::write(
+                home.join("secret.json"),
+                r#"{"image": "secret-of-the-host"}"#,
+            )?;
+            std::os::unix::fs::symlink("../secret.json", linked.join(".devcontainer.json"))?;
+            let refused = run(&[text(&linked)])
+                .run()
+                .exits(2)
+                .says("not a regular file");
+            assert!(!refused.err().contains("secret-of"), "{refused}");
+            Ok(())
+        },
+    )?;
+
+    step(
+        "registries of this host and its neighbours",
+        || -> io::Result<()> {
+            for image in ["localhost:9/team/app", "127.0.0.1:9/app", "registry/app"] {
+                let near = asking(
+                    &home.join("near"),
+                    ".devcontainer.json",
+                    &format!("{{\"image\": \"{image}\"}}"),
+                )?;
+                run(&[text(&near)]).run().exits(3).says("banger image pull");
+            }
+            Ok(())
+        },
+    )?;
+
+    step(
+        "what is not used and what stays here is said",
+        || -> io::Result<()> {
+            let much = asking(
+                &home.join("much"),
+                ".devcontainer.json",
+                r#"{"image": "debian-minimal", "runArgs": ["--privileged"], "mounts": ["source=/,target=/host"],
+                "initializeCommand": "touch ran-on-the-host", "forwardPorts": [80],
+                "containerEnv": {"A": "${localEnv:HOME}", "B": "${localWorkspaceFolder}"}}"#,
+            )?;
+            let told = run(&[text(&much)]).ok();
+            for word in [
+                "initializeCommand",
+                "mounts",
+                "runArgs",
+                "--local-env HOME",
+                "127.0.0.1:",
+            ] {
+                assert!(told.err().contains(word), "{word}: {told}");
+            }
+            assert!(!much.join("ran-on-the-host").exists());
+            Ok(())
+        },
+    )?;
+    sandbox.assert_no_vm();
+    Ok(())
+}
+
+#[test]
+fn a_devcontainer_says_what_its_vm_is_and_what_runs_there_once() -> io::Result<()> {
+    let sandbox = Sandbox::new();
+    let home = sandbox.home();
+    let port = free_port();
+    let usual = format!(
+        r#"{{
+            // The image is the one that the scenarios have.
+            "image": "{MINIMAL}",
+            "containerEnv": {{"MODE": "test", "MINE": "${{localEnv:NAMED}}", "NOT": "${{localEnv:UNNAMED:nothing}}",}},
+            "remoteEnv": {{"PATH": "${{containerEnv:PATH}}:/opt/bin"}},
+            "remoteUser": "nobody",
+            "forwardPorts": [{port}],
+            "onCreateCommand": ["sh", "-c", "echo created >> log"],
+            "postCreateCommand": "echo \"$(id -un) $MODE $MINE $NOT $PATH in $PWD\" | tee -a log"
+        }}"#
+    );
+    let repo = asking(&home.join("api"), ".devcontainer/devcontainer.json", &usual)?;
+    let expected = "created\nnobody test of-the-host nothing \
+        /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/bin in /root/api";
+
+    step(
+        "the first run does all of it, beside the command's own output",
+        || {
+            let small = &SMALL[2..];
+            let words = [
+                &["run", "--name", "box", "--net", "user", "--allow", "none"],
+                small,
+                &["--local-env", "NAMED", text(&repo), "--", "cat", "log"],
+            ];
+            let ran = sandbox
+                .banger(&words.concat())
+                .env("NAMED", "of-the-host")
+                .env("UNNAMED", "secret-of-the-host")
+                .ok();
+            assert_eq!(ran.out(), expected);
+            let told = ran.err();
+            assert!(
+                told.contains("using .devcontainer/devcontainer.json"),
+                "{told}"
+            );
+            assert!(told.contains("nobody test of-the-host"), "{told}");
+            assert!(!told.contains("secret-of-the-host"), "{told}");
+        },
+    );
+
+    step(
+        "later commands are the same user with the same variables, unless they say otherwise",
+        || {
+            let told = sandbox.in_guest(
+                "box",
+                "id -un; echo $MODE; touch mine && ls -ld mine | cut -d' ' -f3",
+            );
+            assert_eq!(told, "nobody\ntest\nnobody");
+            let other = [
+                "exec",
+                "-u",
+                "root",
+                "-e",
+                "MODE=other",
+                "box",
+                "--",
+                "sh",
+                "-c",
+            ];
+            let other = sandbox
+                .banger(&[&other[..], &["id -un; echo $MODE"]].concat())
+                .ok();
+            assert_eq!(other.out(), "root\nother");
+        },
+    );
+
+    step("the port answers at loopback", || {
+        let server = format!(
+            "use IO::Socket::INET; my $s = IO::Socket::INET->new(LocalPort => {port}, Listen => 5, ReuseAddr => 1) or die; \
+             while (my $c = $s->accept) {{ print $c 'from the guest'; close $c }}"
+        );
+        sandbox
+            .banger(&["exec", "--detach", "box", "--", "perl", "-e", &server])
+            .ok();
+        let told = eventually("the guest's server answers", BEGINNING, || {
+            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
+            stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+            let mut told = String::new();
+            stream.read_to_string(&mut told).ok()?;
+            (!told.is_empty()).then_some(told)
+        });
+        assert_eq!(told, "from the guest");
+    });
+
+    let prepare =
+        |more: &[&str]| sandbox.banger(&[&["vm", "workspace", "prepare", "box"], more].concat());
+    step("what ran once does not run again", || -> io::Result<()> {
+        fs::write(repo.join("README"), "changed\n")?;
+        let again = prepare(&["--json", "--local-env", "NAMED", text(&repo)])
+            .env("NAMED", "x")
+            .ok();
+        assert_eq!(again.json()["commands"], "before");
+        assert_eq!(
+            sandbox.in_guest(
+                "box",
+                "cat log; cat README; ls -l README | cut -d' ' -f3; echo $MINE"
+            ),
+            format!("{expected}\nchanged\nnobody\nx")
+        );
+        Ok(())
+    })?;
+
+    step("without the file nobody's wishes are followed", || {
+        prepare(&["--no-devcontainer", text(&repo)]).ok();
+        assert_eq!(
+            sandbox.in_guest(
+                "box",
+                "id -un; echo \"<$MODE>\"; ls -l README | cut -d' ' -f3"
+            ),
+            "root\n<>\nroot"
+        );
+    });
+
+    step(
+        "a command that fails is told, and runs again",
+        || -> io::Result<()> {
+            let json = |command: &str| format!("{{\"postCreateCommand\": \"{command}\"}}");
+            let other = asking(
+                &home.join("other"),
+                ".devcontainer.json",
+                &json("echo broken; exit 3"),
+            )?;
+            let failed = prepare(&[text(&other)])
+                .run()
+                .exits(1)
+                .says("postCreateCommand")
+                .says("ended with 3");
+            assert!(failed.err().contains("broken\n"), "{failed}");
+            let failed = prepare(&["--json", text(&other)]).run().exits(1);
+            let message = failed.json_error()["message"].to_string();
+            assert!(message.contains("broken"), "{message}");
+
+            fs::write(
+                other.join(".devcontainer.json"),
+                json("echo begun >> runs; sleep 1000"),
+            )?;
+            let killed = prepare(&[text(&other)]).start();
+            eventually("the command has begun", BEGINNING, || {
+                let cat = ["exec", "-w", "/root/other", "box", "--", "cat", "runs"];
+                (sandbox.banger(&cat).run().out() == "begun").then_some(())
+            });
+            killed.signal(Signal::KILL);
+            killed.wait();
+            let exec = |script| sandbox.in_guest("box", script);
+            assert_eq!(exec("cat /root/other/runs"), "begun");
+            fs::write(other.join(".devcontainer.json"), json("echo whole >> runs"))?;
+            prepare(&[text(&other)]).ok();
+            prepare(&[text(&other)]).ok();
+            assert_eq!(exec("cat /root/other/runs"), "begun\nwhole");
+            Ok(())
+        },
+    )?;
+
+    step(
+        "a run whose command fails keeps its VM, and is no success",
+        || -> io::Result<()> {
+            let bad = asking(
+                &home.join("bad"),
+                ".devcontainer.json",
+                r#"{"postCreateCommand": ["false"]}"#,
+            )?;
+            minimal(
+                &sandbox,
+                &["run", "--name", "kept"],
+                &[text(&bad), "--", "echo", "never"],
+            )
+            .run()
+            .exits(1)
+            .says("postCreateCommand of .devcontainer.json ended with 1")
+            .says("VM kept keeps running");
+            assert_eq!(sandbox.state("kept"), "running");
+            Ok(())
+        },
+    )
+}
