@@ -11,6 +11,9 @@ pub enum DevcontainerError {
     /// The file that was named is not there.
     #[error("the repository has no file {0}")]
     Absent(String),
+    /// The file that was named is elsewhere.
+    #[error("{0} is not a path below the repository's top folder")]
+    Outside(String),
     /// It is a link, a folder, or something else that is not read.
     #[error("{0} is not a regular file")]
     NoFile(String),

@@ -1,5 +1,7 @@
 //! Where a repository's `devcontainer.json` is.
 
+use std::path::{Component, Path};
+
 use super::error::DevcontainerError;
 use crate::look::Look;
 use crate::survey::Survey;
@@ -23,9 +25,13 @@ pub struct Found {
 /// The file that `chosen` names below the repository's top, or the one that the specification's places have.
 ///
 /// # Errors
-/// The chosen one is not there, there are several to choose from, or it cannot be read.
+/// The chosen one is not there or not below the top, there are several to choose from, or it cannot be read.
 pub fn find(survey: &Survey, chosen: Option<&str>) -> Result<Option<Found>, DevcontainerError> {
     if let Some(file) = chosen {
+        let mut parts = Path::new(file).components();
+        if !parts.all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
+            return Err(DevcontainerError::Outside(file.to_owned()));
+        }
         return match read(survey, file)? {
             Some(found) => Ok(Some(found)),
             None => Err(DevcontainerError::Absent(file.to_owned())),
