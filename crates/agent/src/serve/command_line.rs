@@ -57,8 +57,10 @@ impl CommandLine {
             };
         };
         let name = shell.rsplit('/').next().unwrap_or("sh");
-        // How a login shell is told that it is one (login(1)).
-        let dash = if request.tty.is_some() { "-" } else { "" };
+        // How a login shell is told that it is one (login(1)). It begins with a PATH of its own (/etc/profile), so one that
+        // is asked for is kept by no login.
+        let login = request.tty.is_some() && !request.env.contains_key("PATH");
+        let dash = if login { "-" } else { "" };
         Ok(Self {
             arg0: Some(format!("{dash}{name}")),
             argv: vec![shell],
@@ -163,6 +165,9 @@ mod tests {
         assert_eq!(run(&person, "/bin/gone"), "/bin/sh as -sh");
         assert_eq!(run(&person, "/bin/nologin"), "/bin/sh as -sh");
         assert_eq!(run(&script, "/bin/zsh"), "/bin/sh as sh");
+        let mut with_path = request(&[], true, false);
+        with_path.env.insert("PATH".to_owned(), "/x".to_owned());
+        assert_eq!(run(&with_path, "/bin/zsh"), "/bin/zsh as zsh");
     }
 
     #[test]

@@ -8,6 +8,9 @@ use banger_api::vm::Publish;
 /// Ports below this one are the system's (RFC 6335, 6): no repository gets one of the host's.
 const FIRST: u16 = 1024;
 
+/// How often another port is asked for: the system may offer one again that is about to be taken.
+const TRIES: usize = 8;
+
 /// What to publish for the ports that are wanted and not published already, and a line about each that is elsewhere.
 pub(super) fn choose(
     wanted: &[u16],
@@ -28,7 +31,8 @@ pub(super) fn choose(
         };
         let host_port = match why {
             "" => Some(port),
-            _ => any_free().filter(|other| *other >= FIRST && !taken.contains(other)),
+            _ => (0..TRIES)
+                .find_map(|_| any_free().filter(|other| *other >= FIRST && !taken.contains(other))),
         };
         let Some(host_port) = host_port else {
             told.push(format!(

@@ -122,17 +122,39 @@ impl Setting<'_> {
         }
     }
 
+    /// The user that the VM's image names; empty for none. An image that is gone has none.
+    async fn image_user(&self) -> String {
+        let name = self.vm.image.as_str();
+        let found = self
+            .context
+            .session
+            .read(|client| async move { client.image(name).await })
+            .await;
+        let details = found.ok().and_then(|image| image.details);
+        let user = details.map(|details| details.run.user).unwrap_or_default();
+        // It is an argument of a program in the guest.
+        if user.starts_with('-') {
+            String::new()
+        } else {
+            user
+        }
+    }
+
     /// The files belong to the user who works there.
     async fn own(&mut self, sent: bool) -> Result<(), Failure> {
-        let owner = self.head.user.clone().unwrap_or_default();
-        let is_root = matches!(&owner[..], "" | "root" | "0");
+        let owner = match &self.head.user {
+            Some(user) => user.clone(),
+            None => self.image_user().await,
+        };
+        let is_root = matches!(&owner[..], "" | "root" | "0" | "root:root" | "0:0");
         let was = self.head.set_up.owner.clone().unwrap_or_default();
         if is_root && was.is_empty() || (owner == was && !sent) {
             return Ok(());
         }
         let owner = if is_root { "root" } else { &owner };
-        // With a colon the user's own group comes along; a number may have none.
-        let wanted = match owner.bytes().all(|byte| byte.is_ascii_digit()) {
+        // With a colon the user's own group comes along; a number may have none, and an image may say which.
+        let plain = owner.contains(':') || owner.bytes().all(|byte| byte.is_ascii_digit());
+        let wanted = match plain {
             true => owner.to_owned(),
             false => format!("{owner}:"),
         };
@@ -145,7 +167,8 @@ impl Setting<'_> {
             ..Exec::default()
         };
         let what = format!("cannot give the workspace to user {owner}");
-        aside::show(&self.reference(), &what, &chown, self.context).await?;
+        let hint = "a user of the guest is meant, and chown has to be there; banger vm workspace prepare tries again";
+        aside::show(&self.reference(), &what, hint, &chown, self.context).await?;
         self.head.set_up.owner = (!is_root).then(|| owner.to_owned());
         Ok(())
     }
@@ -208,7 +231,7 @@ impl Setting<'_> {
         let mut exec = self.exec(manager.install.clone());
         exec.env.extend(manager.while_installing.clone());
         let what = format!("{name} install");
-        match aside::show(&self.reference(), &what, &exec, self.context).await {
+        match aside::show(&self.reference(), &what, "", &exec, self.context).await {
             Ok(()) => {
                 self.head.set_up.tools = Some(pins.digest.clone());
                 Ok(Tools::Installed)
@@ -249,7 +272,8 @@ impl Setting<'_> {
                 .note(&format!("running {name} of {file}"));
             let exec = self.exec(commands.argv());
             let what = format!("{name} of {file}");
-            aside::show(&self.reference(), &what, &exec, self.context).await?;
+            let hint = "banger vm workspace prepare runs it again, --no-devcontainer leaves it out";
+            aside::show(&self.reference(), &what, hint, &exec, self.context).await?;
         }
         let before = self.head.clone();
         self.head.set_up.commands = Some(digest);

@@ -18,6 +18,8 @@ use crate::failure::{Failure, chain};
 
 /// Names that are shown of a list that may be long.
 const SHOWN: usize = 12;
+/// Characters of each.
+const MAX_SHOWN: usize = 200;
 
 /// What of a repository's own wishes is granted.
 #[derive(Debug, Default, clap::Args)]
@@ -191,6 +193,18 @@ impl Wishes {
         }
     }
 
+    /// Says which ports cannot be reached, for there is no network.
+    pub fn no_ports(&self, context: &Context) {
+        let ports = self.devcontainer.iter().flat_map(|file| &file.asks.ports);
+        let ports: Vec<_> = ports.map(u16::to_string).collect();
+        if !ports.is_empty() {
+            let ports = ports.join(", ");
+            context.output.warn(&format!(
+                "forwardPorts {ports} cannot be reached: the VM has no network"
+            ));
+        }
+    }
+
     /// Ports to publish beside those that the user publishes; says where each of them is.
     pub fn forwards(&self, explicit: &[Publish], context: &Context) -> Vec<Publish> {
         let wanted = self.devcontainer.as_ref().map(|file| &file.asks.ports[..]);
@@ -262,9 +276,13 @@ fn unusable(file: Option<&str>, error: &DevcontainerError) -> Failure {
     ApiError::new(code, message).hint(hint).into()
 }
 
-/// The first of a list, and how many more there are.
+/// The first of a list, and how many more there are. They are a stranger's words: each stays one short line.
 fn some_of(all: &[String]) -> String {
-    let mut shown: Vec<_> = all.iter().take(SHOWN).cloned().collect();
+    let plain = |word: &String| {
+        let word = word.chars().filter(|c| !c.is_control());
+        word.take(MAX_SHOWN).collect::<String>()
+    };
+    let mut shown: Vec<_> = all.iter().take(SHOWN).map(plain).collect();
     if all.len() > SHOWN {
         shown.push(format!("and {} more", all.len() - SHOWN));
     }

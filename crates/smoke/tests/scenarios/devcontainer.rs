@@ -299,19 +299,27 @@ fn a_devcontainer_says_what_its_vm_is_and_what_runs_there_once() -> io::Result<(
                 other.join(".devcontainer.json"),
                 json("echo begun >> runs; sleep 1000"),
             )?;
-            let killed = prepare(&[text(&other)]).start();
-            eventually("the command has begun", BEGINNING, || {
-                let cat = ["exec", "-w", "/root/other", "box", "--", "cat", "runs"];
-                (sandbox.banger(&cat).run().out() == "begun").then_some(())
-            });
-            killed.signal(Signal::KILL);
-            killed.wait();
             let exec = |script| sandbox.in_guest("box", script);
-            assert_eq!(exec("cat /root/other/runs"), "begun");
+            let runs = ["exec", "-w", "/root/other", "box", "--", "cat", "runs"];
+            for (signal, begun) in [(Signal::KILL, "begun"), (Signal::INT, "begun\nbegun")] {
+                let prepared = prepare(&[text(&other)]).start();
+                eventually("the command has begun", BEGINNING, || {
+                    (sandbox.banger(&runs).run().out() == begun).then_some(())
+                });
+                prepared.signal(signal);
+                let ended = prepared.wait();
+                if signal == Signal::INT {
+                    ended.exits(130).says("the same command again");
+                }
+                eventually("the command is gone", BEGINNING, || {
+                    let left = exec("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '");
+                    (!left.contains("sleep 1000")).then_some(())
+                });
+            }
             fs::write(other.join(".devcontainer.json"), json("echo whole >> runs"))?;
             prepare(&[text(&other)]).ok();
             prepare(&[text(&other)]).ok();
-            assert_eq!(exec("cat /root/other/runs"), "begun\nwhole");
+            assert_eq!(exec("cat /root/other/runs"), "begun\nbegun\nwhole");
             Ok(())
         },
     )?;

@@ -98,6 +98,10 @@ fn pinned_tools_are_installed_once_and_found_by_later_commands() -> io::Result<(
             sandbox.banger(&["exec", "box", "--", "node"]).ok().out(),
             "v20"
         );
+        let mut shell = sandbox.terminal(&["exec", "box"], 24, 80);
+        shell.type_keys("echo at-$(node)\nexit\n");
+        shell.expect("at-v20");
+        assert_eq!(shell.wait(), 0);
     });
 
     step("a second time only for other pins", || -> io::Result<()> {

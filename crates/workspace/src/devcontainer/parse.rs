@@ -164,7 +164,7 @@ fn variables(
     let mut variables = BTreeMap::new();
     for (key, value) in object {
         if !is_name(&key) {
-            let key: String = key.chars().take(100).collect();
+            let key = short(&key);
             let why = format!("\"{key}\" is no name for a variable");
             return Err(DevcontainerError::property(name, why));
         }
@@ -220,6 +220,11 @@ pub(super) fn check_text(name: &str, text: &str) -> Result<(), DevcontainerError
     Ok(())
 }
 
+/// A stranger's words for a message: one short line.
+fn short(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(100).collect()
+}
+
 /// Numbers, and `localhost:number`; of another host's ports nothing is known here.
 fn ports(
     fields: &mut Map<String, Value>,
@@ -247,8 +252,7 @@ fn ports(
             Value::String(text) => {
                 let (host, port) = text.rsplit_once(':').unwrap_or(("localhost", text));
                 if !matches!(host, "localhost" | "127.0.0.1" | "[::1]") {
-                    let host: String = text.chars().take(100).collect();
-                    unused.push(format!("{name}: \"{host}\""));
+                    unused.push(format!("{name}: \"{}\"", short(text)));
                     continue;
                 }
                 port.parse().ok()

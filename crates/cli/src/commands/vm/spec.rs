@@ -69,7 +69,9 @@ impl Spec {
         {
             self.image = Some(Wanted::of_repository(file, image, context).await?);
         }
-        if self.network.net != Some(NetMode::None) {
+        if self.network.net == Some(NetMode::None) {
+            wishes.no_ports(context);
+        } else {
             let forwards = wishes.forwards(&self.network.publish, context);
             self.network.publish.extend(forwards);
         }
