@@ -83,7 +83,7 @@ impl Survey {
         tracked || (self.wanted.include_untracked && top.untracked.iter().any(is_it))
     }
 
-    /// Names of directories in a directory of the outermost repository, in order; those that are not text left out.
+    /// Names of directories in a directory of the outermost repository, in order; those that are no plain text left out.
     ///
     /// # Errors
     /// It is there and cannot be read.
@@ -116,6 +116,8 @@ impl Survey {
                 below.take(MAX_NAMES).collect()
             }
         };
+        // A name is shown, and must not begin a line of its own.
+        names.retain(|name| !name.contains(char::is_control));
         names.sort();
         names.dedup();
         Ok(names)

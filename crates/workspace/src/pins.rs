@@ -19,6 +19,8 @@ const MAX_FILE: usize = 256 * 1024;
 const MAX_TOOLS: usize = 200;
 /// Characters of a name or version that are kept.
 const MAX_WORD: usize = 60;
+/// Tools that are told by name.
+const SHOWN: usize = 12;
 /// Where mise looks in a project, without the files that are for one machine alone.
 const MISE: &[&str] = &[
     "mise.toml",
@@ -47,19 +49,19 @@ pub struct Pins {
 impl Pins {
     /// What the files pin, in words: `node 20, python 3.12 (mise.toml)`.
     pub fn told(&self) -> String {
-        let tools = self.tools.iter().map(|(name, version)| {
-            if version.is_empty() {
-                name.clone()
-            } else {
-                format!("{name} {version}")
-            }
+        let tools = self.tools.iter().take(SHOWN);
+        let tools = tools.map(|(name, version)| match version.is_empty() {
+            true => name.clone(),
+            false => format!("{name} {version}"),
         });
-        let tools: Vec<_> = tools.collect();
+        let mut tools: Vec<_> = tools.collect();
+        if self.tools.len() > SHOWN {
+            tools.push(format!("and {} more", self.tools.len() - SHOWN));
+        }
         let files = self.files.join(", ");
-        if tools.is_empty() {
-            files
-        } else {
-            format!("{} ({files})", tools.join(", "))
+        match tools.is_empty() {
+            true => files,
+            false => format!("{} ({files})", tools.join(", ")),
         }
     }
 }

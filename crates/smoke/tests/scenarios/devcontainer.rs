@@ -137,6 +137,7 @@ fn what_a_devcontainer_may_not_have_is_refused_before_anything_exists() -> io::R
                 ".devcontainer.json",
                 r#"{"image": "debian-minimal", "runArgs": ["--privileged"], "mounts": ["source=/,target=/host"],
                 "initializeCommand": "touch ran-on-the-host", "forwardPorts": [80],
+                    "\u001b[2J\nerror: x": 1,
                 "containerEnv": {"A": "${localEnv:HOME}", "B": "${localWorkspaceFolder}"}}"#,
             )?;
             let told = run(&[text(&much)]).ok();
@@ -149,6 +150,7 @@ fn what_a_devcontainer_may_not_have_is_refused_before_anything_exists() -> io::R
             ] {
                 assert!(told.err().contains(word), "{word}: {told}");
             }
+            assert!(!told.err().contains("\nerror: x") && !told.err().contains('\u{1b}'));
             assert!(!much.join("ran-on-the-host").exists());
             Ok(())
         },

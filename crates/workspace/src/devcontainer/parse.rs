@@ -209,7 +209,7 @@ pub(super) fn check_variables(
 }
 
 /// Limits of one text.
-pub(super) fn check_text(name: &str, text: &str) -> Result<(), DevcontainerError> {
+fn check_text(name: &str, text: &str) -> Result<(), DevcontainerError> {
     if text.len() > MAX_TEXT {
         let why = format!("has more than {MAX_TEXT} bytes");
         return Err(DevcontainerError::property(name, why));

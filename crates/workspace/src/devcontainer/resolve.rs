@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::commands::Commands;
 use super::error::DevcontainerError;
-use super::parse::{Devcontainer, Image, check_text, check_variables};
+use super::parse::{Devcontainer, Image, check_variables};
 use super::variables::{is_name, replace};
 
+/// Longest name of an image, in bytes: what a registry takes, a tag and a digest.
+const MAX_IMAGE: usize = 512;
 /// Longest name of a user, in bytes (`useradd`(8) takes 32; others take more).
 const MAX_USER: usize = 64;
 
@@ -77,7 +79,7 @@ impl Devcontainer {
         let commands = commands.collect::<Result<_, DevcontainerError>>()?;
 
         if let Image::Named(name) = &image {
-            check_text("image", name)?;
+            check_image(name)?;
         }
         if let Some(user) = &user {
             check_user(user)?;
@@ -179,6 +181,18 @@ fn asked(text: &str) -> BTreeSet<String> {
         None
     });
     names
+}
+
+/// What a reference may be is its reader's business; here it is a short word.
+fn check_image(image: &str) -> Result<(), DevcontainerError> {
+    let word = image.bytes().all(|byte| byte.is_ascii_graphic());
+    if image.is_empty() || image.len() > MAX_IMAGE || !word {
+        return Err(DevcontainerError::property(
+            "image",
+            "must be the name of an image",
+        ));
+    }
+    Ok(())
 }
 
 fn check_user(user: &str) -> Result<(), DevcontainerError> {

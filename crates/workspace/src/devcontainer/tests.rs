@@ -205,6 +205,14 @@ fn values_that_grow_too_large_by_variables_are_refused() {
 }
 
 #[test]
+fn an_image_is_one_short_word_whatever_variables_make_of_it() {
+    for image in ["a b", "a\\n", "ä", "${localEnv:NONE}", &"x".repeat(600)] {
+        let text = format!("{{\"image\": \"{image}\"}}");
+        assert!(resolved(&text, &[]).is_err(), "{text}");
+    }
+}
+
+#[test]
 fn a_user_is_a_name_or_a_number_whatever_variables_make_of_it() {
     for user in ["vscode", "1000", "a.b-c_d"] {
         let file = resolve(&format!("{{\"remoteUser\": \"{user}\"}}"), &[]);
