@@ -168,7 +168,17 @@ impl Setting<'_> {
         };
         let what = format!("cannot give the workspace to user {owner}");
         let hint = "a user of the guest is meant, and chown has to be there; banger vm workspace prepare tries again";
-        aside::show(&self.reference(), &what, hint, &chown, self.context).await?;
+        match aside::show(&self.reference(), &what, hint, &chown, self.context).await {
+            Ok(()) => {}
+            // Nobody has asked for it, and images without chown may still be read.
+            Err(failure) if self.head.user.is_none() => {
+                let why = failure.error().map(ToString::to_string);
+                let why = why.unwrap_or_default();
+                self.context.output.warn(&format!("{why}; it is root's"));
+                return Ok(());
+            }
+            Err(failure) => return Err(failure),
+        }
         self.head.set_up.owner = (!is_root).then(|| owner.to_owned());
         Ok(())
     }
@@ -186,7 +196,13 @@ impl Setting<'_> {
         }
         let probe = self.exec(tools::probe(variables.iter().cloned()));
         let (vm, what) = (self.reference(), "the guest's environment");
-        let answer = aside::ask(&vm, what, &probe, self.context).await?;
+        let answer = match aside::ask(&vm, what, &probe, self.context).await {
+            // Tools alone are no reason to fail: a guest without a shell has no tool manager either.
+            Err(failure) if variables.is_empty() && failure.is(ErrorCode::GuestFailed) => {
+                Vec::new()
+            }
+            other => other?,
+        };
         let mut probe = Probe::parse(&answer);
         if let Some(asks) = asks.filter(|_| !variables.is_empty()) {
             probe.variables.retain(|name, _| variables.contains(name));

@@ -208,6 +208,37 @@ mod tests {
     }
 
     #[test]
+    fn asdf_gets_the_plugins_that_it_lacks_and_then_installs() {
+        let dir = tempfile::tempdir().unwrap();
+        let (asdf, log) = (dir.path().join("asdf"), dir.path().join("log"));
+        let script = format!(
+            "#!/bin/sh\necho \"$*\" >> '{0}'\ncase $* in\n'plugin list') echo ruby ;;\n'plugin add bad') exit 5 ;;\nesac\n",
+            log.display()
+        );
+        std::fs::write(&asdf, script).unwrap();
+        std::fs::set_permissions(&asdf, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .unwrap();
+        let answer = format!("\0/x\0{}\0/y\0/bin\0", asdf.display());
+        let probe = Probe::parse(answer.as_bytes());
+        let install = |tools: &[&str]| {
+            let argv = probe.manager(&pins(tools), "/root/api").unwrap().install;
+            Command::new(&argv[0])
+                .args(&argv[1..])
+                .status()
+                .unwrap()
+                .code()
+        };
+        assert_eq!(install(&["nodejs", "ruby"]), Some(0));
+        let called = std::fs::read_to_string(&log).unwrap();
+        let called: Vec<_> = called
+            .lines()
+            .filter(|line| *line != "plugin list")
+            .collect();
+        assert_eq!(called, ["plugin add nodejs", "install"]);
+        assert_eq!(install(&["bad"]), Some(5));
+    }
+
+    #[test]
     fn a_guest_that_answers_nonsense_has_no_manager() {
         for answer in [
             &b""[..],

@@ -10,6 +10,7 @@ use banger_smoke::{Sandbox, find_on_path, step};
 use serde_json::json;
 
 use crate::guests::SMALL;
+use crate::workspace::{repository, text};
 
 /// The host's busybox, which must be one without libraries (Debian's busybox-static).
 fn static_busybox() -> PathBuf {
@@ -129,7 +130,27 @@ fn an_image_of_single_programs_runs_them_and_says_that_it_has_no_shell() -> io::
         assert!(id.starts_with("uid=0 "), "{id}");
         assert_eq!(exec(&["-w", "/", "one", "--", "pwd"]).ok().out(), "/");
     });
-    Ok(())
+    step(
+        "a repository comes in, though nothing can be set up",
+        || -> io::Result<()> {
+            let repo = sandbox.home().join("repo");
+            repository(&repo)?;
+            fs::write(repo.join(".tool-versions"), "node 20\n")?;
+            let words = [
+                "vm",
+                "workspace",
+                "prepare",
+                "--include-untracked",
+                "one",
+                text(&repo),
+            ];
+            let told = sandbox.banger(&words).ok();
+            assert!(told.err().contains("neither mise nor asdf"), "{told}");
+            assert!(told.err().contains("to user 65534:65534"), "{told}");
+            assert_eq!(exec(&["one", "--", "pwd"]).ok().out(), "/root/repo");
+            Ok(())
+        },
+    )
 }
 
 /// A root as Alpine's images for containers have it: busybox behind every name, `/sbin/init` among them, and no OpenRC.
