@@ -40,6 +40,9 @@ pub const VM_ATTACH: &str = "/v1/vms/{ref}/detached/attach";
 pub const VM_PUT_FILES: &str = "/v1/vms/{ref}/files/put";
 /// `POST` (`?path=`): upgrade; the guest's `path` comes back as a tar stream.
 pub const VM_GET_FILES: &str = "/v1/vms/{ref}/files/get";
+/// `POST` (`?path=&max_bytes=N`): upgrade; the caller sends what it once sent to `path`, and what changed there since comes
+/// back as a tar stream.
+pub const VM_CHANGES: &str = "/v1/vms/{ref}/files/changes";
 /// `POST` [`crate::files::TreeFiles`]: all [`crate::files::FoundFile`], in the order asked.
 pub const VM_DIGEST_FILES: &str = "/v1/vms/{ref}/files/digest";
 /// `POST` [`crate::files::TreeFiles`]: how many were removed.

@@ -4,7 +4,8 @@
 //! Asked (arguments) ──► survey, refusals ──► Going ──► while the VM boots: packs are made
 //!                        │                     └──► place: one stream, then the record of what was sent
 //! Granted (arguments) ───┴──► Wishes: image, ports ──► the VM ──► set_up: owner, tools, commands that run once
-//! Against (arguments) ──► the guest's git ──► checker ──► Came: a patch that may be seen
+//! Against (arguments) ──► what the agent says has changed, compared here ─┬─► checker ──► Came: a patch that may be seen
+//!                     └► else the guest's git ────────────────────────────┘
 //! ```
 
 mod answer;
@@ -15,6 +16,7 @@ mod forwards;
 mod going;
 mod guest_files;
 mod record;
+mod returning;
 mod setup;
 mod surroundings;
 mod tools;

@@ -200,6 +200,24 @@ impl Client {
             .await
     }
 
+    /// Receives what changed below the guest's `path` since it was sent, at most `max_bytes` of content: a stream of
+    /// frames (see `banger_guest::files::ask_changes`).
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn vm_changes(
+        &self,
+        reference: &str,
+        path: &str,
+        max_bytes: u64,
+    ) -> Result<Upgraded, ClientError> {
+        let route = fill(routes::VM_CHANGES, reference);
+        let path = encode(path);
+        self.post(format!("{route}?path={path}&max_bytes={max_bytes}"))
+            .upgraded()
+            .await
+    }
+
     /// The bytes of a TCP connection to `port` in the guest.
     ///
     /// # Errors

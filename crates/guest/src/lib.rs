@@ -14,7 +14,7 @@
 //!          ports stats sync shutdown                  u32 length │ JSON answer
 //!          connect                                    u32 length │ JSON answer, then raw bytes both ways
 //!          exec attach                                frames: u8 kind │ u32 length │ payload
-//!          put_files get_files                        frames that carry a tar stream, then Done or Failed
+//!          put_files get_files get_changes            frames that carry a tar stream, then Done or Failed
 //! ```
 //!
 //! Promises: every length is checked against a named limit in [`limits`] before memory is taken for it; every reply
@@ -33,9 +33,9 @@ pub use client::{CallStream, Client, ClientError, SessionEnd};
 pub use schema::{
     Answer, Attach, Configure, Configured, ConnectTarget, Content, ContentError, CpuTimes,
     Detached, DetachedCommand, DetachedEnd, DetachedId, DiskStats, ExecFailure, ExecFailureKind,
-    ExecRequest, ExitStatus, Failure, Found, GetFiles, GuestFile, GuestMount, GuestPath,
-    GuestPathError, GuestStats, InitMode, Interface, InterfaceAddress, Listener, MacAddr,
-    MacAddrError, MemoryStats, Net, Phase, Pong, PutFiles, Request, RootPlan, RunningInit,
+    ExecRequest, ExitStatus, Failure, Found, GetChanges, GetFiles, GuestFile, GuestMount,
+    GuestPath, GuestPathError, GuestStats, InitMode, Interface, InterfaceAddress, Listener,
+    MacAddr, MacAddrError, MemoryStats, Net, Phase, Pong, PutFiles, Request, RootPlan, RunningInit,
     ShutdownMode, Stage, TransferDone, TransferFailure, TransportProtocol, TreeFiles, TreePath,
     TreePathError, Tty,
 };

@@ -54,6 +54,9 @@ pub const MAX_TAR_EXTENSION: u64 = 64 * 1024;
 /// Deepest directory nesting of one file transfer.
 pub const MAX_TRANSFER_DEPTH: usize = 512;
 
+/// Bytes of the list of what was sent that `get_changes` begins with: two million files.
+pub const MAX_MANIFEST: usize = 64 * 1024 * 1024;
+
 /// Files of one `digest_files` or `remove_files`.
 pub const MAX_TREE_FILES: usize = 2000;
 /// Bytes of their names together: with every byte written as three characters they fit a request.

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io::Read as _;
 use std::path::Path;
 
 use crate::error::WorkspaceError;
@@ -16,6 +17,9 @@ use crate::pack::{self, Contents, History, Pack};
 use crate::repository::Oid;
 use crate::root::{Kind, Root};
 use crate::survey::{Depth, Part, Source, Survey};
+
+/// Bytes of objects that are in no commit and are kept on the host all the same: with more, the guest's git compares.
+const MAX_OWN: u64 = 64 << 20;
 
 /// What a guest already has of one repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -39,6 +43,9 @@ pub struct Composed {
     pub refs: BTreeMap<String, (Oid, Option<Oid>)>,
     /// The objects; none when the guest has them all.
     pub pack: Option<Pack>,
+    /// Objects of the tree that the commit has not, so that what comes back can be compared with it here; none when
+    /// there are none, or too many.
+    pub own: Option<Vec<u8>>,
 }
 
 /// Composes every repository of a survey. What the guest already has, by prefix, is left out.
@@ -105,16 +112,54 @@ impl Part {
         contents
             .tips
             .extend(refs.values().map(|(oid, _)| oid.as_str()));
+        // Of a commit by itself git takes only the commit out, not its tree.
+        let trees: Vec<_> = known
+            .into_iter()
+            .flat_map(|known| &known.commit)
+            .map(tree_of)
+            .collect();
         if let Some(known) = known {
             contents.without.extend(known.commit.as_deref());
+            contents.without.extend(trees.iter().map(String::as_str));
         }
         let pack = pack::make(&git, folder, &contents)?;
+        let own = self.own_objects(&git, folder, &tree)?;
         Ok(Composed {
             tree,
             history,
             refs,
             pack,
+            own,
         })
+    }
+
+    /// What of the tree is in no commit, as a pack.
+    fn own_objects(
+        &self,
+        git: &Git,
+        folder: &Path,
+        tree: &str,
+    ) -> Result<Option<Vec<u8>>, WorkspaceError> {
+        let committed = self.commit.as_ref().map(tree_of);
+        let contents = Contents {
+            tips: vec![tree],
+            without: committed.as_deref().into_iter().collect(),
+            ..Contents::default()
+        };
+        if matches!(self.source, Source::Commit(_)) {
+            return Ok(None);
+        }
+        let Some(mut pack) = pack::make(git, folder, &contents)? else {
+            return Ok(None);
+        };
+        let lost = WorkspaceError::file("read", folder);
+        let mut bytes = Vec::new();
+        let read = (&mut pack.pack).take(MAX_OWN + 1).read_to_end(&mut bytes);
+        match read {
+            Ok(len) if len as u64 > MAX_OWN => Ok(None),
+            Ok(_) => Ok(Some(bytes)),
+            Err(error) => Err(lost(error)),
+        }
     }
 
     /// The host still has what the guest got: history may have been rewritten and cleaned up since.
@@ -209,8 +254,13 @@ impl Part {
     }
 }
 
+/// A commit's tree, as git reads it.
+fn tree_of(commit: &Oid) -> String {
+    format!("{commit}^{{tree}}")
+}
+
 /// A path as `GIT_ALTERNATE_OBJECT_DIRECTORIES` wants it: quoted, because colons separate entries there (git(1)).
-fn alternate(path: &Path) -> OsString {
+pub(crate) fn alternate(path: &Path) -> OsString {
     use std::os::unix::ffi::{OsStrExt, OsStringExt};
     let bytes = path.as_os_str().as_bytes();
     let mut quoted = vec![b'"'];

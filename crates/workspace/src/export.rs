@@ -12,11 +12,22 @@ pub const NO_GIT: i32 = 97;
 pub const NO_WORKSPACE: i32 = 98;
 
 /// Everything that could change what a diff looks like, or run a program, is set.
-const GIT: &str = "git -c core.fsmonitor=false -c core.hooksPath=/dev/null -c core.quotePath=true -c core.pager=cat \
--c core.safecrlf=false -c diff.suppressBlankEmpty=false -c diff.noprefix=false -c diff.mnemonicPrefix=false \
--c diff.algorithm=myers -c advice.addEmbeddedRepo=false -c 'safe.directory=*'";
-const DIFF: &str = "-p --binary --full-index --no-renames --no-ext-diff --no-textconv --no-color --unified=3 \
---ignore-submodules=all";
+pub(crate) const SETTINGS: &[(&str, &str)] = &[
+    ("core.fsmonitor", "false"),
+    ("core.hooksPath", "/dev/null"),
+    ("core.quotePath", "true"),
+    ("core.pager", "cat"),
+    ("core.safecrlf", "false"),
+    ("core.splitIndex", "false"),
+    ("diff.suppressBlankEmpty", "false"),
+    ("diff.noprefix", "false"),
+    ("diff.mnemonicPrefix", "false"),
+    ("diff.algorithm", "myers"),
+    ("advice.addEmbeddedRepo", "false"),
+];
+/// What a patch looks like.
+pub(crate) const DIFF: &str = "-p --binary --full-index --no-renames --no-ext-diff --no-textconv --no-color \
+--unified=3 --inter-hunk-context=0 --no-relative --ignore-submodules=all";
 
 /// Groups of three arguments: directory, base, prefix.
 const WORKTREE: &str = r#"set -eu
@@ -128,12 +139,16 @@ pub fn commits(head: &Head, base: &Base) -> Result<Vec<String>, BaseError> {
 }
 
 fn shell(script: &str) -> Vec<String> {
-    let script = script.replace("GIT add", &format!("{GIT} add"));
-    let script = ["diff-index", "diff-tree", "rev-list", "log"]
+    let settings = SETTINGS
         .iter()
-        .fold(script, |script, verb| {
-            script.replace(&format!("GIT {verb}"), &format!("{GIT} {verb}"))
-        });
+        .map(|(key, value)| format!("-c {key}={value} "));
+    // In the guest root asks about files that may belong to whom its commands run as.
+    let git = ["git -c 'safe.directory=*' ".to_owned()];
+    let git: String = git.into_iter().chain(settings).collect();
+    let verbs = ["add", "diff-index", "diff-tree", "rev-list", "log"];
+    let script = verbs.iter().fold(script.to_owned(), |script, verb| {
+        script.replace(&format!("GIT {verb}"), &format!("{git}{verb}"))
+    });
     let script = script.replace(" DIFF ", &format!(" {DIFF} "));
     vec![
         "sh".to_owned(),
@@ -144,7 +159,7 @@ fn shell(script: &str) -> Vec<String> {
 }
 
 /// A submodule's path; a command line carries text alone.
-fn plain(name: &str) -> Result<String, BaseError> {
+pub(crate) fn plain(name: &str) -> Result<String, BaseError> {
     if name.is_empty() {
         return Ok(String::new());
     }

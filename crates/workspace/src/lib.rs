@@ -8,8 +8,10 @@
 //! send ────► one tar stream: files, then a .git of our own making  ├──► /root/<repo>
 //! record ──► what was sent, kept on the host                      /
 //! changes ─► next time: what differs here, what differs there ◄──────── digests of just these files
-//! export ──► a script for the guest's git ─────────────────────────────► one patch
-//! patch ◄─── a bounded parser that refuses whatever leads elsewhere ◄───┘
+//! returned ◄ files that are not as they were sent ◄───────────────────── the agent, which was told what was sent
+//! compare ─► one patch, made by the host's git from what was sent and what came back
+//! export ──► a script for the guest's git, where the host has no longer what was sent ─► one patch, or its commits
+//! patch ◄─── a bounded parser that refuses whatever leads elsewhere: every patch goes through it
 //! ```
 //!
 //! Promises: the host's repository is only read; nothing of its hooks, credentials or ignored files leaves the host; a
@@ -18,6 +20,7 @@
 //! Must not: believe the guest; talk to a daemon; print; know VMs.
 
 mod changes;
+mod compare;
 pub mod compose;
 mod config;
 pub mod devcontainer;
@@ -33,17 +36,20 @@ pub mod patch;
 pub mod pins;
 mod record;
 mod repository;
+mod returned;
 mod root;
 mod send;
 mod survey;
 mod tracked;
 
 pub use changes::Changes;
+pub use compare::Comparison;
 pub use error::{GitError, WorkspaceError};
 pub use git::Git;
 pub use look::Look;
 pub use record::{Head, MAX_RECORD, PartRecord, Record, RecordError, Sent, SetUp};
 pub use repository::{ObjectFormat, Oid, Repository, is_oid};
+pub use returned::{Returned, manifest};
 pub use send::{Composing, GitPart, SendError, Shipment};
 pub use survey::{DEFAULT_DEPTH, Depth, Part, Source, Survey, Wanted};
 pub use tracked::{RepoPath, Tracked};

@@ -1,7 +1,7 @@
 //! What was sent to a guest, kept on the host: the guest's own word for it is never believed.
 //!
-//! One line of JSON, then one line for each file, ended by NUL because names may hold anything else:
-//! `mode size mtime.nanos ctime.nanos inode sha256 path`.
+//! One line of JSON, which says how long each pack is; the packs; then one line for each file, ended by NUL because
+//! names may hold anything else: `mode size mtime.nanos ctime.nanos inode sha256 path`.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -12,8 +12,8 @@ use crate::compose::Known;
 use crate::repository::Oid;
 use crate::tracked::RepoPath;
 
-/// Version of the format. A record of another version is as good as none.
-const VERSION: u32 = 1;
+/// Version of the format: 2 has packs, which 1 had not. A record of a later version is as good as none.
+const VERSION: u32 = 2;
 /// Largest record, in bytes: a million files.
 pub const MAX_RECORD: usize = 256 << 20;
 
@@ -24,6 +24,9 @@ pub struct Record {
     pub head: Head,
     /// The files, by their path below the workspace.
     pub files: BTreeMap<RepoPath, Sent>,
+    /// Objects of what was sent that are in no commit, a pack for each repository that has some; named as in
+    /// [`Head::parts`].
+    pub packs: BTreeMap<String, Vec<u8>>,
 }
 
 /// All of a record but the files.
@@ -77,6 +80,9 @@ pub struct PartRecord {
     pub branch: Option<String>,
     /// SHA-256 of what its index listed.
     pub index: String,
+    /// Bytes of its pack in the record.
+    #[serde(default)]
+    pub pack_bytes: usize,
 }
 
 /// A file that was sent.
@@ -108,6 +114,9 @@ pub enum RecordError {
     /// A file's line is damaged.
     #[error("workspace record: file {0} is damaged")]
     File(usize),
+    /// It ends in the middle of a pack.
+    #[error("workspace record: a pack is damaged")]
+    Pack,
 }
 
 impl Record {
@@ -116,12 +125,18 @@ impl Record {
     /// # Errors
     /// Never in practice: the head is strings and numbers.
     pub fn to_bytes(&self) -> Result<Vec<u8>, RecordError> {
-        let head = Head {
+        let mut head = Head {
             version: VERSION,
             ..self.head.clone()
         };
+        for (name, part) in &mut head.parts {
+            part.pack_bytes = self.packs.get(name).map_or(0, Vec::len);
+        }
         let mut out = serde_json::to_vec(&head).map_err(RecordError::Head)?;
         out.push(b'\n');
+        for pack in head.parts.keys().filter_map(|name| self.packs.get(name)) {
+            out.extend_from_slice(pack);
+        }
         for (path, sent) in &self.files {
             let (m, c) = (sent.modified, sent.changed);
             // Writing to memory does not fail.
@@ -146,11 +161,18 @@ impl Record {
             .position(|byte| *byte == b'\n')
             .unwrap_or(bytes.len());
         let head = Head::from_bytes(&bytes[..end])?;
+        let mut rest = bytes.get(end + 1..).unwrap_or_default();
+        let mut packs = BTreeMap::new();
+        for (name, part) in &head.parts {
+            let cut = rest.split_at_checked(part.pack_bytes);
+            let (pack, behind) = cut.ok_or(RecordError::Pack)?;
+            if !pack.is_empty() {
+                packs.insert(name.clone(), pack.to_vec());
+            }
+            rest = behind;
+        }
         let mut files = BTreeMap::new();
-        let lines = bytes
-            .get(end + 1..)
-            .unwrap_or_default()
-            .split(|byte| *byte == 0);
+        let lines = rest.split(|byte| *byte == 0);
         for (n, line) in lines.enumerate() {
             if line.is_empty() {
                 continue;
@@ -158,7 +180,7 @@ impl Record {
             let (path, sent) = parse(line).ok_or(RecordError::File(n))?;
             files.insert(path, sent);
         }
-        Ok(Self { head, files })
+        Ok(Self { head, files, packs })
     }
 }
 
@@ -169,7 +191,7 @@ impl Head {
     /// See [`RecordError`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, RecordError> {
         let head: Self = serde_json::from_slice(bytes).map_err(RecordError::Head)?;
-        if head.version != VERSION {
+        if head.version == 0 || head.version > VERSION {
             return Err(RecordError::Version(head.version));
         }
         Ok(head)
@@ -214,8 +236,17 @@ mod tests {
                 version: VERSION,
                 source: "/home/me/a b".to_owned(),
                 guest_path: "/root/a b".to_owned(),
+                parts: [(
+                    String::new(),
+                    PartRecord {
+                        pack_bytes: 6,
+                        ..PartRecord::default()
+                    },
+                )]
+                .into(),
                 ..Head::default()
             },
+            packs: [(String::new(), b"PACK\0\n".to_vec())].into(),
             files: [
                 (b"plain".to_vec(), sent.clone()),
                 (b"odd \n name \xff".to_vec(), sent),
@@ -244,11 +275,12 @@ mod tests {
         assert!(matches!(Record::from_bytes(b""), Err(RecordError::Head(_))));
         let mut other = record();
         other.files.clear();
+        other.packs.clear();
         let text = String::from_utf8(other.to_bytes().unwrap()).unwrap();
-        let later = text.replace("\"version\":1", "\"version\":2");
+        let later = text.replace("\"version\":2", "\"version\":3");
         assert!(matches!(
             Record::from_bytes(later.as_bytes()),
-            Err(RecordError::Version(2))
+            Err(RecordError::Version(3))
         ));
         let cut = [text.as_bytes(), b"100644 3 1.2"].concat();
         assert!(matches!(

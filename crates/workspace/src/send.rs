@@ -119,7 +119,7 @@ impl Shipment {
             stats.push(stream.part(part, survey.wanted.include_untracked, &mut files)?);
         }
         let composed = self.composing.wait()?;
-        let mut parts = BTreeMap::new();
+        let (mut parts, mut packs) = (BTreeMap::new(), BTreeMap::new());
         for (((part, composed), stats), what) in
             survey.parts.iter().zip(composed).zip(stats).zip(self.git)
         {
@@ -132,8 +132,10 @@ impl Shipment {
                 known,
                 branch: part.branch.clone(),
                 index: part.index_digest(),
+                pack_bytes: composed.own.as_ref().map_or(0, Vec::len),
             };
             parts.insert(part.name(), record);
+            packs.extend(composed.own.clone().map(|own| (part.name(), own)));
             stream.git(part, composed, &stats, what)?;
         }
         let done = stream.finish()?;
@@ -148,7 +150,7 @@ impl Shipment {
             parts,
             ..Head::default()
         };
-        Ok((done, Record { head, files }))
+        Ok((done, Record { head, files, packs }))
     }
 }
 

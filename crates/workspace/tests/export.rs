@@ -8,15 +8,13 @@
 mod fixture;
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use banger_workspace::export::{self, Base};
 use banger_workspace::patch::{Checker, Patch, PatchError, PatchLimits};
 use banger_workspace::{Record, Wanted, mbox};
+use fixture::edits::{Edit, edit, edits};
 use fixture::{Place, commit, files, git, prepare, write};
 use proptest::prelude::*;
 
@@ -194,84 +192,6 @@ fn commits_come_with_their_authors_and_messages() {
     assert!(!place.at("x").exists() && !place.0.path().parent().unwrap().join("x").exists());
     for cut in [1, answer.len() / 2, answer.len() - 1] {
         assert!(mbox::compose(&answer[..cut], PatchLimits::default(), &BTreeSet::new()).is_err());
-    }
-}
-
-#[derive(Debug, Clone)]
-enum Edit {
-    Write(usize, Vec<u8>),
-    Link(usize, usize),
-    Remove(usize),
-    Mode(usize, bool),
-    Commit,
-}
-
-/// Names that differ in all ways that matter: case, spaces, quotes, line ends, bytes that are no text, depth.
-const NAMES: &[&[u8]] = &[
-    b"a",
-    b"A",
-    b"b c",
-    b"dir/a",
-    b"dir/b\tc",
-    b"dir/sub/\xff\xfe",
-    b"quote\"",
-    b"new\nline",
-    b"back\\slash",
-    b"-dash",
-    b"d.ir/x",
-    b"\xc3\xa4",
-    b"trailing ",
-    b"x b/x",
-    b"dir2/x b/dir2/x",
-];
-
-fn edits() -> impl Strategy<Value = Vec<Edit>> {
-    let name = 0..NAMES.len();
-    let lines = prop::collection::vec("[a-c ]{0,3}\n?", 0..12)
-        .prop_map(|lines| lines.concat().into_bytes());
-    let content = prop_oneof![4 => lines, 1 => prop::collection::vec(any::<u8>(), 0..300)];
-    let edit = prop_oneof![
-        6 => (name.clone(), content).prop_map(|(name, content)| Edit::Write(name, content)),
-        1 => (name.clone(), name.clone()).prop_map(|(name, target)| Edit::Link(name, target)),
-        2 => name.clone().prop_map(Edit::Remove),
-        2 => (name, any::<bool>()).prop_map(|(name, run)| Edit::Mode(name, run)),
-        1 => Just(Edit::Commit),
-    ];
-    prop::collection::vec(edit, 0..14)
-}
-
-/// Does an edit where it is possible; what is in its way stays.
-fn edit(dir: &Path, edit: &Edit) {
-    let at = |name: usize| dir.join(OsStr::from_bytes(NAMES[name]));
-    let parent = |path: &Path| std::fs::create_dir_all(path.parent().unwrap()).ok();
-    match edit {
-        Edit::Write(name, content) => {
-            let path = at(*name);
-            parent(&path);
-            if !path.is_symlink() {
-                std::fs::write(path, content).ok();
-            }
-        }
-        Edit::Link(name, target) => {
-            let path = at(*name);
-            parent(&path);
-            std::fs::remove_file(&path).ok();
-            // Beside it, so that it stays inside.
-            let target = Path::new(OsStr::from_bytes(NAMES[*target]));
-            std::os::unix::fs::symlink(target.file_name().unwrap(), path).ok();
-        }
-        Edit::Remove(name) => drop(std::fs::remove_file(at(*name))),
-        Edit::Mode(name, run) => {
-            let path = at(*name);
-            if !path.is_symlink() {
-                let mode = if *run { 0o755 } else { 0o644 };
-                std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).ok();
-            }
-        }
-        Edit::Commit => {
-            git(dir, &["add", "-A"]);
-            git(dir, &["commit", "-q", "--allow-empty", "-m", "edit"]);
-        }
     }
 }
 

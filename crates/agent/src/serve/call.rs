@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio::io::AsyncWriteExt;
 
 use super::session::CallIo;
-use super::{connect, detached, exec, files, tree};
+use super::{changes, connect, detached, exec, files, tree};
 use crate::guest::{Guest, failure};
 use crate::report::{ports, stats};
 
@@ -52,6 +52,7 @@ async fn dispatch(mut io: CallIo, request: Request, guest: &Arc<Guest>) {
         Request::Attach(request) => detached::attach(io, request, guest).await,
         Request::PutFiles(request) => files::put(io, request, guest).await,
         Request::GetFiles(request) => files::get(io, request, guest).await,
+        Request::GetChanges(request) => changes::answer(io, request, guest).await,
         Request::GetRoot => files::get_root(io, guest).await,
         Request::Connect(target) => match running(guest) {
             Ok(()) => connect::join(io, target).await,

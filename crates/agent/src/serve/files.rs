@@ -51,11 +51,11 @@ pub(super) async fn get_root(mut io: CallIo, guest: &Arc<Guest>) {
     let _ = io.shutdown().await;
 }
 
-fn path_in(guest: &Guest, path: &GuestPath) -> PathBuf {
+pub(super) fn path_in(guest: &Guest, path: &GuestPath) -> PathBuf {
     guest.machine().root().join(path.relative())
 }
 
-async fn refused(io: &mut CallIo, path: &GuestPath, guest: &Guest) -> bool {
+pub(super) async fn refused(io: &mut CallIo, path: &GuestPath, guest: &Guest) -> bool {
     let Err(failure) = running(guest) else {
         return false;
     };

@@ -1,6 +1,7 @@
 //! Answering the host: sessions, calls, and what each call does.
 
 mod call;
+mod changes;
 mod command;
 mod command_line;
 mod connect;

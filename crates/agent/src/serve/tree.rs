@@ -80,7 +80,10 @@ fn beneath(root: &OwnedFd, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno>
 }
 
 /// The directory that holds `path`, and its name in it; `None` when there is no such directory.
-fn parent_of<'a>(root: &OwnedFd, path: &'a Path) -> Result<Option<(OwnedFd, &'a OsStr)>, Errno> {
+pub(super) fn parent_of<'a>(
+    root: &OwnedFd,
+    path: &'a Path,
+) -> Result<Option<(OwnedFd, &'a OsStr)>, Errno> {
     let Some(name) = path.file_name() else {
         return Ok(None);
     };

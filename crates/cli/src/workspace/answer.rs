@@ -17,6 +17,15 @@ const MAX_MESSAGE: usize = 1 << 20;
 /// How long a guest may say nothing: git reads much before its first word.
 const STALL: Duration = Duration::from_secs(600);
 
+/// How a command ended that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Well.
+    Done,
+    /// The guest has no git.
+    NoGit,
+}
+
 /// Runs a command in a guest as root and gives its output to `take`, which may refuse it.
 ///
 /// # Errors
@@ -26,7 +35,7 @@ pub async fn answer(
     argv: Vec<String>,
     take: &mut dyn FnMut(&[u8]) -> Result<(), Failure>,
     context: &Context,
-) -> Result<(), Failure> {
+) -> Result<Ended, Failure> {
     let exec = &Exec {
         argv,
         cwd: Some("/".to_owned()),
@@ -57,7 +66,8 @@ pub async fn answer(
                 message.extend_from_slice(&bytes[..bytes.len().min(room)]);
             }
             Ok(Some(Frame::Started { .. })) => {}
-            Ok(Some(Frame::Exit(ExitStatus::Code(0)))) => return Ok(()),
+            Ok(Some(Frame::Exit(ExitStatus::Code(0)))) => return Ok(Ended::Done),
+            Ok(Some(Frame::Exit(ExitStatus::Code(NO_GIT)))) => return Ok(Ended::NoGit),
             Ok(Some(Frame::Exit(status))) => return Err(failed(status, &message)),
             Ok(Some(Frame::Failed(failure))) => return Err(broken(&failure.message)),
             Ok(Some(_)) => return Err(broken("it sends frames that have no place here")),
@@ -67,15 +77,22 @@ pub async fn answer(
     }
 }
 
+/// The guest's git is needed, and there is none.
+pub fn no_git(why: &str) -> Failure {
+    ApiError::new(
+        ErrorCode::GuestFailed,
+        format!("the guest has no git, {why}"),
+    )
+    .hint("install it there (apt install git), or copy files out with banger cp")
+    .into()
+}
+
 fn broken(why: &str) -> Failure {
     ApiError::new(ErrorCode::GuestFailed, format!("the guest's git: {why}")).into()
 }
 
 fn failed(status: ExitStatus, message: &[u8]) -> Failure {
     match status {
-        ExitStatus::Code(NO_GIT) => ApiError::new(ErrorCode::GuestFailed, "the guest has no git")
-            .hint("install it there (apt install git), or copy files out with banger cp")
-            .into(),
         ExitStatus::Code(NO_WORKSPACE) => ApiError::new(
             ErrorCode::GuestFailed,
             "the workspace is not in the guest any more",

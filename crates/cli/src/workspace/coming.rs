@@ -1,15 +1,17 @@
 //! What changed in a guest, on its way here: asked for, read by our own rules, and only then seen by anything else.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use banger_api::{ApiError, ByteSize, ErrorCode};
 use banger_workspace::export::{self, Base};
 use banger_workspace::mbox;
 use banger_workspace::patch::{Checker, Consent, Patch, PatchLimits};
-use banger_workspace::{Git, Head, RepoPath, is_oid};
+use banger_workspace::{Git, Head, Record, RepoPath, is_oid};
 
-use super::answer::answer;
+use super::answer::{Ended, answer, no_git};
 use super::record;
+use super::returning::{self, Returning};
 use crate::context::Context;
 use crate::failure::{Failure, chain};
 
@@ -45,18 +47,40 @@ impl Against {
     /// # Errors
     /// Nothing was sent, the guest's git fails, or the patch is refused.
     pub async fn patch(&self, vm: &str, context: &Context) -> Result<Came, Failure> {
-        let (head, links) = sent(vm, context).await?;
-        let command = export::worktree(&head, &self.base(&head)?)
+        let record = sent(vm, context).await?;
+        let base = self.base(&record.head)?;
+        let command = export::worktree(&record.head, &base)
             .map_err(|error| Failure::usage(error.to_string()))?;
-        let mut checker = Checker::new(self.limits(), links);
+        let links = links(&record);
+        let here = returning::patch(vm, &record, &base, self.limits(), context).await?;
+        let (second_best, why) = match here {
+            Returning::Exact(bytes) => return self.checked(bytes, links),
+            Returning::LineEnds(bytes) => (Some(bytes), String::new()),
+            Returning::NotHere(why) => (None, why),
+        };
+        let mut checker = Checker::new(self.limits(), links.clone());
         let mut bytes = Vec::new();
         let mut take = |piece: &[u8]| {
             checker.push(piece).map_err(|error| refused(&error))?;
             bytes.extend_from_slice(piece);
             Ok(())
         };
-        answer(vm, command, &mut take, context).await?;
-        let patch = checker.finish().map_err(|error| refused(&error))?;
+        match (answer(vm, command, &mut take, context).await?, second_best) {
+            (Ended::Done, _) => {
+                let patch = checker.finish().map_err(|error| refused(&error))?;
+                Ok(Came { bytes, patch })
+            }
+            (Ended::NoGit, Some(bytes)) => self.checked(bytes, links),
+            (Ended::NoGit, None) => Err(no_git(&format!(
+                "and this host cannot compare what came back: {why}"
+            ))),
+        }
+    }
+
+    fn checked(&self, bytes: Vec<u8>, links: BTreeSet<RepoPath>) -> Result<Came, Failure> {
+        let mut checker = Checker::new(self.limits(), links);
+        let checked = checker.push(&bytes).and_then(|()| checker.finish());
+        let patch = checked.map_err(|error| refused(&error))?;
         Ok(Came { bytes, patch })
     }
 
@@ -65,8 +89,9 @@ impl Against {
     /// # Errors
     /// As [`Self::patch`].
     pub async fn mbox(&self, vm: &str, context: &Context) -> Result<Came, Failure> {
-        let (head, links) = sent(vm, context).await?;
-        let command = export::commits(&head, &self.base(&head)?)
+        let record = sent(vm, context).await?;
+        let (head, links) = (&record.head, links(&record));
+        let command = export::commits(head, &self.base(head)?)
             .map_err(|error| Failure::usage(error.to_string()))?;
         let limits = self.limits();
         let mut bytes = Vec::new();
@@ -81,7 +106,9 @@ impl Against {
             }
             Ok(())
         };
-        answer(vm, command, &mut take, context).await?;
+        if answer(vm, command, &mut take, context).await? == Ended::NoGit {
+            return Err(no_git("and so no commits"));
+        }
         let mbox = mbox::compose(&bytes, limits, &links).map_err(|error| refused(&error))?;
         Ok(Came {
             bytes: mbox.bytes,
@@ -122,26 +149,25 @@ impl Against {
     }
 }
 
-/// What was sent, and the links among it.
-async fn sent(vm: &str, context: &Context) -> Result<(Head, BTreeSet<RepoPath>), Failure> {
+/// What was sent.
+async fn sent(vm: &str, context: &Context) -> Result<Arc<Record>, Failure> {
     let record = record::whole(vm, context)
         .await?
         .filter(|record| record.head.complete);
-    let Some(record) = record else {
-        return Err(
-            ApiError::new(ErrorCode::WrongState, "no repository was sent to this VM")
-                .hint("banger vm workspace prepare NAME PATH sends one")
-                .into(),
-        );
-    };
-    let links = record
-        .files
-        .into_iter()
-        .filter(|(_, sent)| sent.mode == LINK);
-    Ok((record.head, links.map(|(path, _)| path).collect()))
+    record.map(Arc::new).ok_or_else(|| {
+        ApiError::new(ErrorCode::WrongState, "no repository was sent to this VM")
+            .hint("banger vm workspace prepare NAME PATH sends one")
+            .into()
+    })
 }
 
-fn refused(error: &dyn std::error::Error) -> Failure {
+/// The links among it.
+fn links(record: &Record) -> BTreeSet<RepoPath> {
+    let links = record.files.iter().filter(|(_, sent)| sent.mode == LINK);
+    links.map(|(path, _)| path.clone()).collect()
+}
+
+pub(super) fn refused(error: &dyn std::error::Error) -> Failure {
     ApiError::new(ErrorCode::GuestFailed, chain(error))
         .hint("nothing was written")
         .into()

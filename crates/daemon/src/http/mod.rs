@@ -8,6 +8,7 @@
 
 mod answer;
 mod body;
+mod changes;
 mod detached;
 mod events;
 mod export;

@@ -2,7 +2,7 @@
 
 use utoipa::OpenApi;
 
-use super::{events, files, streams, system, vms, workspace};
+use super::{changes, events, files, streams, system, vms, workspace};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -31,6 +31,7 @@ use super::{events, files, streams, system, vms, workspace};
         super::detached::attach,
         streams::put,
         streams::get,
+        changes::get,
         streams::connect,
         workspace::digest,
         workspace::remove,

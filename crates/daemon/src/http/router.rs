@@ -11,7 +11,7 @@ use banger_api::{ApiError, ErrorCode, routes};
 use super::answer::Failed;
 use super::body::MAX_BODY;
 use super::{
-    detached, events, export, files, logs, openapi, pull, streams, system, vms, workspace,
+    changes, detached, events, export, files, logs, openapi, pull, streams, system, vms, workspace,
 };
 use crate::build_id;
 use crate::context::Daemon;
@@ -45,6 +45,7 @@ pub(crate) fn router(daemon: Daemon) -> Router {
         .route(routes::VM_ATTACH, post(detached::attach))
         .route(routes::VM_PUT_FILES, post(streams::put))
         .route(routes::VM_GET_FILES, post(streams::get))
+        .route(routes::VM_CHANGES, post(changes::get))
         .route(routes::VM_DIGEST_FILES, post(workspace::digest))
         .route(routes::VM_REMOVE_FILES, post(workspace::remove))
         .route(

@@ -73,7 +73,7 @@ pub(super) fn exec_request(exec: Exec) -> Result<ExecRequest, ApiError> {
     })
 }
 
-fn guest_path(text: &str) -> Result<GuestPath, ApiError> {
+pub(super) fn guest_path(text: &str) -> Result<GuestPath, ApiError> {
     GuestPath::new(text).map_err(|error| {
         ApiError::new(
             ErrorCode::InvalidArgument,

@@ -14,7 +14,7 @@ use super::stream::CallStream;
 use crate::limits::{CALL_DEADLINE, MAX_ANSWER, MAX_CALLS, MAX_CONFIGURE, MAX_REQUEST};
 use crate::schema::{
     Answer, Attach, Configure, Configured, ConnectTarget, Detached, DetachedCommand, ExecRequest,
-    Failure, Found, GetFiles, GuestPath, GuestStats, Listener, Pong, PutFiles, Request,
+    Failure, Found, GetChanges, GetFiles, GuestPath, GuestStats, Listener, Pong, PutFiles, Request,
     ShutdownMode, TreeFiles,
 };
 use crate::wire::handshake;
@@ -146,6 +146,14 @@ impl Client {
     /// Only when the request cannot be sent; the guest's refusal is a frame.
     pub async fn get_files(&self, request: &GetFiles) -> Result<CallStream, ClientError> {
         self.start(&Request::GetFiles(request.clone())).await
+    }
+
+    /// Receives what changed in a tree; the stream takes and gives what [`crate::files::ask_changes`] says.
+    ///
+    /// # Errors
+    /// Only when the request cannot be sent; the guest's refusal is a frame.
+    pub async fn get_changes(&self, request: &GetChanges) -> Result<CallStream, ClientError> {
+        self.start(&Request::GetChanges(request.clone())).await
     }
 
     /// Receives the whole root; the stream gives `Data` frames, `End`, and `Done` or `TransferFailed`.

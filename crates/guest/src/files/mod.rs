@@ -11,7 +11,9 @@
 //! [`pack_root`] keeps all of these, for a whole root that becomes an image.
 
 pub mod archive;
+mod changes;
 mod error;
+mod manifest;
 mod pack;
 mod pax;
 mod place;
@@ -19,8 +21,10 @@ mod root;
 mod transfer;
 mod unpack;
 
+pub use changes::{CHANGED, GONE, answer_changes, ask_changes};
 pub use error::{FilesError, TransferError};
-pub use pack::{PackOptions, pack};
+pub use manifest::{FileKind, KnownFile, Manifest, ManifestError};
+pub use pack::{PackOptions, pack, pack_entry};
 pub use place::Target;
 pub use root::pack_root;
 pub use transfer::{

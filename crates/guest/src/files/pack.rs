@@ -47,8 +47,9 @@ pub fn pack<W: Write>(
         .or_else(|| real.file_name())
         .unwrap_or(OsStr::new("root"));
     let stat = rustix::fs::lstat(&real).map_err(|error| failed("open", &real, error.into()))?;
+    let mut writer = ArchiveWriter::new(to);
     let mut packer = Packer {
-        writer: ArchiveWriter::new(to),
+        writer: &mut writer,
         options,
         done: TransferDone::default(),
     };
@@ -58,7 +59,35 @@ pub fn pack<W: Write>(
         shown: &real,
     };
     packer.any(&place, &stat, top.as_bytes(), 0)?;
-    packer.writer.finish().map_err(FilesError::Stream)?;
+    let done = packer.done;
+    writer.finish().map_err(FilesError::Stream)?;
+    Ok(done)
+}
+
+/// Writes the file or link called `name` in an open directory as one entry called `packed`; `shown` is its path for
+/// messages. What has become something else meanwhile is left out and counted as skipped.
+///
+/// # Errors
+/// It cannot be read, or the stream fails.
+pub fn pack_entry<W: Write>(
+    writer: &mut ArchiveWriter<W>,
+    dir: BorrowedFd<'_>,
+    name: &OsStr,
+    (packed, shown): (&[u8], &Path),
+) -> Result<TransferDone, FilesError> {
+    let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)
+        .map_err(|error| failed("open", shown, error.into()))?;
+    let mut packer = Packer {
+        writer,
+        options: &PackOptions::default(),
+        done: TransferDone::default(),
+    };
+    let place = Place { dir, name, shown };
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => packer.file(&place, packed)?,
+        FileType::Symlink => packer.symlink(&place, &stat, packed)?,
+        _ => packer.done.skipped += 1,
+    }
     Ok(packer.done)
 }
 
@@ -70,7 +99,7 @@ struct Place<'a> {
 }
 
 struct Packer<'a, W> {
-    writer: ArchiveWriter<W>,
+    writer: &'a mut ArchiveWriter<W>,
     options: &'a PackOptions,
     done: TransferDone,
 }

@@ -91,7 +91,7 @@ where
 }
 
 /// Waits for one step of the other side.
-async fn in_time<T>(
+pub(super) async fn in_time<T>(
     stall: Option<Duration>,
     step: impl Future<Output = Result<T, FrameError>>,
 ) -> Result<T, TransferError> {
@@ -104,7 +104,7 @@ async fn in_time<T>(
     }
 }
 
-fn verdict(frame: Option<Frame>) -> Result<TransferDone, TransferError> {
+pub(super) fn verdict(frame: Option<Frame>) -> Result<TransferDone, TransferError> {
     match frame {
         Some(Frame::Done(done)) => Ok(done),
         Some(Frame::TransferFailed(failure)) => Err(TransferError::There(shortened(failure))),
@@ -141,7 +141,8 @@ where
 {
     let stall = Some(stall);
     let mut frames = FrameReader::new(call);
-    let here = receive_data(&mut frames, target, limits, stall).await?;
+    let take = move |pieces| unpack(pieces, &target, &limits);
+    let here = receive_pieces(&mut frames, stall, take).await?;
     match verdict(in_time(stall, frames.next()).await?)? {
         there if there.entries == here.entries && there.bytes == here.bytes => Ok(there),
         _ => Err(TransferError::Unexpected(
@@ -160,7 +161,8 @@ where
 {
     let (from, mut to) = tokio::io::split(call);
     let mut frames = FrameReader::new(from);
-    let last = match receive_data(&mut frames, target, UnpackLimits::default(), None).await {
+    let take = move |pieces| unpack(pieces, &target, &UnpackLimits::default());
+    let last = match receive_pieces(&mut frames, None, take).await {
         Ok(done) => Frame::Done(done),
         Err(TransferError::Here(error)) => Frame::TransferFailed(error.to_failure()),
         Err(TransferError::Frame(error)) => return Err(error),
@@ -242,7 +244,7 @@ where
 }
 
 /// Data frames and the end mark.
-async fn send_data(
+pub(super) async fn send_data(
     to: &mut (impl AsyncWrite + Unpin),
     make: impl Make,
     stall: Option<Duration>,
@@ -257,22 +259,20 @@ async fn send_data(
     Ok(done)
 }
 
-/// Data frames up to and including the end mark.
-async fn receive_data<R: AsyncRead + Unpin>(
+/// Data frames up to and including the end mark, taken on a thread of its own.
+pub(super) async fn receive_pieces<R: AsyncRead + Unpin, T: Send + 'static>(
     frames: &mut FrameReader<R>,
-    target: Target,
-    limits: UnpackLimits,
     stall: Option<Duration>,
-) -> Result<TransferDone, TransferError> {
+    take: impl FnOnce(PieceReader) -> Result<T, FilesError> + Send + 'static,
+) -> Result<T, TransferError> {
     let (queue, pieces) = mpsc::channel(QUEUE);
-    let unpacking =
-        tokio::task::spawn_blocking(move || unpack(PieceReader::new(pieces), &target, &limits));
+    let taking = tokio::task::spawn_blocking(move || take(PieceReader::new(pieces)));
     let mut ended = Ok(());
     loop {
         match in_time(stall, frames.next()).await {
             Ok(Some(Frame::Data(piece))) => {
                 if queue.send(piece).await.is_err() {
-                    // Unpacking failed and says why below.
+                    // Taking failed and says why below.
                     break;
                 }
             }
@@ -296,14 +296,12 @@ async fn receive_data<R: AsyncRead + Unpin>(
         }
     }
     drop(queue);
-    let unpacked = joined(unpacking).await;
+    let taken = joined(taking).await;
     ended?;
-    unpacked.map_err(Into::into)
+    taken.map_err(Into::into)
 }
 
-async fn joined(
-    work: JoinHandle<Result<TransferDone, FilesError>>,
-) -> Result<TransferDone, FilesError> {
+async fn joined<T>(work: JoinHandle<Result<T, FilesError>>) -> Result<T, FilesError> {
     work.await
         .unwrap_or_else(|error| Err(FilesError::Stream(io::Error::other(error))))
 }
@@ -359,7 +357,7 @@ impl Write for PieceWriter {
 }
 
 /// Reads pieces as one stream.
-struct PieceReader {
+pub(super) struct PieceReader {
     queue: mpsc::Receiver<Bytes>,
     piece: Bytes,
 }

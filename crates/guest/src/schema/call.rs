@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Attach, Configure, ExecRequest, GetFiles, GuestPath, PutFiles, TreeFiles};
+use super::{Attach, Configure, ExecRequest, GetChanges, GetFiles, GuestPath, PutFiles, TreeFiles};
 
 /// The first message of every call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,6 +24,8 @@ pub enum Request {
     PutFiles(PutFiles),
     /// Send a tree as a tar stream. Followed by frames.
     GetFiles(GetFiles),
+    /// Send what changed in a tree since it was sent. Followed by frames: first the host's, with what it sent.
+    GetChanges(GetChanges),
     /// Send the whole root, the work disk included, as a tar stream that keeps everything. Followed by frames. Only for a
     /// guest in which nothing else runs.
     GetRoot,
@@ -59,6 +61,7 @@ impl Request {
             Self::Attach(_) => "attach",
             Self::PutFiles(_) => "put_files",
             Self::GetFiles(_) => "get_files",
+            Self::GetChanges(_) => "get_changes",
             Self::GetRoot => "get_root",
             Self::Connect(_) => "connect",
             Self::DigestFiles(_) => "digest_files",

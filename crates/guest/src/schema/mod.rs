@@ -20,5 +20,5 @@ pub use exec::{ExecFailure, ExecFailureKind, ExecRequest, ExitStatus, Tty};
 pub use net::{Interface, InterfaceAddress, MacAddr, MacAddrError, Net};
 pub use path::{GuestPath, GuestPathError};
 pub use report::{CpuTimes, DiskStats, GuestStats, Listener, MemoryStats, TransportProtocol};
-pub use transfer::{GetFiles, PutFiles, TransferDone, TransferFailure};
+pub use transfer::{GetChanges, GetFiles, PutFiles, TransferDone, TransferFailure};
 pub use tree::{Found, TreeFiles, TreePath, TreePathError};

@@ -37,6 +37,16 @@ pub struct GetFiles {
     pub follow: bool,
 }
 
+/// Send what changed in a tree since it was sent: files that are new or other, and the names of those that are gone.
+/// What git ignores, and repositories inside, are left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetChanges {
+    /// The tree's top directory.
+    pub root: GuestPath,
+    /// Bytes of content, at most.
+    pub max_bytes: u64,
+}
+
 /// A transfer is complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TransferDone {
