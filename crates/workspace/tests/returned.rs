@@ -203,15 +203,13 @@ fn names_that_lead_elsewhere_are_refused_before_git_hears_of_them() {
         ".git/hooks/post-checkout",
         "a/.GIT/config",
         "a//b",
-        "",
     ] {
         let offer = offered(&[b"f/", path.as_bytes()].concat(), file(1), b"x");
         let error = read(&offer).unwrap().check().unwrap_err().to_string();
         assert!(error.contains(path), "{error}");
         let gone = [path.as_bytes(), b"\0"].concat();
         let offer = offered(b"gone", file(gone.len() as u64), &gone);
-        let refused = read(&offer).unwrap().check().is_err();
-        assert_eq!(refused, !path.is_empty(), "{path}");
+        assert!(read(&offer).unwrap().check().is_err(), "{path}");
     }
     assert!(read(&offered(b"other", file(0), b"")).is_err());
     assert!(read(&offered(b"f/dir", EntryKind::Directory, b"")).is_err());

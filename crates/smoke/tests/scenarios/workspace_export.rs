@@ -108,9 +108,44 @@ fn a_guest_that_offers_something_else_is_refused_and_the_host_stays_well() -> io
     sandbox
         .banger(&["vm", "workspace", "prepare", "box", text(&repo)])
         .ok();
-    let export = || sandbox.banger(&["vm", "workspace", "export", "box", "--max-size", "4M"]);
+    let own = || sandbox.banger(&["vm", "workspace", "export", "box"]);
 
-    step("without git it says so", || {
+    step("no git is needed there, but for commits", || {
+        sandbox.in_guest(
+            "box",
+            "echo changed >> README; rm run.sh; echo new > 'a new file'",
+        );
+        let patch = own().ok().out();
+        assert!(
+            patch.contains("+changed") && patch.contains("a new file"),
+            "{patch}"
+        );
+        let mbox = ["vm", "workspace", "export", "box", "--format", "mbox"];
+        sandbox.banger(&mbox).run().exits(1).says("has no git");
+    });
+
+    step("a file that stands for another is refused by name", || {
+        sandbox.in_guest("box", "mkdir .GIT; echo x > .GIT/config");
+        own().run().exits(1).says(".GIT/config");
+        sandbox.in_guest("box", "rm -r .GIT; ln -s /etc out");
+        own().run().exits(1).says("out");
+        sandbox.in_guest("box", "rm out");
+    });
+
+    // A commit that this host has not: only the guest's git can tell what changed since.
+    let theirs = "1".repeat(40);
+    let words = [
+        "vm",
+        "workspace",
+        "export",
+        "box",
+        "--max-size",
+        "4M",
+        "--base-commit",
+        &theirs,
+    ];
+    let export = || sandbox.banger(&words);
+    step("where git is needed it says so", || {
         export().run().exits(1).says("the guest has no git");
     });
 
