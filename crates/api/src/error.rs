@@ -29,6 +29,10 @@ pub enum ErrorCode {
     VmmFailed,
     /// The guest did not do what it must, or answered nonsense.
     GuestFailed,
+    /// The guest has no such program.
+    NoSuchProgram,
+    /// The program may not be run in the guest.
+    NotExecutable,
     /// The guest did not answer in time.
     GuestUnreachable,
     /// A registry does not answer, or answers nonsense.
@@ -44,13 +48,16 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    /// The exit code of the CLI: 1 failed, 2 usage, 3 not found, 4 wrong state, 5 host not ready, 130 interrupted.
+    /// The exit code of the CLI: 1 failed, 2 usage, 3 not found, 4 wrong state, 5 host not ready, 130 interrupted; of
+    /// commands that were not started 127 and 126, as shells have it.
     pub fn exit_code(self) -> u8 {
         match self {
             Self::InvalidArgument => 2,
             Self::NotFound | Self::Ambiguous => 3,
             Self::WrongState | Self::NameTaken | Self::InUse => 4,
             Self::HostNotReady => 5,
+            Self::NotExecutable => 126,
+            Self::NoSuchProgram => 127,
             Self::Cancelled => 130,
             Self::NoSpace
             | Self::VmmFailed
@@ -72,9 +79,12 @@ impl ErrorCode {
             Self::Cancelled => 499,
             Self::HostNotReady | Self::ShuttingDown => 503,
             Self::NoSpace => 507,
-            Self::GuestFailed | Self::GuestUnreachable | Self::VmmFailed | Self::RegistryFailed => {
-                502
-            }
+            Self::GuestFailed
+            | Self::GuestUnreachable
+            | Self::NoSuchProgram
+            | Self::NotExecutable
+            | Self::VmmFailed
+            | Self::RegistryFailed => 502,
             Self::Timeout => 504,
             Self::Internal => 500,
         }

@@ -16,10 +16,9 @@ pub mod output;
 use std::time::Duration;
 
 use banger_api::{ApiError, ErrorCode};
-use banger_client::Upgraded;
 use banger_guest::wire::frame::{self, Frame, FrameError, FrameReader};
 use banger_guest::{ExecFailure, ExecFailureKind, ExitStatus};
-use tokio::io::{ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -48,7 +47,11 @@ pub struct Attach {
 ///
 /// # Errors
 /// The command did not start, the connection broke, the user left, or standard output is gone.
-pub async fn attach(stream: Upgraded, how: Attach, interrupts: Interrupts) -> Result<u8, Failure> {
+pub async fn attach(
+    stream: impl AsyncRead + AsyncWrite,
+    how: Attach,
+    interrupts: Interrupts,
+) -> Result<u8, Failure> {
     let (from_guest, to_guest) = tokio::io::split(stream);
     let raw = if how.terminal {
         RawMode::enter().map_err(|source| host_error("cannot set up the terminal", &source))?
@@ -115,7 +118,7 @@ impl Exit {
     }
 }
 
-async fn receive(from_guest: ReadHalf<Upgraded>) -> Result<Ended, Failure> {
+async fn receive(from_guest: ReadHalf<impl AsyncRead>) -> Result<Ended, Failure> {
     let mut frames = FrameReader::new(from_guest);
     let mut writer = output::Writer::start()?;
     loop {
@@ -157,7 +160,7 @@ fn lost(why: &str) -> Failure {
 
 /// Never ends: what cannot be sent any more is told by the other direction.
 async fn send(
-    mut to_guest: WriteHalf<Upgraded>,
+    mut to_guest: WriteHalf<impl AsyncWrite>,
     mut stdin: Option<mpsc::Receiver<bytes::Bytes>>,
     mut signals: mpsc::UnboundedReceiver<Interrupt>,
     mut changes: Option<TerminalChanges>,

@@ -6,6 +6,7 @@ pub mod create;
 pub mod delete;
 pub mod detached;
 pub mod exec;
+mod following;
 pub mod health;
 mod image;
 pub mod kill;

@@ -38,7 +38,9 @@ pub(super) async fn start(
         Detached::Failed(failed) => {
             let code = match failed.kind {
                 ExecFailureKind::Cwd | ExecFailureKind::User => ErrorCode::InvalidArgument,
-                _ => ErrorCode::GuestFailed,
+                ExecFailureKind::NotFound => ErrorCode::NoSuchProgram,
+                ExecFailureKind::Permission => ErrorCode::NotExecutable,
+                ExecFailureKind::Other => ErrorCode::GuestFailed,
             };
             Err(ApiError::new(code, failed.message).into())
         }

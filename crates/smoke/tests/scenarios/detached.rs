@@ -35,34 +35,40 @@ fn a_detached_command_goes_on_without_its_client_and_without_the_daemon() {
         following.wait().exits(130);
     });
 
-    step("it outlives the daemon", || {
-        let daemon = sandbox.daemon_pid();
-        kill_process(daemon, Signal::KILL).unwrap();
-        let following = sandbox.banger(&["exec", "--attach", &id, "far"]).start();
-        following.wait_for_stdout("out");
-        sandbox.in_guest("far", "touch /tmp/gate");
-        let done = following.wait().exits(7);
-        assert_eq!(done.out(), "out\nthrough");
-        sandbox
-            .banger(&["exec", "--wait", &id, "far"])
-            .run()
-            .exits(7);
-        let list = sandbox
-            .banger(&["exec", "--list", "far", "--json"])
-            .ok()
-            .json();
-        assert_eq!(
-            (&list[0]["state"], &list[0]["exit_code"]),
-            (&"ended".into(), &7.into())
-        );
-    });
+    step(
+        "it outlives the daemon, and so does whoever follows it",
+        || {
+            let following = sandbox.banger(&["exec", "--attach", &id, "far"]).start();
+            following.wait_for_stdout("out");
+            kill_process(sandbox.daemon_pid(), Signal::KILL).unwrap();
+            sandbox.in_guest("far", "touch /tmp/gate");
+            let done = following.wait().exits(7);
+            assert_eq!(done.out(), "out\nthrough");
+            sandbox
+                .banger(&["exec", "--wait", &id, "far"])
+                .run()
+                .exits(7);
+            let list = sandbox
+                .banger(&["exec", "--list", "far", "--json"])
+                .ok()
+                .json();
+            assert_eq!(
+                (&list[0]["state"], &list[0]["exit_code"]),
+                (&"ended".into(), &7.into())
+            );
+        },
+    );
 
     step("a signal and a missing program are told", || {
         sandbox
             .banger(&["exec", "--detach", "far", "--", "nonsense"])
             .run()
-            .exits(1)
+            .exits(127)
             .says("nonsense");
+        sandbox
+            .banger(&["exec", "--detach", "far", "--", "/etc/passwd"])
+            .run()
+            .exits(126);
         let id = sandbox.out(&["exec", "--detach", "far", "--", "sleep", "1000"]);
         let list = sandbox
             .banger(&["exec", "--list", "far", "--json"])

@@ -28,3 +28,4 @@ mod tiny_root;
 mod tools;
 mod workspace;
 mod workspace_export;
+mod workspace_large;

@@ -9,6 +9,7 @@ use banger_smoke::{Sandbox, step};
 
 use crate::guests::{SMALL, boot};
 use crate::workspace::{git, repository};
+use crate::workspace_large::{many_odd_names, this_project};
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap_or_default()
@@ -95,7 +96,9 @@ fn an_export_is_applied_by_git_and_has_what_was_committed_there() -> io::Result<
         export(&[]).run().exits(1).says("tool (becomes a program)");
         export(&["--allow-exec"]).ok();
     });
-    Ok(())
+    // The same guest: a boot of it takes longer than all of this.
+    this_project(&sandbox, "box")?;
+    many_odd_names(&sandbox, "box")
 }
 
 #[test]

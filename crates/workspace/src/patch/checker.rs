@@ -7,11 +7,13 @@
 //!   └──────── diff --git: the file before is complete ────────────────────────────┘
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use super::file::{FileChange, How, Patch};
+use super::behind_links::check_links;
+use super::current::Current;
+use super::file::{How, Patch};
 use super::{PatchError, PatchLimits, binary, header, path};
-use crate::tracked::{LINK, RepoPath};
+use crate::tracked::RepoPath;
 
 /// Longest line outside of content, in bytes: a path quoted to the last byte, twice, and some words.
 const MAX_HEADER_LINE: usize = 64 * 1024;
@@ -47,27 +49,6 @@ enum State {
     Content {
         left: u8,
     },
-}
-
-/// The file that is being read.
-#[derive(Debug, Default)]
-struct Current {
-    path: RepoPath,
-    new_file: Option<u32>,
-    deleted: Option<u32>,
-    old_mode: Option<u32>,
-    new_mode: Option<u32>,
-    index: Option<header::Index>,
-    hunks: u64,
-    added: u64,
-    removed: u64,
-    context: u64,
-    binary: bool,
-    /// What a link says, as far as it was seen.
-    target: Vec<u8>,
-    /// The last line has no end, on which side.
-    last: u8,
-    unended: bool,
 }
 
 impl Checker {
@@ -126,7 +107,7 @@ impl Checker {
             return Err(PatchError::Cut);
         }
         self.file_ends()?;
-        self.check_links()?;
+        check_links(&self.links, &self.patch.files)?;
         Ok(self.patch)
     }
 
@@ -350,103 +331,6 @@ impl Checker {
         self.patch.files.push(file);
         self.state = State::Start;
         Ok(())
-    }
-
-    /// Nothing is written or removed behind a link, whether it was there or comes with the patch; and no path comes
-    /// twice, except as a file that goes and another that comes in its place.
-    fn check_links(&self) -> Result<(), PatchError> {
-        let mut there = self.links.clone();
-        let mut seen: BTreeMap<&RepoPath, How> = BTreeMap::new();
-        for file in &self.patch.files {
-            if file.removes_link() {
-                there.remove(&file.path);
-            }
-            match (seen.insert(&file.path, file.how), file.how) {
-                (None, _) | (Some(How::Deleted), How::Added) => {}
-                _ => return Err(PatchError::path(&file.path, "it is in the patch twice")),
-            }
-        }
-        there.extend(
-            self.patch
-                .files
-                .iter()
-                .filter(|file| file.makes_link())
-                .map(|file| file.path.clone()),
-        );
-        for file in &self.patch.files {
-            let cuts = file
-                .path
-                .iter()
-                .enumerate()
-                .filter(|(_, byte)| **byte == b'/');
-            for (cut, _) in cuts {
-                let folder = &file.path[..cut];
-                let was_link = file.how != How::Added && self.links.contains(folder);
-                if there.contains(folder) || was_link {
-                    return Err(PatchError::path(&file.path, "it is behind a link"));
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Current {
-    fn kept_mode(&self) -> Option<u32> {
-        self.index.and_then(|index| index.mode)
-    }
-
-    fn is_link(&self) -> bool {
-        [self.new_file, self.new_mode, self.kept_mode()].contains(&Some(LINK))
-    }
-
-    /// The file as a whole, when its lines make sense together.
-    fn complete(&self, no_content: bool) -> Result<FileChange, &'static str> {
-        let (how, old_mode, new_mode) =
-            match (self.new_file, self.deleted, self.old_mode, self.new_mode) {
-                (Some(mode), None, None, None) => (How::Added, 0, mode),
-                (None, Some(mode), None, None) => (How::Deleted, mode, 0),
-                (None, None, Some(old), Some(new)) => (How::Modified, old, new),
-                (None, None, None, None) => match self.kept_mode() {
-                    Some(mode) => (How::Modified, mode, mode),
-                    None => return Err("it changes without a mode"),
-                },
-                _ => return Err("its modes do not go together"),
-            };
-        if how == How::Modified && (old_mode == LINK) != (new_mode == LINK) {
-            return Err("it changes its kind");
-        }
-        if self.kept_mode().is_some() && (how != How::Modified || self.old_mode.is_some()) {
-            return Err("its modes do not go together");
-        }
-        let empty = self.hunks == 0 && !self.binary;
-        if empty && !no_content {
-            return Err("its content is missing");
-        }
-        let fits = match (how, self.index) {
-            // A new mode alone.
-            (How::Modified, None) => self.old_mode != self.new_mode,
-            (How::Modified, Some(_)) => false,
-            (How::Added, index) => index.is_some_and(|index| index.new_is_empty),
-            (How::Deleted, index) => index.is_some_and(|index| index.old_is_empty),
-        };
-        if empty && !fits {
-            return Err("its content is missing");
-        }
-        if (how == How::Added && self.removed + self.context > 0)
-            || (how == How::Deleted && self.added + self.context > 0)
-        {
-            return Err("its content does not fit");
-        }
-        Ok(FileChange {
-            path: self.path.clone(),
-            how,
-            old_mode,
-            new_mode,
-            added: self.added,
-            removed: self.removed,
-            binary: self.binary,
-        })
     }
 }
 

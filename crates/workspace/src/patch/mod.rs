@@ -11,8 +11,10 @@
 //!
 //! Must not: skip a line because it looks harmless: what we skip, `git apply` may read.
 
+mod behind_links;
 mod binary;
 mod checker;
+mod current;
 mod error;
 mod file;
 mod header;

@@ -1,12 +1,15 @@
 //! `banger vm exec --detach`, `--list`, `--attach` and `--wait`
 
 use banger_api::vm::Exec;
-use banger_client::{Client, ClientError, Upgraded};
 
+use super::following::relay;
 use crate::attach::{Attach, attach};
 use crate::context::Context;
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::view::detached::{Started, Table};
+
+/// Bytes between the guest's stream and ours.
+const ON_THE_WAY: usize = 64 * 1024;
 
 /// What to do with detached commands.
 #[derive(Debug, Default, clap::Args)]
@@ -65,27 +68,19 @@ pub async fn list(reference: &str, context: &Context) -> Outcome {
 /// # Errors
 /// There is no such command, the guest does not answer, or the user left.
 pub async fn follow(reference: &str, id: u32, output: bool, context: &Context) -> Outcome {
-    let mut interrupts = context.interrupts()?;
-    let opened = context
-        .session
-        .read(|client: Client| async move { open(&client, reference, id, output).await });
-    let stream = tokio::select! {
-        stream = opened => stream?,
-        _ = interrupts.next() => return Err(Failure::interrupted("interrupted")),
-    };
     let how = Attach {
         terminal: false,
         stdin: false,
         leave: true,
     };
-    attach(stream, how, interrupts).await
-}
-
-async fn open(
-    client: &Client,
-    reference: &str,
-    id: u32,
-    output: bool,
-) -> Result<Upgraded, ClientError> {
-    client.vm_attach(reference, id, output).await
+    let (ours, mut theirs) = tokio::io::duplex(ON_THE_WAY);
+    let attached = attach(ours, how, context.interrupts()?);
+    tokio::pin!(attached);
+    let relayed = tokio::select! {
+        code = &mut attached => return code,
+        relayed = relay((reference, id, output), &mut theirs, context) => relayed,
+    };
+    relayed?;
+    drop(theirs);
+    attached.await
 }

@@ -1,0 +1,201 @@
+//! Files, read and digested as they pass.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::time::Duration;
+
+use banger_guest::files::archive::{ArchiveWriter, EntryKind};
+use rustix::fs::Stat;
+use sha2::{Digest as _, Sha256};
+
+use super::SendError;
+use super::stream::{PIECE, Stream};
+use crate::error::WorkspaceError;
+use crate::pack::Objects;
+use crate::record::Sent;
+use crate::root::{Opened, Root};
+use crate::survey::{Part, Source};
+use crate::tracked::{EXECUTABLE, FILE, LINK, Tracked};
+
+/// A file that was modified so short before it was read may be modified again without its times changing: its content
+/// is compared the next time.
+const RACY: Duration = Duration::from_secs(2);
+
+impl Stream<'_> {
+    pub(super) fn file(
+        &mut self,
+        from: &mut Contents,
+        path: &[u8],
+        full: &[u8],
+        entry: Option<&Tracked>,
+    ) -> Result<Option<Sent>, SendError> {
+        match from {
+            Contents::WorkTree(root) => match root.opened(path)? {
+                Opened::File(file, stat) => self.host_file(file, &stat, full).map(Some),
+                Opened::Link(target, stat) => {
+                    self.link(&target, times(&stat), full, &stat).map(Some)
+                }
+                Opened::Directory | Opened::Absent => Ok(None),
+                Opened::Other => {
+                    self.done.skipped += 1;
+                    Ok(None)
+                }
+            },
+            Contents::Commit(objects) => match entry {
+                Some(entry) => self.blob(objects, entry, full).map(Some),
+                None => Ok(None),
+            },
+        }
+    }
+
+    fn host_file(&mut self, mut file: File, stat: &Stat, full: &[u8]) -> Result<Sent, SendError> {
+        let size = u64::try_from(stat.st_size).unwrap_or(0);
+        let mode = if stat.st_mode & 0o100 == 0 {
+            FILE
+        } else {
+            EXECUTABLE
+        };
+        self.header(
+            full,
+            EntryKind::File { size },
+            stat.st_mode & 0o777,
+            times(stat).0,
+        )?;
+        let (mut digest, mut left) = (Sha256::new(), size);
+        while left > 0 {
+            let want = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
+            let read = file.read(&mut self.piece[..want])?;
+            if read == 0 {
+                // It shrank. What was announced must follow; its state differs, so that the next time it goes again.
+                self.piece.fill(0);
+            }
+            let got = &self.piece[..if read == 0 { want } else { read }];
+            digest.update(got);
+            self.archive.content(got)?;
+            left -= got.len() as u64;
+        }
+        self.archive.pad(size)?;
+        self.done.bytes += size;
+        Ok(self.sent(
+            mode,
+            size,
+            times(stat),
+            stat,
+            banger_durable::hex(&digest.finalize()),
+        ))
+    }
+
+    fn link(
+        &mut self,
+        target: &[u8],
+        times: ((i64, u32), (i64, u32)),
+        full: &[u8],
+        stat: &Stat,
+    ) -> Result<Sent, SendError> {
+        let kind = EntryKind::Symlink {
+            target: target.to_vec(),
+        };
+        self.header(full, kind, 0o777, times.0)?;
+        let digest = banger_durable::hex(&Sha256::digest(target));
+        Ok(self.sent(LINK, target.len() as u64, times, stat, digest))
+    }
+
+    fn blob(
+        &mut self,
+        objects: &mut Objects,
+        entry: &Tracked,
+        full: &[u8],
+    ) -> Result<Sent, SendError> {
+        let lost = |error: crate::error::GitError| SendError::Workspace(error.into());
+        let size = objects.blob(&entry.oid).map_err(lost)?;
+        let mut digest = Digesting(Sha256::new(), None);
+        if entry.mode == LINK {
+            let mut target = Vec::new();
+            objects.content(size, &mut target).map_err(lost)?;
+            digest.0.update(&target);
+            self.header(full, EntryKind::Symlink { target }, 0o777, self.now)?;
+        } else {
+            let mode = entry.mode & 0o777;
+            self.header(full, EntryKind::File { size }, mode, self.now)?;
+            digest.1 = Some(&mut self.archive);
+            objects.content(size, &mut digest).map_err(lost)?;
+            let hashed = std::mem::take(&mut digest.0);
+            self.archive.pad(size)?;
+            self.done.bytes += size;
+            return Ok(self.of_commit(entry.mode, size, hashed));
+        }
+        Ok(self.of_commit(entry.mode, size, digest.0))
+    }
+
+    fn of_commit(&self, mode: u32, size: u64, digest: Sha256) -> Sent {
+        Sent {
+            mode,
+            size,
+            modified: self.now,
+            changed: (0, 0),
+            inode: 0,
+            sha256: banger_durable::hex(&digest.finalize()),
+        }
+    }
+
+    fn sent(
+        &self,
+        mode: u32,
+        size: u64,
+        (modified, changed): ((i64, u32), (i64, u32)),
+        stat: &Stat,
+        sha256: String,
+    ) -> Sent {
+        let settled = self.now.0 - i64::try_from(RACY.as_secs()).unwrap_or(0);
+        let racy = modified.0 >= settled || changed.0 >= settled;
+        Sent {
+            mode,
+            size,
+            modified,
+            changed: if racy { (0, 0) } else { changed },
+            inode: stat.st_ino,
+            sha256,
+        }
+    }
+}
+
+/// Where the files of a repository are read.
+pub(super) enum Contents {
+    WorkTree(Root),
+    Commit(Objects),
+}
+
+impl Contents {
+    pub(super) fn open(part: &Part) -> Result<Self, WorkspaceError> {
+        match &part.source {
+            Source::WorkTree => Root::open(part.repository.top()).map(Self::WorkTree),
+            Source::Commit(_) => Ok(Objects::open(&part.repository.git).map(Self::Commit)?),
+        }
+    }
+}
+
+/// Digests what passes on its way into the archive.
+struct Digesting<'a, 'b>(Sha256, Option<&'a mut ArchiveWriter<&'b mut dyn Write>>);
+
+impl Write for Digesting<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        if let Some(archive) = &mut self.1 {
+            archive.content(bytes)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// When a file was modified, and when its state changed.
+fn times(stat: &Stat) -> ((i64, u32), (i64, u32)) {
+    let nanos = |nanos| u32::try_from(nanos).unwrap_or(0);
+    (
+        (stat.st_mtime, nanos(stat.st_mtime_nsec)),
+        (stat.st_ctime, nanos(stat.st_ctime_nsec)),
+    )
+}
