@@ -35,12 +35,12 @@ pub(super) fn side(line: &[u8], mark: &[u8], prefix: &[u8]) -> Option<Option<Rep
     }
     let name = if rest.starts_with(b"\"") {
         let (name, rest) = unquote(rest)?;
-        if !rest.is_empty() {
+        if !matches!(rest, b"" | b"\t") {
             return None;
         }
         name
     } else {
-        // git ends a name that has spaces with a tab.
+        // git ends a name that has spaces with a tab, a quoted one, too.
         rest.strip_suffix(b"\t").unwrap_or(rest).to_vec()
     };
     Some(Some(name.strip_prefix(prefix)?.to_vec()))
