@@ -45,6 +45,17 @@ impl Failure {
         ApiError::new(ErrorCode::Cancelled, message).into()
     }
 
+    /// The same failure with another next step.
+    #[must_use]
+    pub fn hint(mut self, hint: &str) -> Self {
+        if let Self::Errors { errors, .. } = &mut self
+            && let Some(error) = errors.first_mut()
+        {
+            error.hint = Some(hint.to_owned());
+        }
+        self
+    }
+
     /// All failures as one: every error is told, the first one's exit code counts. None when there is none.
     pub fn all(failures: impl IntoIterator<Item = Self>) -> Option<Self> {
         let mut errors = Vec::new();

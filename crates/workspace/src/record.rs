@@ -271,6 +271,19 @@ mod tests {
     }
 
     #[test]
+    fn a_head_that_was_written_before_anything_was_set_up_is_still_read() {
+        let bytes = record().to_bytes().unwrap();
+        let line = bytes.split(|byte| *byte == b'\n').next().unwrap();
+        let mut old: serde_json::Value = serde_json::from_slice(line).unwrap();
+        let fields = old.as_object_mut().unwrap();
+        for name in ["set_up", "env", "user"] {
+            assert!(fields.remove(name).is_some());
+        }
+        let head = Head::from_bytes(old.to_string().as_bytes()).unwrap();
+        assert_eq!(head, record().head);
+    }
+
+    #[test]
     fn damage_and_other_versions_are_told_apart() {
         assert!(matches!(Record::from_bytes(b""), Err(RecordError::Head(_))));
         let mut other = record();

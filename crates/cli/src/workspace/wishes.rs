@@ -32,7 +32,7 @@ pub struct Granted {
     #[arg(long, value_name = "FILE", conflicts_with = "no_devcontainer")]
     devcontainer: Option<String>,
     /// Let devcontainer.json have this variable of the host's environment
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = variable)]
     local_env: Vec<String>,
     /// Do not install the tools that the repository pins
     #[arg(long)]
@@ -248,6 +248,13 @@ impl Wishes {
             ));
         }
         false
+    }
+}
+
+fn variable(name: &str) -> Result<String, String> {
+    match devcontainer::is_name(name) {
+        true => Ok(name.to_owned()),
+        false => Err("use the name of a variable".to_owned()),
     }
 }
 

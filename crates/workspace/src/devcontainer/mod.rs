@@ -22,3 +22,4 @@ pub use error::DevcontainerError;
 pub use find::{Found, find};
 pub use parse::{Devcontainer, Image};
 pub use resolve::{Host, Resolved};
+pub use variables::is_name;

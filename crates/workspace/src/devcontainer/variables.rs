@@ -32,7 +32,7 @@ pub(super) fn replace(
 }
 
 /// A name that a variable of a process may have, and that a shell can read (POSIX, 3.216 Name).
-pub(super) fn is_name(name: &str) -> bool {
+pub fn is_name(name: &str) -> bool {
     let mut bytes = name.bytes();
     let first = bytes.next();
     first.is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_')

@@ -229,7 +229,7 @@ impl Arriving<'_> {
         let arrived = tokio::select! {
             arrived = arriving => arrived,
             _ = interrupts.next() => {
-                Err(Failure::interrupted("interrupted before the repository was in place"))
+                Err(Failure::interrupted(format!("interrupted before the VM had {without}")))
             }
         };
         arrived.map_err(|failure| (failure, without))
@@ -247,6 +247,9 @@ async fn leave(
     if remove_it {
         context.forget_interrupts();
         remove(vm, context).await;
+        if failure.is(ErrorCode::GuestFailed) {
+            return Err(failure.hint("the VM is gone; without --rm it stays, to be looked into"));
+        }
     } else {
         let name = &vm.name;
         context.output.note(&format!(
