@@ -33,7 +33,7 @@ pub trait Machine: Send + Sync + 'static {
 
     /// This program, for processes of its own.
     fn program(&self) -> PathBuf {
-        PathBuf::from(crate::service::INSTALLED)
+        PathBuf::from(crate::service::ITSELF)
     }
 }
 

@@ -31,8 +31,6 @@ const ANNOUNCE: &str = "announce";
 const ATTEMPTS: u32 = 3;
 /// Between the death of the service and its next start.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Where the program is, in the initramfs and in the assembled root.
-const IN_INITRAMFS: &str = "/init";
 
 /// Set when everything is being ended: then nothing is started again.
 static STOPPING: AtomicBool = AtomicBool::new(false);
@@ -66,7 +64,7 @@ struct Service {
 }
 
 fn serve_orders() -> String {
-    let (socket, pid) = match start(IN_INITRAMFS, service::FRESH) {
+    let (socket, pid) = match start(service::FRESH) {
         Ok(started) => started,
         Err(error) => return format!("cannot start: {error}"),
     };
@@ -99,9 +97,9 @@ fn serve_orders() -> String {
 }
 
 /// Starts the service with its end of a fresh socket pair as standard input.
-fn start(program: &str, how: &str) -> io::Result<(UnixStream, Pid)> {
+fn start(how: &str) -> io::Result<(UnixStream, Pid)> {
     let (ours, theirs) = UnixStream::pair()?;
-    let mut command = Command::new(program);
+    let mut command = Command::new(service::ITSELF);
     // A leading '@' spares the process when systemd ends all others, as it serves until the very end
     // (systemd, "Storage Daemons for the Root File System").
     command
@@ -127,7 +125,7 @@ fn enter(path: &Path) -> io::Result<()> {
 /// Becomes the image's init; returns only when that fails.
 fn become_init(path: &Path, service: Pid) -> io::Error {
     let pid = service.as_raw_nonzero().to_string();
-    let keeper = Command::new(service::INSTALLED)
+    let keeper = Command::new(service::ITSELF)
         .arg0(service::NAME)
         .args([service::KEEP, &pid])
         .stdin(Stdio::null())
@@ -217,7 +215,7 @@ fn restart(service: &Service, why: &str) {
         return;
     }
     say(format_args!("the agent ended ({why}) and is started again"));
-    match start(service::INSTALLED, service::AGAIN) {
+    match start(service::AGAIN) {
         Ok((socket, pid)) => {
             service
                 .pid

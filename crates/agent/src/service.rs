@@ -25,8 +25,11 @@ use crate::setup::state;
 
 /// What the service is called in the list of processes; for the '@' see [`crate::init`].
 pub const NAME: &str = "@banger-agent";
-/// Where the program is in an assembled root.
+/// Where the program is in an assembled root, for who is told to start it by name.
 pub const INSTALLED: &str = "/run/banger/agent";
+/// This very program, wherever it came from and whether its file has still a name (proc(5)): nothing that the guest's init
+/// does to its mounts keeps it from being started again.
+pub const ITSELF: &str = "/proc/self/exe";
 /// First start, in the initramfs.
 pub const FRESH: &str = "fresh";
 /// Start after a death, in an assembled root.
@@ -49,6 +52,7 @@ const LONELY: Duration = Duration::from_secs(30);
 /// When there is no channel, or no runtime.
 pub fn run(how: &str) -> io::Result<()> {
     let mut stages = Stages::since_boot();
+    name_ourselves()?;
     let control = take_standard_input()?;
     // The last to be ended when memory runs out. Commands start with the usual score, see `sys`.
     let _ = std::fs::write("/proc/self/oom_score_adj", "-1000");
@@ -120,6 +124,11 @@ async fn serve_hosts(port: OwnedFd, how: &str, guest: &Arc<Guest>) -> io::Result
     }
 }
 
+/// Started through [`ITSELF`], the process would be listed as "exe".
+fn name_ourselves() -> io::Result<()> {
+    Ok(rustix::thread::set_name(c"banger-agent")?)
+}
+
 async fn until_terminated() -> io::Result<()> {
     let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     terminated.recv().await;
@@ -142,6 +151,7 @@ fn take_standard_input() -> io::Result<Option<UnixStream>> {
 /// # Errors
 /// When the service cannot be watched or started.
 pub fn keep(pid: &str) -> io::Result<()> {
+    name_ourselves()?;
     let pid = pid
         .parse()
         .ok()
@@ -156,7 +166,7 @@ pub fn keep(pid: &str) -> io::Result<()> {
     }
     loop {
         std::thread::sleep(PAUSE);
-        let mut again = Command::new(INSTALLED);
+        let mut again = Command::new(ITSELF);
         let status = again.arg0(NAME).arg(AGAIN).stdin(Stdio::null()).status()?;
         say(format_args!(
             "the agent ended ({status}) and is started again"

@@ -21,6 +21,7 @@
 //! Failures panic with the command line and all output, because a panic is how a test speaks.
 
 mod binary;
+mod distributions;
 mod eventually;
 mod leftovers;
 mod prepared;
@@ -33,6 +34,7 @@ mod terminal;
 mod test_root;
 
 pub use binary::{banger_binary, find_on_path};
+pub use distributions::Distributions;
 pub use eventually::eventually;
 pub use leftovers::{Leftover, processes_of};
 pub use prepared::{PrepareError, PreparedGuests};

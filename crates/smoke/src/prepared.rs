@@ -8,6 +8,7 @@
 //! The key is a digest of the sources that decide what the images and kernels look like, so that a change of a recipe
 //! makes new ones, and nothing else does.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
@@ -113,7 +114,7 @@ impl PreparedGuests {
         guests.fill();
         let ready = guests.folder.join("ready");
         fs::write(&ready, "").map_err(|error| PrepareError::Io(ready, error))?;
-        guests.remove_unused();
+        remove_unused("g-", &guests.folder);
         Ok(guests)
     }
 
@@ -151,17 +152,9 @@ impl PreparedGuests {
         leftovers::end_processes_of(&self.folder);
     }
 
-    /// Guests of other recipes that nobody has used for a while. Another checkout may be using its own just now.
-    fn remove_unused(&self) {
-        for entry in fs::read_dir(test_root()).into_iter().flatten().flatten() {
-            let path = entry.path();
-            let prepared = entry.file_name().to_string_lossy().starts_with("g-");
-            let used = fs::metadata(path.join("ready")).and_then(|ready| ready.modified());
-            let idle = used.is_ok_and(|used| used.elapsed().is_ok_and(|idle| idle > KEPT_UNUSED));
-            if prepared && idle && path != self.folder && remove(&path).is_err() {
-                note(&format!("cannot remove {}", path.display()));
-            }
-        }
+    /// What sets these guests apart from those of other recipes.
+    pub(crate) fn key(&self) -> &OsStr {
+        self.folder.file_name().unwrap_or_default()
     }
 
     /// Puts the kernel and the images into another `BANGER_HOME`.
@@ -170,6 +163,19 @@ impl PreparedGuests {
     /// When a file can be neither linked nor copied.
     pub fn give_to(&self, banger_home: &Path) -> Result<(), PrepareError> {
         share(&self.banger_home(), banger_home)
+    }
+}
+
+/// Removes what was made from other recipes and nobody has used for a while. Another checkout may be using its own.
+pub(crate) fn remove_unused(prefix: &str, but: &Path) {
+    for entry in fs::read_dir(test_root()).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let ours = entry.file_name().to_string_lossy().starts_with(prefix);
+        let used = fs::metadata(path.join("ready")).and_then(|ready| ready.modified());
+        let idle = used.is_ok_and(|used| used.elapsed().is_ok_and(|idle| idle > KEPT_UNUSED));
+        if ours && idle && path != but && remove(&path).is_err() {
+            note(&format!("cannot remove {}", path.display()));
+        }
     }
 }
 

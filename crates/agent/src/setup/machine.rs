@@ -5,30 +5,24 @@ use std::fs::File;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::Stdio;
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use banger_guest::{Configure, Configured, Failure, InitMode, RunningInit, ShutdownMode};
-use rustix::process::{Pid, chroot, kill_process};
+use rustix::process::chroot;
 
 use super::root::{NEW_ROOT, assemble, empty_old_root, install};
 use super::stages::Stages;
 use super::state::{self, State};
-use super::{files, identity, mounts, net, systemd};
+use super::{farewell, files, identity, mounts, net, systemd};
 use crate::console::say;
 use crate::control::{self, Order};
 use crate::guest::{Defaults, Machine, failure};
 use crate::report::stats::boot_id;
-use crate::sys;
 
 /// In the guest's root.
 const INIT: &str = "sbin/init";
-/// What systemd, as PID 1, takes for `poweroff.target` and `reboot.target`: `SIGRTMIN+4` and `+5` (systemd(1)).
-const SYSTEMD_POWEROFF: u8 = 38;
-const SYSTEMD_REBOOT: u8 = 39;
-
 /// What systemd gets to answer: seconds under emulation on a busy host.
 const SYSTEMD_WITHIN: Duration = Duration::from_secs(20);
 
@@ -184,34 +178,7 @@ impl Machine for GuestMachine {
         let fail = |error: io::Error| failure("init", format!("{mode:?}").to_lowercase(), error);
         match state::load().map_or(RunningInit::Agent, |state| state.init) {
             RunningInit::Agent => self.order(&Order::ShutDown(mode)).map_err(fail),
-            RunningInit::Systemd => {
-                let number = if mode == ShutdownMode::Poweroff {
-                    SYSTEMD_POWEROFF
-                } else {
-                    SYSTEMD_REBOOT
-                };
-                let signal =
-                    sys::signal(number).ok_or_else(|| fail(io::Error::other("no such signal")))?;
-                kill_process(Pid::INIT, signal).map_err(|error| fail(error.into()))
-            }
-            RunningInit::Other => {
-                let program = if mode == ShutdownMode::Poweroff {
-                    "/sbin/poweroff"
-                } else {
-                    "/sbin/reboot"
-                };
-                let mut command = std::process::Command::new(program);
-                command
-                    .stdin(Stdio::null())
-                    .stdout(Stdio::null())
-                    .stderr(Stdio::null());
-                let status = command.status().map_err(fail)?;
-                if status.success() {
-                    Ok(())
-                } else {
-                    Err(fail(io::Error::other(format!("{program}: {status}"))))
-                }
-            }
+            RunningInit::Systemd | RunningInit::Other => farewell::tell_init(mode).map_err(fail),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What `Configure` does: from a bare initramfs to the guest's own root, identity, files and network.
 
 pub mod disks;
+pub mod farewell;
 pub mod files;
 pub mod fstab;
 pub mod grow;

@@ -4,7 +4,7 @@
 //!  /lower    disk base, read-only          /newroot        overlay of both
 //!  /system   disk system: upper, work      /newroot/root   disk work
 //!            docker, containerd ─ bound ─► /newroot/var/lib/{docker,containerd}
-//!            itself ─ moved ─────────────► /newroot/run/banger/system
+//!            itself ─ moved ─────────────► /newroot/run/banger/system   (/run/banger: a tmpfs of our own)
 //! ```
 //!
 //! Docker's own overlays cannot have their upper layers on an overlay; therefore its directories lie beside ours.
@@ -144,8 +144,17 @@ fn make_private_dir(path: &Path, mode: u32) -> Result<(), Failure> {
 
 /// The disk below the overlay stays reachable, so that it can be grown, and made read-only before the power goes: by us,
 /// and by inits that do so with every mount they see.
+///
+/// `/run/banger` is a mount of its own, because inits of the System V kind mount `/run` again with `noexec` and a tenth of
+/// the memory (Debian's mountkernfs.sh), and this program is started from there.
 fn keep_system_reachable(new_root: &Path) -> Result<(), Failure> {
-    make_private_dir(&new_root.join("run/banger"), 0o755)?;
+    let ours = ["nodev", "nosuid", "mode=0755"];
+    mount_at(
+        Path::new("tmpfs"),
+        &new_root.join("run/banger"),
+        "tmpfs",
+        &ours,
+    )?;
     let place = new_root.join(SYSTEM_MOUNT.trim_start_matches('/'));
     make_private_dir(&place, 0o700)?;
     mount_move(SYSTEM, &place).map_err(|error| {

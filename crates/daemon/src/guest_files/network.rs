@@ -9,7 +9,7 @@ use banger_api::ApiError;
 use banger_api::vm::{Egress, NetMode};
 use banger_guest::{GuestFile, Interface, InterfaceAddress, MacAddr, Net};
 
-use super::configure::{Context, file};
+use super::configure::{Context, file, path};
 
 const GUEST: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 2, 15));
 const PREFIX: u8 = 24;
@@ -23,7 +23,15 @@ pub(super) fn files(cx: &Context<'_>) -> Result<Vec<GuestFile>, ApiError> {
         true => format!("nameserver {}\n", cx.dns.unwrap_or(NAME_SERVER)),
         false => "# banger: this VM has no network beyond itself\n".to_owned(),
     };
-    Ok(vec![file("/etc/resolv.conf", 0o644, text)?])
+    // Often a link to what a resolver of the image would write, below /run and not there. A plain file is what resolvers
+    // respect (systemd-resolved.service(8), "/etc/resolv.conf"), and what is there without any.
+    let resolv_conf = "/etc/resolv.conf";
+    Ok(vec![
+        GuestFile::Remove {
+            path: path(resolv_conf)?,
+        },
+        file(resolv_conf, 0o644, text)?,
+    ])
 }
 
 pub(super) fn interfaces(cx: &Context<'_>) -> Option<Net> {

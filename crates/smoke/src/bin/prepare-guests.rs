@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use banger_smoke::{PreparedGuests, sweep_dead_sandboxes};
+use banger_smoke::{Distributions, PreparedGuests, sweep_dead_sandboxes};
 
 fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     sweep_dead_sandboxes();
-    PreparedGuests::make()?;
+    Distributions::make(&PreparedGuests::make()?)?;
     Ok(ExitCode::SUCCESS)
 }

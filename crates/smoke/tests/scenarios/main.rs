@@ -8,6 +8,7 @@ mod detached;
 mod devcontainer;
 mod disk_full;
 mod disks;
+mod distributions;
 mod faults;
 mod file_sync;
 mod guests;

@@ -1,0 +1,209 @@
+//! Images of other distributions' shapes: OpenRC over System V's init and over busybox's, musl, Fedora's layout. Their
+//! programs are Debian's, because no other packages can be had here; see `banger_smoke::Distributions`.
+
+use std::time::Duration;
+
+use banger_smoke::{Distributions, PreparedGuests, Sandbox, eventually, step};
+
+use crate::guests::{BOOT, reaches_running};
+
+/// Under emulation, beside other guests.
+const SOON: Duration = Duration::from_secs(60);
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Pulls the image from its layout and starts a VM of it under the same name.
+fn start(sandbox: &Sandbox, image: &str) {
+    let made = PreparedGuests::find()
+        .map_err(|error| error.to_string())
+        .and_then(|guests| Distributions::make(&guests).map_err(|error| error.to_string()));
+    let layout = match made {
+        Ok(made) => made.layout(image).display().to_string(),
+        Err(error) => panic!("{error}"),
+    };
+    sandbox
+        .banger(&["image", "pull", &layout, "--name", image])
+        .ok();
+    let words = ["vm", "create", "--name", image, "--image", image];
+    let small = ["--net", "user", "--vcpu", "1", "--memory", "512M"];
+    sandbox
+        .banger(&[&words[..], &small].concat())
+        .deadline(BOOT)
+        .ok();
+}
+
+/// SPEC.md, "What every guest gets", with tools that every shell has.
+fn has_what_every_guest_gets(sandbox: &Sandbox, name: &str) {
+    let script = "cat /proc/sys/kernel/hostname /etc/hostname; echo $PATH $LANG $HOME; cat /etc/machine-id; \
+        test -L /etc/resolv.conf || cat /etc/resolv.conf; grep -c 127.0.1.1 /etc/hosts; \
+        stat -c '%u:%g %a' /root /root/.ssh /root/.ssh/authorized_keys; wc -l < /root/.ssh/authorized_keys; \
+        grep -c 'tmpfs /tmp' /etc/fstab; grep -c AuthorizedKeysFile /etc/ssh/sshd_config.d/99-banger.conf; \
+        test -s /etc/ssh/ssh_host_ed25519_key && test -e /root/.hushlogin && grep -c ' /root ext4 ' /proc/mounts; \
+        grep -c '^eth0.*0202000A' /proc/net/route || cat /proc/net/route";
+    let said = sandbox.in_guest(name, script);
+    let lines: Vec<&str> = said.lines().collect();
+    let environment = format!("{PATH} C.UTF-8 /root");
+    let expected = [
+        name,
+        name,
+        &environment,
+        lines.get(3).copied().unwrap_or_default(),
+        "nameserver 10.0.2.3",
+        "1",
+        "0:0 755",
+        "0:0 700",
+        "0:0 600",
+        "1",
+        "1",
+        "1",
+        "1",
+    ];
+    assert_eq!(lines.get(..expected.len()), Some(&expected[..]), "{said}");
+    let id = expected[3];
+    assert!(
+        id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        "{said}"
+    );
+    assert!(!lines[expected.len()..].is_empty(), "a way out: {said}");
+}
+
+/// The service of these images has written into `/root` that it runs.
+fn greeter_has_started(sandbox: &Sandbox, name: &str, times: &str) {
+    eventually("OpenRC has started the service", SOON, || {
+        let script = "grep -c started /root/greeter 2>/dev/null; rc-status default";
+        let status = sandbox.in_guest(name, script);
+        (status.starts_with(times) && status.contains("greeter") && status.contains("started"))
+            .then_some(())
+    });
+}
+
+/// A stop that tells the service to end, and a start that finds every file.
+fn stops_cleanly_and_keeps_files(sandbox: &Sandbox, name: &str) {
+    sandbox.in_guest(name, "echo kept > /etc/kept; echo kept > /root/kept");
+    let stopped = sandbox
+        .banger(&["vm", "stop", name, "--timeout", "120"])
+        .deadline(BOOT)
+        .ok();
+    assert!(!stopped.err().contains("killed"), "{stopped}");
+    sandbox.banger(&["vm", "start", name]).deadline(BOOT).ok();
+    let kept = sandbox.in_guest(name, "cat /etc/kept /root/kept /root/greeter");
+    assert!(kept.starts_with("kept\nkept\nstarted\ntold"), "{kept}");
+}
+
+/// The agent is not a service of the image's: whatever becomes of it, there is one.
+fn survives_the_death_of_the_agent(sandbox: &Sandbox, name: &str) {
+    let script = "for p in /proc/[0-9]*; do grep -q '^@banger-agent.fresh' $p/cmdline 2>/dev/null && \
+        kill -9 ${p#/proc/}; done; sleep 60";
+    let words = ["exec", name, "--", "sh", "-c", script];
+    let cut = sandbox.banger(&words).run();
+    assert_ne!(cut.code, Some(0), "the agent was to die: {cut}");
+    eventually("an agent answers again", SOON, || {
+        let words = ["exec", name, "--", "true"];
+        (sandbox.banger(&words).run().code == Some(0)).then_some(())
+    });
+}
+
+#[test]
+fn debian_with_openrc_runs_its_services_under_system_v_init() {
+    let sandbox = Sandbox::new();
+    let name = "openrc";
+    start(&sandbox, name);
+    step("what every guest gets", || {
+        has_what_every_guest_gets(&sandbox, name)
+    });
+    step("OpenRC starts a service", || {
+        greeter_has_started(&sandbox, name, "1");
+        let one = sandbox.in_guest(name, "readlink /proc/1/exe");
+        assert_eq!(one, "/usr/sbin/init");
+    });
+    step(
+        "/run became noexec, and the agent can be started again",
+        || {
+            let mounted = sandbox.in_guest(name, "grep ' /run tmpfs ' /proc/mounts");
+            assert!(mounted.contains("noexec"), "{mounted}");
+            survives_the_death_of_the_agent(&sandbox, name);
+            let out = sandbox.out(&["ssh", name, "--", "echo", "over ssh"]);
+            assert_eq!(out, "over ssh");
+            let list = sandbox.home().join("list");
+            let batch = format!("get /etc/hostname {}\n", list.display());
+            let config = sandbox.banger_home().join("state/ssh/config");
+            let config = config.display().to_string();
+            sandbox
+                .program("sftp", &["-F", &config, "-b", "-", "openrc.vm"])
+                .input(&batch)
+                .ok();
+            assert_eq!(
+                std::fs::read_to_string(list).ok().as_deref(),
+                Some("openrc\n")
+            );
+        },
+    );
+    step("a stop is clean", || {
+        stops_cleanly_and_keeps_files(&sandbox, name)
+    });
+}
+
+#[test]
+fn an_image_shaped_like_alpine_runs_openrc_under_busybox_and_programs_of_musl() {
+    let sandbox = Sandbox::new();
+    let name = "alpine-like";
+    start(&sandbox, name);
+    step("what every guest gets", || {
+        has_what_every_guest_gets(&sandbox, name)
+    });
+    step("programs that are linked with musl run", || {
+        let ran = sandbox.in_guest(name, "hello-static && hello-dynamic");
+        assert_eq!(ran, "musl says hello\nmusl says hello");
+    });
+    step("OpenRC starts a service", || {
+        greeter_has_started(&sandbox, name, "1");
+        let one = sandbox.in_guest(name, "readlink /proc/1/exe");
+        assert_eq!(one, "/bin/busybox");
+    });
+    step("ssh needs nothing of the image", || {
+        let out = sandbox.out(&["ssh", name, "--", "echo", "over ssh"]);
+        assert_eq!(out, "over ssh");
+    });
+    step("a stop is clean, without a program called poweroff", || {
+        sandbox.in_guest(name, "rm /sbin/poweroff");
+        stops_cleanly_and_keeps_files(&sandbox, name);
+    });
+}
+
+#[test]
+fn an_image_shaped_like_fedora_runs_systemd_and_its_sshd() {
+    let sandbox = Sandbox::new();
+    let name = "fedora-like";
+    start(&sandbox, name);
+    step("systemd reaches running", || {
+        reaches_running(&sandbox, name)
+    });
+    step("what every guest gets", || {
+        has_what_every_guest_gets(&sandbox, name)
+    });
+    step("its own sshd serves, with banger's settings", || {
+        let script = "systemctl is-active sshd; sshd -T | grep -E '^(permitrootlogin|passwordauthentication|authorizedkeysfile)' | sort; readlink -f /sbin/sshd";
+        assert_eq!(
+            sandbox.in_guest(name, script),
+            "active\nauthorizedkeysfile /root/.ssh/authorized_keys\npasswordauthentication no\npermitrootlogin without-password\n/usr/bin/sshd"
+        );
+        let out = sandbox
+            .banger(&["ssh", name, "--", "echo $SSH_CONNECTION"])
+            .deadline(SOON)
+            .ok()
+            .out();
+        assert!(out.ends_with(" 22"), "sshd says who is connected: {out}");
+    });
+    step("labels and links of its layers are there", || {
+        let script = "getfattr --only-values -n security.selinux /etc/selinux/config 2>/dev/null | tr -d '\\0' || true; \
+            cat /etc/redhat-release; test ! -e /etc/machine-info && test ! -e /etc/debian_version && readlink /usr/sbin";
+        let said = sandbox.in_guest(name, script);
+        assert!(said.ends_with("Fedora release 42 (Adams)\nbin"), "{said}");
+    });
+    step("a stop is clean", || {
+        let stopped = sandbox
+            .banger(&["vm", "stop", name, "--timeout", "120"])
+            .deadline(BOOT)
+            .ok();
+        assert!(!stopped.err().contains("killed"), "{stopped}");
+    });
+}
