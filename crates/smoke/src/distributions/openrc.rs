@@ -9,7 +9,8 @@ use super::layout;
 /// Runs for as long as the guest does, and says in a file when it is told to end.
 const GREETER: &str = "#!/sbin/openrc-run
 description=\"A service of the test\"
-command=/usr/local/bin/greeter
+command=/bin/sh
+command_args=/usr/local/bin/greeter
 command_background=true
 pidfile=/run/greeter.pid
 ";
@@ -20,17 +21,26 @@ while true; do sleep 1 & wait $!; done
 ";
 
 /// What Debian's packages enable in their `postinst`, as far as it concerns a virtual machine.
-const ENABLED: [(&str, &str); 10] = [
+const ENABLED: [(&str, &str); 6] = [
     ("sysinit", "mountkernfs.sh"),
-    ("sysinit", "mountdevsubfs.sh"),
     ("sysinit", "hostname.sh"),
-    ("sysinit", "mountall.sh"),
-    ("sysinit", "bootmisc.sh"),
     ("default", "greeter"),
-    ("default", "rmnologin"),
     ("off", "sendsigs"),
     ("off", "umountfs"),
     ("off", "umountroot"),
+];
+
+/// Scripts that the enabled ones need, and System V's init.
+const SCRIPTS: [&str; 9] = [
+    "rc",
+    "rcS",
+    "halt",
+    "mountkernfs.sh",
+    "hostname.sh",
+    "umountnfs.sh",
+    "sendsigs",
+    "umountfs",
+    "umountroot",
 ];
 
 pub fn make(base: &Path, packages: &Path, to: &Path) -> io::Result<()> {
@@ -44,6 +54,10 @@ pub fn make(base: &Path, packages: &Path, to: &Path) -> io::Result<()> {
         };
         let documents =
             merged.starts_with("usr/share") && !merged.starts_with("usr/share/sysvinit");
+        // OpenRC reads every script there is, which takes an emulated machine long.
+        if path.starts_with("etc/init.d") && !SCRIPTS.iter().any(|kept| path.ends_with(kept)) {
+            return None;
+        }
         // A folder of the layers below keeps its mode.
         let known = below.contains(&merged)
             || header.entry_type().is_dir() && merged.parent()? == Path::new("");
