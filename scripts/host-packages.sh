@@ -28,6 +28,7 @@ tests  docker-registry docker-registry            the registry that images are p
 tests  skopeo          skopeo                     pushes images to it
 tests  umoci           umoci                      makes images, and unpacks them for comparison
 tests  busybox-static  busybox                    programs without libraries, for images of one program
+tests  openssl         openssl                    certificates of a registry of the tests
 tests  musl-tools      musl-gcc                   programs of the image that is shaped like Alpine
 tests  rsync           rsync                      a client of the SSH scenarios
 tests  procps          ps                         looks for processes left behind

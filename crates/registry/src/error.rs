@@ -149,6 +149,60 @@ pub enum RegistryError {
     /// The user's credentials cannot be read.
     #[error(transparent)]
     Credentials(#[from] CredentialError),
+    /// The user's certificates for it cannot be used.
+    #[error(transparent)]
+    Certificates(#[from] CertificateError),
+    /// Its certificate is not one that this host trusts.
+    #[error("the certificate of {host} is not trusted: {why}")]
+    Untrusted {
+        /// Who was asked.
+        host: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// Why the user's certificates for a registry cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// A file or folder cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// A file is not PEM of what its name says.
+    #[error("{} is no certificate or key in PEM", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What the parser said.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// A file without any certificate.
+    #[error("{} has no certificate", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A client's certificate without its key.
+    #[error("{} has no key beside it, {}", path.display(), path.with_extension("key").display())]
+    NoKey {
+        /// The certificate.
+        path: PathBuf,
+    },
+    /// A folder with more than anybody needs.
+    #[error("{} has more than {limit} files", path.display())]
+    TooMany {
+        /// The folder.
+        path: PathBuf,
+        /// The limit.
+        limit: usize,
+    },
 }
 
 /// Why the user's credentials cannot be read.

@@ -9,6 +9,7 @@ use futures::stream;
 
 use crate::blob::{self, Wanted};
 use crate::cache::{Cache, LOCK_TICK};
+use crate::certificates::CertificateFolders;
 use crate::credentials::CredentialFiles;
 use crate::error::RegistryError;
 use crate::http::Patience;
@@ -32,6 +33,8 @@ pub struct Request<'a> {
     pub plain_http: bool,
     /// Where the user's credentials may be.
     pub credentials: &'a CredentialFiles,
+    /// Where the user's certificates may be.
+    pub certificates: CertificateFolders,
     pub(crate) patience: Patience,
 }
 
@@ -47,6 +50,7 @@ impl<'a> Request<'a> {
             platform,
             plain_http: false,
             credentials,
+            certificates: CertificateFolders::default(),
             patience: Patience::default(),
         }
     }
@@ -116,8 +120,15 @@ async fn image(
 ) -> Result<Fetched, RegistryError> {
     let reference = request.reference;
     let credentials = request.credentials.find(reference).await?;
-    let session =
-        Session::open(reference, request.plain_http, credentials, request.patience).await?;
+    let certificates = request.certificates.of(reference.registry())?;
+    let session = Session::open(
+        reference,
+        request.plain_http,
+        credentials,
+        certificates,
+        request.patience,
+    )
+    .await?;
     let name = match (reference.digest(), reference.tag()) {
         (Some(digest), _) => digest.to_string(),
         (None, tag) => tag.unwrap_or(banger_oci::reference::DEFAULT_TAG).to_owned(),

@@ -5,8 +5,10 @@ use std::time::Duration;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, LOCATION, RANGE};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode, Url};
+use rustls::AlertDescription;
 use rustls::crypto::ring;
 
+use crate::certificates::HostCertificates;
 use crate::endpoint::{Endpoint, Transport};
 use crate::error::RegistryError;
 
@@ -56,7 +58,11 @@ pub(crate) struct Ask<'a> {
     pub(crate) from: Option<u64>,
 }
 
-pub(crate) fn client(endpoint: &Endpoint, patience: &Patience) -> Result<Client, RegistryError> {
+pub(crate) fn client(
+    endpoint: &Endpoint,
+    certificates: HostCertificates,
+    patience: &Patience,
+) -> Result<Client, RegistryError> {
     // The first one of a process stays; ours are all the same.
     let _ = ring::default_provider().install_default();
     let mut builder = Client::builder()
@@ -68,12 +74,57 @@ pub(crate) fn client(endpoint: &Endpoint, patience: &Patience) -> Result<Client,
         // What is on this machine is not behind the proxy of another.
         builder = builder.no_proxy();
     }
+    let builder = certificates.apply(builder);
     builder.build().map_err(|source| RegistryError::Client {
         source: source.into(),
     })
 }
 
+/// What is wrong with the other side's certificate, or with ours, when that is why there is no connection.
+pub(crate) fn distrust(error: &reqwest::Error) -> Option<String> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        match error.downcast_ref::<rustls::Error>() {
+            Some(rustls::Error::InvalidCertificate(why)) => return Some(why.to_string()),
+            Some(rustls::Error::AlertReceived(alert)) if is_about_ours(*alert) => {
+                return Some(format!(
+                    "it refuses ours, or that there is none ({alert:?})"
+                ));
+            }
+            _ => {}
+        }
+        // What an `io::Error` was made of is not among its sources.
+        let inner = error
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref);
+        cause = match inner {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+/// Whether the other side complains about the certificate that it was shown (RFC 8446, section 6.2).
+fn is_about_ours(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::CertificateRequired
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied
+    )
+}
+
 pub(crate) fn transfer(what: &str, url: &Url, source: reqwest::Error) -> RegistryError {
+    if let Some(why) = distrust(&source) {
+        let host = host_of(url);
+        return RegistryError::Untrusted { host, why };
+    }
     RegistryError::Transfer {
         what: what.to_owned(),
         host: host_of(url),

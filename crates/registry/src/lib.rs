@@ -21,6 +21,7 @@
 mod blob;
 mod body;
 mod cache;
+mod certificates;
 mod challenge;
 mod credentials;
 mod endpoint;
@@ -35,8 +36,9 @@ mod token;
 mod watch;
 
 pub use cache::{Cache, CachedBlob, Hold};
+pub use certificates::CertificateFolders;
 pub use challenge::Challenge;
 pub use credentials::{CredentialFiles, Credentials};
-pub use error::{CredentialError, RegistryError};
+pub use error::{CertificateError, CredentialError, RegistryError};
 pub use fetch::{Fetched, Request, fetch};
 pub use watch::{BlobProgress, Watch};

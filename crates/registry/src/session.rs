@@ -15,11 +15,12 @@ use reqwest::{Client, Response, StatusCode, Url};
 use tokio::sync::Mutex;
 
 use crate::body::complaint;
+use crate::certificates::HostCertificates;
 use crate::challenge::Challenge;
 use crate::credentials::Credentials;
 use crate::endpoint::{Endpoint, Transport};
 use crate::error::RegistryError;
-use crate::http::{Ask, Patience, ask, client, host_of};
+use crate::http::{Ask, Patience, ask, client, distrust, host_of};
 use crate::token::Wanted;
 
 /// How long a registry on this machine may take to say whether it speaks TLS.
@@ -51,10 +52,11 @@ impl Session {
         reference: &Reference,
         plain_http: bool,
         credentials: Option<Credentials>,
+        certificates: HostCertificates,
         patience: Patience,
     ) -> Result<Self, RegistryError> {
         let endpoint = Endpoint::of(reference, plain_http);
-        let client = client(&endpoint, &patience)?;
+        let client = client(&endpoint, certificates, &patience)?;
         let tls = match endpoint.transport {
             Transport::Tls => true,
             Transport::Plain => false,
@@ -65,7 +67,17 @@ impl Session {
                     .timeout(PROBE)
                     .send()
                     .await;
-                probe.is_ok()
+                match probe {
+                    Ok(_) => true,
+                    // It speaks TLS, and not to us: in the clear it would only say that.
+                    Err(error) => match distrust(&error) {
+                        Some(why) => {
+                            let host = endpoint.name;
+                            return Err(RegistryError::Untrusted { host, why });
+                        }
+                        None => false,
+                    },
+                }
             }
         };
         Ok(Self {

@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 
 use banger_oci::{Digest, Limits, LocalImage};
 use banger_registry::{
-    BlobProgress, Cache, CredentialFiles, Fetched, RegistryError, Request, Watch, fetch,
+    BlobProgress, Cache, CertificateFolders, CredentialFiles, Fetched, RegistryError, Request,
+    Watch, fetch,
 };
 use mock::{Told, amd64, cache, names, noise};
 
@@ -25,19 +26,25 @@ const HTPASSWD: &str = "user:$2b$04$6j1K2L9Jjo75GEsM0pZ/1uTmSfeD2.w29pBoWCjtTASI
 /// A registry that ends with its test.
 struct Registry {
     port: u16,
+    certificates: CertificateFolders,
     dir: PathBuf,
     process: Child,
 }
 
 impl Registry {
     fn start(dir: &Path, password: bool) -> Self {
+        Self::start_with(dir, password, "")
+    }
+
+    /// Its `http` section goes on with `http`.
+    fn start_with(dir: &Path, password: bool, http: &str) -> Self {
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
             .unwrap()
             .port();
         let mut config = format!(
-            "version: 0.1\nlog: {{level: error}}\nhttp: {{addr: '127.0.0.1:{port}'}}\nstorage: {{filesystem: {{rootdirectory: '{}'}}}}\n",
+            "version: 0.1\nlog: {{level: error}}\nhttp: {{addr: '127.0.0.1:{port}'{http}}}\nstorage: {{filesystem: {{rootdirectory: '{}'}}}}\n",
             dir.join("store").display()
         );
         if password {
@@ -52,6 +59,7 @@ impl Registry {
         let process = run(dir, port);
         Self {
             port,
+            certificates: CertificateFolders::default(),
             dir: dir.to_path_buf(),
             process,
         }
@@ -88,11 +96,9 @@ impl Registry {
     ) -> Result<Fetched, RegistryError> {
         let reference = format!("127.0.0.1:{}/team/app:v1", self.port);
         let (reference, platform) = (reference.parse().unwrap(), amd64());
-        fetch(
-            &Request::new(&reference, &platform, files).impatient(),
-            cache,
-            watch,
-        )
+        let mut request = Request::new(&reference, &platform, files).impatient();
+        request.certificates = self.certificates.clone();
+        fetch(&request, cache, watch)
     }
 }
 
@@ -338,4 +344,69 @@ fn a_registry_that_is_killed_in_the_middle_is_gone_on_with_when_it_is_back() {
         log.windows(2).all(|pair| pair[0] <= pair[1]),
         "it began anew: {log:?}"
     );
+}
+
+/// An authority, and a certificate of it for 127.0.0.1: `NAME.crt` and `NAME.key` for `ca`, `server` and `client`.
+fn certificates(dir: &Path) {
+    let openssl = |words: &str| {
+        let output = Command::new("openssl")
+            .args(words.split_whitespace())
+            .current_dir(dir)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "openssl {words}: {said}");
+    };
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2";
+    openssl(&format!(
+        "req -x509 {key} -keyout ca.key -out ca.crt -subj /CN=authority"
+    ));
+    for name in ["server", "client"] {
+        openssl(&format!(
+            "req -x509 {key} -CA ca.crt -CAkey ca.key -keyout {name}.key -out {name}.crt -subj /CN={name} \
+             -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE"
+        ));
+    }
+}
+
+#[test]
+fn a_registry_with_a_certificate_of_the_user_s_own_authority_is_trusted_when_the_user_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    certificates(dir.path());
+    three_layers(&dir.path().join("layout"));
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    // Filled in the clear: what is stored does not depend on how it is spoken to.
+    let plain = Registry::start(dir.path(), false);
+    plain.push(&dir.path().join("layout"), &[]);
+    drop(plain);
+    let tls = format!(
+        ", tls: {{certificate: '{}', key: '{}', clientcas: ['{}']}}",
+        at("server.crt"),
+        at("server.key"),
+        at("ca.crt")
+    );
+    let mut registry = Registry::start_with(dir.path(), false, &tls);
+    let (cache, files) = (cache(dir.path()), CredentialFiles::default());
+
+    let refused = registry.pull(&cache, &files, &Told::default()).unwrap_err();
+    let host = format!("127.0.0.1:{}", registry.port);
+    assert!(
+        matches!(&refused, RegistryError::Untrusted { host: named, .. } if *named == host),
+        "{refused:?}"
+    );
+    assert!(refused.to_string().contains("not trusted"), "{refused}");
+
+    let own = dir.path().join("certs.d").join(&host);
+    fs::create_dir_all(&own).unwrap();
+    registry.certificates = CertificateFolders::new(vec![dir.path().join("certs.d")]);
+    fs::copy(dir.path().join("ca.crt"), own.join("ca.crt")).unwrap();
+    let nameless = registry.pull(&cache, &files, &Told::default()).unwrap_err();
+    assert!(
+        matches!(&nameless, RegistryError::Untrusted { why, .. } if why.contains("ours")),
+        "the registry wants to see a certificate: {nameless:?}"
+    );
+
+    fs::copy(dir.path().join("client.crt"), own.join("client.cert")).unwrap();
+    fs::copy(dir.path().join("client.key"), own.join("client.key")).unwrap();
+    registry.pull(&cache, &files, &Told::default()).unwrap();
 }

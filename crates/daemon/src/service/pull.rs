@@ -15,7 +15,7 @@ use banger_api::{ApiError, ErrorCode, ImageName};
 use banger_image::ImageMetadata;
 use banger_oci::{Platform, Reference};
 use banger_ops::{ContainerAt, Events as _, ImageSource, SeedWish};
-use banger_registry::{Cache, CredentialFiles, RegistryError, Request, fetch};
+use banger_registry::{Cache, CertificateFolders, CredentialFiles, RegistryError, Request, fetch};
 use banger_store::image;
 
 use super::fetching::Fetching;
@@ -133,6 +133,8 @@ impl Pull {
             } => {
                 let mut request = Request::new(reference, &platform, credentials);
                 request.plain_http = *plain_http;
+                request.certificates =
+                    CertificateFolders::of_environment(&|name| std::env::var_os(name));
                 op.stage("fetch_layers", reference.registry());
                 let watch = Fetching::new(op);
                 let fetched =
@@ -225,7 +227,15 @@ impl Pull {
                 .hint(format!(
                     "check the name, or log in first: podman login {registry} (or docker login)"
                 )),
-            RegistryError::Credentials(_) => ApiError::new(ErrorCode::InvalidArgument, message),
+            RegistryError::Credentials(_) | RegistryError::Certificates(_) => {
+                ApiError::new(ErrorCode::InvalidArgument, message)
+            }
+            RegistryError::Untrusted { host, .. } => {
+                ApiError::new(ErrorCode::RegistryFailed, message).hint(format!(
+                    "put the certificate of its authority into ~/.config/containers/certs.d/{host}/ca.crt (client.cert \
+                     and client.key there are shown to it), or into the host's own certificates"
+                ))
+            }
             _ => ApiError::new(ErrorCode::RegistryFailed, message),
         }
     }
