@@ -3,6 +3,7 @@
 //! ```text
 //! /var/tmp/banger-test-<uid>/        or $BANGER_TEST_DIR
 //!   g-<key>/                         prepared guests: a BANGER_HOME with kernel and images
+//!   d-<key>/                         images shaped like other distributions, as OCI layouts
 //!   s-<pid>-<n>/                     a sandbox: home h/, BANGER_HOME b/; swept once <pid> is gone
 //! ```
 //!
