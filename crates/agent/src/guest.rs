@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use banger_guest::files::Looked;
 use banger_guest::{Configure, Configured, Failure, GuestPath, Phase, ShutdownMode};
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +74,7 @@ impl From<&Configure> for Defaults {
 pub struct Guest {
     machine: Arc<dyn Machine>,
     state: Mutex<State>,
+    looked: Arc<Looked>,
 }
 
 struct State {
@@ -87,6 +89,7 @@ impl Guest {
         Arc::new(Self {
             machine,
             state: Mutex::new(State { phase, defaults }),
+            looked: Arc::default(),
         })
     }
 
@@ -106,6 +109,12 @@ impl Guest {
     #[must_use]
     pub fn machine(&self) -> Arc<dyn Machine> {
         Arc::clone(&self.machine)
+    }
+
+    /// What was seen of files that a host asked about.
+    #[must_use]
+    pub fn looked(&self) -> Arc<Looked> {
+        Arc::clone(&self.looked)
     }
 
     /// Applies a configuration, off the task that serves.

@@ -45,6 +45,7 @@ fn path(path: &std::path::Path) -> GuestPath {
 
 fn put(dest: GuestPath) -> PutFiles {
     PutFiles {
+        unchanged: false,
         dest,
         must_be_dir: false,
         contents: false,

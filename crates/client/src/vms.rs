@@ -182,6 +182,23 @@ impl Client {
             .await
     }
 
+    /// [`Self::vm_put_files`] of what goes into a directory; with `unchanged`, files there are replaced only when they are
+    /// as they were when [`Self::digest_files`] looked at them.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn vm_update_files(
+        &self,
+        reference: &str,
+        path: &str,
+        unchanged: bool,
+    ) -> Result<Upgraded, ClientError> {
+        let route = fill(routes::VM_PUT_FILES, reference);
+        let path = encode(path);
+        let query = format!("path={path}&contents=true&unchanged={unchanged}");
+        self.post(format!("{route}?{query}")).upgraded().await
+    }
+
     /// Receives the guest's `path`: a stream of transfer frames (see `banger_guest::files::download`). With `follow`,
     /// when `path` itself is a link, what it points to.
     ///

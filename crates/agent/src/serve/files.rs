@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use banger_guest::files::{PackOptions, Target, receive, send, send_root};
+use banger_guest::files::{PackOptions, Target, receive, receive_unchanged, send, send_root};
 use banger_guest::wire::frame::{self, Frame};
 use banger_guest::{GetFiles, GuestPath, PutFiles, TransferFailure};
 use tokio::io::AsyncWriteExt;
@@ -25,7 +25,11 @@ pub(super) async fn put(mut io: CallIo, request: PutFiles, guest: &Arc<Guest>) {
         owner: request.owner,
     };
     // A broken call is a host that is gone.
-    let _ = receive(&mut io, target).await;
+    let _ = if request.unchanged {
+        receive_unchanged(&mut io, target, guest.looked()).await
+    } else {
+        receive(&mut io, target).await
+    };
     let _ = io.shutdown().await;
 }
 

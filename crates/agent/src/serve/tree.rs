@@ -27,10 +27,9 @@ pub(super) fn digest(guest: &Guest, asked: &TreeFiles) -> Result<Vec<Found>, Fai
         Some(root) => root,
         None => return Ok(vec![Found::Absent; asked.files.len()]),
     };
-    let found = asked
-        .files
-        .iter()
-        .map(|path| found(&root, path).map_err(|error| failure(shown(asked, path), "read", error)));
+    let found = asked.files.iter().map(|path| {
+        found(guest, &root, path).map_err(|error| failure(shown(asked, path), "read", error))
+    });
     found.collect()
 }
 
@@ -99,7 +98,7 @@ pub(super) fn parent_of<'a>(
     }
 }
 
-fn found(root: &OwnedFd, path: &TreePath) -> Result<Found, std::io::Error> {
+fn found(guest: &Guest, root: &OwnedFd, path: &TreePath) -> Result<Found, std::io::Error> {
     let Some((parent, name)) = parent_of(root, path.as_path())? else {
         return Ok(Found::Absent);
     };
@@ -108,6 +107,8 @@ fn found(root: &OwnedFd, path: &TreePath) -> Result<Found, std::io::Error> {
         Err(Errno::NOENT) => return Ok(Found::Absent),
         Err(error) => return Err(error.into()),
     };
+    // Before it is read: what is written meanwhile makes it another.
+    guest.looked().saw(&stat);
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => {
             let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;

@@ -105,7 +105,7 @@ impl Going {
         };
         // Before anything is there: what is cut off may be begun again.
         record::keep(vm, &begun, context).await?;
-        self.send(vm, shipment, 0, context).await
+        self.send(vm, shipment, (0, false), context).await
     }
 
     /// Sends what is needed into a guest that may have it, or something else, already.
@@ -171,7 +171,7 @@ impl Going {
             .collect();
         let removed =
             guest_files::remove(vm, self.dest(), removing.into_iter().collect(), context).await?;
-        self.send(vm, changes.into_shipment(), removed, context)
+        self.send(vm, changes.into_shipment(), (removed, !force), context)
             .await
     }
 
@@ -204,14 +204,14 @@ impl Going {
         &self,
         vm: &str,
         shipment: Shipment,
-        removed: u64,
+        (removed, unchanged): (u64, bool),
         context: &Context,
     ) -> Result<Gone, Failure> {
         let dest = self.dest();
         let known = shipment.unchanged.len();
         let opened = context
             .session
-            .change(|client| async move { client.vm_put_files(vm, dest, true).await });
+            .change(|client| async move { client.vm_update_files(vm, dest, unchanged).await });
         let (stream, moved) = Counting::new(opened.await?);
         let slot: Arc<Mutex<Option<Result<Record, WorkspaceError>>>> = Arc::default();
         let (kept, guest_path) = (Arc::clone(&slot), dest.to_owned());

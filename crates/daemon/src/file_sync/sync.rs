@@ -49,6 +49,7 @@ async fn copy(entry: &SyncEntry, client: &Client) -> Result<Option<String>, Stri
             _ => error.to_string(),
         })?;
     let put = PutFiles {
+        unchanged: false,
         dest: entry.guest.clone(),
         must_be_dir: false,
         contents: survey.is_dir,

@@ -89,6 +89,9 @@ pub(super) struct FilesQuery {
     /// Place what is inside the top entry, not the entry itself.
     #[serde(default)]
     contents: bool,
+    /// Replace only files that are as they were when their digest was asked for.
+    #[serde(default)]
+    unchanged: bool,
     /// If the path itself is a link, send what it points to.
     #[serde(default)]
     follow: bool,
@@ -96,7 +99,7 @@ pub(super) struct FilesQuery {
 
 /// Send files to a guest.
 #[utoipa::path(post, path = "/v1/vms/{ref}/files/put", tag = "vms",
-    params(("ref" = String, Path), ("path" = String, Query), ("contents" = Option<bool>, Query)),
+    params(("ref" = String, Path), ("path" = String, Query), ("contents" = Option<bool>, Query), ("unchanged" = Option<bool>, Query)),
     responses((status = 101, description = "a tar stream in frames follows"), (status = "default", body = ErrorBody)))]
 pub(super) async fn put(
     State(daemon): State<Daemon>,
@@ -106,6 +109,7 @@ pub(super) async fn put(
 ) -> Result<Response, Failed> {
     let upgrade = upgrade_of(&mut request)?;
     let put = PutFiles {
+        unchanged: query.unchanged,
         must_be_dir: query.path.ends_with('/') && query.path != "/",
         dest: guest_path(trim(&query.path))?,
         contents: query.contents,

@@ -13,6 +13,7 @@
 pub mod archive;
 mod changes;
 mod error;
+mod looked;
 mod manifest;
 mod pack;
 mod pax;
@@ -23,11 +24,13 @@ mod unpack;
 
 pub use changes::{CHANGED, GONE, answer_changes, ask_changes};
 pub use error::{FilesError, TransferError};
+pub use looked::Looked;
 pub use manifest::{FileKind, KnownFile, Manifest, ManifestError};
 pub use pack::{PackOptions, pack, pack_entry};
 pub use place::Target;
 pub use root::pack_root;
 pub use transfer::{
-    Make, download, download_stream, receive, send, send_root, upload, upload_made,
+    Make, download, download_stream, receive, receive_unchanged, send, send_root, upload,
+    upload_made,
 };
-pub use unpack::{UnpackLimits, unpack};
+pub use unpack::{UnpackLimits, unpack, unpack_unchanged};

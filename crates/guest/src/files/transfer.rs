@@ -3,6 +3,7 @@
 
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -11,7 +12,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::{
-    FilesError, PackOptions, Target, TransferError, UnpackLimits, pack, pack_root, unpack,
+    FilesError, Looked, PackOptions, Target, TransferError, UnpackLimits, pack, pack_root, unpack,
+    unpack_unchanged,
 };
 use crate::limits::{MAX_FRAME, MAX_GUEST_TEXT, TRANSFER_STALL};
 use crate::schema::{TransferDone, TransferFailure};
@@ -159,9 +161,39 @@ pub async fn receive<S>(call: S, target: Target) -> Result<(), FrameError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    receive_with(call, move |pieces| {
+        unpack(pieces, &target, &UnpackLimits::default())
+    })
+    .await
+}
+
+/// [`receive`] that replaces only files that are as `looked` saw them.
+///
+/// # Errors
+/// As [`receive`].
+pub async fn receive_unchanged<S>(
+    call: S,
+    target: Target,
+    looked: Arc<Looked>,
+) -> Result<(), FrameError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    receive_with(call, move |pieces| {
+        unpack_unchanged(pieces, &target, &UnpackLimits::default(), &looked)
+    })
+    .await
+}
+
+async fn receive_with<S>(
+    call: S,
+    take: impl FnOnce(PieceReader) -> Result<TransferDone, FilesError> + Send + 'static,
+) -> Result<(), FrameError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let (from, mut to) = tokio::io::split(call);
     let mut frames = FrameReader::new(from);
-    let take = move |pieces| unpack(pieces, &target, &UnpackLimits::default());
     let last = match receive_pieces(&mut frames, None, take).await {
         Ok(done) => Frame::Done(done),
         Err(TransferError::Here(error)) => Frame::TransferFailed(error.to_failure()),

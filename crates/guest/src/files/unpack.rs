@@ -15,14 +15,16 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
-use super::FilesError;
 use super::archive::{ArchiveReader, Entry, EntryKind};
 use super::place::{Placed, Target, TopName, failed, own, place};
+use super::{FilesError, Looked};
 use crate::limits::{MAX_NAME, MAX_TRANSFER_DEPTH, MAX_TRANSFER_ENTRIES};
 use crate::schema::TransferDone;
 
 /// Permission bits that are kept: no set-user-id, no set-group-id.
 const KEPT_MODE: u32 = 0o1777;
+/// What a file is called until it takes the place of another.
+const BESIDE: &str = ".banger-incoming";
 /// A piece of zeros of this size, in bytes, becomes a hole.
 const PIECE: usize = 64 * 1024;
 
@@ -53,11 +55,34 @@ pub fn unpack<R: Read>(
     target: &Target,
     limits: &UnpackLimits,
 ) -> Result<TransferDone, FilesError> {
+    unpack_with(from, target, limits, None)
+}
+
+/// [`unpack`] that replaces only files that are as `looked` saw them; those of a `.git` aside.
+///
+/// # Errors
+/// As [`unpack`], and names the first file that is not.
+pub fn unpack_unchanged<R: Read>(
+    from: R,
+    target: &Target,
+    limits: &UnpackLimits,
+    looked: &Looked,
+) -> Result<TransferDone, FilesError> {
+    unpack_with(from, target, limits, Some(looked))
+}
+
+fn unpack_with<R: Read>(
+    from: R,
+    target: &Target,
+    limits: &UnpackLimits,
+    looked: Option<&Looked>,
+) -> Result<TransferDone, FilesError> {
     let mut reader = ArchiveReader::new(from);
     let place = place(target)?;
     let mut unpacker = Unpacker {
         place,
         target,
+        looked,
         top: None,
         open: Vec::new(),
         done: TransferDone::default(),
@@ -97,6 +122,8 @@ struct OpenDirectory {
 struct Unpacker<'a> {
     place: Placed,
     target: &'a Target,
+    /// Only what is as it was seen is replaced.
+    looked: Option<&'a Looked>,
     /// Top name of the stream, once it is known.
     top: Option<OsString>,
     open: Vec<OpenDirectory>,
@@ -211,6 +238,9 @@ impl Unpacker<'_> {
         let create = || rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o600));
         // Most files are new: only one that has the name already costs a second call.
         let fd = match create() {
+            Err(Errno::EXIST) if let Some(looked) = self.guards(entry) => {
+                return self.exchange(reader, (dir, name), entry, (size, shown), looked);
+            }
             Err(Errno::EXIST) => {
                 make_room(dir, name, shown)?;
                 create()
@@ -224,6 +254,42 @@ impl Unpacker<'_> {
             let _ = rustix::fs::unlinkat(dir, name, AtFlags::empty());
         }
         written
+    }
+
+    /// What an entry replaces must be as it was seen then; but nobody is asked about what is in a `.git`.
+    fn guards(&self, entry: &Entry) -> Option<&Looked> {
+        let mut names = entry.path.split(|byte| *byte == b'/');
+        self.looked.filter(|_| names.all(|name| name != b".git"))
+    }
+
+    /// Makes the file beside the one that it replaces, and exchanges the two; if the other was changed at the last
+    /// moment, they are exchanged back.
+    fn exchange<R: Read>(
+        &self,
+        reader: &mut ArchiveReader<R>,
+        (dir, name): (&OwnedFd, &OsStr),
+        entry: &Entry,
+        (size, shown): (u64, &Path),
+        looked: &Looked,
+    ) -> Result<(), FilesError> {
+        still_as_seen(dir, name, shown, looked)?;
+        make_room(dir, OsStr::new(BESIDE), shown)?;
+        let create = |error: Errno| failed("create", shown, error.into());
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(dir, BESIDE, flags, Mode::from_raw_mode(0o600));
+        let mut placed = self
+            .fill(reader, File::from(fd.map_err(create)?), entry, size, shown)
+            .and_then(|()| swap(dir, name).map_err(create));
+        if placed.is_ok() {
+            placed = still_as_seen(dir, OsStr::new(BESIDE), shown, looked);
+            if placed.is_err() {
+                // What somebody wrote goes back to its name before anything is removed.
+                swap(dir, name).map_err(create)?;
+            }
+        }
+        let removed = rustix::fs::unlinkat(dir, BESIDE, AtFlags::empty());
+        placed.and(removed.map_err(|error| failed("replace", shown, error.into())))
     }
 
     fn fill<R: Read>(
@@ -286,6 +352,9 @@ impl Unpacker<'_> {
                 why: "is a link to nowhere",
             });
         }
+        if let Some(looked) = self.guards(entry) {
+            still_as_seen(dir, name, shown, looked)?;
+        }
         make_room(dir, name, shown)?;
         let create = |error: Errno| failed("create", shown, error.into());
         rustix::fs::symlinkat(OsStr::from_bytes(target), dir, name).map_err(create)?;
@@ -347,6 +416,29 @@ fn open_beneath(dir: &OwnedFd, path: &OsStr, flags: OFlags) -> Result<OwnedFd, E
         Mode::empty(),
         ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS,
     )
+}
+
+/// A file that is to be replaced is as it was when somebody asked about it; or there is none.
+fn still_as_seen(
+    dir: &OwnedFd,
+    name: &OsStr,
+    shown: &Path,
+    looked: &Looked,
+) -> Result<(), FilesError> {
+    match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => Ok(()),
+        Ok(stat) if looked.is_as_seen(&stat) => Ok(()),
+        Ok(_) => Err(FilesError::Refused {
+            path: shown.to_path_buf(),
+            why: "was changed in the meantime",
+        }),
+        Err(error) => Err(failed("look at", shown, error.into())),
+    }
+}
+
+/// Exchanges a name with the one beside it, at once (renameat2(2)).
+fn swap(dir: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
+    rustix::fs::renameat_with(dir, BESIDE, dir, name, rustix::fs::RenameFlags::EXCHANGE)
 }
 
 /// Removes a file or link that has the name; a directory stays, and is the error.

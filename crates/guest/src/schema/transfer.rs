@@ -22,6 +22,9 @@ pub struct PutFiles {
     /// Make missing parents of `dest`, mode 0755.
     #[serde(default)]
     pub parents: bool,
+    /// Replace only files that are as they were when `digest_files` looked at them last; those of a `.git` aside.
+    #[serde(default)]
+    pub unchanged: bool,
     /// Owner of everything that is made; default: root.
     #[serde(default)]
     pub owner: Option<(u32, u32)>,

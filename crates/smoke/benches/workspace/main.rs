@@ -175,7 +175,7 @@ fn change_in_guest(sandbox: &Sandbox, repository: &Repository) {
 }
 
 fn remove_in_guest(sandbox: &Sandbox, name: &str) {
-    let words = ["exec", NAME, "--", "rm", "-rf"];
+    let words = ["exec", "-w", "/", NAME, "--", "rm", "-rf"];
     let path = format!("/root/{name}");
     let removed = sandbox.banger(&[&words[..], &[&path]].concat());
     removed.deadline(DEADLINE).ok();

@@ -277,3 +277,51 @@ fn a_file_that_breaks_off_is_not_left_behind() {
     assert!(unpacked(&bytes[..2000], &into(home.path())).is_err());
     assert!(!home.path().join("f").exists());
 }
+
+#[test]
+fn only_what_is_as_it_was_seen_is_replaced_and_what_somebody_wrote_since_stays() {
+    let home = tempfile::tempdir().unwrap();
+    let dest = home.path().join("dest");
+    std::fs::create_dir_all(dest.join(".git")).unwrap();
+    for name in ["file", "link", ".git/index"] {
+        std::fs::write(dest.join(name), "sent once").unwrap();
+    }
+    let looked = Looked::default();
+    let saw = |name: &str| looked.saw(&rustix::fs::lstat(dest.join(name)).unwrap());
+    let target = Target {
+        contents: true,
+        ..into(&dest)
+    };
+    let bytes = stream(&[
+        (b"top", EntryKind::Directory, 0o755),
+        (b"top/file", FILE, 0o644),
+        (b"top/link", link("file"), 0o777),
+        (b"top/.git", EntryKind::Directory, 0o755),
+        (b"top/.git/index", FILE, 0o644),
+        (b"top/new", FILE, 0o644),
+    ]);
+    let put = || unpack_unchanged(&bytes[..], &target, &UnpackLimits::default(), &looked);
+    saw("file");
+    saw("link");
+    put().unwrap();
+    assert_eq!(std::fs::read(dest.join("file")).unwrap(), b"xxx");
+    assert_eq!(
+        std::fs::read_link(dest.join("link")).unwrap(),
+        Path::new("file")
+    );
+    assert_eq!(std::fs::read(dest.join(".git/index")).unwrap(), b"xxx");
+
+    saw("file");
+    std::fs::write(dest.join("file"), "written in the meantime").unwrap();
+    let error = put().unwrap_err().to_string();
+    assert!(
+        error.contains("file: was changed in the meantime"),
+        "{error}"
+    );
+    let kept = std::fs::read_to_string(dest.join("file")).unwrap();
+    assert_eq!(kept, "written in the meantime");
+    saw("file");
+    // A link that nobody asked about is somebody's work, too.
+    assert!(put().unwrap_err().to_string().contains("link"));
+    assert!(!dest.join(BESIDE).exists());
+}
