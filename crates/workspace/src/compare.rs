@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! objects kept with the record ─ unpack ─┐
-//! tree as it was sent ─ read-tree ───────┴► index of our own ─ + contents, names ─► diff-index ─► patch
+//! tree as it was sent ─ read-tree, when ──┴► index of our own ─ + contents, names ─► diff-index ─► patch
+//!                       much has changed
 //! ```
 //!
 //! Contents go in as they are: no filter, no conversion, no attribute of the guest's. New objects go to a folder that is
 //! gone afterwards.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::compose::alternate;
@@ -16,11 +18,19 @@ use crate::export::{Base, DIFF, SETTINGS};
 use crate::git::Git;
 use crate::record::Record;
 use crate::returned::Returned;
+use crate::survey::as_path;
+use crate::tracked::RepoPath;
+
+/// Paths, and their bytes together, that are named to git one by one.
+const FEW: usize = 256;
+const FEW_BYTES: usize = 32 * 1024;
 
 /// One repository as it was sent, ready to be compared with.
 #[derive(Debug)]
 pub struct Comparison {
     git: Git,
+    /// As it was sent.
+    tree: String,
     base: String,
     prefix: String,
     _folder: tempfile::TempDir,
@@ -70,9 +80,9 @@ impl Comparison {
         if let Some(pack) = record.packs.get(part) {
             git.fed(&["unpack-objects", "-q"], pack.clone())?;
         }
-        git.output(&["read-tree", &sent.known.tree])?;
         Ok(Self {
-            git,
+            git: git.env("GIT_LITERAL_PATHSPECS", "1"),
+            tree: sent.known.tree.clone(),
             base,
             prefix,
             _folder: folder,
@@ -84,14 +94,22 @@ impl Comparison {
     /// # Errors
     /// git's own.
     pub fn patch(&self, returned: &Returned) -> Result<Vec<u8>, GitError> {
-        if !returned.is_empty() {
-            self.take(returned)?;
+        // Of a few paths alone git need not know the other files: an index of twenty thousand is read and written twice.
+        let few = few(returned).filter(|_| self.base == self.tree);
+        if few.as_ref().is_some_and(Vec::is_empty) {
+            return Ok(Vec::new());
         }
+        if few.is_none() {
+            self.git.output(&["read-tree", &self.tree])?;
+        }
+        self.take(returned)?;
         let mut args = vec!["diff-index".to_owned(), "--cached".to_owned()];
         args.extend(DIFF.split_whitespace().map(str::to_owned));
         args.push(format!("--src-prefix=a/{}", self.prefix));
         args.push(format!("--dst-prefix=b/{}", self.prefix));
         args.extend([self.base.clone(), "--".to_owned()]);
+        let mut args: Vec<_> = args.into_iter().map(OsString::from).collect();
+        args.extend(few.unwrap_or_default());
         self.git.output(&args)
     }
 
@@ -132,6 +150,15 @@ impl Comparison {
     fn git_oid_len(&self) -> usize {
         self.base.len()
     }
+}
+
+/// All paths, when they are few enough for a command line.
+fn few(returned: &Returned) -> Option<Vec<OsString>> {
+    let files = returned.files().iter().map(|(_, path)| path);
+    let paths: Vec<_> = files.chain(returned.gone()).take(FEW + 1).collect();
+    let bytes: usize = paths.iter().map(|path| path.len()).sum();
+    let as_word = |path: &&RepoPath| as_path(path).as_os_str().to_owned();
+    (paths.len() <= FEW && bytes <= FEW_BYTES).then(|| paths.iter().map(as_word).collect())
 }
 
 /// A line of `git update-index --index-info`.
