@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use banger_disk::{ImageOptions, Label, write_tree};
+use banger_oci::Limits;
 use banger_oci::layers::{Layer, merge};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
@@ -21,7 +22,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
             range: 0..bytes.len() as u64,
         });
     }
-    let Ok(tree) = merge(&layers) else { return };
+    let Ok(tree) = merge(&layers, Limits::default()) else { return };
     let (Ok(dir), Ok(label)) = (tempfile::tempdir(), Label::new("fuzz")) else { return };
     let options = ImageOptions { digest: false, ..ImageOptions::base(label) };
     let _ = write_tree(&tree, &dir.path().join("image"), &options, &mut |_| ControlFlow::Continue(()));

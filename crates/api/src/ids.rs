@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+/// Most bytes of a name: a DNS label holds no more.
+const MAX_NAME: usize = 63;
+
 /// Why a text is not a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -23,7 +26,7 @@ fn check(what: &'static str, text: &str, extra: &'static str) -> Result<(), Inva
     let rest_ok = text.chars().all(|c| {
         c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || extra.contains(c) && c != ' '
     });
-    if first_ok && rest_ok && text.len() <= 63 {
+    if first_ok && rest_ok && text.len() <= MAX_NAME {
         return Ok(());
     }
     Err(InvalidName {
@@ -42,6 +45,9 @@ macro_rules! name_type {
         pub struct $name(String);
 
         impl $name {
+            /// Most bytes of such a name.
+            pub const MAX_LEN: usize = MAX_NAME;
+
             /// The name as text.
             pub fn as_str(&self) -> &str {
                 &self.0

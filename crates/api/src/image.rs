@@ -30,6 +30,9 @@ pub struct Image {
     pub seed_bytes: Option<u64>,
     /// How many VMs are made from it.
     pub used_by: u64,
+    /// Its name was given to a newer image: it is there for its VMs, and goes with the last of them.
+    #[serde(default)]
+    pub superseded: bool,
     /// When it was made.
     #[schema(value_type = String, format = "date-time")]
     pub created_at: Timestamp,
@@ -77,8 +80,14 @@ pub struct ImageRun {
 pub struct ContainerSource {
     /// What was asked for.
     pub reference: String,
-    /// Digest of its manifest.
+    /// Digest of its manifest; of its configuration when it came from `docker save`.
     pub digest: String,
+    /// Digest of its configuration: what container engines call its id. Unknown for what an older banger has made.
+    #[serde(default)]
+    pub config_digest: Option<String>,
+    /// Digest of the index of platforms that led to its manifest, where one did.
+    #[serde(default)]
+    pub index_digest: Option<String>,
     /// When it was made, as it says.
     pub created: Option<String>,
     /// Its layers, lowest first.
@@ -130,6 +139,9 @@ pub struct SaveVm {
     /// Size of the work seed's file system in bytes; what fits when absent.
     #[serde(default)]
     pub seed_size: Option<ByteSize>,
+    /// Whether it takes the name from the image that has it; VMs that are made from that one keep it.
+    #[serde(default)]
+    pub replace: bool,
 }
 
 /// Give an image another work seed. Work disks that exist stay as they are.
@@ -230,6 +242,9 @@ pub struct BuildImage {
     /// Size of the work seed's file system in bytes; what fits when absent.
     #[serde(default)]
     pub seed_size: Option<ByteSize>,
+    /// Whether it takes the name from the image that has it; VMs that are made from that one keep it.
+    #[serde(default)]
+    pub replace: bool,
 }
 
 /// Make an image from a root file system on this host. It is copied in.
@@ -247,4 +262,7 @@ pub struct RegisterImage {
     /// Size of the work seed's file system in bytes, when it is not an ext4 image; what fits when absent.
     #[serde(default)]
     pub seed_size: Option<ByteSize>,
+    /// Whether it takes the name from the image that has it; VMs that are made from that one keep it.
+    #[serde(default)]
+    pub replace: bool,
 }

@@ -25,6 +25,6 @@ pub mod system;
 pub mod vm;
 
 pub use error::{ApiError, ErrorCode};
-pub use ids::{ImageName, KernelName, OperationId, VmId, VmName};
+pub use ids::{ImageName, InvalidName, KernelName, OperationId, VmId, VmName};
 pub use jiff::Timestamp;
 pub use size::ByteSize;

@@ -12,6 +12,9 @@ use utoipa::ToSchema;
 use crate::error::ApiError;
 use crate::ids::{OperationId, VmId};
 
+/// Stage of an operation that found what was asked for, and did nothing.
+pub const UP_TO_DATE: &str = "up_to_date";
+
 /// How an operation stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -26,6 +26,10 @@ pub struct PullImage {
     /// Size of the work seed's file system in bytes; what fits when absent.
     #[serde(default)]
     pub seed_size: Option<ByteSize>,
+    /// Whether it takes the name from an image of another reference, too. From an older one of the same it always does; VMs
+    /// that are made from the older one keep it.
+    #[serde(default)]
+    pub replace: bool,
 }
 
 /// Where a container image is.
@@ -110,6 +114,7 @@ mod tests {
             platform: None,
             work_seed: WorkSeed::Auto,
             seed_size: None,
+            replace: false,
         };
         pull.image_name()
             .map_or_else(|_| "none".to_owned(), |name| name.to_string())

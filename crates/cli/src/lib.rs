@@ -27,6 +27,7 @@ mod host_path;
 mod launch;
 mod output;
 mod progress;
+mod prune;
 mod references;
 mod session;
 mod signals;

@@ -13,6 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use banger_api::operation::{
     Event, EventKind, LoggedOperation, LoggedStep, Operation, OperationState, StageTime,
 };
+use banger_api::vm::{Accepted, Vm};
 use banger_api::{ApiError, ErrorCode, OperationId, Timestamp, VmId};
 use banger_ops::{Cancel, Events};
 use banger_store::{Durability, JournalStep, OperationRecord, Store, operation};
@@ -37,6 +38,22 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// What was asked for is there already.
+    pub(crate) fn up_to_date(&self) {
+        self.emit(EventKind::StageDone {
+            stage: banger_api::operation::UP_TO_DATE.to_owned(),
+            us: 0,
+        });
+    }
+
+    /// What whoever asked is told at once: where to follow, and the VM as it is.
+    pub(crate) fn accepted(&self, vm: Option<Vm>) -> Accepted {
+        Accepted {
+            operation: self.id,
+            vm,
+        }
+    }
+
     fn events(&self) -> MutexGuard<'_, Vec<Event>> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -138,6 +138,7 @@ fn begin(paths: Paths, runtime: Handle) -> Result<(Daemon, File), ApiError> {
         },
         templates: Templates::new(),
         cache: paths.cache().to_owned(),
+        images: paths.images(),
         began: Instant::now(),
     };
     let runner = Runner::new(store.clone(), Arc::new(host));

@@ -8,6 +8,7 @@ use banger_store::{operation, vm};
 
 use crate::context::Daemon;
 use crate::operations::now_ms;
+use crate::service;
 
 /// How often.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -48,6 +49,9 @@ fn round(daemon: &Daemon, trim: bool) {
         }
     }
     if trim {
+        if let Err(error) = service::forget_left_over(daemon) {
+            tracing::warn!(%error, "cannot look for images that nobody needs");
+        }
         let before = now_ms() - OPERATIONS_KEPT_MS;
         if let Err(error) = daemon.store.write(move |tx| operation::trim(tx, before)) {
             tracing::warn!(%error, "cannot forget old operations");

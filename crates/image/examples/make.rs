@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use banger_image::{Builder, Destination, Progress, Recipe, RootFs, Watch, WorkSeed, register};
+use banger_watch::Stage as _;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();

@@ -138,6 +138,9 @@ pub enum ImageError {
         /// Why.
         why: &'static str,
     },
+    /// `image.json` cannot be read or written.
+    #[error(transparent)]
+    Description(#[from] banger_durable::DescriptionError),
     /// A folder does not hold an image.
     #[error("{}: {why}", path.display())]
     NotAnImageFolder {

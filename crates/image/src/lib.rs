@@ -8,8 +8,8 @@
 //!            work seed: /root, archive, folder or ext4 image ─► seed.ext4 ───┘
 //! ```
 //!
-//! What others call: [`Recipe::find`], [`Builder`], [`register`], [`from_container`], [`reseed`], [`Export`],
-//! [`ImageMetadata::read`].
+//! What others call: [`Recipe::find`], [`Builder`], [`register`], [`from_container`], [`reseed`], [`share_base`],
+//! [`Export`], [`ImageMetadata::read`].
 //!
 //! Promises: the same input gives the same [`ImageMetadata::id`]; a folder with `image.json` is complete and on the disk;
 //! a cancelled build ends its whole process group; the host never looks into a disk image that others have made beyond its
@@ -36,6 +36,7 @@ mod register;
 mod reseed;
 mod saved;
 mod seed;
+mod share;
 mod sources;
 mod store;
 
@@ -47,11 +48,12 @@ pub use export::Export;
 pub use init::InitSystem;
 pub use layer::LayerError;
 pub use metadata::{BASE, DiskRecord, FORMAT, ImageMetadata, ImageOrigin, METADATA, SEED};
-pub use progress::{Cancel, Progress, Stage, Watch};
+pub use progress::{Progress, Stage, Watch};
 pub use provenance::{LayerRecord, MakingStep, Provenance};
 pub use recipe::{NewFile, NewLink, Recipe, TreeChanges};
 pub use register::{RootFs, register};
 pub use reseed::reseed;
 pub use saved::from_saved;
 pub use seed::{SeedFrom, WorkSeed};
+pub use share::share_base;
 pub use store::Destination;

@@ -1,9 +1,9 @@
 //! `image.json`: what an image is.
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::Path;
 
+use banger_durable::Description;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -20,8 +20,6 @@ pub const BASE: &str = "base.ext4";
 pub const SEED: &str = "seed.ext4";
 /// The description, written last: a folder without it is not an image.
 pub const METADATA: &str = "image.json";
-
-const METADATA_MAX_BYTES: u64 = 4 << 20;
 
 /// An image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,59 +71,27 @@ pub struct DiskRecord {
     pub digest: String,
 }
 
+impl Description for ImageMetadata {
+    const FILE: &'static str = METADATA;
+    const FORMAT: u32 = FORMAT;
+
+    fn format(&self) -> u32 {
+        self.format
+    }
+}
+
 impl ImageMetadata {
     /// Reads the description of an image.
     ///
     /// # Errors
     /// The folder holds no image, or one of a newer format.
     pub fn read(folder: &Path) -> Result<Self, ImageError> {
-        let path = folder.join(METADATA);
-        let failed = |source| ImageError::io("read", &path, source);
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(ImageError::NotAnImageFolder {
-                    path,
-                    why: "there is no such file".to_owned(),
-                });
-            }
-            Err(source) => return Err(failed(source)),
-        };
-        let mut bytes = Vec::new();
-        file.take(METADATA_MAX_BYTES)
-            .read_to_end(&mut bytes)
-            .map_err(failed)?;
-        let metadata: Self =
-            serde_json::from_slice(&bytes).map_err(|source| ImageError::Metadata {
-                path: path.clone(),
-                source,
-            })?;
-        if metadata.format > FORMAT {
-            let why = format!(
-                "its format {} is newer than this banger's {FORMAT}",
-                metadata.format
-            );
-            return Err(ImageError::NotAnImageFolder { path, why });
-        }
-        Ok(metadata)
+        Ok(banger_durable::read_description(folder)?)
     }
 
     /// Writes the description beside the files that it names, which must be complete, and syncs the folder.
     pub(crate) fn write(&self, folder: &Path) -> Result<(), ImageError> {
-        let path = folder.join(METADATA);
-        let json = serde_json::to_vec_pretty(self).map_err(|source| ImageError::Metadata {
-            path: path.clone(),
-            source,
-        })?;
-        let sync = || {
-            banger_durable::sync_folder(folder)
-                .map_err(|source| ImageError::io("sync", folder, source))
-        };
-        // The other names must last before the one that vouches for them.
-        sync()?;
-        banger_durable::write_new(&path, &json)
-            .map_err(|source| ImageError::io("write", &path, source))?;
-        sync()
+        Ok(banger_durable::write_description(folder, self)?)
     }
 
     /// Whether banger has written the base itself, so that it may be read on the host.

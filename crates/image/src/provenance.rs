@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use banger_oci::{ImageConfig, LocalImage};
+use banger_oci::{ImageConfig, ImageDigests, LocalImage};
 use serde::{Deserialize, Serialize};
 
 /// Steps of a history that are kept; the newest.
@@ -19,6 +19,12 @@ pub struct Provenance {
     pub reference: String,
     /// `sha256:…` of its manifest: equal digests, equal images.
     pub digest: String,
+    /// `sha256:…` of its configuration: what container engines call its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_digest: Option<String>,
+    /// `sha256:…` of the index of platforms that led to its manifest, where one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index_digest: Option<String>,
     /// When it was made, as it says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
@@ -64,19 +70,14 @@ impl Provenance {
             digest: digest.to_string(),
             bytes,
         });
-        Self::new(
-            reference,
-            image.digest().to_string(),
-            layers.collect(),
-            image.config(),
-        )
+        Self::new(reference, image.digests(), layers.collect(), image.config())
     }
 
-    /// Of a manifest's digest, stored layers and configuration.
+    /// Of digests, stored layers and configuration.
     #[must_use]
     pub fn new(
         reference: String,
-        digest: String,
+        digests: ImageDigests,
         layers: Vec<LayerRecord>,
         config: &ImageConfig,
     ) -> Self {
@@ -89,7 +90,9 @@ impl Provenance {
         let labels = config.labels.iter().take(MAX_LABELS);
         Self {
             reference,
-            digest,
+            digest: digests.manifest.to_string(),
+            config_digest: Some(digests.config.to_string()),
+            index_digest: digests.index.map(|index| index.to_string()),
             created: config.created.as_deref().map(shortened),
             layers,
             history: steps.collect(),

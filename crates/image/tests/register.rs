@@ -9,7 +9,7 @@ use std::process::Command;
 
 use banger_image::{
     Destination, ImageError, ImageMetadata, InitSystem, RootFs, SeedFrom, Watch, WorkSeed,
-    register, reseed,
+    register, reseed, share_base,
 };
 
 fn register_into(folder: &Path, root: &RootFs) -> Result<ImageMetadata, ImageError> {
@@ -423,4 +423,59 @@ fn a_container_image_is_no_root_file_system() {
     for path in [layout.path(), archive.path()] {
         assert!(refused(&plain(path)).contains("image pull"));
     }
+}
+
+#[test]
+fn an_equal_base_becomes_one_file_and_another_or_a_damaged_one_does_not() {
+    let tree = tempfile::tempdir().unwrap();
+    fs::write(tree.path().join("file"), vec![7; 100_000]).unwrap();
+    let root = RootFs {
+        rootfs: tree.path().to_path_buf(),
+        seed: WorkSeed::default(),
+    };
+    let images = tempfile::tempdir().unwrap();
+    let image = |name: &str| {
+        let folder = images.path().join(name);
+        fs::create_dir(&folder).unwrap();
+        register_into(&folder, &root).unwrap();
+        folder
+    };
+    let inode = |folder: &Path| fs::metadata(folder.join("base.ext4")).unwrap().ino();
+    let shared = |folder: &Path| {
+        let mut quiet = |_| {};
+        share_base(
+            folder,
+            images.path(),
+            &mut Watch::new(&mut quiet, &|| false),
+        )
+        .unwrap()
+    };
+    let staging = tempfile::tempdir_in(images.path().parent().unwrap()).unwrap();
+    register_into(staging.path(), &root).unwrap();
+    assert!(!shared(staging.path()), "there is none yet");
+
+    let first = image("first");
+    assert!(shared(staging.path()));
+    assert_eq!(inode(staging.path()), inode(&first));
+    assert!(shared(staging.path()), "a second time changes nothing");
+    assert_eq!(fs::read_dir(staging.path()).unwrap().count(), 2);
+    e2fsck(&staging.path().join("base.ext4"));
+
+    // What its description says of a file is not believed.
+    let base = first.join("base.ext4");
+    let damaged = fs::read(&base).map(|mut bytes| {
+        *bytes.last_mut().unwrap() ^= 1;
+        bytes
+    });
+    fs::remove_file(&base).unwrap();
+    fs::write(&base, damaged.unwrap()).unwrap();
+    let second = tempfile::tempdir_in(images.path().parent().unwrap()).unwrap();
+    register_into(second.path(), &root).unwrap();
+    assert!(!shared(second.path()));
+    assert_ne!(inode(second.path()), inode(&first));
+
+    fs::write(tree.path().join("file"), "another").unwrap();
+    let other = tempfile::tempdir_in(images.path().parent().unwrap()).unwrap();
+    register_into(other.path(), &root).unwrap();
+    assert!(!shared(other.path()));
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use banger_kernel::{KernelSource, Watch, ensure_initramfs, fetch_default_kernel, import};
+use banger_watch::Stage as _;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args_os().skip(1);

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use banger_command::{CommandError, Program, find_in_path};
 
 use crate::error::KernelError;
-use crate::progress::{Cancel, Stage, Watch};
+use banger_watch::Cancel;
+
+use crate::progress::{Stage, Watch};
 
 /// Meta-packages in order of preference: the release's own kernel for clouds, a newer one for clouds, the ordinary one.
 const META_PACKAGES: [&str; 3] = [

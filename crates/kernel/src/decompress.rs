@@ -6,7 +6,7 @@ use liblzma::bufread::XzDecoder;
 use liblzma::stream::Stream;
 
 use crate::error::KernelError;
-use crate::progress::Cancel;
+use banger_watch::Cancel;
 
 /// Memory that an xz stream may ask for: `xz -9` and the kernel's own settings need 65 and at most 130 MiB.
 const XZ_MEMORY_LIMIT: u64 = 256 << 20;

@@ -88,6 +88,9 @@ pub enum KernelError {
         /// What is wrong with it.
         why: String,
     },
+    /// `kernel.json` cannot be read or written.
+    #[error(transparent)]
+    Description(#[from] banger_durable::DescriptionError),
     /// A folder does not hold an imported kernel, or one that has been damaged.
     #[error("{}: {why}", path.display())]
     NotImported {
@@ -95,15 +98,6 @@ pub enum KernelError {
         path: PathBuf,
         /// What is missing or different.
         why: String,
-    },
-    /// `kernel.json` cannot be read.
-    #[error("cannot parse {}", path.display())]
-    Metadata {
-        /// The file.
-        path: PathBuf,
-        /// What the parser said.
-        #[source]
-        source: serde_json::Error,
     },
     /// The host has no apt to fetch Debian's kernel with.
     #[error(

@@ -41,5 +41,5 @@ pub use import::{KernelSource, import};
 pub use initramfs::{ensure_initramfs, initramfs_bytes, initramfs_path};
 pub use metadata::{FileRecord, KernelMetadata, KernelOrigin, ModuleRecord};
 pub use modules::{Availability, Capability};
-pub use progress::{Cancel, Progress, Stage, Watch};
+pub use progress::{Progress, Stage, Watch};
 pub use unpack::{IMAGE_MAX_BYTES, Unpacked, unpack};

@@ -1,9 +1,9 @@
 //! `kernel.json`: what an imported kernel is.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::path::Path;
 
+use banger_durable::Description;
 use serde::{Deserialize, Serialize};
 
 use crate::error::KernelError;
@@ -19,8 +19,6 @@ pub const BZIMAGE: &str = "bzImage";
 pub const MODULES: &str = "modules";
 /// The description, written last: a folder without it is not an imported kernel.
 pub const METADATA: &str = "kernel.json";
-
-const METADATA_MAX_BYTES: u64 = 4 << 20;
 
 /// An imported kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,37 +89,22 @@ pub struct ModuleRecord {
     pub file: FileRecord,
 }
 
+impl Description for KernelMetadata {
+    const FILE: &'static str = METADATA;
+    const FORMAT: u32 = FORMAT;
+
+    fn format(&self) -> u32 {
+        self.format
+    }
+}
+
 impl KernelMetadata {
     /// Reads the description of an imported kernel.
     ///
     /// # Errors
     /// The folder holds no imported kernel, or one of a newer format.
     pub fn read(folder: &Path) -> Result<Self, KernelError> {
-        let path = folder.join(METADATA);
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(KernelError::NotImported {
-                    path,
-                    why: "there is no such file".to_owned(),
-                });
-            }
-            Err(source) => return Err(KernelError::io("open", &path, source)),
-        };
-        let bytes = crate::modules::read_at_most(&file, METADATA_MAX_BYTES, &path)?;
-        let metadata: Self =
-            serde_json::from_slice(&bytes).map_err(|source| KernelError::Metadata {
-                path: path.clone(),
-                source,
-            })?;
-        if metadata.format > FORMAT {
-            let why = format!(
-                "its format {} is newer than this banger's {FORMAT}",
-                metadata.format
-            );
-            return Err(KernelError::NotImported { path, why });
-        }
-        Ok(metadata)
+        Ok(banger_durable::read_description(folder)?)
     }
 
     /// The file that QEMU boots: the unpacked image where it has a PVH entry, else the packed one; `None` when there is

@@ -3,7 +3,7 @@
 use crate::decompress::{Compression, decompress};
 use crate::elf::Elf;
 use crate::error::KernelError;
-use crate::progress::Cancel;
+use banger_watch::Cancel;
 
 /// Start of the kernel's banner (`init/version-timestamp.c`).
 const BANNER: &[u8] = b"Linux version ";

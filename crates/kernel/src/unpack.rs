@@ -12,7 +12,7 @@
 use crate::decompress::{Compression, decompress};
 use crate::elf::{Elf, is_elf};
 use crate::error::KernelError;
-use crate::progress::Cancel;
+use banger_watch::Cancel;
 
 /// Largest kernel image that is read, packed or not.
 pub const IMAGE_MAX_BYTES: u64 = 512 << 20;

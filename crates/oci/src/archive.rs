@@ -23,13 +23,17 @@ use crate::tar::{TarError, TarReader, Trailer};
 pub struct Limits {
     /// Bytes of the unpacked archive.
     pub unpacked_bytes: u64,
+    /// Entries, all layers together: those that others replace or hide count, too.
+    pub entries: u64,
 }
 
 impl Default for Limits {
-    /// 64 GiB.
+    /// 64 GiB, and two million entries: the largest images that are known have one to two million, and what is in the tree at
+    /// the end is bounded by its memory besides ([`banger_disk::tree::MAX_TREE_BYTES`]: some 1.1 million).
     fn default() -> Self {
         Self {
             unpacked_bytes: 64 << 30,
+            entries: 2_000_000,
         }
     }
 }
@@ -138,15 +142,15 @@ pub fn tree_from_archive(
         }
     };
     let len = plain.metadata().map_err(open)?.len();
-    read(path, plain, len)
+    read(path, plain, len, limits)
 }
 
-fn read(path: &Path, plain: File, len: u64) -> Result<Tree, ArchiveError> {
+fn read(path: &Path, plain: File, len: u64, limits: Limits) -> Result<Tree, ArchiveError> {
     let tree_failed = |source| ArchiveError::Tree {
         path: path.to_owned(),
         source,
     };
-    let mut assembly = Assembly::new().map_err(tree_failed)?;
+    let mut assembly = Assembly::new(limits.entries).map_err(tree_failed)?;
     let plain = Arc::new(plain);
     let source = assembly.tree().add_source(Source::File(Arc::clone(&plain)));
     let mut reader = TarReader::new(&plain, 0..len, Trailer::Required);
@@ -161,7 +165,8 @@ fn read(path: &Path, plain: File, len: u64) -> Result<Tree, ArchiveError> {
         };
         entries += 1;
         assembly
-            .add(&entry, source)
+            .count()
+            .and_then(|()| assembly.add(&entry, source))
             .map_err(|source| ArchiveError::Entry {
                 path: path.to_owned(),
                 entry: printable(&entry.path),

@@ -50,6 +50,12 @@ pub enum EntryError {
         /// The target.
         target: String,
     },
+    /// More entries than are taken.
+    #[error("it is one of more than {limit} entries")]
+    TooMany {
+        /// How many are taken.
+        limit: u64,
+    },
     /// A whiteout of nothing, or of a directory itself.
     #[error("it is a whiteout without a name")]
     Whiteout,
@@ -76,14 +82,27 @@ pub enum EntryError {
 #[derive(Debug)]
 pub(crate) struct Assembly {
     tree: Tree,
+    /// Entries that may still come, and how many there might be.
+    left: u64,
+    limit: u64,
 }
 
 impl Assembly {
     /// Begins with an empty root directory.
-    pub(crate) fn new() -> Result<Self, TreeError> {
+    pub(crate) fn new(limit: u64) -> Result<Self, TreeError> {
         Ok(Self {
             tree: Tree::new(IMPLIED)?,
+            left: limit,
+            limit,
         })
+    }
+
+    /// Counts an entry, whatever becomes of it: what replaces, hides or repeats others takes no memory, but time.
+    pub(crate) fn count(&mut self) -> Result<(), EntryError> {
+        let limit = self.limit;
+        let left = self.left.checked_sub(1);
+        self.left = left.ok_or(EntryError::TooMany { limit })?;
+        Ok(())
     }
 
     /// The tree as it stands.

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use banger_disk::tree::{Source, Tree, TreeError, printable};
 
+use crate::archive::Limits;
 use crate::assembly::{Assembly, EntryError, parts};
 use crate::tar::{Entry, TarError, TarReader, Trailer};
 
@@ -64,22 +65,30 @@ pub enum LayerError {
 ///
 /// # Errors
 /// When a layer is broken or an entry impossible: the error names both.
-pub fn merge(layers: &[Layer]) -> Result<Tree, LayerError> {
-    let mut assembly = Assembly::new()?;
+pub fn merge(layers: &[Layer], limits: Limits) -> Result<Tree, LayerError> {
+    let mut assembly = Assembly::new(limits.entries)?;
     for (index, layer) in layers.iter().enumerate() {
         let source = assembly
             .tree()
             .add_source(Source::File(Arc::clone(&layer.file)));
         // The lowest layer has nothing to hide.
         if index > 0 {
-            each_entry(layer, |entry| match whiteout(&entry.path)? {
-                Some(Whiteout { parents, hidden }) => assembly.hide(&parents, hidden),
-                None => Ok(()),
+            each_entry(layer, |entry| {
+                assembly.count()?;
+                match whiteout(&entry.path)? {
+                    Some(Whiteout { parents, hidden }) => assembly.hide(&parents, hidden),
+                    None => Ok(()),
+                }
             })?;
         }
-        each_entry(layer, |entry| match whiteout(&entry.path)? {
-            Some(_) => Ok(()),
-            None => assembly.add(entry, source),
+        each_entry(layer, |entry| {
+            if index == 0 {
+                assembly.count()?;
+            }
+            match whiteout(&entry.path)? {
+                Some(_) => Ok(()),
+                None => assembly.add(entry, source),
+            }
         })?;
     }
     Ok(assembly.into_tree())

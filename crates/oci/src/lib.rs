@@ -48,7 +48,7 @@ pub use compression::Compression;
 pub use config::ImageConfig;
 pub use digest::Digest;
 pub use host_dir::{HostDirError, tree_from_dir};
-pub use local::{LocalImage, LocalImageError};
+pub use local::{ImageDigests, LocalImage, LocalImageError};
 pub use manifest::Platform;
 pub use reference::{Reference, ReferenceError};
 pub use selection::{SelectionError, directory};

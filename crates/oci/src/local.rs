@@ -139,8 +139,19 @@ impl LocalImageError {
 pub struct LocalImage {
     path: PathBuf,
     config: ImageConfig,
-    digest: Digest,
+    ids: ImageDigests,
     layers: Vec<StoredLayer>,
+}
+
+/// What an image is known by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImageDigests {
+    /// Of its manifest, or of its configuration where there is no manifest: equal digests, equal images.
+    pub manifest: Digest,
+    /// Of its configuration: what container engines call its id.
+    pub config: Digest,
+    /// Of the index that led to the manifest, where one did; the outermost of several.
+    pub index: Option<Digest>,
 }
 
 impl LocalImage {
@@ -191,7 +202,7 @@ impl LocalImage {
         let opening = Opening { path, store };
         let bytes = opening.blob(opening.store.verified(digest))?;
         match opening.parsed(manifest::parse(&bytes))? {
-            Document::Manifest(manifest) => opening.image(digest, &manifest),
+            Document::Manifest(manifest) => opening.image((digest, None), &manifest),
             Document::Index(list) => Err(opening.not_found("with that manifest", &list)),
         }
     }
@@ -201,9 +212,9 @@ impl LocalImage {
         &self.config
     }
 
-    /// Digest of its manifest, or of its configuration where there is no manifest: equal digests, equal images.
-    pub fn digest(&self) -> Digest {
-        self.digest
+    /// What it is known by.
+    pub fn digests(&self) -> ImageDigests {
+        self.ids
     }
 
     /// Digests of its layers as they are stored, with their sizes in bytes; lowest first.
@@ -230,7 +241,7 @@ impl LocalImage {
                 source: Box::new(source),
             },
         )?;
-        merge(&layers).map_err(|source| LocalImageError::Layers {
+        merge(&layers, limits).map_err(|source| LocalImageError::Layers {
             path: self.path.clone(),
             source,
         })
@@ -273,9 +284,10 @@ impl Opening<'_> {
         let mut wanted = name;
         let mut document = self.parsed(manifest::parse(index))?;
         let mut digest = Digest::of(index);
+        let mut way = None;
         for _ in 0..MAX_DEPTH {
             match document {
-                Document::Manifest(manifest) => return self.image(digest, &manifest),
+                Document::Manifest(manifest) => return self.image((digest, way), &manifest),
                 Document::Index(list) => {
                     let chosen = self.choose(&list, wanted, platform)?;
                     // A tag chooses in the outermost index; below it only platforms differ.
@@ -283,6 +295,10 @@ impl Opening<'_> {
                     let bytes = self.blob(self.store.document(chosen.digest, chosen.size))?;
                     document = self.parsed(manifest::parse(&bytes))?;
                     digest = chosen.digest;
+                    // The layout's own list names images; an index below it is a part of one.
+                    if matches!(document, Document::Index(_)) {
+                        way.get_or_insert(digest);
+                    }
                 }
             }
         }
@@ -339,7 +355,11 @@ impl Opening<'_> {
         }
     }
 
-    fn image(self, digest: Digest, manifest: &Manifest) -> Result<LocalImage, LocalImageError> {
+    fn image(
+        self,
+        (digest, index): (Digest, Option<Digest>),
+        manifest: &Manifest,
+    ) -> Result<LocalImage, LocalImageError> {
         let bytes = self.blob(
             self.store
                 .document(manifest.config.digest, manifest.config.size),
@@ -350,12 +370,17 @@ impl Opening<'_> {
             let blob = self.blob(self.store.blob(layer.digest))?;
             blobs.push((blob, Some((layer.digest, layer.size))));
         }
-        self.finish(digest, config, blobs)
+        let ids = ImageDigests {
+            manifest: digest,
+            config: manifest.config.digest,
+            index,
+        };
+        self.finish(ids, config, blobs)
     }
 
     fn finish(
         self,
-        digest: Digest,
+        ids: ImageDigests,
         config: ImageConfig,
         blobs: Vec<(crate::blobs::Blob, Option<(Digest, u64)>)>,
     ) -> Result<LocalImage, LocalImageError> {
@@ -378,7 +403,7 @@ impl Opening<'_> {
         Ok(LocalImage {
             path: self.path.to_owned(),
             config,
-            digest,
+            ids,
             layers,
         })
     }
@@ -439,7 +464,12 @@ impl Opening<'_> {
         for layer in &image.layers {
             blobs.push((self.blob(self.store.file(layer))?, None));
         }
-        self.finish(digest, config, blobs)
+        let ids = ImageDigests {
+            manifest: digest,
+            config: digest,
+            index: None,
+        };
+        self.finish(ids, config, blobs)
     }
 }
 

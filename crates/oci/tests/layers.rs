@@ -8,6 +8,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use banger_disk::tree::{NodeKind, Tree};
+use banger_oci::Limits;
 use banger_oci::layers::{Layer, LayerError, merge};
 use forge::{Forged, told};
 
@@ -27,7 +28,7 @@ fn merged(layers: Vec<Forged>) -> Result<Tree, LayerError> {
     let layers: Vec<Layer> = numbered
         .map(|(number, forged)| layer(&format!("layer-{number}"), forged))
         .collect();
-    merge(&layers)
+    merge(&layers, Limits::default())
 }
 
 fn has(tree: &Tree, path: &str) -> bool {
@@ -152,7 +153,10 @@ fn whiteouts_of_nothing_change_nothing() {
 fn a_layer_without_blocks_of_zeros_at_its_end_is_whole() {
     let mut whole = layer("whole", base());
     whole.range.end -= 1024;
-    assert!(has(&merge(&[whole]).unwrap(), "dir/link"));
+    assert!(has(
+        &merge(&[whole], Limits::default()).unwrap(),
+        "dir/link"
+    ));
 }
 
 #[test]
@@ -186,29 +190,62 @@ fn peak() -> u64 {
         << 10
 }
 
-#[test]
-fn a_layer_of_millions_of_entries_stops_within_bounded_memory_and_names_the_entry() {
-    // The beginning of an archive of ten million links: there is no room for more than some hundred thousand.
+/// A layer that says to be ten million entries, of which it has so many; then it has nothing but holes. Who reads on from
+/// there takes the layer for whole, because blocks of zeros are an archive's end.
+fn ten_million(name: &str, real: u64, entry: impl Fn(u64) -> Forged) -> Layer {
+    const ENTRIES: u64 = 10_000_000;
     let mut file = std::io::BufWriter::new(tempfile::tempfile().unwrap());
+    for number in 0..real {
+        file.write_all(&entry(number).bytes).unwrap();
+    }
+    let file = file.into_inner().unwrap();
+    file.set_len(ENTRIES * 512).unwrap();
+    Layer {
+        name: name.to_owned(),
+        file: Arc::new(file),
+        range: 0..ENTRIES * 512,
+    }
+}
+
+#[test]
+fn a_layer_of_ten_million_entries_stops_within_bounded_memory_and_names_the_entry() {
     let target = [b't'; 100];
-    for number in 0..900_000_u64 {
+    let many = ten_million("sha256:many", 600_000, |number| {
         let mut forged = Forged::new();
         let name = format!("{number:08}{}", "n".repeat(92));
         forged.header(b'2', name.as_bytes(), &target, b"00000000000\0");
-        file.write_all(&forged.bytes).unwrap();
-    }
-    let file = file.into_inner().unwrap();
-    let len = file.metadata().unwrap().len();
-    let layer = Layer {
-        name: "sha256:many".to_owned(),
-        file: Arc::new(file),
-        range: 0..len,
-    };
-    let refused = told(&merge(&[layer]).unwrap_err());
+        forged
+    });
+    let refused = told(&merge(&[many], Limits::default()).unwrap_err());
     assert!(refused.contains("nnn\" of layer sha256:many"), "{refused}");
     assert!(
         refused.contains("bytes of names and attributes"),
         "{refused}"
     );
     assert!(peak() < 200 << 20, "{} MiB", peak() >> 20);
+}
+
+#[test]
+fn entries_that_take_no_memory_are_counted_in_whichever_layer_they_come() {
+    let limits = Limits {
+        entries: 20_000,
+        ..Limits::default()
+    };
+    let same = |_: u64| Forged::new().entry(b'5', b"same", b"", b"");
+    let whiteout = |number: u64| {
+        let name = format!("same/.wh.{number}");
+        Forged::new().entry(b'0', name.as_bytes(), b"", b"")
+    };
+    let lower = ten_million("sha256:lower", limits.entries + 1, same);
+    let refused = told(&merge(&[lower], limits).unwrap_err());
+    assert_eq!(
+        refused,
+        "cannot take \"same\" of layer sha256:lower: it is one of more than 20000 entries"
+    );
+    let upper = ten_million("sha256:upper", limits.entries, whiteout);
+    let refused = told(&merge(&[layer("base", base()), upper], limits).unwrap_err());
+    assert!(
+        refused.contains("of layer sha256:upper: it is one of more than 20000 entries"),
+        "{refused}"
+    );
 }

@@ -154,7 +154,7 @@ fn a_layout_is_read_as_folder_and_as_archive() {
         assert!(packed.success());
         let from_archive = open(&archive, None).unwrap();
         check(&from_archive);
-        assert_eq!(from_archive.digest(), from_folder.digest());
+        assert_eq!(from_archive.digests(), from_folder.digests());
     }
 }
 
@@ -280,6 +280,7 @@ fn layers_together_stop_at_the_limit_and_when_told_to() {
     let image = open(&layout.root, None).unwrap();
     let limits = Limits {
         unpacked_bytes: 5000,
+        ..Limits::default()
     };
     let said = refusal(image.tree(dir.path(), limits, &mut |_| ControlFlow::Continue(())));
     assert!(

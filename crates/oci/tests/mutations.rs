@@ -189,7 +189,7 @@ fn damaged_layers_become_errors_or_trees() {
                 range: 0..bytes.len() as u64,
             }
         });
-        if let Ok(tree) = merge(&layers) {
+        if let Ok(tree) = merge(&layers, Limits::default()) {
             assert!(tree.entry_count() < 100);
         }
     });

@@ -126,7 +126,7 @@ fn layers_become_errors_or_trees() {
                 range: 0..bytes.len() as u64,
             }
         });
-        if let Err(error) = merge(&layers) {
+        if let Err(error) = merge(&layers, Limits::default()) {
             assert!(error.to_string().contains("layer"), "{error}");
         }
     });

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
-    /// Adds a VM; its name must be free.
+    /// Adds a VM; its name must be free. Its image is known to it by the name that it has now.
     InsertVm(Box<VmRecord>),
     /// Removes a VM's row and all its claims.
     DeleteVm(VmId),
@@ -42,7 +42,7 @@ pub enum Change {
     },
     /// Adds an image; its name must be free.
     InsertImage(Box<ImageRecord>),
-    /// Removes an image's name.
+    /// Removes an image's name; a VM that knows the image by it knows it by another one then.
     DeleteImage(ImageName),
     /// Gives an image, and the VMs that know it by its name, another name, which must be free.
     RenameImage {
@@ -57,6 +57,16 @@ pub enum Change {
         from: String,
         /// What it stands for now.
         to: Box<ImageRecord>,
+    },
+    /// Lets an image's name stand for other files. The old ones, and the VMs that are made from them and know them by this
+    /// name, have another name from then on.
+    SupersedeImage {
+        /// Digest of the files that the name stands for; it must still do so.
+        from: String,
+        /// What it stands for now.
+        to: Box<ImageRecord>,
+        /// Name of the old files; free, or theirs already.
+        kept: ImageName,
     },
     /// Adds a kernel; its name must be free.
     InsertKernel(Box<KernelRecord>),
@@ -90,7 +100,7 @@ impl Change {
     /// The store's: a taken name, a claimed resource.
     pub fn apply(&self, db: &Connection) -> Result<(), StoreError> {
         match self {
-            Self::InsertVm(record) => vm::insert(db, record),
+            Self::InsertVm(record) => vm::insert(db, &under_present_name(db, record)?),
             Self::DeleteVm(id) => {
                 vm::delete(db, *id)?;
                 claim::release_all(db, &Owner::Vm(*id))
@@ -119,21 +129,38 @@ impl Change {
                 record.restart_needed = false;
             }),
             Self::InsertImage(record) => image::insert(db, record),
-            Self::DeleteImage(name) => image::delete(db, name).map(|_| ()),
+            Self::DeleteImage(name) => {
+                image::delete(db, name)?;
+                for vm in vm::list(db)?.iter().filter(|vm| vm.image == *name) {
+                    vm::update(db, &under_present_name(db, vm)?)?;
+                }
+                Ok(())
+            }
             Self::RenameImage { from, to } => match image::rename(db, from, to)? {
                 true => edit_users(db, from, |vm| vm.image = to.clone()),
                 false => Err(changed(format!("image {from}"), "is gone")),
             },
             Self::ReplaceImage { from, to } => {
-                let known = image::by_name(db, to.name.as_str())?;
-                if known.is_none_or(|known| known.digest != *from) {
-                    return Err(changed(format!("image {}", to.name), "is another now"));
-                }
-                image::delete(db, &to.name)?;
-                image::insert(db, to)?;
+                take_name(db, from, to)?;
                 edit_users(db, &to.name, |vm| {
                     if vm.image_digest == *from {
                         vm.image_digest.clone_from(&to.digest);
+                    }
+                })
+            }
+            Self::SupersedeImage { from, to, kept } => {
+                let old = ImageRecord {
+                    name: kept.clone(),
+                    superseded: true,
+                    ..take_name(db, from, to)?
+                };
+                // Files that the name stood for before, too, may have kept theirs.
+                if image::by_name(db, kept.as_str())?.is_none_or(|known| known.digest != *from) {
+                    image::insert(db, &old)?;
+                }
+                edit_users(db, &to.name, |vm| {
+                    if vm.image_digest == *from {
+                        vm.image.clone_from(kept);
                     }
                 })
             }
@@ -180,6 +207,29 @@ fn used(db: &Connection, files: &Owner) -> Result<bool, StoreError> {
         Owner::Kernel(digest) => vm::uses_kernel(db, digest),
         Owner::Vm(_) | Owner::Operation(_) => Ok(false),
     }
+}
+
+/// A VM under a name that its image has by now: it may have been renamed, superseded or deleted since it was looked up.
+fn under_present_name(db: &Connection, vm: &VmRecord) -> Result<VmRecord, StoreError> {
+    let mut vm = vm.clone();
+    let is_it = |image: &ImageRecord| image.digest == vm.image_digest;
+    if !image::by_name(db, vm.image.as_str())?.is_some_and(|image| is_it(&image))
+        && let Some(image) = image::list(db)?.into_iter().find(is_it)
+    {
+        vm.image = image.name;
+    }
+    Ok(vm)
+}
+
+/// Lets the name of `to` stand for it and no longer for the files `from`; what it stood for.
+fn take_name(db: &Connection, from: &str, to: &ImageRecord) -> Result<ImageRecord, StoreError> {
+    let known = image::by_name(db, to.name.as_str())?.filter(|known| known.digest == from);
+    let Some(known) = known else {
+        return Err(changed(format!("image {}", to.name), "is another now"));
+    };
+    image::delete(db, &to.name)?;
+    image::insert(db, to)?;
+    Ok(known)
 }
 
 fn changed(what: String, how: &'static str) -> StoreError {

@@ -107,6 +107,9 @@ pub enum ImageSource {
         at: ContainerAt,
         /// What it is called: the whole reference, or the path.
         reference: String,
+        /// Digest of the index that led to it, where it lies in the cache and one did.
+        #[serde(default)]
+        index: Option<String>,
         /// `OS/ARCHITECTURE[/VARIANT]`; the host's own when absent.
         #[serde(default)]
         platform: Option<String>,

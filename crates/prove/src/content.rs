@@ -4,7 +4,7 @@ use std::path::Path;
 
 use banger_api::kernel::KernelSource;
 use banger_api::{ApiError, ErrorCode};
-use banger_ops::{HostResult, ImageSource};
+use banger_ops::{ContainerAt, HostResult, ImageSource};
 
 use crate::fs::Content;
 use crate::machine::{Extent, World};
@@ -22,7 +22,7 @@ pub(crate) fn content_of(text: &str) -> u64 {
 
 /// The digest of an image or kernel that is made from `what`.
 pub(crate) fn digest_of(what: &str) -> String {
-    format!("{:064x}", content_of(what))
+    format!("{:016x}", content_of(what)).repeat(4)
 }
 
 pub(crate) fn cut(content: u64, extent: Extent) -> Content {
@@ -77,7 +77,10 @@ pub(crate) fn made(world: &World, dir: &Path) -> HostResult<String> {
 pub(crate) fn image_name(source: &ImageSource) -> String {
     match source {
         ImageSource::Recipe { recipe, .. } => recipe.clone(),
-        ImageSource::Container { reference, .. } => reference.replace('/', "_"),
+        ImageSource::Container { at, reference, .. } => match at {
+            ContainerAt::Cache(manifest) => format!("{reference}@{manifest}"),
+            ContainerAt::Path { path, .. } => path.to_string_lossy().replace('/', "_"),
+        },
         ImageSource::Rootfs { rootfs, .. } => rootfs.to_string_lossy().replace('/', "_"),
         ImageSource::Saved { vm, .. } => format!("saved-{vm}"),
         ImageSource::Reseed { image, .. } => {

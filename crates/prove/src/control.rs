@@ -414,7 +414,9 @@ impl<'a> Control<'a> {
             policy::check(Request::Delete { force: true }, name, vm.state)?;
             self.machine.world().ledger.doomed.insert(vm.id);
             self.operation("delete_vm", Some((vm.id, name)), |op| {
-                self.run(plans::delete(op, &vm, &layout::files(vm.id)))
+                self.run(plans::delete(op, &vm, &layout::files(vm.id)))?;
+                self.forget_superseded(op);
+                Ok(())
             })
         })
     }
@@ -464,7 +466,13 @@ impl<'a> Control<'a> {
     pub(crate) fn set_disk(&self, name: &str, bytes: u64) -> HostResult<()> {
         self.with_vm(name, |mut vm| {
             vm.disk_bytes = vm.disk_bytes.max(bytes);
-            let written = self.store().write(move |tx| vm::update(tx, &vm));
+            let written = self.store().write(move |tx| {
+                // What an image is called changes without the locks of its VMs.
+                if let Some(now) = vm::by_id(tx, vm.id)? {
+                    vm.image = now.image;
+                }
+                vm::update(tx, &vm)
+            });
             written.map(|_| ()).map_err(store_error)
         })
     }

@@ -1,12 +1,13 @@
 //! The model daemon's requests about images and kernels.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use banger_api::kernel::KernelSource;
 use banger_api::{ApiError, ErrorCode, OperationId};
-use banger_ops::{HostResult, ImageSource, NoEvents, SeedWish, plans};
+use banger_ops::{ContainerAt, HostResult, ImageSource, NoEvents, SeedWish, plans};
 use banger_store::{ImageRecord, KernelRecord, image, kernel, vm};
 
+use crate::content::{digest_of, image_name};
 use crate::control::{Control, staging};
 use crate::layout;
 
@@ -15,34 +16,100 @@ fn invalid(error: impl std::fmt::Display) -> ApiError {
 }
 
 impl Control<'_> {
-    /// Makes an image of this content and gives it this name.
-    pub(crate) fn pull(&self, name: &str, content: &str) -> HostResult<()> {
-        self.operation("pull_image", None, |op| {
-            let staging = staging(op);
+    /// Makes an image of this content and gives it this name, which must be free.
+    pub(crate) fn build(&self, name: &str, content: &str) -> HostResult<()> {
+        self.operation("build_image", None, |op| {
             let source = ImageSource::Recipe {
                 recipe: content.to_owned(),
                 seed: SeedWish::default(),
             };
-            self.run(plans::make_image(op, source, staging.clone()))?;
+            self.run(plans::make_image(op, source, staging(op)))?;
             self.publish_made(op, name)
+        })
+    }
+
+    /// Makes an image of what a registry calls `app` now, and gives it this name, whatever has it.
+    pub(crate) fn pull(&self, name: &str, manifest: &str) -> HostResult<()> {
+        self.operation("pull_image", None, |op| {
+            let source = ImageSource::Container {
+                at: ContainerAt::Cache(manifest.to_owned()),
+                reference: "app".to_owned(),
+                index: None,
+                platform: None,
+                seed: SeedWish::default(),
+            };
+            let old = self.read(|db| image::by_name(db, name))?;
+            let same = |old: &ImageRecord| old.digest == digest_of(&image_name(&source));
+            if old.as_ref().is_some_and(same) {
+                return Ok(());
+            }
+            self.run(plans::make_image(op, source, staging(op)))?;
+            match old {
+                None => self.publish_made(op, name),
+                Some(old) => self.supersede(op, &old),
+            }
+        })
+    }
+
+    fn made_record(&self, name: &str, staging: &Path) -> HostResult<ImageRecord> {
+        let facts = self.host().image_facts(staging)?;
+        Ok(ImageRecord {
+            name: name.parse().map_err(invalid)?,
+            digest: facts.digest.clone(),
+            source: facts.source,
+            init: facts.init,
+            base_bytes: facts.base_bytes,
+            seed_bytes: facts.seed_bytes,
+            created_ms: self.host().now_ms(),
+            superseded: false,
         })
     }
 
     /// Gives what an operation has made of an image its place and name.
     pub(crate) fn publish_made(&self, op: OperationId, name: &str) -> HostResult<()> {
         self.or_discard(op, &staging(op), |staging| {
-            let facts = self.host().image_facts(staging)?;
-            let record = ImageRecord {
-                name: name.parse().map_err(invalid)?,
-                digest: facts.digest.clone(),
-                source: facts.source,
-                init: facts.init,
-                base_bytes: facts.base_bytes,
-                seed_bytes: facts.seed_bytes,
-                created_ms: self.host().now_ms(),
-            };
+            let record = self.made_record(name, staging)?;
             self.publish_image(op, &record, staging)
         })
+    }
+
+    /// Gives what an operation has made the name of an older image, whose VMs keep that one.
+    fn supersede(&self, op: OperationId, old: &ImageRecord) -> HostResult<()> {
+        self.or_discard(op, &staging(op), |staging| {
+            let record = self.made_record(old.name.as_str(), staging)?;
+            let kept = plans::kept_name(&old.name, &old.digest).map_err(invalid)?;
+            let users = plans::Users::Stay { kept };
+            self.replace_image(op, record, &old.digest, staging, users)
+        })?;
+        self.runner.discard(op, staging(op), &NoEvents);
+        self.forget_superseded(op);
+        Ok(())
+    }
+
+    /// Removes images that were there for VMs alone, and have none any more. What fails is tried again by upkeep.
+    pub(crate) fn forget_superseded(&self, op: OperationId) {
+        for image in self.read(plans::superseded).unwrap_or_default() {
+            let _ = self.remove_image(op, &image);
+        }
+    }
+
+    /// What upkeep does about them.
+    pub(crate) fn forget_left_over(&self) -> HostResult<()> {
+        if self.read(plans::superseded)?.is_empty() {
+            return Ok(());
+        }
+        self.operation("delete_image", None, |op| {
+            self.forget_superseded(op);
+            Ok(())
+        })
+    }
+
+    fn remove_image(&self, op: OperationId, image: &ImageRecord) -> HostResult<()> {
+        let images = self.read(image::list)?;
+        let others = images.iter().filter(|other| other.digest == image.digest);
+        let directory = (others.count() == 1).then(|| layout::image_dir(&image.digest));
+        let files = plans::DeleteFiles { directory };
+        self.run(plans::delete_image(op, image, files))
     }
 
     /// Removes an image's name, and its files with the last one.
@@ -55,15 +122,7 @@ impl Control<'_> {
         if used.iter().any(|vm| vm.image_digest == found.digest) {
             return Err(ApiError::new(ErrorCode::InUse, "a VM is made from it"));
         }
-        let others = images.iter().filter(|image| image.digest == found.digest);
-        let directory = (others.count() == 1).then(|| layout::image_dir(&found.digest));
-        self.operation("delete_image", None, |op| {
-            self.run(plans::delete_image(
-                op,
-                found,
-                plans::DeleteFiles { directory },
-            ))
-        })
+        self.operation("delete_image", None, |op| self.remove_image(op, found))
     }
 
     /// Gives an image another name.
@@ -93,7 +152,12 @@ impl Control<'_> {
                     seed_bytes: facts.seed_bytes,
                     ..found.clone()
                 };
-                self.replace_image(op, record, &found.digest, staging)
+                let images = self.read(image::list)?;
+                let same = images.iter().filter(|image| image.digest == found.digest);
+                let old = (same.count() == 1).then(|| layout::image_dir(&found.digest));
+                let users = plans::Users::Follow { old: old.clone() };
+                self.replace_image(op, record, &found.digest, staging, users)?;
+                Ok(old)
             })?;
             // Those that fail stay unfinished, and are tried again.
             for path in std::iter::once(staging).chain(old) {
@@ -109,19 +173,16 @@ impl Control<'_> {
         record: ImageRecord,
         from: &str,
         staging: &Path,
-    ) -> HostResult<Option<PathBuf>> {
-        let images = self.read(image::list)?;
-        let exists = images.iter().any(|image| image.digest == record.digest);
-        let shared = images.iter().filter(|image| image.digest == from).count() > 1;
-        let old = (!shared).then(|| layout::image_dir(from));
+        users: plans::Users,
+    ) -> HostResult<()> {
+        let exists = self.read(|db| image::is_named(db, &record.digest))?;
         let files = plans::ReplaceImage {
             from: from.to_owned(),
             staging: staging.to_owned(),
             target: (!exists).then(|| layout::image_dir(&record.digest)),
-            old: old.clone(),
+            users,
         };
-        self.run(plans::replace_image(op, record, files))?;
-        Ok(old)
+        self.run(plans::replace_image(op, record, files))
     }
 
     /// Makes a kernel of this content and gives it this name.

@@ -27,7 +27,7 @@ const BARE: From<'static> = From {
 
 /// An image and a kernel.
 fn base(control: &Control<'_>) -> HostResult<()> {
-    control.pull("img", "debian")?;
+    control.build("img", "debian")?;
     control.import("krn", "linux")
 }
 
@@ -85,6 +85,7 @@ macro_rules! scenario {
 pub(crate) fn all() -> Vec<Scenario> {
     let mut all = vms();
     all.extend(ends());
+    all.extend(pulls());
     all.extend(files());
     all.extend(strays());
     all
@@ -285,25 +286,89 @@ fn strays() -> Vec<Scenario> {
     ]
 }
 
+/// An image of what a registry called `app` when it was pulled.
+fn pulled(control: &Control<'_>) -> HostResult<()> {
+    control.pull("img", "first")?;
+    control.import("krn", "linux")
+}
+
+/// The same, and a VM of it.
+fn pulled_and_used(control: &Control<'_>) -> HostResult<()> {
+    pulled(control)?;
+    control.create("a", &BARE).map(|_| ())
+}
+
+/// Pulls, and names that get other images by them.
+fn pulls() -> Vec<Scenario> {
+    vec![
+        scenario!("pull", nothing, |c| c.pull("img", "first")),
+        scenario!("pull-again", pulled_and_used, |c| c.pull("img", "first")),
+        scenario!("pull-newer", pulled, |c| c.pull("img", "second")),
+        scenario!("pull-newer-in-use", pulled_and_used, |c| c
+            .pull("img", "second")),
+        scenario!(
+            "pull-newer-while-running",
+            |c| {
+                pulled_and_used(c)?;
+                c.start("a")
+            },
+            |c| c.pull("img", "second")
+        ),
+        scenario!(
+            "pull-newer-and-back",
+            |c| {
+                pulled_and_used(c)?;
+                c.pull("img", "second")?;
+                c.create("b", &BARE).map(|_| ())
+            },
+            |c| c.pull("img", "first")
+        ),
+        scenario!(
+            "pull-newer-that-has-a-name",
+            |c| {
+                pulled_and_used(c)?;
+                c.pull("other", "second")
+            },
+            |c| c.pull("img", "second")
+        ),
+        scenario!("pull-newer-full-disk", pulled_and_used, |c| {
+            c.machine.world().files.capacity = 12;
+            c.pull("img", "second")
+        }),
+        scenario!("pull-newer-cancelled", pulled_and_used, |c| {
+            c.cancel().cancel();
+            c.pull("img", "second")
+        }),
+        scenario!(
+            "delete-last-vm-of-a-superseded-image",
+            |c| {
+                pulled_and_used(c)?;
+                c.pull("img", "second")
+            },
+            |c| c.delete("a")
+        ),
+    ]
+}
+
 fn files() -> Vec<Scenario> {
     vec![
-        scenario!("pull", nothing, |c| c.pull("img", "debian")),
-        scenario!("pull-same-content", base, |c| c.pull("other", "debian")),
-        scenario!("pull-taken-name", base, |c| c.pull("img", "alpine")),
-        scenario!("pull-full-disk", base, |c| {
+        scenario!("build", nothing, |c| c.build("img", "debian")),
+        scenario!("build-same-content", base, |c| c.build("other", "debian")),
+        scenario!("build-taken-name", base, |c| c.build("img", "alpine")),
+        scenario!("build-full-disk", base, |c| {
             c.machine.world().files.capacity = 6;
-            c.pull("other", "alpine")
+            c.build("other", "alpine")
         }),
-        scenario!("pull-cancelled", base, |c| {
+        scenario!("build-cancelled", base, |c| {
             c.cancel().cancel();
-            c.pull("other", "alpine")
+            c.build("other", "alpine")
         }),
         scenario!("delete-image", base, |c| c.delete_image("img")),
         scenario!(
             "delete-one-name-of-an-image",
             |c| {
                 base(c)?;
-                c.pull("other", "debian")
+                c.build("other", "debian")
             },
             |c| c.delete_image("img")
         ),
@@ -315,7 +380,7 @@ fn files() -> Vec<Scenario> {
             "rename-image-to-a-taken-name",
             |c| {
                 base(c)?;
-                c.pull("other", "alpine")
+                c.build("other", "alpine")
             },
             |c| c.rename_image("img", "other")
         ),
@@ -350,7 +415,7 @@ fn files() -> Vec<Scenario> {
             "reseed-one-name-of-an-image",
             |c| {
                 created(c, BARE)?;
-                c.pull("other", "debian")
+                c.build("other", "debian")
             },
             |c| c.reseed_image("img")
         ),

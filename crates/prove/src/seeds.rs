@@ -54,9 +54,9 @@ pub(crate) fn play(
     if random.chance(3, 4) {
         // Most machines have something to make VMs from.
         let control = Control::start_daemon(machine, &Honest)?;
-        let _ = control.pull("x", "debian");
+        let _ = control.build("x", "debian");
         let _ = control.import("x", "debian");
-        let _ = control.pull("y", "debian");
+        let _ = control.build("y", "debian");
         let _ = control.import("y", "alpine");
     }
     if random.chance(1, 8) {
@@ -156,7 +156,8 @@ fn request(control: &Control<'_>, random: &mut Random) -> HostResult<()> {
         10..=11 => control.stop(name),
         12 => control.kill(name, [9, 15][random.below(2)]),
         13..=14 => control.delete(name),
-        15..=16 => control.pull(file, content),
+        15 => control.build(file, content),
+        16 => control.pull(file, content),
         17 => control.delete_image(file),
         18..=19 => control.import(file, content),
         20 => control.delete_kernel(file),

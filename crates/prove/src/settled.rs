@@ -95,8 +95,10 @@ fn look(control: &Control<'_>, wrong: &mut Vec<String>) -> HostResult<()> {
     }
     for vm in &vms {
         one_vm(&world, vm, wrong);
-        if !images.iter().any(|image| image.digest == vm.image_digest) {
-            wrong.push(format!("VM {} has lost its image", vm.name));
+        match images.iter().find(|image| image.name == vm.image) {
+            Some(image) if image.digest == vm.image_digest => {}
+            Some(_) => wrong.push(format!("VM {} is given another image", vm.name)),
+            None => wrong.push(format!("VM {} has lost its image", vm.name)),
         }
         if !kernels
             .iter()

@@ -1,7 +1,7 @@
 //! Whether every command works from here: everything is used, removed, made again under its name, and removed.
 
 use banger_api::vm::{RestartPolicy, VmState};
-use banger_ops::HostResult;
+use banger_ops::{HostResult, plans};
 use banger_store::{image, kernel};
 
 use crate::control::{Control, From};
@@ -28,6 +28,10 @@ fn check(failed: &mut Vec<String>, what: &str, name: &str, result: HostResult<()
 fn everything(control: &Control<'_>, failed: &mut Vec<String>) -> HostResult<()> {
     // What was given up half-way is tried again by the next command of its VM, and now and then for files.
     control.runner.settle_files();
+    check(failed, "forget", "images", control.forget_left_over());
+    for image in control.read(plans::superseded)? {
+        failed.push(format!("image {} stays without a VM", image.name));
+    }
     for vm in control.vms()? {
         check(
             failed,
@@ -66,7 +70,9 @@ fn everything(control: &Control<'_>, failed: &mut Vec<String>) -> HostResult<()>
     );
     failed.extend(stray::left(&control.machine.world()));
     failed.extend(settled::violations(control));
-    let (images, kernels) = (control.read(image::list)?, control.read(kernel::list)?);
+    let (mut images, kernels) = (control.read(image::list)?, control.read(kernel::list)?);
+    // Those go with their VMs.
+    images.retain(|image| !image.superseded);
     for vm in control.vms()? {
         check(
             failed,
@@ -107,7 +113,7 @@ fn everything(control: &Control<'_>, failed: &mut Vec<String>) -> HostResult<()>
         }
         if round == "delete" {
             for (name, content) in [("i1", "x"), ("i2", "y"), ("i3", "x")] {
-                check(failed, "pull", name, control.pull(name, content));
+                check(failed, "build", name, control.build(name, content));
                 check(failed, "import", name, control.import(name, content));
             }
         }

@@ -35,6 +35,8 @@ pub struct Request<'a> {
     pub credentials: &'a CredentialFiles,
     /// Where the user's certificates may be.
     pub certificates: CertificateFolders,
+    /// An image with this manifest is wanted no more: when it is the one, nothing but its manifest is fetched.
+    pub known: Option<Digest>,
     pub(crate) patience: Patience,
 }
 
@@ -51,6 +53,7 @@ impl<'a> Request<'a> {
             plain_http: false,
             credentials,
             certificates: CertificateFolders::default(),
+            known: None,
             patience: Patience::default(),
         }
     }
@@ -76,6 +79,8 @@ impl<'a> Request<'a> {
 pub struct Fetched {
     /// Digest of its manifest.
     pub manifest: Digest,
+    /// Digest of the index that led to it, where one did.
+    pub index: Option<Digest>,
     /// Stored bytes of its layers, all together.
     pub bytes: u64,
 }
@@ -135,7 +140,10 @@ async fn image(
     };
     let chosen =
         manifests::resolve(&session, cache, &name, reference.digest(), request.platform).await?;
-    let (blobs, bytes) = wanted(&chosen.manifest)?;
+    let (mut blobs, bytes) = wanted(&chosen.manifest)?;
+    if request.known == Some(chosen.digest) {
+        blobs.clear();
+    }
     let layers: Vec<(Digest, u64)> = chosen
         .manifest
         .layers
@@ -151,6 +159,7 @@ async fn image(
     }
     Ok(Fetched {
         manifest: chosen.digest,
+        index: chosen.index,
         bytes,
     })
 }

@@ -20,6 +20,8 @@ const CONTENT_DIGEST: &str = "docker-content-digest";
 
 /// A manifest that was chosen, with its digest.
 pub(crate) struct Chosen {
+    /// The index that led to it; the outermost of several.
+    pub(crate) index: Option<Digest>,
     pub(crate) digest: Digest,
     pub(crate) manifest: Manifest,
 }
@@ -34,6 +36,7 @@ pub(crate) async fn resolve(
 ) -> Result<Chosen, RegistryError> {
     let mut expected = digest.map(|digest| (digest, None));
     let mut name = name.to_owned();
+    let mut index = None;
     for _ in 0..MAX_DEPTH {
         let (digest, bytes) = document(session, cache, &name, expected).await?;
         let parsed = manifest::parse(&bytes).map_err(|source| RegistryError::Document {
@@ -41,8 +44,15 @@ pub(crate) async fn resolve(
             source,
         })?;
         match parsed {
-            Document::Manifest(manifest) => return Ok(Chosen { digest, manifest }),
+            Document::Manifest(manifest) => {
+                return Ok(Chosen {
+                    index,
+                    digest,
+                    manifest,
+                });
+            }
             Document::Index(list) => {
+                index.get_or_insert(digest);
                 let chosen = manifest::for_platform(&list, platform)
                     .ok_or_else(|| no_platform(session, platform, &manifest::names(&list)))?;
                 expected = Some((chosen.digest, Some(chosen.size)));

@@ -24,6 +24,9 @@ pub struct ImageRecord {
     pub seed_bytes: Option<u64>,
     /// When it was made, ms since 1970.
     pub created_ms: i64,
+    /// Its name was given to newer files: it is there for the VMs that are made from it, and goes with the last of them.
+    #[serde(default)]
+    pub superseded: bool,
 }
 
 /// Adds an image.
@@ -57,7 +60,7 @@ pub fn delete(db: &Connection, name: &ImageName) -> Result<bool, StoreError> {
     Ok(db.execute("DELETE FROM images WHERE name = ?1", params![name.as_str()])? > 0)
 }
 
-/// Gives an image another name. `false`: there is none of the old one.
+/// Gives an image another name: it is wanted by it from then on. `false`: there is none of the old one.
 ///
 /// # Errors
 /// [`StoreError::NameTaken`].
@@ -67,6 +70,7 @@ pub fn rename(db: &Connection, from: &ImageName, to: &ImageName) -> Result<bool,
     };
     delete(db, from)?;
     image.name = to.clone();
+    image.superseded = false;
     insert(db, &image)?;
     Ok(true)
 }

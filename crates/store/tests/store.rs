@@ -24,6 +24,7 @@ fn an_image(name: &str) -> ImageRecord {
         base_bytes: 1,
         seed_bytes: None,
         created_ms: 0,
+        superseded: false,
     }
 }
 

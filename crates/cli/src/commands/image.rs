@@ -5,6 +5,7 @@ pub mod cache;
 pub mod delete;
 pub mod export;
 pub mod list;
+pub mod made;
 pub mod prune;
 pub mod pull;
 pub mod register;

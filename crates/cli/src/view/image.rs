@@ -98,7 +98,9 @@ fn tell(details: &ImageDetails, page: &mut Page) {
     };
     page.fields([
         ("made from", Some(container.reference.clone())),
+        ("index", container.index_digest.clone()),
         ("manifest", Some(container.digest.clone())),
+        ("configuration", container.config_digest.clone()),
         ("made", container.created.clone()),
     ]);
     for layer in &container.layers {

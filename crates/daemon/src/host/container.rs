@@ -21,6 +21,8 @@ pub(super) struct Container<'a> {
     pub(super) cache: PathBuf,
     pub(super) at: &'a ContainerAt,
     pub(super) reference: &'a str,
+    /// What led to it, when it lies in the cache.
+    pub(super) index: Option<&'a str>,
     pub(super) platform: Option<&'a str>,
     pub(super) scratch: &'a Path,
     pub(super) events: &'a dyn Events,
@@ -48,10 +50,14 @@ impl Container<'_> {
             }
         });
         let tree = tree.map_err(|error| self.failed(&error))?;
+        let mut provenance = Provenance::of(&image, self.reference.to_owned());
+        if let Some(index) = self.index {
+            provenance.index_digest = Some(index.to_owned());
+        }
         let container = ContainerImage {
             tree: &tree,
             defaults: RunDefaults::from(image.config()),
-            provenance: Provenance::of(&image, self.reference.to_owned()),
+            provenance,
         };
         from_container(container, seed, destination, self.scratch, watch)
             .map_err(|error| super::making::of_image(&error))

@@ -42,6 +42,7 @@ pub struct LinuxHost {
     pub(crate) material: GuestMaterial,
     pub(crate) templates: Templates,
     pub(crate) cache: PathBuf,
+    pub(crate) images: PathBuf,
     pub(crate) began: Instant,
 }
 
@@ -172,6 +173,7 @@ impl Host for LinuxHost {
     ) -> HostResult<()> {
         Making {
             cache: &self.cache,
+            images: &self.images,
             events,
             cancel,
         }
@@ -189,6 +191,7 @@ impl Host for LinuxHost {
     ) -> HostResult<()> {
         Making {
             cache: &self.cache,
+            images: &self.images,
             events,
             cancel,
         }

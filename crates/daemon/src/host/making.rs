@@ -11,6 +11,7 @@ use banger_image::{
 };
 use banger_kernel::{KernelError, KernelMetadata};
 use banger_ops::{Cancel, Events, HostResult, ImageFacts, ImageSource, KernelFacts, SeedWish};
+use banger_watch::{Progress, Stage};
 
 use super::container::Container;
 use super::files;
@@ -23,6 +24,8 @@ const DEADLINE: Duration = Duration::from_secs(2 * 60 * 60);
 pub(super) struct Making<'a> {
     /// Where downloads are kept.
     pub(super) cache: &'a Path,
+    /// Where images are, to share a base with.
+    pub(super) images: &'a Path,
     pub(super) events: &'a dyn Events,
     pub(super) cancel: &'a Cancel,
 }
@@ -70,17 +73,19 @@ fn of_kernel(error: &KernelError) -> ApiError {
 }
 
 impl Making<'_> {
+    fn tell<S: Stage>(&self, progress: Progress<S>) {
+        let total = (progress.total > 0).then_some(progress.total);
+        let stage = progress.stage.name();
+        match progress.done {
+            0 => self.events.stage(stage, &progress.detail),
+            done => self.events.progress(stage, &progress.detail, done, total),
+        }
+    }
+
     pub(super) fn kernel(&self, source: &KernelSource, into: &Path) -> HostResult<()> {
         let patience = Patience::new(self.cancel);
         let cancelled = || patience.is_over();
-        let mut report = |progress: banger_kernel::Progress| {
-            let total = (progress.total > 0).then_some(progress.total);
-            let stage = progress.stage.name();
-            match progress.done {
-                0 => self.events.stage(stage, &progress.detail),
-                done => self.events.progress(stage, &progress.detail, done, total),
-            }
-        };
+        let mut report = |progress| self.tell(progress);
         let mut watch = banger_kernel::Watch::new(&mut report, &cancelled);
         let source = match source {
             KernelSource::Deb { path } => banger_kernel::KernelSource::Deb(path.into()),
@@ -110,14 +115,7 @@ impl Making<'_> {
     pub(super) fn image(&self, source: &ImageSource, into: &Path) -> HostResult<()> {
         let patience = Patience::new(self.cancel);
         let cancelled = || patience.is_over();
-        let mut report = |progress: banger_image::Progress| {
-            let total = (progress.total > 0).then_some(progress.total);
-            let stage = progress.stage.name();
-            match progress.done {
-                0 => self.events.stage(stage, &progress.detail),
-                done => self.events.progress(stage, &progress.detail, done, total),
-            }
-        };
+        let mut report = |progress| self.tell(progress);
         let mut watch = banger_image::Watch::new(&mut report, &cancelled);
         let destination = Destination {
             folder: into,
@@ -134,12 +132,14 @@ impl Making<'_> {
             ImageSource::Container {
                 at,
                 reference,
+                index,
                 platform,
                 seed,
             } => Ok(Container {
                 cache: self.cache.join("oci"),
                 at,
                 reference,
+                index: index.as_deref(),
                 platform: platform.as_deref(),
                 scratch: &scratch,
                 events: self.events,
@@ -171,7 +171,8 @@ impl Making<'_> {
                 banger_image::reseed(image, &seed, &destination, &scratch, &mut watch)
             }
         };
-        made.map_err(|error| patience.explain(of_image(&error)))?;
+        made.and_then(|_metadata| banger_image::share_base(into, self.images, &mut watch))
+            .map_err(|error| patience.explain(of_image(&error)))?;
         files::remove_tree(&scratch)?;
         files::sync_dir(into)
     }

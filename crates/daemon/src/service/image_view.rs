@@ -129,6 +129,7 @@ fn view(record: &ImageRecord, files: &Files, vms: &[VmRecord]) -> Image {
         allocated_bytes: files.bytes(files.all_of(name)),
         shared_bytes: files.bytes(files.shared_of(name)),
         seed_bytes: record.seed_bytes,
+        superseded: record.superseded,
         used_by: users(record, vms).len() as u64,
         created_at: timestamp(record.created_ms),
         details: None,
@@ -170,6 +171,8 @@ fn container(provenance: Provenance) -> ContainerSource {
     ContainerSource {
         reference: provenance.reference,
         digest: provenance.digest,
+        config_digest: provenance.config_digest,
+        index_digest: provenance.index_digest,
         created: provenance.created,
         layers: layers.collect(),
         history: history.collect(),

@@ -12,6 +12,7 @@ use banger_store::{ImageRecord, image, vm};
 
 use super::find_image;
 use super::image_view::{freed_with, images};
+use super::replacing;
 use crate::context::Daemon;
 use crate::operations::{Running, now_ms};
 
@@ -58,6 +59,7 @@ pub(super) fn ensure(
             recipe: name.to_string(),
             seed: SeedWish::default(),
         },
+        Naming::Free,
     )
 }
 
@@ -85,7 +87,7 @@ pub(crate) fn build_image(daemon: &Daemon, request: BuildImage) -> Result<Accept
     };
     let seed = seed_wish(request.work_seed, request.seed_size)?;
     let source = ImageSource::Recipe { recipe, seed };
-    spawn(daemon, "build_image", name, source)
+    spawn(daemon, "build_image", name, source, request.replace.into())
 }
 
 /// Makes an image from a root file system on this host.
@@ -100,7 +102,8 @@ pub(crate) fn register_image(
         rootfs: existing("root file system", &request.rootfs)?,
         seed: seed_wish(request.work_seed, request.seed_size)?,
     };
-    spawn(daemon, "register_image", request.name, source)
+    let naming = request.replace.into();
+    spawn(daemon, "register_image", request.name, source, naming)
 }
 
 /// A path that a user gave for this host.
@@ -140,21 +143,50 @@ fn spawn(
     kind: &str,
     name: ImageName,
     source: ImageSource,
+    naming: Naming,
 ) -> Result<Accepted, ApiError> {
-    free(daemon, &name)?;
+    naming.check(daemon, &name)?;
     let task = daemon.clone();
     let running = daemon.operations.spawn(kind, None, move |op| {
         let _making = task.locks.name(&format!("image:{name}"), &op.cancel)?;
-        free(&task, &name)?;
-        make(&task, op, name, source).map(|_record| ())
+        naming.check(&task, &name)?;
+        make(&task, op, name, source, naming).map(|_record| ())
     })?;
-    Ok(Accepted {
-        operation: running.id,
-        vm: None,
-    })
+    Ok(running.accepted(None))
 }
 
-pub(super) fn free(daemon: &Daemon, name: &ImageName) -> Result<(), ApiError> {
+/// What a new image does when its name is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Naming {
+    /// It is refused.
+    Free,
+    /// It takes the name; the VMs of the old image keep that one.
+    Replaces,
+}
+
+impl From<bool> for Naming {
+    fn from(replace: bool) -> Self {
+        match replace {
+            true => Self::Replaces,
+            false => Self::Free,
+        }
+    }
+}
+
+impl Naming {
+    /// Whether an image may get this name.
+    ///
+    /// # Errors
+    /// `name_taken`.
+    pub(super) fn check(self, daemon: &Daemon, name: &ImageName) -> Result<(), ApiError> {
+        match self {
+            Self::Free => free(daemon, name),
+            Self::Replaces => Ok(()),
+        }
+    }
+}
+
+fn free(daemon: &Daemon, name: &ImageName) -> Result<(), ApiError> {
     match daemon.read(|db| image::by_name(db, name.as_str()))? {
         None => Ok(()),
         Some(_) => Err(ApiError::new(
@@ -162,7 +194,7 @@ pub(super) fn free(daemon: &Daemon, name: &ImageName) -> Result<(), ApiError> {
             format!("image name \"{name}\" is taken"),
         )
         .hint(format!(
-            "choose another name, or delete the image: banger image delete {name}"
+            "choose another name, replace the image (--replace), or delete it: banger image delete {name}"
         ))),
     }
 }
@@ -173,8 +205,24 @@ pub(super) fn publish_made(
     op: &Arc<Running>,
     name: ImageName,
     staging: PathBuf,
+    naming: Naming,
 ) -> Result<ImageRecord, ApiError> {
-    let published = publish(daemon, op, name, &staging);
+    let record = made_record(daemon, name, &staging);
+    let published = record.and_then(|new| {
+        let old = match naming {
+            Naming::Free => None,
+            Naming::Replaces => daemon.read(|db| image::by_name(db, new.name.as_str()))?,
+        };
+        match old {
+            None => publish(daemon, op, &new, &staging)?,
+            Some(old) => {
+                replacing::supersede(daemon, op, &old, new.clone(), &staging)?;
+                // Whether or not the files have left it.
+                daemon.runner.discard(op.id, staging.clone(), &**op);
+            }
+        }
+        Ok(new)
+    });
     if published.is_err() {
         daemon.runner.discard(op.id, staging, &**op);
     }
@@ -187,22 +235,18 @@ pub(super) fn make(
     op: &Arc<Running>,
     name: ImageName,
     source: ImageSource,
+    naming: Naming,
 ) -> Result<ImageRecord, ApiError> {
     let staging = daemon.paths.staging().join(op.id.to_string() + "-image");
     let plan = plans::make_image(op.id, source, staging.clone());
     daemon.runner.run(&plan, &**op, &op.cancel)?;
-    publish_made(daemon, op, name, staging)
+    publish_made(daemon, op, name, staging, naming)
 }
 
-/// Gives what was made its place and name. Another operation may be taking or giving up the same content meanwhile.
-fn publish(
-    daemon: &Daemon,
-    op: &Arc<Running>,
-    name: ImageName,
-    staging: &Path,
-) -> Result<ImageRecord, ApiError> {
+/// What was made in `staging`, under its name.
+fn made_record(daemon: &Daemon, name: ImageName, staging: &Path) -> Result<ImageRecord, ApiError> {
     let facts = daemon.runner.host().image_facts(staging)?;
-    let record = ImageRecord {
+    Ok(ImageRecord {
         name,
         digest: facts.digest,
         source: facts.source,
@@ -210,7 +254,17 @@ fn publish(
         base_bytes: facts.base_bytes,
         seed_bytes: facts.seed_bytes,
         created_ms: now_ms(),
-    };
+        superseded: false,
+    })
+}
+
+/// Gives what was made its place and name. Another operation may be taking or giving up the same content meanwhile.
+fn publish(
+    daemon: &Daemon,
+    op: &Arc<Running>,
+    record: &ImageRecord,
+    staging: &Path,
+) -> Result<(), ApiError> {
     // Two names of one content meet here: one of them publishes, the other finds it published.
     let _publishing = daemon
         .locks
@@ -226,8 +280,7 @@ fn publish(
             exists,
         },
     );
-    daemon.runner.run(&plan, &**op, &op.cancel)?;
-    Ok(record)
+    daemon.runner.run(&plan, &**op, &op.cancel)
 }
 
 /// Removes an image, unless VMs are made from it.
@@ -243,19 +296,22 @@ pub(crate) fn delete_image(daemon: &Daemon, name: &str) -> Result<Accepted, ApiE
             .locks
             .name(&format!("image-files:{}", record.digest), &op.cancel)?;
         unused(&task, &record)?;
-        let same = |other: &ImageRecord| other.digest == record.digest && other.name != record.name;
-        let shared = task.read(image::list)?.iter().any(same);
-        let directory = (!shared).then(|| task.paths.images().join(&record.digest));
-        task.runner.run(
-            &plans::delete_image(op.id, &record, DeleteFiles { directory }),
-            &**op,
-            &op.cancel,
-        )
+        remove(&task, op, &record)
     })?;
-    Ok(Accepted {
-        operation: running.id,
-        vm: None,
-    })
+    Ok(running.accepted(None))
+}
+
+/// Removes an image's name, and its files with the last one. Their lock is held.
+pub(super) fn remove(
+    daemon: &Daemon,
+    op: &Arc<Running>,
+    record: &ImageRecord,
+) -> Result<(), ApiError> {
+    let same = |other: &ImageRecord| other.digest == record.digest && other.name != record.name;
+    let shared = daemon.read(image::list)?.iter().any(same);
+    let directory = (!shared).then(|| daemon.paths.images().join(&record.digest));
+    let plan = plans::delete_image(op.id, record, DeleteFiles { directory });
+    daemon.runner.run(&plan, &**op, &op.cancel)
 }
 
 /// Gives an image another name; its VMs know it by that from now on.
@@ -279,10 +335,7 @@ pub(crate) fn rename_image(
         let plan = plans::rename_image(op.id, from, to);
         task.runner.run(&plan, &**op, &op.cancel)
     })?;
-    Ok(Accepted {
-        operation: running.id,
-        vm: None,
-    })
+    Ok(running.accepted(None))
 }
 
 /// Removes every image that no VM uses.

@@ -139,10 +139,7 @@ pub(crate) fn import_kernel(daemon: &Daemon, request: ImportKernel) -> Result<Ac
         }
         make(&task, op, name, request.source).map(|_record| ())
     })?;
-    Ok(Accepted {
-        operation: running.id,
-        vm: None,
-    })
+    Ok(running.accepted(None))
 }
 
 fn check_paths(source: &KernelSource) -> Result<(), ApiError> {
@@ -267,10 +264,7 @@ pub(crate) fn delete_kernel(daemon: &Daemon, name: &str) -> Result<Accepted, Api
             &op.cancel,
         )
     })?;
-    Ok(Accepted {
-        operation: running.id,
-        vm: None,
-    })
+    Ok(running.accepted(None))
 }
 
 fn unused(daemon: &Daemon, record: &KernelRecord) -> Result<(), ApiError> {

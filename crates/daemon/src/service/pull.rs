@@ -4,7 +4,8 @@
 //! registry ─► fetch_layers (cache only: a kill leaves nothing else) ─┐
 //! path ──────────────────────────────────────────────────────────────┴─► plan "make" ─► plan "publish"
 //! ```
-//! The name is locked from the beginning: of two pulls of one image the second finds what the first has made.
+//! The name is locked from the beginning: of two pulls of one image the second finds what the first has made. An image that
+//! was made of the same reference gives its name to what the reference means now.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use banger_registry::{Cache, CertificateFolders, CredentialFiles, RegistryError,
 use banger_store::image;
 
 use super::fetching::Fetching;
-use super::images::{existing, make, seed_wish};
+use super::images::{Naming, existing, make, seed_wish};
 use crate::context::Daemon;
 use crate::failure;
 use crate::host::{open_container, platform_of};
@@ -33,6 +34,16 @@ struct Pull {
     reference: String,
     platform: Option<String>,
     seed: SeedWish,
+    /// It takes the name from whatever has it.
+    replace: bool,
+}
+
+/// An image that has the name already.
+enum Present {
+    /// Of the same reference, with this manifest.
+    Same(String),
+    /// Of another reference, and it shall go.
+    Other,
 }
 
 enum From {
@@ -50,17 +61,14 @@ enum From {
 /// Makes an image of a container image.
 ///
 /// # Errors
-/// `invalid_argument` for what names no image, or a path that is not there; `name_taken` by another image.
+/// `invalid_argument` for what names no image, or a path that is not there; `name_taken` by an image of another reference.
 pub(crate) fn pull_image(daemon: &Daemon, request: PullImage) -> Result<Accepted, ApiError> {
     let pull = Pull::of(request)?;
     let task = daemon.clone();
     let running = daemon
         .operations
         .spawn("pull_image", None, move |op| pull.run(&task, op))?;
-    Ok(Accepted {
-        operation: running.id,
-        vm: None,
-    })
+    Ok(running.accepted(None))
 }
 
 fn invalid(error: &dyn std::fmt::Display) -> ApiError {
@@ -109,6 +117,7 @@ impl Pull {
             reference,
             platform: request.platform,
             seed,
+            replace: request.replace,
         })
     }
 
@@ -125,7 +134,7 @@ impl Pull {
         let _hold = cache
             .hold(&cancelled)
             .map_err(|error| self.failed(&error))?;
-        let at = match &self.from {
+        let (at, index) = match &self.from {
             From::Registry {
                 reference,
                 plain_http,
@@ -135,32 +144,41 @@ impl Pull {
                 request.plain_http = *plain_http;
                 request.certificates =
                     CertificateFolders::of_environment(&|name| std::env::var_os(name));
+                request.known = match &present {
+                    Some(Present::Same(digest)) => digest.parse().ok(),
+                    _ => None,
+                };
                 op.stage("fetch_layers", reference.registry());
                 let watch = Fetching::new(op);
                 let fetched =
                     fetch(&request, &cache, &watch).map_err(|error| self.failed(&error))?;
                 watch.done();
-                ContainerAt::Cache(fetched.manifest.to_string())
+                let index = fetched.index.map(|index| index.to_string());
+                (ContainerAt::Cache(fetched.manifest.to_string()), index)
             }
-            From::Path { path, tag } => ContainerAt::Path {
-                path: path.clone(),
-                tag: tag.clone(),
-            },
+            From::Path { path, tag } => {
+                let (path, tag) = (path.clone(), tag.clone());
+                (ContainerAt::Path { path, tag }, None)
+            }
         };
-        if let Some(present) = present {
-            return self.same(daemon, &present, &at, &platform);
+        if let Some(Present::Same(digest)) = &present
+            && self.is_still(daemon, digest, &at, &platform)?
+        {
+            op.up_to_date();
+            return Ok(());
         }
         let source = ImageSource::Container {
             at,
             reference: self.reference,
+            index,
             platform: self.platform,
             seed: self.seed,
         };
-        make(daemon, op, self.name, source).map(|_record| ())
+        make(daemon, op, self.name, source, Naming::Replaces).map(|_record| ())
     }
 
-    /// The manifest's digest of an image that has the name, when it was made of the same reference.
-    fn present(&self, daemon: &Daemon) -> Result<Option<String>, ApiError> {
+    /// The image that has the name.
+    fn present(&self, daemon: &Daemon) -> Result<Option<Present>, ApiError> {
         let Some(record) = daemon.read(|db| image::by_name(db, self.name.as_str()))? else {
             return Ok(None);
         };
@@ -169,19 +187,22 @@ impl Pull {
             .map_err(|error| failure::of_disk(&error))?
             .provenance;
         match provenance {
-            Some(known) if known.reference == self.reference => Ok(Some(known.digest)),
+            Some(known) if known.reference == self.reference => {
+                Ok(Some(Present::Same(known.digest)))
+            }
+            _ if self.replace => Ok(Some(Present::Other)),
             _ => Err(self.taken(&format!("by another image ({})", record.source))),
         }
     }
 
-    /// An image of this reference is there: that is all right when it is the very one.
-    fn same(
+    /// An image of this reference is there, with the manifest `present`: whether that is the very one.
+    fn is_still(
         &self,
         daemon: &Daemon,
         present: &str,
         at: &ContainerAt,
         platform: &Platform,
-    ) -> Result<(), ApiError> {
+    ) -> Result<bool, ApiError> {
         let digest = match at {
             ContainerAt::Cache(digest) => digest.clone(),
             ContainerAt::Path { .. } => {
@@ -189,15 +210,22 @@ impl Pull {
                 let scratch = daemon.paths.staging();
                 open_container(&daemon.paths.oci_cache(), at, platform, &scratch)
                     .map_err(|error| failure::of_input(&error))?
-                    .digest()
+                    .digests()
+                    .manifest
                     .to_string()
             }
         };
-        match digest == present && self.seed == SeedWish::default() {
-            true => Ok(()),
-            false if digest == present => Err(self.taken("by this image with another work seed")),
-            false => Err(self.taken("by an older image of this reference")),
+        let (same, name) = (digest == present, &self.name);
+        if same && self.seed != SeedWish::default() {
+            if self.replace {
+                return Ok(false);
+            }
+            let message = format!("image \"{name}\" is up to date, with a work seed of its own");
+            return Err(ApiError::new(ErrorCode::NameTaken, message).hint(format!(
+                "give it another one: banger image reseed {name} --from …"
+            )));
         }
+        Ok(same)
     }
 
     fn taken(&self, why: &str) -> ApiError {
@@ -206,9 +234,7 @@ impl Pull {
             ErrorCode::NameTaken,
             format!("image name \"{name}\" is taken {why}"),
         )
-        .hint(format!(
-            "pull it under another name (--name), or delete the image: banger image delete {name}"
-        ))
+        .hint("pull it under another name (--name), or let it take this one (--replace)")
     }
 
     fn failed(&self, error: &RegistryError) -> ApiError {

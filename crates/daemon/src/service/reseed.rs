@@ -13,11 +13,12 @@ use banger_api::image::ReseedImage;
 use banger_api::vm::Accepted;
 use banger_ops::ImageSource;
 use banger_ops::plans;
-use banger_store::{ImageRecord, image, vm};
+use banger_store::ImageRecord;
 
 use super::find_image;
 use super::images::seed_wish;
-use crate::context::{Daemon, Held};
+use super::replacing::reseeded;
+use crate::context::Daemon;
 use crate::operations::Running;
 
 /// Gives an image another work seed.
@@ -42,79 +43,25 @@ pub(crate) fn reseed_image(
         let source = ImageSource::Reseed { image, seed };
         let plan = plans::make_image(op.id, source, staging.clone());
         task.runner.run(&plan, &**op, &op.cancel)?;
-        let replaced = replace(&task, op, record, &staging);
+        let replaced = replace(&task, op, &record, &staging);
         // Whether or not the files have left it.
-        discard(&task, op, &staging);
+        task.runner.discard(op.id, staging, &**op);
         replaced
     })?;
-    Ok(Accepted {
-        operation: running.id,
-        vm: None,
-    })
+    Ok(running.accepted(None))
 }
 
 fn replace(
     daemon: &Daemon,
     op: &Arc<Running>,
-    record: ImageRecord,
+    record: &ImageRecord,
     staging: &Path,
 ) -> Result<(), ApiError> {
     let facts = daemon.runner.host().image_facts(staging)?;
-    if facts.digest == record.digest {
-        return Ok(());
-    }
-    let files = |digest: &str| {
-        daemon
-            .locks
-            .name(&format!("image-files:{digest}"), &op.cancel)
-    };
-    // Both in one order, whoever asks for them.
-    let mut digests = [record.digest.clone(), facts.digest.clone()];
-    digests.sort();
-    let _files: Vec<Held> = digests
-        .iter()
-        .map(|digest| files(digest))
-        .collect::<Result<_, _>>()?;
-    let _vms = hold_users(daemon, &record)?;
-    let images = daemon.read(image::list)?;
-    let exists = images.iter().any(|other| other.digest == facts.digest);
-    let shared = images
-        .iter()
-        .any(|other| other.digest == record.digest && other.name != record.name);
-    let directory = |digest: &str| daemon.paths.images().join(digest);
-    let old = (!shared).then(|| directory(&record.digest));
-    let replace = plans::ReplaceImage {
-        from: record.digest.clone(),
-        staging: staging.to_owned(),
-        target: (!exists).then(|| directory(&facts.digest)),
-        old: old.clone(),
-    };
     let new = ImageRecord {
         digest: facts.digest,
         seed_bytes: facts.seed_bytes,
-        ..record
+        ..record.clone()
     };
-    let plan = plans::replace_image(op.id, new, replace);
-    daemon.runner.run(&plan, &**op, &op.cancel)?;
-    if let Some(old) = old {
-        discard(daemon, op, &old);
-    }
-    Ok(())
-}
-
-/// The locks of the VMs that know the image by this name, so that none of them is being started meanwhile. Taken in the
-/// order of their ids.
-fn hold_users(daemon: &Daemon, record: &ImageRecord) -> Result<Vec<Held>, ApiError> {
-    let mut users: Vec<_> = daemon
-        .read(vm::list)?
-        .into_iter()
-        .filter(|vm| vm.image == record.name)
-        .map(|vm| vm.id)
-        .collect();
-    users.sort();
-    users.into_iter().map(|vm| daemon.hold(vm)).collect()
-}
-
-fn discard(daemon: &Daemon, op: &Arc<Running>, path: &Path) {
-    daemon.runner.discard(op.id, path.to_owned(), &**op);
+    reseeded(daemon, op, record, new, staging)
 }

@@ -9,7 +9,7 @@ use banger_ops::{GuestDefaults, GuestSetup, plans};
 use banger_store::vm;
 use uuid::Uuid;
 
-use super::images::{free, publish_made, seed_wish};
+use super::images::{Naming, publish_made, seed_wish};
 use super::{find_vm, launch};
 use crate::context::Daemon;
 use crate::guest_files::{SYSTEM, WORK};
@@ -25,7 +25,8 @@ pub(crate) fn save_vm(
 ) -> Result<Accepted, ApiError> {
     let record = find_vm(daemon, reference)?;
     policy::check(Request::Save, record.name.as_str(), record.state)?;
-    free(daemon, &request.image)?;
+    let naming = Naming::from(request.replace);
+    naming.check(daemon, &request.image)?;
     let seed = seed_wish(request.work_seed, request.seed_size)?;
     let (task, name) = (daemon.clone(), request.image);
     let about = Some((record.id, record.name.to_string()));
@@ -36,7 +37,7 @@ pub(crate) fn save_vm(
             .read(|db| vm::by_id(db, record.id))?
             .ok_or_else(|| ApiError::new(banger_api::ErrorCode::NotFound, "the VM was deleted"))?;
         policy::check(Request::Save, record.name.as_str(), record.state)?;
-        free(&task, &name)?;
+        naming.check(&task, &name)?;
         let files = task.paths.vm(record.id);
         // What a start would run, over clones and without a network.
         let start = launch::start_vm(&task, &record, &files)?;
@@ -82,10 +83,7 @@ pub(crate) fn save_vm(
         };
         let plan = plans::save_vm(op.id, save);
         task.runner.run(&plan, &**op, &op.cancel)?;
-        publish_made(&task, op, name, staging).map(|_record| ())
+        publish_made(&task, op, name, staging, naming).map(|_record| ())
     })?;
-    Ok(Accepted {
-        operation: running.id,
-        vm: None,
-    })
+    Ok(running.accepted(None))
 }

@@ -24,7 +24,14 @@ pub(crate) fn set(daemon: &Daemon, reference: &str, request: &SetVm) -> Result<V
     let stored = changed.clone();
     daemon
         .store
-        .write(move |tx| vm::update(tx, &stored))
+        .write(move |tx| {
+            let mut stored = stored;
+            // What an image is called changes without the locks of its VMs.
+            if let Some(now) = vm::by_id(tx, stored.id)? {
+                stored.image = now.image;
+            }
+            vm::update(tx, &stored)
+        })
         .map_err(store_error)?;
     Ok(vm_view(&changed))
 }

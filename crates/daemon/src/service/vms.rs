@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use banger_api::vm::{Accepted, CreateVm, KillVm, Pruned, Publish, StopVm, Vm, VmState};
+use banger_api::vm::{Accepted, CreateVm, KillVm, Pruned, Publish, StopVm, VmState};
 use banger_api::{ApiError, ErrorCode, ImageName, OperationId, VmId};
 use banger_ops::plans::{self, CreateDisks};
 use banger_ops::policy::{self, Request};
@@ -10,6 +10,7 @@ use banger_ops::{CREATE_VM, Cancel, NoEvents, store_error};
 use banger_store::{Transaction, VmRecord, operation, vm};
 
 use super::defaults::{self, HostSize};
+use super::replacing::forget_with_vm;
 use super::{exit, expect_run, find_vm, images, kernels, launch, names, vm_view};
 use crate::context::Daemon;
 use crate::operations::{Running, now_ms};
@@ -20,13 +21,6 @@ const DEFAULT_IMAGE: &str = "debian-bookworm";
 const STOP_TIMEOUT_S: u32 = 10;
 /// Longest such time that may be asked for, in seconds.
 const STOP_TIMEOUT_MAX_S: u32 = 3_600;
-
-fn accepted(running: &Running, vm: Option<Vm>) -> Accepted {
-    Accepted {
-        operation: running.id,
-        vm,
-    }
-}
 
 /// The present record of a VM that an operation works on.
 fn fresh(daemon: &Daemon, id: VmId) -> Result<VmRecord, ApiError> {
@@ -103,7 +97,7 @@ pub(crate) fn create(daemon: &Daemon, request: CreateVm) -> Result<Accepted, Api
                     Ok(())
                 }
             })?;
-    Ok(accepted(&running, Some(view)))
+    Ok(running.accepted(Some(view)))
 }
 
 fn check_engine(engine: Option<&str>) -> Result<(), ApiError> {
@@ -245,7 +239,7 @@ pub(crate) fn start(daemon: &Daemon, reference: &str) -> Result<Accepted, ApiErr
             let _lock = task.hold(id)?;
             start_locked(&task, op, id)
         })?;
-    Ok(accepted(&running, Some(vm_view(&record))))
+    Ok(running.accepted(Some(vm_view(&record))))
 }
 
 /// Deletes a VM whose making was cut off, then ends the operation that made it: in this order, so that a crash in between
@@ -323,7 +317,7 @@ pub(crate) fn stop(
             let _lock = task.hold(id)?;
             stop_locked(&task, op, id, deadline_ms)
         })?;
-    Ok(accepted(&running, Some(vm_view(&record))))
+    Ok(running.accepted(Some(vm_view(&record))))
 }
 
 fn stop_deadline(request: &StopVm) -> Result<u64, ApiError> {
@@ -376,7 +370,7 @@ pub(crate) fn restart(
             stop_locked(&task, op, id, deadline_ms)?;
             start_locked(&task, op, id)
         })?;
-    Ok(accepted(&running, Some(vm_view(&record))))
+    Ok(running.accepted(Some(vm_view(&record))))
 }
 
 /// Ends a VM's VMM with a signal.
@@ -411,7 +405,7 @@ pub(crate) fn kill(
             task.channels.close(id);
             outcome
         })?;
-    Ok(accepted(&running, Some(vm_view(&record))))
+    Ok(running.accepted(Some(vm_view(&record))))
 }
 
 fn signal_number(text: Option<&str>) -> Result<i32, ApiError> {
@@ -436,7 +430,7 @@ fn signal_number(text: Option<&str>) -> Result<i32, ApiError> {
 pub(crate) fn delete(daemon: &Daemon, reference: &str, force: bool) -> Result<Accepted, ApiError> {
     let record = find_vm(daemon, reference)?;
     if let Some(running) = daemon.operations.running_on(record.id, "delete_vm") {
-        return Ok(accepted(&running, Some(vm_view(&record))));
+        return Ok(running.accepted(Some(vm_view(&record))));
     }
     policy::check(
         Request::Delete { force },
@@ -462,9 +456,12 @@ pub(crate) fn delete(daemon: &Daemon, reference: &str, force: bool) -> Result<Ac
                 &op.cancel,
             );
             task.channels.close(id);
+            if outcome.is_ok() {
+                forget_with_vm(&task, op, &record.image);
+            }
             outcome
         })?;
-    Ok(accepted(&running, Some(vm_view(&record))))
+    Ok(running.accepted(Some(vm_view(&record))))
 }
 
 /// Removes every VM that does not run.

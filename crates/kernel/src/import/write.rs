@@ -8,8 +8,7 @@ use banger_durable::{Sha256Parts, sha256};
 use crate::config::KernelConfig;
 use crate::error::KernelError;
 use crate::metadata::{
-    BZIMAGE, FORMAT, FileRecord, KernelMetadata, KernelOrigin, METADATA, MODULES, ModuleRecord,
-    VMLINUX,
+    BZIMAGE, FORMAT, FileRecord, KernelMetadata, KernelOrigin, MODULES, ModuleRecord, VMLINUX,
 };
 use crate::modules::{Availability, Capability, Plan};
 use crate::progress::{Stage, Watch};
@@ -56,16 +55,7 @@ impl Written {
             modules,
             warnings,
         };
-        let path = folder.join(METADATA);
-        let json =
-            serde_json::to_vec_pretty(&metadata).map_err(|source| KernelError::Metadata {
-                path: path.clone(),
-                source,
-            })?;
-        // The other names must last before the one that vouches for them.
-        sync_folder(folder)?;
-        write_new(&path, &json)?;
-        sync_folder(folder)?;
+        banger_durable::write_description(folder, &metadata)?;
         Ok(metadata)
     }
 

@@ -8,7 +8,7 @@ use crate::modules::catalogue::Catalogue;
 use crate::modules::modinfo::ModInfo;
 use crate::modules::tree::ModuleTree;
 use crate::modules::wanted::{Availability, Capability, ONE_OF, WANTED, Wanted};
-use crate::progress::Cancel;
+use banger_watch::Cancel;
 
 /// Real plans have some 20.
 const PLAN_MAX: usize = 256;

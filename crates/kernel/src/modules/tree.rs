@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::decompress::{Compression, decompress};
 use crate::error::KernelError;
-use crate::progress::Cancel;
+use banger_watch::Cancel;
 
 /// Largest module, packed or not; Debian's largest is 5 MiB.
 const MODULE_MAX_BYTES: u64 = 64 << 20;

@@ -7,8 +7,9 @@
 //!          Forward  the same content has a name already: row at once, staging directory gone
 //! delete   Forward  row gone at once, directory gone              (only the name goes while another name has the digest)
 //! rename   Forward  row and VMs have the new name at once
-//! replace  Back     staging ──rename──► final directory; the name and its VMs stand for it, the old directory's claim goes
-//!                   over to the operation, whose discard removes it        (unless another name stands for the old files)
+//! replace  Back     staging ──rename──► final directory; the name stands for it. Its VMs either follow, and the old
+//!                   directory's claim goes over to the operation, whose discard removes it (unless another name stands
+//!                   for the old files); or they keep the old files, which have another name from then on
 //! discard  Forward  staging directory gone                        (of what was made and cannot be published)
 //! ```
 //!
@@ -18,13 +19,18 @@
 use std::path::PathBuf;
 
 use banger_api::kernel::KernelSource;
-use banger_api::{ImageName, OperationId};
-use banger_store::{Claim, ClaimKind, ImageRecord, KernelRecord, Owner};
+use banger_api::{ImageName, InvalidName, OperationId};
+use banger_store::{
+    Claim, ClaimKind, Connection, ImageRecord, KernelRecord, Owner, StoreError, image, vm,
+};
 
 use crate::steps::{
     DirectoryStage, MakeDirectory, MakeImage, MakeKernel, PublishDirectory, RemoveDirectory,
 };
 use crate::{Change, Direction, ImageSource, Plan, PlanKind, Step};
+
+/// Digits of a digest in the name of files that kept none of their own.
+const KEPT_DIGITS: usize = 12;
 
 fn make(op: OperationId, kind: PlanKind, staging: PathBuf, step: Step) -> Plan {
     let mut plan = Plan::new(op, kind, None, Owner::Operation(op), Direction::Back);
@@ -203,12 +209,52 @@ pub struct ReplaceImage {
     pub staging: PathBuf,
     /// Where they belong; `None` when they are there already, under another name.
     pub target: Option<PathBuf>,
-    /// Directory of the old files, when no other name stands for them: it becomes the operation's, to be discarded.
-    pub old: Option<PathBuf>,
+    /// What becomes of the VMs that know the old files by this name.
+    pub users: Users,
 }
 
-/// Lets the name of `image`, and the VMs that know it by this name, stand for new files whose base is the old one's. Only
-/// while none of these VMs is being started: they find their base by its path.
+/// What becomes of the VMs of an image whose name shall stand for other files.
+#[derive(Debug, Clone)]
+pub enum Users {
+    /// They stand for the new files, whose base is the old one's. Only while none of them is being started: they find
+    /// their base by its path.
+    Follow {
+        /// Directory of the old files, when no other name stands for them: it becomes the operation's, to be discarded.
+        old: Option<PathBuf>,
+    },
+    /// They keep the old files.
+    Stay {
+        /// Name of the old files from then on, until [`superseded`] finds them without a VM.
+        kept: ImageName,
+    },
+}
+
+/// Name of files for which `name` stood: it tells them from all others that the name ever stood for.
+///
+/// # Errors
+/// None in practice: what is made of a name and hexadecimal digits is a name.
+pub fn kept_name(name: &ImageName, digest: &str) -> Result<ImageName, InvalidName> {
+    let short: String = digest.chars().take(KEPT_DIGITS).collect();
+    let room = ImageName::MAX_LEN - KEPT_DIGITS - 1;
+    let name: String = name.as_str().chars().take(room).collect();
+    format!("{name}-{short}").parse()
+}
+
+/// Images that are there for VMs alone, and have none any more.
+///
+/// # Errors
+/// Only the store's.
+pub fn superseded(db: &Connection) -> Result<Vec<ImageRecord>, StoreError> {
+    let mut images = image::list(db)?;
+    images.retain(|image| image.superseded);
+    if !images.is_empty() {
+        let vms = vm::list(db)?;
+        images.retain(|image| !vms.iter().any(|vm| vm.image == image.name));
+    }
+    Ok(images)
+}
+
+/// Lets the name of `image` stand for new files.
 pub fn replace_image(op: OperationId, image: ImageRecord, files: ReplaceImage) -> Plan {
     let owner = Owner::Operation(op);
     let directory = |path: &PathBuf| Claim::new(ClaimKind::Directory, path.to_string_lossy());
@@ -219,14 +265,7 @@ pub fn replace_image(op: OperationId, image: ImageRecord, files: ReplaceImage) -
         owner.clone(),
         Direction::Back,
     );
-    let (new, old) = (
-        Owner::Image(image.digest.clone()),
-        Owner::Image(files.from.clone()),
-    );
-    let replace = Change::ReplaceImage {
-        from: files.from,
-        to: Box::new(image),
-    };
+    let new = Owner::Image(image.digest.clone());
     match files.target {
         Some(to) => {
             plan.done.push(Change::Transfer {
@@ -239,14 +278,26 @@ pub fn replace_image(op: OperationId, image: ImageRecord, files: ReplaceImage) -
         }
         None => plan.done.push(Change::Named(new)),
     }
-    plan.done.push(replace);
-    if let Some(path) = files.old {
-        plan.done.push(Change::Unused(old.clone()));
-        plan.done.push(Change::Transfer {
-            claim: directory(&path),
-            from: old,
-            to: owner,
-        });
+    let (from, to) = (files.from, Box::new(image));
+    match files.users {
+        Users::Stay { kept } => plan.done.push(Change::SupersedeImage { from, to, kept }),
+        Users::Follow {
+            old: directory_of_old,
+        } => {
+            let old = Owner::Image(from.clone());
+            plan.done.push(Change::ReplaceImage { from, to });
+            match directory_of_old {
+                Some(path) => {
+                    plan.done.push(Change::Unused(old.clone()));
+                    plan.done.push(Change::Transfer {
+                        claim: directory(&path),
+                        from: old,
+                        to: owner,
+                    });
+                }
+                None => plan.done.push(Change::Named(old)),
+            }
+        }
     }
     plan
 }

@@ -6,8 +6,9 @@ mod sweep;
 mod vm;
 
 pub use files::{
-    DeleteFiles, PublishImage, PublishKernel, ReplaceImage, delete_image, delete_kernel, discard,
-    make_image, make_kernel, publish_image, publish_kernel, rename_image, replace_image,
+    DeleteFiles, PublishImage, PublishKernel, ReplaceImage, Users, delete_image, delete_kernel,
+    discard, kept_name, make_image, make_kernel, publish_image, publish_kernel, rename_image,
+    replace_image, superseded,
 };
 pub use save::{SaveVm, save_vm, system_clone, work_clone};
 pub use sweep::sweep;

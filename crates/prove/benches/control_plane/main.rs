@@ -38,6 +38,7 @@ fn prepared(dir: &tempfile::TempDir) -> Runner {
         base_bytes: 1,
         seed_bytes: None,
         created_ms: 0,
+        superseded: false,
     };
     let kernel = KernelRecord {
         name: "krn".parse().unwrap(),

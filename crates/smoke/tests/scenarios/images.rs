@@ -13,7 +13,7 @@ use crate::guests::SMALL;
 use crate::workspace::{repository, text};
 
 /// The host's busybox, which must be one without libraries (Debian's busybox-static).
-fn static_busybox() -> PathBuf {
+pub fn static_busybox() -> PathBuf {
     let Some(busybox) = find_on_path("busybox") else {
         panic!("there is no busybox; scripts/host-packages.sh tests installs it");
     };
@@ -154,7 +154,7 @@ fn an_image_of_single_programs_runs_them_and_says_that_it_has_no_shell() -> io::
 }
 
 /// A root as Alpine's images for containers have it: busybox behind every name, `/sbin/init` among them, and no OpenRC.
-fn busybox_root(root: &Path, busybox: &Path) -> io::Result<()> {
+pub fn busybox_root(root: &Path, busybox: &Path) -> io::Result<()> {
     for folder in ["bin", "sbin", "etc", "root", "srv"] {
         fs::create_dir_all(root.join(folder))?;
     }

@@ -16,6 +16,7 @@ mod hostile;
 mod images;
 mod interruption;
 mod life;
+mod newer_images;
 mod ordinary_user;
 mod pulling;
 mod refusals;

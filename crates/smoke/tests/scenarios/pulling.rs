@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::guests::SMALL;
 
 /// What has to be unpacked, packed and read under emulation takes its time.
-const LONG: Duration = Duration::from_secs(300);
+pub const LONG: Duration = Duration::from_secs(300);
 /// Fewest entries that the comparison is worth something with.
 const ENTRIES: usize = 15_000;
 
@@ -27,7 +27,7 @@ fn tool(program: &str, words: &[&str]) -> String {
     finished.out()
 }
 
-fn text(path: &Path) -> &str {
+pub fn text(path: &Path) -> &str {
     path.to_str()
         .unwrap_or_else(|| panic!("{} is no text", path.display()))
 }
@@ -192,25 +192,31 @@ fn a_pulled_image_is_in_the_guest_what_a_reference_tool_unpacks() {
 
 /// Pushes an image of one incompressible file of some megabytes; answers with its reference.
 fn push_small(work: &Path, registry: &Registry) -> String {
-    let (tree, layer) = (work.join("small"), work.join("small.tar"));
+    let tree = work.join("small");
     let noise: Vec<u8> = (0..500_000_u64)
         .flat_map(|n| (n.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ n << 17).to_le_bytes())
         .collect();
     fs::create_dir_all(&tree).unwrap_or_else(|error| panic!("{error}"));
     fs::write(tree.join("file"), noise).unwrap_or_else(|error| panic!("{error}"));
-    tool("tar", &["-C", text(&tree), "-cf", text(&layer), "."]);
-    let layout = format!("{}:v1", work.join("small-layout").display());
+    push(&tree, work, registry, "small:v1")
+}
+
+/// Pushes an image of this tree under a name with a tag; answers with its reference.
+pub fn push(tree: &Path, work: &Path, registry: &Registry, name: &str) -> String {
+    let packed = work.join("packed");
+    fs::create_dir(&packed).unwrap_or_else(|error| panic!("{error}"));
+    let layer = packed.join("layer.tar");
+    tool("tar", &["-C", text(tree), "-cf", text(&layer), "."]);
+    let layout = packed.join("layout");
+    tool("umoci", &["init", "--layout", text(&layout)]);
+    let image = format!("{}:v1", layout.display());
+    tool("umoci", &["new", "--image", &image]);
     tool(
         "umoci",
-        &["init", "--layout", text(&work.join("small-layout"))],
+        &["raw", "add-layer", "--image", &image, text(&layer)],
     );
-    tool("umoci", &["new", "--image", &layout]);
-    tool(
-        "umoci",
-        &["raw", "add-layer", "--image", &layout, text(&layer)],
-    );
-    let reference = format!("{}/small:v1", registry.address());
-    let (from, to) = (format!("oci:{layout}"), format!("docker://{reference}"));
+    let reference = format!("{}/{name}", registry.address());
+    let (from, to) = (format!("oci:{image}"), format!("docker://{reference}"));
     let skopeo = [
         "copy",
         "--quiet",
@@ -218,6 +224,7 @@ fn push_small(work: &Path, registry: &Registry) -> String {
         "--dest-tls-verify=false",
     ];
     tool("skopeo", &[&skopeo[..], &[&from, &to]].concat());
+    fs::remove_dir_all(packed).unwrap_or_else(|error| panic!("{error}"));
     reference
 }
 

@@ -2,13 +2,12 @@
 
 use banger_api::ImageName;
 use banger_api::image::BuildImage;
+use banger_client::Client;
 
+use super::made::make;
 use super::seed::Seed;
 use crate::context::Context;
 use crate::failure::Outcome;
-use crate::follow::{How, follow, start};
-use crate::progress::Progress;
-use crate::view::image::Made;
 
 /// Arguments of `banger image build`.
 #[derive(Debug, clap::Args)]
@@ -19,6 +18,7 @@ Recipes:
 
 Examples:
   banger image build debian-minimal
+  banger image build debian-minimal --replace    anew, with today's packages
   banger image build debian-bookworm --name work --work-seed ./home")]
 pub struct Args {
     /// The recipe
@@ -26,6 +26,9 @@ pub struct Args {
     /// The image's name [default: the recipe's]
     #[arg(long, value_name = "NAME")]
     name: Option<ImageName>,
+    /// Take the name from the image that has it; its VMs keep that one
+    #[arg(long)]
+    replace: bool,
     #[command(flatten)]
     seed: Seed,
 }
@@ -45,19 +48,8 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
         name: args.name,
         work_seed,
         seed_size,
+        replace: args.replace,
     };
-    let accepted = start(
-        context,
-        |client| async move { client.build_image(build).await },
-    )
-    .await?;
-    let progress = Progress::new(&context.output);
-    let how = How::cancelled_with_us();
-    follow(context, &progress, accepted.operation, None, how).await?;
-    let name = &name;
-    let image = context
-        .session
-        .read(|client| async move { client.image(name).await })
-        .await?;
-    context.output.print(&Made(image))
+    let call = |client: Client| async move { client.build_image(build).await };
+    make(context, &name, call).await
 }

@@ -5,14 +5,14 @@ use std::path::Path;
 use banger_api::ImageName;
 use banger_api::image::Image;
 use banger_api::pull::{PullImage, PullSource};
+use banger_client::Client;
 use banger_registry::CredentialFiles;
 
+use super::made::made;
 use super::seed::Seed;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
-use crate::follow::{How, follow, start};
 use crate::host_path::absolute;
-use crate::progress::Progress;
 use crate::view::image::Made;
 
 /// Words before a path that container tools use; the kind of what is there shows by itself.
@@ -23,7 +23,8 @@ const PATH_PREFIXES: [&str; 3] = ["oci:", "oci-archive:", "docker-archive:"];
 #[command(after_help = "\
 IMAGE is a reference of a registry, or a path: an OCI layout, an archive of one, or what `docker save` writes. What begins
 with / or . is a path, and so is what is there. Layers are fetched side by side, verified and kept: an interrupted pull goes
-on where it was. Credentials are those of docker and podman (docker login, podman login).
+on where it was. Pulled again, an image takes the name from the older one of its reference; VMs keep what they are made from,
+under a name that ends in its digest, and it goes with the last of them. Credentials are those of docker and podman (docker login, podman login).
 
 Examples:
   banger image pull debian:12
@@ -46,6 +47,9 @@ pub struct Args {
     /// Speak to the registry without encryption (at loopback that is done anyway)
     #[arg(long)]
     plain_http: bool,
+    /// Take the name from an image of another reference, too; its VMs keep that one
+    #[arg(long)]
+    replace: bool,
     #[command(flatten)]
     seed: Seed,
 }
@@ -63,6 +67,7 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
         platform: args.platform,
         work_seed,
         seed_size,
+        replace: args.replace,
     };
     let image = pulled(&pull, context).await?;
     context.output.print(&Made(image))
@@ -78,19 +83,8 @@ pub async fn pulled(pull: &PullImage, context: &Context) -> Result<Image, Failur
             "{error}; give the image a name of its own: --name NAME"
         ))
     })?;
-    let accepted = start(
-        context,
-        |client| async move { client.pull_image(pull).await },
-    )
-    .await?;
-    let progress = Progress::new(&context.output);
-    let how = How::cancelled_with_us();
-    follow(context, &progress, accepted.operation, None, how).await?;
-    let name = name.as_str();
-    context
-        .session
-        .read(|client| async move { client.image(name).await })
-        .await
+    let call = |client: Client| async move { client.pull_image(pull).await };
+    made(context, name.as_str(), call).await
 }
 
 /// A registry's image, with the credentials of this process's environment.

@@ -4,14 +4,13 @@ use std::path::PathBuf;
 
 use banger_api::ImageName;
 use banger_api::image::RegisterImage;
+use banger_client::Client;
 
+use super::made::make;
 use super::seed::Seed;
 use crate::context::Context;
 use crate::failure::Outcome;
-use crate::follow::{How, follow, start};
 use crate::host_path::absolute;
-use crate::progress::Progress;
-use crate::view::image::Made;
 
 /// Arguments of `banger image register`.
 #[derive(Debug, clap::Args)]
@@ -29,6 +28,9 @@ pub struct Args {
     /// An ext4 image, a tar archive or a directory
     #[arg(long, value_name = "PATH")]
     rootfs: PathBuf,
+    /// Take the name from the image that has it; its VMs keep that one
+    #[arg(long)]
+    replace: bool,
     #[command(flatten)]
     seed: Seed,
 }
@@ -44,17 +46,8 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
         rootfs: absolute(&args.rootfs)?,
         work_seed,
         seed_size,
+        replace: args.replace,
     };
-    let accepted = start(context, |client| async move {
-        client.register_image(register).await
-    })
-    .await?;
-    let progress = Progress::new(&context.output);
-    let how = How::cancelled_with_us();
-    follow(context, &progress, accepted.operation, None, how).await?;
-    let image = context
-        .session
-        .read(|client| async move { client.image(register.name.as_str()).await })
-        .await?;
-    context.output.print(&Made(image))
+    let call = |client: Client| async move { client.register_image(register).await };
+    make(context, register.name.as_str(), call).await
 }

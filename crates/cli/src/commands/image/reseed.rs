@@ -2,13 +2,12 @@
 
 use banger_api::ByteSize;
 use banger_api::image::{ReseedImage, WorkSeed};
+use banger_client::Client;
 
+use super::made::make;
 use super::seed::seed_of;
 use crate::context::Context;
 use crate::failure::Outcome;
-use crate::follow::{How, follow, start};
-use crate::progress::Progress;
-use crate::view::image::Made;
 
 /// Arguments of `banger image reseed`.
 #[derive(Debug, clap::Args)]
@@ -42,16 +41,6 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
         seed_size: args.seed_size,
     };
     let image = &args.image;
-    let accepted = start(context, |client| async move {
-        client.reseed_image(image, reseed).await
-    })
-    .await?;
-    let progress = Progress::new(&context.output);
-    let how = How::cancelled_with_us();
-    follow(context, &progress, accepted.operation, None, how).await?;
-    let reseeded = context
-        .session
-        .read(|client| async move { client.image(image).await })
-        .await?;
-    context.output.print(&Made(reseeded))
+    let call = |client: Client| async move { client.reseed_image(image, reseed).await };
+    make(context, image, call).await
 }

@@ -60,6 +60,7 @@ fn request(reference: String) -> Result<PullImage, Failure> {
         platform: None,
         work_seed: WorkSeed::Auto,
         seed_size: None,
+        replace: false,
     })
 }
 

@@ -2,13 +2,12 @@
 
 use banger_api::ImageName;
 use banger_api::image::SaveVm;
+use banger_client::Client;
 
+use crate::commands::image::made::make;
 use crate::commands::image::seed::Seed;
 use crate::context::Context;
 use crate::failure::Outcome;
-use crate::follow::{How, follow, start};
-use crate::progress::Progress;
-use crate::view::image::Made;
 
 /// Arguments of `banger vm save`.
 #[derive(Debug, clap::Args)]
@@ -25,6 +24,9 @@ pub struct Args {
     vm: String,
     /// The image's name
     image: ImageName,
+    /// Take the name from the image that has it; its VMs keep that one
+    #[arg(long)]
+    replace: bool,
     #[command(flatten)]
     seed: Seed,
 }
@@ -39,19 +41,9 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
         image: args.image,
         work_seed,
         seed_size,
+        replace: args.replace,
     };
     let vm = &args.vm;
-    let accepted = start(
-        context,
-        |client| async move { client.save_vm(vm, save).await },
-    )
-    .await?;
-    let progress = Progress::new(&context.output);
-    let how = How::cancelled_with_us();
-    follow(context, &progress, accepted.operation, None, how).await?;
-    let image = context
-        .session
-        .read(|client| async move { client.image(save.image.as_str()).await })
-        .await?;
-    context.output.print(&Made(image))
+    let call = |client: Client| async move { client.save_vm(vm, save).await };
+    make(context, save.image.as_str(), call).await
 }

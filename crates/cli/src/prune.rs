@@ -1,0 +1,90 @@
+//! Deleting whatever nobody uses: say what, ask, delete, say how much that was.
+
+use std::io::{self, IsTerminal as _};
+
+use banger_api::vm::Prune;
+use banger_api::{ByteSize, OperationId};
+use banger_client::{Client, ClientError};
+
+use crate::context::Context;
+use crate::failure::{Failure, Outcome};
+use crate::follow::{How, follow};
+use crate::output::Render;
+use crate::progress::Progress;
+use crate::references;
+
+/// How a prune goes.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct Flags {
+    /// Only say what would go
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
+/// The daemon's answer to a prune, or to a dry run of one.
+pub trait Going {
+    /// Names of what goes.
+    fn names(&self) -> Vec<&str>;
+    /// What is behind the names in the question whether they shall go.
+    fn with_them(&self) -> &str;
+    /// Bytes of disk that go with them.
+    fn freed_bytes(&self) -> u64;
+    /// What removes them.
+    fn operations(&self) -> &[OperationId];
+    /// It, for standard output.
+    fn view(&self, dry_run: bool) -> impl Render;
+}
+
+/// Prunes what `call` says, and prints the names.
+///
+/// # Errors
+/// The user does not want it, or one of them cannot be deleted.
+pub async fn run<G: Going, F>(
+    flags: Flags,
+    context: &Context,
+    call: impl Fn(Client, Prune) -> F,
+) -> Outcome
+where
+    F: Future<Output = Result<G, ClientError>>,
+{
+    let prune = async |dry_run| {
+        let session = &context.session;
+        session
+            .change(|client| call(client, Prune { dry_run }))
+            .await
+    };
+    let asks = !flags.yes && !context.output.json() && io::stdin().is_terminal();
+    if flags.dry_run || asks {
+        let would = prune(true).await?;
+        if flags.dry_run {
+            return context.output.print(&would.view(true));
+        }
+        if !would.names().is_empty() && !confirmed(&would, context) {
+            return Err(Failure::interrupted("nothing was deleted"));
+        }
+    }
+    let pruned = prune(false).await?;
+    let progress = &Progress::new(&context.output);
+    let results = references::act(pruned.operations().to_vec(), |operation| async move {
+        follow(context, progress, operation, None, How::default()).await
+    })
+    .await;
+    context.output.print(&pruned.view(false))?;
+    match results.failure {
+        Some(failure) => Err(failure),
+        None => {
+            let (count, freed) = (pruned.names().len(), ByteSize(pruned.freed_bytes()));
+            let output = &context.output;
+            output.note(&format!("{count} deleted, {freed} freed"));
+            Ok(0)
+        }
+    }
+}
+
+fn confirmed(would: &impl Going, context: &Context) -> bool {
+    let (names, with) = (would.names().join(", "), would.with_them());
+    context.output.confirms(&format!("Delete {names}{with}?"))
+}

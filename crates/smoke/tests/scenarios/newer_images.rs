@@ -1,0 +1,135 @@
+//! Names that come to stand for newer images, and what becomes of the older ones.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+
+use banger_smoke::{Registry, Sandbox, step};
+use serde_json::Value;
+
+use crate::guests::SMALL;
+use crate::images::{busybox_root, static_busybox};
+use crate::pulling::{LONG, push, text};
+
+fn image(sandbox: &Sandbox, name: &str) -> Value {
+    let shown = sandbox.banger(&["image", "show", name, "--json"]);
+    shown.ok().json()
+}
+
+fn names(sandbox: &Sandbox) -> Vec<String> {
+    let listed = sandbox.banger(&["image", "list", "--json"]).ok().json();
+    let images = listed.as_array().cloned().unwrap_or_default();
+    let name = |image: &Value| image["name"].as_str().unwrap_or_default().to_owned();
+    images.iter().map(name).collect()
+}
+
+fn inode(sandbox: &Sandbox, name: &str) -> io::Result<u64> {
+    let shown = image(sandbox, name);
+    let digest = shown["digest"].as_str().unwrap_or_default();
+    let folder = digest.trim_start_matches("sha256:");
+    let images = sandbox.banger_home().join("state/images");
+    Ok(fs::metadata(images.join(folder).join("base.ext4"))?.ino())
+}
+
+#[test]
+fn a_tag_that_moved_gives_its_name_to_the_newer_image_and_vms_keep_theirs() -> io::Result<()> {
+    let busybox = static_busybox();
+    let sandbox = Sandbox::new();
+    let registry = Registry::start(&sandbox.folder().join("registry"));
+    let tree = sandbox.folder().join("tree");
+    busybox_root(&tree, &busybox)?;
+    let release = |version: &str| -> io::Result<String> {
+        fs::write(tree.join("etc/version"), version)?;
+        Ok(push(&tree, sandbox.folder(), &registry, "app:v1"))
+    };
+    let create = |name: &str| {
+        let words = ["vm", "create", "--no-start", "--name", name, "--image"];
+        sandbox
+            .banger(&[&words[..], &["app:v1"], &SMALL].concat())
+            .ok();
+    };
+    let reference = release("1")?;
+    let pull = || {
+        let pull = sandbox.banger(&["image", "pull", &reference]);
+        pull.deadline(LONG).ok()
+    };
+
+    step(
+        "pulled again it is up to date, also without its layers",
+        || {
+            assert_eq!(pull().out(), "app:v1");
+            let made = image(&sandbox, "app:v1");
+            let container = &made["details"]["container"];
+            for digest in ["digest", "config_digest"] {
+                let text = container[digest].as_str().unwrap_or_default();
+                assert!(text.starts_with("sha256:"), "{container}");
+            }
+            sandbox.banger(&["image", "cache", "prune"]).ok();
+            pull().says("app:v1 is up to date");
+            assert_eq!(image(&sandbox, "app:v1"), made);
+            let would = sandbox.banger(&["image", "cache", "prune", "--dry-run", "--json"]);
+            let blobs = would.ok().json()["blobs"].as_array().map_or(0, Vec::len);
+            assert!(blobs < 2, "its layer was fetched again");
+        },
+    );
+    create("old");
+    let first = image(&sandbox, "app:v1")["digest"].clone();
+    let kept = step(
+        "a newer one takes the name, and the VM keeps its own",
+        || {
+            release("2").unwrap_or_else(|error| panic!("{error}"));
+            pull();
+            assert_ne!(image(&sandbox, "app:v1")["digest"], first);
+            let kept = sandbox.vm("old")["image"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
+            assert_eq!(image(&sandbox, &kept)["digest"], first);
+            assert_eq!(image(&sandbox, &kept)["superseded"], true);
+            let delete = sandbox.banger(&["image", "delete", &kept]);
+            delete.run().exits(4).says("old");
+            kept
+        },
+    );
+    step("it boots what it was made from", || {
+        sandbox.banger(&["vm", "start", "old"]).ok();
+        assert_eq!(sandbox.in_guest("old", "cat /etc/version"), "1");
+    });
+    step(
+        "the older image goes with its last VM, at once without any",
+        || {
+            create("new");
+            assert!(names(&sandbox).contains(&kept));
+            sandbox.banger(&["rm", "--force", "old"]).ok();
+            assert!(!names(&sandbox).contains(&kept));
+            sandbox.banger(&["rm", "new"]).ok();
+            let before = names(&sandbox);
+            release("3").unwrap_or_else(|error| panic!("{error}"));
+            pull();
+            assert_eq!(names(&sandbox), before);
+            let folders = fs::read_dir(sandbox.banger_home().join("state/images"));
+            assert_eq!(folders.map_or(0, Iterator::count), before.len());
+        },
+    );
+    step("another image takes a name only when it is told to", || {
+        let register = ["image", "register", "app:v1", "--rootfs", text(&tree)];
+        sandbox.banger(&register).run().exits(4).says("--replace");
+        sandbox
+            .banger(&[&register[..], &["--replace"]].concat())
+            .ok();
+        assert!(image(&sandbox, "app:v1")["details"]["container"].is_null());
+        sandbox
+            .banger(&["image", "pull", &reference])
+            .run()
+            .exits(4);
+    });
+    step("images of one tree share its base", || {
+        let register = ["image", "register", "twin", "--rootfs", text(&tree)];
+        let seedless = ["--work-seed", "none"];
+        sandbox.banger(&[&register[..], &seedless].concat()).ok();
+        let twin = image(&sandbox, "twin");
+        assert_eq!(twin["shared_bytes"], twin["allocated_bytes"]);
+    });
+    assert_eq!(inode(&sandbox, "twin")?, inode(&sandbox, "app:v1")?);
+    Ok(())
+}
