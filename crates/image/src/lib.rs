@@ -9,7 +9,7 @@
 //! ```
 //!
 //! What others call: [`Recipe::find`], [`Builder`], [`register`], [`from_container`], [`reseed`], [`share_base`],
-//! [`Export`], [`ImageMetadata::read`].
+//! [`Export`], [`write_work_disk`], [`ImageMetadata::read`].
 //!
 //! Promises: the same input gives the same [`ImageMetadata::id`]; a folder with `image.json` is complete and on the disk;
 //! a cancelled build ends its whole process group; the host never looks into a disk image that others have made beyond its
@@ -39,6 +39,7 @@ mod seed;
 mod share;
 mod sources;
 mod store;
+mod work_disk;
 
 pub use build::Builder;
 pub use container::{ContainerImage, from_container};
@@ -57,3 +58,4 @@ pub use saved::from_saved;
 pub use seed::{SeedFrom, WorkSeed};
 pub use share::share_base;
 pub use store::Destination;
+pub use work_disk::write_work_disk;

@@ -41,6 +41,9 @@ pub struct ImageMetadata {
     /// What new work disks start from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<DiskRecord>,
+    /// Whether banger has written the seed itself, from files, so that it may be read on the host.
+    #[serde(default)]
+    pub seed_is_ours: bool,
     /// What runs in it by default.
     #[serde(default)]
     pub defaults: RunDefaults,

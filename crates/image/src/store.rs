@@ -6,7 +6,6 @@ use banger_disk::tree::Tree;
 use banger_disk::{ImageOptions, Label};
 use banger_durable::Sha256Parts;
 use jiff::Timestamp;
-use uuid::Uuid;
 
 use crate::defaults::RunDefaults;
 use crate::disks;
@@ -16,9 +15,8 @@ use crate::metadata::{BASE, DiskRecord, FORMAT, ImageMetadata, ImageOrigin, META
 use crate::progress::{Stage, Watch};
 use crate::provenance::Provenance;
 use crate::seed::Seed;
+use crate::work_disk;
 
-/// UUID of every seed that banger writes, for equal bytes from equal trees.
-const SEED_UUID: Uuid = Uuid::from_u128(0x6261_6e67_6572_4265_8173_6500_0000_0002);
 /// Room in a seed beyond its files, in bytes: it is grown to the size of the VM's work disk anyway. Its journal keeps the
 /// size that it has now: enough of it that this gets 16 MiB.
 const SEED_ROOM: u64 = 128 << 20;
@@ -132,6 +130,7 @@ pub(crate) fn describe(
     destination: &Destination<'_>,
     watch: &mut Watch<'_>,
 ) -> Result<ImageMetadata, ImageError> {
+    let seed_is_ours = matches!(parts.seed, Some(Seed::Tree(..)));
     let seed = parts
         .seed
         .map(|seed| write_seed(&seed, destination.folder, watch))
@@ -145,6 +144,7 @@ pub(crate) fn describe(
         entries: base.entries,
         base: base.disk,
         seed,
+        seed_is_ours,
         defaults: parts.defaults,
         provenance: parts.provenance,
     };
@@ -159,7 +159,7 @@ fn write_seed(seed: &Seed, folder: &Path, watch: &mut Watch<'_>) -> Result<DiskR
         Seed::Disk(path) => disks::copy(path, folder, SEED, watch),
         Seed::Tree(tree, size) => {
             let size = size.unwrap_or_else(|| comfortable_size(tree));
-            let options = ImageOptions::seed(size, label("banger-work")?, SEED_UUID);
+            let options = work_disk::options(size)?;
             disks::write(tree, folder, SEED, &options, Stage::WriteSeed, watch)
         }
     }
@@ -171,7 +171,7 @@ fn comfortable_size(tree: &Tree) -> u64 {
     (contents + contents / 4 + SEED_ROOM).next_multiple_of(1 << 20)
 }
 
-fn label(text: &str) -> Result<Label, ImageError> {
+pub(crate) fn label(text: &str) -> Result<Label, ImageError> {
     // Ours fit; an error here names the label.
     Label::new(text).map_err(|source| ImageError::Label { source })
 }

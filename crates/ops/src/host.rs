@@ -225,6 +225,9 @@ pub trait Host: Send + Sync {
     fn make_blank_disk(&self, path: &Path, disk: &BlankDiskSpec) -> HostResult<()>;
     /// By reflink or by extents; holes stay holes.
     fn clone_file(&self, from: &Path, to: &Path) -> HostResult<()>;
+    /// Writes a disk of `bytes` with the files of the work seed, when that is better than to clone it; else `false`, and
+    /// nothing is made.
+    fn write_seeded_disk(&self, seed: &Path, path: &Path, bytes: u64) -> HostResult<bool>;
     /// Grows a file's length; never shrinks: a larger one is left as it is.
     fn grow_file(&self, path: &Path, bytes: u64) -> HostResult<()>;
 

@@ -68,6 +68,22 @@ impl SimHost {
     }
 }
 
+/// What is in `from`, which becomes the disk `to`.
+fn seed_to_copy(world: &mut World, from: &Path, to: &Path) -> HostResult<(u64, u64)> {
+    world.guard_work_disk(to);
+    match world.files.file(from) {
+        Some((Content::Whole(content), len)) => Ok((content, len)),
+        Some((Content::Torn, len)) => {
+            world.broke(format!("the torn file {} is copied", from.display()));
+            Ok((0, len))
+        }
+        None => Err(failed(
+            ErrorCode::Internal,
+            format!("cannot copy {}: no such file", from.display()),
+        )),
+    }
+}
+
 impl Host for SimHost {
     fn make_dir(&self, path: &Path) -> HostResult<()> {
         self.effect("make directory", path, |world, _| {
@@ -136,21 +152,24 @@ impl Host for SimHost {
 
     fn clone_file(&self, from: &Path, to: &Path) -> HostResult<()> {
         self.effect("clone file", to, |world, extent| {
-            world.guard_work_disk(to);
-            match world.files.file(from) {
-                Some((Content::Whole(content), len)) => {
-                    world.files.write(to, cut(content, extent), len)
-                }
-                Some((Content::Torn, _)) => {
-                    world.broke(format!("the torn file {} is cloned", from.display()));
-                    Ok(())
-                }
-                None => Err(failed(
-                    ErrorCode::Internal,
-                    format!("cannot clone {}: no such file", from.display()),
-                )),
-            }
+            let (content, len) = seed_to_copy(world, from, to)?;
+            world.files.write(to, cut(content, extent), len)
         })
+    }
+
+    fn write_seeded_disk(&self, seed: &Path, path: &Path, bytes: u64) -> HostResult<bool> {
+        // Half of all seeds are small.
+        let small = self.look("read seed", seed, |world| {
+            let content = world.files.file(seed).map(|(content, _)| content);
+            Ok(matches!(content, Some(Content::Whole(content)) if content % 2 == 0))
+        })?;
+        if small {
+            self.effect("write seeded disk", path, |world, extent| {
+                let (content, _) = seed_to_copy(world, seed, path)?;
+                world.files.write(path, cut(content, extent), bytes)
+            })?;
+        }
+        Ok(small)
     }
 
     fn grow_file(&self, path: &Path, bytes: u64) -> HostResult<()> {

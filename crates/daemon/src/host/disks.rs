@@ -6,7 +6,7 @@ use banger_api::{ApiError, ErrorCode};
 use banger_disk::{BlankDisk, Templates, sparse};
 use banger_ops::{BlankDiskSpec, HostResult};
 
-use super::files;
+use super::{files, making};
 use crate::failure;
 
 pub(super) fn make_blank(
@@ -29,6 +29,15 @@ pub(super) fn clone_file(from: &Path, to: &Path) -> HostResult<()> {
     sparse::clone_file(from, to)
         .map(|_clone| ())
         .map_err(|error| failure::of_disk(&error))
+}
+
+/// The seed lies in its image's folder.
+pub(super) fn write_seeded(seed: &Path, path: &Path, bytes: u64) -> HostResult<bool> {
+    let Some(folder) = seed.parent() else {
+        return Ok(false);
+    };
+    files::remove_file(path)?;
+    banger_image::write_work_disk(folder, path, bytes).map_err(|error| making::of_image(&error))
 }
 
 pub(super) fn grow_file(path: &Path, bytes: u64) -> HostResult<()> {

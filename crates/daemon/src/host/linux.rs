@@ -92,6 +92,9 @@ impl Host for LinuxHost {
     fn clone_file(&self, from: &Path, to: &Path) -> HostResult<()> {
         disks::clone_file(from, to)
     }
+    fn write_seeded_disk(&self, seed: &Path, path: &Path, bytes: u64) -> HostResult<bool> {
+        disks::write_seeded(seed, path, bytes)
+    }
     fn grow_file(&self, path: &Path, bytes: u64) -> HostResult<()> {
         disks::grow_file(path, bytes)
     }

@@ -63,6 +63,9 @@ impl StepBody for MakeWorkDisk {
         match &self.source {
             WorkDiskSource::Seed { path, bytes } => {
                 cx.events.stage(self.stage(), "cloning work seed");
+                if cx.host.write_seeded_disk(path, &self.path, self.bytes)? {
+                    return Ok(Vec::new());
+                }
                 cx.host.clone_file(path, &self.path)?;
                 if self.bytes > *bytes {
                     // The file grows here, its file system in the guest, by the guest's kernel.

@@ -100,8 +100,11 @@ impl StepBody for EndVmm {
                 ended?;
             }
         }
-        // A launch that was cut off before its pid was recorded left only its token.
+        // A launch that was cut off before its pid was recorded left only its token. To look for one is to read about every
+        // process of the host, so not for a launch that was just ended by its pid.
+        let ended = self.vmm.as_ref().map(|vmm| &vmm.launch_token);
         if let Some(token) = &self.launch_token
+            && ended != Some(token)
             && let Some(vmm) = cx.host.find_vmm(token, &self.dir)?
         {
             cx.host.end_vmm(&vmm, Signal::KILL, END_DEADLINE)?;

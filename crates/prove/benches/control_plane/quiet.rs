@@ -62,6 +62,9 @@ impl Host for QuietHost {
     fn clone_file(&self, _from: &Path, _to: &Path) -> HostResult<()> {
         Ok(())
     }
+    fn write_seeded_disk(&self, _seed: &Path, _path: &Path, _bytes: u64) -> HostResult<bool> {
+        Ok(true)
+    }
     fn grow_file(&self, _path: &Path, _bytes: u64) -> HostResult<()> {
         Ok(())
     }

@@ -127,6 +127,10 @@ impl Host for BuggyHost {
         self.host.clone_file(from, to)
     }
 
+    fn write_seeded_disk(&self, seed: &Path, path: &Path, bytes: u64) -> HostResult<bool> {
+        self.host.write_seeded_disk(seed, path, bytes)
+    }
+
     fn grow_file(&self, path: &Path, bytes: u64) -> HostResult<()> {
         self.host.grow_file(path, bytes)
     }
