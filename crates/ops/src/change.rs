@@ -89,6 +89,13 @@ pub enum Change {
     },
     /// Changes nothing, and refuses the whole transaction unless a name stands for these files.
     Named(Owner),
+    /// Changes nothing, and refuses the whole transaction unless this name stands for these files.
+    Stands {
+        /// Name of the image or kernel.
+        name: String,
+        /// Its files.
+        files: Owner,
+    },
     /// Changes nothing, and refuses the whole transaction when a name or a VM stands for these files.
     Unused(Owner),
 }
@@ -173,6 +180,10 @@ impl Change {
                 true => Ok(()),
                 false => Err(changed(files.to_string(), "is gone")),
             },
+            Self::Stands { name, files } => match stands(db, name, files)? {
+                true => Ok(()),
+                false => Err(changed(name.clone(), "is another now")),
+            },
             Self::Unused(files) => match named(db, files)? || used(db, files)? {
                 false => Ok(()),
                 true => Err(changed(files.to_string(), "is in use")),
@@ -196,6 +207,21 @@ fn named(db: &Connection, files: &Owner) -> Result<bool, StoreError> {
     match files {
         Owner::Image(digest) => image::is_named(db, digest),
         Owner::Kernel(digest) => kernel::is_named(db, digest),
+        Owner::Vm(_) | Owner::Operation(_) => Ok(false),
+    }
+}
+
+/// Whether this name of an image or kernel stands for these files.
+fn stands(db: &Connection, name: &str, files: &Owner) -> Result<bool, StoreError> {
+    match files {
+        Owner::Image(digest) => {
+            let known = image::by_name(db, name)?;
+            Ok(known.is_some_and(|known| known.digest == *digest))
+        }
+        Owner::Kernel(digest) => {
+            let known = kernel::by_name(db, name)?;
+            Ok(known.is_some_and(|known| known.digest == *digest))
+        }
         Owner::Vm(_) | Owner::Operation(_) => Ok(false),
     }
 }

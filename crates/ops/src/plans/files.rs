@@ -160,10 +160,21 @@ pub struct DeleteFiles {
     pub directory: Option<PathBuf>,
 }
 
-fn delete(op: OperationId, kind: PlanKind, of: Owner, row: Change, files: DeleteFiles) -> Plan {
+fn delete(
+    op: OperationId,
+    kind: PlanKind,
+    (name, of): (&str, Owner),
+    row: Change,
+    files: DeleteFiles,
+) -> Plan {
     let owner = Owner::Operation(op);
     let mut plan = Plan::new(op, kind, None, owner.clone(), Direction::Forward);
-    plan.begin = vec![row];
+    // Since it was looked up, the name may have been given to other files.
+    let stands = Change::Stands {
+        name: name.to_owned(),
+        files: of.clone(),
+    };
+    plan.begin = vec![stands, row];
     match files.directory {
         Some(path) => {
             let claim = Claim::new(ClaimKind::Directory, path.to_string_lossy());
@@ -186,7 +197,7 @@ pub fn delete_image(op: OperationId, image: &ImageRecord, files: DeleteFiles) ->
     delete(
         op,
         PlanKind::DeleteImage,
-        owner,
+        (image.name.as_str(), owner),
         Change::DeleteImage(image.name.clone()),
         files,
     )
@@ -308,7 +319,7 @@ pub fn delete_kernel(op: OperationId, kernel: &KernelRecord, files: DeleteFiles)
     delete(
         op,
         PlanKind::DeleteKernel,
-        owner,
+        (kernel.name.as_str(), owner),
         Change::DeleteKernel(kernel.name.clone()),
         files,
     )

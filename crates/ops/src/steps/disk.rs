@@ -63,13 +63,14 @@ impl StepBody for MakeWorkDisk {
         match &self.source {
             WorkDiskSource::Seed { path, bytes } => {
                 cx.events.stage(self.stage(), "cloning work seed");
-                if cx.host.write_seeded_disk(path, &self.path, self.bytes)? {
-                    return Ok(Vec::new());
+                let written = cx.host.write_seeded_disk(path, &self.path, self.bytes)?;
+                if !written {
+                    cx.host.clone_file(path, &self.path)?;
                 }
-                cx.host.clone_file(path, &self.path)?;
                 if self.bytes > *bytes {
-                    // The file grows here, its file system in the guest, by the guest's kernel.
                     cx.events.stage(self.stage(), "resizing work disk");
+                    // What was written has its size. Of a clone the file grows here, its file system in the guest, by the
+                    // guest's kernel.
                     cx.host.grow_file(&self.path, self.bytes)?;
                 }
             }

@@ -17,6 +17,7 @@ fn a_work_disk_starts_from_the_images_seed_and_only_grows() -> io::Result<()> {
     tiny_root::make(&root)?;
     fs::create_dir(&seed)?;
     fs::write(seed.join("from-the-seed"), "hello\n")?;
+    let folder = seed.clone();
     let (root, seed) = (root.display().to_string(), seed.display().to_string());
 
     step("register a folder as an image, with a seed", || {
@@ -70,37 +71,17 @@ fn a_work_disk_starts_from_the_images_seed_and_only_grows() -> io::Result<()> {
         sandbox.banger(&["rm", "same"]).ok();
     });
 
-    step(
-        "more than the seed grows it, and its files are there",
-        || {
-            let script = "cat /root/from-the-seed; df --output=size -B1 /root | tail -n 1";
-            let flags = [
-                "vm",
-                "run",
-                "--rm",
-                "--verbose",
-                "--image",
-                "seeded",
-                "--disk-size",
-                "3G",
-            ];
-            let ran = sandbox
-                .banger(&[&flags[..], &SMALL, &["--", "sh", "-c", script]].concat())
-                .ok()
-                .says("resizing work disk");
-            let out = ran.out();
-            let mut lines = out.lines();
-            assert_eq!(lines.next(), Some("hello"), "{ran}");
-            let size: u64 = lines
-                .next()
-                .and_then(|size| size.trim().parse().ok())
-                .unwrap_or(0);
-            assert!(
-                size > 2800 * MIB && size <= 3072 * MIB,
-                "/root should have 3 GiB, less its tables: {ran}"
-            );
-        },
-    );
+    step("more than a small seed is written in that size", || {
+        has_the_seed_and_3_gib(&sandbox, "seeded");
+    });
+
+    step("a large seed is cloned, and its guest grows it", || {
+        fs::write(folder.join("large"), vec![7; 5 << 20])?;
+        let words = ["image", "reseed", "seeded", "--work-seed", &seed];
+        sandbox.banger(&words).ok();
+        has_the_seed_and_3_gib(&sandbox, "seeded");
+        Ok::<_, io::Error>(())
+    })?;
 
     step("without a seed it is an empty folder of root's", || {
         let script =
@@ -115,6 +96,33 @@ fn a_work_disk_starts_from_the_images_seed_and_only_grows() -> io::Result<()> {
         assert!(!ran.out().contains("from-the-seed"), "{ran}");
     });
     Ok(())
+}
+
+/// A VM of this image with a work disk of 3 GiB: the seed's file is there, and the file system is as large as the disk.
+fn has_the_seed_and_3_gib(sandbox: &Sandbox, image: &str) {
+    let script = "cat /root/from-the-seed; df --output=size -B1 /root | tail -n 1";
+    let run = ["vm", "run", "--rm", "--verbose", "--image", image];
+    let words = [
+        &run[..],
+        &["--disk-size", "3G"],
+        &SMALL,
+        &["--", "sh", "-c", script],
+    ];
+    let ran = sandbox
+        .banger(&words.concat())
+        .ok()
+        .says("resizing work disk");
+    let out = ran.out();
+    let mut lines = out.lines();
+    assert_eq!(lines.next(), Some("hello"), "{ran}");
+    let size: u64 = lines
+        .next()
+        .and_then(|size| size.trim().parse().ok())
+        .unwrap_or(0);
+    assert!(
+        size > 2800 * MIB && size <= 3072 * MIB,
+        "/root should have 3 GiB, less its tables: {ran}"
+    );
 }
 
 #[test]
