@@ -77,7 +77,7 @@ fn a_work_disk_starts_from_the_images_seed_and_only_grows() -> io::Result<()> {
 
     step("a large seed is cloned, and its guest grows it", || {
         fs::write(folder.join("large"), vec![7; 5 << 20])?;
-        let words = ["image", "reseed", "seeded", "--work-seed", &seed];
+        let words = ["image", "reseed", "seeded", "--from", &seed];
         sandbox.banger(&words).ok();
         has_the_seed_and_3_gib(&sandbox, "seeded");
         Ok::<_, io::Error>(())
