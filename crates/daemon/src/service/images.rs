@@ -266,9 +266,7 @@ fn publish(
     staging: &Path,
 ) -> Result<(), ApiError> {
     // Two names of one content meet here: one of them publishes, the other finds it published.
-    let _publishing = daemon
-        .locks
-        .name(&format!("image-files:{}", record.digest), &op.cancel)?;
+    let _publishing = replacing::hold_files(daemon, op, &[&record.digest])?;
     let target = daemon.paths.images().join(&record.digest);
     let exists = daemon.read(|db| image::is_named(db, &record.digest))?;
     let plan = plans::publish_image(
@@ -292,9 +290,7 @@ pub(crate) fn delete_image(daemon: &Daemon, name: &str) -> Result<Accepted, ApiE
     unused(daemon, &record)?;
     let task = daemon.clone();
     let running = daemon.operations.spawn("delete_image", None, move |op| {
-        let _files = task
-            .locks
-            .name(&format!("image-files:{}", record.digest), &op.cancel)?;
+        let _files = replacing::hold_files(&task, op, &[&record.digest])?;
         unused(&task, &record)?;
         remove(&task, op, &record)
     })?;
@@ -307,11 +303,19 @@ pub(super) fn remove(
     op: &Arc<Running>,
     record: &ImageRecord,
 ) -> Result<(), ApiError> {
-    let same = |other: &ImageRecord| other.digest == record.digest && other.name != record.name;
-    let shared = daemon.read(image::list)?.iter().any(same);
-    let directory = (!shared).then(|| daemon.paths.images().join(&record.digest));
+    let directory = own_directory(daemon, record)?;
     let plan = plans::delete_image(op.id, record, DeleteFiles { directory });
     daemon.runner.run(&plan, &**op, &op.cancel)
+}
+
+/// The directory of an image's files, when no other name stands for them.
+pub(super) fn own_directory(
+    daemon: &Daemon,
+    record: &ImageRecord,
+) -> Result<Option<PathBuf>, ApiError> {
+    let same = |other: &ImageRecord| other.digest == record.digest && other.name != record.name;
+    let shared = daemon.read(image::list)?.iter().any(same);
+    Ok((!shared).then(|| daemon.paths.images().join(&record.digest)))
 }
 
 /// Gives an image another name; its VMs know it by that from now on.

@@ -15,7 +15,7 @@ use banger_api::{ApiError, ErrorCode, ImageName};
 use banger_ops::plans::{self, Users};
 use banger_store::{ImageRecord, image, vm};
 
-use super::images::remove;
+use super::images::{own_directory, remove};
 use crate::context::{Daemon, Held};
 use crate::operations::Running;
 
@@ -62,9 +62,7 @@ pub(super) fn reseeded(
     }
     let _files = hold_files(daemon, op, &[&old.digest, &new.digest])?;
     let _vms = hold_users(daemon, old)?;
-    let same = |other: &ImageRecord| other.digest == old.digest && other.name != old.name;
-    let shared = daemon.read(image::list)?.iter().any(same);
-    let gone = (!shared).then(|| daemon.paths.images().join(&old.digest));
+    let gone = own_directory(daemon, old)?;
     let users = Users::Follow { old: gone.clone() };
     replace(daemon, op, old, new, staging, users)?;
     if let Some(gone) = gone {
@@ -93,7 +91,11 @@ fn replace(
 }
 
 /// The locks of these files, always in one order.
-fn hold_files(daemon: &Daemon, op: &Arc<Running>, digests: &[&str]) -> Result<Vec<Held>, ApiError> {
+pub(super) fn hold_files(
+    daemon: &Daemon,
+    op: &Arc<Running>,
+    digests: &[&str],
+) -> Result<Vec<Held>, ApiError> {
     let digests: BTreeSet<&str> = digests.iter().copied().collect();
     let hold = |digest| {
         let name = format!("image-files:{digest}");
