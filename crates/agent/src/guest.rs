@@ -1,6 +1,7 @@
 //! What the service knows of the guest it runs in, shared by all calls.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,6 +16,11 @@ pub trait Machine: Send + Sync + 'static {
     /// # Errors
     /// Names the part that failed and the check that found it.
     fn configure(&self, configure: &Configure) -> Result<Configured, Failure>;
+
+    /// Where it listens for published ports: those listeners are no servers of the guest's.
+    fn relay_addresses(&self) -> Vec<SocketAddr> {
+        Vec::new()
+    }
 
     /// Begins to shut down. Blocks until it has begun.
     ///

@@ -28,6 +28,7 @@ pub mod console;
 pub mod control;
 pub mod guest;
 pub mod init;
+pub mod relay;
 pub mod report;
 pub mod serve;
 pub mod service;

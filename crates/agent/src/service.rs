@@ -56,16 +56,20 @@ pub fn run(how: &str) -> io::Result<()> {
     let control = take_standard_input()?;
     // The last to be ended when memory runs out. Commands start with the usual score, see `sys`.
     let _ = std::fs::write("/proc/self/oom_score_adj", "-1000");
-    let (phase, defaults, modules) = if how == FRESH {
-        (Phase::Waiting, Defaults::default(), Some(load_modules()?))
+    let (phase, known, modules) = if how == FRESH {
+        (Phase::Waiting, None, Some(load_modules()?))
     } else {
-        let known = state::load().map(|state| state.defaults);
-        (Phase::Running, known.unwrap_or_default(), None)
+        (Phase::Running, state::load(), None)
     };
     let port = channel::open()
         .inspect_err(|error| say(format_args!("no channel to the host: {error}")))?;
     stages.done("channel");
     let machine = GuestMachine::new(control, stages, modules);
+    let mut defaults = Defaults::default();
+    if let Some(known) = known {
+        machine.relay(&known.relays)?;
+        defaults = known.defaults;
+    }
     let guest = Guest::new(Arc::new(machine), phase, defaults);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

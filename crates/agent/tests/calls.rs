@@ -31,6 +31,7 @@ fn configure(hostname: &str) -> Configure {
         files: vec![],
         mounts: vec![],
         net: None,
+        relays: vec![],
         env: [("FROM".to_owned(), "configure".to_owned())].into(),
         cwd: Some(GuestPath::new("/usr").unwrap()),
         user: None,

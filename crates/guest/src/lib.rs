@@ -35,7 +35,7 @@ pub use schema::{
     Detached, DetachedCommand, DetachedEnd, DetachedId, DiskStats, ExecFailure, ExecFailureKind,
     ExecRequest, ExitStatus, Failure, Found, GetChanges, GetFiles, GuestFile, GuestMount,
     GuestPath, GuestPathError, GuestStats, InitMode, Interface, InterfaceAddress, Listener,
-    MacAddr, MacAddrError, MemoryStats, Net, Phase, Pong, PutFiles, Request, RootPlan, RunningInit,
-    ShutdownMode, Stage, TransferDone, TransferFailure, TransportProtocol, TreeFiles, TreePath,
-    TreePathError, Tty,
+    MacAddr, MacAddrError, MemoryStats, Net, Phase, Pong, PutFiles, Relay, Request, RootPlan,
+    RunningInit, ShutdownMode, Stage, TransferDone, TransferFailure, TransportProtocol, TreeFiles,
+    TreePath, TreePathError, Tty,
 };

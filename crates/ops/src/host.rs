@@ -43,6 +43,9 @@ pub struct GuestSetup {
     pub egress: Egress,
     /// MAC address of its network device.
     pub mac: [u8; 6],
+    /// Published ports that its agent passes on.
+    #[serde(default)]
+    pub relays: Vec<Relay>,
     /// The SSH host key that this VM has for its life, as a file of the host.
     pub ssh_host_key: PathBuf,
     /// What runs in it by default, as its image says.
@@ -51,6 +54,15 @@ pub struct GuestSetup {
     /// Only its root is wanted: no init is started, and nothing of the guest's files is changed.
     #[serde(default)]
     pub bare: bool,
+}
+
+/// A published port that reaches the guest at `at`, and the port of its server there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Relay {
+    /// Where the guest's agent listens for the host.
+    pub at: u16,
+    /// Where the server listens.
+    pub port: u16,
 }
 
 /// What commands in a guest get unless they say otherwise.

@@ -36,7 +36,7 @@ pub use change::Change;
 pub use events::{Events, NoEvents};
 pub use host::{
     BlankDiskSpec, BootStage, ContainerAt, GuestDefaults, GuestSetup, Host, HostResult, ImageFacts,
-    ImageSource, KernelFacts, SeedWish,
+    ImageSource, KernelFacts, Relay, SeedWish,
 };
 pub use layout::VmFiles;
 pub use plan::{Direction, Ending, Plan, PlanKind};

@@ -370,6 +370,7 @@ impl<'a> Control<'a> {
             net: vm.net,
             egress: vm.egress,
             mac: plans::mac_of(vm.id),
+            relays: Vec::new(),
             ssh_host_key: files.ssh_host_key(),
             defaults: GuestDefaults::default(),
             bare: false,

@@ -1,7 +1,7 @@
 //! Sockets that wait for peers, from `/proc/net`, and the processes that hold them, from `/proc/PID/fd`.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use banger_guest::{Failure, Listener, TransportProtocol};
@@ -13,11 +13,11 @@ const MAX_LISTENERS: usize = 4096;
 /// `TCP_LISTEN` and, for UDP, `TCP_CLOSE`: bound and not connected (net/tcp_states.h).
 const LISTENING: (&str, &str) = ("0A", "07");
 
-/// All listeners, sorted.
+/// All listeners, sorted, but for those of this process at `hidden` addresses.
 ///
 /// # Errors
 /// When `/proc/net/tcp` cannot be read.
-pub fn listeners() -> Result<Vec<Listener>, Failure> {
+pub fn listeners(hidden: &[SocketAddr]) -> Result<Vec<Listener>, Failure> {
     let tables = [
         ("tcp", TransportProtocol::Tcp),
         ("tcp6", TransportProtocol::Tcp),
@@ -42,7 +42,14 @@ pub fn listeners() -> Result<Vec<Listener>, Failure> {
     if !found.is_empty() {
         name_owners(&mut found);
     }
-    let mut listeners: Vec<Listener> = found.into_values().collect();
+    let ours = |listener: &Listener| {
+        listener.pid == Some(std::process::id())
+            && hidden.contains(&SocketAddr::new(listener.address, listener.port))
+    };
+    let mut listeners: Vec<Listener> = found
+        .into_values()
+        .filter(|listener| !ours(listener))
+        .collect();
     listeners.sort();
     listeners.dedup();
     listeners.truncate(MAX_LISTENERS);
@@ -144,11 +151,13 @@ mod tests {
     fn a_listening_socket_of_this_process_is_found_with_its_owner() {
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = socket.local_addr().unwrap().port();
-        let all = listeners().unwrap();
+        let all = listeners(&[]).unwrap();
         let ours = all.iter().find(|listener| listener.port == port).unwrap();
         assert_eq!(ours.address, IpAddr::from([127, 0, 0, 1]));
         assert_eq!(ours.pid, Some(std::process::id()));
         assert!(ours.process.is_some());
+        let hidden = listeners(&[socket.local_addr().unwrap()]).unwrap();
+        assert!(!hidden.contains(ours), "{hidden:?}");
     }
 
     #[test]

@@ -68,7 +68,11 @@ async fn dispatch(mut io: CallIo, request: Request, guest: &Arc<Guest>) {
             let removed = blocking(move || tree::remove(&guest, &files)).await;
             reply(&mut io, removed).await;
         }
-        Request::Ports => reply(&mut io, blocking(ports::listeners).await).await,
+        Request::Ports => {
+            let hidden = guest.machine().relay_addresses();
+            let found = blocking(move || ports::listeners(&hidden)).await;
+            reply(&mut io, found).await;
+        }
         Request::Stats => reply(&mut io, blocking(stats::collect).await).await,
         Request::Sync => reply(&mut io, blocking(sync).await).await,
         Request::Shutdown { mode } => {

@@ -3,13 +3,14 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use banger_guest::{Configure, Configured, Failure, InitMode, RunningInit, ShutdownMode};
+use banger_guest::{Configure, Configured, Failure, InitMode, Relay, RunningInit, ShutdownMode};
 use rustix::process::chroot;
 
 use super::root::{NEW_ROOT, assemble, empty_old_root, install};
@@ -19,6 +20,7 @@ use super::{farewell, files, identity, mounts, net, systemd};
 use crate::console::say;
 use crate::control::{self, Order};
 use crate::guest::{Defaults, Machine, failure};
+use crate::relay::Relays;
 use crate::report::stats::boot_id;
 
 /// In the guest's root.
@@ -31,6 +33,7 @@ pub struct GuestMachine {
     /// To PID 1, while that is ours.
     control: Option<UnixStream>,
     boot: Mutex<Boot>,
+    relays: Mutex<Option<Relays>>,
 }
 
 /// What is left of the boot, for the first configuration.
@@ -57,7 +60,22 @@ impl GuestMachine {
                 modules,
                 begun: false,
             }),
+            relays: Mutex::default(),
         }
+    }
+
+    /// Passes on what comes to these published ports, and no others any more.
+    ///
+    /// # Errors
+    /// When there is no thread for it.
+    pub fn relay(&self, relays: &[Relay]) -> io::Result<()> {
+        let mut now = self.relays.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those before leave their ports first.
+        drop(now.take());
+        if !relays.is_empty() {
+            *now = Some(Relays::start(relays.to_vec())?);
+        }
+        Ok(())
     }
 
     fn order(&self, order: &Order) -> io::Result<()> {
@@ -160,8 +178,15 @@ impl Machine for GuestMachine {
             settle(init, old_root)?;
             stages.done("start init");
         }
-        state::save(&State { init, defaults })
-            .map_err(|error| failure("agent", "remember its state", error))?;
+        self.relay(&configure.relays)
+            .map_err(|error| failure("published ports", "start a thread", error))?;
+        let relays = configure.relays.clone();
+        state::save(&State {
+            init,
+            defaults,
+            relays,
+        })
+        .map_err(|error| failure("agent", "remember its state", error))?;
         let kernel = rustix::system::uname()
             .release()
             .to_string_lossy()
@@ -172,6 +197,11 @@ impl Machine for GuestMachine {
             boot_id: boot_id(),
             kernel,
         })
+    }
+
+    fn relay_addresses(&self) -> Vec<SocketAddr> {
+        let relays = self.relays.lock().unwrap_or_else(PoisonError::into_inner);
+        relays.as_ref().map(Relays::addresses).unwrap_or_default()
     }
 
     fn shut_down(&self, mode: ShutdownMode) -> Result<(), Failure> {

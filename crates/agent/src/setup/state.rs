@@ -3,7 +3,7 @@
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 
-use banger_guest::RunningInit;
+use banger_guest::{Relay, RunningInit};
 use serde::{Deserialize, Serialize};
 
 use crate::guest::Defaults;
@@ -18,6 +18,9 @@ pub struct State {
     /// Defaults of commands.
     #[serde(flatten)]
     pub defaults: Defaults,
+    /// Published ports.
+    #[serde(default)]
+    pub relays: Vec<Relay>,
 }
 
 /// Remembers.

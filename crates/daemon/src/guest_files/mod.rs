@@ -14,3 +14,4 @@ mod ssh;
 
 pub(crate) use configure::{BASE, Context, SYSTEM, WORK, configure};
 pub(crate) use git::Identity;
+pub(crate) use network::GUEST;

@@ -3,15 +3,16 @@
 //! QEMU's user network is a fixed one (QEMU manual, "Using the user mode network stack"): the guest is 10.0.2.15/24, the
 //! gateway 10.0.2.2, and 10.0.2.3 answers names with the host's own resolver.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use banger_api::ApiError;
 use banger_api::vm::{Egress, NetMode};
-use banger_guest::{GuestFile, Interface, InterfaceAddress, MacAddr, Net};
+use banger_guest::{GuestFile, Interface, InterfaceAddress, MacAddr, Net, Relay};
 
 use super::configure::{Context, file, path};
 
-const GUEST: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 2, 15));
+/// The guest's own address.
+pub(crate) const GUEST: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 2, 15));
 const PREFIX: u8 = 24;
 const GATEWAY: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 2, 2));
 const NAME_SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 2, 3));
@@ -49,4 +50,14 @@ pub(super) fn interfaces(cx: &Context<'_>) -> Option<Net> {
             mtu: None,
         }],
     })
+}
+
+/// What QEMU forwards comes from the gateway's address, when it came to the host's loopback.
+pub(super) fn relays(cx: &Context<'_>) -> Vec<Relay> {
+    let relay = |one: &banger_ops::Relay| Relay {
+        listen: SocketAddr::new(GUEST, one.at),
+        from: GATEWAY,
+        port: one.port,
+    };
+    cx.setup.relays.iter().map(relay).collect()
 }

@@ -1,5 +1,7 @@
 //! VMs.
 
+use std::net::SocketAddr;
+
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use banger_api::error::ErrorBody;
@@ -195,9 +197,9 @@ pub(super) async fn ports(
         .ports()
         .await
         .map_err(|error| crate::failure::of_guest(&error))?;
-    let reach = |tcp: bool, port: u16| {
-        let published = record.publish.iter().find(|p| tcp && p.guest_port == port);
-        published.map(|p| format!("{}:{}", p.host_ip, p.host_port))
+    let reach = |listener: &banger_guest::Listener| {
+        let published = service::leading_to(&record.publish, listener.address, listener.port);
+        published.map(|p| SocketAddr::new(p.host_ip, p.host_port).to_string())
     };
     let port = |listener: banger_guest::Listener| {
         let tcp = listener.protocol == TransportProtocol::Tcp;
@@ -206,8 +208,8 @@ pub(super) async fn ports(
             address: listener.address.to_string(),
             port: listener.port,
             pid: listener.pid,
+            reach: reach(&listener).filter(|_| tcp),
             process: listener.process,
-            reach: reach(tcp, listener.port),
         }
     };
     Ok(Json(listeners.into_iter().map(port).collect()))

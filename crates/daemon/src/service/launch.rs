@@ -8,6 +8,7 @@ use banger_ops::{GuestDefaults, GuestSetup, VmFiles};
 use banger_store::VmRecord;
 use uuid::Uuid;
 
+use super::published::Ways;
 use crate::context::Daemon;
 use crate::guest_files::{BASE, SYSTEM, WORK};
 
@@ -55,6 +56,7 @@ pub(super) fn start_vm(
             ApiError::new(ErrorCode::Internal, message)
         })?;
     let mac = plans::mac_of(vm.id);
+    let ways = Ways::of(&vm.publish);
     let spec = VmmSpec {
         vm_id: vm.id.0,
         vm_name: vm.name.to_string(),
@@ -66,7 +68,7 @@ pub(super) fn start_vm(
         vcpu: vm.vcpu,
         memory_mib: vm.memory_mib,
         disks: disks(daemon, vm, files),
-        net: net(vm, mac),
+        net: net(vm, mac, &ways),
         console_log: files.console_log(),
         accel: daemon.probe.accel,
     };
@@ -78,6 +80,10 @@ pub(super) fn start_vm(
             net: vm.net,
             egress: vm.egress,
             mac,
+            relays: match vm.net {
+                NetMode::None => Vec::new(),
+                NetMode::User => ways.relays(),
+            },
             ssh_host_key: files.ssh_host_key(),
             defaults: defaults_of(daemon, vm),
             bare: false,
@@ -132,7 +138,7 @@ fn disks(daemon: &Daemon, vm: &VmRecord, files: &VmFiles) -> Vec<DiskSpec> {
     ]
 }
 
-fn net(vm: &VmRecord, mac: [u8; 6]) -> NetSpec {
+fn net(vm: &VmRecord, mac: [u8; 6], ways: &Ways) -> NetSpec {
     match vm.net {
         NetMode::None => NetSpec::None,
         NetMode::User => NetSpec::User {
@@ -144,7 +150,7 @@ fn net(vm: &VmRecord, mac: [u8; 6]) -> NetSpec {
                 .map(|p| Publish {
                     host_ip: p.host_ip,
                     host_port: p.host_port,
-                    guest_port: p.guest_port,
+                    guest_port: ways.forwarded_to(p),
                 })
                 .collect(),
         },

@@ -71,6 +71,7 @@ pub(crate) fn save_vm(
             setup: GuestSetup {
                 vm: guest,
                 net: banger_api::vm::NetMode::None,
+                relays: Vec::new(),
                 defaults: GuestDefaults::default(),
                 bare: true,
                 ..start.setup

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{GuestPath, Net};
+use super::{GuestPath, Net, Relay};
 
 /// Everything that a guest is told about itself.
 ///
@@ -34,6 +34,9 @@ pub struct Configure {
     /// The network; `None` leaves all but loopback alone.
     #[serde(default)]
     pub net: Option<Net>,
+    /// Ports that the host has published.
+    #[serde(default)]
+    pub relays: Vec<Relay>,
     /// Default environment of commands; `PATH`, `HOME`, `USER`, `LOGNAME` and `SHELL` have defaults without it.
     #[serde(default)]
     pub env: BTreeMap<String, String>,

@@ -17,7 +17,7 @@ pub use configure::{
 };
 pub use detached::{Attach, Detached, DetachedCommand, DetachedEnd, DetachedId};
 pub use exec::{ExecFailure, ExecFailureKind, ExecRequest, ExitStatus, Tty};
-pub use net::{Interface, InterfaceAddress, MacAddr, MacAddrError, Net};
+pub use net::{Interface, InterfaceAddress, MacAddr, MacAddrError, Net, Relay};
 pub use path::{GuestPath, GuestPathError};
 pub use report::{CpuTimes, DiskStats, GuestStats, Listener, MemoryStats, TransportProtocol};
 pub use transfer::{GetChanges, GetFiles, PutFiles, TransferDone, TransferFailure};

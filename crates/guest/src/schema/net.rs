@@ -1,6 +1,6 @@
 //! Network set-up of a guest.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,17 @@ pub struct InterfaceAddress {
     pub ip: IpAddr,
     /// Bits of the network's part.
     pub prefix: u8,
+}
+
+/// A published port: what comes to `listen` is for the server at `port`, wherever in the guest that listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Relay {
+    /// Where the agent listens: an address of the guest, and a port that nothing else is expected to use.
+    pub listen: SocketAddr,
+    /// Whose connections are passed on; those of others are closed.
+    pub from: IpAddr,
+    /// The port of the server: at the address of `listen`, else at 127.0.0.1, else at `::1`.
+    pub port: u16,
 }
 
 /// A MAC address, written `aa:bb:cc:dd:ee:ff`.

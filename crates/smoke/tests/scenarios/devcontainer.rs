@@ -1,8 +1,7 @@
 //! What a repository's devcontainer.json asks of its VM, through the built tool and a real guest.
 
 use std::fs;
-use std::io::{self, Read as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use banger_smoke::{Sandbox, eventually, step};
 use rustix::process::Signal;
 
 use crate::guests::{MINIMAL, SMALL, minimal};
+use crate::published::{self, free_port};
 use crate::workspace::{repository, text};
 
 /// How long a program in a busy emulated guest takes to begin.
@@ -24,14 +24,6 @@ fn asking(path: &Path, file: &str, json: &str) -> io::Result<PathBuf> {
     }
     fs::write(file, json)?;
     Ok(path.to_owned())
-}
-
-/// A port of loopback that was free a moment ago.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    listener
-        .and_then(|listener| listener.local_addr())
-        .map_or(0, |address| address.port())
 }
 
 #[test]
@@ -231,23 +223,8 @@ fn a_devcontainer_says_what_its_vm_is_and_what_runs_there_once() -> io::Result<(
         },
     );
 
-    step("the port answers at loopback", || {
-        let server = format!(
-            "use IO::Socket::INET; my $s = IO::Socket::INET->new(LocalPort => {port}, Listen => 5, ReuseAddr => 1) or die; \
-             while (my $c = $s->accept) {{ print $c 'from the guest'; close $c }}"
-        );
-        sandbox
-            .banger(&["exec", "--detach", "box", "--", "perl", "-e", &server])
-            .ok();
-        let told = eventually("the guest's server answers", BEGINNING, || {
-            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
-            stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-            let mut told = String::new();
-            stream.read_to_string(&mut told).ok()?;
-            (!told.is_empty()).then_some(told)
-        });
-        assert_eq!(told, "from the guest");
-    });
+    published::reaches_servers_wherever_they_listen(&sandbox, "box", port);
+    published::outlives_daemon_agent_and_boot(&sandbox, "box", port);
 
     let prepare =
         |more: &[&str]| sandbox.banger(&[&["vm", "workspace", "prepare", "box"], more].concat());

@@ -18,6 +18,7 @@ mod interruption;
 mod life;
 mod newer_images;
 mod ordinary_user;
+mod published;
 mod pulling;
 mod refusals;
 mod running;
