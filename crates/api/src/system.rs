@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::vm::NetMode;
+
 /// The daemon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DaemonStatus {
@@ -20,6 +22,9 @@ pub struct DaemonStatus {
     pub running_vms: u64,
     /// Memory that the daemon holds, in bytes.
     pub memory_bytes: u64,
+    /// How VMs are connected that do not say it, as the configuration has it.
+    #[serde(default)]
+    pub default_net: NetMode,
 }
 
 /// Something on this host that banger made.

@@ -193,6 +193,15 @@ impl Wishes {
         }
     }
 
+    /// Whether what it asks for comes to nothing in a VM without a network.
+    pub fn need_network(&self) -> bool {
+        let ports = self
+            .devcontainer
+            .iter()
+            .any(|file| !file.asks.ports.is_empty());
+        ports || self.bootstrap && self.pins.is_some()
+    }
+
     /// Says which ports cannot be reached, for there is no network.
     pub fn no_ports(&self, context: &Context) {
         let ports = self.devcontainer.iter().flat_map(|file| &file.asks.ports);
@@ -200,7 +209,7 @@ impl Wishes {
         if !ports.is_empty() {
             let ports = ports.join(", ");
             context.output.warn(&format!(
-                "forwardPorts {ports} cannot be reached: the VM has no network"
+                "forwardPorts {ports}: not published, for the VM has no network"
             ));
         }
     }
@@ -236,7 +245,7 @@ impl Wishes {
     /// Says which tools will be missing where the VM has no way out; answers whether it has one.
     pub fn reaches_out(&self, net: NetMode, egress: Egress, context: &Context) -> bool {
         let why = match (net, egress) {
-            (NetMode::None, _) => "--net none",
+            (NetMode::None, _) => "no network",
             (_, Egress::None) => "--allow none",
             (NetMode::User, Egress::All) => return true,
         };

@@ -27,6 +27,7 @@ fn status_of(daemon: &Daemon) -> Result<DaemonStatus, banger_api::ApiError> {
         uptime_s: daemon.started.elapsed().as_secs(),
         running_vms: vms.iter().filter(|vm| vm.state == VmState::Running).count() as u64,
         memory_bytes: service::memory_bytes(std::process::id()).unwrap_or(0),
+        default_net: daemon.config.network.mode.unwrap_or_default(),
     })
 }
 

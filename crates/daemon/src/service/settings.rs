@@ -64,7 +64,7 @@ fn apply(record: &VmRecord, request: &SetVm) -> Result<VmRecord, ApiError> {
         new.egress = egress;
     }
     if let Some(publish) = &request.publish {
-        check_ports(publish)?;
+        check_ports(new.net, publish)?;
         new.publish.clone_from(publish);
     }
     new.restart_needed = new.restart_needed || new != *record;

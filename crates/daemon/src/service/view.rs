@@ -27,7 +27,11 @@ pub(crate) fn vm_view(record: &VmRecord) -> Vm {
         overlay_bytes: record.overlay_bytes,
         net: record.net,
         egress: record.egress,
-        publish: record.publish.clone(),
+        // Remembered without a network, and published again with one.
+        publish: match record.net {
+            NetMode::None => Vec::new(),
+            NetMode::User => record.publish.clone(),
+        },
         address,
         created_at: timestamp(record.created_ms),
         started_at: record.started_ms.map(timestamp),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use banger_api::vm::{Accepted, CreateVm, KillVm, Pruned, Publish, StopVm, VmState};
+use banger_api::vm::{Accepted, CreateVm, KillVm, NetMode, Pruned, Publish, StopVm, VmState};
 use banger_api::{ApiError, ErrorCode, ImageName, OperationId, VmId};
 use banger_ops::plans::{self, CreateDisks};
 use banger_ops::policy::{self, Request};
@@ -36,12 +36,12 @@ fn fresh(daemon: &Daemon, id: VmId) -> Result<VmRecord, ApiError> {
 /// `invalid_argument`, `not_found` (image, kernel), `name_taken`, `host_not_ready`.
 pub(crate) fn create(daemon: &Daemon, request: CreateVm) -> Result<Accepted, ApiError> {
     check_engine(request.engine.as_deref())?;
-    check_ports(&request.publish)?;
     let image_name = image_name(daemon, &request)?;
     let image = images::known(daemon, &image_name)?;
     let kernel = kernels::wanted(daemon, request.kernel.as_ref())?;
     let seed = image.as_ref().and_then(|image| image.seed_bytes);
     let sizes = defaults::sizes(&request, &daemon.config, HostSize::of_this_host(), seed)?;
+    check_ports(sizes.net, &request.publish)?;
     let taken = |name: &str| {
         daemon
             .read(|db| vm::by_name(db, name))
@@ -110,7 +110,15 @@ fn check_engine(engine: Option<&str>) -> Result<(), ApiError> {
     }
 }
 
-pub(super) fn check_ports(publish: &[Publish]) -> Result<(), ApiError> {
+pub(super) fn check_ports(net: NetMode, publish: &[Publish]) -> Result<(), ApiError> {
+    if net == NetMode::None && !publish.is_empty() {
+        let message = format!(
+            "port {} cannot be published: the VM has no network",
+            publish[0].guest_port
+        );
+        let hint = "--net user gives it one, where --net or network.mode in config.toml says none; or leave out --publish";
+        return Err(ApiError::new(ErrorCode::InvalidArgument, message).hint(hint));
+    }
     for (n, one) in publish.iter().enumerate() {
         let same =
             |other: &Publish| (other.host_ip, other.host_port) == (one.host_ip, one.host_port);

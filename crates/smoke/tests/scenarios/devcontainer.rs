@@ -148,6 +148,60 @@ fn what_a_devcontainer_may_not_have_is_refused_before_anything_exists() -> io::R
         },
     )?;
     sandbox.assert_no_vm();
+    step(
+        "without a network no port looks published",
+        || -> io::Result<()> {
+            let asks = asking(
+                &home.join("ports"),
+                ".devcontainer.json",
+                r#"{"forwardPorts": [3000]}"#,
+            )?;
+            let told = |more: &[&str], unpublished: bool| {
+                let told = run(&[more, &[text(&asks)]].concat()).ok();
+                let line = "forwardPorts 3000: not published, for the VM has no network";
+                assert_eq!(told.err().contains(line), unpublished, "{told}");
+            };
+            told(&["--net", "none"], true);
+            told(&[], false);
+            let config = sandbox.banger_home().join("config.toml");
+            fs::write(config, "[network]\nmode = \"none\"\n")?;
+            sandbox.banger(&["daemon", "stop"]).ok();
+            told(&[], true);
+            told(&["--net", "user"], false);
+            Ok(())
+        },
+    )?;
+    step("and none is published by name", || {
+        let create = [
+            "vm",
+            "create",
+            "--no-start",
+            "--name",
+            "box",
+            "--image",
+            MINIMAL,
+        ];
+        let published = [&create[..], &["--publish", "8080:80"]].concat();
+        sandbox
+            .banger(&published)
+            .run()
+            .exits(2)
+            .says("port 80 cannot be published: the VM has no network")
+            .says("--net user");
+        sandbox.assert_no_vm();
+        sandbox.banger(&create).ok();
+        let set = |more: &[&str]| sandbox.banger(&[&["vm", "set", "box"], more].concat());
+        set(&["--publish", "8080:80"])
+            .run()
+            .exits(2)
+            .says("--net user");
+        let shown = || sandbox.vm("box")["publish"].as_array().map_or(0, Vec::len);
+        let first = ["--net", "user", "--publish", "8080:80"];
+        for (settings, ports) in [(&first[..], 1), (&["--net", "none"], 0), (&first[..2], 1)] {
+            set(settings).ok();
+            assert_eq!(shown(), ports, "{settings:?}");
+        }
+    });
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use banger_api::vm::{CreateVm, Egress, NetMode, Publish, RestartPolicy};
 use banger_api::{ByteSize, KernelName, VmName};
+use banger_client::Client;
 
 use super::image::Wanted;
 use crate::context::Context;
@@ -62,12 +63,16 @@ impl Spec {
     /// Takes over what a repository asks for, where the user has not said otherwise.
     ///
     /// # Errors
-    /// It asks for an image that cannot be had.
+    /// It asks for an image that cannot be had, or there is no daemon.
     pub async fn fill(&mut self, wishes: &Wishes, context: &Context) -> Result<(), Failure> {
         if self.image.is_none()
             && let Some((file, image)) = wishes.image()?
         {
             self.image = Some(Wanted::of_repository(file, image, context).await?);
+        }
+        if self.network.net.is_none() && wishes.need_network() {
+            let status = |client: Client| async move { client.daemon_status().await };
+            self.network.net = Some(context.session.read(status).await?.default_net);
         }
         if self.network.net == Some(NetMode::None) {
             wishes.no_ports(context);

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use banger_api::vm::NetMode;
+
 use crate::commands::vm::change::find;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
@@ -56,7 +58,10 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
         }
         let vm = find(&args.vm, context).await?;
         let reaches_out = wishes.reaches_out(vm.net, vm.egress, context);
-        wishes.warn_of_ports(&vm.publish, context);
+        match vm.net {
+            NetMode::None => wishes.no_ports(context),
+            NetMode::User => wishes.warn_of_ports(&vm.publish, context),
+        }
         let gone = going
             .update(&vm.id.to_string(), args.force, context)
             .await?;
