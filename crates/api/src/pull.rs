@@ -47,6 +47,9 @@ pub enum PullSource {
         /// when absent.
         #[serde(default)]
         auth_files: Option<Vec<String>>,
+        /// Folders with the credential helpers that these files name, as in `PATH`; the daemon's own `PATH` when absent.
+        #[serde(default)]
+        helper_path: Option<String>,
     },
     /// On this host.
     Path {
@@ -137,6 +140,7 @@ mod tests {
                 reference: reference.to_owned(),
                 plain_http: false,
                 auth_files: None,
+                helper_path: None,
             };
             assert_eq!(of(source), name, "{reference}");
         }

@@ -1,7 +1,7 @@
 //! The user's credentials, from where container tools keep them.
 //!
 //! ```text
-//! REGISTRY_AUTH_FILE ─► DOCKER_CONFIG/config.json ─► XDG_RUNTIME_DIR/containers/auth.json
+//! REGISTRY_AUTH_FILE ─► DOCKER_CONFIG/config.json ─► XDG_RUNTIME_DIR/containers/auth.json (or /run/containers/UID/)
 //!   ─► XDG_CONFIG_HOME/containers/auth.json ─► ~/.docker/config.json          the first that knows the registry wins
 //! in each:  credHelpers[registry] ─► auths[registry/name/space … registry] ─► credsStore
 //! ```
@@ -13,15 +13,17 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use banger_oci::Reference;
 use banger_oci::reference::DEFAULT_REGISTRY;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rustix::process::getuid;
 use serde::Deserialize;
 
 use crate::error::CredentialError;
-use crate::helper;
+use crate::helper::{self, Asking};
 
 /// Largest file of credentials that is read, in bytes.
 const MAX_FILE: u64 = 1 << 20;
@@ -50,6 +52,8 @@ impl fmt::Debug for Credentials {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CredentialFiles {
     files: Vec<PathBuf>,
+    /// Where helpers are looked for; this process's own `PATH` when `None`.
+    helper_path: Option<OsString>,
 }
 
 #[derive(Default, Deserialize)]
@@ -77,7 +81,17 @@ struct Entry {
 impl CredentialFiles {
     /// These files, in this order.
     pub fn new(files: Vec<PathBuf>) -> Self {
-        Self { files }
+        Self {
+            files,
+            helper_path: None,
+        }
+    }
+
+    /// Helpers that the files name are looked for in these folders, as in `PATH`, and run with it.
+    #[must_use]
+    pub fn helpers_on(mut self, path: Option<OsString>) -> Self {
+        self.helper_path = path;
+        self
     }
 
     /// The files that the environment names, whether they are there or not.
@@ -90,10 +104,12 @@ impl CredentialFiles {
         let home = dir("HOME");
         let config = dir("XDG_CONFIG_HOME").or_else(|| Some(home.as_ref()?.join(".config")));
         let below = |dir: Option<PathBuf>, name: &str| dir.map(|dir| dir.join(name));
+        // Where podman keeps it on hosts without a session, root's above all.
+        let own = format!("/run/containers/{}/auth.json", getuid());
         let files = [
             dir("REGISTRY_AUTH_FILE"),
             below(dir("DOCKER_CONFIG"), "config.json"),
-            below(dir("XDG_RUNTIME_DIR"), "containers/auth.json"),
+            below(dir("XDG_RUNTIME_DIR"), "containers/auth.json").or_else(|| Some(own.into())),
             below(config, "containers/auth.json"),
             below(home, ".docker/config.json"),
         ];
@@ -105,19 +121,24 @@ impl CredentialFiles {
         &self.files
     }
 
-    /// What the user has for the registry of `reference`.
+    /// What the user has for the registry of `reference`. A helper may take until `deadline`.
     ///
     /// # Errors
     /// A file or a helper that would know is broken.
     pub(crate) async fn find(
         &self,
         reference: &Reference,
+        deadline: Duration,
     ) -> Result<Option<Credentials>, CredentialError> {
+        let asking = Asking {
+            path: self.helper_path.as_deref(),
+            deadline,
+        };
         for path in &self.files {
             let Some(config) = read(path)? else {
                 continue;
             };
-            if let Some(found) = config.find(path, reference).await? {
+            if let Some(found) = config.find(path, reference, asking).await? {
                 return Ok(Some(found));
             }
         }
@@ -158,11 +179,21 @@ impl Config {
         &self,
         path: &Path,
         reference: &Reference,
+        asking: Asking<'_>,
     ) -> Result<Option<Credentials>, CredentialError> {
         let registry = reference.registry();
+        let ask = async |name: &str, server: &str| {
+            let answer = helper::get(name, server, asking).await;
+            answer.map_err(|why| CredentialError::Helper {
+                helper: helper::program(name),
+                path: path.to_path_buf(),
+                server: server.to_owned(),
+                why,
+            })
+        };
         for key in keys(registry, reference.repository()) {
             if let Some(name) = self.helpers.get(&key) {
-                return helper::get(name, &key).await;
+                return ask(name, &key).await;
             }
             let entry = self
                 .auths
@@ -177,7 +208,7 @@ impl Config {
         match &self.store {
             Some(name) => {
                 let server = keys(registry, "").pop().unwrap_or_default();
-                helper::get(name, &server).await
+                ask(name, &server).await
             }
             None => Ok(None),
         }
@@ -254,7 +285,7 @@ mod tests {
         let path = dir.path().join("config.json");
         std::fs::write(&path, text).unwrap();
         CredentialFiles::new(vec![dir.path().join("absent"), path])
-            .find(&reference.parse().unwrap())
+            .find(&reference.parse().unwrap(), helper::DEADLINE)
             .await
             .unwrap()
     }
@@ -311,7 +342,7 @@ mod tests {
             (r#"{"credHelpers":{"r.example":"../evil"}}"#, "no name"),
         ] {
             std::fs::write(&path, text).unwrap();
-            let error = files.find(&reference).await.unwrap_err();
+            let error = files.find(&reference, helper::DEADLINE).await.unwrap_err();
             assert!(error.to_string().contains(part), "{error}");
         }
         let secret = Credentials::Identity("hidden".to_owned());
@@ -327,11 +358,17 @@ mod tests {
             _ => None,
         };
         let files = CredentialFiles::of_environment(&var);
+        let own = format!("/run/containers/{}/auth.json", getuid());
         let expected = [
             "/auth.json",
+            &own,
             "/home/u/.config/containers/auth.json",
             "/home/u/.docker/config.json",
         ];
         assert_eq!(files.paths(), expected.map(PathBuf::from));
+        let var = |name: &str| (name == "XDG_RUNTIME_DIR").then(|| "/run/user/7".into());
+        let files = CredentialFiles::of_environment(&var);
+        let expected = PathBuf::from("/run/user/7/containers/auth.json");
+        assert_eq!(files.paths(), [expected]);
     }
 }

@@ -235,10 +235,14 @@ pub enum CredentialError {
         registry: String,
     },
     /// A credential helper fails.
-    #[error("credential helper {helper} {why}")]
+    #[error("credential helper {helper}, which {} names, {why}", path.display())]
     Helper {
         /// The program.
         helper: String,
+        /// The file that names it.
+        path: PathBuf,
+        /// What it was asked for.
+        server: String,
         /// What is wrong.
         why: String,
     },

@@ -69,6 +69,7 @@ impl<'a> Request<'a> {
             document: Duration::from_secs(2),
             crawl: Duration::from_millis(600),
             pause: Duration::from_millis(20),
+            helper: Duration::from_secs(3),
         };
         self
     }
@@ -124,7 +125,10 @@ async fn image(
     watch: &dyn Watch,
 ) -> Result<Fetched, RegistryError> {
     let reference = request.reference;
-    let credentials = request.credentials.find(reference).await?;
+    let credentials = request
+        .credentials
+        .find(reference, request.patience.helper)
+        .await?;
     let certificates = request.certificates.of(reference.registry())?;
     let session = Session::open(
         reference,

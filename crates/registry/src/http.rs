@@ -11,6 +11,7 @@ use rustls::crypto::ring;
 use crate::certificates::HostCertificates;
 use crate::endpoint::{Endpoint, Transport};
 use crate::error::RegistryError;
+use crate::helper;
 
 /// Most redirects that are followed for one request.
 const MAX_REDIRECTS: usize = 5;
@@ -28,6 +29,8 @@ pub(crate) struct Patience {
     pub(crate) crawl: Duration,
     /// First pause before the same is asked for again; each further one is twice as long.
     pub(crate) pause: Duration,
+    /// For a credential helper.
+    pub(crate) helper: Duration,
 }
 
 impl Patience {
@@ -43,6 +46,7 @@ impl Default for Patience {
             document: Duration::from_secs(60),
             crawl: Duration::from_secs(60),
             pause: Duration::from_millis(250),
+            helper: helper::DEADLINE,
         }
     }
 }

@@ -7,6 +7,7 @@
 //! The name is locked from the beginning: of two pulls of one image the second finds what the first has made. An image that
 //! was made of the same reference gives its name to what the reference means now.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,7 +17,9 @@ use banger_api::{ApiError, ErrorCode, ImageName};
 use banger_image::ImageMetadata;
 use banger_oci::{Platform, Reference};
 use banger_ops::{ContainerAt, Events as _, ImageSource, SeedWish};
-use banger_registry::{Cache, CertificateFolders, CredentialFiles, RegistryError, Request, fetch};
+use banger_registry::{
+    Cache, CertificateFolders, CredentialError, CredentialFiles, RegistryError, Request, fetch,
+};
 use banger_store::image;
 
 use super::fetching::Fetching;
@@ -87,6 +90,7 @@ impl Pull {
                 reference,
                 plain_http,
                 auth_files,
+                helper_path,
             } => {
                 let reference: Reference = reference.parse().map_err(|error| invalid(&error))?;
                 let shown = reference.to_string();
@@ -99,7 +103,7 @@ impl Pull {
                 let from = From::Registry {
                     reference,
                     plain_http,
-                    credentials,
+                    credentials: credentials.helpers_on(helper_path.map(OsString::from)),
                 };
                 (from, shown)
             }
@@ -253,6 +257,11 @@ impl Pull {
                 .hint(format!(
                     "check the name, or log in first: podman login {registry} (or docker login)"
                 )),
+            RegistryError::Credentials(CredentialError::Helper { helper, server, .. }) => {
+                ApiError::new(ErrorCode::InvalidArgument, message).hint(format!(
+                    "see what it says (echo {server} | {helper} get), or log in without it: podman login {registry}"
+                ))
+            }
             RegistryError::Credentials(_) | RegistryError::Certificates(_) => {
                 ApiError::new(ErrorCode::InvalidArgument, message)
             }

@@ -99,6 +99,7 @@ pub fn registry(reference: String, plain_http: bool) -> Result<PullSource, Failu
         reference,
         plain_http,
         auth_files: Some(files?),
+        helper_path: std::env::var("PATH").ok(),
     })
 }
 
