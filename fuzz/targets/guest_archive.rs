@@ -16,7 +16,10 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         name: None,
         owner: None,
     };
-    let limits = UnpackLimits { entries: 1_000, bytes: 1 << 20 };
+    let limits = UnpackLimits {
+        entries: 1_000,
+        bytes: 1 << 20,
+    };
     let _ = unpack(bytes, &target, &limits);
     let beside = std::fs::read_dir(dir.path()).map_or(1, Iterator::count);
     assert_eq!(beside, 1, "something was made outside the folder");

@@ -9,6 +9,9 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     }
     let _ = banger_oci::ImageConfig::parse(bytes);
     if let Ok(platform) = String::from_utf8_lossy(bytes).parse::<Platform>() {
-        assert_eq!(platform.to_string().parse::<Platform>().ok(), Some(platform));
+        assert_eq!(
+            platform.to_string().parse::<Platform>().ok(),
+            Some(platform)
+        );
     }
 });

@@ -8,5 +8,9 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     if std::fs::write(&package, bytes).is_err() || std::fs::create_dir(&into).is_err() {
         return;
     }
-    let _ = import(&KernelSource::Deb(package), &into, &mut Watch::new(&mut |_| {}, &|| false));
+    let _ = import(
+        &KernelSource::Deb(package),
+        &into,
+        &mut Watch::new(&mut |_| {}, &|| false),
+    );
 });

@@ -12,7 +12,9 @@ fn image() -> Option<Vec<u8>> {
     let mut tree = Tree::new(Attributes::root(0o755)).ok()?;
     let source = tree.add_source(Source::Bytes((*b"content of a file").into()));
     let (root, plain) = (tree.root(), Attributes::root(0o644));
-    let folder = tree.insert(root, b"folder", NodeKind::Directory, plain).ok()?;
+    let folder = tree
+        .insert(root, b"folder", NodeKind::Directory, plain)
+        .ok()?;
     let file = NodeKind::File(Contents::whole(source, 0, 17));
     let file = tree.insert(folder, b"file", file, plain).ok()?;
     tree.link(root, b"again", file).ok()?;

@@ -4,6 +4,9 @@ use banger_workspace::pins::{mise, tool_versions};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     for tools in [mise(bytes), tool_versions(bytes)].into_iter().flatten() {
-        assert!(tools.iter().flat_map(|(name, version)| [name, version]).all(|word| !word.contains(char::is_control)));
+        for (name, version) in tools {
+            let told = format!("{name}{version}");
+            assert!(!told.contains(char::is_control) && told.chars().count() <= 120);
+        }
     }
 });

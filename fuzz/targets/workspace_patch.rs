@@ -6,10 +6,15 @@ use banger_workspace::mbox;
 use banger_workspace::patch::{Checker, PatchLimits, check_path};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let limits = PatchLimits { bytes: 1 << 20, files: 1_000 };
+    let limits = PatchLimits {
+        bytes: 1 << 20,
+        files: 1_000,
+    };
     let check = |size: usize| {
         let mut checker = Checker::new(limits, BTreeSet::from([b"link".to_vec()]));
-        bytes.chunks(size).try_for_each(|piece| checker.push(piece))?;
+        bytes
+            .chunks(size)
+            .try_for_each(|piece| checker.push(piece))?;
         checker.finish()
     };
     let whole = check(bytes.len().max(1));

@@ -94,10 +94,13 @@ impl Returned {
     /// # Errors
     /// Names the first that does not.
     pub fn check(&self) -> Result<(), PatchError> {
+        self.paths().try_for_each(check_path)
+    }
+
+    /// Every name.
+    pub fn paths(&self) -> impl Iterator<Item = &[u8]> {
         let files = self.files.iter().map(|(_, path)| path);
-        files
-            .chain(&self.gone)
-            .try_for_each(|path| check_path(path))
+        files.chain(&self.gone).map(Vec::as_slice)
     }
 
     /// There is nothing.

@@ -12,5 +12,6 @@ mod session;
 mod terminal;
 mod tree;
 
+pub use changes::names_in_index;
 pub use detached::watch;
 pub use session::{CallIo, serve};

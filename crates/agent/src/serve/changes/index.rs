@@ -50,12 +50,19 @@ pub(super) fn tracked(root: &Path) -> Result<Tracked, FilesError> {
         }
         Err(error) => return Err(failed("read", path, error)),
     }
+    names_in_index(&bytes)
+        .map(Tracked)
+        .ok_or(FilesError::Target {
+            path,
+            why: "has a form that is not read here",
+        })
+}
+
+/// The names in an index's bytes; `None` for a form that is not read here, or for none at all.
+#[must_use]
+pub fn names_in_index(bytes: &[u8]) -> Option<BTreeSet<Vec<u8>>> {
     // Objects' names have 20 bytes, or 32 in a repository with SHA-256: only one of them fits all entries.
-    let names = names(&bytes, 20).or_else(|| names(&bytes, 32));
-    names.map(Tracked).ok_or(FilesError::Target {
-        path,
-        why: "has a form that is not read here",
-    })
+    names(bytes, 20).or_else(|| names(bytes, 32))
 }
 
 fn names(bytes: &[u8], oid: usize) -> Option<BTreeSet<Vec<u8>>> {

@@ -15,3 +15,4 @@ mod rules;
 mod walk;
 
 pub(super) use answer::answer;
+pub use index::names_in_index;
