@@ -27,9 +27,12 @@ pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
 fn is_no_space(error: &(dyn Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        let io = error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::raw_os_error);
+        let failed = error.downcast_ref::<io::Error>();
+        // What leaves room for others has no number.
+        if failed.is_some_and(|error| error.kind() == io::ErrorKind::StorageFull) {
+            return true;
+        }
+        let io = failed.and_then(io::Error::raw_os_error);
         let raw = error
             .downcast_ref::<rustix::io::Errno>()
             .map(|errno| errno.raw_os_error());

@@ -25,6 +25,7 @@
 //! | make a disk larger | [`sparse::grow`], then the guest's kernel grows the file system |
 //! | know what a file holds, and how large its file system is | [`superblock::read`] |
 //! | know what a file costs | [`sparse::allocated_bytes`] |
+//! | leave room for others | [`Room::check`] |
 //!
 //! Promises: the same tree and options give the same bytes on any machine; every image passes `e2fsck -fn` in silence and
 //! is mounted by the kernel; holes stay holes; no existing file is ever overwritten (`O_EXCL`); a failed call removes
@@ -38,6 +39,7 @@
 pub mod blank;
 pub mod ext4;
 pub mod label;
+mod room;
 pub mod sparse;
 pub mod superblock;
 pub mod tree;
@@ -48,3 +50,4 @@ pub use ext4::{
     ImageOptions, ImageSize, Progress, ReadError, WriteError, WrittenImage, read_tree, write_tree,
 };
 pub use label::{Label, LabelError};
+pub use room::{NoRoom, Room};

@@ -16,6 +16,7 @@ use banger_disk::tree::{Source, Tree, TreeError, printable};
 
 use crate::assembly::{Assembly, EntryError};
 use crate::compression::{Compression, UnpackError};
+use crate::keeping::Keeping;
 use crate::tar::{TarError, TarReader, Trailer};
 
 /// How much is taken from an archive.
@@ -131,18 +132,41 @@ pub fn tree_from_archive(
                 folder: scratch.to_owned(),
                 source,
             };
-            let mut unpacked = tempfile::tempfile_in(scratch).map_err(failed)?;
-            compression
-                .unpack(packed, &mut unpacked, limits.unpacked_bytes, progress)
-                .map_err(|source| ArchiveError::Unpack {
+            let file = tempfile::tempfile_in(scratch).map_err(failed)?;
+            unpack(compression, packed, &file, limits, progress).map_err(|source| {
+                ArchiveError::Unpack {
                     path: path.to_owned(),
                     source,
-                })?;
-            unpacked
+                }
+            })?;
+            file
         }
     };
     let len = plain.metadata().map_err(open)?.len();
     read(path, plain, len, limits)
+}
+
+fn unpack(
+    compression: Compression,
+    packed: File,
+    into: &File,
+    limits: Limits,
+    progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
+) -> Result<(), UnpackError> {
+    let mut keeping = Keeping::new(into);
+    let (mut left, mut total) = (limits.entries, 0);
+    let mut count = || {
+        left = left.checked_sub(1).ok_or(limits.entries)?;
+        Ok(())
+    };
+    compression.unpack(packed, limits.unpacked_bytes, &mut |bytes| {
+        keeping.take(bytes, &mut count)?;
+        total += bytes.len() as u64;
+        match progress(total) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(UnpackError::Cancelled),
+        }
+    })
 }
 
 fn read(path: &Path, plain: File, len: u64, limits: Limits) -> Result<Tree, ArchiveError> {

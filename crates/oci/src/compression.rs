@@ -1,8 +1,7 @@
 //! Compressed streams, known by their first bytes and unpacked within a limit.
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Read, Write};
-use std::ops::ControlFlow;
+use std::io::{self, BufRead as _, BufReader, Read};
 use std::os::unix::fs::FileExt;
 
 use flate2::bufread::MultiGzDecoder;
@@ -45,6 +44,14 @@ pub enum UnpackError {
         /// The limit.
         limit: u64,
     },
+    /// More entries come out than are taken.
+    #[error("it has more than {limit} entries: the next one is \"{entry}\"")]
+    TooManyEntries {
+        /// The first that is too many, printable.
+        entry: String,
+        /// How many are taken.
+        limit: u64,
+    },
     /// The caller asked to stop.
     #[error("unpacking was cancelled")]
     Cancelled,
@@ -79,27 +86,25 @@ impl Compression {
         }
     }
 
-    /// Unpacks `from` into `to`, at most `limit` bytes; `progress` hears how many came out and may stop it.
-    /// Returns how many they were.
+    /// Unpacks `from`, at most `limit` bytes, of which `take` gets one piece after the other.
     ///
     /// # Errors
-    /// When the data is broken, cut short or too large, or cannot be written.
+    /// When the data is broken, cut short or too large, or those of `take`.
     pub fn unpack(
         self,
         from: impl Read,
-        to: &mut impl Write,
         limit: u64,
-        progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
-    ) -> Result<u64, UnpackError> {
+        take: &mut dyn FnMut(&[u8]) -> Result<(), UnpackError>,
+    ) -> Result<(), UnpackError> {
         let mut input = BufReader::with_capacity(BUFFER, from);
         match self {
-            Self::None => pump(input, to, limit, progress),
-            Self::Gzip => pump(MultiGzDecoder::new(input), to, limit, progress),
+            Self::None => pump(input, limit, take),
+            Self::Gzip => pump(MultiGzDecoder::new(input), limit, take),
             Self::Xz => {
                 let _alone = Window::largest();
                 let stream = Stream::new_stream_decoder(XZ_MEMORY, CONCATENATED)
                     .map_err(|error| UnpackError::Read(error.into()))?;
-                pump(XzDecoder::new_stream(input, stream), to, limit, progress)
+                pump(XzDecoder::new_stream(input, stream), limit, take)
             }
             Self::Zstd => {
                 let window = Window::of(input.fill_buf().map_err(UnpackError::Read)?);
@@ -108,7 +113,7 @@ impl Compression {
                 decoder
                     .window_log_max(window.log)
                     .map_err(UnpackError::Read)?;
-                pump(decoder, to, limit, progress)
+                pump(decoder, limit, take)
             }
         }
     }
@@ -116,15 +121,14 @@ impl Compression {
 
 fn pump(
     mut from: impl Read,
-    to: &mut impl Write,
     limit: u64,
-    progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
-) -> Result<u64, UnpackError> {
+    take: &mut dyn FnMut(&[u8]) -> Result<(), UnpackError>,
+) -> Result<(), UnpackError> {
     let mut buffer = vec![0; BUFFER];
     let mut total = 0;
     loop {
         let len = match from.read(&mut buffer) {
-            Ok(0) => return Ok(total),
+            Ok(0) => return Ok(()),
             Ok(len) => len,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(UnpackError::Read(error)),
@@ -133,15 +137,14 @@ fn pump(
         if total > limit {
             return Err(UnpackError::TooLarge { limit });
         }
-        to.write_all(&buffer[..len]).map_err(UnpackError::Write)?;
-        if progress(total).is_break() {
-            return Err(UnpackError::Cancelled);
-        }
+        take(&buffer[..len])?;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     fn unpacked(
@@ -150,7 +153,10 @@ mod tests {
         limit: u64,
     ) -> Result<Vec<u8>, UnpackError> {
         let mut out = Vec::new();
-        compression.unpack(packed, &mut out, limit, &mut |_| ControlFlow::Continue(()))?;
+        compression.unpack(packed, limit, &mut |bytes| {
+            out.extend_from_slice(bytes);
+            Ok(())
+        })?;
         Ok(out)
     }
 

@@ -111,34 +111,17 @@ impl<R: Read> Read for Hashing<R> {
     }
 }
 
-/// Writes on, and keeps the digest of what went by.
-pub(crate) struct HashingWriter<W> {
-    inner: W,
-    state: Sha256,
-}
+/// The digest of bytes that come one piece after the other.
+#[derive(Default)]
+pub(crate) struct Gathered(Sha256);
 
-impl<W> HashingWriter<W> {
-    pub(crate) fn new(inner: W) -> Self {
-        Self {
-            inner,
-            state: Sha256::new(),
-        }
+impl Gathered {
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
     }
 
-    pub(crate) fn finish(self) -> (W, Digest) {
-        (self.inner, Digest(self.state.finalize().into()))
-    }
-}
-
-impl<W: io::Write> io::Write for HashingWriter<W> {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let len = self.inner.write(buffer)?;
-        self.state.update(&buffer[..len]);
-        Ok(len)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
+    pub(crate) fn finish(self) -> Digest {
+        Digest(self.0.finalize().into())
     }
 }
 

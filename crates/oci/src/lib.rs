@@ -31,6 +31,7 @@ pub mod compression;
 pub mod config;
 pub mod digest;
 pub mod host_dir;
+mod keeping;
 pub mod layers;
 pub mod local;
 pub mod manifest;

@@ -235,12 +235,12 @@ impl LocalImage {
         limits: Limits,
         progress: &mut dyn FnMut(UnpackProgress) -> ControlFlow<()>,
     ) -> Result<Tree, LocalImageError> {
-        let layers = unpack_all(&self.layers, scratch, limits.unpacked_bytes, progress).map_err(
-            |source| LocalImageError::Unpack {
+        let layers = unpack_all(&self.layers, scratch, limits, progress).map_err(|source| {
+            LocalImageError::Unpack {
                 path: self.path.clone(),
                 source: Box::new(source),
-            },
-        )?;
+            }
+        })?;
         merge(&layers, limits).map_err(|source| LocalImageError::Layers {
             path: self.path.clone(),
             source,

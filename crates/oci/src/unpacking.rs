@@ -4,10 +4,11 @@
 //!  blob ─► SHA-256 of what is stored ─► gzip, xz, zstd ─► SHA-256 of what comes out ─► file without a name
 //!          = digest in the manifest                        = diff id in the configuration
 //! ```
-//! Nothing of a layer is looked at before both digests are right.
+//! Nothing of a layer gets into a tree before both digests are right. What unpacks to more entries or bytes than are taken is
+//! refused as soon as that shows.
 
 use std::fs::File;
-use std::io::{self, BufWriter};
+use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,9 +16,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
+use crate::archive::Limits;
 use crate::blobs::{Blob, BlobError};
 use crate::compression::{Compression, UnpackError};
-use crate::digest::{Digest, Hashing, HashingWriter};
+use crate::digest::{Digest, Gathered, Hashing};
+use crate::keeping::Keeping;
 use crate::layers::Layer;
 
 /// Most layers that are unpacked at the same time: each holds a decoder's window, of up to 8 MiB for zstd.
@@ -80,19 +83,20 @@ pub struct UnpackProgress {
     pub finished: bool,
 }
 
-/// Unpacks and verifies `stored`, at most `limit` bytes in all.
+/// Unpacks and verifies `stored`, within `limits` in all.
 pub(crate) fn unpack_all(
     stored: &[StoredLayer],
     scratch: &Path,
-    limit: u64,
+    limits: Limits,
     progress: &mut dyn FnMut(UnpackProgress) -> ControlFlow<()>,
 ) -> Result<Vec<Layer>, LayerUnpackError> {
     let job = Job {
         stored,
         scratch,
-        limit,
+        limits,
         next: AtomicUsize::new(0),
         unpacked: AtomicU64::new(0),
+        entries: AtomicU64::new(0),
         stop: AtomicBool::new(false),
     };
     let threads = thread::available_parallelism()
@@ -140,9 +144,11 @@ enum Message {
 struct Job<'a> {
     stored: &'a [StoredLayer],
     scratch: &'a Path,
-    limit: u64,
+    limits: Limits,
     next: AtomicUsize,
     unpacked: AtomicU64,
+    /// Entries of compressed layers; those of the others are counted when they are merged.
+    entries: AtomicU64,
     stop: AtomicBool,
 }
 
@@ -190,7 +196,8 @@ impl Job<'_> {
         let (file, range, found) = if compression == Compression::None {
             // Used where it lies.
             let blob = &stored.blob;
-            self.count(name, blob.range.end - blob.range.start)?;
+            self.count(blob.range.end - blob.range.start)
+                .map_err(|source| unpack(name, source))?;
             let digest = blob.digest()?;
             check_stored(stored, digest, blob.range.end - blob.range.start)?;
             (Arc::clone(&blob.file), blob.range.clone(), digest)
@@ -226,39 +233,47 @@ impl Job<'_> {
                 source,
             })?;
         let mut from = Hashing::new(stored.blob.reader());
-        let mut to = HashingWriter::new(BufWriter::new(file));
-        let (mut counted, mut too_large) = (0, None);
-        let unpacked = compression.unpack(&mut from, &mut to, self.limit, &mut |total| {
-            let counting = self.count(name, total - counted);
-            counted = total;
-            if let Err(error) = counting {
-                too_large = Some(error);
-                return ControlFlow::Break(());
+        let mut keeping = Keeping::new(&file);
+        let (mut gathered, mut total) = (Gathered::default(), 0);
+        let unpacked = compression.unpack(&mut from, self.limits.unpacked_bytes, &mut |bytes| {
+            self.count(bytes.len() as u64)?;
+            keeping.take(bytes, &mut || self.count_entry())?;
+            gathered.add(bytes);
+            total += bytes.len() as u64;
+            match tell(total, false) {
+                ControlFlow::Continue(()) => Ok(()),
+                ControlFlow::Break(()) => Err(UnpackError::Cancelled),
             }
-            tell(total, false)
         });
-        if let Some(error) = too_large {
-            return Err(error);
+        if let Err(error @ (UnpackError::Cancelled | UnpackError::Write(_))) = unpacked {
+            return Err(unpack(name, error));
         }
-        let len = unpacked.map_err(|source| unpack(name, source))?;
-        let (digest, size) = from
+        // What is not what the manifest means says nothing about the image.
+        let (found, size) = from
             .finish()
             .map_err(|source| stored.blob.unreadable(source))?;
-        check_stored(stored, digest, size)?;
-        let (buffered, found) = to.finish();
-        let file = buffered
-            .into_inner()
-            .map_err(|error| unpack(name, UnpackError::Write(error.into_error())))?;
-        Ok((file, len, found))
+        check_stored(stored, found, size)?;
+        unpacked.map_err(|source| unpack(name, source))?;
+        let kept = keeping.kept();
+        Ok((file, kept, gathered.finish()))
+    }
+
+    fn count_entry(&self) -> Result<(), u64> {
+        let before = self.entries.fetch_add(1, Ordering::Relaxed);
+        match before < self.limits.entries {
+            true => Ok(()),
+            false => Err(self.limits.entries),
+        }
     }
 
     /// Counts bytes against the limit of all layers together.
-    fn count(&self, name: Digest, bytes: u64) -> Result<(), LayerUnpackError> {
+    fn count(&self, bytes: u64) -> Result<(), UnpackError> {
         let before = self.unpacked.fetch_add(bytes, Ordering::Relaxed);
-        if before.saturating_add(bytes) > self.limit {
-            return Err(unpack(name, UnpackError::TooLarge { limit: self.limit }));
+        let limit = self.limits.unpacked_bytes;
+        match before.saturating_add(bytes) <= limit {
+            true => Ok(()),
+            false => Err(UnpackError::TooLarge { limit }),
         }
-        Ok(())
     }
 }
 

@@ -311,6 +311,26 @@ fn extended_headers_are_bounded_and_cut_by_length() {
 }
 
 #[test]
+fn headers_that_describe_one_entry_are_bounded_together() {
+    let mut many = Forged::new();
+    for _ in 0..9 {
+        many = many.pax("SCHILY.xattr.user.x", &vec![b'x'; 500_000]);
+    }
+    let said = refusal(&many.entry(b'0', b"file", b"", b"").end());
+    assert!(
+        said.contains("more than 4194304 bytes of extended headers lie before it"),
+        "{said}"
+    );
+    // Labels hold nothing, and take none of it.
+    let label = vec![0; 5 << 20];
+    let labelled = Forged::new()
+        .entry(b'V', b"label", b"", &label)
+        .entry(b'0', b"file", b"", b"")
+        .end();
+    assert!(refusal(&labelled).contains("extended headers"));
+}
+
+#[test]
 fn names_that_are_no_text_survive() {
     let forged = Forged::new()
         .entry(b'0', b"caf\xe9", b"", b"x")

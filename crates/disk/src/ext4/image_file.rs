@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use super::emission::Sink;
 use super::error::WriteError;
 use super::options::Progress;
+use crate::room::Room;
 
 /// Pieces of about 1 MiB that wait for a thread: enough to even out, little enough to bound memory.
 const WAITING: usize = 4;
@@ -151,8 +152,11 @@ fn start<T: Send + 'static>(
 }
 
 fn write(file: &File, pieces: &Receiver<Piece>, used: &Sender<Vec<u8>>) -> io::Result<()> {
+    let (mut room, mut written) = (Room::default(), 0);
     while let Ok(piece) = pieces.recv() {
         file.write_all_at(&piece.1, piece.0)?;
+        written += piece.1.len() as u64;
+        room.check(file, written)?;
         give_back(piece, used);
     }
     Ok(())

@@ -14,6 +14,8 @@ use super::sparse::{MapReader, PaxSparse, gnu_entries};
 
 /// Longest pax header or long name that is read, in bytes. A name is at most 4 KiB; attributes are what takes room.
 const MAX_EXTENSION: u64 = 1 << 20;
+/// Most bytes of all that describes one entry before its own header.
+const MAX_EXTENSIONS: u64 = 4 << 20;
 /// Read at once when headers are looked at, in bytes: small files lie within.
 const WINDOW: usize = 1 << 16;
 
@@ -53,6 +55,8 @@ pub enum TarError {
     CutShort {
         /// Its length in bytes.
         end: u64,
+        /// What it must have at least, in bytes.
+        needed: u64,
         /// What is missing.
         what: String,
     },
@@ -98,12 +102,24 @@ impl<'f> TarReader<'f> {
         self.at
     }
 
+    /// The next entry of an archive that is being written and has `end` bytes so far.
+    pub(crate) fn next_within(&mut self, end: u64) -> Result<Option<Entry>, TarError> {
+        self.end = end;
+        self.next_entry()
+    }
+
+    /// Reads on from `position`, where an entry began.
+    pub(crate) fn go_back(&mut self, position: u64) {
+        self.at = position;
+    }
+
     /// The next entry; `None` at the end.
     ///
     /// # Errors
     /// When the archive is broken or cut short, or cannot be read.
     pub fn next_entry(&mut self) -> Result<Option<Entry>, TarError> {
         let mut extensions = Extensions::default();
+        let start = self.at;
         loop {
             let offset = self.at;
             let Some(raw) = self.header()? else {
@@ -118,6 +134,11 @@ impl<'f> TarReader<'f> {
             let failed = |why: String| broken(&name, offset, &why);
             let size = header.size().map_err(|error| failed(error.to_string()))?;
             self.at += BLOCK as u64;
+            if offset - start > MAX_EXTENSIONS {
+                return Err(failed(format!(
+                    "more than {MAX_EXTENSIONS} bytes of extended headers lie before it"
+                )));
+            }
             match header.kind() {
                 b'x' | b'X' => {
                     let bytes = self.extension(size, &name)?;
@@ -292,15 +313,15 @@ impl<'f> TarReader<'f> {
     fn skip(&mut self, size: u64, path: &[u8]) -> Result<(), TarError> {
         let next = size
             .checked_next_multiple_of(BLOCK as u64)
-            .and_then(|padded| self.at.checked_add(padded))
-            .filter(|&next| next <= self.end);
+            .and_then(|padded| self.at.checked_add(padded));
         match next {
-            Some(next) => {
+            Some(next) if next <= self.end => {
                 self.at = next;
                 Ok(())
             }
-            None => Err(TarError::CutShort {
+            _ => Err(TarError::CutShort {
                 end: self.end,
+                needed: next.unwrap_or(u64::MAX),
                 what: format!("in the {size} bytes of \"{}\"", printable(path)),
             }),
         }
@@ -324,6 +345,7 @@ impl<'f> TarReader<'f> {
         if self.end - self.at < BLOCK as u64 {
             return Err(TarError::CutShort {
                 end: self.end,
+                needed: self.at + BLOCK as u64,
                 what: missing.to_owned(),
             });
         }

@@ -1,0 +1,173 @@
+//! Keeps what comes out of a compressed archive, as long as that is worth it.
+//!
+//! ```text
+//!  bytes ─► file without a name ─► headers, as far as they are written ─► entries counted ─► too many: refused
+//!              │                                                     └──► the archive's end: what follows is not kept
+//!              └─► is there still room for others?
+//! ```
+//! Headers are read by the reader that reads the archive afterwards, so both agree on what an entry is, and where the
+//! archive ends or breaks; what is broken is said by the later one, after the digests. Nothing of it is put in a tree here.
+
+use std::fs::File;
+use std::io::Write as _;
+
+use banger_disk::{Room, tree::printable};
+
+use crate::compression::UnpackError;
+use crate::tar::{TarError, TarReader, Trailer};
+
+/// An archive that is being unpacked.
+#[derive(Debug)]
+pub(crate) struct Keeping<'f> {
+    file: &'f File,
+    room: Room,
+    /// Bytes that are in the file.
+    kept: u64,
+    /// `None` behind the end of the archive.
+    reader: Option<TarReader<'f>>,
+    /// How much must be there before the reader gets on.
+    wanted: u64,
+}
+
+impl<'f> Keeping<'f> {
+    /// Keeps in `file`, which is empty.
+    pub(crate) fn new(file: &'f File) -> Self {
+        Self {
+            file,
+            room: Room::default(),
+            kept: 0,
+            reader: Some(TarReader::new(file, 0..0, Trailer::Required)),
+            wanted: 1,
+        }
+    }
+
+    /// Bytes that are in the file: all of the archive that anybody reads.
+    pub(crate) fn kept(&self) -> u64 {
+        self.kept
+    }
+
+    /// Takes the next bytes of the archive. `count` counts an entry, and says with `Err` how many there may be.
+    ///
+    /// # Errors
+    /// They cannot be written, there is no room for them, or there are too many entries.
+    pub(crate) fn take(
+        &mut self,
+        bytes: &[u8],
+        count: &mut dyn FnMut() -> Result<(), u64>,
+    ) -> Result<(), UnpackError> {
+        let Some(reader) = &mut self.reader else {
+            return Ok(());
+        };
+        self.file.write_all(bytes).map_err(UnpackError::Write)?;
+        self.kept += bytes.len() as u64;
+        self.room
+            .check(self.file, self.kept)
+            .map_err(UnpackError::Write)?;
+        while self.wanted <= self.kept {
+            let before = reader.position();
+            match reader.next_within(self.kept) {
+                Ok(Some(entry)) => count().map_err(|limit| UnpackError::TooManyEntries {
+                    entry: printable(&entry.path),
+                    limit,
+                })?,
+                Err(TarError::CutShort { needed, .. }) => {
+                    reader.go_back(before);
+                    self.wanted = needed;
+                }
+                // What is wrong with it, the later reader says.
+                Ok(None) | Err(_) => {
+                    self.reader = None;
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use banger_tar::{Entry, Kind, Writer};
+
+    use super::*;
+
+    /// An archive of one file of 2,000 bytes and of one with a name of 300.
+    fn archive() -> Vec<u8> {
+        let long = [b'n'; 300];
+        let mut tar = Writer::new(Vec::new());
+        for (path, size) in [(&b"file"[..], 2000), (&long[..], 0)] {
+            tar.header(&Entry {
+                path,
+                kind: Kind::File { size },
+                mode: 0o644,
+                uid: 0,
+                gid: 0,
+                mtime: (0, 0),
+                xattrs: &[],
+            })
+            .unwrap();
+            tar.content(&vec![b'x'; size as usize]).unwrap();
+            tar.end_content().unwrap();
+        }
+        tar.finish().unwrap()
+    }
+
+    /// How many entries are counted in `bytes` that come `step` by `step`, and how many bytes are kept.
+    fn kept(bytes: &[u8], step: usize) -> (u64, u64) {
+        let file = tempfile::tempfile().unwrap();
+        let mut keeping = Keeping::new(&file);
+        let mut entries = 0;
+        for piece in bytes.chunks(step) {
+            let mut count = || {
+                entries += 1;
+                Ok(())
+            };
+            keeping.take(piece, &mut count).unwrap();
+        }
+        assert_eq!(file.metadata().unwrap().len(), keeping.kept());
+        (entries, keeping.kept())
+    }
+
+    #[test]
+    fn entries_are_counted_however_the_bytes_come() {
+        let archive = archive();
+        for step in [1, 7, 511, 512, 513, 4096, archive.len()] {
+            assert_eq!(kept(&archive, step).0, 2, "{step}");
+        }
+    }
+
+    #[test]
+    fn what_follows_the_end_or_a_broken_header_is_not_kept() {
+        let whole = archive();
+        let end = whole.len() as u64;
+        let mut more = whole.clone();
+        more.resize(1 << 20, 0);
+        let (entries, len) = kept(&more, 1024);
+        assert_eq!(entries, 2);
+        assert!(len < end + 1024, "{len}");
+
+        let mut broken = whole;
+        broken.truncate(512 + 2048);
+        let at = broken.len() as u64;
+        broken.resize(1 << 20, b'?');
+        let (entries, len) = kept(&broken, 1024);
+        assert_eq!(entries, 1);
+        // Its header is there for the one who says what is wrong with it.
+        assert!((at + 512..at + 2048).contains(&len), "{len}");
+    }
+
+    #[test]
+    fn the_first_entry_that_is_too_many_is_named() {
+        let (file, mut left) = (tempfile::tempfile().unwrap(), 1);
+        let mut keeping = Keeping::new(&file);
+        let refused = keeping.take(&archive(), &mut || {
+            left -= 1;
+            if left < 0 { Err(1) } else { Ok(()) }
+        });
+        let error = refused.unwrap_err().to_string();
+        assert!(
+            error.starts_with("it has more than 1 entries: the next one is \"nnn"),
+            "{error}"
+        );
+    }
+}
