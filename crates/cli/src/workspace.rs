@@ -26,5 +26,5 @@ pub use asked::Asked;
 pub use coming::{Against, Came, needs_consent};
 pub use going::{Going, Gone};
 pub use setup::Done;
-pub use surroundings::{apply, surround};
+pub use surroundings::{apply, folder, surround};
 pub use wishes::{Granted, Wishes};

@@ -23,6 +23,12 @@ pub async fn surround(vm: &str, exec: &mut Exec, context: &Context) {
     apply(head, exec);
 }
 
+/// Where the workspace of a VM is, when there is a whole one.
+pub async fn folder(vm: &str, context: &Context) -> Option<String> {
+    let head = record::head(vm, context).await.ok().flatten()?;
+    head.complete.then_some(head.guest_path)
+}
+
 /// Where a command runs that does not say so, with which variables, as whom.
 pub fn apply(head: Head, exec: &mut Exec) {
     exec.cwd.get_or_insert(head.guest_path);

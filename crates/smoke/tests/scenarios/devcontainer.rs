@@ -10,7 +10,7 @@ use rustix::process::Signal;
 
 use crate::guests::{MINIMAL, SMALL, minimal};
 use crate::published::{self, free_port};
-use crate::workspace::{repository, text};
+use crate::workspace::{git, repository, text};
 
 /// How long a program in a busy emulated guest takes to begin.
 const BEGINNING: Duration = Duration::from_secs(60);
@@ -276,6 +276,34 @@ fn a_devcontainer_says_what_its_vm_is_and_what_runs_there_once() -> io::Result<(
             assert_eq!(other.out(), "root\nother");
         },
     );
+
+    step("what its user changes comes back", || -> io::Result<()> {
+        sandbox.in_guest(
+            "box",
+            "echo mine > made; chmod 600 made; mkdir d; echo x > d/deep; echo three >> README",
+        );
+        let export = ["vm", "workspace", "export", "box"];
+        let patch = home.join("work.patch");
+        sandbox
+            .banger(&[&export[..], &["-o", text(&patch)]].concat())
+            .ok();
+        let clone = home.join("clone");
+        git(&home, &["clone", "-q", text(&repo), text(&clone)]);
+        fs::copy(repo.join("README"), clone.join("README"))?;
+        git(&clone, &["apply", text(&patch)]);
+        assert_eq!(fs::read_to_string(clone.join("made"))?, "mine\n");
+        assert_eq!(fs::read_to_string(clone.join("d/deep"))?, "x\n");
+        assert_eq!(
+            fs::read_to_string(clone.join("README"))?,
+            "one\ntwo\nthree\n"
+        );
+        let owners = sandbox.in_guest(
+            "box",
+            "rm -r made d; sed -i '$d' README; find . -not -user nobody",
+        );
+        assert_eq!(owners, "", "an export changes nobody's files");
+        Ok(())
+    })?;
 
     published::reaches_servers_wherever_they_listen(&sandbox, "box", port);
     published::outlives_daemon_agent_and_boot(&sandbox, "box", port);

@@ -149,6 +149,12 @@ fn a_repository_goes_in_and_what_changes_follows() -> io::Result<()> {
         );
     });
 
+    step("a shell by SSH starts there, a command at home", || {
+        let shell = sandbox.banger(&["ssh", "box"]).input("pwd\n").ok();
+        assert_eq!(shell.out(), "/root/my repo");
+        assert_eq!(sandbox.out(&["ssh", "box", "--", "pwd"]), "/root");
+    });
+
     step("it is a repository in git's eyes", || -> io::Result<()> {
         let back = home.join("back");
         sandbox

@@ -88,6 +88,12 @@ fn an_export_is_applied_by_git_and_has_what_was_committed_there() -> io::Result<
             git(&home.join("mailed"), &["am", "-q", text(&mails)]);
             let log = git(&home.join("mailed"), &["log", "-1", "--format=%an %s"]);
             assert_eq!(log, "G from the guest");
+            // As with a devcontainer's `remoteUser`: git asks whose a repository is, and an export does not mind.
+            sandbox.in_guest("box", "chown -R nobody .");
+            assert_eq!(
+                export(&["--format", "mbox"]).ok().stdout,
+                fs::read(mails).unwrap_or_default()
+            );
         },
     );
 

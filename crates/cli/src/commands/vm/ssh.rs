@@ -10,14 +10,16 @@ use banger_api::{ApiError, ErrorCode};
 use crate::context::Context;
 use crate::failure::{Outcome, host_error};
 use crate::guest_ssh::GuestSsh;
+use crate::{terminal, workspace};
 
 /// Arguments of `banger vm ssh`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 This is your OpenSSH client with a configuration of banger's own: it goes through banger's channel and needs no address in
 the guest, no key of yours and no question about host keys. As with ssh, the words of a command are joined and read by the
-guest's shell, and the exit code is the command's own, 255 when the connection failed. Where no SSH client is installed,
-`banger exec` does the same and needs none.
+guest's shell, and the exit code is the command's own, 255 when the connection failed. A shell starts in the workspace, if
+there is one; a command, and plain `ssh web.vm`, in the user's home. Where no SSH client is installed, `banger exec` does the
+same and needs none.
 
 Examples:
   banger ssh web                              a shell
@@ -44,6 +46,12 @@ pub struct Args {
     /// The command
     #[arg(last = true, value_name = "CMD")]
     command: Vec<String>,
+}
+
+/// What a login shell's place in ssh takes: the same shell, in this folder of the guest if it is there.
+fn shell_in(folder: &str) -> String {
+    let quoted = folder.replace('\'', "'\\''");
+    format!("cd '{quoted}' 2>/dev/null; exec \"$SHELL\" -l")
 }
 
 /// Becomes OpenSSH's client.
@@ -78,12 +86,19 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
     if args.no_command {
         command.arg("-N");
     }
-    if args.tty {
+    let is_shell = args.command.is_empty() && !args.no_command;
+    let there = match is_shell {
+        true => workspace::folder(&vm.id.to_string(), context).await,
+        false => None,
+    };
+    // ssh gives a terminal to a shell of its own accord, and to no command.
+    if args.tty || there.is_some() && terminal::is_interactive() {
         command.arg("-t");
     }
     command.arg(format!("{}{}", vm.name, banger_ssh::DOMAIN));
     // Behind the host everything belongs to the command, words with a dash as well.
     command.args(&args.command);
+    command.args(there.map(|folder| shell_in(&folder)));
     let error = command.exec();
     if error.kind() == io::ErrorKind::NotFound {
         let message = "there is no SSH client on this host: no program \"ssh\" on PATH";
