@@ -19,8 +19,8 @@ use rustix::system::{RebootCommand, reboot};
 
 use crate::console::say;
 use crate::control::{self, Order};
+use crate::service;
 use crate::setup::root::SYSTEM_MOUNT;
-use crate::{boot, service};
 
 /// What programs get between `SIGTERM` and `SIGKILL`.
 const GRACE: Duration = Duration::from_millis(1500);
@@ -39,9 +39,6 @@ static STOPPING: AtomicBool = AtomicBool::new(false);
 pub fn run() -> ! {
     if std::env::args().skip(1).any(|word| word == ANNOUNCE) {
         say("/init runs");
-    }
-    if let Err(error) = boot::early::mount_kernel_file_systems() {
-        say(error);
     }
     let mut attempt = 1;
     loop {
@@ -99,7 +96,14 @@ fn serve_orders() -> String {
 /// Starts the service with its end of a fresh socket pair as standard input.
 fn start(how: &str) -> io::Result<(UnixStream, Pid)> {
     let (ours, theirs) = UnixStream::pair()?;
-    let mut command = Command::new(service::ITSELF);
+    // The first service mounts `/proc` itself, after it began: the start of a Rust program reads its own memory map where
+    // it can (std, `pthread_getattr_np(3)`), which is 10 ms under emulation and of no use here.
+    let program = if Path::new(service::ITSELF).exists() {
+        service::ITSELF
+    } else {
+        service::IN_INITRAMFS
+    };
+    let mut command = Command::new(program);
     // A leading '@' spares the process when systemd ends all others, as it serves until the very end
     // (systemd, "Storage Daemons for the Root File System").
     command

@@ -15,7 +15,9 @@ use banger_guest::limits::MAX_CALLS;
 use banger_guest::wire::handshake::{self, HandshakeError};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use crate::boot::{channel, hardware::Hardware, modules, port::Port};
+use crate::boot::hardware::Hardware;
+use crate::boot::modules::{self, Modules};
+use crate::boot::{channel, early, port::Port};
 use crate::console::say;
 use crate::guest::{Defaults, Guest};
 use crate::serve::serve;
@@ -25,11 +27,11 @@ use crate::setup::state;
 
 /// What the service is called in the list of processes; for the '@' see [`crate::init`].
 pub const NAME: &str = "@banger-agent";
-/// Where the program is in an assembled root, for who is told to start it by name.
-pub const INSTALLED: &str = "/run/banger/agent";
 /// This very program, wherever it came from and whether its file has still a name (proc(5)): nothing that the guest's init
 /// does to its mounts keeps it from being started again.
 pub const ITSELF: &str = "/proc/self/exe";
+/// The same in the initramfs, before `/proc` is mounted.
+pub const IN_INITRAMFS: &str = "/init";
 /// First start, in the initramfs.
 pub const FRESH: &str = "fresh";
 /// Start after a death, in an assembled root.
@@ -52,6 +54,11 @@ const LONELY: Duration = Duration::from_secs(30);
 /// When there is no channel, or no runtime.
 pub fn run(how: &str) -> io::Result<()> {
     let mut stages = Stages::since_boot();
+    if how == FRESH
+        && let Err(error) = early::mount_kernel_file_systems()
+    {
+        say(error);
+    }
     name_ourselves()?;
     let control = take_standard_input()?;
     // The last to be ended when memory runs out. Commands start with the usual score, see `sys`.
@@ -83,18 +90,22 @@ pub fn run(how: &str) -> io::Result<()> {
     })
 }
 
-/// Loads modules on a thread of its own: the channel needs the first few only, and the host can be met meanwhile.
+/// Loads the modules that the channel needs, and has the others loaded on a thread while the host is met.
 fn load_modules() -> io::Result<JoinHandle<()>> {
+    let complain = |name: &str, error| say(format_args!("module {name}: {error}"));
+    let rest = match Modules::of(&Hardware::look()) {
+        Ok(modules) => {
+            modules::load_all(&modules.channel, complain);
+            modules.rest
+        }
+        Err(error) => {
+            say(format_args!("cannot read the list of modules: {error}"));
+            Vec::new()
+        }
+    };
     std::thread::Builder::new()
         .name("modules".to_owned())
-        .spawn(|| {
-            let loaded = modules::load_all(&Hardware::look(), |name, error| {
-                say(format_args!("module {name}: {error}"));
-            });
-            if let Err(error) = loaded {
-                say(format_args!("cannot read the list of modules: {error}"));
-            }
-        })
+        .spawn(move || modules::load_all(&rest, complain))
 }
 
 /// One host after the other.

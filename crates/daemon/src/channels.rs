@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use banger_api::{ApiError, VmId};
+use banger_guest::wire::handshake::Whom;
 use banger_guest::{Client, ClientError};
 use tokio::net::UnixStream;
 
@@ -44,7 +45,7 @@ impl Channels {
     /// # Errors
     /// `guest_unreachable` when its agent does not answer.
     pub(crate) async fn client(&self, vm: VmId, socket: &Path) -> Result<Client, ApiError> {
-        self.client_within(vm, socket, GREETING)
+        self.client_within(vm, socket, Whom::Running, GREETING)
             .await
             .map_err(|error| failure::of_guest(&error))
     }
@@ -54,6 +55,7 @@ impl Channels {
         &self,
         vm: VmId,
         socket: &Path,
+        whom: Whom,
         greeting: Duration,
     ) -> Result<Client, ClientError> {
         let slot = self.slot(vm);
@@ -65,7 +67,7 @@ impl Channels {
         }
         *slot = None;
         let stream = connect(socket.to_owned()).await?;
-        let client = Client::connect(stream, greeting).await?;
+        let client = Client::connect(stream, whom, greeting).await?;
         *slot = Some(client.clone());
         Ok(client)
     }

@@ -21,6 +21,8 @@ pub const MAX_FRAME: usize = 64 * 1024;
 pub const MAX_HANDSHAKE_SKIP: usize = 8 * 1024 * 1024;
 /// How often an unanswered hello is repeated.
 pub const HELLO_INTERVAL: Duration = Duration::from_millis(250);
+/// The same for a guest that boots.
+pub const BOOTING_HELLO_INTERVAL: Duration = Duration::from_secs(5);
 /// Largest piece of one call that either side hands to yamux at once, in bytes (yamux' own default).
 pub const SPLIT_SEND: usize = 16 * 1024;
 

@@ -7,7 +7,8 @@
 
 use std::time::Duration;
 
-use banger_guest::wire::{handshake, session};
+use banger_guest::wire::handshake::{self, Whom};
+use banger_guest::wire::session;
 use banger_guest::{Client, ClientError, SessionEnd};
 use futures::AsyncWriteExt as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,7 +23,7 @@ const SHORT: Duration = Duration::from_millis(200);
 async fn met() -> (Client, UnixStream) {
     let (host, mut guest) = UnixStream::pair().unwrap();
     let (client, answered) = tokio::join!(
-        Client::connect(host, DEADLINE),
+        Client::connect(host, Whom::Running, DEADLINE),
         handshake::answer(&mut guest)
     );
     answered.unwrap();

@@ -16,6 +16,7 @@ use banger_agent::guest::{Defaults, Guest, Machine, failure};
 use banger_agent::serve::serve;
 use banger_guest::files::archive::{ArchiveWriter, Entry, EntryKind};
 use banger_guest::files::ask_changes;
+use banger_guest::wire::handshake::Whom;
 use banger_guest::{
     Client, Configure, Configured, Failure, GetChanges, GuestPath, Phase, ShutdownMode,
 };
@@ -53,7 +54,7 @@ fn returned(record: &Record, part: &str, root: &Path) -> Returned {
     runtime.block_on(async {
         let (ours, mut theirs) = tokio::net::UnixStream::pair().unwrap();
         tokio::spawn(async move { serve(&mut theirs, &guest).await });
-        let client = Client::connect(ours, Duration::from_secs(30))
+        let client = Client::connect(ours, Whom::Running, Duration::from_secs(30))
             .await
             .unwrap();
         let call = client.get_changes(&request).await.unwrap();

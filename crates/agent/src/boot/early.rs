@@ -1,4 +1,4 @@
-//! The file systems that everything else needs, mounted by PID 1 in the initramfs.
+//! The file systems that everything else needs, mounted by the service in the initramfs.
 
 use std::io;
 

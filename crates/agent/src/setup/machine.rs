@@ -13,7 +13,7 @@ use std::time::Duration;
 use banger_guest::{Configure, Configured, Failure, InitMode, Relay, RunningInit, ShutdownMode};
 use rustix::process::chroot;
 
-use super::root::{NEW_ROOT, assemble, empty_old_root, install};
+use super::root::{NEW_ROOT, assemble, bind_container_storage, empty_old_root, runs_containers};
 use super::stages::Stages;
 use super::state::{self, State};
 use super::{farewell, files, identity, mounts, net, systemd};
@@ -27,6 +27,8 @@ use crate::report::stats::boot_id;
 const INIT: &str = "sbin/init";
 /// What systemd gets to answer: seconds under emulation on a busy host.
 const SYSTEMD_WITHIN: Duration = Duration::from_secs(20);
+/// Between the answer to the host and what can wait.
+const SETTLE_AFTER: Duration = Duration::from_secs(1);
 
 /// The machine that this runs on.
 pub struct GuestMachine {
@@ -116,10 +118,6 @@ impl GuestMachine {
     }
 
     fn start_init(&self, init: RunningInit) -> Result<(), Failure> {
-        if init != RunningInit::Agent {
-            // PID 1 starts the keeper from there.
-            install()?;
-        }
         let order = match init {
             RunningInit::Agent => Order::Stay,
             RunningInit::Systemd | RunningInit::Other => Order::Become(Path::new("/").join(INIT)),
@@ -174,8 +172,15 @@ impl Machine for GuestMachine {
         }
         let defaults = Defaults::from(configure);
         if let Some(old_root) = old_root {
+            // A guest that is to run nothing of the image's is about to be read: it does not change under the reader.
+            let containers = init != RunningInit::Agent
+                || configure.init == InitMode::Agent
+                || runs_containers();
+            if containers {
+                bind_container_storage()?;
+            }
             self.start_init(init)?;
-            settle(init, old_root)?;
+            settle(!containers, old_root);
             stages.done("start init");
         }
         self.relay(&configure.relays)
@@ -213,24 +218,20 @@ impl Machine for GuestMachine {
     }
 }
 
-/// What can wait until the host has its answer: this program is copied to where it can be started again, unless that
-/// had to be done for the keeper already, and the memory of the initramfs is freed.
-fn settle(init: RunningInit, old_root: File) -> Result<(), Failure> {
+/// What can wait until the first command is through: storage for containers that nothing can use yet, and freeing the
+/// memory of the initramfs. A lower priority would not do instead: the kernel is not preempted in the middle of a call.
+fn settle(containers: bool, old_root: File) {
     let settling = move || {
-        // The first command is not to wait for this. Only the calling thread gets nicer (nice(2)).
-        let _ = rustix::process::nice(19);
-        if init == RunningInit::Agent
-            && let Err(error) = install()
-        {
+        if containers && let Err(error) = bind_container_storage() {
             say(error);
         }
         empty_old_root(&old_root);
     };
-    std::thread::Builder::new()
-        .name("settle".to_owned())
-        .spawn(settling)
-        .map(drop)
-        .map_err(|error| failure("agent", "start a thread", error))
+    tokio::spawn(async move {
+        tokio::time::sleep(SETTLE_AFTER).await;
+        // A panic in there has been told on the console.
+        let _ = tokio::task::spawn_blocking(settling).await;
+    });
 }
 
 /// Which init the root at `root` has. Alpine's images for containers have an `/sbin/init` that is busybox's and starts

@@ -7,6 +7,7 @@ use banger_guest::{Failure, Interface, MacAddr, Net};
 
 use super::netlink::Netlink;
 use crate::guest::failure;
+use crate::sys;
 
 /// Interfaces appear some time after their driver was loaded.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -18,11 +19,7 @@ const CLASS: &str = "/sys/class/net";
 /// # Errors
 /// Names the part and the check.
 pub fn apply_loopback() -> Result<(), Failure> {
-    let fail = |check: &str, error: io::Error| failure("interface lo", check, error);
-    let mut netlink = Netlink::open().map_err(|error| fail("open netlink", error))?;
-    netlink
-        .bring_up(index("lo").map_err(|error| fail("find", error))?, None)
-        .map_err(|error| fail("bring up", error))
+    sys::bring_up(c"lo").map_err(|error| failure("interface lo", "bring up", error))
 }
 
 /// Sets up all interfaces.

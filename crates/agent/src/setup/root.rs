@@ -3,14 +3,14 @@
 //! ```text
 //!  /lower    disk base, read-only          /newroot        overlay of both
 //!  /system   disk system: upper, work      /newroot/root   disk work
-//!            docker, containerd ─ bound ─► /newroot/var/lib/{docker,containerd}
 //!            itself ─ moved ─────────────► /newroot/run/banger/system   (/run/banger: a tmpfs of our own)
+//!            docker, containerd ─ bound ─► /var/lib/{docker,containerd}, in the new root
 //! ```
 //!
 //! Docker's own overlays cannot have their upper layers on an overlay; therefore its directories lie beside ours.
 
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use banger_guest::{Failure, RootPlan};
@@ -21,7 +21,6 @@ use super::grow::grow;
 use super::mounts::{furnish, mount_at};
 use super::stages::Stages;
 use crate::guest::failure;
-use crate::service;
 
 /// Where the root is assembled.
 pub const NEW_ROOT: &str = "/newroot";
@@ -69,7 +68,6 @@ pub fn assemble(plan: &RootPlan, stages: &mut Stages) -> Result<(), Failure> {
             stages.done("grow work");
         }
     }
-    bind_container_storage(new_root)?;
     furnish(new_root)?;
     keep_system_reachable(new_root)?;
     stages.done("mount rest");
@@ -105,13 +103,32 @@ fn mount_overlay(new_root: &Path) -> Result<(), Failure> {
     mount_at(Path::new("overlay"), new_root, "overlay", &options)
 }
 
-fn bind_container_storage(new_root: &Path) -> Result<(), Failure> {
+/// Programs of an image that use that storage.
+const CONTAINER_PROGRAMS: [&str; 4] = [
+    "/usr/bin/dockerd",
+    "/usr/bin/containerd",
+    "/usr/local/bin/dockerd",
+    "/usr/local/bin/containerd",
+];
+
+/// Could the image start a container at once? In the guest's own root.
+pub fn runs_containers() -> bool {
+    CONTAINER_PROGRAMS
+        .iter()
+        .any(|program| Path::new(program).exists())
+}
+
+/// Gives Docker and containerd their place beside the overlay. In the guest's own root.
+///
+/// # Errors
+/// Names the mount that failed.
+pub fn bind_container_storage() -> Result<(), Failure> {
     for name in ["docker", "containerd"] {
-        let place = new_root.join("var/lib").join(name);
+        let place = Path::new("/var/lib").join(name);
         // Only where an image has the usual folders; a link there is the image's own arrangement.
         let is_dir =
             |path: &Path| std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
-        if !is_dir(&new_root.join("var")) || !is_dir(&new_root.join("var/lib")) {
+        if !is_dir(Path::new("/var")) || !is_dir(Path::new("/var/lib")) {
             continue;
         }
         if !is_dir(&place) {
@@ -120,7 +137,7 @@ fn bind_container_storage(new_root: &Path) -> Result<(), Failure> {
             }
             make_private_dir(&place, 0o711)?;
         }
-        let source = Path::new(SYSTEM).join(name);
+        let source = Path::new(SYSTEM_MOUNT).join(name);
         make_private_dir(&source, 0o711)?;
         mount_bind(&source, &place).map_err(|error| {
             failure(
@@ -146,7 +163,7 @@ fn make_private_dir(path: &Path, mode: u32) -> Result<(), Failure> {
 /// and by inits that do so with every mount they see.
 ///
 /// `/run/banger` is a mount of its own, because inits of the System V kind mount `/run` again with `noexec` and a tenth of
-/// the memory (Debian's mountkernfs.sh), and this program is started from there.
+/// the memory (Debian's mountkernfs.sh).
 fn keep_system_reachable(new_root: &Path) -> Result<(), Failure> {
     let ours = ["nodev", "nosuid", "mode=0755"];
     mount_at(
@@ -164,16 +181,6 @@ fn keep_system_reachable(new_root: &Path) -> Result<(), Failure> {
             io::Error::from(error),
         )
     })
-}
-
-/// Puts this program where it can be started again once the initramfs is gone. In the guest's own root.
-///
-/// # Errors
-/// When it cannot be copied.
-pub fn install() -> Result<(), Failure> {
-    let fail = |error: io::Error| failure("agent", "install", error);
-    std::fs::copy("/proc/self/exe", service::INSTALLED).map_err(fail)?;
-    std::fs::set_permissions(service::INSTALLED, PermissionsExt::from_mode(0o755)).map_err(fail)
 }
 
 /// Frees the memory of the initramfs: removes every file of the old root, on its own file system only.

@@ -14,6 +14,7 @@ use std::time::Duration;
 use banger_agent::guest::{Defaults, Guest, Machine, failure};
 use banger_agent::serve::serve;
 use banger_guest::wire::frame::{self, Frame, FrameReader};
+use banger_guest::wire::handshake::Whom;
 use banger_guest::{
     CallStream, Client, Configure, Configured, ExecRequest, ExitStatus, Failure, Phase,
     RunningInit, ShutdownMode,
@@ -60,7 +61,7 @@ impl Machine for Double {
 pub async fn host_of(guest: Arc<Guest>) -> Client {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     tokio::spawn(async move { serve(&mut theirs, &guest).await });
-    Client::connect(ours, DEADLINE)
+    Client::connect(ours, Whom::Running, DEADLINE)
         .await
         .unwrap()
         .with_deadline(DEADLINE)

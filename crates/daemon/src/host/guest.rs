@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use banger_api::{ApiError, ErrorCode, VmId};
 use banger_engine::{Engine, VmmIdentity};
+use banger_guest::wire::handshake::Whom;
 use banger_guest::{Client, ClientError, Configure, ShutdownMode};
 use banger_ops::{BootStage, Cancel, Events, GuestSetup, HostResult};
 use tokio::runtime::Handle;
@@ -46,7 +47,7 @@ impl Guests<'_> {
         let work = async {
             let client = self
                 .channels
-                .client_within(setup.vm, socket, deadline)
+                .client_within(setup.vm, socket, Whom::Booting, deadline)
                 .await?;
             let reachable = began.elapsed();
             let left = deadline.saturating_sub(reachable);
@@ -186,7 +187,10 @@ impl Guests<'_> {
         deadline: Duration,
     ) -> HostResult<()> {
         let ask = async {
-            let client: Client = self.channels.client_within(vm, socket, deadline).await?;
+            let client: Client = self
+                .channels
+                .client_within(vm, socket, Whom::Running, deadline)
+                .await?;
             client
                 .with_deadline(deadline)
                 .shutdown(ShutdownMode::Poweroff)

@@ -17,7 +17,7 @@ use crate::schema::{
     Failure, Found, GetChanges, GetFiles, GuestPath, GuestStats, Listener, Pong, PutFiles, Request,
     ShutdownMode, TreeFiles,
 };
-use crate::wire::handshake;
+use crate::wire::handshake::{self, Whom};
 use crate::wire::message::{self, MessageError};
 
 /// A conversation with one guest. Clones share it; it ends, and the guest notices, when the last clone and the last
@@ -36,13 +36,17 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError::Handshake`] when it does not come up, sends only garbage or speaks another version.
-    pub async fn connect<S>(mut stream: S, timeout: Duration) -> Result<Self, ClientError>
+    pub async fn connect<S>(
+        mut stream: S,
+        whom: Whom,
+        timeout: Duration,
+    ) -> Result<Self, ClientError>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let mut nonce = [0; 32];
         fill_random(&mut nonce).map_err(ClientError::Random)?;
-        handshake::greet(&mut stream, nonce, timeout).await?;
+        handshake::greet(&mut stream, whom, nonce, timeout).await?;
         let (wishes, wishes_receiver) = mpsc::channel(8);
         let (ended_sender, ended) = watch::channel(None);
         let traffic = Traffic::default();

@@ -86,7 +86,7 @@ pub enum InitMode {
 /// One change of the guest's files. Applied inside the new root: symlinks are followed there and never out of it.
 /// Missing parent directories are made, mode 0755, root's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "action", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum GuestFile {
     /// Make or replace a file.
     Write {

@@ -18,7 +18,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 
-use crate::limits::{HELLO_INTERVAL, MAX_HANDSHAKE_SKIP, PROTOCOL_VERSION, SPLIT_SEND};
+use crate::limits::{
+    BOOTING_HELLO_INTERVAL, HELLO_INTERVAL, MAX_HANDSHAKE_SKIP, PROTOCOL_VERSION, SPLIT_SEND,
+};
 
 /// Bytes of a record.
 pub const RECORD: usize = 64;
@@ -183,22 +185,44 @@ pub enum HandshakeError {
     Io(#[from] std::io::Error),
 }
 
+/// Who is greeted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whom {
+    /// A guest that boots: there was no conversation before, and the first hello waits in the device until the agent opens
+    /// its port. Each further one, and above all a run, is work for a machine that is slow just then.
+    Booting,
+    /// A guest that may believe in an older conversation.
+    Running,
+}
+
+impl Whom {
+    /// How often an unanswered hello is repeated.
+    fn interval(self) -> Duration {
+        match self {
+            Self::Booting => BOOTING_HELLO_INTERVAL,
+            Self::Running => HELLO_INTERVAL,
+        }
+    }
+}
+
 /// The host's part. Afterwards the next byte in both directions is yamux.
 ///
 /// # Errors
 /// See [`HandshakeError`]; after `timeout` at the latest.
 pub async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
+    whom: Whom,
     nonce: Nonce,
     timeout: Duration,
 ) -> Result<(), HandshakeError> {
-    tokio::time::timeout(timeout, greet_until_answered(stream, nonce))
+    tokio::time::timeout(timeout, greet_until_answered(stream, whom, nonce))
         .await
         .unwrap_or(Err(HandshakeError::Timeout(timeout)))
 }
 
 async fn greet_until_answered<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
+    whom: Whom,
     nonce: Nonce,
 ) -> Result<(), HandshakeError> {
     let (mut from, mut to) = tokio::io::split(stream);
@@ -207,7 +231,7 @@ async fn greet_until_answered<S: AsyncRead + AsyncWrite + Unpin>(
         // The two directions run beside each other: a guest that is not there yet takes no bytes.
         let acked = read_until(&mut from, &mut scanner, Kind::Ack, nonce);
         tokio::pin!(acked);
-        let hellos = repeat_hello(&mut to, nonce);
+        let hellos = repeat_hello(&mut to, whom, nonce);
         tokio::pin!(hellos);
         tokio::select! {
             biased;
@@ -224,8 +248,10 @@ async fn greet_until_answered<S: AsyncRead + AsyncWrite + Unpin>(
 /// Repeats the hello until it is dropped. Hellos have a run before them now and then, see the module's words.
 async fn repeat_hello(
     to: &mut (impl AsyncWrite + Unpin),
+    whom: Whom,
     nonce: Nonce,
 ) -> Result<std::convert::Infallible, HandshakeError> {
+    let interval = whom.interval();
     let hello = Record::new(Kind::Hello, nonce).to_bytes();
     let mut next = Instant::now();
     for turn in 0_u32.. {
@@ -234,7 +260,7 @@ async fn repeat_hello(
         }
         to.write_all(&hello).await?;
         to.flush().await?;
-        next = next.max(Instant::now() - HELLO_INTERVAL) + HELLO_INTERVAL;
+        next = next.max(Instant::now() - interval) + interval;
         tokio::time::sleep_until(next).await;
     }
     std::future::pending().await

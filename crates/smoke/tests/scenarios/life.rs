@@ -25,6 +25,16 @@ fn a_vm_keeps_its_files_through_stop_start_restart_and_leaves_nothing_when_delet
         assert_eq!(sandbox.in_guest(NAME, "nproc"), "1");
     });
 
+    step(
+        "Docker, if it is installed, finds a disk of its own",
+        || {
+            let there = "grep -c ' /var/lib/docker ext4 ' /proc/mounts || true";
+            eventually("/var/lib/docker is on a disk", SOON, || {
+                (sandbox.in_guest(NAME, there) == "1").then_some(())
+            });
+        },
+    );
+
     step("list, show, stats and logs", || {
         what_is_said_of_a_running_vm(&sandbox)
     });

@@ -127,6 +127,11 @@ fn what_every_guest_gets(sandbox: &Sandbox) {
         sandbox.in_guest(NAME, "test -e /root/.hushlogin && findmnt -no FSTYPE /root"),
         "ext4"
     );
+    // Docker's own overlays cannot lie on an overlay: its storage is a disk's before anything of the image runs.
+    assert_eq!(
+        sandbox.in_guest(NAME, "findmnt -no FSTYPE /var/lib/docker"),
+        "ext4"
+    );
 }
 
 /// QEMU's user network shows the host's loopback to the guest as 10.0.2.2, unless the network is restricted.

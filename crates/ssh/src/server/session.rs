@@ -29,8 +29,8 @@ const NOT_FOUND: u32 = 127;
 const NOT_EXECUTABLE: u32 = 126;
 const FAILED: u32 = 255;
 
-/// The guest's agent, which speaks SFTP.
-const SFTP_SERVER: [&str; 2] = ["/run/banger/agent", "sftp-server"];
+/// The guest's agent, which speaks SFTP. It is what starts the command, and names itself so (proc(5)).
+const SFTP_SERVER: [&str; 2] = ["/proc/self/exe", "sftp-server"];
 /// Commands are read by the user's own shell, as sshd has it (sshd(8), "LOGIN PROCESS").
 const IN_SHELL: [&str; 3] = ["/bin/sh", "-c", "exec \"${SHELL:-/bin/sh}\" -c \"$0\""];
 

@@ -16,7 +16,9 @@ async fn both_sides_meet_and_the_next_bytes_are_theirs() {
         guest.read_exact(&mut after).await.unwrap();
         after
     });
-    greet(&mut host, NONCE, SECOND).await.unwrap();
+    greet(&mut host, Whom::Running, NONCE, SECOND)
+        .await
+        .unwrap();
     host.write_all(b"mine").await.unwrap();
     let mut after = [0; 5];
     host.read_exact(&mut after).await.unwrap();
@@ -28,7 +30,9 @@ async fn both_sides_meet_and_the_next_bytes_are_theirs() {
 async fn a_guest_that_starts_late_is_met_although_hellos_have_piled_up() {
     let (mut host, mut guest) = duplex(1 << 20);
     let host_side = tokio::spawn(async move {
-        greet(&mut host, NONCE, 60 * SECOND).await.unwrap();
+        greet(&mut host, Whom::Running, NONCE, 60 * SECOND)
+            .await
+            .unwrap();
         host.write_all(b"first call").await.unwrap();
         host
     });
@@ -52,7 +56,10 @@ async fn what_an_older_conversation_left_behind_is_skipped_on_both_sides() {
         .await
         .unwrap();
     host.write_all(&MAGIC[..9]).await.unwrap();
-    let (met, answered) = tokio::join!(greet(&mut host, NONCE, SECOND), answer(&mut guest));
+    let (met, answered) = tokio::join!(
+        greet(&mut host, Whom::Running, NONCE, SECOND),
+        answer(&mut guest)
+    );
     met.unwrap();
     answered.unwrap();
 }
@@ -60,7 +67,8 @@ async fn what_an_older_conversation_left_behind_is_skipped_on_both_sides() {
 #[tokio::test(start_paused = true)]
 async fn a_guest_in_the_middle_of_a_frame_sees_a_hello_after_the_run() {
     let (mut host, mut guest) = duplex(1 << 20);
-    let host_side = tokio::spawn(async move { greet(&mut host, NONCE, 10 * SECOND).await });
+    let host_side =
+        tokio::spawn(async move { greet(&mut host, Whom::Running, NONCE, 10 * SECOND).await });
     // It believes to be in a body of the largest size that a host sends.
     let mut body = vec![0; SPLIT_SEND];
     guest.read_exact(&mut body).await.unwrap();
@@ -78,7 +86,7 @@ async fn a_guest_in_the_middle_of_a_frame_sees_a_hello_after_the_run() {
 async fn silence_ends_in_a_timeout() {
     let (mut host, _guest) = duplex(64);
     assert!(matches!(
-        greet(&mut host, NONCE, SECOND).await,
+        greet(&mut host, Whom::Running, NONCE, SECOND).await,
         Err(HandshakeError::Timeout(_))
     ));
 }
@@ -87,7 +95,9 @@ async fn silence_ends_in_a_timeout() {
 async fn endless_garbage_ends_in_an_error_of_its_own() {
     let (mut host, mut guest) = duplex(1 << 16);
     tokio::spawn(async move { while guest.write_all(&[0xb4; 4096]).await.is_ok() {} });
-    let error = greet(&mut host, NONCE, 60 * SECOND).await.unwrap_err();
+    let error = greet(&mut host, Whom::Running, NONCE, 60 * SECOND)
+        .await
+        .unwrap_err();
     assert!(matches!(error, HandshakeError::Garbage(_)), "{error}");
 }
 
@@ -96,7 +106,9 @@ async fn endless_acknowledgements_without_go_end_in_an_error() {
     let (mut host, mut guest) = duplex(1 << 16);
     let ack = Record::new(Kind::Ack, NONCE).to_bytes();
     tokio::spawn(async move { while guest.write_all(&ack).await.is_ok() {} });
-    let error = greet(&mut host, NONCE, 60 * SECOND).await.unwrap_err();
+    let error = greet(&mut host, Whom::Running, NONCE, 60 * SECOND)
+        .await
+        .unwrap_err();
     assert!(matches!(error, HandshakeError::Garbage(_)), "{error}");
 }
 
@@ -109,7 +121,9 @@ async fn another_version_is_named_together_with_ours() {
         nonce: NONCE,
     };
     guest.write_all(&ack.to_bytes()).await.unwrap();
-    let error = greet(&mut host, NONCE, SECOND).await.unwrap_err();
+    let error = greet(&mut host, Whom::Running, NONCE, SECOND)
+        .await
+        .unwrap_err();
     assert!(
         matches!(
             error,
@@ -126,7 +140,11 @@ async fn another_version_is_named_together_with_ours() {
 async fn a_channel_that_closes_ends_both_sides() {
     let (mut host, guest) = duplex(64);
     drop(guest);
-    assert!(greet(&mut host, NONCE, SECOND).await.is_err());
+    assert!(
+        greet(&mut host, Whom::Running, NONCE, SECOND)
+            .await
+            .is_err()
+    );
     let (host, mut guest) = duplex(64);
     drop(host);
     assert!(matches!(
