@@ -55,7 +55,7 @@ pub use recipe::{NewFile, NewLink, Recipe, TreeChanges};
 pub use register::{RootFs, register};
 pub use reseed::reseed;
 pub use saved::from_saved;
-pub use seed::{SeedFrom, WorkSeed};
+pub use seed::{SeedChoice, SeedFrom, WorkSeed};
 pub use share::share_base;
 pub use store::Destination;
 pub use work_disk::write_work_disk;

@@ -11,6 +11,7 @@ use crate::defaults::RunDefaults;
 use crate::error::ImageError;
 use crate::init::InitSystem;
 use crate::provenance::Provenance;
+use crate::seed::SeedChoice;
 
 /// Version of the folder's format that this code writes. Older ones are read; newer ones are refused.
 pub const FORMAT: u32 = 1;
@@ -44,6 +45,9 @@ pub struct ImageMetadata {
     /// Whether banger has written the seed itself, from files, so that it may be read on the host.
     #[serde(default)]
     pub seed_is_ours: bool,
+    /// Who says what the seed is: it is carried over when the image is made anew, unless the image itself does.
+    #[serde(default)]
+    pub seed_choice: SeedChoice,
     /// What runs in it by default.
     #[serde(default)]
     pub defaults: RunDefaults,

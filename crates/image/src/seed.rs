@@ -4,15 +4,18 @@
 //! auto ─► the image's own /root, when anything is in it ─┐
 //! root ─► the image's own /root ─────────────────────────┼─► tree ─► seed.ext4
 //! path ─► archive or folder, given to root ──────────────┘             ▲
-//!     └─► ext4 image ──────────────────────────────────── sparse copy ─┘
+//!     └─► ext4 image ──────────────────────────────────── sparse copy ─┤
+//! kept ─► what the user has chosen for an older image ────────── link ─┘     else as auto
 //! ```
 
 use std::path::{Path, PathBuf};
 
 use banger_disk::tree::{Attributes, NodeKind, Tree};
+use serde::{Deserialize, Serialize};
 
 use crate::error::ImageError;
 use crate::lookup::follow;
+use crate::metadata::{DiskRecord, ImageMetadata, SEED};
 use crate::progress::Watch;
 use crate::register::{Input, kind_of, read_folder};
 use crate::store::read_archive;
@@ -29,6 +32,22 @@ pub enum SeedFrom {
     None,
     /// An ext4 image, an archive or a folder of the user's.
     Path(PathBuf),
+    /// What the user has chosen for the image in this folder; as [`SeedFrom::Auto`] when that was nothing. Both folders must
+    /// lie on one file system.
+    Kept(PathBuf),
+}
+
+/// Who says what new work disks start from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SeedChoice {
+    /// The image: its own `/root`, if anything.
+    #[default]
+    Image,
+    /// The user has given one.
+    User,
+    /// The user wants none.
+    Nothing,
 }
 
 /// A work seed that is wanted.
@@ -47,6 +66,22 @@ pub(crate) enum Seed {
     Disk(PathBuf),
     /// A tree to write, and the size of its file system when the user gave one, in bytes.
     Tree(Box<Tree>, Option<u64>),
+    /// The seed of another image.
+    Linked {
+        /// Its file.
+        path: PathBuf,
+        /// What is known of it.
+        disk: DiskRecord,
+        /// Whether banger has written it from files.
+        ours: bool,
+    },
+}
+
+/// A seed, or none, and who has said so.
+#[derive(Debug)]
+pub(crate) struct Chosen {
+    pub(crate) by: SeedChoice,
+    pub(crate) seed: Option<Seed>,
 }
 
 impl WorkSeed {
@@ -56,25 +91,60 @@ impl WorkSeed {
         base: Option<&Tree>,
         scratch: &Path,
         watch: &mut Watch<'_>,
-    ) -> Result<Option<Seed>, ImageError> {
+    ) -> Result<Chosen, ImageError> {
         let tree = |tree| Seed::Tree(Box::new(tree), self.size);
-        match &self.from {
-            SeedFrom::None => Ok(None),
+        let (by, seed) = match &self.from {
+            SeedFrom::None => (SeedChoice::Nothing, None),
             SeedFrom::Auto => {
                 let own = base.map(own_root).transpose()?.flatten();
-                Ok(own.filter(|own| own.entry_count() > 0).map(tree))
+                let own = own.filter(|own| own.entry_count() > 0);
+                (SeedChoice::Image, own.map(tree))
             }
             SeedFrom::Root => match base.map(own_root).transpose()?.flatten() {
-                Some(own) => Ok(Some(tree(own))),
-                None => Err(ImageError::NoRootForSeed {
-                    why: if base.is_some() {
-                        "the image has no directory /root"
-                    } else {
-                        "banger does not look into a disk image that others have made"
-                    },
-                }),
+                Some(own) => (SeedChoice::Image, Some(tree(own))),
+                None => {
+                    return Err(ImageError::NoRootForSeed {
+                        why: if base.is_some() {
+                            "the image has no directory /root"
+                        } else {
+                            "banger does not look into a disk image that others have made"
+                        },
+                    });
+                }
             },
-            SeedFrom::Path(path) => read_path(path, self.size, scratch, watch).map(Some),
+            SeedFrom::Path(path) => {
+                let seed = read_path(path, self.size, scratch, watch)?;
+                (SeedChoice::User, Some(seed))
+            }
+            SeedFrom::Kept(image) => return self.kept(image, base, scratch, watch),
+        };
+        Ok(Chosen { by, seed })
+    }
+
+    fn kept(
+        &self,
+        image: &Path,
+        base: Option<&Tree>,
+        scratch: &Path,
+        watch: &mut Watch<'_>,
+    ) -> Result<Chosen, ImageError> {
+        let older = ImageMetadata::read(image)?;
+        let seed = older.seed.map(|disk| Seed::Linked {
+            path: image.join(SEED),
+            disk,
+            ours: older.seed_is_ours,
+        });
+        let by = older.seed_choice;
+        match by {
+            SeedChoice::User => Ok(Chosen { by, seed }),
+            SeedChoice::Nothing => Ok(Chosen { by, seed: None }),
+            SeedChoice::Image => {
+                let auto = Self {
+                    from: SeedFrom::Auto,
+                    size: self.size,
+                };
+                auto.read(base, scratch, watch)
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! From a tree to an image's folder.
 
+use std::fs;
 use std::path::Path;
 
 use banger_disk::tree::Tree;
@@ -14,7 +15,7 @@ use crate::init::InitSystem;
 use crate::metadata::{BASE, DiskRecord, FORMAT, ImageMetadata, ImageOrigin, METADATA, SEED};
 use crate::progress::{Stage, Watch};
 use crate::provenance::Provenance;
-use crate::seed::Seed;
+use crate::seed::{Chosen, Seed};
 use crate::work_disk;
 
 /// Room in a seed beyond its files, in bytes: it is grown to the size of the VM's work disk anyway. Its journal keeps the
@@ -36,12 +37,12 @@ pub(crate) struct Parts {
     pub(crate) origin: ImageOrigin,
     pub(crate) defaults: RunDefaults,
     pub(crate) provenance: Option<Provenance>,
-    pub(crate) seed: Option<Seed>,
+    pub(crate) seed: Chosen,
 }
 
 impl Parts {
     /// Of what says nothing about itself.
-    pub(crate) fn plain(kind: &str, name: String, seed: Option<Seed>) -> Self {
+    pub(crate) fn plain(kind: &str, name: String, seed: Chosen) -> Self {
         Self {
             origin: ImageOrigin {
                 kind: kind.to_owned(),
@@ -130,8 +131,14 @@ pub(crate) fn describe(
     destination: &Destination<'_>,
     watch: &mut Watch<'_>,
 ) -> Result<ImageMetadata, ImageError> {
-    let seed_is_ours = matches!(parts.seed, Some(Seed::Tree(..)));
+    let seed_is_ours = match &parts.seed.seed {
+        Some(Seed::Tree(..)) => true,
+        Some(Seed::Linked { ours, .. }) => *ours,
+        Some(Seed::Disk(_)) | None => false,
+    };
+    let seed_choice = parts.seed.by;
     let seed = parts
+        .seed
         .seed
         .map(|seed| write_seed(&seed, destination.folder, watch))
         .transpose()?;
@@ -145,6 +152,7 @@ pub(crate) fn describe(
         base: base.disk,
         seed,
         seed_is_ours,
+        seed_choice,
         defaults: parts.defaults,
         provenance: parts.provenance,
     };
@@ -157,6 +165,12 @@ pub(crate) fn describe(
 fn write_seed(seed: &Seed, folder: &Path, watch: &mut Watch<'_>) -> Result<DiskRecord, ImageError> {
     match seed {
         Seed::Disk(path) => disks::copy(path, folder, SEED, watch),
+        Seed::Linked { path, disk, .. } => {
+            let linked = folder.join(SEED);
+            fs::hard_link(path, &linked)
+                .map_err(|source| ImageError::io("link", &linked, source))?;
+            Ok(disk.clone())
+        }
         Seed::Tree(tree, size) => {
             let size = size.unwrap_or_else(|| comfortable_size(tree));
             let options = work_disk::options(size)?;

@@ -90,6 +90,9 @@ pub struct SeedWish {
     /// Size of its file system in bytes; what fits when absent.
     #[serde(default)]
     pub bytes: Option<u64>,
+    /// Instead, what its user has chosen for the image in this directory.
+    #[serde(default)]
+    pub kept_of: Option<PathBuf>,
 }
 
 /// A part of a guest's boot that the guest has timed.

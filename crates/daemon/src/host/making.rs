@@ -179,6 +179,12 @@ impl Making<'_> {
 }
 
 fn work_seed(wish: &SeedWish) -> WorkSeed {
+    if let Some(image) = &wish.kept_of {
+        return WorkSeed {
+            from: SeedFrom::Kept(image.clone()),
+            size: None,
+        };
+    }
     WorkSeed {
         from: match &wish.from {
             banger_api::image::WorkSeed::Auto => SeedFrom::Auto,

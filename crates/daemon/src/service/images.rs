@@ -12,7 +12,7 @@ use banger_store::{ImageRecord, image, vm};
 
 use super::find_image;
 use super::image_view::{freed_with, images};
-use super::replacing;
+use super::{kept_seed, replacing};
 use crate::context::Daemon;
 use crate::operations::{Running, now_ms};
 
@@ -135,7 +135,11 @@ pub(super) fn seed_wish(from: WorkSeed, size: Option<ByteSize>) -> Result<SeedWi
         return Err(ApiError::new(ErrorCode::InvalidArgument, message));
     }
     let bytes = size.map(ByteSize::bytes);
-    Ok(SeedWish { from, bytes })
+    Ok(SeedWish {
+        from,
+        bytes,
+        kept_of: None,
+    })
 }
 
 fn spawn(
@@ -237,6 +241,10 @@ pub(super) fn make(
     source: ImageSource,
     naming: Naming,
 ) -> Result<ImageRecord, ApiError> {
+    let source = match naming {
+        Naming::Free => source,
+        Naming::Replaces => kept_seed::keep(daemon, op, &name, source)?,
+    };
     let staging = daemon.paths.staging().join(op.id.to_string() + "-image");
     let plan = plans::make_image(op.id, source, staging.clone());
     daemon.runner.run(&plan, &**op, &op.cancel)?;

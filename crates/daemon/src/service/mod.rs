@@ -13,6 +13,7 @@ mod image_cache;
 mod image_view;
 mod images;
 mod inventory;
+mod kept_seed;
 mod kernels;
 mod launch;
 mod names;

@@ -3,8 +3,9 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
-use banger_smoke::{Registry, Sandbox, step};
+use banger_smoke::{Invocation, Registry, Sandbox, step};
 use serde_json::Value;
 
 use crate::guests::SMALL;
@@ -23,12 +24,23 @@ fn names(sandbox: &Sandbox) -> Vec<String> {
     images.iter().map(name).collect()
 }
 
-fn inode(sandbox: &Sandbox, name: &str) -> io::Result<u64> {
+fn folder(sandbox: &Sandbox, name: &str) -> PathBuf {
     let shown = image(sandbox, name);
     let digest = shown["digest"].as_str().unwrap_or_default();
-    let folder = digest.trim_start_matches("sha256:");
     let images = sandbox.banger_home().join("state/images");
-    Ok(fs::metadata(images.join(folder).join("base.ext4"))?.ino())
+    images.join(digest.trim_start_matches("sha256:"))
+}
+
+fn inode(sandbox: &Sandbox, name: &str) -> io::Result<u64> {
+    Ok(fs::metadata(folder(sandbox, name).join("base.ext4"))?.ino())
+}
+
+/// What a file of an image's work seed holds.
+fn in_seed(sandbox: &Sandbox, path: &str) -> String {
+    let seed = folder(sandbox, "app:v1").join("seed.ext4");
+    let request = format!("cat {path}");
+    let debugfs = Invocation::new(Path::new("/usr/sbin/debugfs"));
+    debugfs.args(["-R", &request, text(&seed)]).ok().out()
 }
 
 #[test]
@@ -111,6 +123,40 @@ fn a_tag_that_moved_gives_its_name_to_the_newer_image_and_vms_keep_theirs() -> i
             assert_eq!(folders.map_or(0, Iterator::count), before.len());
         },
     );
+    step("a work seed of the user's own stays with the name", || {
+        let home = sandbox.folder().join("home");
+        fs::create_dir(&home).unwrap_or_else(|error| panic!("{error}"));
+        fs::write(home.join("mine"), "my own").unwrap_or_else(|error| panic!("{error}"));
+        let reseed = |from: &str| {
+            let words = ["image", "reseed", "app:v1", "--from", from];
+            sandbox.banger(&words).ok();
+        };
+        reseed(text(&home));
+        let seed = image(&sandbox, "app:v1")["seed_bytes"].clone();
+        release("4").unwrap_or_else(|error| panic!("{error}"));
+        pull();
+        assert_eq!(in_seed(&sandbox, "/mine"), "my own");
+        assert_eq!(image(&sandbox, "app:v1")["seed_bytes"], seed);
+        reseed("none");
+        release("5").unwrap_or_else(|error| panic!("{error}"));
+        pull();
+        assert!(image(&sandbox, "app:v1")["seed_bytes"].is_null());
+        let doctor = sandbox.banger(&["doctor"]).run();
+        assert!(
+            doctor.out().contains("app:v1 start with an empty /root"),
+            "{doctor}"
+        );
+
+        reseed("root");
+        fs::write(tree.join("root/.profile"), "newer").unwrap_or_else(|error| panic!("{error}"));
+        release("6").unwrap_or_else(|error| panic!("{error}"));
+        pull();
+        assert_eq!(
+            in_seed(&sandbox, "/.profile"),
+            "newer",
+            "the image's own is made anew"
+        );
+    });
     step("another image takes a name only when it is told to", || {
         let register = ["image", "register", "app:v1", "--rootfs", text(&tree)];
         sandbox.banger(&register).run().exits(4).says("--replace");
