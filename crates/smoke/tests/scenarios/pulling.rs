@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -326,6 +327,32 @@ fn a_bare_word_is_never_looked_for_in_a_registry() {
     );
 }
 
+/// A credential helper is looked for where the caller's shell finds it, not where the daemon would, which runs already.
+fn asks_the_callers_helper(sandbox: &Sandbox, absent: &str) -> io::Result<()> {
+    let (docker, bin) = (sandbox.home().join(".docker"), sandbox.home().join("bin"));
+    fs::create_dir_all(&docker)?;
+    fs::create_dir(&bin)?;
+    fs::write(docker.join("config.json"), r#"{"credsStore":"mine"}"#)?;
+    let pull = || sandbox.banger(&["image", "pull", absent]);
+    let failed = pull().run().exits(2);
+    assert!(
+        failed.err().contains("docker-credential-mine, which ")
+            && failed.err().contains("is not on the PATH")
+            && failed.err().contains("docker-credential-mine get"),
+        "{failed}"
+    );
+    let helper = bin.join("docker-credential-mine");
+    fs::write(
+        &helper,
+        "#!/bin/sh\necho credentials not found in native keychain\nexit 1\n",
+    )?;
+    fs::set_permissions(&helper, fs::Permissions::from_mode(0o755))?;
+    let path = format!("{}:/usr/bin:/bin", bin.display());
+    let failed = pull().env("PATH", path).run().exits(3);
+    assert!(failed.err().contains("has no image"), "{failed}");
+    Ok(())
+}
+
 #[test]
 fn what_cannot_be_pulled_is_said_and_leaves_nothing() {
     let sandbox = Sandbox::empty();
@@ -333,6 +360,7 @@ fn what_cannot_be_pulled_is_said_and_leaves_nothing() {
     let absent = format!("{}/no/such:image", registry.address());
     let failed = sandbox.banger(&["image", "pull", &absent]).run().exits(3);
     assert!(failed.err().contains("has no image"), "{failed}");
+    asks_the_callers_helper(&sandbox, &absent).unwrap_or_else(|error| panic!("{error}"));
     let nowhere = sandbox.folder().join("nowhere.tar");
     sandbox
         .banger(&["image", "pull", text(&nowhere)])
