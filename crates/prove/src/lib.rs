@@ -22,6 +22,7 @@ mod host;
 mod instant;
 mod launch;
 mod layout;
+mod living;
 mod machine;
 mod making;
 mod process;

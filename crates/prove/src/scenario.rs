@@ -4,8 +4,9 @@ use banger_api::vm::RestartPolicy;
 use banger_ops::HostResult;
 use banger_ops::plans::ORDERLY_EXIT;
 
-use crate::control::{Control, From};
+use crate::control::Control;
 use crate::fs::Loss;
+use crate::living::From;
 use crate::process::Manners;
 use crate::stray;
 

@@ -15,9 +15,10 @@ use banger_ops::plans::ORDERLY_EXIT;
 use banger_store::StoreError;
 
 use crate::content::SIZE;
-use crate::control::{Control, From};
+use crate::control::Control;
 use crate::fault::Faults;
 use crate::fs::Loss;
+use crate::living::From;
 use crate::machine::Machine;
 use crate::process::Manners;
 use crate::random::Random;

@@ -4,7 +4,8 @@ use banger_api::vm::{RestartPolicy, VmState};
 use banger_ops::{HostResult, plans};
 use banger_store::{image, kernel};
 
-use crate::control::{Control, From};
+use crate::control::Control;
+use crate::living::From;
 use crate::{settled, stray};
 
 /// What does not work, one line each. Nothing is left of the machine afterwards.
