@@ -76,6 +76,10 @@ fn a_tag_that_moved_gives_its_name_to_the_newer_image_and_vms_keep_theirs() -> i
                 let text = container[digest].as_str().unwrap_or_default();
                 assert!(text.starts_with("sha256:"), "{container}");
             }
+            for of in ["layers", "history"] {
+                let steps = container[of].as_array().map_or(0, Vec::len);
+                assert_eq!(steps, 1, "{container}");
+            }
             sandbox.banger(&["image", "cache", "prune"]).ok();
             pull().says("app:v1 is up to date");
             assert_eq!(image(&sandbox, "app:v1"), made);

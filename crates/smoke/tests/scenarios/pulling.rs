@@ -4,11 +4,11 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use banger_smoke::{Invocation, Registry, Sandbox, eventually, step};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Signal, kill_process};
 
 use crate::guests::SMALL;
 
@@ -253,14 +253,7 @@ fn two_pulls_at_once_and_a_daemon_killed_in_a_pull_leave_one_image_or_none() {
             eventually("the pull is under way", LONG, || {
                 cache.join("lock").exists().then_some(())
             });
-            let status = sandbox.banger(&["daemon", "status", "--json"]).ok().json();
-            let pid = status["pid"]
-                .as_i64()
-                .and_then(|pid| i32::try_from(pid).ok());
-            let pid = pid
-                .and_then(Pid::from_raw)
-                .unwrap_or_else(|| panic!("{status}"));
-            kill_process(pid, Signal::KILL).unwrap_or_else(|error| panic!("{error}"));
+            kill_daemon(&sandbox);
             registry.go_on();
             // The next daemon has nothing to go on with: the operation was lost, and so the pull fails.
             pulling.wait();
@@ -276,6 +269,39 @@ fn two_pulls_at_once_and_a_daemon_killed_in_a_pull_leave_one_image_or_none() {
         assert_eq!(count(&sandbox.banger_home().join("state/images")), 1);
         assert_eq!(count(&sandbox.banger_home().join("cache/oci/parts")), 0);
     });
+    let home = sandbox.banger_home();
+    // What shows how far it is: fetching, making, writing the base, giving it its place.
+    for (what, there) in [
+        ("fetches", home.join("cache/oci/blobs/sha256")),
+        ("makes", home.join("state/staging")),
+        ("publishes", home.join("state/images")),
+    ] {
+        step(&format!("the daemon is killed while it {what}"), || {
+            sandbox.banger(&["image", "delete", "small:v1"]).ok();
+            sandbox.banger(&["image", "cache", "prune"]).ok();
+            assert_eq!(count(&there), 0);
+            let pid = sandbox.daemon_pid();
+            let pulling = pull().start();
+            let due = Instant::now() + LONG;
+            while count(&there) == 0 {
+                assert!(Instant::now() < due, "{} stays empty", there.display());
+                std::thread::yield_now();
+            }
+            kill_process(pid, Signal::KILL).unwrap_or_else(|error| panic!("{error}"));
+            pulling.wait();
+            // The image, when it was made before the end came; else nothing.
+            let images = sandbox.banger(&["image", "list", "--json"]).ok().json();
+            let named = images.as_array().map_or(0, Vec::len);
+            assert_eq!(count(&home.join("state/images")), named, "{images}");
+            assert_eq!(count(&home.join("state/staging")), 0);
+            pull().ok();
+        });
+    }
+}
+
+fn kill_daemon(sandbox: &Sandbox) {
+    let killed = kill_process(sandbox.daemon_pid(), Signal::KILL);
+    killed.unwrap_or_else(|error| panic!("{error}"));
 }
 
 #[test]
