@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use banger_agent::{console, init, serve, service, sftp};
+use banger_agent::{console, init, listen, serve, service, sftp};
+use banger_guest::LISTEN;
 
 fn main() -> ExitCode {
     if std::process::id() == 1 {
@@ -13,6 +14,7 @@ fn main() -> ExitCode {
         [how @ (service::FRESH | service::AGAIN)] => service::run(how),
         [service::KEEP, pid] => service::keep(pid),
         ["detached", folder] => serve::watch(folder),
+        [LISTEN, ref what @ ..] => listen::serve(what),
         ["sftp-server"] => sftp::serve(std::io::stdin(), std::io::stdout()),
         _ => Err(std::io::Error::other(
             "this program is started by banger inside a guest",

@@ -31,11 +31,11 @@ pub mod wire;
 
 pub use client::{CallStream, Client, ClientError, SessionEnd};
 pub use schema::{
-    Answer, Attach, Configure, Configured, ConnectTarget, Content, ContentError, CpuTimes,
+    Answer, Attach, Caller, Configure, Configured, ConnectTarget, Content, ContentError, CpuTimes,
     Detached, DetachedCommand, DetachedEnd, DetachedId, DiskStats, ExecFailure, ExecFailureKind,
     ExecRequest, ExitStatus, Failure, Found, GetChanges, GetFiles, GuestFile, GuestMount,
-    GuestPath, GuestPathError, GuestStats, InitMode, Interface, InterfaceAddress, Listener,
-    MacAddr, MacAddrError, MemoryStats, Net, Phase, Pong, PutFiles, Relay, Request, RootPlan,
-    RunningInit, ShutdownMode, Stage, TransferDone, TransferFailure, TransportProtocol, TreeFiles,
-    TreePath, TreePathError, Tty,
+    GuestPath, GuestPathError, GuestStats, InitMode, Interface, InterfaceAddress, LISTEN,
+    LISTEN_SOCKET, LISTEN_TCP, Listener, Listening, MacAddr, MacAddrError, MemoryStats, Net, Phase,
+    Pong, PutFiles, Relay, Request, RootPlan, RunningInit, ShutdownMode, Stage, TransferDone,
+    TransferFailure, TransportProtocol, TreeFiles, TreePath, TreePathError, Tty,
 };

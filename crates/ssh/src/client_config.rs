@@ -54,6 +54,8 @@ Host *{DOMAIN}
     StrictHostKeyChecking yes
     UpdateHostKeys no
     CheckHostIP no
+    ForwardAgent no
+    ForwardX11 no
 "
         ))
     }

@@ -4,6 +4,7 @@ mod call;
 mod configure;
 mod detached;
 mod exec;
+mod listen;
 mod net;
 mod path;
 mod report;
@@ -17,6 +18,7 @@ pub use configure::{
 };
 pub use detached::{Attach, Detached, DetachedCommand, DetachedEnd, DetachedId};
 pub use exec::{ExecFailure, ExecFailureKind, ExecRequest, ExitStatus, Tty};
+pub use listen::{Caller, LISTEN, LISTEN_SOCKET, LISTEN_TCP, Listening};
 pub use net::{Interface, InterfaceAddress, MacAddr, MacAddrError, Net, Relay};
 pub use path::{GuestPath, GuestPathError};
 pub use report::{CpuTimes, DiskStats, GuestStats, Listener, MemoryStats, TransportProtocol};

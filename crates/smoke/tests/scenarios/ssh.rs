@@ -5,7 +5,7 @@
 )]
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -153,6 +153,55 @@ fn forwarding(vm: &Vm<'_>, serve: &str) {
     });
 }
 
+/// The other way: what the guest reaches of this host, because somebody here wants it to. In one connection, because
+/// the guest's sshd takes seconds for each.
+fn forwarding_back(vm: &Vm<'_>) {
+    let sandbox = vm.sandbox;
+    step("a port and an SSH agent of ours are in the guest", || {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut line = String::new();
+                let mut stream = BufReader::new(stream.unwrap());
+                stream.read_line(&mut line).unwrap();
+                write!(stream.get_mut(), "host says {line}").unwrap();
+            }
+        });
+        let socket = sandbox.folder().join("agent");
+        let at = socket.display().to_string();
+        let agent = sandbox.program("ssh-agent", &["-D", "-a", &at]).start();
+        eventually("the agent is there", Duration::from_secs(30), || {
+            socket.exists().then_some(())
+        });
+        let back = format!("7778:127.0.0.1:{port}");
+        let script = format!("{ASK}; {ASK}; {IDENTITIES}");
+        let told = sandbox
+            .banger(&["ssh", "-A", "-R", &back, "web", "--", &script])
+            .env("SSH_AUTH_SOCK", at)
+            .ok();
+        let no_keys = "12 0";
+        let told: Vec<_> = told.out().lines().map(str::to_owned).collect();
+        assert_eq!(told, ["host says hello", "host says hello", no_keys]);
+        eventually("nothing is left of it", Duration::from_secs(60), || {
+            let look = format!("ls -d /tmp/banger-* /tmp/ssh-* 2>/dev/null; {ASK} || echo closed");
+            (sandbox.in_guest("web", &look) == "closed").then_some(())
+        });
+        agent.signal(Signal::TERM);
+        agent.wait();
+    });
+}
+
+/// Says hello at port 7778.
+const ASK: &str = "perl -MIO::Socket::INET -e '\
+    my $s=IO::Socket::INET->new(PeerAddr=>\"127.0.0.1\",PeerPort=>7778,Timeout=>9) or exit 1; \
+    print $s \"hello\\n\"; my $l=<$s>; exit 1 unless $l; print $l'";
+
+/// Asks an SSH agent for its keys (draft-miller-ssh-agent, 4.4): the kind of the answer, and how many there are.
+const IDENTITIES: &str = "perl -MIO::Socket::UNIX -e '\
+    my $s=IO::Socket::UNIX->new(Peer=>$ENV{SSH_AUTH_SOCK}) or die; syswrite $s, pack(\"NC\", 1, 11); \
+    sysread $s, my $a, 9; my (undef, $kind, $keys)=unpack(\"NCN\", $a); print \"$kind $keys\\n\"'";
+
 fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     listener.local_addr().unwrap().port()
@@ -170,6 +219,7 @@ fn an_image_with_sshd_is_reached_by_every_client_of_openssh() {
     exit_codes_and_streams(&vm);
     files(&vm);
     forwarding(&vm, SERVE);
+    forwarding_back(&vm);
 
     step("rsync sends what changed", || {
         let tree = sandbox.folder().join("files/tree/").display().to_string();
@@ -251,6 +301,7 @@ fn an_image_without_sshd_is_reached_by_the_same_clients() {
     exit_codes_and_streams(&vm);
     files(&vm);
     forwarding(&vm, SERVE);
+    forwarding_back(&vm);
 
     step("two sessions share one connection", || {
         let socket = sandbox.folder().join("mux");
@@ -269,6 +320,14 @@ fn an_image_without_sshd_is_reached_by_the_same_clients() {
         vm.client("ssh", &["-o", &path, "-O", "exit", "web.vm"])
             .ok();
         master.wait();
+    });
+
+    step("no SSH agent goes along unasked", || {
+        let told = sandbox
+            .banger(&["ssh", "web", "--", "echo \"<$SSH_AUTH_SOCK>\""])
+            .env("SSH_AUTH_SOCK", "/somewhere")
+            .ok();
+        assert_eq!(told.out(), "<>");
     });
 
     step(

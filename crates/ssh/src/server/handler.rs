@@ -3,21 +3,31 @@
 //! Requests are granted here, at once and in their order, because a client may send the next one before it has the
 //! answer to the last; a command that cannot be started is told as commands tell it, by error output and exit code.
 
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use banger_guest::{LISTEN_TCP, Listening};
 use russh::server::{Auth, ChannelOpenHandle, Handler, Msg, Session};
 use russh::{Channel, ChannelId, ChannelOpenFailure, Pty};
+use tokio::task::AbortHandle;
 
+use super::backward::{self, Target};
 use super::guest::Guest;
 use super::{forward, session};
 
 /// Subsystem names that are served (RFC 4254, 6.5).
 pub(super) const SFTP: &str = "sftp";
 
+/// Ports of the guest that one client may have forwarded.
+const MAX_FORWARDS: usize = 32;
+
 /// One client.
 pub(super) struct Connection<G> {
     guest: Arc<G>,
     user: String,
+    /// Ports of the guest that lead to the client, by what it calls them.
+    forwards: HashMap<(String, u32), AbortHandle>,
 }
 
 impl<G> Connection<G> {
@@ -25,7 +35,14 @@ impl<G> Connection<G> {
         Self {
             guest: Arc::new(guest),
             user: String::new(),
+            forwards: HashMap::new(),
         }
+    }
+}
+
+impl<G> Drop for Connection<G> {
+    fn drop(&mut self) {
+        self.forwards.values().for_each(AbortHandle::abort);
     }
 }
 
@@ -113,6 +130,53 @@ impl<G: Guest> Handler for Connection<G> {
         session: &mut Session,
     ) -> Result<(), Self::Error> {
         session.channel_failure(channel)
+    }
+
+    async fn agent_request(
+        &mut self,
+        _channel: ChannelId,
+        _session: &mut Session,
+    ) -> Result<bool, Self::Error> {
+        Ok(true)
+    }
+
+    async fn tcpip_forward(
+        &mut self,
+        address: &str,
+        port: &mut u32,
+        session: &mut Session,
+    ) -> Result<bool, Self::Error> {
+        let Ok(wanted) = u16::try_from(*port) else {
+            return Ok(false);
+        };
+        if self.forwards.len() == MAX_FORWARDS {
+            return Ok(false);
+        }
+        // Whatever the client calls it, as with sshd's usual settings (sshd_config(5), `GatewayPorts`).
+        let at = SocketAddr::from((Ipv4Addr::LOCALHOST, wanted)).to_string();
+        let listening = backward::listen(&*self.guest, &self.user, &[LISTEN_TCP, &at]).await;
+        // The protocol has no room for the guest's words.
+        let Ok(listener) = listening else {
+            return Ok(false);
+        };
+        if let Listening::Port(chosen) = listener.at {
+            *port = u32::from(chosen);
+        }
+        let target = Target::Port(address.to_owned(), *port);
+        let passing = tokio::spawn(backward::pass_on(listener, session.handle(), target));
+        let name = (address.to_owned(), *port);
+        self.forwards.insert(name, passing.abort_handle());
+        Ok(true)
+    }
+
+    async fn cancel_tcpip_forward(
+        &mut self,
+        address: &str,
+        port: u32,
+        _session: &mut Session,
+    ) -> Result<bool, Self::Error> {
+        let forward = self.forwards.remove(&(address.to_owned(), port));
+        Ok(forward.inspect(AbortHandle::abort).is_some())
     }
 
     async fn channel_open_direct_tcpip(

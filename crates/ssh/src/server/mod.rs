@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  ssh ══ stdin, stdout ══ serve ─┬─ session: shell, exec, sftp ──► exec call of the guest's agent
-//!                                 └─ direct-tcpip, streamlocal ───► connect call
+//!                                 ├─ direct-tcpip, streamlocal ───► connect call
+//!                                 └─ tcpip-forward, agent ◄───────── exec call of the agent's listener
 //! ```
 //!
 //! Cryptography stays on the host: an emulated guest would take a second for each key exchange, and the agent, which
@@ -10,6 +11,7 @@
 //! may talk to the daemon anyway: no further proof of who they are is asked for. The host key is still shown, so that
 //! a client's check of it means the same for all guests.
 
+mod backward;
 mod forward;
 mod guest;
 mod handler;

@@ -11,12 +11,13 @@ use std::sync::Arc;
 
 use banger_guest::limits::MAX_FRAME;
 use banger_guest::wire::frame::{self, Frame, FrameReader};
-use banger_guest::{ExecFailureKind, ExitStatus};
+use banger_guest::{ExecFailureKind, ExitStatus, LISTEN_SOCKET, Listening};
 use bytes::Bytes;
 use russh::server::{Handle, Msg};
 use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
 use tokio::io::{ReadHalf, WriteHalf};
 
+use super::backward::{self, Target};
 use super::guest::{Command, Guest, GuestStream, Terminal};
 use super::handler::SFTP;
 
@@ -29,8 +30,12 @@ const NOT_FOUND: u32 = 127;
 const NOT_EXECUTABLE: u32 = 126;
 const FAILED: u32 = 255;
 
-/// The guest's agent, which speaks SFTP. It is what starts the command, and names itself so (proc(5)).
-const SFTP_SERVER: [&str; 2] = ["/proc/self/exe", "sftp-server"];
+/// The guest's agent, as a program. It is what starts the command, and names itself so (proc(5)).
+pub(super) const AGENT: &str = "/proc/self/exe";
+/// It speaks SFTP.
+const SFTP_SERVER: [&str; 2] = [AGENT, "sftp-server"];
+/// Where programs find an agent that holds keys (ssh(1)).
+const SSH_AUTH_SOCK: &str = "SSH_AUTH_SOCK";
 /// Commands are read by the user's own shell, as sshd has it (sshd(8), "LOGIN PROCESS").
 const IN_SHELL: [&str; 3] = ["/bin/sh", "-c", "exec \"${SHELL:-/bin/sh}\" -c \"$0\""];
 
@@ -43,9 +48,13 @@ pub(super) async fn run<G: Guest>(
 ) {
     let id = channel.id();
     let (mut from, to) = channel.split();
-    let Some(command) = asked(&mut from, user).await else {
+    let Some((command, wants_agent)) = asked(&mut from, user).await else {
         let _ = to.close().await;
         return;
+    };
+    let (command, _agent) = match command {
+        Ok(command) if wants_agent => with_agent(command, &*guest, &handle).await,
+        command => (command, None),
     };
     let ended = match command {
         Ok(command) => match guest.exec(command).await {
@@ -74,8 +83,49 @@ enum Ended {
     Signal(Sig),
 }
 
-/// What the client asks for; `None` when it goes away before.
-async fn asked(from: &mut ChannelReadHalf, user: String) -> Option<Result<Command, String>> {
+/// A task that ends when this is dropped.
+struct Ending(tokio::task::AbortHandle);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Gives a command the client's agent, for as long as what comes beside it is kept.
+async fn with_agent<G: Guest>(
+    mut command: Command,
+    guest: &G,
+    handle: &Handle,
+) -> (Result<Command, String>, Option<Ending>) {
+    match backward::listen(guest, &command.user, &[LISTEN_SOCKET]).await {
+        Ok(listener) => {
+            if let Listening::Socket(path) = &listener.at {
+                command.env.insert(SSH_AUTH_SOCK.to_owned(), path.clone());
+            }
+            let passing = backward::pass_on(listener, handle.clone(), Target::Agent);
+            let ending = Ending(tokio::spawn(passing).abort_handle());
+            (Ok(command), Some(ending))
+        }
+        Err(why) => (Err(format!("agent forwarding: {why}")), None),
+    }
+}
+
+/// What the client asks for, and whether with its agent; `None` when it goes away before.
+async fn asked(
+    from: &mut ChannelReadHalf,
+    user: String,
+) -> Option<(Result<Command, String>, bool)> {
+    let mut wants_agent = false;
+    let command = command(from, user, &mut wants_agent).await?;
+    Some((command, wants_agent))
+}
+
+async fn command(
+    from: &mut ChannelReadHalf,
+    user: String,
+    wants_agent: &mut bool,
+) -> Option<Result<Command, String>> {
     let mut command = Command {
         user,
         ..Command::default()
@@ -101,6 +151,7 @@ async fn asked(from: &mut ChannelReadHalf, user: String) -> Option<Result<Comman
                     cols: size(col_width),
                 });
             }
+            ChannelMsg::AgentForward { .. } => *wants_agent = true,
             ChannelMsg::RequestShell { .. } => return Some(Ok(command)),
             ChannelMsg::Exec { command: text, .. } => {
                 return Some(match String::from_utf8(text) {

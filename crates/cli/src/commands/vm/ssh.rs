@@ -35,6 +35,9 @@ pub struct Args {
     /// A SOCKS proxy on this host that connects from the guest: [ADDRESS:]PORT
     #[arg(short = 'D', value_name = "PORT")]
     dynamic: Vec<String>,
+    /// Let the guest use your SSH agent while you are connected: anybody who is root there can, too
+    #[arg(short = 'A')]
+    agent: bool,
     /// Run no command; for forwards
     #[arg(short = 'N', conflicts_with = "command")]
     no_command: bool,
@@ -82,6 +85,9 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
         for value in values {
             command.arg(flag).arg(value);
         }
+    }
+    if args.agent {
+        command.arg("-A");
     }
     if args.no_command {
         command.arg("-N");
