@@ -10,7 +10,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use banger_registry::{CredentialError, CredentialFiles, RegistryError};
+use banger_oci::Digest;
+use banger_registry::{BlobProgress, CredentialError, CredentialFiles, RegistryError, Watch};
 use mock::{Told, cache};
 use registry::{Registry, three_layers};
 
@@ -165,17 +166,17 @@ fn a_helper_that_fails_is_named_with_the_file_that_names_it() {
     }
 }
 
-#[test]
-fn a_helper_that_never_ends_is_ended_with_what_it_started() {
-    let dir = tempfile::tempdir().unwrap();
-    let pid = dir.path().join("pid");
-    let script = format!("sleep 1000 & echo $! > {}; wait", pid.display());
-    let (said, took) = failure(&script, "kept");
-    assert!(
-        said.ends_with("names, has not answered after 3 seconds"),
-        "{said}"
-    );
-    assert!(took < Duration::from_secs(20), "{took:?}");
+/// A helper that waits for ever, and the file in which it says what it waits for.
+fn waiting(dir: &Path) -> (String, PathBuf) {
+    let pid = dir.join("pid");
+    // Renamed, so that there is a number in it as soon as it is there.
+    let (beside, there) = (dir.join("beside"), pid.display().to_string());
+    let beside = beside.display();
+    let script = format!("sleep 1000 & echo $! > {beside}; mv {beside} {there}; wait");
+    (script, pid)
+}
+
+fn has_ended(pid: &Path) {
     let pid = fs::read_to_string(pid).unwrap();
     let status = format!("/proc/{}/status", pid.trim());
     let deadline = Instant::now() + Duration::from_secs(10);
@@ -184,4 +185,39 @@ fn a_helper_that_never_ends_is_ended_with_what_it_started() {
         assert!(Instant::now() < deadline, "what it started runs on");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+#[test]
+fn a_helper_that_never_ends_is_ended_with_what_it_started() {
+    let dir = tempfile::tempdir().unwrap();
+    let (script, pid) = waiting(dir.path());
+    let (said, took) = failure(&script, "kept");
+    assert!(
+        said.ends_with("names, has not answered after 3 seconds"),
+        "{said}"
+    );
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    has_ended(&pid);
+}
+
+/// Cancels as soon as a file is there.
+struct CancelledBy<'p>(&'p Path);
+
+impl Watch for CancelledBy<'_> {
+    fn is_cancelled(&self) -> bool {
+        self.0.exists()
+    }
+    fn layers(&self, _layers: &[(Digest, u64)]) {}
+    fn progress(&self, _progress: BlobProgress) {}
+}
+
+#[test]
+fn a_pull_that_is_cancelled_meanwhile_ends_the_helper() {
+    let dir = tempfile::tempdir().unwrap();
+    let (script, pid) = waiting(dir.path());
+    let mock = mock::Mock::serving(mock::Image::new(&[10]));
+    let files = helper(dir.path(), &script, r#"{"credsStore":"kept"}"#);
+    let error = mock::pull_with(&mock, &cache(dir.path()), &files, &CancelledBy(&pid));
+    assert!(matches!(error, Err(RegistryError::Cancelled)), "{error:?}");
+    has_ended(&pid);
 }
