@@ -402,6 +402,34 @@ fn hooks_filters_credentials_and_programs_of_the_host_neither_run_nor_arrive() {
 }
 
 #[test]
+fn a_pointer_to_a_large_file_elsewhere_stays_one() {
+    let place = Place::new();
+    let host = place.repository("host");
+    // As git-lfs writes them, when it is told to fetch nothing.
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
+    write(
+        &host.join(".gitattributes"),
+        "*.bin filter=lfs diff=lfs -text\n",
+    );
+    write(&host.join("large.bin"), pointer);
+    git(&host, &["add", "-A"]);
+    commit(&host, "large");
+    // What would fetch it ends the test when it runs.
+    for key in ["clean", "smudge", "process"] {
+        git(&host, &["config", &format!("filter.lfs.{key}"), "false"]);
+    }
+    git(&host, &["config", "filter.lfs.required", "true"]);
+    let guest = place.at("guest");
+    let record = prepare(&host, Wanted::default(), &guest);
+    assert_eq!(
+        std::fs::read_to_string(guest.join("large.bin")).unwrap(),
+        pointer
+    );
+    assert_eq!(git(&guest, &["status", "--porcelain"]), "");
+    assert_eq!(record.files[&b"large.bin"[..]].size, pointer.len() as u64);
+}
+
+#[test]
 fn the_host_s_repository_is_not_written_to() {
     let place = Place::new();
     let host = place.repository("host");

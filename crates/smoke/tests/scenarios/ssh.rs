@@ -14,6 +14,7 @@ use banger_smoke::{Finished, Sandbox, eventually, step};
 use rustix::process::Signal;
 
 use crate::guests::MINIMAL;
+use crate::published::free_port;
 
 /// The image with systemd and sshd.
 const BOOKWORM: &str = "debian-bookworm";
@@ -201,11 +202,6 @@ const ASK: &str = "perl -MIO::Socket::INET -e '\
 const IDENTITIES: &str = "perl -MIO::Socket::UNIX -e '\
     my $s=IO::Socket::UNIX->new(Peer=>$ENV{SSH_AUTH_SOCK}) or die; syswrite $s, pack(\"NC\", 1, 11); \
     sysread $s, my $a, 9; my (undef, $kind, $keys)=unpack(\"NCN\", $a); print \"$kind $keys\\n\"'";
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap().port()
-}
 
 /// Answers each line at port 7777 with itself.
 const SERVE: &str = "exec perl -MIO::Socket::INET -e '$|=1; \

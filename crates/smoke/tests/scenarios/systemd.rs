@@ -7,21 +7,18 @@ use std::time::Duration;
 use banger_smoke::{Sandbox, eventually, step};
 
 use crate::guests::{BOOT, reaches_running};
+use crate::published::free_port;
 
 const NAME: &str = "deb";
 const SOON: Duration = Duration::from_secs(30);
 
-/// A port that nothing listens on; somebody else could take it, and then the start of the VM says so.
-fn free_port() -> u16 {
-    match TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr()) {
-        Ok(address) => address.port(),
-        Err(error) => panic!("no free port on loopback: {error}"),
-    }
-}
-
 #[test]
 fn the_debian_image_runs_systemd_and_sshd_with_what_every_guest_gets() {
     let sandbox = Sandbox::new();
+    let identity = "[user]\n\tname = Ann Host\n\temail = ann@example.org\n";
+    if let Err(error) = std::fs::write(sandbox.home().join(".gitconfig"), identity) {
+        panic!("cannot write .gitconfig: {error}");
+    }
     let port = free_port();
     let publish = format!("{port}:22");
     let words = [
@@ -131,6 +128,10 @@ fn what_every_guest_gets(sandbox: &Sandbox) {
     assert_eq!(
         sandbox.in_guest(NAME, "findmnt -no FSTYPE /var/lib/docker"),
         "ext4"
+    );
+    assert_eq!(
+        sandbox.in_guest(NAME, "git config --global user.name"),
+        "Ann Host"
     );
 }
 

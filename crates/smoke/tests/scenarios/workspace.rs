@@ -287,6 +287,21 @@ fn submodules_and_repositories_without_commits_arrive() -> io::Result<()> {
         .banger(&["vm", "workspace", "prepare", "box", text(&outer)])
         .ok();
     assert_eq!(sandbox.in_guest("box", "cat deps/inner/README"), "one");
+    let topic = ["--branch", "topic", "--from", "HEAD~1", "--force"];
+    sandbox
+        .banger(
+            &[
+                &["vm", "workspace", "prepare", "box", text(&outer)],
+                &topic[..],
+            ]
+            .concat(),
+        )
+        .ok();
+    assert_eq!(
+        sandbox.in_guest("box", "cat .git/HEAD README; test ! -e .gitmodules"),
+        "ref: refs/heads/topic\none",
+        "the commit before, on a branch of its own"
+    );
     fs::create_dir(&empty)?;
     git(&empty, &["init", "-q", "-b", "trunk"]);
     put(&empty.join("a"), "a")?;
