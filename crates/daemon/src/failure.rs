@@ -56,7 +56,7 @@ fn is_no_space(error: &(dyn Error + 'static)) -> bool {
 pub(crate) fn of_disk(error: &(dyn Error + 'static)) -> ApiError {
     if is_no_space(error) {
         return ApiError::new(ErrorCode::NoSpace, chain(error)).hint(
-            "free some space there (banger vm prune, banger image list), or use a smaller disk",
+            "free some space there (banger vm prune, banger image prune, banger image cache prune), or use a smaller disk",
         );
     }
     ApiError::new(ErrorCode::Internal, chain(error))
