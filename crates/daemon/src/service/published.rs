@@ -10,7 +10,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use banger_api::vm::Publish;
+use banger_api::vm::{NetMode, Publish};
+use banger_api::{ApiError, ErrorCode};
 use banger_ops::Relay;
 
 use crate::guest_files::GUEST;
@@ -49,6 +50,30 @@ impl Ways {
     }
 }
 
+/// Refuses what cannot be published.
+///
+/// # Errors
+/// `invalid_argument`: there is no network, or a port of the host is named twice.
+pub(super) fn check_ports(net: NetMode, publish: &[Publish]) -> Result<(), ApiError> {
+    if net == NetMode::None && !publish.is_empty() {
+        let message = format!(
+            "port {} cannot be published: the VM has no network",
+            publish[0].guest_port
+        );
+        let hint = "--net user gives it one, where --net or network.mode in config.toml says none; or leave out --publish";
+        return Err(ApiError::new(ErrorCode::InvalidArgument, message).hint(hint));
+    }
+    for (n, one) in publish.iter().enumerate() {
+        let same =
+            |other: &Publish| (other.host_ip, other.host_port) == (one.host_ip, one.host_port);
+        if publish[..n].iter().any(same) {
+            let message = format!("host port {} is published twice", one.host_port);
+            return Err(ApiError::new(ErrorCode::InvalidArgument, message));
+        }
+    }
+    Ok(())
+}
+
 fn is_relayed(one: &Publish) -> bool {
     one.host_ip.is_loopback()
 }
@@ -80,6 +105,18 @@ mod tests {
         let forwarded = publish.iter().map(|one| ways.forwarded_to(one)).collect();
         let relays = ways.relays();
         (forwarded, relays.iter().map(|r| (r.at, r.port)).collect())
+    }
+
+    #[test]
+    fn what_cannot_be_published_is_refused_by_its_port() {
+        let refused = |net, ports: &[&str]| match check_ports(net, &published(ports)) {
+            Ok(()) => String::new(),
+            Err(error) => error.message,
+        };
+        assert_eq!(refused(NetMode::User, &["80:80", "127.0.0.2:80:80"]), "");
+        assert_eq!(refused(NetMode::None, &[]), "");
+        assert!(refused(NetMode::None, &["80:8080"]).contains("port 8080"));
+        assert!(refused(NetMode::User, &["80:1", "80:2"]).contains("port 80"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use banger_ops::store_error;
 use banger_store::{VmRecord, vm};
 
 use super::defaults::{check_disk, check_memory, check_vcpu};
-use super::vms::check_ports;
+use super::published::check_ports;
 use super::{find_vm, vm_view};
 use crate::context::Daemon;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use banger_api::vm::{Accepted, CreateVm, KillVm, NetMode, Pruned, Publish, StopVm, VmState};
+use banger_api::vm::{Accepted, CreateVm, KillVm, Pruned, StopVm, VmState};
 use banger_api::{ApiError, ErrorCode, ImageName, OperationId, VmId};
 use banger_ops::plans::{self, CreateDisks};
 use banger_ops::policy::{self, Request};
@@ -10,6 +10,7 @@ use banger_ops::{CREATE_VM, Cancel, NoEvents, store_error};
 use banger_store::{Transaction, VmRecord, operation, vm};
 
 use super::defaults::{self, HostSize};
+use super::published::check_ports;
 use super::replacing::forget_with_vm;
 use super::{exit, expect_run, find_vm, images, kernels, launch, names, vm_view};
 use crate::context::Daemon;
@@ -108,26 +109,6 @@ fn check_engine(engine: Option<&str>) -> Result<(), ApiError> {
             format!("engine \"{other}\" is not known: use auto or qemu"),
         )),
     }
-}
-
-pub(super) fn check_ports(net: NetMode, publish: &[Publish]) -> Result<(), ApiError> {
-    if net == NetMode::None && !publish.is_empty() {
-        let message = format!(
-            "port {} cannot be published: the VM has no network",
-            publish[0].guest_port
-        );
-        let hint = "--net user gives it one, where --net or network.mode in config.toml says none; or leave out --publish";
-        return Err(ApiError::new(ErrorCode::InvalidArgument, message).hint(hint));
-    }
-    for (n, one) in publish.iter().enumerate() {
-        let same =
-            |other: &Publish| (other.host_ip, other.host_port) == (one.host_ip, one.host_port);
-        if publish[..n].iter().any(same) {
-            let message = format!("host port {} is published twice", one.host_port);
-            return Err(ApiError::new(ErrorCode::InvalidArgument, message));
-        }
-    }
-    Ok(())
 }
 
 fn image_name(daemon: &Daemon, request: &CreateVm) -> Result<ImageName, ApiError> {
