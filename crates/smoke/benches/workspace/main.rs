@@ -9,7 +9,8 @@
 //! ```
 //!
 //! `cargo bench -p banger-smoke --bench workspace`; `BANGER_BENCH_RUNS` sets how many (5 at least are a result). Of the
-//! first three, which take most of a minute together, there are 3 rounds at most; each line tells how many it is of.
+//! first three, which take two minutes together, there are 3 rounds at most; each line tells how many it is of, and
+//! comes when it is known.
 
 mod repository;
 
@@ -46,31 +47,21 @@ fn main() -> io::Result<()> {
     let sandbox = Sandbox::new();
     let large = Repository::make(&sandbox, "large", 20_000, 10_000)?;
     let small = Repository::make(&sandbox, "small", 200, 5_000)?;
-    let mut report = Vec::new();
-
     create(&sandbox);
     reaches_running(&sandbox, NAME);
-    let first = first_times(&sandbox, &large, runs.clamp(1, LARGE_RUNS), &mut report)?;
-    second_times(&sandbox, &large, first, runs, &mut report)?;
-    exports(
-        &sandbox,
-        &large,
-        "export of 10 of 20,000 files",
-        runs,
-        &mut report,
-    );
+    let first = first_times(&sandbox, &large, runs.clamp(1, LARGE_RUNS))?;
+    second_times(&sandbox, &large, first, runs)?;
+    exports(&sandbox, &large, "export of 10 of 20,000 files", runs)?;
     prepare(&sandbox, small.path());
-    exports(
-        &sandbox,
-        &small,
-        "export of 10 of 200 files",
-        runs,
-        &mut report,
-    );
-    fresh_export(&sandbox, &mut report);
+    exports(&sandbox, &small, "export of 10 of 200 files", runs)?;
+    fresh_export(&sandbox)
+}
 
+/// A line of the result, as soon as it is known.
+fn tell(line: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "\nmedians\n{}", report.join("\n"))
+    writeln!(out, "{line}")?;
+    out.flush()
 }
 
 fn create(sandbox: &Sandbox) {
@@ -85,13 +76,8 @@ fn prepare(sandbox: &Sandbox, path: &Path) -> Duration {
 }
 
 /// Whole repositories, each time into a folder that is not there: what was sent once is not sent again, so the
-/// repository has another name in each round but the last, which stays for the next measurements. Answers the median.
-fn first_times(
-    sandbox: &Sandbox,
-    repository: &Repository,
-    runs: usize,
-    report: &mut Vec<String>,
-) -> io::Result<Duration> {
+/// repository has another name in each round but the last. All stay: to remove them takes longer. Answers the median.
+fn first_times(sandbox: &Sandbox, repository: &Repository, runs: usize) -> io::Result<Duration> {
     let (mut ours, mut cloned, mut plain) = <(Samples, Samples, Samples)>::default();
     for round in 1..=runs {
         if round == runs {
@@ -101,26 +87,24 @@ fn first_times(
             fs::rename(repository.path(), &named)?;
             ours.push(prepare(sandbox, &named));
             fs::rename(&named, repository.path())?;
-            remove_in_guest(sandbox, &format!("large-{round}"));
         }
         let from = repository.path().display();
         let clone = sandbox.home().join("clone");
         let script = format!(
             "git clone -q --depth 10 file://{from} {to} && {tar}",
             to = clone.display(),
-            tar = tar_into_guest(sandbox, &clone),
+            tar = tar_into_guest(sandbox, &clone, &format!("cloned-{round}")),
         );
         cloned.push(shell(sandbox, &script));
         fs::remove_dir_all(clone)?;
-        remove_in_guest(sandbox, "other");
-        plain.push(shell(sandbox, &tar_into_guest(sandbox, repository.path())));
-        remove_in_guest(sandbox, "other");
+        let script = tar_into_guest(sandbox, repository.path(), &format!("plain-{round}"));
+        plain.push(shell(sandbox, &script));
     }
     let better = cloned.median().min(plain.median());
     let (part, of) = OF_THE_BETTER;
-    report.push(ours.line("prepare, 20,000 files", Some(better * part / of)));
-    report.push(cloned.line("clone --depth 10, tar", None));
-    report.push(plain.line("tar", None));
+    tell(&ours.line("prepare, 20,000 files", Some(better * part / of)))?;
+    tell(&cloned.line("clone --depth 10, tar", None))?;
+    tell(&plain.line("tar", None))?;
     Ok(ours.median())
 }
 
@@ -129,46 +113,39 @@ fn second_times(
     repository: &Repository,
     first: Duration,
     runs: usize,
-    report: &mut Vec<String>,
 ) -> io::Result<()> {
     let mut again = Samples::default();
     for round in 0..runs {
         repository.change_one(round)?;
         again.push(prepare(sandbox, repository.path()));
     }
-    report.push(again.line("prepare again, one file changed", Some(first / AGAIN)));
-    Ok(())
+    tell(&again.line("prepare again, one file changed", Some(first / AGAIN)))
 }
 
-fn exports(
-    sandbox: &Sandbox,
-    repository: &Repository,
-    what: &str,
-    runs: usize,
-    report: &mut Vec<String>,
-) {
+fn exports(sandbox: &Sandbox, repository: &Repository, what: &str, runs: usize) -> io::Result<()> {
     change_in_guest(sandbox, repository);
     let mut exported = Samples::default();
     for _ in 0..runs.max(5) {
         exported.push(export(sandbox));
     }
-    report.push(exported.line(what, Some(EXPORT)));
+    tell(&exported.line(what, Some(EXPORT)))
 }
 
 /// The first export after a boot, once: nothing of what changed before is in the guest's memory.
-fn fresh_export(sandbox: &Sandbox, report: &mut Vec<String>) {
+fn fresh_export(sandbox: &Sandbox) -> io::Result<()> {
     sandbox.in_guest(NAME, "sync");
     sandbox.banger(&["vm", "kill", NAME]).ok();
     let start = sandbox.banger(&["vm", "start", NAME]);
     start.deadline(DEADLINE).ok();
     let took = export(sandbox);
-    report.push(row(
+    tell(&row(
         "the first export after boot",
         took,
         "once",
         Some(EXPORT),
-    ));
+    ))?;
     sandbox.banger(&["vm", "delete", "--force", NAME]).ok();
+    Ok(())
 }
 
 fn export(sandbox: &Sandbox) -> Duration {
@@ -186,16 +163,9 @@ fn change_in_guest(sandbox: &Sandbox, repository: &Repository) {
     sandbox.in_guest(NAME, &changes);
 }
 
-fn remove_in_guest(sandbox: &Sandbox, name: &str) {
-    let words = ["exec", "-w", "/", NAME, "--", "rm", "-rf"];
-    let path = format!("/root/{name}");
-    let removed = sandbox.banger(&[&words[..], &[&path]].concat());
-    removed.deadline(DEADLINE).ok();
-}
-
-fn tar_into_guest(sandbox: &Sandbox, from: &Path) -> String {
+fn tar_into_guest(sandbox: &Sandbox, from: &Path, to: &str) -> String {
     let banger = sandbox.binary().display();
-    let inside = "mkdir /root/other && tar x -C /root/other";
+    let inside = format!("mkdir /root/{to} && tar x -C /root/{to}");
     format!(
         "tar c -C {} . | {banger} exec -w / {NAME} -- sh -c '{inside}'",
         from.display()
