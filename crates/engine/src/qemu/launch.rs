@@ -21,7 +21,7 @@ use super::{end, failure, files, hang};
 use crate::children::Children;
 use crate::process::VmmProcess;
 use crate::qmp::Monitor;
-use crate::{EngineError, Launch, VmmIdentity, VmmSpec, proc, sys};
+use crate::{Accel, EngineError, Launch, VmmIdentity, VmmSpec, proc, sys};
 
 /// How long between two looks for the control socket: QEMU needs some 50 ms to make it.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
@@ -155,6 +155,9 @@ fn spawn(
         .stdout(Stdio::null())
         .stderr(log);
     sys::isolate(&mut command);
+    if spec.accel == Accel::Tcg {
+        sys::without_huge_pages(&mut command);
+    }
     let mut child = command
         .spawn()
         .map_err(EngineError::io(format!("run {}", launch.program.display())))?;

@@ -225,6 +225,9 @@ fn it_has_a_session_of_its_own_no_core_dumps_and_no_descriptor_of_ours() {
         .find(|line| line.starts_with("Max core file size"))
         .unwrap();
     assert_eq!(core.split_ascii_whitespace().nth(4), Some("0"), "{core}");
+    // Translated guests do better with small pages.
+    let status = proc_file(id.pid, "status");
+    assert!(status.contains("THP_enabled:\t0\n"), "{status}");
     assert_eq!(proc_file(id.pid, "environ"), "LC_ALL=C\0");
     assert_eq!(proc_file(id.pid, "comm"), "banger-bench\n");
     for entry in std::fs::read_dir(format!("/proc/{}/fd", id.pid)).unwrap() {

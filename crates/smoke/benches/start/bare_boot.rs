@@ -22,6 +22,8 @@ const DEADLINE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct BareBoot {
     program: PathBuf,
+    /// Whether the VMM gets huge pages (proc_pid_status(5)).
+    huge_pages: bool,
     arguments: Vec<String>,
 }
 
@@ -64,11 +66,18 @@ impl BareBoot {
             arguments.push(word.to_owned());
         }
         let program = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
-        Self { program, arguments }
+        let status = String::from_utf8_lossy(&read("status")).into_owned();
+        Self {
+            program,
+            huge_pages: !status.contains("THP_enabled:\t0"),
+            arguments,
+        }
     }
 
     /// The time from the start of QEMU to the first line of `/init`.
     pub fn boot(&self) -> io::Result<Duration> {
+        // Inherited by what is started.
+        rustix::thread::disable_transparent_huge_pages(!self.huge_pages)?;
         let started = Instant::now();
         let mut qemu = Command::new(&self.program)
             .args(&self.arguments)
