@@ -2,8 +2,7 @@
 //!
 //! ```text
 //!  kernel ──► /init = PID 1 (init)            child (service)
-//!             mounts proc sys dev
-//!             starts the child ─────────────► loads modules, opens the channel, meets the host
+//!             starts the child ─────────────► mounts proc sys dev, loads modules, opens the channel, meets the host
 //!             waits for orders  ◄─ control ─► Configure: disks ► overlay ► mounts
 //!             enters the new root ◄────────── "enter"; the child follows into it
 //!                                             files, identity, network
