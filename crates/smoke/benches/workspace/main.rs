@@ -36,7 +36,7 @@ const DEADLINE: Duration = Duration::from_secs(600);
 const NAME: &str = "bench";
 const IMAGE: &str = "debian-bookworm";
 const GUEST: [&str; 8] = [
-    "--image", IMAGE, "--net", "none", "--vcpu", "1", "--memory", "1G",
+    "--image", IMAGE, "--net", "none", "--vcpu", "1", "--memory", "2G",
 ];
 
 fn main() -> io::Result<()> {
