@@ -1,30 +1,30 @@
 //! Repositories on their way into guests.
 //!
 //! ```text
-//! Asked (arguments) ──► survey, refusals ──► Going ──► while the VM boots: packs are made
-//!                        │                     └──► place: one stream, then the record of what was sent
-//! Granted (arguments) ───┴──► Wishes: image, ports ──► the VM ──► set_up: owner, tools, commands that run once
-//! Against (arguments) ──► what the agent says has changed, compared here ─┬─► checker ──► Came: a patch that may be seen
-//!                     └► else the guest's git ────────────────────────────┘
+//! SourceFlags ──────► survey, refusals ──► Outgoing ──► while the VM boots: packs are made
+//!                          │                  └──► whole, update: one stream, then the record of what was sent
+//! RepositoryFlags ─────────┴──► RepositoryRequests: image, ports ──► the VM ──► set_up: owner, tools, commands that run once
+//! Against ──► the agent lists what changed, compared here ─┬─► checker ──► Exported: a patch that may be shown
+//!         └─► else the guest's git ────────────────────────┘
 //! ```
 
-mod answer;
-mod aside;
-mod asked;
-mod coming;
+mod changes;
+mod export;
 mod forwards;
-mod going;
 mod guest_files;
+mod guest_git;
 mod record;
-mod returning;
+mod requests;
+mod send;
 mod setup;
-mod surroundings;
+mod side_command;
+mod source_flags;
 mod tools;
-mod wishes;
+mod working_directory;
 
-pub use asked::Asked;
-pub use coming::{Against, Came, needs_consent};
-pub use going::{Going, Gone};
+pub use export::{Against, Exported, needs_consent};
+pub use requests::{RepositoryFlags, RepositoryRequests};
+pub use send::{Outgoing, Sent};
 pub use setup::Done;
-pub use surroundings::{apply, folder, surround};
-pub use wishes::{Granted, Wishes};
+pub use source_flags::SourceFlags;
+pub use working_directory::{apply, folder, surround};

@@ -1,4 +1,4 @@
-//! Workspaces: what would go, what went, what came back.
+//! Workspaces: what would go, what went, what was exported.
 
 use banger_api::vm::Vm;
 use banger_api::{ByteSize, VmName};
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::output::Render;
 use crate::output::page::Page;
-use crate::workspace::{Came, Done, Gone, Wishes};
+use crate::workspace::{Done, Exported, RepositoryRequests, Sent};
 
 /// What would go.
 #[derive(Debug, Serialize)]
@@ -33,7 +33,7 @@ pub struct Listing {
 
 impl Listing {
     /// Of a survey.
-    pub fn of(survey: &Survey, dest: &str, wishes: &Wishes) -> Self {
+    pub fn of(survey: &Survey, dest: &str, requests: &RepositoryRequests) -> Self {
         let shown = |path: Vec<u8>| String::from_utf8_lossy(&path).replace('\n', "\\n");
         Self {
             guest_path: dest.to_owned(),
@@ -41,8 +41,8 @@ impl Listing {
             branch: survey.top().branch.clone(),
             files: survey.paths().into_iter().map(shown).collect(),
             untracked: survey.untracked(),
-            devcontainer: wishes.devcontainer.as_ref().map(|used| used.file.clone()),
-            pinned_tools: wishes
+            devcontainer: requests.devcontainer.as_ref().map(|used| used.file.clone()),
+            pinned_tools: requests
                 .pins
                 .iter()
                 .flat_map(|pins| pins.tools.keys().cloned())
@@ -79,15 +79,15 @@ pub struct Prepared {
 
 impl Prepared {
     /// Of what went.
-    pub fn of(vm: &Vm, gone: &Gone, done: Done) -> Self {
+    pub fn of(vm: &Vm, sent: &Sent, done: Done) -> Self {
         Self {
             vm: vm.name.clone(),
-            guest_path: gone.head.guest_path.clone(),
-            head_commit: gone.head.commit.clone(),
-            branch: gone.head.branch.clone(),
-            files: gone.files,
-            removed: gone.removed,
-            bytes: gone.done.map_or(0, |done| done.bytes),
+            guest_path: sent.head.guest_path.clone(),
+            head_commit: sent.head.commit.clone(),
+            branch: sent.head.branch.clone(),
+            files: sent.files,
+            removed: sent.removed,
+            bytes: sent.done.map_or(0, |done| done.bytes),
             done,
         }
     }
@@ -181,20 +181,20 @@ impl Render for Changed {
 
 /// A patch that was written to a file.
 #[derive(Debug, Serialize)]
-pub struct Exported {
+pub struct Written {
     vm: VmName,
     output: String,
     #[serde(flatten)]
     changed: Changed,
 }
 
-impl Exported {
-    /// Of what came.
-    pub fn of(vm: &Vm, came: &Came, path: &std::path::Path) -> Self {
+impl Written {
+    /// Of what was exported.
+    pub fn of(vm: &Vm, exported: &Exported, path: &std::path::Path) -> Self {
         Self {
             vm: vm.name.clone(),
             output: path.display().to_string(),
-            changed: Changed::of(&came.patch),
+            changed: Changed::of(&exported.patch),
         }
     }
 
@@ -205,7 +205,7 @@ impl Exported {
     }
 }
 
-impl Render for Exported {
+impl Render for Written {
     fn text(&self, page: &mut Page) {
         page.line(self.told());
     }

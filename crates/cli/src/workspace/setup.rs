@@ -16,13 +16,13 @@ use banger_workspace::devcontainer::Commands;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use super::requests::RepositoryRequests;
 use super::tools::{self, Manager, Probe};
-use super::wishes::Wishes;
-use super::{Gone, aside, record};
+use super::{Sent, record, side_command};
 use crate::context::Context;
 use crate::failure::{Failure, chain};
 
-/// What came of the tools that a repository pins.
+/// The outcome for the tools that a repository pins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tools {
@@ -30,7 +30,7 @@ pub enum Tools {
     Installed,
     /// They were installed before, and nothing has changed since.
     Present,
-    /// The VM has no way out.
+    /// The VM has no outbound network.
     NoNetwork,
     /// The guest has no tool manager that can read what is pinned.
     NoManager,
@@ -40,7 +40,7 @@ pub enum Tools {
     Skipped,
 }
 
-/// What came of commands that run once.
+/// The outcome for commands that run once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ran {
@@ -50,7 +50,7 @@ pub enum Ran {
     Before,
 }
 
-/// What was done.
+/// The outcome of setting up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Done {
     /// Of pinned tools, where there are any.
@@ -64,12 +64,12 @@ pub struct Done {
 /// One workspace that is being set up.
 struct Setting<'a> {
     vm: &'a Vm,
-    wishes: &'a Wishes,
+    requests: &'a RepositoryRequests,
     context: &'a Context,
     head: Head,
 }
 
-impl Wishes {
+impl RepositoryRequests {
     /// What is known of a workspace's record before its files go.
     pub fn write_into(&self, head: &mut Head) {
         let Some(devcontainer) = &self.devcontainer else {
@@ -87,20 +87,20 @@ impl Wishes {
     pub async fn set_up(
         &self,
         vm: &Vm,
-        gone: &Gone,
+        sent: &Sent,
         reaches_out: bool,
         context: &Context,
     ) -> Result<(Head, Done), Failure> {
         let mut setting = Setting {
             vm,
-            wishes: self,
+            requests: self,
             context,
-            head: gone.head.clone(),
+            head: sent.head.clone(),
         };
         self.write_into(&mut setting.head);
-        setting.own(gone.done.is_some()).await?;
-        let tools = setting.tell(reaches_out).await?;
-        setting.keep(&gone.head).await?;
+        setting.chown(sent.done.is_some()).await?;
+        let tools = setting.install_tools(reaches_out).await?;
+        setting.keep(&sent.head).await?;
         let commands = setting.commands().await?;
         Ok((setting.head, Done { tools, commands }))
     }
@@ -141,7 +141,7 @@ impl Setting<'_> {
     }
 
     /// The files belong to the user who works there.
-    async fn own(&mut self, sent: bool) -> Result<(), Failure> {
+    async fn chown(&mut self, sent: bool) -> Result<(), Failure> {
         let owner = match &self.head.user {
             Some(user) => user.clone(),
             None => self.image_user().await,
@@ -167,8 +167,8 @@ impl Setting<'_> {
             ..Exec::default()
         };
         let what = format!("cannot give the workspace to user {owner}");
-        let hint = "a user of the guest is meant, and chown has to be there; banger vm workspace prepare tries again";
-        match aside::show(&self.reference(), &what, hint, &chown, self.context).await {
+        let hint = "The user must exist in the guest and the guest needs chown. Run banger vm workspace prepare to retry";
+        match side_command::show(&self.reference(), &what, hint, &chown, self.context).await {
             Ok(()) => {}
             // Nobody has asked for it, and images without chown may still be read.
             Err(failure) if self.head.user.is_none() => {
@@ -184,19 +184,19 @@ impl Setting<'_> {
     }
 
     /// Variables with values of the guest, and tools.
-    async fn tell(&mut self, reaches_out: bool) -> Result<Option<Tools>, Failure> {
-        let asks = self.wishes.devcontainer.as_ref().map(|file| &file.asks);
+    async fn install_tools(&mut self, reaches_out: bool) -> Result<Option<Tools>, Failure> {
+        let asks = self.requests.devcontainer.as_ref().map(|file| &file.asks);
         let variables = asks.map(|asks| asks.asks_guest()).unwrap_or_default();
-        let pins = self.wishes.pins.as_ref();
+        let pins = self.requests.pins.as_ref();
         // What was installed once is to be found, whether more of it is wanted or not.
-        let pins = pins.filter(|_| self.wishes.bootstrap || self.head.set_up.tools.is_some());
+        let pins = pins.filter(|_| self.requests.bootstrap || self.head.set_up.tools.is_some());
         if variables.is_empty() && pins.is_none() {
-            let skipped = self.wishes.pins.as_ref().map(|_| Tools::Skipped);
+            let skipped = self.requests.pins.as_ref().map(|_| Tools::Skipped);
             return Ok(skipped);
         }
         let probe = self.exec(tools::probe(variables.iter().cloned()));
         let (vm, what) = (self.reference(), "the guest's environment");
-        let answer = match aside::ask(&vm, what, &probe, self.context).await {
+        let answer = match side_command::ask(&vm, what, &probe, self.context).await {
             // Tools alone are no reason to fail: a guest without a shell has no tool manager either.
             Err(failure) if variables.is_empty() && failure.is(ErrorCode::GuestFailed) => {
                 Vec::new()
@@ -215,11 +215,11 @@ impl Setting<'_> {
             self.head.env.extend(told);
         }
         let Some(pins) = pins else {
-            return Ok(self.wishes.pins.as_ref().map(|_| Tools::Skipped));
+            return Ok(self.requests.pins.as_ref().map(|_| Tools::Skipped));
         };
         let Some(manager) = probe.manager(pins, &self.head.guest_path) else {
             self.context.output.warn(&format!(
-                "the guest has {}: {} is not installed; --no-bootstrap says nothing of it",
+                "the guest has {}: {} is not installed. Use --no-bootstrap to hide this warning",
                 match probe.has_asdf() {
                     true => "asdf and not mise",
                     false => "neither mise nor asdf",
@@ -233,7 +233,12 @@ impl Setting<'_> {
     }
 
     async fn install(&mut self, manager: &Manager, reaches_out: bool) -> Result<Tools, Failure> {
-        let Some(pins) = self.wishes.pins.as_ref().filter(|_| self.wishes.bootstrap) else {
+        let Some(pins) = self
+            .requests
+            .pins
+            .as_ref()
+            .filter(|_| self.requests.bootstrap)
+        else {
             return Ok(Tools::Skipped);
         };
         if self.head.set_up.tools.as_ref() == Some(&pins.digest) {
@@ -247,7 +252,7 @@ impl Setting<'_> {
         let mut exec = self.exec(manager.install.clone());
         exec.env.extend(manager.while_installing.clone());
         let what = format!("{name} install");
-        match aside::show(&self.reference(), &what, "", &exec, self.context).await {
+        match side_command::show(&self.reference(), &what, "", &exec, self.context).await {
             Ok(()) => {
                 self.head.set_up.tools = Some(pins.digest.clone());
                 Ok(Tools::Installed)
@@ -255,7 +260,7 @@ impl Setting<'_> {
             Err(failure) => {
                 let why = failure.error().map(ToString::to_string).unwrap_or_default();
                 self.context.output.warn(&format!(
-                    "{why}: going on without; the next prepare tries again, --no-bootstrap does not"
+                    "{why}: going on without. The next prepare retries; --no-bootstrap skips it"
                 ));
                 Ok(Tools::Failed)
             }
@@ -264,7 +269,7 @@ impl Setting<'_> {
 
     /// What is to run once runs, unless it has.
     async fn commands(&mut self) -> Result<Option<Ran>, Failure> {
-        let Some(devcontainer) = &self.wishes.devcontainer else {
+        let Some(devcontainer) = &self.requests.devcontainer else {
             return Ok(None);
         };
         let (file, commands) = (&devcontainer.file, &devcontainer.asks.commands);
@@ -289,7 +294,7 @@ impl Setting<'_> {
             let exec = self.exec(commands.argv());
             let what = format!("{name} of {file}");
             let hint = "banger vm workspace prepare runs it again, --no-devcontainer leaves it out";
-            aside::show(&self.reference(), &what, hint, &exec, self.context).await?;
+            side_command::show(&self.reference(), &what, hint, &exec, self.context).await?;
         }
         let before = self.head.clone();
         self.head.set_up.commands = Some(digest);

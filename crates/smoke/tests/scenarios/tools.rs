@@ -39,7 +39,7 @@ fn pinned_tools_are_installed_once_and_found_by_later_commands() -> io::Result<(
                         .contains("node 20, python 3.12 (mise.toml, .tool-versions)"),
                     "{told}"
                 );
-                assert!(told.err().contains("no way out"), "{told}");
+                assert!(told.err().contains("no outbound network"), "{told}");
             }
             let quiet = sandbox
                 .banger(&[

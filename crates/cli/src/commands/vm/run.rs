@@ -26,7 +26,7 @@ use crate::progress::Progress;
 use crate::timings::Timings;
 use crate::view::vm::Changed;
 use crate::view::workspace::Listing;
-use crate::workspace::{Asked, Going, Granted, Wishes, apply};
+use crate::workspace::{Outgoing, RepositoryFlags, RepositoryRequests, SourceFlags, apply};
 
 /// Arguments of `banger vm run`.
 #[derive(Debug, clap::Args)]
@@ -61,9 +61,9 @@ pub struct Args {
     #[command(flatten)]
     environment: Environment,
     #[command(flatten)]
-    asked: Asked,
+    source: SourceFlags,
     #[command(flatten)]
-    granted: Granted,
+    repository: RepositoryFlags,
     /// A folder of a git repository that goes into the VM
     #[arg(value_name = "PATH")]
     path: Option<PathBuf>,
@@ -90,32 +90,34 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
 }
 
 async fn whole(args: Args, context: &Context, timings: &Timings) -> Outcome {
-    let dry_run = args.asked.dry_run;
+    let dry_run = args.source.dry_run;
     let mut spec = args.spec;
-    let going = going(args.path, args.asked, args.granted, context).await?;
-    if let Some((_, wishes)) = &going {
-        spec.fill(wishes, context).await?;
+    let outgoing = outgoing(args.path, args.source, args.repository, context).await?;
+    if let Some((_, requests)) = &outgoing {
+        spec.fill(requests, context).await?;
     }
     let (net, egress) = spec.connection();
-    let told = going
+    let told = outgoing
         .as_ref()
-        .is_some_and(|(_, wishes)| !wishes.reaches_out(net, egress, context));
+        .is_some_and(|(_, requests)| !requests.reaches_out(net, egress, context));
     if dry_run {
-        let (going, wishes) = going.ok_or_else(needs_path("--dry-run"))?;
+        let (outgoing, requests) = outgoing.ok_or_else(needs_path("--dry-run"))?;
         return context
             .output
-            .print(&Listing::of(going.survey(), going.dest(), &wishes));
+            .print(&Listing::of(outgoing.survey(), outgoing.dest(), &requests));
     }
     spec.pull(context).await?;
-    let shipment = going.as_ref().map(|(going, _)| going.start());
+    let shipment = outgoing.as_ref().map(|(outgoing, _)| outgoing.start());
     let create = spec.into_request(true, args.rm);
     let (vm, made) = make(&create, context, timings).await?;
     let mut head = None;
-    if let Some(((going, wishes), shipment)) = going.zip(shipment).filter(|_| !made.interrupted) {
+    if let Some(((outgoing, requests), shipment)) =
+        outgoing.zip(shipment).filter(|_| !made.interrupted)
+    {
         let arrived = Arriving {
             vm: &vm,
-            going: &going,
-            wishes: &wishes,
+            outgoing: &outgoing,
+            requests: &requests,
             told,
             context,
         };
@@ -155,21 +157,23 @@ async fn whole(args: Args, context: &Context, timings: &Timings) -> Outcome {
 }
 
 /// The repository that goes in, and what its files ask for, looked at before anything exists.
-async fn going(
+async fn outgoing(
     path: Option<PathBuf>,
-    asked: Asked,
-    granted: Granted,
+    source: SourceFlags,
+    repository: RepositoryFlags,
     context: &Context,
-) -> Result<Option<(Going, Wishes)>, Failure> {
+) -> Result<Option<(Outgoing, RepositoryRequests)>, Failure> {
     match path {
         Some(path) => {
-            let survey = asked.survey(&path, context).await?;
-            let mut going = Going::new(Arc::clone(&survey))?;
-            let wishes = granted.wishes(&survey, going.dest(), context).await?;
-            going.with(&wishes);
-            Ok(Some((going, wishes)))
+            let survey = source.survey(&path, context).await?;
+            let mut outgoing = Outgoing::new(Arc::clone(&survey))?;
+            let requests = repository
+                .requests(&survey, outgoing.dest(), context)
+                .await?;
+            outgoing.with(&requests);
+            Ok(Some((outgoing, requests)))
         }
-        None => match asked.given().or(granted.given()) {
+        None => match source.given().or(repository.given()) {
             Some(argument) => Err(needs_path(argument)()),
             None => Ok(None),
         },
@@ -187,9 +191,9 @@ fn needs_path(argument: &str) -> impl Fn() -> Failure {
 /// A repository on its way into a VM that was just made.
 struct Arriving<'a> {
     vm: &'a Vm,
-    going: &'a Going,
-    wishes: &'a Wishes,
-    /// The user knows that the VM has no way out.
+    outgoing: &'a Outgoing,
+    requests: &'a RepositoryRequests,
+    /// The user knows that the VM has no outbound network.
     told: bool,
     context: &'a Context,
 }
@@ -207,18 +211,18 @@ impl Arriving<'_> {
         let mut without = "the repository";
         let arriving = async {
             let sending = Instant::now();
-            let gone = self.going.whole(&reference, shipment, context).await;
+            let sent = self.outgoing.whole(&reference, shipment, context).await;
             timings.since("send repository", sending);
-            let gone = gone?;
+            let sent = sent?;
             without = "all that the repository asks for";
             let reaches_out = !self.told
                 && self
-                    .wishes
+                    .requests
                     .reaches_out(self.vm.net, self.vm.egress, context);
             let setting_up = Instant::now();
             let done = self
-                .wishes
-                .set_up(self.vm, &gone, reaches_out, context)
+                .requests
+                .set_up(self.vm, &sent, reaches_out, context)
                 .await;
             timings.since("set up workspace", setting_up);
             done.map(|(head, _)| head)

@@ -7,7 +7,7 @@ use banger_client::Client;
 use super::image::Wanted;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::workspace::Wishes;
+use crate::workspace::RepositoryRequests;
 
 /// What a new VM is to be.
 #[derive(Debug, Default, clap::Args)]
@@ -64,20 +64,24 @@ impl Spec {
     ///
     /// # Errors
     /// It asks for an image that cannot be had, or there is no daemon.
-    pub async fn fill(&mut self, wishes: &Wishes, context: &Context) -> Result<(), Failure> {
+    pub async fn fill(
+        &mut self,
+        requests: &RepositoryRequests,
+        context: &Context,
+    ) -> Result<(), Failure> {
         if self.image.is_none()
-            && let Some((file, image)) = wishes.image()?
+            && let Some((file, image)) = requests.image()?
         {
             self.image = Some(Wanted::of_repository(file, image, context).await?);
         }
-        if self.network.net.is_none() && wishes.need_network() {
+        if self.network.net.is_none() && requests.need_network() {
             let status = |client: Client| async move { client.daemon_status().await };
             self.network.net = Some(context.session.read(status).await?.default_net);
         }
         if self.network.net == Some(NetMode::None) {
-            wishes.no_ports(context);
+            requests.no_ports(context);
         } else {
-            let forwards = wishes.forwards(&self.network.publish, context);
+            let forwards = requests.forwards(&self.network.publish, context);
             self.network.publish.extend(forwards);
         }
         Ok(())

@@ -31,14 +31,14 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
     let vm = find(&args.vm, context).await?;
     let reference = vm.id.to_string();
     let mut interrupts = context.interrupts()?;
-    let came = tokio::select! {
-        came = args.against.patch(&reference, context) => came?,
+    let exported = tokio::select! {
+        exported = args.against.patch(&reference, context) => exported?,
         _ = interrupts.next() => return Err(Failure::interrupted("interrupted")),
     };
     if args.stat || context.output.json() {
-        return context.output.print(&Changed::of(&came.patch));
+        return context.output.print(&Changed::of(&exported.patch));
     }
-    let text = String::from_utf8_lossy(&came.bytes);
+    let text = String::from_utf8_lossy(&exported.bytes);
     context.output.data(harmless(&text).as_bytes())?;
     Ok(0)
 }

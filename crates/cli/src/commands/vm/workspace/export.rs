@@ -9,7 +9,7 @@ use crate::commands::vm::change::find;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, host_error};
 use crate::output::sanitize::harmless;
-use crate::view::workspace::Exported;
+use crate::view::workspace::Written;
 use crate::workspace::{Against, needs_consent};
 
 /// Arguments of `banger vm workspace export`.
@@ -67,26 +67,26 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
             Format::Mbox => args.against.mbox(&reference, context).await,
         }
     };
-    let came = tokio::select! {
-        came = coming => came?,
+    let exported = tokio::select! {
+        exported = coming => exported?,
         _ = interrupts.next() => return Err(Failure::interrupted("interrupted; nothing was written")),
     };
-    needs_consent(&came.patch, args.allow_exec)?;
+    needs_consent(&exported.patch, args.allow_exec)?;
     match &args.output {
         Some(path) => {
-            write(path, &came.bytes)?;
-            let exported = Exported::of(&vm, &came, path);
+            write(path, &exported.bytes)?;
+            let written = Written::of(&vm, &exported, path);
             if context.output.json() {
-                return context.output.print(&exported);
+                return context.output.print(&written);
             }
-            context.output.note(&exported.told());
+            context.output.note(&written.told());
         }
         // What a terminal shows is not applied: there it must be harmless rather than exact.
         None if std::io::stdout().is_terminal() => {
-            let text = String::from_utf8_lossy(&came.bytes);
+            let text = String::from_utf8_lossy(&exported.bytes);
             context.output.data(harmless(&text).as_bytes())?;
         }
-        None => context.output.data(&came.bytes)?,
+        None => context.output.data(&exported.bytes)?,
     }
     Ok(0)
 }

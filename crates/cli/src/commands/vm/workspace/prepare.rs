@@ -9,7 +9,7 @@ use crate::commands::vm::change::find;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::view::workspace::{Listing, Prepared};
-use crate::workspace::{Asked, Going, Granted};
+use crate::workspace::{Outgoing, RepositoryFlags, SourceFlags};
 
 /// Arguments of `banger vm workspace prepare`.
 #[derive(Debug, clap::Args)]
@@ -26,9 +26,9 @@ Examples:
   banger vm workspace prepare web . --dry-run  what would go")]
 pub struct Args {
     #[command(flatten)]
-    asked: Asked,
+    source: SourceFlags,
     #[command(flatten)]
-    granted: Granted,
+    repository: RepositoryFlags,
     /// Write over work that was done in the guest
     #[arg(short, long)]
     force: bool,
@@ -44,29 +44,34 @@ pub struct Args {
 /// # Errors
 /// It cannot go, or the guest has work there that would be lost.
 pub async fn run(args: Args, context: &Context) -> Outcome {
-    let dry_run = args.asked.dry_run;
+    let dry_run = args.source.dry_run;
     let mut interrupts = context.interrupts()?;
     let preparing = async {
-        let survey = args.asked.survey(&args.path, context).await?;
-        let mut going = Going::new(Arc::clone(&survey))?;
-        let wishes = args.granted.wishes(&survey, going.dest(), context).await?;
-        going.with(&wishes);
+        let survey = args.source.survey(&args.path, context).await?;
+        let mut outgoing = Outgoing::new(Arc::clone(&survey))?;
+        let requests = args
+            .repository
+            .requests(&survey, outgoing.dest(), context)
+            .await?;
+        outgoing.with(&requests);
         if dry_run {
-            return context
-                .output
-                .print(&Listing::of(going.survey(), going.dest(), &wishes));
+            return context.output.print(&Listing::of(
+                outgoing.survey(),
+                outgoing.dest(),
+                &requests,
+            ));
         }
         let vm = find(&args.vm, context).await?;
-        let reaches_out = wishes.reaches_out(vm.net, vm.egress, context);
+        let reaches_out = requests.reaches_out(vm.net, vm.egress, context);
         match vm.net {
-            NetMode::None => wishes.no_ports(context),
-            NetMode::User => wishes.warn_of_ports(&vm.publish, context),
+            NetMode::None => requests.no_ports(context),
+            NetMode::User => requests.warn_of_ports(&vm.publish, context),
         }
-        let gone = going
+        let sent = outgoing
             .update(&vm.id.to_string(), args.force, context)
             .await?;
-        let (_, done) = wishes.set_up(&vm, &gone, reaches_out, context).await?;
-        context.output.print(&Prepared::of(&vm, &gone, done))
+        let (_, done) = requests.set_up(&vm, &sent, reaches_out, context).await?;
+        context.output.print(&Prepared::of(&vm, &sent, done))
     };
     tokio::select! {
         outcome = preparing => outcome,

@@ -12,25 +12,25 @@ use crate::failure::{Failure, chain};
 /// What of a repository goes into the guest.
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "The repository")]
-pub struct Asked {
+pub struct SourceFlags {
     /// Check out a new branch of this name in the guest
     #[arg(long, value_name = "NAME")]
     branch: Option<String>,
     /// Begin the new branch here; what is not committed stays behind
     #[arg(long, value_name = "REV", requires = "branch")]
     from: Option<String>,
-    /// History that goes along: a number of commits, or full [default: 10]
+    /// How many commits of history to send, or "full" [default: 10]
     #[arg(long, value_name = "N", value_parser = depth)]
     depth: Option<Depth>,
-    /// Files go, too, that are neither tracked nor ignored
+    /// Also send untracked files (ignored files are never sent)
     #[arg(long)]
     include_untracked: bool,
-    /// List what would go, and do nothing
+    /// List what would be sent, and send nothing
     #[arg(long)]
     pub dry_run: bool,
 }
 
-impl Asked {
+impl SourceFlags {
     /// The first of these arguments that was given: without a repository none means anything.
     pub fn given(&self) -> Option<&'static str> {
         [
@@ -75,7 +75,7 @@ fn say(survey: &Survey, context: &Context) {
             ("files", "them")
         };
         context.output.note(&format!(
-            "{count} untracked {files} not included: --include-untracked sends {them}, too"
+            "{count} untracked {files} not included: --include-untracked sends {them} too"
         ));
     }
     for path in &survey.absent_submodules {

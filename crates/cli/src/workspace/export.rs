@@ -9,9 +9,9 @@ use banger_workspace::mbox;
 use banger_workspace::patch::{Checker, Consent, Patch, PatchLimits};
 use banger_workspace::{Git, Head, Record, RepoPath, is_oid};
 
-use super::answer::{Ended, answer, no_git};
+use super::changes::{self, Compared};
+use super::guest_git::{Ended, answer, no_git};
 use super::record;
-use super::returning::{self, Returning};
 use crate::context::Context;
 use crate::failure::{Failure, chain};
 
@@ -32,9 +32,9 @@ pub struct Against {
     max_size: ByteSize,
 }
 
-/// What came.
+/// An export that passed the checks.
 #[derive(Debug)]
-pub struct Came {
+pub struct Exported {
     /// The patch or the mailbox.
     pub bytes: Vec<u8>,
     /// What it does.
@@ -46,17 +46,17 @@ impl Against {
     ///
     /// # Errors
     /// Nothing was sent, the guest's git fails, or the patch is refused.
-    pub async fn patch(&self, vm: &str, context: &Context) -> Result<Came, Failure> {
+    pub async fn patch(&self, vm: &str, context: &Context) -> Result<Exported, Failure> {
         let record = sent(vm, context).await?;
         let base = self.base(&record.head)?;
         let command = export::worktree(&record.head, &base)
             .map_err(|error| Failure::usage(error.to_string()))?;
         let links = links(&record);
-        let here = returning::patch(vm, &record, &base, self.limits(), context).await?;
+        let here = changes::patch(vm, &record, &base, self.limits(), context).await?;
         let (second_best, why) = match here {
-            Returning::Exact(bytes) => return self.checked(bytes, links),
-            Returning::LineEnds(bytes) => (Some(bytes), String::new()),
-            Returning::NotHere(why) => (None, why),
+            Compared::Exact(bytes) => return self.checked(bytes, links),
+            Compared::LineEnds(bytes) => (Some(bytes), String::new()),
+            Compared::NotHere(why) => (None, why),
         };
         let mut checker = Checker::new(self.limits(), links.clone());
         let mut bytes = Vec::new();
@@ -68,7 +68,7 @@ impl Against {
         match (answer(vm, command, &mut take, context).await?, second_best) {
             (Ended::Done, _) => {
                 let patch = checker.finish().map_err(|error| refused(&error))?;
-                Ok(Came { bytes, patch })
+                Ok(Exported { bytes, patch })
             }
             (Ended::NoGit, Some(bytes)) => self.checked(bytes, links),
             (Ended::NoGit, None) => Err(no_git(&format!(
@@ -77,18 +77,18 @@ impl Against {
         }
     }
 
-    fn checked(&self, bytes: Vec<u8>, links: BTreeSet<RepoPath>) -> Result<Came, Failure> {
+    fn checked(&self, bytes: Vec<u8>, links: BTreeSet<RepoPath>) -> Result<Exported, Failure> {
         let mut checker = Checker::new(self.limits(), links);
         let checked = checker.push(&bytes).and_then(|()| checker.finish());
         let patch = checked.map_err(|error| refused(&error))?;
-        Ok(Came { bytes, patch })
+        Ok(Exported { bytes, patch })
     }
 
     /// The commits that were made there, as a mailbox.
     ///
     /// # Errors
     /// As [`Self::patch`].
-    pub async fn mbox(&self, vm: &str, context: &Context) -> Result<Came, Failure> {
+    pub async fn mbox(&self, vm: &str, context: &Context) -> Result<Exported, Failure> {
         let record = sent(vm, context).await?;
         let (head, links) = (&record.head, links(&record));
         let command = export::commits(head, &self.base(head)?)
@@ -110,7 +110,7 @@ impl Against {
             return Err(no_git("and so no commits"));
         }
         let mbox = mbox::compose(&bytes, limits, &links).map_err(|error| refused(&error))?;
-        Ok(Came {
+        Ok(Exported {
             bytes: mbox.bytes,
             patch: mbox.patch,
         })
@@ -197,7 +197,7 @@ pub fn needs_consent(patch: &Patch, allowed: bool) -> Result<(), Failure> {
         shown.push(format!("and {} more", files.len() - SHOWN));
     }
     let message = format!(
-        "the patch has files that want a look first: {}",
+        "the patch contains files that need your approval: {}",
         shown.join(", ")
     );
     Err(ApiError::new(ErrorCode::GuestFailed, message)

@@ -11,9 +11,8 @@ use crate::context::Context;
 /// Digits of a commit that are shown.
 const SHORT: usize = 10;
 
-/// Where a command runs that does not say so, with which variables, as whom; warns when the host's repository has
-/// another commit checked out than was sent.
-/// What cannot be asked now, the command itself will tell.
+/// Fills in the workspace's directory, variables and user unless the command sets them; warns when the host's repository
+/// has another commit checked out than was sent. Errors are ignored here; the command will report them.
 pub async fn surround(vm: &str, exec: &mut Exec, context: &Context) {
     let head = record::head(vm, context).await.ok().flatten();
     let Some(head) = head.filter(|head| head.complete) else {
@@ -23,13 +22,13 @@ pub async fn surround(vm: &str, exec: &mut Exec, context: &Context) {
     apply(head, exec);
 }
 
-/// Where the workspace of a VM is, when there is a whole one.
+/// The folder of a VM's workspace, when there is a complete one.
 pub async fn folder(vm: &str, context: &Context) -> Option<String> {
     let head = record::head(vm, context).await.ok().flatten()?;
     head.complete.then_some(head.guest_path)
 }
 
-/// Where a command runs that does not say so, with which variables, as whom.
+/// Fills in the workspace's directory, variables and user unless the command sets them.
 pub fn apply(head: Head, exec: &mut Exec) {
     exec.cwd.get_or_insert(head.guest_path);
     if exec.user.is_none() {

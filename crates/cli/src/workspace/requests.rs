@@ -11,8 +11,8 @@ use banger_workspace::devcontainer::{
 };
 use banger_workspace::pins::{self, Pins};
 
-use super::asked::failure;
 use super::forwards;
+use super::source_flags::failure;
 use crate::context::Context;
 use crate::failure::{Failure, chain};
 
@@ -21,10 +21,10 @@ const SHOWN: usize = 12;
 /// Characters of each.
 const MAX_SHOWN: usize = 200;
 
-/// What of a repository's own wishes is granted.
+/// The flags that grant or withhold what a repository asks for.
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "The repository")]
-pub struct Granted {
+pub struct RepositoryFlags {
     /// Leave the repository's devcontainer.json alone
     #[arg(long)]
     no_devcontainer: bool,
@@ -50,7 +50,7 @@ pub struct InUse {
 
 /// What the files of a repository ask of its VM.
 #[derive(Debug, Default)]
-pub struct Wishes {
+pub struct RepositoryRequests {
     /// Of its `devcontainer.json`.
     pub devcontainer: Option<InUse>,
     /// Tools that it pins.
@@ -59,7 +59,7 @@ pub struct Wishes {
     pub bootstrap: bool,
 }
 
-impl Granted {
+impl RepositoryFlags {
     /// The first of these arguments that was given: without a repository none means anything.
     pub fn given(&self) -> Option<&'static str> {
         [
@@ -76,30 +76,30 @@ impl Granted {
     ///
     /// # Errors
     /// A file cannot be read or makes no sense, or there are several to choose from.
-    pub async fn wishes(
+    pub async fn requests(
         self,
         survey: &Arc<Survey>,
         guest_folder: &str,
         context: &Context,
-    ) -> Result<Wishes, Failure> {
+    ) -> Result<RepositoryRequests, Failure> {
         let (survey, guest_folder) = (Arc::clone(survey), guest_folder.to_owned());
         let reading = tokio::task::spawn_blocking(move || {
             let devcontainer = self.read_devcontainer(&survey, &guest_folder)?;
             let pins = pins::find(&survey).map_err(|error| failure(&error))?;
-            Ok::<_, Failure>(Wishes {
+            Ok::<_, Failure>(RepositoryRequests {
                 devcontainer,
                 pins,
                 bootstrap: !self.no_bootstrap,
             })
         });
-        let wishes = match reading.await {
-            Ok(wishes) => wishes?,
+        let requests = match reading.await {
+            Ok(requests) => requests?,
             Err(panic) => return Err(ApiError::new(ErrorCode::Internal, panic.to_string()).into()),
         };
-        if let Some(devcontainer) = &wishes.devcontainer {
+        if let Some(devcontainer) = &requests.devcontainer {
             devcontainer.say(context);
         }
-        Ok(wishes)
+        Ok(requests)
     }
 
     fn read_devcontainer(
@@ -169,7 +169,7 @@ impl InUse {
     }
 }
 
-impl Wishes {
+impl RepositoryRequests {
     /// The file that names an image, and the image; `None`: no wish.
     ///
     /// # Errors
@@ -242,7 +242,7 @@ impl Wishes {
         }
     }
 
-    /// Says which tools will be missing where the VM has no way out; answers whether it has one.
+    /// Says which tools will be missing where the VM has no outbound network; answers whether it has one.
     pub fn reaches_out(&self, net: NetMode, egress: Egress, context: &Context) -> bool {
         let why = match (net, egress) {
             (NetMode::None, _) => "no network",
@@ -251,8 +251,8 @@ impl Wishes {
         };
         if let Some(pins) = self.pins.as_ref().filter(|_| self.bootstrap) {
             context.output.warn(&format!(
-                "the repository pins {}, which cannot be installed: the VM has no way out ({why}); --no-bootstrap says \
-                 nothing of it",
+                "the repository pins {}, which cannot be installed: this VM has no outbound network ({why}). Use --no-bootstrap \
+                 to hide this warning",
                 pins.told()
             ));
         }

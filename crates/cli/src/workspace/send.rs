@@ -12,7 +12,7 @@ use banger_workspace::{
     Changes, Head, Record, RepoPath, SendError, Shipment, Survey, WorkspaceError,
 };
 
-use super::{Wishes, asked, guest_files, record};
+use super::{RepositoryRequests, guest_files, record, source_flags};
 use crate::commands::vm::cp::shown;
 use crate::context::Context;
 use crate::counting::Counting;
@@ -25,16 +25,16 @@ const SHOWN: usize = 10;
 
 /// A repository that goes into a guest.
 #[derive(Debug)]
-pub struct Going {
+pub struct Outgoing {
     survey: Arc<Survey>,
     dest: GuestPath,
     /// For commands that run there later.
     head: Head,
 }
 
-/// What came of it.
+/// The outcome of sending.
 #[derive(Debug)]
-pub struct Gone {
+pub struct Sent {
     /// What was sent; none: there was nothing to send.
     pub done: Option<TransferDone>,
     /// Files that went, or all.
@@ -45,7 +45,7 @@ pub struct Gone {
     pub head: Head,
 }
 
-impl Going {
+impl Outgoing {
     /// The repository's own name names the workspace.
     ///
     /// # Errors
@@ -75,8 +75,8 @@ impl Going {
     }
 
     /// What the repository's files ask for goes into the record.
-    pub fn with(&mut self, wishes: &Wishes) {
-        wishes.write_into(&mut self.head);
+    pub fn with(&mut self, requests: &RepositoryRequests) {
+        requests.write_into(&mut self.head);
     }
 
     /// Starts making the packs of a first time, while the guest is not there yet.
@@ -93,7 +93,7 @@ impl Going {
         vm: &str,
         shipment: Shipment,
         context: &Context,
-    ) -> Result<Gone, Failure> {
+    ) -> Result<Sent, Failure> {
         let top = self.survey.top();
         let begun = Record {
             head: Head {
@@ -117,7 +117,7 @@ impl Going {
         vm: &str,
         force: bool,
         context: &Context,
-    ) -> Result<Gone, Failure> {
+    ) -> Result<Sent, Failure> {
         let record = match record::whole(vm, context).await {
             Err(_damaged) if force => None,
             other => other?,
@@ -144,15 +144,15 @@ impl Going {
         record: Record,
         force: bool,
         context: &Context,
-    ) -> Result<Gone, Failure> {
+    ) -> Result<Sent, Failure> {
         let (survey, before) = (Arc::clone(&self.survey), record.clone());
         let finding = tokio::task::spawn_blocking(move || Changes::find(&survey, &before));
         let changes = finding.await.map_err(|panic| {
             Failure::from(ApiError::new(ErrorCode::Internal, panic.to_string()))
         })?;
-        let changes = changes.map_err(|error| asked::failure(&error))?;
+        let changes = changes.map_err(|error| source_flags::failure(&error))?;
         if changes.is_empty() {
-            return Ok(Gone {
+            return Ok(Sent {
                 done: None,
                 files: 0,
                 removed: 0,
@@ -206,7 +206,7 @@ impl Going {
         shipment: Shipment,
         (removed, unchanged): (u64, bool),
         context: &Context,
-    ) -> Result<Gone, Failure> {
+    ) -> Result<Sent, Failure> {
         let dest = self.dest();
         let known = shipment.unchanged.len();
         let opened = context
@@ -234,7 +234,7 @@ impl Going {
         let sent = shown(upload_made(stream, make), moved, context).await;
         let made = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(Err(error)) = &made {
-            return Err(asked::failure(error));
+            return Err(source_flags::failure(error));
         }
         let done = sent?;
         let Some(Ok(mut record)) = made else {
@@ -248,7 +248,7 @@ impl Going {
         record.head.user.clone_from(&self.head.user);
         record.head.set_up.clone_from(&self.head.set_up);
         record::keep(vm, &record, context).await?;
-        Ok(Gone {
+        Ok(Sent {
             done: Some(done),
             files: record.files.len().saturating_sub(known),
             removed,

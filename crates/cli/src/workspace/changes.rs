@@ -9,13 +9,13 @@ use banger_workspace::export::Base;
 use banger_workspace::patch::PatchLimits;
 use banger_workspace::{Comparison, Record, Returned, manifest};
 
-use super::coming::refused;
+use super::export::refused;
 use crate::context::Context;
 use crate::failure::{Failure, chain};
 
-/// What came of it.
+/// The outcome of a comparison on this host.
 #[derive(Debug)]
-pub(super) enum Returning {
+pub(super) enum Compared {
     /// The patch.
     Exact(Vec<u8>),
     /// The patch of files as they are; with their line ends as the guest's git would convert them it may be another.
@@ -34,7 +34,7 @@ pub(super) async fn patch(
     base: &Base,
     limits: PatchLimits,
     context: &Context,
-) -> Result<Returning, Failure> {
+) -> Result<Compared, Failure> {
     let (mut bytes, mut exact) = (Vec::new(), true);
     for part in record.head.parts.keys() {
         let opening = {
@@ -44,30 +44,30 @@ pub(super) async fn patch(
         let asked = returned(vm, record, part, limits, context).await?;
         let comparison = match opening.await {
             Ok(Ok(comparison)) => comparison,
-            Ok(Err(error)) => return Ok(Returning::NotHere(chain(&error))),
+            Ok(Err(error)) => return Ok(Compared::NotHere(chain(&error))),
             Err(panic) => {
                 return Err(ApiError::new(ErrorCode::Internal, panic.to_string()).into());
             }
         };
         let returned = match asked {
             Ok(returned) => returned,
-            Err(why) => return Ok(Returning::NotHere(why)),
+            Err(why) => return Ok(Compared::NotHere(why)),
         };
         returned.check().map_err(|error| refused(&error))?;
         exact &= !returned.may_be_converted();
         let comparing = tokio::task::spawn_blocking(move || comparison.patch(&returned));
         match comparing.await {
             Ok(Ok(patch)) => bytes.extend(patch),
-            Ok(Err(error)) => return Ok(Returning::NotHere(chain(&error))),
+            Ok(Err(error)) => return Ok(Compared::NotHere(chain(&error))),
             Err(panic) => {
                 return Err(ApiError::new(ErrorCode::Internal, panic.to_string()).into());
             }
         }
     }
     Ok(if exact {
-        Returning::Exact(bytes)
+        Compared::Exact(bytes)
     } else {
-        Returning::LineEnds(bytes)
+        Compared::LineEnds(bytes)
     })
 }
 
