@@ -12,7 +12,9 @@
 pub mod page;
 pub mod raw;
 pub mod sanitize;
+pub mod style;
 pub mod table;
+pub mod width;
 
 use std::cell::RefCell;
 use std::io::{self, IsTerminal as _};
@@ -21,8 +23,9 @@ use banger_api::error::ErrorBody;
 use serde::Serialize;
 
 use crate::failure::{Failure, Outcome, host_error};
-use page::Page;
+use page::{Look, Page};
 use sanitize::harmless;
+use style::Tone;
 
 /// Something that is printed as text for people and as JSON for programs.
 pub trait Render: Serialize {
@@ -36,6 +39,8 @@ pub struct Output {
     json: bool,
     verbose: bool,
     terminal: bool,
+    /// Standard error may be coloured.
+    colour: bool,
     /// The status line that is shown.
     status: RefCell<Option<String>>,
 }
@@ -47,6 +52,7 @@ impl Output {
             json,
             verbose,
             terminal: io::stderr().is_terminal(),
+            colour: style::wanted(&io::stderr()),
             status: RefCell::new(None),
         }
     }
@@ -74,7 +80,7 @@ impl Output {
             text.push('\n');
             text
         } else {
-            let mut page = Page::new();
+            let mut page = Page::new().with(look());
             value.text(&mut page);
             page.into_text()
         };
@@ -98,7 +104,11 @@ impl Output {
     /// Warns a person.
     pub fn warn(&self, text: &str) {
         if !self.json {
-            self.say(&format!("warning: {}", harmless(text)));
+            self.say(&format!(
+                "{} {}",
+                self.paint("warning:", Tone::Attention),
+                harmless(text)
+            ));
         }
     }
 
@@ -116,9 +126,17 @@ impl Output {
                 self.say(&serde_json::to_string(&body).unwrap_or_default());
                 continue;
             }
-            self.say(&format!("error: {}", harmless(&error.message)));
+            self.say(&format!(
+                "{} {}",
+                self.paint("error:", Tone::Bad),
+                harmless(&error.message)
+            ));
             if let Some(hint) = &error.hint {
-                self.say(&format!("hint: {}", harmless(hint)));
+                self.say(&format!(
+                    "{} {}",
+                    self.paint("hint:", Tone::Hint),
+                    harmless(hint)
+                ));
             }
         }
     }
@@ -151,9 +169,27 @@ impl Output {
         read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
     }
 
+    fn paint(&self, text: &str, tone: Tone) -> String {
+        tone.paint(text, self.colour)
+    }
+
     fn say(&self, text: &str) {
         self.clear_status();
         raw_stderr(format!("{text}\n").as_bytes());
+    }
+}
+
+/// The look of what goes to standard output: a terminal's width and colours, or neither.
+fn look() -> Look {
+    let stdout = io::stdout();
+    Look {
+        width: stdout
+            .is_terminal()
+            .then(|| rustix::termios::tcgetwinsize(&stdout))
+            .and_then(Result::ok)
+            .map(|size| usize::from(size.ws_col))
+            .filter(|columns| *columns > 0),
+        colour: style::wanted(&stdout),
     }
 }
 

@@ -1,13 +1,12 @@
 //! Deleting whatever nobody uses: say what, ask, delete, say how much that was.
 
-use std::io::{self, IsTerminal as _};
-
 use banger_api::vm::Prune;
 use banger_api::{ByteSize, OperationId};
 use banger_client::{Client, ClientError};
 
+use crate::consent;
 use crate::context::Context;
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::follow::{How, follow};
 use crate::output::Render;
 use crate::progress::Progress;
@@ -18,10 +17,10 @@ use crate::references;
 pub struct Flags {
     /// Only say what would go
     #[arg(long)]
-    dry_run: bool,
-    /// Do not ask
+    pub dry_run: bool,
+    /// Do not ask; needed where there is no terminal to ask at, and with --json
     #[arg(short, long)]
-    yes: bool,
+    pub yes: bool,
 }
 
 /// The daemon's answer to a prune, or to a dry run of one.
@@ -56,14 +55,15 @@ where
             .change(|client| call(client, Prune { dry_run }))
             .await
     };
-    let asks = !flags.yes && !context.output.json() && io::stdin().is_terminal();
-    if flags.dry_run || asks {
+    if flags.dry_run {
+        return context.output.print(&prune(true).await?.view(true));
+    }
+    if !flags.yes {
         let would = prune(true).await?;
-        if flags.dry_run {
-            return context.output.print(&would.view(true));
-        }
-        if !would.names().is_empty() && !confirmed(&would, context) {
-            return Err(Failure::interrupted("nothing was deleted"));
+        let (names, with) = (would.names(), would.with_them());
+        if !names.is_empty() {
+            let question = format!("Delete {}{with}?", names.join(", "));
+            consent::asked(&question, &context.output)?;
         }
     }
     let pruned = prune(false).await?;
@@ -82,9 +82,4 @@ where
             Ok(0)
         }
     }
-}
-
-fn confirmed(would: &impl Going, context: &Context) -> bool {
-    let (names, with) = (would.names().join(", "), would.with_them());
-    context.output.confirms(&format!("Delete {names}{with}?"))
 }

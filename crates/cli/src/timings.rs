@@ -35,7 +35,7 @@ impl Timings {
 
     /// Shows all stages and the total.
     pub fn show(&self, output: &Output) {
-        for line in self.table(self.started.elapsed()).lines() {
+        for line in self.table(self.started.elapsed()).lines(None, false) {
             output.note(&line);
         }
     }
@@ -60,7 +60,7 @@ mod tests {
         let timings = Timings::default();
         timings.add("create_disks", Duration::from_micros(2_500));
         timings.add("boot", Duration::from_millis(2_900));
-        let lines = timings.table(Duration::from_secs(3)).lines();
+        let lines = timings.table(Duration::from_secs(3)).lines(None, false);
         assert_eq!(
             lines,
             [

@@ -3,13 +3,28 @@
 use banger_api::Timestamp;
 
 use super::sanitize::harmless;
+use super::style::Tone;
 use super::table::Table;
+use super::width;
+
+/// Columns that text needs to be worth wrapping.
+const MIN_ROOM: usize = 20;
 
 /// Text under construction.
 #[derive(Debug)]
 pub struct Page {
     text: String,
     now: Timestamp,
+    look: Look,
+}
+
+/// The look of a page.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Look {
+    /// Columns that a table may take; without it no table is cut.
+    pub width: Option<usize>,
+    /// Text may be coloured.
+    pub colour: bool,
 }
 
 impl Default for Page {
@@ -29,7 +44,30 @@ impl Page {
         Self {
             text: String::new(),
             now,
+            look: Look::default(),
         }
+    }
+
+    /// The same page with this look.
+    #[must_use]
+    pub fn with(self, look: Look) -> Self {
+        Self { look, ..self }
+    }
+
+    /// The same page without a limit to the width of its tables.
+    pub fn widen(&mut self) {
+        self.look.width = None;
+    }
+
+    /// `text` in a tone, for a line of this page.
+    pub fn paint(&self, text: &str, tone: Tone) -> String {
+        tone.paint(&harmless(text), self.look.colour)
+    }
+
+    /// Adds one line that is harmless and may be painted already.
+    pub fn painted(&mut self, line: &str) {
+        self.text.push_str(line);
+        self.text.push('\n');
     }
 
     /// The moment from which ages are counted.
@@ -43,10 +81,26 @@ impl Page {
         self.text.push('\n');
     }
 
+    /// Adds `head`, which takes `indent` columns, with `text` beside it; on a terminal later lines stand under the first.
+    pub fn hanging(&mut self, head: &str, indent: usize, text: &str) {
+        let room = self.look.width.and_then(|width| width.checked_sub(indent));
+        let text = harmless(text);
+        let lines = match room.filter(|room| *room >= MIN_ROOM) {
+            Some(room) => width::wrap(&text, room),
+            None => vec![text.into_owned()],
+        };
+        for (index, line) in lines.iter().enumerate() {
+            match index {
+                0 => self.painted(&format!("{head}{line}")),
+                _ => self.painted(&format!("{:indent$}{line}", "")),
+            }
+        }
+    }
+
     /// Adds a table.
     pub fn table(&mut self, table: &Table) {
-        for line in table.lines() {
-            self.line(line);
+        for line in table.lines(self.look.width, self.look.colour) {
+            self.painted(&line);
         }
     }
 
@@ -60,7 +114,8 @@ impl Page {
         for (name, value) in fields {
             // Later lines of a value (console lines of an error) stand under its first.
             let value = value.replace('\n', &format!("\n{:width$}  ", ""));
-            self.line(format!("{name:width$}  {value}"));
+            let name = self.paint(&format!("{name:width$}"), Tone::Faint);
+            self.painted(&format!("{name}  {}", harmless(&value)));
         }
     }
 

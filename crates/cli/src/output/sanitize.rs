@@ -20,6 +20,31 @@ pub fn harmless(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Text of a guest, an image or a repository on one line: control characters, line ends, and characters that are invisible
+/// or change the direction of others are made visible, so that it can neither forge a line nor hide a part of one.
+pub fn harmless_line(text: &str) -> Cow<'_, str> {
+    if !text.contains(misleads) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match misleads(c) {
+            true => out.extend(c.escape_default()),
+            false => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Control characters, and those of Unicode's categories Cf, Zl and Zp that have no width or reorder their neighbours
+/// (Unicode Technical Report 36, "Bidirectional text spoofing").
+fn misleads(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
 /// How far a filter is in an escape sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -119,6 +144,13 @@ mod tests {
         assert_eq!(harmless("plain\tä\n"), "plain\tä\n");
         assert_eq!(harmless("a\x1b[2Jb\x07\r\n"), "a\\u{1b}[2Jb\\u{7}\n");
         assert_eq!(harmless("\u{9b}31m"), "\\u{9b}31m");
+    }
+
+    #[test]
+    fn a_line_stays_one_line_and_shows_all_that_it_has() {
+        assert_eq!(harmless_line("plain ä 漢"), "plain ä 漢");
+        assert_eq!(harmless_line("a\nerror: b\r\t"), "a\\nerror: b\\r\\t");
+        assert_eq!(harmless_line("x\u{202e}y\u{200b}"), "x\\u{202e}y\\u{200b}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::output::Render;
 use crate::output::page::Page;
 use crate::output::table;
+use crate::output::width::Cut;
 
 /// One that was just started: its number.
 #[derive(Debug, Serialize)]
@@ -27,7 +28,8 @@ pub struct Table(pub Vec<DetachedCommand>);
 impl Render for Table {
     fn text(&self, page: &mut Page) {
         let mut table =
-            table::Table::new(&["ID", "STATE", "EXIT", "PID", "OUTPUT", "STARTED", "COMMAND"]);
+            table::Table::new(&["ID", "STATE", "EXIT", "PID", "OUTPUT", "STARTED", "COMMAND"])
+                .cut("COMMAND", Cut::End);
         for command in &self.0 {
             let more = if command.log_cut { "+" } else { "" };
             table.row([

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::output::Render;
 use crate::output::page::Page;
+use crate::output::style::Tone;
 
 /// Every precondition with its verdict and what to do.
 #[derive(Debug, Serialize)]
@@ -28,17 +29,19 @@ impl Render for Doctor {
         let width = self.0.checks.iter().map(|check| check.name.len()).max();
         let width = width.unwrap_or(0);
         for check in &self.0.checks {
-            let verdict = match check.verdict {
-                Verdict::Pass => "pass",
-                Verdict::Warn => "warn",
-                Verdict::Fail => "FAIL",
+            let (verdict, tone) = match check.verdict {
+                Verdict::Pass => ("pass", Tone::Good),
+                Verdict::Warn => ("warn", Tone::Attention),
+                Verdict::Fail => ("FAIL", Tone::Bad),
             };
-            page.line(format!(
-                "{verdict}  {:width$}  {}",
-                check.name, check.finding
-            ));
+            let verdict = page.paint(verdict, tone);
+            page.hanging(
+                &format!("{verdict}  {:width$}  ", check.name),
+                8 + width,
+                &check.finding,
+            );
             if let Some(advice) = &check.advice {
-                page.line(format!("      {:width$}  → {advice}", ""));
+                page.hanging(&format!("{:1$}→ ", "", 8 + width), 10 + width, advice);
             }
         }
         page.line(

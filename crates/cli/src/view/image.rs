@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::output::Render;
 use crate::output::page::{Page, age};
 use crate::output::table::Table;
+use crate::output::width::Cut;
 
 /// All images, one a line.
 #[derive(Debug, Serialize)]
@@ -17,7 +18,9 @@ impl Render for List {
     fn text(&self, page: &mut Page) {
         let mut table = Table::new(&[
             "NAME", "INIT", "SIZE", "ON DISK", "SHARED", "SEED", "VMS", "AGE", "SOURCE",
-        ]);
+        ])
+        .cut("NAME", Cut::Middle)
+        .cut("SOURCE", Cut::Middle);
         for image in &self.0 {
             table.row([
                 image.name.to_string(),

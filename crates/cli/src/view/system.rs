@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::output::Render;
 use crate::output::page::{Page, span};
 use crate::output::table::Table;
+use crate::output::width::Cut;
 
 /// All about the daemon.
 #[derive(Debug, Serialize)]
@@ -51,7 +52,10 @@ pub struct Owned(pub Resources);
 
 impl Render for Owned {
     fn text(&self, page: &mut Page) {
-        let mut table = Table::new(&["KIND", "ID", "CLAIMED BY", "PATH"]);
+        let mut table = Table::new(&["KIND", "ID", "CLAIMED BY", "PATH"])
+            .cut("ID", Cut::Middle)
+            .cut("CLAIMED BY", Cut::Middle)
+            .cut("PATH", Cut::Middle);
         for resource in &self.0.resources {
             table.row([
                 resource.kind.clone(),

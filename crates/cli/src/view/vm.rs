@@ -1,37 +1,111 @@
 //! VMs.
 
-use banger_api::vm::{Port, Pruned, Vm, VmHealth, VmStats};
+use banger_api::vm::{Port, Pruned, Vm, VmHealth, VmState, VmStats};
 use banger_api::{ByteSize, Timestamp};
 use serde::Serialize;
 
 use crate::output::Render;
 use crate::output::page::{Page, age, span};
-use crate::output::table::Table;
+use crate::output::style::Tone;
+use crate::output::table::{Cell, Table};
+use crate::output::width::Cut;
 
 /// All VMs, one a line.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
-pub struct List(pub Vec<Vm>);
+pub struct List {
+    vms: Vec<Vm>,
+    #[serde(skip)]
+    wide: bool,
+}
+
+impl List {
+    /// These VMs; with `wide` nothing is cut or left out.
+    pub fn new(vms: Vec<Vm>, wide: bool) -> Self {
+        Self { vms, wide }
+    }
+
+    fn wide(&self, page: &mut Page) {
+        let mut table = Table::new(&[
+            "NAME", "ID", "STATE", "IMAGE", "KERNEL", "ENGINE", "VCPU", "MEMORY", "DISK",
+            "ADDRESS", "PORTS", "CREATED",
+        ]);
+        for vm in &self.vms {
+            table.row([
+                vm.name.to_string().into(),
+                vm.id.to_string().into(),
+                state(vm.state),
+                vm.image.to_string().into(),
+                vm.kernel.to_string().into(),
+                vm.engine.clone().into(),
+                vm.vcpu.to_string().into(),
+                ByteSize::mib(vm.memory_mib.into()).to_string().into(),
+                ByteSize(vm.disk_bytes).to_string().into(),
+                vm.address.clone().unwrap_or_default().into(),
+                ports(vm).into(),
+                vm.created_at.to_string().into(),
+            ]);
+        }
+        page.widen();
+        page.table(&table);
+    }
+}
 
 impl Render for List {
     fn text(&self, page: &mut Page) {
+        if self.wide {
+            return self.wide(page);
+        }
         let mut table = Table::new(&[
-            "NAME", "STATE", "IMAGE", "VCPU", "MEMORY", "DISK", "ADDRESS", "AGE",
-        ]);
-        for vm in &self.0 {
+            "NAME", "ID", "STATE", "IMAGE", "VCPU", "MEMORY", "DISK", "PORTS", "AGE",
+        ])
+        .cut("NAME", Cut::Middle)
+        .cut("IMAGE", Cut::Middle)
+        .cut("PORTS", Cut::End);
+        for vm in &self.vms {
             table.row([
-                vm.name.to_string(),
-                vm.state.to_string(),
-                vm.image.to_string(),
-                vm.vcpu.to_string(),
-                ByteSize::mib(vm.memory_mib.into()).to_string(),
-                ByteSize(vm.disk_bytes).to_string(),
-                vm.address.clone().unwrap_or_default(),
-                age(vm.created_at, page.now()),
+                vm.name.to_string().into(),
+                short_id(vm).into(),
+                state(vm.state),
+                vm.image.to_string().into(),
+                vm.vcpu.to_string().into(),
+                ByteSize::mib(vm.memory_mib.into()).to_string().into(),
+                ByteSize(vm.disk_bytes).to_string().into(),
+                ports(vm).into(),
+                age(vm.created_at, page.now()).into(),
             ]);
         }
         page.table(&table);
     }
+}
+
+/// A state in its colour.
+fn state(state: VmState) -> Cell {
+    let tone = match state {
+        VmState::Running => Tone::Good,
+        VmState::Error => Tone::Bad,
+        VmState::Starting | VmState::Stopping | VmState::Deleting => Tone::Attention,
+        VmState::Created | VmState::Stopped | VmState::Suspended => Tone::Faint,
+    };
+    Cell::new(state.to_string(), tone)
+}
+
+/// The start of an id that tells VMs apart: its time of making in milliseconds (RFC 9562, version 7).
+fn short_id(vm: &Vm) -> String {
+    let id = vm.id.to_string();
+    id.get(..13).unwrap_or(&id).to_owned()
+}
+
+/// Published ports; loopback, which is the default, is not said.
+fn ports(vm: &Vm) -> String {
+    let shown = vm.publish.iter().map(|port| {
+        let (host, guest) = (port.host_port, port.guest_port);
+        match port.host_ip.is_loopback() {
+            true => format!("{host}->{guest}"),
+            false => format!("{}->{guest}", std::net::SocketAddr::new(port.host_ip, host)),
+        }
+    });
+    shown.collect::<Vec<_>>().join(",")
 }
 
 /// The names of VMs, for scripts.

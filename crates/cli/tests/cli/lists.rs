@@ -13,10 +13,16 @@ fn vms_are_listed_in_columns() {
     assert_eq!(
         lines[0].split_whitespace().collect::<Vec<_>>(),
         [
-            "NAME", "STATE", "IMAGE", "VCPU", "MEMORY", "DISK", "ADDRESS", "AGE"
+            "NAME", "ID", "STATE", "IMAGE", "VCPU", "MEMORY", "DISK", "PORTS", "AGE"
         ]
     );
-    assert!(lines[1].starts_with("web   running  debian-minimal  2     2 GiB   8 GiB  -"));
+    let web: Vec<_> = lines[1].split_whitespace().collect();
+    assert_eq!(web[0], "web");
+    assert_eq!(web[1].len(), 13, "the start of the id");
+    assert_eq!(
+        web[2..9],
+        ["running", "debian-minimal", "2", "2", "GiB", "8", "GiB"]
+    );
     assert_eq!((lines.len(), list.exit, list.stderr.as_str()), (3, 0, ""));
 }
 

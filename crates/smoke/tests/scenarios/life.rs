@@ -218,7 +218,13 @@ fn prune_removes_only_vms_that_do_not_run_and_names_are_free_again() {
     );
 
     step("prune", || {
-        sandbox.banger(&["vm", "prune"]).ok();
+        // Nobody can be asked here, and silence is no consent.
+        sandbox
+            .banger(&["vm", "prune"])
+            .run()
+            .exits(2)
+            .says("--yes");
+        sandbox.banger(&["vm", "prune", "--yes"]).ok();
         assert_eq!(sandbox.vm_names(), ["runs"]);
         sandbox.in_guest("runs", "true");
         minimal(

@@ -18,8 +18,11 @@ pub struct Args {
     #[arg(long)]
     running: bool,
     /// Only names
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with = "wide")]
     quiet: bool,
+    /// All columns, and nothing cut to fit the terminal
+    #[arg(long)]
+    wide: bool,
 }
 
 /// Prints all VMs.
@@ -38,5 +41,5 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
         let names = vms.into_iter().map(|vm| vm.name.into()).collect();
         return context.output.print(&Names(names));
     }
-    context.output.print(&List(vms))
+    context.output.print(&List::new(vms, args.wide))
 }
