@@ -43,3 +43,48 @@ pub fn save(state: &State) -> io::Result<()> {
 pub fn load() -> Option<State> {
     serde_json::from_slice(&std::fs::read(PATH).ok()?).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use banger_formats::Golden;
+
+    use super::*;
+
+    fn example() -> State {
+        let path = |path: &str| path.parse().ok();
+        State {
+            init: RunningInit::Systemd,
+            defaults: Defaults {
+                env: [("LANG".to_owned(), "C.UTF-8".to_owned())].into(),
+                cwd: path("/srv"),
+                user: Some("me".to_owned()),
+                entrypoint: vec!["/entry".to_owned()],
+                cmd: vec!["serve".to_owned()],
+            },
+            relays: vec![Relay {
+                listen: "10.0.2.15:65535".parse().unwrap(),
+                from: "10.0.2.2".parse().unwrap(),
+                port: 80,
+            }],
+        }
+    }
+
+    #[test]
+    fn the_stored_form_is_that_of_the_newest_golden_file() {
+        let golden = Golden::of(env!("CARGO_MANIFEST_DIR"));
+        assert_eq!(golden.holds("state.json", &example()), Ok(()));
+    }
+
+    #[test]
+    fn what_version_1_wrote_is_read() {
+        let golden = Golden::of(env!("CARGO_MANIFEST_DIR"));
+        let state: State = golden.read(1, "state.json");
+        assert_eq!(state.init, RunningInit::Systemd);
+        assert_eq!(state.defaults.user.as_deref(), Some("me"));
+        assert_eq!(state.relays, example().relays);
+        // As a guest of that build had it.
+        let seen: State = golden.read(1, "state-seen.json");
+        assert_eq!((seen.init, seen.defaults.user), (RunningInit::Agent, None));
+        assert_eq!(seen.defaults.env["LANG"], "C.UTF-8");
+    }
+}

@@ -196,7 +196,49 @@ pub(super) fn now_ms() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use banger_formats::Golden;
+
     use super::*;
+
+    fn golden() -> Golden {
+        Golden::of(env!("CARGO_MANIFEST_DIR"))
+    }
+
+    fn example() -> Started {
+        Started {
+            argv: vec!["sleep".to_owned(), "1000".to_owned()],
+            pid: 90,
+            unix_ms: 1_795_708_847_926,
+        }
+    }
+
+    #[test]
+    fn the_stored_forms_of_a_start_and_an_end_are_those_of_the_newest_golden_files() {
+        let end = DetachedEnd {
+            status: Some(ExitStatus::Code(0)),
+            unix_ms: 1_795_708_848_235,
+        };
+        assert_eq!(golden().holds("started.json", &example()), Ok(()));
+        assert_eq!(golden().holds("end.json", &end), Ok(()));
+    }
+
+    #[test]
+    fn a_folder_of_version_1_is_read() {
+        let base = tempfile::tempdir().unwrap();
+        let record = Record::make(base.path()).unwrap();
+        for name in [STARTED, END] {
+            fs::write(record.folder.join(name), golden().text(1, name)).unwrap();
+        }
+        let shown = record.shown().unwrap();
+        assert_eq!(
+            (shown.id, shown.pid, shown.started_unix_ms),
+            (1, 90, 1_795_708_847_926)
+        );
+        assert_eq!(shown.argv, ["sleep", "1000"]);
+        let ended = shown.ended.unwrap();
+        assert_eq!(ended.status, Some(ExitStatus::Code(0)));
+        assert_eq!(ended.unix_ms, 1_795_708_848_235);
+    }
 
     fn started(record: &Record) {
         let argv = vec!["a".to_owned()];

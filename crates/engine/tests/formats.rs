@@ -1,0 +1,110 @@
+//! The stored forms of a launch, its VMM and its end.
+
+#![allow(clippy::unwrap_used)] // a test may stop at the first surprise
+
+use std::path::PathBuf;
+
+use banger_engine::{Accel, DiskSpec, ExitCause, NetSpec, Publish, VmmIdentity, VmmSpec};
+use banger_formats::{Golden, every_variant};
+use uuid::Uuid;
+
+fn golden() -> Golden {
+    Golden::of(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn spec(net: NetSpec, accel: Accel) -> VmmSpec {
+    VmmSpec {
+        vm_id: Uuid::from_u128(1),
+        vm_name: "web".to_owned(),
+        launch_token: "01a21896-6f72-74c6-8388-26c922037455".to_owned(),
+        dir: PathBuf::from("/b/run/vms/1"),
+        kernel: PathBuf::from("/b/state/kernels/cd/vmlinux"),
+        initramfs: PathBuf::from("/b/state/kernels/cd/initramfs.cpio"),
+        cmdline_extra: vec!["quiet".to_owned()],
+        vcpu: 2,
+        memory_mib: 2048,
+        disks: vec![DiskSpec {
+            path: PathBuf::from("/b/state/images/ab/base.ext4"),
+            serial: "base".to_owned(),
+            read_only: true,
+        }],
+        net,
+        console_log: PathBuf::from("/b/state/vms/1/console.log"),
+        accel,
+    }
+}
+
+fn specs() -> Vec<VmmSpec> {
+    let user = NetSpec::User {
+        mac: [0x52, 0x54, 0, 1, 2, 3],
+        egress: true,
+        publish: vec![Publish {
+            host_ip: "127.0.0.1".parse().unwrap(),
+            host_port: 18_080,
+            guest_port: 80,
+        }],
+    };
+    vec![spec(user, Accel::Kvm), spec(NetSpec::None, Accel::Tcg)]
+}
+
+fn identity() -> VmmIdentity {
+    VmmIdentity {
+        pid: 4711,
+        start_ticks: 123_456,
+        boot_id: "0b4ee1a3-0000-4000-8000-000000000001".to_owned(),
+        exe: PathBuf::from("/usr/bin/qemu-system-x86_64"),
+        launch_token: "01a21896-6f72-74c6-8388-26c922037455".to_owned(),
+        control_socket: PathBuf::from("/b/run/vms/1/control.sock"),
+        channel_socket: PathBuf::from("/b/run/vms/1/channel.sock"),
+        console_log: PathBuf::from("/b/state/vms/1/console.log"),
+    }
+}
+
+fn causes() -> Vec<ExitCause> {
+    let message = || "not enough memory".to_owned();
+    vec![
+        ExitCause::GuestPanic { message: message() },
+        ExitCause::GuestShutdown,
+        ExitCause::GuestReset,
+        ExitCause::HostQuit,
+        ExitCause::HostSignal { signal: Some(15) },
+        ExitCause::Killed { signal: 9 },
+        ExitCause::Failed { message: message() },
+        ExitCause::Vanished,
+    ]
+}
+
+#[test]
+fn the_stored_forms_are_those_of_the_newest_golden_files() {
+    every_variant!(specs().iter().map(|spec| &spec.net), NetSpec { None, User });
+    every_variant!(specs().iter().map(|spec| &spec.accel), Accel { Kvm, Tcg });
+    every_variant!(
+        causes().iter(),
+        ExitCause {
+            GuestPanic,
+            GuestShutdown,
+            GuestReset,
+            HostQuit,
+            HostSignal,
+            Killed,
+            Failed,
+            Vanished
+        }
+    );
+    assert_eq!(golden().holds("vmm-spec.json", &specs()), Ok(()));
+    assert_eq!(golden().holds("vmm-identity.json", &identity()), Ok(()));
+    assert_eq!(golden().holds("exit-cause.json", &causes()), Ok(()));
+}
+
+#[test]
+fn what_version_1_wrote_is_read() {
+    assert_eq!(golden().read::<Vec<VmmSpec>>(1, "vmm-spec.json"), specs());
+    assert_eq!(
+        golden().read::<VmmIdentity>(1, "vmm-identity.json"),
+        identity()
+    );
+    assert_eq!(
+        golden().read::<Vec<ExitCause>>(1, "exit-cause.json"),
+        causes()
+    );
+}

@@ -1,0 +1,153 @@
+//! A change of every kind, over records in full.
+
+use banger_api::vm::{Egress, NetMode, Publish, RestartPolicy, VmState};
+use banger_ops::Change;
+use banger_store::{Claim, ClaimKind, ImageRecord, KernelRecord, Owner, VmRecord};
+
+use super::{digest, identity, operation, state_dir, vm_id};
+
+fn vm(state: VmState) -> Box<VmRecord> {
+    Box::new(VmRecord {
+        id: vm_id(),
+        name: "web".parse().unwrap(),
+        state,
+        image: "debian-minimal".parse().unwrap(),
+        image_digest: digest(),
+        kernel: "debian-cloud".parse().unwrap(),
+        kernel_digest: digest(),
+        engine: "qemu".to_owned(),
+        vcpu: 2,
+        memory_mib: 2048,
+        disk_bytes: 8 << 30,
+        overlay_bytes: 4 << 30,
+        net: NetMode::User,
+        egress: Egress::All,
+        publish: vec![Publish {
+            host_ip: "127.0.0.1".parse().unwrap(),
+            host_port: 18_080,
+            guest_port: 80,
+        }],
+        ephemeral: true,
+        restart: RestartPolicy::Always,
+        restart_needed: true,
+        vmm: Some(serde_json::to_value(identity()).unwrap()),
+        created_ms: 1_795_708_800_000,
+        started_ms: Some(1_795_708_801_000),
+        error: Some("it failed".to_owned()),
+    })
+}
+
+fn image() -> Box<ImageRecord> {
+    Box::new(ImageRecord {
+        name: "debian-minimal".parse().unwrap(),
+        digest: digest(),
+        source: "recipe debian-minimal".to_owned(),
+        init: "none".to_owned(),
+        base_bytes: 156_000_000,
+        seed_bytes: Some(135_000_000),
+        created_ms: 1_795_708_700_000,
+        superseded: true,
+    })
+}
+
+fn kernel() -> Box<KernelRecord> {
+    Box::new(KernelRecord {
+        name: "debian-cloud".parse().unwrap(),
+        digest: digest(),
+        source: "deb /home/me/linux-image.deb".to_owned(),
+        version: "6.1.0-56-cloud-amd64".to_owned(),
+        image_bytes: 53_000_000,
+        modules: vec!["virtio_pci".to_owned()],
+        created_ms: 1_795_708_600_000,
+    })
+}
+
+/// Every state that a record may have.
+const STATES: [VmState; 8] = [
+    VmState::Created,
+    VmState::Starting,
+    VmState::Running,
+    VmState::Stopping,
+    VmState::Stopped,
+    VmState::Suspended,
+    VmState::Deleting,
+    VmState::Error,
+];
+
+fn of_vms() -> Vec<Change> {
+    let mut changes: Vec<Change> = STATES
+        .into_iter()
+        .map(|state| Change::InsertVm(vm(state)))
+        .collect();
+    changes.extend([
+        Change::DeleteVm(vm_id()),
+        Change::SetVmState {
+            vm: vm_id(),
+            state: VmState::Error,
+            error: Some("it failed".to_owned()),
+        },
+        Change::SetVmm {
+            vm: vm_id(),
+            vmm: Some(identity()),
+        },
+        Change::SetStarted {
+            vm: vm_id(),
+            at_ms: 1_795_708_801_000,
+        },
+        Change::ReleasePorts(vm_id()),
+    ]);
+    changes
+}
+
+fn of_files() -> Vec<Change> {
+    vec![
+        Change::InsertImage(image()),
+        Change::DeleteImage("debian-minimal".parse().unwrap()),
+        Change::RenameImage {
+            from: "a".parse().unwrap(),
+            to: "b".parse().unwrap(),
+        },
+        Change::ReplaceImage {
+            from: digest(),
+            to: image(),
+        },
+        Change::SupersedeImage {
+            from: digest(),
+            to: image(),
+            kept: "debian-minimal-abababababab".parse().unwrap(),
+        },
+        Change::InsertKernel(kernel()),
+        Change::DeleteKernel("debian-cloud".parse().unwrap()),
+        Change::Named(Owner::Image(digest())),
+        Change::Stands {
+            name: "debian-cloud".to_owned(),
+            files: Owner::Kernel(digest()),
+        },
+        Change::Unused(Owner::Image(digest())),
+    ]
+}
+
+fn of_claims() -> Vec<Change> {
+    let directory = Claim::new(ClaimKind::Directory, state_dir().to_str().unwrap());
+    vec![
+        Change::Claim(directory.clone(), Owner::Vm(vm_id())),
+        Change::Release(
+            Claim::new(ClaimKind::HostPort, "127.0.0.1:18080"),
+            Owner::Vm(vm_id()),
+        ),
+        Change::Claim(
+            Claim::new(ClaimKind::Vmm, identity().launch_token),
+            Owner::Operation(operation()),
+        ),
+        Change::Transfer {
+            claim: directory,
+            from: Owner::Operation(operation()),
+            to: Owner::Image(digest()),
+        },
+    ]
+}
+
+/// All of them.
+pub fn changes() -> Vec<Change> {
+    [of_vms(), of_files(), of_claims()].concat()
+}

@@ -1,0 +1,143 @@
+//! One full example of everything that a plan may hold. No `..Default`: a new field must be set here to compile.
+
+mod changes;
+mod steps;
+
+use std::path::PathBuf;
+
+use banger_api::vm::VmState;
+use banger_api::{OperationId, VmId};
+use banger_engine::{Accel, DiskSpec, NetSpec, Publish, VmmIdentity, VmmSpec};
+use banger_ops::{Direction, Ending, Plan, PlanKind};
+use banger_store::Owner;
+use uuid::Uuid;
+
+pub use changes::changes;
+pub use steps::steps;
+
+pub fn vm_id() -> VmId {
+    VmId(Uuid::from_u128(0x01a2_1896_6f72_74c6_8388_26c9_2203_7454))
+}
+
+pub fn operation() -> OperationId {
+    OperationId(Uuid::from_u128(0x01a2_1896_6f72_74c6_8388_26ca_b30e_cdc9))
+}
+
+pub fn digest() -> String {
+    "ab".repeat(32)
+}
+
+pub fn state_dir() -> PathBuf {
+    PathBuf::from("/b/state/vms/01a21896-6f72-74c6-8388-26c922037454")
+}
+
+pub fn run_dir() -> PathBuf {
+    PathBuf::from("/b/run/vms/01a21896-6f72-74c6-8388-26c922037454")
+}
+
+pub fn spec(net: NetSpec) -> VmmSpec {
+    VmmSpec {
+        vm_id: vm_id().0,
+        vm_name: "web".to_owned(),
+        launch_token: "banger-74917d82483240fb8fddeba4c8f6a722".to_owned(),
+        dir: run_dir(),
+        kernel: PathBuf::from("/b/state/kernels/cd/vmlinux"),
+        initramfs: PathBuf::from("/b/state/kernels/cd/initramfs.cpio"),
+        cmdline_extra: vec!["quiet".to_owned()],
+        vcpu: 2,
+        memory_mib: 2048,
+        disks: vec![DiskSpec {
+            path: PathBuf::from("/b/state/images/ab/base.ext4"),
+            serial: "base".to_owned(),
+            read_only: true,
+        }],
+        net,
+        console_log: state_dir().join("console.log"),
+        accel: Accel::Kvm,
+    }
+}
+
+pub fn user_net() -> NetSpec {
+    NetSpec::User {
+        mac: [0x52, 0x54, 0, 1, 2, 3],
+        egress: true,
+        publish: vec![Publish {
+            host_ip: "127.0.0.1".parse().unwrap(),
+            host_port: 18_080,
+            guest_port: 80,
+        }],
+    }
+}
+
+pub fn identity() -> VmmIdentity {
+    VmmIdentity {
+        pid: 4711,
+        start_ticks: 123_456,
+        boot_id: "0b4ee1a3-0000-4000-8000-000000000001".to_owned(),
+        exe: PathBuf::from("/usr/bin/qemu-system-x86_64"),
+        launch_token: "banger-74917d82483240fb8fddeba4c8f6a722".to_owned(),
+        control_socket: run_dir().join("control.sock"),
+        channel_socket: run_dir().join("channel.sock"),
+        console_log: state_dir().join("console.log"),
+    }
+}
+
+fn plan(kind: PlanKind, owner: Owner, direction: Direction, ending: Ending) -> Plan {
+    let delete = banger_ops::steps::RemoveFile {
+        path: state_dir().join("work.img"),
+    };
+    Plan {
+        version: 1,
+        id: Uuid::from_u128(7),
+        operation: operation(),
+        kind,
+        vm: Some(vm_id()),
+        owner,
+        direction,
+        begin: vec![banger_ops::Change::DeleteVm(vm_id())],
+        steps: vec![delete.into()],
+        done: vec![banger_ops::Change::ReleasePorts(vm_id())],
+        ending: Some(ending),
+    }
+}
+
+/// A plan of every kind, with every owner, direction and ending.
+pub fn plans() -> Vec<Plan> {
+    use PlanKind as K;
+    let owners = [
+        Owner::Vm(vm_id()),
+        Owner::Image(digest()),
+        Owner::Kernel(digest()),
+        Owner::Operation(operation()),
+    ];
+    let directions = [Direction::Back, Direction::Forward];
+    let endings = [
+        Ending::Forget,
+        Ending::Keep(VmState::Stopped),
+        Ending::Keep(VmState::Created),
+    ];
+    let kinds = [
+        K::CreateVm,
+        K::StartVm,
+        K::StopVm,
+        K::KillVm,
+        K::DeleteVm,
+        K::MakeImage,
+        K::PublishImage,
+        K::DeleteImage,
+        K::SaveVm,
+        K::RenameImage,
+        K::ReplaceImage,
+        K::MakeKernel,
+        K::PublishKernel,
+        K::DeleteKernel,
+        K::Sweep,
+        K::Discard,
+    ];
+    let all = kinds.into_iter().enumerate();
+    all.map(|(n, kind)| {
+        let (owner, direction) = (owners[n % 4].clone(), directions[n % 2]);
+        plan(kind, owner, direction, endings[n % 3])
+    })
+    .collect()
+}

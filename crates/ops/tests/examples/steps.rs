@@ -1,0 +1,246 @@
+//! A step of every kind.
+
+use std::path::PathBuf;
+
+use banger_api::image::WorkSeed;
+use banger_api::kernel::KernelSource;
+use banger_api::vm::{Egress, NetMode};
+use banger_engine::NetSpec;
+use banger_ops::steps::{
+    CloneDisk, ConfigureGuest, DirectoryStage, EndStray, EndVmm, GrowFile, LaunchVmm,
+    MakeDirectory, MakeImage, MakeInitramfs, MakeKernel, MakeSshHostKey, MakeSystemOverlay,
+    MakeWorkDisk, PublishDirectory, ReadRoot, RemoveDirectory, RemoveFile, ShutdownGuest,
+    SyncFiles, WorkDiskSource,
+};
+use banger_ops::{
+    BlankDiskSpec, ContainerAt, GuestDefaults, GuestSetup, ImageSource, Relay, SeedWish, Step,
+};
+use uuid::Uuid;
+
+use super::{digest, identity, run_dir, spec, state_dir, user_net, vm_id};
+
+fn blank() -> BlankDiskSpec {
+    BlankDiskSpec {
+        bytes: 8 << 30,
+        label: "banger-work".to_owned(),
+        uuid: Uuid::from_u128(9),
+    }
+}
+
+fn setup(net: NetMode, egress: Egress) -> GuestSetup {
+    GuestSetup {
+        vm: vm_id(),
+        name: "web".parse().unwrap(),
+        net,
+        egress,
+        mac: [0x52, 0x54, 0, 1, 2, 3],
+        relays: vec![Relay {
+            at: 65_535,
+            port: 80,
+        }],
+        ssh_host_key: state_dir().join("ssh_host_ed25519_key"),
+        defaults: GuestDefaults {
+            env: [("A".to_owned(), "b".to_owned())].into(),
+            user: Some("me:us".to_owned()),
+            cwd: Some("/srv".to_owned()),
+            entrypoint: vec!["/entry".to_owned()],
+            cmd: vec!["serve".to_owned()],
+        },
+        bare: true,
+    }
+}
+
+fn seed(from: WorkSeed) -> SeedWish {
+    SeedWish {
+        from,
+        bytes: Some(1 << 30),
+        kept_of: Some(PathBuf::from("/b/state/images/ab")),
+    }
+}
+
+fn staging() -> PathBuf {
+    PathBuf::from("/b/state/staging/01a21896-6f72-74c6-8388-26cab30ecdc9-image")
+}
+
+fn image_sources() -> Vec<ImageSource> {
+    let container = |at| ImageSource::Container {
+        at,
+        reference: "registry/a:1".to_owned(),
+        index: Some(format!("sha256:{}", digest())),
+        platform: Some("linux/amd64".to_owned()),
+        seed: seed(WorkSeed::None),
+    };
+    vec![
+        ImageSource::Recipe {
+            recipe: "debian-minimal".to_owned(),
+            seed: seed(WorkSeed::Auto),
+        },
+        container(ContainerAt::Cache(format!("sha256:{}", digest()))),
+        container(ContainerAt::Path {
+            path: PathBuf::from("/home/me/layout"),
+            tag: Some("1".to_owned()),
+        }),
+        ImageSource::Rootfs {
+            rootfs: PathBuf::from("/home/me/root.tar"),
+            seed: seed(WorkSeed::Root),
+        },
+        ImageSource::Saved {
+            archive: staging().join("root.tar"),
+            image: PathBuf::from("/b/state/images/ab"),
+            vm: "web".parse().unwrap(),
+            seed: seed(WorkSeed::Path("/home/me/seed".to_owned())),
+        },
+        ImageSource::Reseed {
+            image: PathBuf::from("/b/state/images/ab"),
+            seed: seed(WorkSeed::Auto),
+        },
+    ]
+}
+
+fn kernel_sources() -> Vec<KernelSource> {
+    let path = || "/home/me/kernel".to_owned();
+    vec![
+        KernelSource::Deb { path: path() },
+        KernelSource::Dir { path: path() },
+        KernelSource::Image {
+            path: path(),
+            modules: Some(path()),
+        },
+        KernelSource::Host,
+        KernelSource::Default,
+    ]
+}
+
+fn of_files() -> Vec<Step> {
+    let stages = [
+        DirectoryStage::Reserve,
+        DirectoryStage::CleanUp,
+        DirectoryStage::Publish,
+    ];
+    let path = state_dir();
+    let mut steps: Vec<Step> = stages
+        .into_iter()
+        .map(|stage| {
+            let path = path.clone();
+            MakeDirectory { path, stage }.into()
+        })
+        .collect();
+    steps.extend([
+        Step::from(SyncFiles {
+            dir: path.clone(),
+            files: vec![path.join("work.img")],
+        }),
+        PublishDirectory {
+            from: staging(),
+            to: PathBuf::from("/b/state/images/ab"),
+        }
+        .into(),
+        RemoveFile {
+            path: path.join("work.img"),
+        }
+        .into(),
+        RemoveDirectory { path: path.clone() }.into(),
+        MakeSystemOverlay {
+            path: path.join("system.img"),
+            disk: blank(),
+        }
+        .into(),
+        MakeWorkDisk {
+            path: path.join("work.img"),
+            source: WorkDiskSource::Seed {
+                path: PathBuf::from("/b/state/images/ab/seed.ext4"),
+                bytes: 1 << 30,
+            },
+            bytes: 8 << 30,
+        }
+        .into(),
+        MakeWorkDisk {
+            path: path.join("work.img"),
+            source: WorkDiskSource::Blank(blank()),
+            bytes: 8 << 30,
+        }
+        .into(),
+        GrowFile {
+            path: path.join("work.img"),
+            bytes: 9 << 30,
+        }
+        .into(),
+        CloneDisk {
+            from: path.join("work.img"),
+            to: staging().join("work.img"),
+        }
+        .into(),
+    ]);
+    steps
+}
+
+fn of_making() -> Vec<Step> {
+    let images = image_sources().into_iter().map(|source| {
+        let into = staging();
+        MakeImage { source, into }.into()
+    });
+    let kernels = kernel_sources().into_iter().map(|source| {
+        let into = staging();
+        MakeKernel { source, into }.into()
+    });
+    let mut steps: Vec<Step> = images.chain(kernels).collect();
+    steps.push(
+        MakeInitramfs {
+            kernel_dir: PathBuf::from("/b/state/kernels/cd"),
+            path: PathBuf::from("/b/state/kernels/cd/initramfs.cpio"),
+        }
+        .into(),
+    );
+    steps.push(
+        MakeSshHostKey {
+            path: state_dir().join("ssh_host_ed25519_key"),
+            vm: "web".parse().unwrap(),
+        }
+        .into(),
+    );
+    steps
+}
+
+fn of_guests() -> Vec<Step> {
+    vec![
+        ConfigureGuest {
+            setup: setup(NetMode::User, Egress::All),
+            launch_token: identity().launch_token,
+            dir: run_dir(),
+            deadline_ms: 60_000,
+        }
+        .into(),
+        ShutdownGuest {
+            vm: vm_id(),
+            vmm: identity(),
+            deadline_ms: 10_000,
+        }
+        .into(),
+        ReadRoot {
+            spec: spec(NetSpec::None),
+            setup: Box::new(setup(NetMode::None, Egress::None)),
+            to: staging().join("root.tar"),
+            deadline_ms: 60_000,
+        }
+        .into(),
+        LaunchVmm {
+            vm: vm_id(),
+            spec: spec(user_net()),
+        }
+        .into(),
+        EndVmm {
+            vm: vm_id(),
+            vmm: Some(identity()),
+            dir: run_dir(),
+            launch_token: Some(identity().launch_token),
+            signal: 9,
+        }
+        .into(),
+        EndStray { vmm: identity() }.into(),
+    ]
+}
+
+/// All of them.
+pub fn steps() -> Vec<Step> {
+    [of_files(), of_making(), of_guests()].concat()
+}
