@@ -10,18 +10,19 @@ use crate::commands::Command;
     name = "banger",
     version,
     propagate_version = false,
-    disable_help_subcommand = true,
     max_term_width = 100,
     after_help = "\
 Examples:
-  banger run --rm -- uname -a     boot a VM, run a command in it, delete it
-  banger run --name web           a shell in a VM to come back to
-  banger exec web -- df -h        a command in it
-  banger ps                       all VMs
-  banger doctor                   what this host lacks
+  banger run --rm -- uname -a  boot a VM, run a command in it, delete it
+  banger run --name web        a shell in a VM to come back to
+  banger exec web -- df -h     a command in it
+  banger ps                    all VMs
+  banger doctor                what this host lacks
+  banger help exec             all about one command
 
-A VM is named by its name, its id or the start of its id. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found,
-4 wrong state, 5 host not ready, 130 interrupted; run, exec and ssh end with the guest command's own code."
+A VM is named by its name, its id or the start of its id. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not \
+found, 4 wrong state, 5 host not ready, 130 interrupted; run, exec and ssh end with the guest command's \
+own code."
 )]
 pub struct Cli {
     /// Print data and errors as JSON
@@ -56,24 +57,150 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// Every command with its whole name, those of `help` aside.
+    fn every_command() -> Vec<(String, clap::Command)> {
+        fn walk(command: &clap::Command, path: &str, into: &mut Vec<(String, clap::Command)>) {
+            let path = format!("{path} {}", command.get_name()).trim().to_owned();
+            for inner in command
+                .get_subcommands()
+                .filter(|inner| inner.get_name() != "help")
+            {
+                walk(inner, &path, into);
+            }
+            into.push((path, command.clone()));
+        }
+        let mut all = Vec::new();
+        let mut command = Cli::command();
+        command.build();
+        walk(&command, "", &mut all);
+        all
+    }
+
+    fn words_after(command: &clap::Command) -> String {
+        let help = command.get_after_long_help().or(command.get_after_help());
+        help.map(ToString::to_string).unwrap_or_default()
+    }
+
     #[test]
     fn every_command_teaches_by_example() {
-        fn check(command: &clap::Command, path: &str) {
-            let path = format!("{path} {}", command.get_name());
-            for inner in command.get_subcommands() {
-                check(inner, &path);
-            }
+        for (path, command) in every_command() {
             if command.get_subcommands().next().is_none() {
-                let help = command.get_after_help().map(ToString::to_string);
-                let help = help.unwrap_or_default();
+                let help = words_after(&command);
                 assert!(help.contains("Examples:"), "{path} has no examples");
             }
             assert!(
                 command.get_about().is_some(),
-                "{path} says not what it does"
+                "{path} does not say what it does"
             );
         }
-        check(&Cli::command(), "");
+    }
+
+    #[test]
+    fn help_fits_80_columns_and_is_wrapped_once() {
+        for (path, command) in every_command() {
+            let page = command
+                .clone()
+                .term_width(80)
+                .render_long_help()
+                .to_string();
+            for line in page.lines() {
+                assert!(line.chars().count() <= 80, "{path}: {line:?}");
+            }
+            for line in words_after(&command)
+                .lines()
+                .filter(|line| line.starts_with(' '))
+            {
+                assert!(
+                    line.chars().count() <= 80,
+                    "{path}: the example is folded: {line:?}"
+                );
+            }
+            let text = words_after(&command);
+            let prose =
+                |line: &str| !line.is_empty() && !line.starts_with(' ') && line != "Examples:";
+            let broken = text.lines().zip(text.lines().skip(1));
+            for (line, next) in broken {
+                assert!(
+                    !(prose(line) && prose(next)),
+                    "{path}: broken by hand after {line:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn arguments_and_options_stand_under_their_own_headings() {
+        for (path, command) in every_command() {
+            for argument in command.get_arguments() {
+                if argument.is_positional() {
+                    assert_eq!(
+                        argument.get_help_heading(),
+                        None,
+                        "{path}: {}",
+                        argument.get_id()
+                    );
+                }
+            }
+        }
+        let run = every_command()
+            .into_iter()
+            .find(|(path, _)| path == "banger vm run");
+        let run = run.unwrap().1;
+        let heading = |name: &str| {
+            let mut arguments = run.get_arguments();
+            let found = arguments.find(|argument| argument.get_id() == name);
+            found.unwrap().get_help_heading().map(str::to_owned)
+        };
+        for (name, under) in [
+            ("rm", None),
+            ("detach", None),
+            ("timings", None),
+            ("image", Some("The VM")),
+            ("memory", Some("The VM")),
+            ("publish", Some("Network")),
+            ("env", Some("The command")),
+            ("workdir", Some("The command")),
+            ("branch", Some("The repository")),
+            ("json", Some("Everywhere")),
+        ] {
+            assert_eq!(heading(name).as_deref(), under, "{name}");
+        }
+    }
+
+    #[test]
+    fn words_of_other_tools_lead_to_ours() {
+        for (words, wanted) in [
+            (&["list"][..], "banger ps"),
+            (&["ls"], "banger ps"),
+            (&["show", "web"], "banger vm show"),
+            (&["create", "--name", "x"], "banger vm create"),
+            (&["restart", "web"], "banger vm restart"),
+            (&["build", "."], "banger image build"),
+            (&["stats"], "banger vm stats"),
+            (&["config"], "config.toml"),
+            (&["inspect", "web"], "banger vm show"),
+            (&["login"], "docker login"),
+            (&["vm", "create", "lab2"], "--name"),
+            (&["run", "-v", "/tmp:/x", "--volume", "a:b"], "file_sync"),
+            (&["run", "--mount", "x"], "file_sync"),
+            (&["vm", "stop", "--all"], "banger ps -q"),
+        ] {
+            let told = refused(words);
+            assert!(told.contains(wanted), "{words:?}: {told}");
+            assert!(!told.contains("as a value"), "{words:?}: {told}");
+        }
+        for words in [
+            &["run", "-p", "8080:80", "-m", "1G", "--cpus", "2"][..],
+            &["help", "run"],
+            &["pull", "debian:12"],
+            &["images"],
+        ] {
+            let words = [&["banger"], words].concat();
+            match Cli::try_parse_from(&words) {
+                Ok(_) => {}
+                Err(error) => assert_eq!(error.exit_code(), 0, "{words:?}: {error}"),
+            }
+        }
     }
 
     #[test]
@@ -86,6 +213,8 @@ mod tests {
             &["cp", "a", "web:/a"],
             &["logs", "-f", "--tail", "5", "web"],
             &["rm", "--force", "web", "db"],
+            &["start", "web", "db"],
+            &["stop", "--timeout", "5", "web"],
         ] {
             let short = [&["banger"], words].concat();
             let long = [&["banger", "vm"], words].concat();

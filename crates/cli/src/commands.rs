@@ -32,8 +32,16 @@ pub enum Command {
     Cp(vm::cp::Args),
     /// Show a VM's console log; short for `vm logs`
     Logs(vm::logs::Args),
+    /// Start VMs; short for `vm start`
+    Start(vm::start::Args),
+    /// Stop VMs; short for `vm stop`
+    Stop(vm::stop::Args),
     /// Delete VMs; short for `vm delete`
     Rm(vm::delete::Args),
+    /// Make an image of a container image; short for `image pull`
+    Pull(image::pull::Args),
+    /// List images; short for `image list`
+    Images(image::list::Args),
     /// Everything about VMs
     #[command(subcommand)]
     Vm(vm::Command),
@@ -82,7 +90,11 @@ impl Command {
             Self::Ssh(args) => vm::ssh::run(args, context).await,
             Self::Cp(args) => vm::cp::run(args, context).await,
             Self::Logs(args) => vm::logs::run(args, context).await,
+            Self::Start(args) => vm::start::run(args, context).await,
+            Self::Stop(args) => vm::stop::run(args, context).await,
             Self::Rm(args) => vm::delete::run(args, context).await,
+            Self::Pull(args) => image::pull::run(args, context).await,
+            Self::Images(args) => image::list::run(args, context).await,
             Self::Vm(command) => command.run(context).await,
             Self::Image(command) => command.run(context).await,
             Self::Kernel(command) => command.run(context).await,

@@ -1,6 +1,7 @@
 //! From the command line to the exit code.
 
 use std::ffi::OsString;
+use std::io;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -10,7 +11,7 @@ use crate::context::Context;
 use crate::detach::detach;
 use crate::endpoint::Endpoint;
 use crate::failure::{Outcome, host_error};
-use crate::output::Output;
+use crate::output::{Output, style};
 use crate::usage;
 
 /// Runs a command line, the program's name first, and answers with the exit code of the process.
@@ -64,18 +65,21 @@ fn told(result: Outcome, output: &Output) -> ExitCode {
 /// Help and versions are answers, all else is a wrong command line.
 fn refused(error: &clap::Error, output: &Output) -> Outcome {
     if usage::is_answer(error) {
-        output.data(answer(error).as_bytes())?;
+        output.data(answer(error, style::wanted(&io::stdout())).as_bytes())?;
         return Ok(0);
     }
     if usage::is_bare(error) && !output.json() {
-        output.note(&answer(error));
+        output.note(&answer(error, false));
         return Ok(2);
     }
     Err(usage::failure(error))
 }
 
-fn answer(error: &clap::Error) -> String {
-    error.render().to_string()
+fn answer(error: &clap::Error, colour: bool) -> String {
+    match colour {
+        true => error.render().ansi().to_string(),
+        false => error.render().to_string(),
+    }
 }
 
 /// The command line could not be parsed: was JSON asked for all the same?

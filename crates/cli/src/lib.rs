@@ -24,6 +24,7 @@ mod entry;
 mod failure;
 mod follow;
 mod guest_ssh;
+mod habits;
 mod host_path;
 mod launch;
 mod output;

@@ -4,13 +4,19 @@ use banger_api::{ApiError, ErrorCode};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::failure::Failure;
+use crate::habits;
 
 /// The failure for a command line that the parser refused.
 pub fn failure(error: &clap::Error) -> Failure {
     let text = error.render().to_string();
     let (message, rest) = split(&text);
-    let help = [tip(rest), valid_values(error)];
-    let help: Vec<_> = help.into_iter().flatten().collect();
+    let help: Vec<_> = match habits::hint(error) {
+        Some(hint) => vec![hint],
+        None => [tip(rest), valid_values(error)]
+            .into_iter()
+            .flatten()
+            .collect(),
+    };
     let hint = match help.is_empty() {
         true => usage(error),
         false => Some(help.join("; ")),
@@ -51,7 +57,10 @@ fn tip(rest: &str) -> Option<String> {
     let tips = rest
         .lines()
         .filter_map(|line| line.trim().strip_prefix("tip: "));
-    tips.map(str::to_owned)
+    // clap's advice to pass an unknown option as a value is wrong for everybody who meant an option.
+    let useful = tips.filter(|tip| !tip.starts_with("to pass "));
+    useful
+        .map(str::to_owned)
         .reduce(|all, tip| format!("{all}; {tip}"))
 }
 

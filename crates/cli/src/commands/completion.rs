@@ -9,7 +9,7 @@ use crate::failure::Outcome;
 
 /// Arguments of `banger completion`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Examples:
   banger completion bash > ~/.local/share/bash-completion/completions/banger
   banger completion zsh > ~/.zfunc/_banger

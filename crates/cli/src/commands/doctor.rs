@@ -9,10 +9,10 @@ use crate::view::doctor::Doctor;
 
 /// Arguments of `banger doctor`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Examples:
-  banger doctor           every precondition, with what to do about it
-  banger doctor --json    the same for a script; the exit code is 5 when something fails")]
+  banger doctor         every precondition, with what to do about it
+  banger doctor --json  for a script; exit code 5 when something fails")]
 pub struct Args {}
 
 /// Prints every precondition; the exit code tells whether one fails.

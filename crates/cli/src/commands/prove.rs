@@ -11,14 +11,14 @@ use crate::view::prove::Proof;
 
 /// Arguments of `banger prove`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Nothing of this host is touched: the machine, its files, processes and power cuts are simulated, the plans, their runner,
-the journal and the recovery are the ones that this binary runs with.
+#[command(after_long_help = "\
+Nothing of this host is touched: the machine, its files, processes and power cuts are simulated, the plans, \
+their runner, the journal and the recovery are the ones that this binary runs with.
 
 Examples:
-  banger prove                       every plan x step x fault, then 10,000 random histories
-  banger prove --seeds 1000000       more of them
-  banger prove --seed 4711           one history again, with what happened in it
+  banger prove                  every fault, then 10,000 histories
+  banger prove --seeds 1000000  more of them
+  banger prove --seed 4711      one history again, with what happened in it
   banger prove --json > proof.json")]
 pub struct Args {
     /// How many random histories

@@ -12,10 +12,11 @@ use crate::view::ssh::SshConfig;
 
 /// Arguments of `banger ssh-config`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-With it `ssh NAME.vm`, scp, sftp, rsync, git and editors reach VMs by their names: through banger's channel, without an
-address in the guest, with banger's own key, and with host keys that are known before the first connection. Without an
-option the configuration is printed and your own files are left alone. --uninstall gives ~/.ssh/config back to the byte.
+#[command(after_long_help = "\
+With it `ssh NAME.vm`, scp, sftp, rsync, git and editors reach VMs by their names: through banger's channel, \
+without an address in the guest, with banger's own key, and with host keys that are known before the first \
+connection. Without an option the configuration is printed and your own files are left alone. --uninstall \
+gives ~/.ssh/config back to the byte.
 
 Examples:
   banger ssh-config --install

@@ -6,7 +6,7 @@ use crate::view::system::Version;
 
 /// Arguments of `banger version`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Examples:
   banger version
   banger version --json")]

@@ -17,8 +17,8 @@ const DEFAULT_LOG_LEVEL: &str = "info";
 
 /// Arguments of `banger daemon run`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-It starts by itself when a command needs it; run it by hand to see its log. It ends with SIGTERM, Ctrl-C or
+#[command(after_long_help = "\
+It starts by itself when a command needs it; run it by hand to see its log. It ends with SIGTERM, Ctrl-C or \
 banger daemon stop; VMs run on.
 
 Examples:

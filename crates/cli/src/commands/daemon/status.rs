@@ -8,7 +8,7 @@ use crate::view::system::Daemon;
 
 /// Arguments of `banger daemon status`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Examples:
   banger daemon status
   banger daemon status --json | jq .pid")]

@@ -6,7 +6,7 @@ use crate::launch;
 
 /// Arguments of `banger daemon stop`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Running VMs go on; the next command starts a daemon again, which takes them over.
 
 Examples:

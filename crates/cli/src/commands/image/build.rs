@@ -11,14 +11,14 @@ use crate::failure::Outcome;
 
 /// Arguments of `banger image build`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Recipes:
   debian-bookworm   systemd, OpenSSH server, git, curl, python3 and build basics
   debian-minimal    no init system: the agent is process 1
 
 Examples:
   banger image build debian-minimal
-  banger image build debian-minimal --replace    anew, with today's packages
+  banger image build debian-minimal --replace  anew, with today's packages
   banger image build debian-bookworm --name work --work-seed ./home")]
 pub struct Args {
     /// The recipe

@@ -19,11 +19,11 @@ pub enum Command {
 
 /// Arguments of `banger image cache prune`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Images and VMs do not need fetched layers any more; the next pull of an image fetches them again.
 
 Examples:
-  banger image cache prune --dry-run    say what would go
+  banger image cache prune --dry-run  say what would go
   banger image cache prune")]
 pub struct Args {
     /// Only say what would go

@@ -10,7 +10,7 @@ use crate::view::shown::{Removed, Shown};
 
 /// Arguments of `banger image delete`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 An image that VMs use stays: delete them first.
 
 Examples:

@@ -21,9 +21,9 @@ const MODE: u32 = 0o666;
 
 /// Arguments of `banger image export`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-The archive has one layer and the image's own words about being run; other tools and `banger image pull FILE` take it. A
-work seed that is not the image's own /root is not part of it.
+#[command(after_long_help = "\
+The archive has one layer and the image's own words about being run; other tools and `banger image pull \
+FILE` take it. A work seed that is not the image's own /root is not part of it.
 
 Examples:
   banger image export work -o work.tar

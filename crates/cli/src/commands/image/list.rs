@@ -6,7 +6,7 @@ use crate::view::image::List;
 
 /// Arguments of `banger image list`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Examples:
   banger image list
   banger image list --json | jq -r '.[].name'")]

@@ -11,11 +11,11 @@ use crate::view::image;
 
 /// Arguments of `banger image prune`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Images that a recipe made are built again when a VM needs them. At a terminal it asks first.
 
 Examples:
-  banger image prune --dry-run    say what would go
+  banger image prune --dry-run  say what would go
   banger image prune --yes")]
 pub struct Args {
     #[command(flatten)]

@@ -20,11 +20,12 @@ const PATH_PREFIXES: [&str; 3] = ["oci:", "oci-archive:", "docker-archive:"];
 
 /// Arguments of `banger image pull`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-IMAGE is a reference of a registry, or a path: an OCI layout, an archive of one, or what `docker save` writes. What begins
-with / or . is a path, and so is what is there. Layers are fetched side by side, verified and kept: an interrupted pull goes
-on where it was. Pulled again, an image takes the name from the older one of its reference; VMs keep what they are made from,
-under a name that ends in its digest, and it goes with the last of them. Credentials are those of docker and podman (docker login, podman login).
+#[command(after_long_help = "\
+IMAGE is a reference of a registry, or a path: an OCI layout, an archive of one, or what `docker save` \
+writes. What begins with / or . is a path, and so is what is there. Layers are fetched side by side, \
+verified and kept: an interrupted pull goes on where it was. Pulled again, an image takes the name from the \
+older one of its reference; VMs keep what they are made from, under a name that ends in its digest, and it \
+goes with the last of them. Credentials are those of docker and podman (docker login, podman login).
 
 Examples:
   banger image pull debian:12

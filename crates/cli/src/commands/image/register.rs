@@ -14,9 +14,9 @@ use crate::host_path::absolute;
 
 /// Arguments of `banger image register`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-The file system is copied in: the original may change or go afterwards. Container images (OCI layouts and archives) are
-added with banger image pull.
+#[command(after_long_help = "\
+The file system is copied in: the original may change or go afterwards. Container images (OCI layouts and \
+archives) are added with banger image pull.
 
 Examples:
   banger image register alpine --rootfs alpine-rootfs.tar

@@ -11,7 +11,7 @@ use crate::view::image::Made;
 
 /// Arguments of `banger image rename`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 VMs made from it go on, and know it by its new name.
 
 Examples:

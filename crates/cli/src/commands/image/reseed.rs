@@ -11,13 +11,13 @@ use crate::failure::Outcome;
 
 /// Arguments of `banger image reseed`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 New VMs start with this /root; work disks that exist stay as they are. The base is shared, not copied.
 
 Examples:
-  banger image reseed debian-bookworm                   its own /root
+  banger image reseed debian-bookworm              its own /root
   banger image reseed debian-bookworm --from ./dotfiles
-  banger image reseed debian-bookworm --from none       new VMs start with an empty /root")]
+  banger image reseed debian-bookworm --from none  an empty /root")]
 pub struct Args {
     /// The image
     image: String,

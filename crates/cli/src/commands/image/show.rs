@@ -10,7 +10,7 @@ use crate::view::shown::Shown;
 
 /// Arguments of `banger image show`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Examples:
   banger image show debian-minimal
   banger image show debian-minimal --json | jq .digest")]

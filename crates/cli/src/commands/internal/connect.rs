@@ -38,7 +38,7 @@ const INETD: &str =
 
 /// Arguments of `banger internal connect`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Examples:
   ssh -o ProxyCommand='banger internal connect %h' root@web.vm")]
 pub struct Args {

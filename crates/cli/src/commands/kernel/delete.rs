@@ -10,7 +10,7 @@ use crate::view::shown::{Removed, Shown};
 
 /// Arguments of `banger kernel delete`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 A kernel that VMs boot stays: delete them first.
 
 Examples:

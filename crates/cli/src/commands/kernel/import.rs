@@ -22,10 +22,10 @@ const AR_MAGIC: &[u8] = b"!<arch>\n";
 #[derive(Debug, clap::Args)]
 #[command(
     group = clap::ArgGroup::new("source").required(true).args(["path", "host", "default"]),
-    after_help = "\
+    after_long_help = "\
 Examples:
-  banger kernel import --default                   Debian's cloud kernel, fetched by this host's apt
-  banger kernel import --host --name mine          the kernel that this host runs
+  banger kernel import --default           Debian's, fetched by apt
+  banger kernel import --host --name mine  what this host runs
   banger kernel import linux-image-6.1.0_amd64.deb
   banger kernel import ./vmlinux --modules ./lib/modules/6.12.0 --name test
   banger kernel import ./kernel-and-modules/"

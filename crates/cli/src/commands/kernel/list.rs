@@ -6,7 +6,7 @@ use crate::view::kernel::List;
 
 /// Arguments of `banger kernel list`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Examples:
   banger kernel list
   banger kernel list --json | jq -r '.[].name'")]

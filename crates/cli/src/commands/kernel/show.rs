@@ -10,7 +10,7 @@ use crate::view::shown::Shown;
 
 /// Arguments of `banger kernel show`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Examples:
   banger kernel show debian-cloud
   banger kernel show debian-cloud --json | jq .digest")]

@@ -6,13 +6,13 @@ use crate::view::system::Log;
 
 /// Arguments of `banger system log`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 The newest operation comes first. A VM that is gone is found by the name or the id that it had.
 
 Examples:
-  banger system log                  the last operations of all VMs
-  banger system log web              what happened to this VM, also after it was deleted
-  banger system log web --limit 1    its last operation, step by step")]
+  banger system log                the last operations of all VMs
+  banger system log web            those of one, deleted or not
+  banger system log web --limit 1  its last operation, step by step")]
 pub struct Args {
     /// A VM, also one that is gone: its name or its id
     vm: Option<String>,

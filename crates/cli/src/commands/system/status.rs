@@ -6,10 +6,10 @@ use crate::view::system::Owned;
 
 /// Arguments of `banger system status`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Examples:
   banger system status
-  banger system status --json | jq '.resources[] | select(.claimed_by == null)'")]
+  banger system status --json | jq -r '.resources[].path'")]
 pub struct Args {}
 
 /// Prints what banger owns on this host.

@@ -10,12 +10,13 @@ use crate::view::system::Owned;
 
 /// Arguments of `banger system sweep`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-What somebody claims is never touched: `banger vm delete`, `banger image delete` and `banger kernel delete` remove that.
+#[command(after_long_help = "\
+What somebody claims is never touched: `banger vm delete`, `banger image delete` and `banger kernel delete` \
+remove that.
 
 Examples:
-  banger system sweep --dry-run    what would go
-  banger system sweep --yes        let it go")]
+  banger system sweep --dry-run  what would go
+  banger system sweep --yes      let it go")]
 pub struct Args {
     #[command(flatten)]
     flags: Flags,

@@ -27,16 +27,17 @@ const REDRAW: Duration = Duration::from_millis(200);
 
 /// Arguments of `banger vm cp`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-One side is VM:PATH. Where the destination is an existing directory the source goes into it under its own name, else
-the source becomes it; SRC/. copies what is inside SRC. Modes, times, links and holes are kept; a file in the guest
-belongs to root. A guest path that does not begin with / is in /root. Neither network nor sshd is needed.
+#[command(after_long_help = "\
+One side is VM:PATH. Where the destination is an existing directory the source goes into it under its own \
+name, else the source becomes it; SRC/. copies what is inside SRC. Modes, times, links and holes are kept; a \
+file in the guest belongs to root. A guest path that does not begin with / is in /root. Neither network \
+nor sshd is needed.
 
 Examples:
-  banger cp ./site web:/srv/            becomes /srv/site
-  banger cp ./site/. web:/srv/          what is in it
+  banger cp ./site web:/srv/         becomes /srv/site
+  banger cp ./site/. web:/srv/       what is in it
   banger cp web:/var/log/syslog .
-  banger cp web:results ./results-1     /root/results")]
+  banger cp web:results ./results-1  /root/results")]
 pub struct Args {
     /// If the source itself is a link, copy what it points to
     #[arg(short = 'L', long)]

@@ -16,7 +16,7 @@ use crate::view::vm::Changed;
 
 /// Arguments of `banger vm create`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Examples:
   banger vm create --name web --publish 8080:80
   banger vm create --name later --vcpu 4 --memory 8G --no-start")]
@@ -24,10 +24,10 @@ pub struct Args {
     #[command(flatten)]
     spec: Spec,
     /// Only create it
-    #[arg(long)]
+    #[arg(long, help_heading = None)]
     no_start: bool,
     /// Tell on standard error how long each stage took
-    #[arg(long)]
+    #[arg(long, help_heading = None)]
     timings: bool,
 }
 

@@ -8,12 +8,12 @@ use crate::view::shown::{Removed, Shown};
 
 /// Arguments of `banger vm delete`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 The VM's work disk goes with it: there is no way back.
 
 Examples:
   banger rm web
-  banger rm --force web db    also when they run")]
+  banger rm --force web db  also when they run")]
 pub struct Args {
     /// VMs: names, ids or starts of ids
     #[arg(required = true, value_name = "VM")]

@@ -13,38 +13,41 @@ use crate::workspace;
 
 /// Arguments of `banger vm exec`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Without a command it opens a shell, or reads a script from standard input; in an image without a shell it runs the image's
-own command. Environment, user and directory are the image's unless they are given. The exit code is the command's own,
-128 + n when signal n ended it, 127 when there is no such program. Neither network nor sshd is needed in the guest.
+#[command(after_long_help = "\
+Without a command it opens a shell, or reads a script from standard input; in an image without a shell it \
+runs the image's own command. Environment, user and directory are the image's unless they are given. The \
+exit code is the command's own, 128 + n when signal n ended it, 127 when there is no such program. Neither \
+network nor sshd is needed in the guest.
 
 Examples:
-  banger exec web                           a shell
+  banger exec web                       a shell
   banger exec web -- systemctl status nginx
   banger exec -w /srv -e DEBUG=1 web -- make test
-  banger exec -t web -- top                 a program that needs a terminal
-  banger exec --image-command web           what the image runs, as a container would
+  banger exec -t web -- top             a program that needs a terminal
+  banger exec --image-command web       the image's own command
   tar c . | banger exec web -- tar x -C /srv
-  banger exec --detach web -- make -j4      prints a number, as 1
-  banger exec --attach 1 web                what it has put out, then what it puts out; its exit code
+  banger exec --detach web -- make -j4  prints a number, as 1
+  banger exec --attach 1 web            its output so far, and on
   banger exec --list web")]
 pub struct Args {
     #[command(flatten)]
     environment: Environment,
     /// Send standard input; done in any case, for the habit of -it
-    #[arg(short, long)]
+    #[arg(short, long, help_heading = None)]
     interactive: bool,
     #[command(flatten)]
     detached: detached::Args,
     /// The VM: its name, its id or the start of its id
+    #[arg(help_heading = None)]
     vm: String,
     /// The command and its arguments
-    #[arg(last = true, value_name = "CMD")]
+    #[arg(last = true, value_name = "CMD", help_heading = None)]
     command: Vec<String>,
 }
 
 /// What a command in a guest is given: the arguments that `run` and `exec` share.
 #[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "The command")]
 pub struct Environment {
     /// Give the command a terminal; a shell at a terminal has one anyway
     #[arg(short, long)]

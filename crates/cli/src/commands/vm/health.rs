@@ -11,7 +11,7 @@ use crate::view::vm::Health;
 
 /// Arguments of `banger vm health`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 The exit code is 0 when all of them answer, else 1.
 
 Examples:

@@ -8,7 +8,7 @@ use crate::failure::Outcome;
 
 /// Arguments of `banger vm kill`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 What the guest has not written to its disks is lost, as in a power cut. Its disks stay.
 
 Examples:

@@ -8,11 +8,11 @@ use crate::view::vm::{List, Names};
 
 /// Arguments of `banger vm list`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Examples:
   banger ps
   banger ps --running -q | xargs banger vm stop
-  banger ps --json | jq -r '.[] | select(.state == \"error\") | .name + \": \" + .error'")]
+  banger ps --json | jq -r '.[] | select(.state == \"error\") | .error'")]
 pub struct Args {
     /// Only VMs that run
     #[arg(long)]

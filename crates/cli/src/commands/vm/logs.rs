@@ -8,13 +8,13 @@ use crate::output::sanitize::LogFilter;
 
 /// Arguments of `banger vm logs`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-This is what the guest's kernel and init system wrote to the console, the last start last. At a terminal only text and
-colours are shown; elsewhere it comes as it is.
+#[command(after_long_help = "\
+This is what the guest's kernel and init system wrote to the console, the last start last. At a terminal \
+only text and colours are shown; elsewhere it comes as it is.
 
 Examples:
   banger logs web
-  banger logs -f --tail 20 web    the end, and what is still to come
+  banger logs -f --tail 20 web  the end, and what is still to come
   banger logs web > console.log")]
 pub struct Args {
     /// Go on with what is still to come

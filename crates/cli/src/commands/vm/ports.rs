@@ -6,7 +6,7 @@ use crate::view::vm::Ports;
 
 /// Arguments of `banger vm ports`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Examples:
   banger vm ports web
   banger vm ports web --json | jq -r '.[].reach'")]

@@ -11,11 +11,11 @@ use crate::view::vm;
 
 /// Arguments of `banger vm prune`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Their work disks go with them: there is no way back. At a terminal it asks first.
 
 Examples:
-  banger vm prune --dry-run    say what would go
+  banger vm prune --dry-run  say what would go
   banger vm prune --yes")]
 pub struct Args {
     #[command(flatten)]

@@ -7,7 +7,7 @@ use crate::failure::Outcome;
 
 /// Arguments of `banger vm restart`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Settings that were changed while the VM ran apply afterwards.
 
 Examples:

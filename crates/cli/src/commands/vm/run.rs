@@ -30,33 +30,34 @@ use crate::workspace::{Outgoing, RepositoryFlags, RepositoryRequests, SourceFlag
 
 /// Arguments of `banger vm run`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Without a command it opens a shell, or reads a script from standard input; in an image without a shell it runs the image's
-own command. With one it runs it there, with the image's environment, user and directory, and exits with its code (128 + n
-when signal n ended it). Leaving does not stop the VM unless --rm is given.
+#[command(after_long_help = "\
+Without a command it opens a shell, or reads a script from standard input; in an image without a shell it \
+runs the image's own command. With one it runs it there, with the image's environment, user and directory, \
+and exits with its code (128 + n when signal n ended it). Leaving does not stop the VM unless --rm is given.
 
-With PATH, a folder of a git repository, the repository is at /root/NAME and the shell or command starts there: with its
-branch, its last commits and what is not committed. Ignored files, hooks and credentials stay here. Its devcontainer.json
-says which image, user, variables and ports the VM gets, unless they are given here, and what runs there once; the tools that
-it pins (mise.toml, .tool-versions) are installed when the guest has mise or asdf.
+With PATH, a folder of a git repository, the repository is at /root/NAME and the shell or command starts \
+there: with its branch, its last commits and what is not committed. Ignored files, hooks and credentials \
+stay here. Its devcontainer.json says which image, user, variables and ports the VM gets, unless they are \
+given here, and what runs there once; the tools that it pins (mise.toml, .tool-versions) are installed when \
+the guest has mise or asdf.
 
 Examples:
-  banger run --rm                            a shell in a VM that is gone afterwards
-  banger run --rm . -- make test             a command in a copy of this repository
+  banger run --rm                            a shell; the VM goes afterwards
+  banger run --rm . -- make test             a command in this repository
   banger run ~/src/api --branch try          a shell in one, on a new branch
   banger run --rm -- uname -a                one command
-  banger run --name web --publish 8080:80    a VM to come back to: banger exec web
+  banger run --name web --publish 8080:80    a VM to come back to
   banger run --detach --name db --memory 4G  only start it
   banger run --rm < script.sh                a script
-  banger run --image web --image-command     what the image runs, as a container would")]
+  banger run --image web --image-command     the image's own command")]
 pub struct Args {
     #[command(flatten)]
     spec: Spec,
     /// Delete the VM when the command ends, whatever its code
-    #[arg(long)]
+    #[arg(long, help_heading = None)]
     rm: bool,
     /// Start the VM and return
-    #[arg(short, long, conflicts_with_all = ["rm", "tty", "env", "workdir", "user", "image_command", "command"])]
+    #[arg(short, long, help_heading = None, conflicts_with_all = ["rm", "tty", "env", "workdir", "user", "image_command", "command"])]
     detach: bool,
     #[command(flatten)]
     environment: Environment,
@@ -65,13 +66,13 @@ pub struct Args {
     #[command(flatten)]
     repository: RepositoryFlags,
     /// A folder of a git repository that goes into the VM
-    #[arg(value_name = "PATH")]
+    #[arg(value_name = "PATH", help_heading = None)]
     path: Option<PathBuf>,
     /// Tell on standard error how long each stage took
-    #[arg(long)]
+    #[arg(long, help_heading = None)]
     timings: bool,
     /// The command and its arguments
-    #[arg(last = true, value_name = "CMD", id = "command")]
+    #[arg(last = true, value_name = "CMD", id = "command", help_heading = None)]
     command: Vec<String>,
 }
 

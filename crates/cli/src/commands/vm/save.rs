@@ -11,14 +11,14 @@ use crate::failure::Outcome;
 
 /// Arguments of `banger vm save`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-The image has all that the VM's own kernel sees: the image that the VM was made from, what was changed in it, and the work
-disk as its /root. What is the VM's alone (machine id, SSH host keys) stays out, and so does what Docker keeps in its own
-directories. The VM is not changed.
+#[command(after_long_help = "\
+The image has all that the VM's own kernel sees: the image that the VM was made from, what was changed in \
+it, and the work disk as its /root. What is the VM's alone (machine id, SSH host keys) stays out, and so \
+does what Docker keeps in its own directories. The VM is not changed.
 
 Examples:
   banger vm save web web-2026
-  banger vm save web bare --work-seed none    new VMs start with an empty /root")]
+  banger vm save web bare --work-seed none  new VMs start with an empty /root")]
 pub struct Args {
     /// The VM: its name, its id or the start of its id
     vm: String,

@@ -3,7 +3,7 @@
 use banger_api::vm::{RestartPolicy, SetVm};
 use banger_api::{ByteSize, VmName};
 
-use super::spec::Network;
+use super::spec::{Network, vcpu};
 use crate::context::Context;
 use crate::failure::Outcome;
 use crate::view::vm::Changed;
@@ -15,7 +15,8 @@ use crate::view::vm::Changed;
         .required(true)
         .multiple(true)
         .args(["name", "vcpu", "memory", "disk_size", "net", "allow", "publish", "restart"]),
-    after_help = "\
+    override_usage = "banger vm set <VM> <SETTING>...",
+    after_long_help = "\
 What is not named stays. Settings apply at the next start; a disk can only grow.
 
 Examples:
@@ -31,15 +32,15 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     name: Option<VmName>,
     /// Virtual CPUs
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", alias = "cpus", value_parser = vcpu)]
     vcpu: Option<u32>,
     /// Memory, like 2G
-    #[arg(long, value_name = "SIZE")]
+    #[arg(short, long, value_name = "SIZE")]
     memory: Option<ByteSize>,
     /// Work disk, like 16G
     #[arg(long, value_name = "SIZE")]
     disk_size: Option<ByteSize>,
-    /// When the host went down while it ran: no (it is stopped) or always (it is started again)
+    /// Restart policy after a crash or reboot of the host: no or always
     #[arg(long, value_name = "WHEN")]
     restart: Option<RestartPolicy>,
     #[command(flatten)]

@@ -8,7 +8,7 @@ use crate::view::vm::Whole;
 
 /// Arguments of `banger vm show`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Examples:
   banger vm show web
   banger vm show web --json | jq -r .state")]

@@ -26,10 +26,10 @@ pub struct Spec {
     #[arg(long, value_name = "ENGINE")]
     engine: Option<String>,
     /// Virtual CPUs
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, alias = "cpus", value_name = "N", value_parser = vcpu)]
     vcpu: Option<u32>,
     /// Memory, like 2G
-    #[arg(long, value_name = "SIZE")]
+    #[arg(short, long, value_name = "SIZE")]
     memory: Option<ByteSize>,
     /// Work disk, like 16G: the user's data at /root
     #[arg(long, value_name = "SIZE")]
@@ -37,7 +37,7 @@ pub struct Spec {
     /// System overlay, like 8G: what the guest changes outside /root
     #[arg(long, value_name = "SIZE")]
     overlay_size: Option<ByteSize>,
-    /// When the host went down while it ran: no (it is stopped) or always (it is started again)
+    /// Restart policy after a crash or reboot of the host: no or always
     #[arg(long, value_name = "WHEN")]
     restart: Option<RestartPolicy>,
     #[command(flatten)]
@@ -55,7 +55,7 @@ pub struct Network {
     #[arg(long, value_name = "WHAT", value_parser = egress)]
     pub allow: Option<Egress>,
     /// Reach a port of the guest on this host, at loopback unless an address is given
-    #[arg(long, value_name = "[ADDRESS:]HOSTPORT:GUESTPORT")]
+    #[arg(short, long, value_name = "[ADDRESS:]HOSTPORT:GUESTPORT")]
     pub publish: Vec<Publish>,
 }
 
@@ -122,6 +122,14 @@ impl Spec {
             ephemeral,
             restart: self.restart,
         }
+    }
+}
+
+/// A number of virtual CPUs; the daemon knows how many an engine gives at most.
+pub fn vcpu(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err("use a number from 1".to_owned()),
     }
 }
 

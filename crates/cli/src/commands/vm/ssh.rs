@@ -14,17 +14,17 @@ use crate::{terminal, workspace};
 
 /// Arguments of `banger vm ssh`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-This is your OpenSSH client with a configuration of banger's own: it goes through banger's channel and needs no address in
-the guest, no key of yours and no question about host keys. As with ssh, the words of a command are joined and read by the
-guest's shell, and the exit code is the command's own, 255 when the connection failed. A shell starts in the workspace, if
-there is one; a command, and plain `ssh web.vm`, in the user's home. Where no SSH client is installed, `banger exec` does the
-same and needs none.
+#[command(after_long_help = "\
+This is your OpenSSH client with a configuration of banger's own: it goes through banger's channel and needs \
+no address in the guest, no key of yours and no question about host keys. As with ssh, the words of a \
+command are joined and read by the guest's shell, and the exit code is the command's own, 255 when the \
+connection failed. A shell starts in the workspace, if there is one; a command, and plain `ssh web.vm`, in \
+the user's home. Where no SSH client is installed, `banger exec` does the same and needs none.
 
 Examples:
-  banger ssh web                              a shell
+  banger ssh web                          a shell
   banger ssh web -- 'cd /srv && make test'
-  banger ssh -N -L 8080:localhost:80 web      the guest's port 80 at localhost:8080, until Ctrl-C")]
+  banger ssh -N -L 8080:localhost:80 web  forwards a port, until Ctrl-C")]
 pub struct Args {
     /// Forward a port of this host into the guest: [ADDRESS:]PORT:HOST:PORT
     #[arg(short = 'L', value_name = "FORWARD")]

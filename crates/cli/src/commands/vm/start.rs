@@ -6,10 +6,10 @@ use crate::failure::Outcome;
 
 /// Arguments of `banger vm start`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Examples:
   banger vm start web
-  banger vm start web db cache    all at once")]
+  banger vm start web db cache  all at once")]
 pub struct Args {
     /// VMs: names, ids or starts of ids
     #[arg(required = true, value_name = "VM")]

@@ -11,11 +11,11 @@ use crate::view::vm::Stats;
 
 /// Arguments of `banger vm stats`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Load, memory and uptime of the guest are the guest's own word.
 
 Examples:
-  banger vm stats             all VMs that run
+  banger vm stats  all VMs that run
   banger vm stats web --json")]
 pub struct Args {
     /// VMs: names, ids or starts of ids [default: all that run]

@@ -8,12 +8,12 @@ use crate::failure::Outcome;
 
 /// Arguments of `banger vm stop`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 The guest writes out its disks and powers off; when it has not done so in time it is killed.
 
 Examples:
   banger vm stop web
-  banger vm stop --timeout 60 db    a guest that takes its time")]
+  banger vm stop --timeout 60 db  a guest that takes its time")]
 pub struct Args {
     /// VMs: names, ids or starts of ids
     #[arg(required = true, value_name = "VM")]

@@ -9,10 +9,10 @@ use crate::workspace::Against;
 
 /// Arguments of `banger vm workspace diff`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Examples:
-  banger vm workspace diff web          all that changed in the guest since it was sent
-  banger vm workspace diff web --stat   only which files, and how much")]
+  banger vm workspace diff web         what changed since it was sent
+  banger vm workspace diff web --stat  which files, and how much")]
 pub struct Args {
     #[command(flatten)]
     against: Against,

@@ -14,15 +14,16 @@ use crate::workspace::{Against, needs_consent};
 
 /// Arguments of `banger vm workspace export`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-A binary-safe patch of everything that changed in the guest since the repository was sent: files that are new, changed
-or gone, modes, and what was committed there. Neither the guest's index nor its files are touched. A patch that names
-paths outside the repository, a .git or anything behind a link is refused; one that makes programs needs --allow-exec.
+#[command(after_long_help = "\
+A binary-safe patch of everything that changed in the guest since the repository was sent: files that are \
+new, changed or gone, modes, and what was committed there. Neither the guest's index nor its files are \
+touched. A patch that names paths outside the repository, a .git or anything behind a link is refused; one \
+that makes programs needs --allow-exec.
 
 Examples:
   banger vm workspace export web | git apply
-  banger vm workspace export web --base-commit -o work.patch   fits a clean checkout of what was sent
-  banger vm workspace export web --format mbox | git am        commits with their authors and messages")]
+  banger vm workspace export web --base-commit -o w.patch  with its commits
+  banger vm workspace export web --format mbox | git am    commits, as mails")]
 pub struct Args {
     #[command(flatten)]
     against: Against,

@@ -13,11 +13,11 @@ use crate::workspace::{Outgoing, RepositoryFlags, SourceFlags};
 
 /// Arguments of `banger vm workspace prepare`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-The repository arrives at /root/NAME with its branch, its last commits and what is not committed. Ignored files, hooks
-and credentials stay here. A second time only what changed goes, and work that was done in the guest is never written
-over without --force. Of its devcontainer.json the user, the variables and what runs once are used; tools that it pins are
-installed when that has not been done yet.
+#[command(after_long_help = "\
+The repository arrives at /root/NAME with its branch, its last commits and what is not committed. Ignored \
+files, hooks and credentials stay here. A second time only what changed goes, and work that was done in the \
+guest is never written over without --force. Of its devcontainer.json the user, the variables and what \
+runs once are used; tools that it pins are installed when that has not been done yet.
 
 Examples:
   banger vm workspace prepare web              the repository around here
@@ -30,12 +30,13 @@ pub struct Args {
     #[command(flatten)]
     repository: RepositoryFlags,
     /// Write over work that was done in the guest
-    #[arg(short, long)]
+    #[arg(short, long, help_heading = None)]
     force: bool,
     /// The VM: its name, its id or the start of its id
+    #[arg(help_heading = None)]
     vm: String,
     /// A folder of the repository
-    #[arg(default_value = ".")]
+    #[arg(default_value = ".", help_heading = None)]
     path: PathBuf,
 }
 
