@@ -42,6 +42,11 @@ pub const MAX_NAME: usize = 255;
 /// Longest free text of a guest that goes into an error message, in characters. The rest is cut.
 pub const MAX_GUEST_TEXT: usize = 500;
 
+/// Bytes of standard input that a host sends beyond what the agent has reported as taken (`ExecRequest::reports`).
+pub const STDIN_WINDOW: usize = 256 * 1024;
+/// Time between `SIGTERM` and `SIGKILL` for a command that has had its time (`ExecRequest::timeout_ms`).
+pub const TIMEOUT_GRACE: Duration = Duration::from_secs(5);
+
 /// Bytes of a detached command's words that a list shows. The answer with all commands fits [`MAX_ANSWER`] with them.
 pub const MAX_SHOWN_ARGV: usize = 4096;
 /// Detached commands that a guest keeps: those that run, and the newest that do not.

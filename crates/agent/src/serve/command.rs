@@ -9,11 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use banger_guest::{ExecFailure, ExecFailureKind, ExecRequest};
+use rustix::pipe::PipeFlags;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::unix::pipe;
 use tokio::process::Child;
 
 use super::command_line::CommandLine;
 use super::terminal::Terminal;
+use super::terminfo;
 use crate::accounts::{self, Account};
 use crate::guest::{Defaults, Guest};
 use crate::sys::{ChildSetup, set_up_child};
@@ -29,6 +32,8 @@ pub(super) type Output = Box<dyn AsyncRead + Send + Unpin>;
 pub(super) struct Running {
     pub(super) child: Child,
     pub(super) stdin: Option<Input>,
+    /// The other end of standard input, where what the command has not read can be counted.
+    pub(super) unread: Option<OwnedFd>,
     pub(super) stdout: Option<Output>,
     pub(super) stderr: Option<Output>,
     pub(super) terminal: Option<Terminal>,
@@ -43,7 +48,7 @@ pub(super) fn start(request: &ExecRequest, guest: &Guest) -> Result<Running, Exe
         kind: ExecFailureKind::User,
         message,
     })?;
-    let env = environment(request, &defaults, &account);
+    let env = environment(request, &defaults, &account, &root);
     let cwd = working_directory(request, &defaults, &account, &root)?;
     let line = CommandLine::of(request, &defaults, &account, &root)?;
     let path = env.get("PATH").map_or(DEFAULT_PATH, String::as_str);
@@ -74,6 +79,7 @@ pub(super) fn start(request: &ExecRequest, guest: &Guest) -> Result<Running, Exe
             );
             opened.and_then(|(terminal, slave)| with_terminal(command, terminal, &slave))
         }
+        None if request.stdin && request.reports => with_counted_input(command),
         None => with_pipes(command, request.stdin),
     };
     spawned.map_err(|error| start_failure(&line.argv[0], &error))
@@ -93,6 +99,7 @@ fn with_terminal(
     Ok(Running {
         child,
         stdin: Some(Box::new(stdin)),
+        unread: None,
         stdout: Some(Box::new(stdout)),
         stderr: None,
         terminal: Some(terminal),
@@ -107,6 +114,25 @@ fn with_pipes(mut command: std::process::Command, stdin: bool) -> io::Result<Run
     let mut child = tokio::process::Command::from(command).spawn()?;
     Ok(Running {
         stdin: child.stdin.take().map(|stdin| Box::new(stdin) as Input),
+        unread: None,
+        stdout: child.stdout.take().map(|stdout| Box::new(stdout) as Output),
+        stderr: child.stderr.take().map(|stderr| Box::new(stderr) as Output),
+        child,
+        terminal: None,
+    })
+}
+
+/// The same with a standard input whose other end is kept.
+fn with_counted_input(mut command: std::process::Command) -> io::Result<Running> {
+    let (reading, writing) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+    command
+        .stdin(reading.try_clone()?)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = tokio::process::Command::from(command).spawn()?;
+    Ok(Running {
+        stdin: Some(Box::new(pipe::Sender::from_owned_fd(writing)?)),
+        unread: Some(reading),
         stdout: child.stdout.take().map(|stdout| Box::new(stdout) as Output),
         stderr: child.stderr.take().map(|stderr| Box::new(stderr) as Output),
         child,
@@ -118,6 +144,7 @@ fn environment(
     request: &ExecRequest,
     defaults: &Defaults,
     account: &Account,
+    root: &Path,
 ) -> BTreeMap<String, String> {
     let mut env = BTreeMap::from([
         ("PATH".to_owned(), DEFAULT_PATH.to_owned()),
@@ -128,7 +155,8 @@ fn environment(
     ]);
     env.extend(defaults.env.clone());
     if let Some(tty) = &request.tty {
-        env.insert("TERM".to_owned(), tty.term.clone());
+        let term = terminfo::usable(&tty.term, root, &account.home);
+        env.insert("TERM".to_owned(), term.to_owned());
     }
     env.extend(request.env.clone());
     // An empty name or one with '=' cannot be passed (environ(7)); a NUL would end the start with a vague error.

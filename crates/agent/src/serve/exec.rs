@@ -1,12 +1,17 @@
 //! A running command and its call.
 //!
 //! ```text
-//!  host ─ frames ─► feed ─ queue ─► standard input          signals and sizes go past the queue as far as it has room
-//!  host ◄ frames ─ drain ◄───────── output, error output, then the exit
+//!  host ─ frames ─► feed ─ queue ─► standard input          signals and sizes go past the queue
+//!                     └─ signals that arrived ─┐
+//!  host ◄ frames ─ drain ◄───────── output, error output, reports, then the exit
 //! ```
 //!
 //! The host keeps its direction of the call open until it has seen the exit: its end before that means that whoever
 //! asked is gone, and then the process group gets `SIGHUP`, and after [`GRACE`] `SIGKILL`.
+//!
+//! A host that understands reports is told of each signal that arrived, and sends no more input than it was told is taken
+//! (`STDIN_WINDOW` beyond that). From an older one input is taken as far as the queue has room: until then it is not
+//! heard.
 //!
 //! The exit is sent after the output. A pipe that something else still holds open after the command ended (a daemon
 //! that it started) is read until nothing came for [`IDLE`], and for at most [`AFTER_EXIT`] bytes.
@@ -17,16 +22,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use banger_guest::wire::frame::{self, Frame, FrameReader};
+use banger_guest::limits::{STDIN_WINDOW, TIMEOUT_GRACE};
+use banger_guest::wire::frame::{self, Frame, FrameError, FrameReader};
 use banger_guest::{ExecFailure, ExecFailureKind, ExecRequest, ExitStatus};
 use bytes::Bytes;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::process::Child;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::call::running;
-use super::command::{self, Input, Output, Running};
+use super::command::{self, Output, Running};
+use super::counted_input::CountedInput;
+use super::family::Family;
 use super::session::CallIo;
 use super::terminal::Terminal;
 use crate::guest::Guest;
@@ -34,13 +43,15 @@ use crate::sys;
 
 /// Between `SIGHUP` and `SIGKILL` for a command whose host is gone.
 const GRACE: Duration = Duration::from_millis(500);
+/// Between two `SIGKILL`s for what goes on starting processes, and two looks whether they are gone.
+const AGAIN: Duration = Duration::from_millis(50);
 /// Silence after which output behind the exit is over.
 const IDLE: Duration = Duration::from_millis(100);
 /// Bytes of output behind the exit: more than pipes hold, so all that the command wrote is among them.
 const AFTER_EXIT: usize = 4 * 1024 * 1024;
 /// Bytes of output in one frame.
 const PIECE: usize = 32 * 1024;
-/// Pieces of input that wait for the command.
+/// Pieces of input that wait for the command, from a host that understands no reports.
 const INPUT_QUEUE: usize = 16;
 /// How often a host that is not heard, because its input waits for the command, is checked on.
 const PROBE: Duration = Duration::from_secs(1);
@@ -48,6 +59,10 @@ const PROBE: Duration = Duration::from_secs(1);
 /// Runs a command for a call.
 pub(super) async fn run(io: CallIo, request: ExecRequest, guest: &Arc<Guest>) {
     let (from, mut to) = tokio::io::split(io);
+    // The first report says that there are reports.
+    if request.reports && frame::write(&mut to, &Frame::StdinTaken(0)).await.is_err() {
+        return;
+    }
     let started = match running(guest) {
         Ok(()) => command::start(&request, guest),
         Err(failure) => Err(ExecFailure {
@@ -56,7 +71,7 @@ pub(super) async fn run(io: CallIo, request: ExecRequest, guest: &Arc<Guest>) {
         }),
     };
     match started {
-        Ok(running) => supervise(from, to, running).await,
+        Ok(running) => supervise(from, to, running, &request).await,
         Err(failure) => {
             let _ = frame::write(&mut to, &Frame::Failed(failure)).await;
             let _ = to.shutdown().await;
@@ -64,10 +79,16 @@ pub(super) async fn run(io: CallIo, request: ExecRequest, guest: &Arc<Guest>) {
     }
 }
 
-async fn supervise(from: ReadHalf<CallIo>, mut to: WriteHalf<CallIo>, running: Running) {
+async fn supervise(
+    from: ReadHalf<CallIo>,
+    mut to: WriteHalf<CallIo>,
+    running: Running,
+    request: &ExecRequest,
+) {
     let Running {
         mut child,
         stdin,
+        unread,
         stdout,
         stderr,
         terminal,
@@ -76,11 +97,46 @@ async fn supervise(from: ReadHalf<CallIo>, mut to: WriteHalf<CallIo>, running: R
         .id()
         .and_then(|pid| i32::try_from(pid).ok())
         .and_then(Pid::from_raw);
+    let input = CountedInput::new(unread);
     let deaf = AtomicBool::new(false);
+    let (signalled, signals) = mpsc::unbounded_channel();
+    // No piece is empty, so that a host which keeps to the window never waits.
+    let (queue, pieces) = mpsc::channel(match request.reports {
+        true => STDIN_WINDOW,
+        false => INPUT_QUEUE,
+    });
     let finished = {
-        let fed = feed(FrameReader::new(from), stdin, terminal, pid, &deaf);
+        let feeding = Feeding {
+            queue: stdin.is_some().then_some(queue),
+            terminal,
+            pid,
+            deaf: &deaf,
+            signalled,
+        };
+        let fed = async {
+            let writing = input.write(stdin, pieces);
+            let reading = feeding.take(FrameReader::new(from));
+            tokio::pin!(reading);
+            tokio::pin!(writing);
+            tokio::select! {
+                () = &mut reading => return,
+                () = &mut writing => {}
+            }
+            reading.await;
+        };
         tokio::pin!(fed);
-        let drained = drain(&mut to, &mut child, pid, (stdout, stderr), &deaf);
+        let draining = Draining {
+            pid,
+            output: (stdout, stderr),
+            deaf: &deaf,
+            timeout: request.timeout_ms.map(Duration::from_millis),
+            reports: request.reports.then_some(Reports {
+                input: &input,
+                told: 0,
+                signals,
+            }),
+        };
+        let drained = draining.drain(&mut to, &mut child);
         tokio::pin!(drained);
         tokio::select! {
             biased;
@@ -106,114 +162,186 @@ async fn end(child: &mut Child, pid: Option<Pid>) {
     let _ = child.wait().await;
 }
 
-/// Takes the host's frames until it ends or breaks the rules. Runs for as long as the command.
-async fn feed(
-    mut frames: FrameReader<ReadHalf<CallIo>>,
-    stdin: Option<Input>,
+/// Where the host's frames go.
+struct Feeding<'a> {
+    queue: Option<mpsc::Sender<Bytes>>,
     terminal: Option<Terminal>,
     pid: Option<Pid>,
-    deaf: &AtomicBool,
-) {
-    let (queue, pieces) = mpsc::channel(INPUT_QUEUE);
-    let mut queue = stdin.is_some().then_some(queue);
-    let writing = write_input(stdin, pieces);
-    let reading = async {
+    deaf: &'a AtomicBool,
+    signalled: mpsc::UnboundedSender<u8>,
+}
+
+impl Feeding<'_> {
+    /// Takes the host's frames until it ends or breaks the rules. Runs for as long as the command.
+    async fn take(mut self, mut frames: FrameReader<ReadHalf<CallIo>>) {
         while let Ok(Some(frame)) = frames.next().await {
             match frame {
+                Frame::Stdin(bytes) if bytes.is_empty() => {}
                 Frame::Stdin(bytes) => {
-                    if let Some(queue) = &queue {
+                    if let Some(queue) = &self.queue {
                         // A command that does not read its input any more is no reason to stop listening.
-                        deaf.store(queue.capacity() == 0, Ordering::Relaxed);
+                        self.deaf.store(queue.capacity() == 0, Ordering::Relaxed);
                         let _ = queue.send(bytes).await;
-                        deaf.store(false, Ordering::Relaxed);
+                        self.deaf.store(false, Ordering::Relaxed);
                     }
                 }
-                Frame::StdinEof => queue = None,
+                Frame::StdinEof => self.queue = None,
                 Frame::Resize { rows, cols } => {
-                    if let Some(terminal) = &terminal {
+                    if let Some(terminal) = &self.terminal {
                         let _ = terminal.resize(rows, cols);
                     }
                 }
                 Frame::Signal(number) => {
-                    if let (Some(pid), Some(signal)) = (pid, sys::signal(number)) {
+                    if let (Some(pid), Some(signal)) = (self.pid, sys::signal(number)) {
                         let _ = kill_process_group(pid, signal);
                     }
+                    // Whoever reports may have ended.
+                    let _ = self.signalled.send(number);
                 }
                 _ => return,
             }
         }
-    };
-    tokio::pin!(reading);
-    tokio::pin!(writing);
-    tokio::select! {
-        () = &mut reading => return,
-        () = &mut writing => {}
-    }
-    reading.await;
-}
-
-/// Writes input until the host said that there is no more, then closes it. A terminal stays open: its end is the
-/// command's own affair, and the host sends the end-of-file character.
-async fn write_input(stdin: Option<Input>, mut pieces: mpsc::Receiver<Bytes>) {
-    let Some(mut stdin) = stdin else { return };
-    while let Some(bytes) = pieces.recv().await {
-        if stdin.write_all(&bytes).await.is_err() || stdin.flush().await.is_err() {
-            return;
-        }
     }
 }
 
-/// Sends the command's output, then its exit. An error means that the host is gone.
-pub(super) async fn drain(
-    to: &mut (impl AsyncWrite + Unpin),
-    child: &mut Child,
-    pid: Option<Pid>,
-    (stdout, stderr): (Option<Output>, Option<Output>),
-    deaf: &AtomicBool,
-) -> Result<(), frame::FrameError> {
-    let pid = pid.map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs());
-    frame::write(to, &Frame::Started { pid }).await?;
-    let mut pipes = Pipes {
-        stdout,
-        stderr,
-        out: vec![0; PIECE],
-        err: vec![0; PIECE],
-    };
-    let mut probe = tokio::time::interval(PROBE);
-    let status = loop {
+/// What a command puts out, on its way to the host.
+pub(super) struct Draining<'a> {
+    pub(super) pid: Option<Pid>,
+    pub(super) output: (Option<Output>, Option<Output>),
+    pub(super) deaf: &'a AtomicBool,
+    pub(super) timeout: Option<Duration>,
+    pub(super) reports: Option<Reports<'a>>,
+}
+
+/// What the host is told of a command beside its output.
+pub(super) struct Reports<'a> {
+    input: &'a CountedInput,
+    told: u64,
+    signals: mpsc::UnboundedReceiver<u8>,
+}
+
+impl Reports<'_> {
+    async fn next(&mut self) -> Frame {
         tokio::select! {
-            biased;
-            status = child.wait() => break status,
-            frame = pipes.next(), if pipes.open() => if let Some(frame) = frame {
-                frame::write(to, &frame).await?;
-            },
-            // While nobody listens, only writing tells whether the host has dropped the call.
-            _ = probe.tick() => if deaf.load(Ordering::Relaxed) {
-                frame::write(to, &Frame::Stdout(Bytes::new())).await?;
-            },
-        }
-    };
-    let mut left = AFTER_EXIT;
-    while pipes.open() && left > 0 {
-        match tokio::time::timeout(IDLE, pipes.next()).await {
-            Ok(Some(frame)) => {
-                if let Frame::Stdout(bytes) | Frame::Stderr(bytes) = &frame {
-                    left = left.saturating_sub(bytes.len());
-                }
-                frame::write(to, &frame).await?;
+            taken = self.input.more_than(self.told) => {
+                self.told = taken;
+                Frame::StdinTaken(taken)
             }
-            Ok(None) => {}
-            Err(_idle) => break,
+            Some(signal) = self.signals.recv() => Frame::SignalTaken(signal),
         }
     }
-    let last = match status {
-        Ok(status) => Frame::Exit(exit_status(status)),
-        Err(error) => Frame::Failed(ExecFailure {
-            kind: ExecFailureKind::Other,
-            message: format!("cannot wait for the command: {error}"),
-        }),
-    };
-    frame::write(to, &last).await
+}
+
+async fn next_report(reports: &mut Option<Reports<'_>>) -> Frame {
+    match reports {
+        Some(reports) => reports.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Draining<'_> {
+    /// Sends the command's output, then its exit. An error means that the host is gone.
+    pub(super) async fn drain(
+        mut self,
+        to: &mut (impl AsyncWrite + Unpin),
+        child: &mut Child,
+    ) -> Result<(), FrameError> {
+        let raw = self
+            .pid
+            .map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs());
+        frame::write(to, &Frame::Started { pid: raw }).await?;
+        let mut time = Time::of(self.timeout, self.pid);
+        let mut pipes = Pipes {
+            stdout: self.output.0.take(),
+            stderr: self.output.1.take(),
+            out: vec![0; PIECE],
+            err: vec![0; PIECE],
+        };
+        let mut probe = tokio::time::interval(PROBE);
+        let status = loop {
+            tokio::select! {
+                biased;
+                status = child.wait() => break status,
+                first = time.up() => if first && self.reports.is_some() {
+                    frame::write(to, &Frame::TimedOut).await?;
+                },
+                report = next_report(&mut self.reports) => frame::write(to, &report).await?,
+                frame = pipes.next(), if pipes.open() => if let Some(frame) = frame {
+                    frame::write(to, &frame).await?;
+                },
+                // While nobody listens, only writing tells whether the host has dropped the call.
+                _ = probe.tick() => if self.deaf.load(Ordering::Relaxed) {
+                    frame::write(to, &Frame::Stdout(Bytes::new())).await?;
+                },
+            }
+        };
+        time.end_the_rest().await;
+        pipes.rest(to).await?;
+        if let Some(reports) = &self.reports {
+            let taken = reports.input.taken();
+            if taken > reports.told {
+                frame::write(to, &Frame::StdinTaken(taken)).await?;
+            }
+        }
+        let last = match status {
+            Ok(status) => Frame::Exit(exit_status(status)),
+            Err(error) => Frame::Failed(ExecFailure {
+                kind: ExecFailureKind::Other,
+                message: format!("cannot wait for the command: {error}"),
+            }),
+        };
+        frame::write(to, &last).await
+    }
+}
+
+/// The time that a command has: behind it the command and what it has started get `SIGTERM`, then `SIGKILL`.
+struct Time {
+    next: Option<Instant>,
+    family: Option<Family>,
+    is_up: bool,
+}
+
+impl Time {
+    fn of(timeout: Option<Duration>, pid: Option<Pid>) -> Self {
+        let next = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        Self {
+            next,
+            family: pid.map(Family::of),
+            is_up: false,
+        }
+    }
+
+    /// Waits until something is to be done, and does it; answers whether that was for the first time.
+    async fn up(&mut self) -> bool {
+        let (Some(next), Some(family)) = (self.next, &mut self.family) else {
+            return std::future::pending().await;
+        };
+        tokio::time::sleep_until(next).await;
+        let first = !std::mem::replace(&mut self.is_up, true);
+        if first {
+            family.signal(Signal::TERM);
+            family.signal(Signal::CONT);
+            self.next = Some(Instant::now() + TIMEOUT_GRACE);
+        } else {
+            family.signal(Signal::KILL);
+            self.next = Some(Instant::now() + AGAIN);
+        }
+        first
+    }
+
+    /// A command that has had its time takes what it has started with it.
+    async fn end_the_rest(&mut self) {
+        let Some(family) = self.family.as_mut().filter(|_| self.is_up) else {
+            return;
+        };
+        let kill = self.next.unwrap_or_else(Instant::now);
+        while !family.is_gone() {
+            if Instant::now() >= kill {
+                family.signal(Signal::KILL);
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
 }
 
 /// The open output pipes of a command.
@@ -227,6 +355,24 @@ struct Pipes {
 impl Pipes {
     fn open(&self) -> bool {
         self.stdout.is_some() || self.stderr.is_some()
+    }
+
+    /// Sends what is still in them after the command's end.
+    async fn rest(&mut self, to: &mut (impl AsyncWrite + Unpin)) -> Result<(), FrameError> {
+        let mut left = AFTER_EXIT;
+        while self.open() && left > 0 {
+            match tokio::time::timeout(IDLE, self.next()).await {
+                Ok(Some(frame)) => {
+                    if let Frame::Stdout(bytes) | Frame::Stderr(bytes) = &frame {
+                        left = left.saturating_sub(bytes.len());
+                    }
+                    frame::write(to, &frame).await?;
+                }
+                Ok(None) => {}
+                Err(_idle) => break,
+            }
+        }
+        Ok(())
     }
 
     /// The next piece of output; `None` when a pipe ended. May be dropped and called again.

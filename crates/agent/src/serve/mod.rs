@@ -5,11 +5,14 @@ mod changes;
 mod command;
 mod command_line;
 mod connect;
+mod counted_input;
 mod detached;
 mod exec;
+mod family;
 mod files;
 mod session;
 mod terminal;
+mod terminfo;
 mod tree;
 
 pub use changes::names_in_index;

@@ -14,7 +14,7 @@ use super::stream::CallStream;
 use crate::limits::{CALL_DEADLINE, MAX_ANSWER, MAX_CALLS, MAX_CONFIGURE, MAX_REQUEST};
 use crate::schema::{
     Answer, Attach, Configure, Configured, ConnectTarget, Detached, DetachedCommand, ExecRequest,
-    Failure, Found, GetChanges, GetFiles, GuestPath, GuestStats, Listener, Pong, PutFiles, Request,
+    Found, GetChanges, GetFiles, GuestPath, GuestStats, Listener, Pong, PutFiles, Request,
     ShutdownMode, TreeFiles,
 };
 use crate::wire::handshake::{self, Whom};
@@ -313,7 +313,7 @@ impl Client {
             Ok(Answer::Ok(answer)) => Ok(answer),
             Ok(Answer::Failed(failure)) => Err(ClientError::Failed {
                 call,
-                failure: shortened(failure),
+                failure: failure.harmless(),
             }),
             Err(source) => Err(self.explain(call, source).await),
         }
@@ -329,21 +329,6 @@ impl Client {
             }
         }
         ClientError::Message { call, source }
-    }
-}
-
-/// A guest's words in our messages: printable and not too many.
-fn shortened(failure: Failure) -> Failure {
-    let clean = |text: String| {
-        text.chars()
-            .take(crate::limits::MAX_GUEST_TEXT)
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect()
-    };
-    Failure {
-        part: clean(failure.part),
-        check: clean(failure.check),
-        message: clean(failure.message),
     }
 }
 

@@ -15,8 +15,8 @@ use super::{
     FilesError, Looked, PackOptions, Target, TransferError, UnpackLimits, pack, pack_root, unpack,
     unpack_unchanged,
 };
-use crate::limits::{MAX_FRAME, MAX_GUEST_TEXT, TRANSFER_STALL};
-use crate::schema::{TransferDone, TransferFailure};
+use crate::limits::{MAX_FRAME, TRANSFER_STALL};
+use crate::schema::TransferDone;
 use crate::wire::frame::{self, Frame, FrameError, FrameReader};
 
 /// Pieces of at most one frame that wait between thread and task.
@@ -109,7 +109,7 @@ pub(super) async fn in_time<T>(
 pub(super) fn verdict(frame: Option<Frame>) -> Result<TransferDone, TransferError> {
     match frame {
         Some(Frame::Done(done)) => Ok(done),
-        Some(Frame::TransferFailed(failure)) => Err(TransferError::There(shortened(failure))),
+        Some(Frame::TransferFailed(failure)) => Err(TransferError::There(failure)),
         Some(_) => Err(TransferError::Unexpected("a frame that has no place in it")),
         None => Err(TransferError::Unexpected(
             "the guest ended it without a word",
@@ -310,7 +310,7 @@ pub(super) async fn receive_pieces<R: AsyncRead + Unpin, T: Send + 'static>(
             }
             Ok(Some(Frame::End)) => break,
             Ok(Some(Frame::TransferFailed(failure))) => {
-                ended = Err(TransferError::There(shortened(failure)));
+                ended = Err(TransferError::There(failure));
                 break;
             }
             Ok(Some(_)) => {
@@ -336,20 +336,6 @@ pub(super) async fn receive_pieces<R: AsyncRead + Unpin, T: Send + 'static>(
 async fn joined<T>(work: JoinHandle<Result<T, FilesError>>) -> Result<T, FilesError> {
     work.await
         .unwrap_or_else(|error| Err(FilesError::Stream(io::Error::other(error))))
-}
-
-/// A guest's words in our messages: printable and not too many.
-fn shortened(failure: TransferFailure) -> TransferFailure {
-    let clean = |text: String| {
-        text.chars()
-            .take(MAX_GUEST_TEXT)
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect::<String>()
-    };
-    TransferFailure {
-        path: clean(failure.path),
-        message: clean(failure.message),
-    }
 }
 
 /// Cuts what is written into pieces of one frame.

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::words::one_line;
 use super::{Attach, Configure, ExecRequest, GetChanges, GetFiles, GuestPath, PutFiles, TreeFiles};
+use crate::limits::MAX_GUEST_TEXT;
 
 /// The first message of every call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -93,6 +95,18 @@ pub struct Failure {
     pub check: String,
     /// The cause, a lower-case fragment.
     pub message: String,
+}
+
+impl Failure {
+    /// The same with words that are safe to show.
+    #[must_use]
+    pub fn harmless(self) -> Self {
+        Self {
+            part: one_line(&self.part, MAX_GUEST_TEXT),
+            check: one_line(&self.check, MAX_GUEST_TEXT),
+            message: one_line(&self.message, MAX_GUEST_TEXT),
+        }
+    }
 }
 
 impl std::fmt::Display for Failure {

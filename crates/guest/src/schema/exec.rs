@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::GuestPath;
+use super::words::one_line;
+use crate::limits::MAX_GUEST_TEXT;
 
 /// A command to run.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -30,6 +32,12 @@ pub struct ExecRequest {
     /// Will standard input be sent? Without it the command's standard input is `/dev/null` (ignored with a terminal).
     #[serde(default)]
     pub stdin: bool,
+    /// The host understands what the agent reports of a command: `StdinTaken`, `SignalTaken`, `TimedOut`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reports: bool,
+    /// The command is ended after this time, with everything that it has started: `SIGTERM`, and `SIGKILL` for what goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
 }
 
 /// The terminal of a command.
@@ -39,7 +47,7 @@ pub struct Tty {
     pub rows: u16,
     /// Width, in characters.
     pub cols: u16,
-    /// The `TERM` of the command.
+    /// The `TERM` of the command; a guest that has no entry for it takes the usual one instead.
     pub term: String,
 }
 
@@ -60,6 +68,15 @@ pub struct ExecFailure {
     pub kind: ExecFailureKind,
     /// The cause, a lower-case fragment that names the thing.
     pub message: String,
+}
+
+impl ExecFailure {
+    /// The same with words that are safe to show.
+    #[must_use]
+    pub fn harmless(self) -> Self {
+        let message = one_line(&self.message, MAX_GUEST_TEXT);
+        Self { message, ..self }
+    }
 }
 
 /// Kinds of [`ExecFailure`]; shells map the first two to the codes 127 and 126.

@@ -10,6 +10,7 @@ mod path;
 mod report;
 mod transfer;
 mod tree;
+mod words;
 
 pub use call::{Answer, ConnectTarget, Failure, Phase, Pong, Request, ShutdownMode};
 pub use configure::{

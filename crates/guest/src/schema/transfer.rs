@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::GuestPath;
+use super::words::one_line;
+use crate::limits::MAX_GUEST_TEXT;
 
 /// Receive a tar stream.
 ///
@@ -69,4 +71,15 @@ pub struct TransferFailure {
     pub path: String,
     /// The cause, a lower-case fragment.
     pub message: String,
+}
+
+impl TransferFailure {
+    /// The same with words that are safe to show.
+    #[must_use]
+    pub fn harmless(self) -> Self {
+        Self {
+            path: one_line(&self.path, MAX_GUEST_TEXT),
+            message: one_line(&self.message, MAX_GUEST_TEXT),
+        }
+    }
 }

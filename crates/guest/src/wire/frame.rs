@@ -3,6 +3,7 @@
 //! ```text
 //!            host → guest                     guest → host
 //!  exec      Stdin* StdinEof  (Resize|Signal)*    Started (Stdout|Stderr)* Exit   or   Failed
+//!   reports                                       StdinTaken first; (StdinTaken|SignalTaken)* TimedOut in between
 //!  attach                                         Started (Stdout|Stderr)* Exit   or   Failed
 //!  put       Data* End                             Done   or   TransferFailed (at any time)
 //!  get                                             Data* End Done   or   TransferFailed (at any time)
@@ -11,6 +12,9 @@
 //! In an exec call the host keeps its writing direction open until it has read `Exit` or `Failed`: `StdinEof` ends the
 //! input, while the end of the direction says that whoever asked is gone, and ends the command. An empty `Stdout` says
 //! nothing; the guest sends it to find out whether the host still listens.
+//!
+//! Reports come only when the request asks for them (`ExecRequest::reports`), and the first of them before anything else:
+//! a host that does not see it there talks to an older agent.
 //!
 //! Nothing here knows of yamux: the daemon hands these bytes to its clients unchanged, and they decode them.
 
@@ -52,6 +56,12 @@ pub enum Frame {
     Exit(ExitStatus),
     /// The command was not started.
     Failed(ExecFailure),
+    /// Bytes of standard input, in all, that the command has read or that nobody counts.
+    StdinTaken(u64),
+    /// This signal reached the command's process group.
+    SignalTaken(u8),
+    /// The command has had its time: it is being ended.
+    TimedOut,
     /// A piece of a tar stream.
     Data(Bytes),
     /// End of the tar stream.
@@ -105,6 +115,9 @@ mod kind {
     pub const STDERR: u8 = 18;
     pub const EXIT: u8 = 19;
     pub const FAILED: u8 = 20;
+    pub const STDIN_TAKEN: u8 = 21;
+    pub const SIGNAL_TAKEN: u8 = 22;
+    pub const TIMED_OUT: u8 = 23;
     pub const DATA: u8 = 32;
     pub const END: u8 = 33;
     pub const DONE: u8 = 34;
@@ -131,6 +144,9 @@ impl Frame {
             Self::Stderr(bytes) => put(to, kind::STDERR, bytes),
             Self::Exit(status) => put_json(to, kind::EXIT, status),
             Self::Failed(failure) => put_json(to, kind::FAILED, failure),
+            Self::StdinTaken(bytes) => put(to, kind::STDIN_TAKEN, &bytes.to_be_bytes()),
+            Self::SignalTaken(signal) => put(to, kind::SIGNAL_TAKEN, &[*signal]),
+            Self::TimedOut => put(to, kind::TIMED_OUT, &[]),
             Self::Data(bytes) => put(to, kind::DATA, bytes),
             Self::End => put(to, kind::END, &[]),
             Self::Done(done) => put_json(to, kind::DONE, done),
@@ -176,12 +192,27 @@ impl Frame {
             kind::STDOUT => Ok(Self::Stdout(payload)),
             kind::STDERR => Ok(Self::Stderr(payload)),
             kind::EXIT => Ok(Self::Exit(json(kind, &payload)?)),
-            kind::FAILED => Ok(Self::Failed(json(kind, &payload)?)),
+            kind::FAILED => Ok(Self::Failed(
+                json::<ExecFailure>(kind, &payload)?.harmless(),
+            )),
+            kind::STDIN_TAKEN => match payload.first_chunk() {
+                Some(bytes) if payload.len() == bytes.len() => {
+                    Ok(Self::StdinTaken(u64::from_be_bytes(*bytes)))
+                }
+                _ => Err(wrong()),
+            },
+            kind::SIGNAL_TAKEN => match payload[..] {
+                [signal] => Ok(Self::SignalTaken(signal)),
+                _ => Err(wrong()),
+            },
+            kind::TIMED_OUT if payload.is_empty() => Ok(Self::TimedOut),
             kind::DATA => Ok(Self::Data(payload)),
             kind::END if payload.is_empty() => Ok(Self::End),
             kind::DONE => Ok(Self::Done(json(kind, &payload)?)),
-            kind::TRANSFER_FAILED => Ok(Self::TransferFailed(json(kind, &payload)?)),
-            kind::STDIN_EOF | kind::END => Err(wrong()),
+            kind::TRANSFER_FAILED => Ok(Self::TransferFailed(
+                json::<TransferFailure>(kind, &payload)?.harmless(),
+            )),
+            kind::STDIN_EOF | kind::END | kind::TIMED_OUT => Err(wrong()),
             _ => Err(FrameError::UnknownKind(kind)),
         }
     }

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use banger_guest::limits::MAX_REQUEST;
 use banger_guest::wire::frame::{Frame, FrameReader};
@@ -72,8 +73,14 @@ async fn run(record: &Record, order: Order) -> io::Result<()> {
     let deaf = AtomicBool::new(false);
     let output = (running.stdout.take(), running.stderr.take());
     let drained = async {
-        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-        let drained = exec::drain(&mut to, &mut running.child, pid, output, &deaf).await;
+        let draining = exec::Draining {
+            pid: i32::try_from(pid).ok().and_then(Pid::from_raw),
+            output,
+            deaf: &deaf,
+            timeout: order.request.timeout_ms.map(Duration::from_millis),
+            reports: None,
+        };
+        let drained = draining.drain(&mut to, &mut running.child).await;
         let _ = to.shutdown().await;
         drained
     };

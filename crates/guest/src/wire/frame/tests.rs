@@ -21,6 +21,9 @@ fn samples() -> Vec<Frame> {
             kind: ExecFailureKind::NotFound,
             message: "no program x".into(),
         }),
+        Frame::StdinTaken(1 << 40),
+        Frame::SignalTaken(2),
+        Frame::TimedOut,
         Frame::Data(Bytes::from_static(b"tar")),
         Frame::End,
         Frame::Done(TransferDone {
@@ -79,6 +82,10 @@ fn unknown_kinds_and_wrong_lengths_are_refused() {
         FrameError::WrongLength { .. }
     ));
     assert!(matches!(
+        refused(&[kind::STDIN_TAKEN, 0, 0, 0, 1, 0]),
+        FrameError::WrongLength { .. }
+    ));
+    assert!(matches!(
         refused(&[kind::END, 0, 0, 0, 1, 0]),
         FrameError::WrongLength { .. }
     ));
@@ -86,6 +93,32 @@ fn unknown_kinds_and_wrong_lengths_are_refused() {
         refused(&[kind::EXIT, 0, 0, 0, 1, b'{']),
         FrameError::Invalid { .. }
     ));
+}
+
+#[test]
+fn words_of_a_guest_are_one_short_line_however_they_come() {
+    let message = format!("a\n\u{1b}[2Jb\u{202e}c\u{200b}d{}", "x".repeat(9000));
+    let failed = Frame::Failed(ExecFailure {
+        kind: ExecFailureKind::Other,
+        message: message.clone(),
+    });
+    let transfer = Frame::TransferFailed(TransferFailure {
+        path: message.clone(),
+        message,
+    });
+    for frame in [failed, transfer] {
+        let mut bytes = BytesMut::new();
+        frame.encode(&mut bytes).unwrap();
+        let (said, path) = match decode(&mut bytes).unwrap() {
+            Some(Frame::Failed(failure)) => (failure.message, String::new()),
+            Some(Frame::TransferFailed(failure)) => (failure.message, failure.path),
+            other => panic!("{other:?}"),
+        };
+        assert!(said.starts_with("a  [2Jb\u{fffd}c\u{fffd}dx"), "{said:?}");
+        assert_eq!(said.chars().count(), crate::limits::MAX_GUEST_TEXT);
+        assert!(path.chars().count() <= crate::limits::MAX_GUEST_TEXT);
+        assert!(!path.contains(['\n', '\u{1b}', '\u{202e}']), "{path:?}");
+    }
 }
 
 #[tokio::test]
