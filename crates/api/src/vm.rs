@@ -411,6 +411,9 @@ pub struct Exec {
     pub term: Option<String>,
     /// The caller sends standard input.
     pub stdin: bool,
+    /// End the command, with everything that it has started, after so many milliseconds: `SIGTERM`, after 5 s `SIGKILL`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
     /// Delete the VM when this ends, however it ends (the `--rm` of `vm run`).
     pub then_delete: bool,
 }

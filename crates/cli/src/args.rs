@@ -21,8 +21,8 @@ Examples:
   banger help exec             all about one command
 
 A VM is named by its name, its id or the start of its id. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not \
-found, 4 wrong state, 5 host not ready, 130 interrupted; run, exec and ssh end with the guest command's \
-own code."
+found, 4 wrong state, 5 host not ready, 130 interrupted (128 + n by signal n); run, exec and ssh end with the \
+guest command's own code, and run and exec with 125 where banger itself would end with 1."
 )]
 pub struct Cli {
     /// Print data and errors as JSON
@@ -209,6 +209,20 @@ mod tests {
             &["run", "--rm", "--", "true"][..],
             &["ps", "-q"],
             &["exec", "web", "--", "ls", "-l"],
+            &["exec", "web", "ls", "-l"],
+            &["exec", "-it", "web", "sh"],
+            &[
+                "exec",
+                "-n",
+                "-e",
+                "A",
+                "-e",
+                "B=1",
+                "--env-file",
+                "f",
+                "web",
+                "ls",
+            ],
             &["ssh", "-L", "1:h:2", "web", "--", "ls", "-l"],
             &["cp", "a", "web:/a"],
             &["logs", "-f", "--tail", "5", "web"],
@@ -229,6 +243,8 @@ mod tests {
         assert!(parse(&["banger", "--json", "ps"]).json);
         assert!(parse(&["banger", "vm", "show", "web", "--json"]).json);
         assert!(!parse(&["banger", "exec", "web", "--", "x", "--json"]).json);
+        assert!(!parse(&["banger", "exec", "web", "x", "--json"]).json);
+        assert!(parse(&["banger", "exec", "web", "--json", "--", "x"]).json);
     }
 
     #[test]
@@ -262,7 +278,9 @@ mod tests {
             &["run", "./path", "./another"],
             &["run", "./path", "--from", "HEAD"],
             &["vm", "workspace", "prepare"],
-            &["exec", "web", "ls"],
+            &["exec", "-n", "-i", "web", "ls"],
+            &["exec", "--timeout", "soon", "web", "ls"],
+            &["exec", "-e", "=x", "web", "ls"],
             &["vm", "set", "web"],
             &["vm", "stop"],
             &["kernel", "import"],

@@ -6,8 +6,14 @@ use std::io;
 use banger_api::{ApiError, ErrorCode};
 use banger_client::ClientError;
 
+use crate::signals::Interrupt;
+
 /// Exit code after SIGPIPE, as a shell shows it: what most programs end with when their reader goes away.
 const OUTPUT_CLOSED_EXIT: u8 = 128 + 13;
+/// Exit code of a failure that has none of its own.
+const FAILED_EXIT: u8 = 1;
+/// The same where 1 may be the guest command's.
+const BESIDE_A_COMMAND_EXIT: u8 = 125;
 
 /// What a command returns: its exit code, or why it failed.
 pub type Outcome = Result<u8, Failure>;
@@ -45,6 +51,23 @@ impl Failure {
         ApiError::new(ErrorCode::Cancelled, message).into()
     }
 
+    /// This signal stopped the command: the exit code is what a shell makes of it.
+    pub fn interrupted_by(by: Interrupt, message: impl Into<String>) -> Self {
+        Self::with_exit(ApiError::new(ErrorCode::Cancelled, message), by.exit_code())
+    }
+
+    /// The same failure where a guest command's own code is the exit code: what would be 1 is 125, which few commands end
+    /// with (docker-run(1)).
+    #[must_use]
+    pub fn beside_a_command(mut self) -> Self {
+        if let Self::Errors { exit, .. } = &mut self
+            && *exit == FAILED_EXIT
+        {
+            *exit = BESIDE_A_COMMAND_EXIT;
+        }
+        self
+    }
+
     /// The same failure with another next step.
     #[must_use]
     pub fn hint(mut self, hint: &str) -> Self {
@@ -52,6 +75,18 @@ impl Failure {
             && let Some(error) = errors.first_mut()
         {
             error.hint = Some(hint.to_owned());
+        }
+        self
+    }
+
+    /// The same failure with the VM that it concerns: a guest that is not reached is one of many.
+    #[must_use]
+    pub fn about(mut self, vm: &str) -> Self {
+        if let Self::Errors { errors, .. } = &mut self
+            && let Some(error) = errors.first_mut()
+            && error.code == ErrorCode::GuestUnreachable
+        {
+            error.message = format!("VM \"{vm}\": {}", error.message);
         }
         self
     }

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::progress::{Progress, Track};
-use crate::signals::Interrupts;
+use crate::signals::{Interrupt, Interrupts};
 
 /// How often the progress is drawn while nothing happens.
 const REDRAW: Duration = Duration::from_millis(200);
@@ -61,7 +61,7 @@ pub struct Followed {
     /// Its stages.
     pub stages: Vec<StageTime>,
     /// The user wanted to cancel it, too late.
-    pub interrupted: bool,
+    pub interrupted: Option<Interrupt>,
 }
 
 /// One operation that is being followed.
@@ -87,13 +87,13 @@ where
     let mut interrupts = context.interrupts()?;
     let accepted = context.session.change(call);
     tokio::pin!(accepted);
-    tokio::select! {
+    let by = tokio::select! {
         accepted = &mut accepted => return accepted,
-        _ = interrupts.next() => {}
-    }
+        by = interrupts.next() => by,
+    };
     match timeout(ANSWER_AFTER_INTERRUPT, accepted).await {
         Ok(accepted) => accepted,
-        Err(_elapsed) => Err(Failure::interrupted("interrupted")),
+        Err(_elapsed) => Err(Failure::interrupted_by(by, "interrupted")),
     }
 }
 
@@ -181,8 +181,8 @@ impl Following<'_> {
         loop {
             let event = tokio::select! {
                 event = events.next() => event,
-                _ = interrupts.next() => {
-                    self.interrupted().await?;
+                by = interrupts.next() => {
+                    self.interrupted(by).await?;
                     continue;
                 }
                 _ = redraw.tick() => {
@@ -209,15 +209,15 @@ impl Following<'_> {
         }
     }
 
-    async fn interrupted(&mut self) -> Result<(), Failure> {
-        if self.followed.interrupted {
-            return Err(Failure::interrupted(if self.how.wanted {
-                "left at once; the daemon goes on"
-            } else {
-                "left at once; the daemon goes on undoing what was begun"
-            }));
+    async fn interrupted(&mut self, by: Interrupt) -> Result<(), Failure> {
+        if self.followed.interrupted.is_some() {
+            let why = match self.how.wanted {
+                true => "left at once; the daemon goes on",
+                false => "left at once; the daemon goes on undoing what was begun",
+            };
+            return Err(Failure::interrupted_by(by, why));
         }
-        self.followed.interrupted = true;
+        self.followed.interrupted = Some(by);
         if self.how.wanted {
             self.context
                 .output
@@ -245,7 +245,10 @@ impl Following<'_> {
     fn finished(self, state: OperationState, error: Option<ApiError>) -> Result<Followed, Failure> {
         match (state, error) {
             (OperationState::Done, _) => Ok(self.followed),
-            (OperationState::Cancelled, None) => Err(Failure::interrupted("interrupted")),
+            (OperationState::Cancelled, None) => {
+                let by = self.followed.interrupted.unwrap_or_default();
+                Err(Failure::interrupted_by(by, "interrupted"))
+            }
             (_, Some(error)) => Err(error.into()),
             (state, None) => Err(ApiError::new(
                 ErrorCode::Internal,

@@ -29,6 +29,21 @@ impl Interrupt {
             Self::Term => 15,
         }
     }
+
+    /// The exit code of what it ends, as a shell shows it.
+    pub fn exit_code(self) -> u8 {
+        128 + self.number()
+    }
+}
+
+impl std::fmt::Display for Interrupt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Int => "SIGINT",
+            Self::Term => "SIGTERM",
+            Self::Hup => "SIGHUP",
+        })
+    }
 }
 
 /// The interrupts that this holder has not seen yet. Clones see the same ones, each on its own.
@@ -55,13 +70,17 @@ impl Interrupts {
                     Some(()) = hup.recv() => Interrupt::Hup,
                     else => return,
                 };
-                sender.send_modify(|(count, last)| {
-                    *count += 1;
-                    *last = interrupt;
-                });
+                raise(&sender, interrupt);
             }
         });
         Ok(Self { latest })
+    }
+
+    /// Interrupts that a test raises.
+    #[cfg(test)]
+    pub fn by_hand() -> (impl Fn(Interrupt), Self) {
+        let (sender, latest) = watch::channel((0, Interrupt::Int));
+        (move |interrupt| raise(&sender, interrupt), Self { latest })
     }
 
     /// The next interrupt. Dropping the future loses nothing.
@@ -77,6 +96,13 @@ impl Interrupts {
     pub fn forget_past(&mut self) {
         self.latest.mark_unchanged();
     }
+}
+
+fn raise(to: &watch::Sender<(u32, Interrupt)>, interrupt: Interrupt) {
+    to.send_modify(|(count, last)| {
+        *count = count.wrapping_add(1);
+        *last = interrupt;
+    });
 }
 
 /// SIGWINCH and SIGCONT: the terminal has another size, or is ours again.

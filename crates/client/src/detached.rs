@@ -6,7 +6,7 @@ use banger_api::vm::Exec;
 
 use crate::client::Client;
 use crate::error::ClientError;
-use crate::transport::Upgraded;
+use crate::exec::ExecSession;
 
 impl Client {
     /// Starts a command that goes on by itself.
@@ -34,7 +34,7 @@ impl Client {
             .await
     }
 
-    /// Follows one of them: the guest's frames of an exec stream, with its output or only with its end.
+    /// Follows one of them, with its output or only to its end.
     ///
     /// # Errors
     /// As every call: see [`ClientError`].
@@ -43,10 +43,9 @@ impl Client {
         reference: &str,
         id: u32,
         output: bool,
-    ) -> Result<Upgraded, ClientError> {
+    ) -> Result<ExecSession, ClientError> {
         let route = fill(routes::VM_ATTACH, reference);
-        self.post(format!("{route}?id={id}&output={output}"))
-            .upgraded()
-            .await
+        let call = self.post(format!("{route}?id={id}&output={output}"));
+        Ok(ExecSession::over(call.upgraded().await?))
     }
 }

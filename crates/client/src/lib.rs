@@ -5,6 +5,7 @@
 //!   │ vms, images, kernels, system        JSON in, JSON out
 //!   │ operation_events ──► OperationEvents   server-sent events, numbered, bounded
 //!   │ vm_logs ──────────► ByteStream         a body read as it comes
+//!   │ exec ─────────────► ExecSession        a command: events, and what it is told
 //!   └ vm_exec, vm_put_files, … ─101──► Upgraded   raw bytes both ways
 //! ```
 //!
@@ -17,6 +18,7 @@ mod client;
 mod detached;
 mod error;
 mod events;
+mod exec;
 mod images;
 mod kernels;
 pub mod limits;
@@ -31,4 +33,5 @@ pub use bytestream::ByteStream;
 pub use client::{BUILD_HEADER, Client};
 pub use error::ClientError;
 pub use events::OperationEvents;
+pub use exec::{ExecError, ExecEvent, ExecEvents, ExecInput, ExecSession, Started};
 pub use transport::Upgraded;

@@ -13,3 +13,6 @@ pub const MAX_EVENT_BYTES: usize = 1024 * 1024;
 
 /// How long the daemon may take to answer a call that only reads or starts something.
 pub const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
+
+/// How long a guest may take to start a command. Its daemon asks as long about its health.
+pub const START_DEADLINE: Duration = Duration::from_secs(10);

@@ -10,6 +10,87 @@ use crate::failure::{Failure, host_error};
 use crate::output::output_failure;
 use crate::output::raw::write_fully;
 
+/// Where a command's output goes.
+#[derive(Debug)]
+pub enum Sink {
+    /// To our standard output and error.
+    Streams(Option<Writer>),
+    /// It is kept for the result.
+    Kept(KeptOutput),
+}
+
+impl Sink {
+    /// Our standard output and error.
+    ///
+    /// # Errors
+    /// The thread that writes cannot be started.
+    pub fn streams() -> Result<Self, Failure> {
+        Ok(Self::Streams(Some(Writer::start()?)))
+    }
+
+    pub(super) async fn stdout(&mut self, bytes: Bytes) -> Result<(), Failure> {
+        match self {
+            Self::Streams(Some(writer)) => writer.stdout(bytes).await,
+            Self::Streams(None) => Ok(()),
+            Self::Kept(kept) => {
+                kept.stdout.add(&bytes);
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) async fn stderr(&mut self, bytes: Bytes) -> Result<(), Failure> {
+        match self {
+            Self::Streams(Some(writer)) => writer.stderr(bytes).await,
+            Self::Streams(None) => Ok(()),
+            Self::Kept(kept) => {
+                kept.stderr.add(&bytes);
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) async fn finish(&mut self) -> Result<(), Failure> {
+        match self {
+            Self::Streams(writer) => match writer.take() {
+                Some(writer) => writer.finish().await,
+                None => Ok(()),
+            },
+            Self::Kept(_) => Ok(()),
+        }
+    }
+}
+
+/// Output that is kept.
+#[derive(Debug, Default)]
+pub struct KeptOutput {
+    /// Standard output.
+    pub stdout: Kept,
+    /// Standard error.
+    pub stderr: Kept,
+}
+
+/// The beginning of one stream.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// At most [`MAX_KEPT`].
+    pub bytes: Vec<u8>,
+    /// There was more.
+    pub cut: bool,
+}
+
+/// Bytes of each stream that are kept; the rest is read and dropped.
+pub const MAX_KEPT: usize = 16 * 1024 * 1024;
+
+impl Kept {
+    fn add(&mut self, bytes: &[u8]) {
+        let room = MAX_KEPT - self.bytes.len();
+        self.cut |= bytes.len() > room;
+        self.bytes
+            .extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+}
+
 /// Chunks that may wait to be written. A guest that is faster than our reader waits, too.
 const QUEUE: usize = 16;
 
@@ -88,4 +169,21 @@ fn write(mut chunks: mpsc::Receiver<Chunk>) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_has_a_limit_and_says_that_it_was_cut() {
+        let mut kept = Kept::default();
+        let chunk = vec![b'x'; MAX_KEPT / 4];
+        for _ in 0..4 {
+            kept.add(&chunk);
+        }
+        assert!(!kept.cut);
+        kept.add(b"y");
+        assert!(kept.cut && kept.bytes.len() == MAX_KEPT);
+    }
 }

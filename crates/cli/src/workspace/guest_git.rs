@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use banger_api::vm::Exec;
 use banger_api::{ApiError, ErrorCode};
+use banger_client::{ExecError, ExecEvent};
 use banger_guest::ExitStatus;
-use banger_guest::wire::frame::{Frame, FrameReader};
 use banger_workspace::export::{NO_GIT, NO_WORKSPACE};
 
 use crate::context::Context;
@@ -42,37 +42,31 @@ pub async fn answer(
         user: Some("root".to_owned()),
         ..Exec::default()
     };
-    let stream = context
+    let mut session = context
         .session
-        .change(|client| async move { client.vm_exec(vm, exec).await })
+        .change(|client| async move { client.exec(vm, exec).await })
         .await?;
-    // The other half stays open: its end would tell the guest that we are gone.
-    let (from, _to) = tokio::io::split(stream);
-    let mut frames = FrameReader::new(from);
-    let (mut message, mut told) = (Vec::new(), 0);
+    let told = |error: &ExecError| broken(&chain(error));
+    session.started().await.map_err(|error| told(&error))?;
+    let (mut message, mut told_bytes) = (Vec::new(), 0);
     loop {
-        let next = tokio::time::timeout(STALL, frames.next()).await;
-        let Ok(next) = next else {
+        let Ok(next) = tokio::time::timeout(STALL, session.next()).await else {
             return Err(broken("it says nothing"));
         };
-        match next {
-            Ok(Some(Frame::Stdout(bytes))) => take(&bytes)?,
-            Ok(Some(Frame::Stderr(bytes))) => {
-                told += bytes.len();
-                if told > MAX_MESSAGE {
+        match next.map_err(|error| told(&error))? {
+            ExecEvent::Stdout(bytes) => take(&bytes)?,
+            ExecEvent::Stderr(bytes) => {
+                told_bytes += bytes.len();
+                if told_bytes > MAX_MESSAGE {
                     return Err(broken("it has endless error messages"));
                 }
                 let room = KEPT_MESSAGE.saturating_sub(message.len());
                 message.extend_from_slice(&bytes[..bytes.len().min(room)]);
             }
-            Ok(Some(Frame::Started { .. })) => {}
-            Ok(Some(Frame::Exit(ExitStatus::Code(0)))) => return Ok(Ended::Done),
-            Ok(Some(Frame::Exit(ExitStatus::Code(NO_GIT)))) => return Ok(Ended::NoGit),
-            Ok(Some(Frame::Exit(status))) => return Err(failed(status, &message)),
-            Ok(Some(Frame::Failed(failure))) => return Err(broken(&failure.message)),
-            Ok(Some(_)) => return Err(broken("it sends frames that have no place here")),
-            Ok(None) => return Err(broken("the stream ended")),
-            Err(error) => return Err(broken(&chain(&error))),
+            ExecEvent::Ended(ExitStatus::Code(0)) => return Ok(Ended::Done),
+            ExecEvent::Ended(ExitStatus::Code(NO_GIT)) => return Ok(Ended::NoGit),
+            ExecEvent::Ended(status) => return Err(failed(status, &message)),
+            _ => {}
         }
     }
 }

@@ -4,12 +4,8 @@ use std::time::Duration;
 
 use banger_api::vm::Exec;
 use banger_api::{ApiError, ErrorCode};
-use banger_client::Upgraded;
+use banger_client::{ExecEvent, ExecSession};
 use banger_guest::ExitStatus;
-use banger_guest::wire::frame::{Frame, FrameReader};
-
-use bytes::Bytes;
-use tokio::io::{ReadHalf, WriteHalf};
 
 use crate::attach::output::Writer;
 use crate::context::Context;
@@ -38,11 +34,12 @@ pub(super) async fn show(
     let mut kept = Vec::new();
     context.output.clear_status();
     let mut writer = Writer::start()?;
-    let mut frames = Frames::open(vm, what, exec, context).await?;
+    let mut command = SideCommand::start(vm, what, exec, context).await?;
     let ended = loop {
-        let bytes = match frames.next().await? {
-            Heard::Output(bytes) => bytes,
-            Heard::End(status) => break status,
+        let bytes = match command.next().await? {
+            ExecEvent::Stdout(bytes) | ExecEvent::Stderr(bytes) => bytes,
+            ExecEvent::Ended(status) => break status,
+            _ => continue,
         };
         if json {
             kept.extend_from_slice(&bytes);
@@ -81,14 +78,17 @@ pub(super) async fn ask(
 ) -> Result<Vec<u8>, Failure> {
     let asked = async {
         let mut answer = Vec::new();
-        let mut frames = Frames::open(vm, what, exec, context).await?;
+        let mut command = SideCommand::start(vm, what, exec, context).await?;
         loop {
-            match frames.next().await? {
-                Heard::Output(bytes) => answer.extend_from_slice(&bytes),
-                Heard::End(ExitStatus::Code(0)) => return Ok(answer),
-                Heard::End(status) => {
+            match command.next().await? {
+                ExecEvent::Stdout(bytes) | ExecEvent::Stderr(bytes) => {
+                    answer.extend_from_slice(&bytes);
+                }
+                ExecEvent::Ended(ExitStatus::Code(0)) => return Ok(answer),
+                ExecEvent::Ended(status) => {
                     return Err(failed(what, &format!("it ended with {status:?}")));
                 }
+                _ => {}
             }
             if answer.len() > MAX_ANSWER {
                 return Err(failed(what, "the guest answers without end"));
@@ -101,54 +101,32 @@ pub(super) async fn ask(
     }
 }
 
-/// What is heard of a command.
-enum Heard {
-    Output(Bytes),
-    End(ExitStatus),
-}
-
 /// A command that runs. Dropping it ends the command.
-struct Frames<'a> {
+struct SideCommand<'a> {
     what: &'a str,
-    frames: FrameReader<ReadHalf<Upgraded>>,
-    /// Stays open: its end tells the guest that we are gone.
-    _to: WriteHalf<Upgraded>,
+    session: ExecSession,
 }
 
-impl<'a> Frames<'a> {
-    async fn open(
+impl<'a> SideCommand<'a> {
+    async fn start(
         vm: &str,
         what: &'a str,
         exec: &Exec,
         context: &Context,
     ) -> Result<Self, Failure> {
-        let stream = context
+        let session = context
             .session
-            .change(|client| async move { client.vm_exec(vm, exec).await })
+            .change(|client| async move { client.exec(vm, exec).await })
             .await?;
-        let (from, to) = tokio::io::split(stream);
-        Ok(Self {
-            what,
-            frames: FrameReader::new(from),
-            _to: to,
-        })
+        let mut command = Self { what, session };
+        let started = command.session.started().await;
+        started.map_err(|error| failed(what, &chain(&error)))?;
+        Ok(command)
     }
 
-    async fn next(&mut self) -> Result<Heard, Failure> {
-        let why = loop {
-            break match self.frames.next().await {
-                Ok(Some(Frame::Stdout(bytes) | Frame::Stderr(bytes))) => {
-                    return Ok(Heard::Output(bytes));
-                }
-                Ok(Some(Frame::Exit(status))) => return Ok(Heard::End(status)),
-                Ok(Some(Frame::Started { .. })) => continue,
-                Ok(Some(Frame::Failed(failure))) => failure.message,
-                Ok(Some(_)) => "the guest sends frames that have no place here".to_owned(),
-                Ok(None) => "the stream ended".to_owned(),
-                Err(error) => chain(&error),
-            };
-        };
-        Err(failed(self.what, &why))
+    async fn next(&mut self) -> Result<ExecEvent, Failure> {
+        let event = self.session.next().await;
+        event.map_err(|error| failed(self.what, &chain(&error)))
     }
 }
 

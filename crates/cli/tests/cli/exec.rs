@@ -26,8 +26,13 @@ fn guest_that_says(frames: Vec<Frame>) -> FakeDaemon {
     })
 }
 
+/// Starts of a command, by a caller that understands reports.
+pub fn is_exec(what: &str) -> bool {
+    what.ends_with("/exec?reports=true")
+}
+
 fn on_exec(asked: &Asked, answer: impl FnOnce() -> Answer) -> Answer {
-    if asked.what.ends_with("/exec") {
+    if is_exec(&asked.what) {
         answer()
     } else {
         Answer::ok(vm("web", 1, "running"))
@@ -72,8 +77,8 @@ fn a_program_that_is_not_there_is_127_as_in_a_shell() {
     for (kind, exit) in [
         (ExecFailureKind::NotFound, 127),
         (ExecFailureKind::Permission, 126),
-        (ExecFailureKind::Cwd, 1),
-        (ExecFailureKind::User, 1),
+        (ExecFailureKind::Cwd, 125),
+        (ExecFailureKind::User, 125),
     ] {
         let message = "no such program: x".to_owned();
         let daemon = guest_that_says(vec![Frame::Failed(ExecFailure { kind, message })]);
@@ -95,7 +100,7 @@ fn a_guest_that_breaks_off_is_an_error() {
         })
     });
     let finished = daemon.banger(&["exec", "web", "--", "x"]);
-    assert_eq!((finished.exit, finished.stdout.as_str()), (1, "half"));
+    assert_eq!((finished.exit, finished.stdout.as_str()), (125, "half"));
     assert!(
         finished.stderr.contains("lost the guest command"),
         "{}",
@@ -107,7 +112,7 @@ fn a_guest_that_breaks_off_is_an_error() {
 fn a_guest_that_says_what_has_no_place_is_an_error() {
     let daemon = guest_that_says(vec![Frame::Data(text("tar"))]);
     let finished = daemon.banger(&["exec", "web", "--", "x"]);
-    assert_eq!(finished.exit, 1);
+    assert_eq!(finished.exit, 125);
     assert!(
         finished.stderr.contains("unexpected frame"),
         "{}",
@@ -123,6 +128,7 @@ fn input_goes_to_the_guest_while_its_output_comes_back() {
             Answer::upgrade(|stream| async move {
                 let (from, mut to) = split(stream);
                 let mut frames = FrameReader::new(from);
+                write(&mut to, &Frame::Started { pid: 7 }).await.unwrap();
                 while let Some(frame) = frames.next().await.unwrap() {
                     let echoed = match frame {
                         Frame::Stdin(bytes) => Frame::Stdout(bytes),

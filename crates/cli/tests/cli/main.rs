@@ -11,4 +11,5 @@ mod lists;
 mod operations;
 mod run;
 mod sample;
+mod sessions;
 mod terminal;

@@ -19,7 +19,7 @@ fn daemon_with(frame: Frame) -> FakeDaemon {
             _ if asked.what.contains("/events") => {
                 Answer::events([stage(0, "boot"), finished(1, "done", None)])
             }
-            _ if asked.what.ends_with("/exec") => Answer::upgrade(|mut stream| async move {
+            _ if crate::exec::is_exec(&asked.what) => Answer::upgrade(|mut stream| async move {
                 write(&mut stream, &Frame::Stdout(Bytes::from_static(b"Linux\n")))
                     .await
                     .unwrap();
@@ -48,7 +48,7 @@ fn with_rm_the_vm_is_gone_when_the_command_has_ended() {
     assert_eq!(asked[0].body["start"], true);
     let exec = asked
         .iter()
-        .find(|asked| asked.what.ends_with("/exec"))
+        .find(|asked| crate::exec::is_exec(&asked.what))
         .unwrap();
     assert_eq!(exec.body["then_delete"], true);
     assert!(
@@ -78,7 +78,7 @@ fn detached_it_only_starts_and_prints_the_name() {
     let create = &daemon.asked()[0].body;
     assert_eq!(create["vcpu"], 4);
     assert_eq!(create["memory"], 2_147_483_648_u64);
-    assert!(!daemon.paths().iter().any(|path| path.ends_with("/exec")));
+    assert!(!daemon.paths().iter().any(|path| crate::exec::is_exec(path)));
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_vm_that_does_not_start_is_never_entered() {
     let ran = daemon.banger(&["run", "--rm", "--", "true"]);
     assert_eq!(
         (ran.exit, ran.stderr.as_str()),
-        (1, "error: no answer\nhint: banger logs web\n")
+        (125, "error: no answer\nhint: banger logs web\n")
     );
     assert_eq!(daemon.paths().len(), 2);
 }

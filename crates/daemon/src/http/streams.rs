@@ -21,12 +21,22 @@ use super::vms::reach;
 use crate::context::Daemon;
 use crate::{failure, service};
 
+/// How to run a command.
+#[derive(Deserialize)]
+pub(super) struct ExecQuery {
+    /// The caller understands frames that report what the command reads, and which signals reached it.
+    #[serde(default)]
+    reports: bool,
+}
+
 /// Run a command in a guest.
-#[utoipa::path(post, path = "/v1/vms/{ref}/exec", tag = "vms", params(("ref" = String, Path)), request_body = Exec,
+#[utoipa::path(post, path = "/v1/vms/{ref}/exec", tag = "vms",
+    params(("ref" = String, Path), ("reports" = Option<bool>, Query)), request_body = Exec,
     responses((status = 101, description = "exec frames follow"), (status = "default", body = ErrorBody)))]
 pub(super) async fn exec(
     State(daemon): State<Daemon>,
     Path(reference): Path<String>,
+    Query(query): Query<ExecQuery>,
     mut request: Request,
 ) -> Result<Response, Failed> {
     let upgrade = upgrade_of(&mut request)?;
@@ -40,7 +50,10 @@ pub(super) async fn exec(
         vm: exec.then_delete.then_some(record.id),
     };
     let call = client
-        .exec(&exec_request(exec)?)
+        .exec(&ExecRequest {
+            reports: query.reports,
+            ..exec_request(exec)?
+        })
         .await
         .map_err(|e| failure::of_guest(&e))?;
     Ok(switch(upgrade, call, guard))
@@ -70,6 +83,8 @@ pub(super) fn exec_request(exec: Exec) -> Result<ExecRequest, ApiError> {
             term,
         }),
         stdin: exec.stdin,
+        reports: false,
+        timeout_ms: exec.timeout_ms,
     })
 }
 

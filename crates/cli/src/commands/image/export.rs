@@ -71,7 +71,7 @@ async fn to_file(image: &str, path: &Path, context: &Context) -> Outcome {
         .map_err(failed)?;
     let copied = tokio::select! {
         copied = copy(image, context, |bytes| part.write_all(bytes).map_err(failed)) => copied,
-        _ = interrupts.next() => Err(Failure::interrupted("interrupted")),
+        by = interrupts.next() => Err(Failure::interrupted_by(by, "interrupted")),
     };
     context.output.clear_status();
     let bytes = copied?;

@@ -10,19 +10,16 @@
 
 use std::io::Write as _;
 
+use banger_api::ErrorCode;
 use banger_api::vm::{Exec, Vm};
-use banger_api::{ApiError, ErrorCode};
-use banger_client::{ClientError, Upgraded};
-use banger_guest::wire::frame::{self, Frame, FrameReader};
+use banger_client::{ClientError, ExecError, ExecEvent, ExecInput, ExecSession};
 use bytes::Bytes;
-use tokio::io::{
-    AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf,
-};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
-use crate::attach::{input, output};
+use crate::attach::{failure, input, output};
 use crate::context::Context;
-use crate::failure::{Failure, Outcome, chain, host_error};
+use crate::failure::{Failure, Outcome, host_error};
 use crate::guest_ssh::{GuestSsh, ReachedGuest, ssh_error};
 
 /// Where sshd listens.
@@ -83,7 +80,8 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
         .session
         .change(|client| async move { client.vm_exec(id, exec).await })
         .await?;
-    match Inetd::begin(stream).await? {
+    // What ssh sends is for this sshd alone: nobody counts it.
+    match Inetd::begin(ExecSession::over(stream)).await? {
         Ok(inetd) => inetd.carry().await,
         Err(complaint) => {
             if !complaint.is_empty() && context.output.verbose() {
@@ -171,59 +169,58 @@ async fn carry(stream: impl AsyncRead + AsyncWrite + Unpin) -> Outcome {
 
 /// An sshd that runs for this connection, and has spoken.
 struct Inetd {
-    frames: FrameReader<ReadHalf<Upgraded>>,
-    to: WriteHalf<Upgraded>,
+    session: ExecSession,
     first: Bytes,
 }
 
 impl Inetd {
     /// Waits for its first word. Standard input is not touched before: without an sshd it belongs to somebody else.
-    async fn begin(stream: Upgraded) -> Result<Result<Self, String>, Failure> {
-        let (from, to) = tokio::io::split(stream);
-        let mut frames = FrameReader::new(from);
+    async fn begin(mut session: ExecSession) -> Result<Result<Self, String>, Failure> {
         let mut complaint = Vec::new();
+        match session.started().await {
+            Ok(_) => {}
+            Err(ExecError::NotStarted(_)) => return Ok(Err(String::new())),
+            Err(error) => return Err(failure(&error)),
+        }
         loop {
-            match frames.next().await.map_err(|error| lost(&chain(&error)))? {
-                Some(Frame::Stdout(first)) if !first.is_empty() => {
-                    return Ok(Ok(Self { frames, to, first }));
+            match session.next().await {
+                Ok(ExecEvent::Stdout(first)) if !first.is_empty() => {
+                    return Ok(Ok(Self { session, first }));
                 }
-                Some(Frame::Stderr(text)) => {
+                Ok(ExecEvent::Stderr(text)) => {
                     complaint.extend_from_slice(&text);
                     complaint.truncate(MAX_COMPLAINT);
                 }
-                Some(Frame::Exit(_) | Frame::Failed(_)) | None => {
+                Ok(ExecEvent::Ended(_)) | Err(ExecError::NotStarted(_) | ExecError::Cut) => {
                     let text = String::from_utf8_lossy(&complaint);
                     return Ok(Err(text.trim().to_owned()));
                 }
-                Some(_) => {}
+                Ok(_) => {}
+                Err(error) => return Err(failure(&error)),
             }
         }
     }
 
     async fn carry(self) -> Outcome {
-        let Self {
-            mut frames,
-            to,
-            first,
-        } = self;
+        let (mut events, to) = self.session.split();
         let input = input::start()?;
         let mut writer = output::Writer::start()?;
-        writer.stdout(first).await?;
+        writer.stdout(self.first).await?;
         let receiving = async {
             loop {
-                match frames.next().await {
-                    Ok(Some(Frame::Stdout(bytes))) => writer.stdout(bytes).await?,
+                match events.next().await {
+                    Ok(ExecEvent::Stdout(bytes)) => writer.stdout(bytes).await?,
                     // Beside ssh's own messages, where the user sees it.
-                    Ok(Some(Frame::Stderr(bytes))) => drop(std::io::stderr().write_all(&bytes)),
-                    Ok(Some(Frame::Exit(_) | Frame::Failed(_)) | None) | Err(_) => break,
-                    Ok(Some(_)) => {}
+                    Ok(ExecEvent::Stderr(bytes)) => drop(std::io::stderr().write_all(&bytes)),
+                    Ok(ExecEvent::Ended(_)) | Err(_) => break,
+                    Ok(_) => {}
                 }
             }
             Ok::<(), Failure>(())
         };
         tokio::select! {
             received = receiving => received?,
-            never = send_frames(input, to) => match never {},
+            never = send(input, to) => match never {},
         }
         writer.finish().await?;
         Ok(0)
@@ -231,21 +228,14 @@ impl Inetd {
 }
 
 /// Never ends: what cannot be sent any more is told by the other direction.
-async fn send_frames(
-    mut input: mpsc::Receiver<Bytes>,
-    mut to: WriteHalf<Upgraded>,
-) -> std::convert::Infallible {
+async fn send(mut input: mpsc::Receiver<Bytes>, mut to: ExecInput) -> std::convert::Infallible {
     loop {
-        let (frame, last) = match input.recv().await {
-            Some(chunk) => (Frame::Stdin(chunk), false),
-            None => (Frame::StdinEof, true),
+        let (sent, last) = match input.recv().await {
+            Some(chunk) => (to.stdin(chunk).await, false),
+            None => (to.stdin_end().await, true),
         };
-        if frame::write(&mut to, &frame).await.is_err() || last {
+        if sent.is_err() || last {
             return std::future::pending().await;
         }
     }
-}
-
-fn lost(why: &str) -> Failure {
-    ApiError::new(ErrorCode::GuestFailed, format!("lost the guest: {why}")).into()
 }

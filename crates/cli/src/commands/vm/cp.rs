@@ -65,8 +65,8 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
     };
     let done = tokio::select! {
         done = copying => done?,
-        _ = interrupts.next() => {
-            return Err(Failure::interrupted("interrupted; what was copied so far stays"));
+        by = interrupts.next() => {
+            return Err(Failure::interrupted_by(by, "interrupted; what was copied so far stays"));
         }
     };
     if done.skipped > 0 {

@@ -2,14 +2,15 @@
 
 use banger_api::vm::Exec;
 
-use super::following::relay;
+use banger_client::ExecInput;
+
+use super::following::Following;
+use crate::attach::output::{KeptOutput, Sink};
 use crate::attach::{Attach, attach};
 use crate::context::Context;
 use crate::failure::Outcome;
 use crate::view::detached::{Started, Table};
-
-/// Bytes between the guest's stream and ours.
-const ON_THE_WAY: usize = 64 * 1024;
+use crate::view::executed::Executed;
 
 /// What to do with detached commands.
 #[derive(Debug, Default, clap::Args)]
@@ -72,15 +73,19 @@ pub async fn follow(reference: &str, id: u32, output: bool, context: &Context) -
         terminal: false,
         stdin: false,
         leave: true,
+        reports: false,
+        timeout: None,
     };
-    let (ours, mut theirs) = tokio::io::duplex(ON_THE_WAY);
-    let attached = attach(ours, how, context.interrupts()?);
-    tokio::pin!(attached);
-    let relayed = tokio::select! {
-        code = &mut attached => return code,
-        relayed = relay((reference, id, output), &mut theirs, context) => relayed,
+    let json = context.output.json();
+    let mut sink = match json {
+        true => Sink::Kept(KeptOutput::default()),
+        false => Sink::streams()?,
     };
-    relayed?;
-    drop(theirs);
-    attached.await
+    let following = Following::new((reference, id, output), context);
+    let none: Option<ExecInput> = None;
+    let end = attach(following, none, how, context.interrupts()?, &mut sink).await?;
+    if let Sink::Kept(output) = sink {
+        context.output.print(&Executed::new(end, output))?;
+    }
+    Ok(end.code())
 }

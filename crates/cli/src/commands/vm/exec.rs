@@ -1,47 +1,68 @@
 //! `banger vm exec`
 
 use std::env;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use banger_api::vm::Exec;
+use banger_client::{ExecSession, Started};
 
 use super::detached;
-use crate::attach::{Attach, attach};
+use crate::attach::output::{KeptOutput, Sink};
+use crate::attach::{Attach, attach, failure};
 use crate::context::Context;
+use crate::env_file::Variable;
 use crate::failure::{Failure, Outcome};
-use crate::terminal;
-use crate::workspace;
+use crate::signals::Interrupts;
+use crate::view::executed::Executed;
+use crate::{duration, env_file, terminal, workspace};
 
 /// Arguments of `banger vm exec`.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Without a command it opens a shell, or reads a script from standard input; in an image without a shell it \
-runs the image's own command. Environment, user and directory are the image's unless they are given. The \
-exit code is the command's own, 128 + n when signal n ended it, 127 when there is no such program. Neither \
-network nor sshd is needed in the guest.
+runs the image's own command. Environment, user and directory are the image's unless they are given. Options \
+for banger stand before the VM; all that follows the VM belongs to the command. Neither network nor sshd is \
+needed in the guest.
+
+Standard input is the command's, as if it ran here: what it does not read stays for the next one. A terminal \
+or a device is read as it comes. With --no-stdin none is sent.
+
+The exit code is the command's own, 128 + n when signal n ended it, 127 when there is no such program, 126 \
+when it may not be run, 124 when its time was up. Failures of banger itself are 125, or 2 to 5 as everywhere.
+
+Ctrl-C and SIGTERM go to the command; a second one leaves it, and so does a guest that does not answer within \
+5 seconds.
+
+With --json the result is one object: exit_code, stdout, stderr, timed_out, and signal when one ended it. Of \
+each stream 16 MiB are kept, and stdout_truncated says when there was more; bytes that are not UTF-8 are in \
+stdout_base64 as well (and stderr likewise).
 
 Examples:
-  banger exec web                       a shell
-  banger exec web -- systemctl status nginx
-  banger exec -w /srv -e DEBUG=1 web -- make test
-  banger exec -t web -- top             a program that needs a terminal
-  banger exec --image-command web       the image's own command
-  tar c . | banger exec web -- tar x -C /srv
-  banger exec --detach web -- make -j4  prints a number, as 1
-  banger exec --attach 1 web            its output so far, and on
+  banger exec web                        a shell
+  banger exec web systemctl status nginx
+  banger exec -w /srv -e DEBUG=1 web make test
+  banger exec -it web top                a program that needs a terminal
+  banger exec -e TOKEN web ./deploy      TOKEN as it is here
+  banger exec --env-file .env web ./deploy
+  banger exec --timeout 10m web make test
+  banger exec --json web -- ls /srv
+  banger exec --image-command web        the image's own command
+  tar c . | banger exec web tar x -C /srv
+  while read h; do banger exec web ping -c1 $h; done < hosts
+  banger exec --detach web -- make -j4   prints a number, as 1
+  banger exec --attach 1 web             its output so far, and on
   banger exec --list web")]
 pub struct Args {
     #[command(flatten)]
     environment: Environment,
-    /// Send standard input; done in any case, for the habit of -it
-    #[arg(short, long, help_heading = None)]
-    interactive: bool,
     #[command(flatten)]
     detached: detached::Args,
     /// The VM: its name, its id or the start of its id
     #[arg(help_heading = None)]
     vm: String,
     /// The command and its arguments
-    #[arg(last = true, value_name = "CMD", help_heading = None)]
+    #[arg(trailing_var_arg = true, value_name = "CMD", help_heading = None)]
     command: Vec<String>,
 }
 
@@ -52,9 +73,18 @@ pub struct Environment {
     /// Give the command a terminal; a shell at a terminal has one anyway
     #[arg(short, long)]
     tty: bool,
-    /// Set a variable for the command
-    #[arg(short, long, value_name = "NAME=VALUE", value_parser = variable)]
-    env: Vec<(String, String)>,
+    /// Send standard input; done in any case, for the habit of -it
+    #[arg(short, long)]
+    interactive: bool,
+    /// Send no standard input
+    #[arg(short, long, conflicts_with_all = ["interactive", "tty"])]
+    no_stdin: bool,
+    /// Set a variable for the command; NAME alone takes the value that it has here
+    #[arg(short, long, value_name = "NAME[=VALUE]", value_parser = variable)]
+    env: Vec<Variable>,
+    /// Set the variables of a file, one NAME[=VALUE] a line
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
     /// Working directory in the guest [default: the workspace, the image's, or the user's home]
     #[arg(short, long, value_name = "DIR")]
     workdir: Option<String>,
@@ -64,6 +94,9 @@ pub struct Environment {
     /// Run the image's own command: its entry point, with CMD as its arguments when there is one
     #[arg(long)]
     image_command: bool,
+    /// End the command and all that it has started after this time, as 90s or 5m; the exit code is then 124
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    timeout: Option<Duration>,
 }
 
 impl Environment {
@@ -73,19 +106,55 @@ impl Environment {
     }
 
     /// The request to run a command, a shell when there is none.
-    pub fn exec(self, command: Vec<String>, then_delete: bool) -> Exec {
-        let at_terminal = terminal::is_interactive();
+    ///
+    /// # Errors
+    /// A file of variables cannot be read, or a variable of this host cannot be passed on.
+    pub fn exec(
+        self,
+        command: Vec<String>,
+        then_delete: bool,
+        context: &Context,
+    ) -> Result<Exec, Failure> {
+        let _habit = self.interactive;
+        let at_terminal = terminal::is_interactive() && !context.output.json() && !self.no_stdin;
         let tty = self.tty || (self.is_shell(&command) && at_terminal);
-        Exec {
+        let mut variables = Vec::new();
+        for path in &self.env_file {
+            variables.extend(env_file::read(path)?);
+        }
+        variables.extend(self.env);
+        let mut env = std::collections::BTreeMap::new();
+        for (name, value) in variables {
+            match value.map_or_else(|| value_here(&name), |value| Ok(Some(value)))? {
+                Some(value) => env.insert(name, value),
+                // As Docker has it: what is not set here is not set there.
+                None => env.remove(&name),
+            };
+        }
+        Ok(Exec {
             argv: command,
             image_command: self.image_command,
             cwd: self.workdir,
             user: self.user,
-            env: self.env.into_iter().collect(),
+            env,
             terminal: tty.then(terminal::size),
             term: tty.then(|| env::var("TERM").ok()).flatten(),
-            stdin: true,
+            stdin: !self.no_stdin,
+            timeout_ms: self
+                .timeout
+                .map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
             then_delete,
+        })
+    }
+}
+
+fn value_here(name: &str) -> Result<Option<String>, Failure> {
+    match env::var(name) {
+        Ok(value) => Ok(Some(value)),
+        Err(env::VarError::NotPresent) => Ok(None),
+        Err(env::VarError::NotUnicode(_)) => {
+            let message = format!("the value of {name} is not UTF-8: a guest cannot be given it");
+            Err(Failure::usage(message))
         }
     }
 }
@@ -100,10 +169,10 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
         return detached::list(vm, context).await;
     }
     if let Some(id) = args.detached.attach.or(args.detached.wait) {
-        return detached::follow(vm, id, args.detached.attach.is_some(), context).await;
+        let followed = detached::follow(vm, id, args.detached.attach.is_some(), context).await;
+        return followed.map_err(Failure::beside_a_command);
     }
-    let _habit = args.interactive;
-    let mut exec = args.environment.exec(args.command, false);
+    let mut exec = args.environment.exec(args.command, false, context)?;
     workspace::surround(vm, &mut exec, context).await;
     if args.detached.detach {
         return detached::detach(vm, exec, context).await;
@@ -116,26 +185,70 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
 /// # Errors
 /// The command cannot be run, the connection broke, or the user left.
 pub(super) async fn enter(reference: &str, exec: Exec, context: &Context) -> Outcome {
-    let mut interrupts = context.interrupts()?;
-    let how = Attach {
-        terminal: exec.terminal.is_some(),
-        stdin: exec.stdin,
-        leave: false,
-    };
-    let exec = &exec;
-    let opened = context
-        .session
-        .change(|client| async move { client.vm_exec(reference, exec).await });
-    let stream = tokio::select! {
-        stream = opened => stream?,
-        _ = interrupts.next() => return Err(Failure::interrupted("interrupted")),
-    };
-    attach(stream, how, interrupts).await
+    let entered = run_here(reference, &exec, context).await;
+    entered.map_err(|failure| hint_at_shell(failure, reference, &exec.argv).beside_a_command())
 }
 
-fn variable(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("write NAME=VALUE".to_owned()),
+async fn run_here(reference: &str, exec: &Exec, context: &Context) -> Outcome {
+    let mut interrupts = context.interrupts()?;
+    let json = context.output.json();
+    let (session, started) = start(reference, exec, &mut interrupts, context).await?;
+    let mut how = Attach::to(exec, started);
+    // What is kept goes to no terminal.
+    how.terminal &= !json;
+    let mut sink = match json {
+        true => Sink::Kept(KeptOutput::default()),
+        false => Sink::streams()?,
+    };
+    let (events, input) = session.split();
+    let end = attach(events, Some(input), how, interrupts, &mut sink).await?;
+    if let Sink::Kept(output) = sink {
+        context.output.print(&Executed::new(end, output))?;
+    }
+    Ok(end.code())
+}
+
+/// Waits until the command runs. An interrupt before leaves at once: there is nothing yet that could hear it.
+async fn start(
+    reference: &str,
+    exec: &Exec,
+    interrupts: &mut Interrupts,
+    context: &Context,
+) -> Result<(ExecSession, Started), Failure> {
+    let opened = context
+        .session
+        .change(|client| async move { client.exec(reference, exec).await });
+    let starting = async {
+        let mut session = opened.await?;
+        let started = session.started().await;
+        let started = started.map_err(|error| failure(&error).about(reference))?;
+        Ok((session, started))
+    };
+    tokio::select! {
+        started = starting => started,
+        by = interrupts.next() => {
+            Err(Failure::interrupted_by(by, "interrupted before the command had started"))
+        }
+    }
+}
+
+/// A whole line as the name of a program is meant for a shell.
+fn hint_at_shell(failure: Failure, reference: &str, argv: &[String]) -> Failure {
+    match argv {
+        [line] if failure.exit_code() == 127 && line.contains(char::is_whitespace) => failure.hint(
+            &format!("banger exec {reference} sh -c '…' has a shell read it"),
+        ),
+        _ => failure,
+    }
+}
+
+fn variable(text: &str) -> Result<Variable, String> {
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name, Some(value.to_owned())),
+        None => (text, None),
+    };
+    match name.is_empty() {
+        false => Ok((name.to_owned(), value)),
+        true => Err("write NAME=VALUE, or NAME for the value that it has here".to_owned()),
     }
 }

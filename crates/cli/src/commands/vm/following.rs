@@ -1,7 +1,7 @@
-//! The frames of a detached command, whoever is the daemon meanwhile.
+//! What a detached command says, whoever is the daemon meanwhile.
 //!
 //! ```text
-//! open ─► frames ─► skip what was passed on before ─► one stream, as if it had never broken off
+//! open ─► events ─► skip what was heard before ─► one stream, as if it had never broken off
 //!   ▲                  │ the stream ends without the command's end: the daemon was stopped or replaced
 //!   └──────────────────┘
 //! ```
@@ -9,57 +9,86 @@
 //! A command's output is kept in its guest and comes from the beginning each time. Of an output so long that the guest
 //! has dropped its beginning in between, a part may be missing.
 
-use banger_client::Client;
-use banger_guest::wire::frame::{self, Frame, FrameReader};
+use banger_client::{Client, ExecError, ExecEvent, ExecSession};
 use bytes::{Buf as _, Bytes};
-use tokio::io::AsyncWrite;
 
+use crate::attach::{Source, failure};
 use crate::context::Context;
 use crate::failure::Failure;
 
 /// How often a stream may break off without anything new in between.
 const MAX_BARREN: u32 = 4;
 
-/// Passes the frames of a command on to its end, or until `to` is gone.
-///
-/// # Errors
-/// The VM or the command is not there, or not any more.
-pub(super) async fn relay(
-    (reference, id, output): (&str, u32, bool),
-    to: &mut (impl AsyncWrite + Unpin),
-    context: &Context,
-) -> Result<(), Failure> {
-    let mut passed = Passed::default();
-    let mut barren = 0;
-    while barren < MAX_BARREN {
+/// A detached command that is heard to its end.
+pub(super) struct Following<'a> {
+    command: (&'a str, u32, bool),
+    context: &'a Context,
+    session: Option<ExecSession>,
+    passed: Passed,
+    /// How much was passed on when the stream was opened.
+    before: u64,
+    barren: u32,
+}
+
+impl<'a> Following<'a> {
+    /// Of a VM, a number, and with output or without. Nothing is opened yet.
+    pub(super) fn new(command: (&'a str, u32, bool), context: &'a Context) -> Self {
+        Self {
+            command,
+            context,
+            session: None,
+            passed: Passed::default(),
+            before: 0,
+            barren: 0,
+        }
+    }
+
+    async fn open(&mut self) -> Result<ExecSession, Failure> {
+        let (reference, id, output) = self.command;
         let open = async |client: Client| client.vm_attach(reference, id, output).await;
-        let stream = context.session.read(open).await?;
-        // The other half stays open: its end would tell the guest that we are gone.
-        let (from, _keep) = tokio::io::split(stream);
-        let mut frames = FrameReader::new(from);
-        let before = passed.bytes;
-        passed.begin();
-        while let Ok(Some(frame)) = frames.next().await {
-            let last = !matches!(
-                frame,
-                Frame::Stdout(_) | Frame::Stderr(_) | Frame::Started { .. }
-            );
-            let Some(frame) = passed.rest_of(frame) else {
-                continue;
+        let mut session = self.context.session.read(open).await?;
+        self.before = self.passed.bytes;
+        self.passed.begin();
+        match session.started().await {
+            // A stream that breaks off at once is opened again as any other.
+            Ok(_) | Err(ExecError::Cut | ExecError::Broken(_)) => Ok(session),
+            Err(error) => Err(failure(&error).about(reference)),
+        }
+    }
+}
+
+impl Source for Following<'_> {
+    async fn next(&mut self) -> Result<ExecEvent, Failure> {
+        loop {
+            let mut session = match self.session.take() {
+                Some(session) => session,
+                None => self.open().await?,
             };
-            if frame::write(to, &frame).await.is_err() || last {
-                return Ok(());
+            let error = match session.next().await {
+                Ok(event) => {
+                    self.session = Some(session);
+                    match self.passed.rest_of(event) {
+                        Some(event) => return Ok(event),
+                        None => continue,
+                    }
+                }
+                Err(error) => error,
+            };
+            self.barren = match self.passed.bytes > self.before {
+                true => 0,
+                false => self.barren + 1,
+            };
+            let broke_off = matches!(error, ExecError::Cut | ExecError::Broken(_));
+            if !broke_off || self.barren >= MAX_BARREN {
+                return Err(failure(&error));
             }
         }
-        barren = if passed.bytes > before { 0 } else { barren + 1 };
     }
-    Ok(())
 }
 
 /// How much was passed on.
 #[derive(Debug, Default)]
 struct Passed {
-    started: bool,
     bytes: u64,
     /// Of the stream that is read now, what was passed on before.
     skip: u64,
@@ -70,12 +99,11 @@ impl Passed {
         self.skip = self.bytes;
     }
 
-    /// What of a frame was not passed on before.
-    fn rest_of(&mut self, frame: Frame) -> Option<Frame> {
-        match frame {
-            Frame::Started { .. } if std::mem::replace(&mut self.started, true) => None,
-            Frame::Stdout(bytes) => self.rest(bytes).map(Frame::Stdout),
-            Frame::Stderr(bytes) => self.rest(bytes).map(Frame::Stderr),
+    /// What of an event was not passed on before.
+    fn rest_of(&mut self, event: ExecEvent) -> Option<ExecEvent> {
+        match event {
+            ExecEvent::Stdout(bytes) => self.rest(bytes).map(ExecEvent::Stdout),
+            ExecEvent::Stderr(bytes) => self.rest(bytes).map(ExecEvent::Stderr),
             other => Some(other),
         }
     }
@@ -94,23 +122,21 @@ impl Passed {
 mod tests {
     use super::*;
 
-    fn out(text: &'static str) -> Frame {
-        Frame::Stdout(Bytes::from_static(text.as_bytes()))
+    fn out(text: &'static str) -> ExecEvent {
+        ExecEvent::Stdout(Bytes::from_static(text.as_bytes()))
     }
 
     #[test]
     fn a_stream_that_begins_again_goes_on_where_it_broke_off() {
         let mut passed = Passed::default();
         passed.begin();
-        assert!(passed.rest_of(Frame::Started { pid: 1 }).is_some());
         assert_eq!(passed.rest_of(out("one")), Some(out("one")));
         assert_eq!(passed.rest_of(out("two")), Some(out("two")));
         passed.begin();
-        assert_eq!(passed.rest_of(Frame::Started { pid: 1 }), None);
         // The guest may cut its log elsewhere the second time.
         assert_eq!(passed.rest_of(out("onet")), None);
-        let error = Frame::Stderr(Bytes::from_static(b"wo!"));
-        let rest = Frame::Stderr(Bytes::from_static(b"!"));
+        let error = ExecEvent::Stderr(Bytes::from_static(b"wo!"));
+        let rest = ExecEvent::Stderr(Bytes::from_static(b"!"));
         assert_eq!(passed.rest_of(error), Some(rest));
         assert_eq!(passed.rest_of(out("three")), Some(out("three")));
     }

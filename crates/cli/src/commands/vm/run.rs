@@ -57,7 +57,7 @@ pub struct Args {
     #[arg(long, help_heading = None)]
     rm: bool,
     /// Start the VM and return
-    #[arg(short, long, help_heading = None, conflicts_with_all = ["rm", "tty", "env", "workdir", "user", "image_command", "command"])]
+    #[arg(short, long, help_heading = None, conflicts_with_all = ["rm", "tty", "interactive", "no_stdin", "env", "env_file", "workdir", "user", "image_command", "timeout", "command"])]
     detach: bool,
     #[command(flatten)]
     environment: Environment,
@@ -83,11 +83,15 @@ pub struct Args {
 pub async fn run(args: Args, context: &Context) -> Outcome {
     let timings = Timings::default();
     let show = args.timings;
+    let enters = !args.detach && !args.source.dry_run;
     let result = whole(args, context, &timings).await;
     if show {
         timings.show(&context.output);
     }
-    result
+    match enters {
+        true => result.map_err(Failure::beside_a_command),
+        false => result,
+    }
 }
 
 async fn whole(args: Args, context: &Context, timings: &Timings) -> Outcome {
@@ -107,13 +111,16 @@ async fn whole(args: Args, context: &Context, timings: &Timings) -> Outcome {
             .output
             .print(&Listing::of(outgoing.survey(), outgoing.dest(), &requests));
     }
+    let is_shell = args.environment.is_shell(&args.command);
+    let mut exec = args.environment.exec(args.command, args.rm, context)?;
     spec.pull(context).await?;
     let shipment = outgoing.as_ref().map(|(outgoing, _)| outgoing.start());
     let create = spec.into_request(true, args.rm);
     let (vm, made) = make(&create, context, timings).await?;
     let mut head = None;
-    if let Some(((outgoing, requests), shipment)) =
-        outgoing.zip(shipment).filter(|_| !made.interrupted)
+    if let Some(((outgoing, requests), shipment)) = outgoing
+        .zip(shipment)
+        .filter(|_| made.interrupted.is_none())
     {
         let arrived = Arriving {
             vm: &vm,
@@ -132,15 +139,14 @@ async fn whole(args: Args, context: &Context, timings: &Timings) -> Outcome {
         return context.output.print(&Changed(vm));
     }
     let entered = Instant::now();
-    let is_shell = args.environment.is_shell(&args.command);
-    let result = if made.interrupted {
-        Err(Failure::interrupted("interrupted"))
-    } else {
-        let mut exec = args.environment.exec(args.command, args.rm);
-        if let Some(head) = head {
-            apply(head, &mut exec);
+    let result = match made.interrupted {
+        Some(by) => Err(Failure::interrupted_by(by, "interrupted")),
+        None => {
+            if let Some(head) = head {
+                apply(head, &mut exec);
+            }
+            enter(&vm.id.to_string(), exec, context).await
         }
-        enter(&vm.id.to_string(), exec, context).await
     };
     timings.since("exec", entered);
     if args.rm {
@@ -233,8 +239,9 @@ impl Arriving<'_> {
             .map_err(|failure| (failure, "the repository"))?;
         let arrived = tokio::select! {
             arrived = arriving => arrived,
-            _ = interrupts.next() => {
-                Err(Failure::interrupted(format!("interrupted before the VM had {without}")))
+            by = interrupts.next() => {
+                let message = format!("interrupted before the VM had {without}");
+                Err(Failure::interrupted_by(by, message))
             }
         };
         arrived.map_err(|failure| (failure, without))

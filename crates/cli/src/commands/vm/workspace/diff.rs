@@ -33,7 +33,7 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
     let mut interrupts = context.interrupts()?;
     let exported = tokio::select! {
         exported = args.against.patch(&reference, context) => exported?,
-        _ = interrupts.next() => return Err(Failure::interrupted("interrupted")),
+        by = interrupts.next() => return Err(Failure::interrupted_by(by, "interrupted")),
     };
     if args.stat || context.output.json() {
         return context.output.print(&Changed::of(&exported.patch));

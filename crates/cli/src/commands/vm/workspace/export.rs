@@ -70,7 +70,7 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
     };
     let exported = tokio::select! {
         exported = coming => exported?,
-        _ = interrupts.next() => return Err(Failure::interrupted("interrupted; nothing was written")),
+        by = interrupts.next() => return Err(Failure::interrupted_by(by, "interrupted; nothing was written")),
     };
     needs_consent(&exported.patch, args.allow_exec)?;
     match &args.output {

@@ -76,7 +76,7 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
     };
     tokio::select! {
         outcome = preparing => outcome,
-        _ = interrupts.next() => Err(Failure::interrupted(
+        by = interrupts.next() => Err(Failure::interrupted_by(by,
             "interrupted; the same command again sends what is missing",
         )),
     }
