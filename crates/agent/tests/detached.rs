@@ -59,14 +59,25 @@ async fn follow(host: &Client, id: u32, output: bool) -> FrameReader<CallStream>
     FrameReader::new(host.attach(Attach { id, output }).await.unwrap())
 }
 
-/// All output, and the last frame.
-async fn to_the_end(mut frames: FrameReader<CallStream>) -> (String, Frame) {
-    let mut text = Vec::new();
+/// What a command said. The order of one stream is promised, that of one against the other is not.
+struct Said {
+    out: String,
+    err: String,
+    last: Frame,
+}
+
+async fn to_the_end(mut frames: FrameReader<CallStream>) -> Said {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let text = |bytes| String::from_utf8(bytes).unwrap();
     loop {
         match frames.next().await.unwrap().unwrap() {
-            Frame::Stdout(bytes) | Frame::Stderr(bytes) => text.extend_from_slice(&bytes),
+            Frame::Stdout(bytes) => out.extend_from_slice(&bytes),
+            Frame::Stderr(bytes) => err.extend_from_slice(&bytes),
             Frame::Started { .. } => {}
-            last => return (String::from_utf8(text).unwrap(), last),
+            last => {
+                let (out, err) = (text(out), text(err));
+                return Said { out, err, last };
+            }
         }
     }
 }
@@ -93,14 +104,22 @@ async fn a_command_outlives_its_host_and_is_followed_by_the_next_one() {
     let early = frames.next().await.unwrap();
     assert!(matches!(early, Some(Frame::Stdout(text)) if &text[..] == b"hello\n"));
     std::fs::write(&gate, "through\n").unwrap();
-    let (text, last) = to_the_end(frames).await;
-    assert_eq!(text, "through\nend\n");
-    assert_eq!(last, Frame::Exit(ExitStatus::Code(7)));
+    let seven = Frame::Exit(ExitStatus::Code(7));
+    let said = to_the_end(frames).await;
+    assert_eq!(
+        (said.out.as_str(), said.err.as_str()),
+        ("through\n", "end\n")
+    );
+    assert_eq!(said.last, seven);
 
     let again = to_the_end(follow(&second, command.id, true).await).await;
-    assert_eq!(again.0, "hello\nthrough\nend\n");
+    assert_eq!(
+        (again.out.as_str(), again.err.as_str()),
+        ("hello\nthrough\n", "end\n")
+    );
     let waited = to_the_end(follow(&second, command.id, false).await).await;
-    assert_eq!(waited, (String::new(), Frame::Exit(ExitStatus::Code(7))));
+    assert_eq!((waited.out.as_str(), waited.err.as_str()), ("", ""));
+    assert_eq!(waited.last, seven);
 }
 
 #[tokio::test]
@@ -108,7 +127,7 @@ async fn a_signal_is_told_as_such() {
     let folder = tempfile::tempdir().unwrap();
     let host = host(&folder).await;
     let command = detach(&host, &shell("kill -KILL $$")).await;
-    let (_, last) = to_the_end(follow(&host, command.id, false).await).await;
+    let Said { last, .. } = to_the_end(follow(&host, command.id, false).await).await;
     assert_eq!(last, Frame::Exit(ExitStatus::Signal(9)));
 }
 
@@ -137,7 +156,7 @@ async fn what_cannot_be_started_leaves_nothing() {
 async fn a_number_that_nobody_has_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let host = host(&folder).await;
-    let (_, last) = to_the_end(follow(&host, 99, true).await).await;
+    let Said { last, .. } = to_the_end(follow(&host, 99, true).await).await;
     assert!(matches!(last, Frame::Failed(failure) if failure.message.contains("99")));
 }
 
@@ -147,10 +166,10 @@ async fn endless_output_is_bounded_and_its_end_is_kept() {
     let host = host(&folder).await;
     let script = "i=0; while [ $i -lt 600 ]; do printf '%010000d' $i; i=$((i+1)); done; echo last";
     let command = detach(&host, &shell(script)).await;
-    let (_, last) = to_the_end(follow(&host, command.id, false).await).await;
+    let Said { last, .. } = to_the_end(follow(&host, command.id, false).await).await;
     assert_eq!(last, Frame::Exit(ExitStatus::Code(0)));
     let listed = host.detached().await.unwrap();
     assert!(listed[0].log_cut && listed[0].log_bytes < 3 * 1024 * 1024);
-    let (text, _) = to_the_end(follow(&host, command.id, true).await).await;
-    assert!(text.ends_with("599last\n"), "{}", text.len());
+    let said = to_the_end(follow(&host, command.id, true).await).await;
+    assert!(said.out.ends_with("599last\n"), "{}", said.out.len());
 }

@@ -259,6 +259,10 @@ mod tests {
         assert!(told.contains("a-z, 0-9"), "{told}");
         let told = refused(&["run", "--publish", "80"]);
         assert!(told.contains("HOSTPORT:GUESTPORT"), "{told}");
+        let told = refused(&["exec", "--timeout", "soon", "web", "ls"]);
+        assert!(told.contains("soon") && told.contains("1m30s"), "{told}");
+        let told = refused(&["exec", "-e", "=x", "web", "ls"]);
+        assert!(told.contains("NAME=VALUE"), "{told}");
         let told = refused(&["completion", "tcsh"]);
         assert!(told.contains("bash"), "{told}");
     }
@@ -279,8 +283,6 @@ mod tests {
             &["run", "./path", "--from", "HEAD"],
             &["vm", "workspace", "prepare"],
             &["exec", "-n", "-i", "web", "ls"],
-            &["exec", "--timeout", "soon", "web", "ls"],
-            &["exec", "-e", "=x", "web", "ls"],
             &["vm", "set", "web"],
             &["vm", "stop"],
             &["kernel", "import"],

@@ -231,7 +231,7 @@ async fn receive(
                     taken.set(bytes);
                 }
             }
-            ExecEvent::SignalTaken(_) => drop(telling.told.send_replace(())),
+            ExecEvent::SignalTaken(_) => telling.told.send_replace(()),
             ExecEvent::TimedOut => telling.timed_out.set(true),
             ExecEvent::Ended(status) => {
                 let timed_out = telling.timed_out.get();

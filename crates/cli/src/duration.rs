@@ -14,7 +14,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         let digits = rest
             .find(|c: char| !c.is_ascii_digit())
             .unwrap_or(rest.len());
-        let number: u32 = rest[..digits].parse().map_err(|_| wrong())?;
+        let number: u32 = rest[..digits].parse().map_err(|_odd| wrong())?;
         rest = &rest[digits..];
         let letters = rest
             .find(|c: char| c.is_ascii_digit())

@@ -106,13 +106,18 @@ mod tests {
         let (signals, mut signalled) = mpsc::unbounded_channel();
         let (told, heard) = watch::channel(());
         let begun = Instant::now();
+        let mut passed_on = Vec::new();
         let script = async {
             for (pause, interrupt) in interrupts {
                 tokio::time::sleep(Duration::from_millis(*pause)).await;
                 raise(*interrupt);
-                tokio::task::yield_now().await;
-                if acknowledges {
-                    told.send_replace(());
+                // A guest hears it before it acknowledges it. Time stands still while anything is to be done.
+                let tick = Duration::from_millis(1);
+                if let Ok(signal) = tokio::time::timeout(tick, signalled.recv()).await {
+                    passed_on.extend(signal);
+                    if acknowledges {
+                        told.send_replace(());
+                    }
                 }
             }
             // A day without another one.
@@ -123,11 +128,6 @@ mod tests {
             failure = leave(leaving, interrupts_seen, &signals, heard) => failure,
             failure = script => failure,
         };
-        drop(signals);
-        let mut passed_on = Vec::new();
-        while let Ok(signal) = signalled.try_recv() {
-            passed_on.push(signal);
-        }
         Left {
             failure,
             after: begun.elapsed(),

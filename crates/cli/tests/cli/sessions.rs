@@ -30,7 +30,11 @@ fn guest_that_takes(takes: u64, waits_for: &'static [u8]) -> FakeDaemon {
             }
         }
         assert!(came.starts_with(waits_for), "{came:?}");
-        say(&mut to, &[Frame::StdinTaken(takes), Frame::Exit(ExitStatus::Code(0))]).await;
+        say(
+            &mut to,
+            &[Frame::StdinTaken(takes), Frame::Exit(ExitStatus::Code(0))],
+        )
+        .await;
         let _ = frames.next().await;
     })
 }
@@ -44,7 +48,7 @@ where
     FakeDaemon::new(move |asked| match is_exec(&asked.what) {
         true => {
             let talk = talk.clone();
-            Answer::upgrade(move |stream| talk(stream))
+            Answer::upgrade(talk)
         }
         false => Answer::ok(vm("web", 1, "running")),
     })
@@ -116,7 +120,10 @@ fn no_input_is_sent_when_none_is_wanted() {
     let daemon = guest_that_takes(0, b"");
     let script = r#"printf 'one\n' | { "$B" exec -n web true; cat; }"#;
     assert_eq!(in_shell(&daemon, script, Stdio::null()), "one\n");
-    let exec = daemon.asked().into_iter().find(|asked| is_exec(&asked.what));
+    let exec = daemon
+        .asked()
+        .into_iter()
+        .find(|asked| is_exec(&asked.what));
     assert_eq!(exec.unwrap().body["stdin"], false);
 }
 
@@ -150,7 +157,11 @@ fn a_long_input_flows_as_fast_as_it_is_read() {
     let feeding = std::thread::spawn(move || stdin.write_all(&input).unwrap());
     let finished = finish(child);
     feeding.join().unwrap();
-    assert!(finished.stdout.as_bytes() == sent, "{} bytes", finished.stdout.len());
+    assert!(
+        finished.stdout.as_bytes() == sent,
+        "{} bytes",
+        finished.stdout.len()
+    );
 }
 
 /// A guest whose command has started; what it is told comes out of the channel, and is answered by `answer`.
@@ -206,7 +217,11 @@ fn one_sigterm_ends_a_command_whose_guest_does_not_answer() {
         let finished = finish(child);
         assert_eq!(finished.exit, 143, "{}", finished.stderr);
         assert!(asked.elapsed() >= Duration::from_secs(5));
-        assert!(finished.stderr.contains("did not take SIGTERM"), "{}", finished.stderr);
+        assert!(
+            finished.stderr.contains("did not take SIGTERM"),
+            "{}",
+            finished.stderr
+        );
     }
 }
 
@@ -272,7 +287,10 @@ fn the_result_of_a_command_is_one_object() {
             "stderr": "err\u{fffd}", "stderr_base64": "ZXJy/w==",
         })
     );
-    let exec = daemon.asked().into_iter().find(|asked| is_exec(&asked.what));
+    let exec = daemon
+        .asked()
+        .into_iter()
+        .find(|asked| is_exec(&asked.what));
     assert_eq!(exec.unwrap().body["timeout_ms"], 90_000);
 }
 
@@ -291,16 +309,40 @@ fn an_agent_that_knows_no_time_is_told_to_end_the_command() {
 fn secrets_need_not_stand_in_the_command_line() {
     let daemon = guest_that_takes(0, b"");
     let mut file = tempfile::NamedTempFile::new().unwrap();
-    file.write_all(b"# mine\nFILE=in file\nBOTH=in file\nTOKEN\nGONE\n").unwrap();
+    file.write_all(b"# mine\nFILE=in file\nBOTH=in file\nTOKEN\nGONE\n")
+        .unwrap();
     let path = file.path().to_str().unwrap();
     let words = [
-        "exec", "-n", "-e", "HERE", "-e", "UNSET", "--env-file", path, "-e", "BOTH=x=y", "web", "env", "-0",
+        "exec",
+        "-n",
+        "-e",
+        "HERE",
+        "-e",
+        "UNSET",
+        "--env-file",
+        path,
+        "-e",
+        "BOTH=x=y",
+        "web",
+        "env",
+        "-0",
     ];
     let mut command = daemon.command(&words);
-    command.env("HERE", "of here").env("TOKEN", "sekrit").stdin(Stdio::null());
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    command
+        .env("HERE", "of here")
+        .env("TOKEN", "sekrit")
+        .stdin(Stdio::null());
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     assert_eq!(finish(child).exit, 0);
-    let exec = daemon.asked().into_iter().find(|asked| is_exec(&asked.what)).unwrap();
+    let exec = daemon
+        .asked()
+        .into_iter()
+        .find(|asked| is_exec(&asked.what))
+        .unwrap();
     let env = serde_json::json!({
         "HERE": "of here", "TOKEN": "sekrit", "FILE": "in file", "BOTH": "x=y",
     });

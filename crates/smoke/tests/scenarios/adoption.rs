@@ -56,8 +56,7 @@ fn a_running_vm_outlives_its_daemon_and_is_adopted_by_the_next() {
                 .start();
             exec.wait_for_stdout("up");
             kill_and_wait(sandbox.daemon_pid());
-            let ended = exec.wait();
-            assert_ne!(ended.code, Some(0), "{ended}");
+            exec.wait().exits(125).says("lost the guest command");
             assert_eq!(boot_id(&sandbox, NAME), booted);
         },
     );

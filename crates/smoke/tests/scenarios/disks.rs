@@ -57,7 +57,10 @@ fn a_work_disk_starts_from_the_images_seed_and_only_grows() -> io::Result<()> {
                 "--disk-size",
                 &less,
             ];
-            sandbox.banger(&words).run().exits(2).says("seed");
+            let asked = seed_bytes / MIB / 2;
+            let message =
+                format!("work disk of {asked} MiB is smaller than the image's work seed of ");
+            sandbox.banger(&words).run().exits(2).says(&message);
             sandbox.assert_no_vm();
         },
     );

@@ -9,6 +9,8 @@ use rustix::process::Signal;
 use crate::guests::minimal;
 
 const SOON: Duration = Duration::from_secs(20);
+/// Milliseconds until the program has taken the signal over, on a machine that is busy.
+const EARLY: u64 = 150;
 
 #[test]
 fn an_interrupted_run_ends_cleanly_at_every_moment() {
@@ -34,11 +36,9 @@ fn an_interrupted_run_ends_cleanly_at_every_moment() {
             thread::sleep(Duration::from_millis(delay));
             running.signal(Signal::INT);
             let ended = running.wait();
-            // The first moments may come before the program has said what it does with the signal.
-            assert!(
-                ended.code == Some(130) || ended.signal == Some(Signal::INT.as_raw()),
-                "{ended}"
-            );
+            // The first moments may come before the program has said what it does with the signal; it has nothing then.
+            let early = delay <= EARLY && ended.signal == Some(Signal::INT.as_raw());
+            assert!(early || ended.code == Some(130), "{ended}");
             gone();
         });
     }
