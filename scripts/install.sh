@@ -30,7 +30,11 @@ folder() {
 
 target=$(folder)/banger
 
+# Manual pages stand beside the program: PREFIX/bin/banger, PREFIX/share/man/man1/banger*.1.
+pages=$(dirname "$(dirname "$target")")/share/man/man1
+
 if [ "${1:-}" = --uninstall ]; then
+    rm -f -- "$pages"/banger.1 "$pages"/banger-*.1
     if [ -e "$target" ]; then
         rm -- "$target"
         say "removed $target; VMs, images and kernels stay in the state folder"
@@ -51,6 +55,11 @@ else
     install -m 0755 "$built" "$target.new"
     mv -f "$target.new" "$target"
     say "installed $target"
+fi
+if "$target" internal man "$pages" 2>/dev/null; then
+    say "installed manual pages in $pages"
+else
+    say "no manual pages: $pages cannot be written"
 fi
 if ! on_path "$(dirname "$target")"; then
     say "$(dirname "$target") is not on PATH yet; add it:  export PATH=\"$(dirname "$target"):\$PATH\""

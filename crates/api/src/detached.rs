@@ -1,6 +1,6 @@
 //! Commands in a guest that go on without whoever started them.
 
-use jiff::Timestamp;
+use crate::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

@@ -48,6 +48,28 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// All of them.
+    pub const ALL: [Self; 18] = [
+        Self::InvalidArgument,
+        Self::NotFound,
+        Self::Ambiguous,
+        Self::WrongState,
+        Self::NameTaken,
+        Self::InUse,
+        Self::HostNotReady,
+        Self::NoSpace,
+        Self::VmmFailed,
+        Self::GuestFailed,
+        Self::NoSuchProgram,
+        Self::NotExecutable,
+        Self::GuestUnreachable,
+        Self::RegistryFailed,
+        Self::Timeout,
+        Self::Cancelled,
+        Self::ShuttingDown,
+        Self::Internal,
+    ];
+
     /// The exit code of the CLI: 1 failed, 2 usage, 3 not found, 4 wrong state, 5 host not ready, 130 interrupted; of
     /// commands that were not started 127 and 126, as shells have it.
     pub fn exit_code(self) -> u8 {
@@ -143,6 +165,33 @@ pub struct ErrorBody {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_codes_are_all() {
+        // A new code does not compile here until it has its place, and then fails until it is in ALL.
+        let place = |code: ErrorCode| match code {
+            ErrorCode::InvalidArgument => 0,
+            ErrorCode::NotFound => 1,
+            ErrorCode::Ambiguous => 2,
+            ErrorCode::WrongState => 3,
+            ErrorCode::NameTaken => 4,
+            ErrorCode::InUse => 5,
+            ErrorCode::HostNotReady => 6,
+            ErrorCode::NoSpace => 7,
+            ErrorCode::VmmFailed => 8,
+            ErrorCode::GuestFailed => 9,
+            ErrorCode::NoSuchProgram => 10,
+            ErrorCode::NotExecutable => 11,
+            ErrorCode::GuestUnreachable => 12,
+            ErrorCode::RegistryFailed => 13,
+            ErrorCode::Timeout => 14,
+            ErrorCode::Cancelled => 15,
+            ErrorCode::ShuttingDown => 16,
+            ErrorCode::Internal => 17,
+        };
+        let places: Vec<usize> = ErrorCode::ALL.into_iter().map(place).collect();
+        assert_eq!(places, (0..ErrorCode::ALL.len()).collect::<Vec<_>>());
+    }
 
     #[test]
     fn an_error_reads_and_writes_the_documented_json() {

@@ -1,6 +1,6 @@
 //! Kernels as users see them, and the requests that bring them in.
 
-use jiff::Timestamp;
+use crate::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

@@ -22,9 +22,10 @@ pub mod routes;
 pub mod size;
 pub mod suggest;
 pub mod system;
+pub mod time;
 pub mod vm;
 
 pub use error::{ApiError, ErrorCode};
 pub use ids::{ImageName, InvalidName, KernelName, OperationId, VmId, VmName};
-pub use jiff::Timestamp;
 pub use size::ByteSize;
+pub use time::Timestamp;

@@ -5,7 +5,7 @@
 //!                                       stage* … finished
 //! ```
 
-use jiff::Timestamp;
+use crate::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

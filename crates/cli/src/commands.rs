@@ -7,6 +7,7 @@ pub mod image;
 pub mod internal;
 pub mod kernel;
 pub mod prove;
+pub mod schema;
 pub mod ssh_config;
 pub mod system;
 pub mod version;
@@ -66,8 +67,11 @@ pub enum Command {
     /// What other programs call
     #[command(subcommand, hide = true)]
     Internal(internal::Command),
-    /// Print a shell's completion script
-    Completion(completion::Args),
+    /// Completion for bash, zsh and fish
+    #[command(subcommand)]
+    Completion(completion::Command),
+    /// Print commands, options, output and error codes as JSON
+    Schema(schema::Args),
     /// Print the version
     Version(version::Args),
 }
@@ -104,7 +108,8 @@ impl Command {
             Self::Daemon(command) => command.run(context).await,
             Self::Prove(args) => prove::run(args, context).await,
             Self::Internal(command) => command.run(context).await,
-            Self::Completion(args) => completion::run(args, context),
+            Self::Completion(command) => command.run(context),
+            Self::Schema(args) => schema::run(args, context),
             Self::Version(args) => version::run(args, context),
         }
     }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::args::Cli;
+use crate::complete;
 use crate::context::Context;
 use crate::detach::detach;
 use crate::endpoint::Endpoint;
@@ -16,6 +17,7 @@ use crate::usage;
 
 /// Runs a command line, the program's name first, and answers with the exit code of the process.
 pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    complete::answer();
     let words: Vec<OsString> = words.into_iter().collect();
     let cli = match Cli::try_parse_from(&words) {
         Ok(cli) => cli,

@@ -15,6 +15,7 @@
 mod args;
 mod attach;
 mod commands;
+mod complete;
 mod consent;
 mod context;
 mod counting;

@@ -161,9 +161,18 @@ impl Sandbox {
 
     /// A VM as `show --json` has it.
     pub fn vm(&self, reference: &str) -> Value {
-        self.banger(&["vm", "show", reference, "--json"])
-            .ok()
-            .json()
+        self.shown("vm", reference)
+    }
+
+    /// An image as `show --json` has it.
+    pub fn image(&self, name: &str) -> Value {
+        self.shown("image", name)
+    }
+
+    /// The one thing that `show --json` has; it is always a list.
+    fn shown(&self, noun: &str, reference: &str) -> Value {
+        let shown = self.banger(&[noun, "show", reference, "--json"]).ok();
+        shown.json()[0].take()
     }
 
     /// A VM's state.

@@ -1,6 +1,7 @@
 //! `banger internal`: what other programs call, not people.
 
 pub mod connect;
+pub mod man;
 
 use clap::Subcommand;
 
@@ -12,6 +13,8 @@ use crate::failure::Outcome;
 pub enum Command {
     /// Be the connection between an SSH client at standard input and output and a guest
     Connect(connect::Args),
+    /// Write the manual pages into a folder
+    Man(man::Args),
 }
 
 impl Command {
@@ -22,6 +25,7 @@ impl Command {
     pub async fn run(self, context: &Context) -> Outcome {
         match self {
             Self::Connect(args) => connect::run(args, context).await,
+            Self::Man(args) => man::run(args, context),
         }
     }
 }

@@ -1,46 +1,22 @@
-//! One thing or several: one reference gives an object, several give an array.
+//! Things that were asked for by name: always a list, so that a script need not know how many were named.
 
 use serde::Serialize;
 
 use crate::output::Render;
 use crate::output::page::Page;
 
-/// One thing or several.
+/// Things in the order in which they were named.
 #[derive(Debug, Serialize)]
-#[serde(untagged)]
-pub enum Shown<T> {
-    /// The user named one.
-    One(T),
-    /// The user named several, or all.
-    All(Vec<T>),
-}
-
-impl<T> Shown<T> {
-    /// An object when one was asked for and is there, else an array.
-    pub fn of(asked: usize, mut things: Vec<T>) -> Self {
-        match (asked, things.pop()) {
-            (1, Some(thing)) if things.is_empty() => Self::One(thing),
-            (_, Some(thing)) => {
-                things.push(thing);
-                Self::All(things)
-            }
-            (_, None) => Self::All(things),
-        }
-    }
-}
+#[serde(transparent)]
+pub struct Shown<T>(pub Vec<T>);
 
 impl<T: Render> Render for Shown<T> {
     fn text(&self, page: &mut Page) {
-        match self {
-            Self::One(thing) => thing.text(page),
-            Self::All(things) => {
-                for (index, thing) in things.iter().enumerate() {
-                    if index > 0 && thing_has_lines(thing) {
-                        page.line("");
-                    }
-                    thing.text(page);
-                }
+        for (index, thing) in self.0.iter().enumerate() {
+            if index > 0 && thing_has_lines(thing) {
+                page.line("");
             }
+            thing.text(page);
         }
     }
 }
@@ -86,11 +62,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_reference_gives_an_object_and_several_an_array() {
+    fn one_thing_has_the_shape_of_many() {
         let json = |shown: Shown<u32>| serde_json::to_string(&shown).unwrap();
-        assert_eq!(json(Shown::of(1, vec![7])), "7");
-        assert_eq!(json(Shown::of(2, vec![7])), "[7]");
-        assert_eq!(json(Shown::of(0, vec![])), "[]");
-        assert_eq!(json(Shown::of(2, vec![7, 8])), "[7,8]");
+        assert_eq!(json(Shown(vec![7])), "[7]");
+        assert_eq!(json(Shown(vec![])), "[]");
+        assert_eq!(json(Shown(vec![7, 8])), "[7,8]");
     }
 }

@@ -191,7 +191,6 @@ pub struct Stats(pub crate::view::shown::Shown<VmStats>);
 
 impl Render for Stats {
     fn text(&self, page: &mut Page) {
-        use crate::view::shown::Shown;
         let mut table = Table::new(&[
             "NAME",
             "STATE",
@@ -203,11 +202,7 @@ impl Render for Stats {
             "GUEST MEMORY",
             "UPTIME",
         ]);
-        let all = match &self.0 {
-            Shown::One(one) => std::slice::from_ref(one),
-            Shown::All(all) => all,
-        };
-        for stats in all {
+        for stats in &self.0.0 {
             table.row(stats_row(stats));
         }
         page.table(&table);
@@ -244,13 +239,8 @@ pub struct Health(pub crate::view::shown::Shown<VmHealth>);
 
 impl Render for Health {
     fn text(&self, page: &mut Page) {
-        use crate::view::shown::Shown;
         let mut table = Table::new(&["NAME", "STATE", "HEALTHY", "ROUND TRIP", "CAUSE"]);
-        let all = match &self.0 {
-            Shown::One(one) => std::slice::from_ref(one),
-            Shown::All(all) => all,
-        };
-        for health in all {
+        for health in &self.0.0 {
             let trip = health.round_trip_us;
             table.row([
                 health.name.to_string(),

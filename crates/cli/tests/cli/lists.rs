@@ -40,7 +40,7 @@ fn json_is_what_the_api_says() {
     assert_eq!(list[0], vm("web", 1, "running"));
     let one = daemon.banger(&["vm", "show", "web", "--json"]).stdout;
     let one: Value = serde_json::from_str(&one).unwrap();
-    assert_eq!(one["memory_mib"], 2048);
+    assert_eq!(one[0]["memory_mib"], 2048);
 }
 
 #[test]

@@ -63,7 +63,7 @@ fn json_output_carries_no_events() {
     let stopped = daemon.banger(&["vm", "stop", "web", "--json"]);
     assert_eq!(stopped.stderr, "");
     let vm: serde_json::Value = serde_json::from_str(&stopped.stdout).unwrap();
-    assert_eq!(vm["name"], "web");
+    assert_eq!(vm[0]["name"], "web");
 }
 
 #[test]

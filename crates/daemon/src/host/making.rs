@@ -119,7 +119,7 @@ impl Making<'_> {
         let mut watch = banger_image::Watch::new(&mut report, &cancelled);
         let destination = Destination {
             folder: into,
-            created_at: Timestamp::now(),
+            created_at: Timestamp::now().into(),
         };
         // What lies on the way is inside the directory that the plan has claimed, and goes before it is published.
         let scratch = into.join("scratch");

@@ -36,12 +36,7 @@ fn a_work_disk_starts_from_the_images_seed_and_only_grows() -> io::Result<()> {
             .banger(&["image", "register", "plain", "--rootfs", &root])
             .ok();
     });
-    let seed_bytes = sandbox
-        .banger(&["image", "show", "seeded", "--json"])
-        .ok()
-        .json()["seed_bytes"]
-        .as_u64()
-        .unwrap_or(0);
+    let seed_bytes = sandbox.image("seeded")["seed_bytes"].as_u64().unwrap_or(0);
     assert!(seed_bytes > 0, "the seed's size should be shown");
 
     step(

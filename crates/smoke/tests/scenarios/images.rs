@@ -41,10 +41,7 @@ fn create(sandbox: &Sandbox, name: &str, image: &str) {
 
 /// Writes what an image says about being run, as a container image's configuration would.
 fn say(sandbox: &Sandbox, image: &str, defaults: serde_json::Value) -> io::Result<()> {
-    let shown = sandbox
-        .banger(&["image", "show", image, "--json"])
-        .ok()
-        .json();
+    let shown = sandbox.image(image);
     let digest = shown["digest"].as_str().unwrap_or_default();
     let path = sandbox
         .banger_home()

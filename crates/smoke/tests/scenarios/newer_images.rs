@@ -13,8 +13,7 @@ use crate::images::{busybox_root, static_busybox};
 use crate::pulling::{LONG, push, text};
 
 fn image(sandbox: &Sandbox, name: &str) -> Value {
-    let shown = sandbox.banger(&["image", "show", name, "--json"]);
-    shown.ok().json()
+    sandbox.image(name)
 }
 
 fn names(sandbox: &Sandbox) -> Vec<String> {

@@ -35,10 +35,7 @@ pub fn text(path: &Path) -> &str {
 
 /// The files of the prepared Debian image, unpacked into a folder.
 fn debian_tree(sandbox: &Sandbox, into: &Path) {
-    let image = sandbox
-        .banger(&["image", "show", "debian-bookworm", "--json"])
-        .ok()
-        .json();
+    let image = sandbox.image("debian-bookworm");
     let digest = image["digest"]
         .as_str()
         .unwrap_or_default()

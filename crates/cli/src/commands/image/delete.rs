@@ -40,5 +40,5 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
         Ok(Removed::new(name, None))
     })
     .await;
-    results.print(context, |done| Shown::of(args.images.len(), done))
+    results.print(context, Shown)
 }

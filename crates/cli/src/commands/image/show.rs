@@ -13,7 +13,7 @@ use crate::view::shown::Shown;
 #[command(after_long_help = "\
 Examples:
   banger image show debian-minimal
-  banger image show debian-minimal --json | jq .digest")]
+  banger image show debian-minimal --json | jq '.[].digest'")]
 pub struct Args {
     /// Names of images
     #[arg(required = true, value_name = "IMAGE")]
@@ -27,7 +27,7 @@ pub struct Args {
 pub async fn run(args: Args, context: &Context) -> Outcome {
     let images = resolve(&args.images, context).await?;
     let shown = images.into_iter().map(Whole).collect();
-    context.output.print(&Shown::of(args.images.len(), shown))
+    context.output.print(&Shown(shown))
 }
 
 /// The images that are named, each once.

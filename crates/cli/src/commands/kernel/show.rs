@@ -13,7 +13,7 @@ use crate::view::shown::Shown;
 #[command(after_long_help = "\
 Examples:
   banger kernel show debian-cloud
-  banger kernel show debian-cloud --json | jq .digest")]
+  banger kernel show debian-cloud --json | jq '.[].digest'")]
 pub struct Args {
     /// Names of kernels
     #[arg(required = true, value_name = "KERNEL")]
@@ -27,7 +27,7 @@ pub struct Args {
 pub async fn run(args: Args, context: &Context) -> Outcome {
     let kernels = resolve(&args.kernels, context).await?;
     let shown = kernels.into_iter().map(Whole).collect();
-    context.output.print(&Shown::of(args.kernels.len(), shown))
+    context.output.print(&Shown(shown))
 }
 
 /// The kernels that are named, each once.

@@ -83,5 +83,5 @@ where
         done: now,
         failure: results.failure,
     };
-    results.print(context, |done| Shown::of(names.len(), done))
+    results.print(context, Shown)
 }

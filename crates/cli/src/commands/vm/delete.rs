@@ -40,6 +40,6 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
         let removed = vms
             .into_iter()
             .map(|vm| Removed::new(vm.name, Some(vm.id.to_string())));
-        Shown::of(args.vms.len(), removed.collect())
+        Shown(removed.collect())
     })
 }

@@ -11,7 +11,7 @@ use crate::view::vm::Whole;
 #[command(after_long_help = "\
 Examples:
   banger vm show web
-  banger vm show web --json | jq -r .state")]
+  banger vm show web --json | jq -r '.[].state'")]
 pub struct Args {
     /// VMs: names, ids or starts of ids
     #[arg(required = true, value_name = "VM")]
@@ -25,5 +25,5 @@ pub struct Args {
 pub async fn run(args: Args, context: &Context) -> Outcome {
     let vms = resolve(&args.vms, context).await?;
     let shown = vms.into_iter().map(Whole).collect();
-    context.output.print(&Shown::of(args.vms.len(), shown))
+    context.output.print(&Shown(shown))
 }

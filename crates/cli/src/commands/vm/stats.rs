@@ -46,5 +46,5 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
             .await
     })
     .await;
-    results.print(context, |done| Stats(Shown::of(args.vms.len(), done)))
+    results.print(context, |done| Stats(Shown(done)))
 }
