@@ -3,10 +3,9 @@
 //! ```text
 //!           http      parse, call, answer
 //!            │
-//!         service     checks, then an operation
-//!            │
-//!        operations   threads, events, cancelling ──► banger-ops: plans, journal, recovery
-//!                                                          │ trait Host
+//!     banger-control  checks, operations ──────────► banger-ops: plans, journal, recovery
+//!            │ trait Environment                           │ trait Host
+//!       environment                                        │
 //!           host      ◄────────────────────────────────────┘
 //!            ├── files, disks     banger-disk
 //!            ├── vmm              banger-engine
@@ -24,17 +23,20 @@ mod channels;
 mod config;
 mod console;
 mod context;
+mod doctor;
+mod environment;
 mod failure;
 mod file_sync;
+mod following;
 mod guest_files;
 mod host;
 mod http;
+mod image_cache;
 mod keys;
-mod operations;
 pub mod paths;
 mod readiness;
 mod run;
-mod service;
+mod stats;
 mod upkeep;
 
 pub use build::build_id;

@@ -12,9 +12,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use banger_api::{ApiError, ErrorCode};
+use banger_control::{Control, Places, Pool, Queues, VmDefaults};
 use banger_disk::Templates;
 use banger_engine::{Engine, QemuEngine};
-use banger_ops::{Cancel, Recovered, Recovery, Runner, store_error};
+use banger_ops::{Cancel, Recovered, Runner, store_error};
 use banger_store::Store;
 use rustix::fs::FlockOperation;
 use tokio::runtime::Handle;
@@ -22,16 +23,19 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::channels::Channels;
 use crate::config::Config;
-use crate::context::{Daemon, Locks, Parts};
+use crate::context::{Daemon, Parts};
+use crate::environment::LinuxEnvironment;
 use crate::file_sync;
 use crate::guest_files::Identity;
 use crate::host::{GuestMaterial, LinuxHost, file_error};
-use crate::operations::Operations;
 use crate::paths::Paths;
-use crate::{http, keys, service, upkeep};
+use crate::{following, http, keys, upkeep};
 
 /// Time that operations get to end by themselves when the daemon is to stop, and again after they were cancelled.
 const DRAIN: Duration = Duration::from_secs(20);
+
+/// Operations that run at once: most of that time they wait for guests.
+const OPERATIONS: usize = 256;
 
 /// Runs the daemon until it is told to stop. `ready` gets one line, `ready` or `error: …`, when its socket answers or
 /// cannot.
@@ -97,15 +101,15 @@ async fn stop_on_signal(stop: Cancel) {
 
 async fn drain(daemon: &Daemon) {
     for cancel in [false, true] {
-        let running = daemon.operations.all_running();
+        let running = daemon.control.operations().all_running();
         for operation in &running {
             if cancel {
-                operation.cancel.cancel();
+                operation.cancel();
             }
         }
         let all = async {
             for operation in &running {
-                let _ = operation.finished().await;
+                let _ = following::finished(operation).await;
             }
         };
         if tokio::time::timeout(DRAIN, all).await.is_ok() {
@@ -141,33 +145,54 @@ fn begin(paths: Paths, runtime: Handle) -> Result<(Daemon, File), ApiError> {
         images: paths.images(),
         began: Instant::now(),
     };
-    let runner = Runner::new(store.clone(), Arc::new(host));
-    let recovered = Recovery::new(&runner).run()?;
-    log_recovery(&recovered);
+    let control = Control::new(banger_control::Parts {
+        places: places(&paths),
+        defaults: defaults(&config),
+        runner: Runner::new(store, Arc::new(host)),
+        environment: Arc::new(LinuxEnvironment {
+            engine: engine.clone(),
+            probe: probe.clone(),
+            channels: channels.clone(),
+            paths: paths.clone(),
+            runtime,
+        }),
+        locks: Arc::new(Queues::default()),
+        spawn: Arc::new(Pool::new(OPERATIONS)),
+    });
+    log_recovery(&banger_control::recover(&control)?);
     let daemon = Daemon::new(Parts {
-        operations: Operations::new(store.clone()),
+        control,
         paths,
         config,
-        store,
-        runner,
         engine,
         probe,
         channels,
-        locks: Locks::default(),
-        runs: service::Runs::default(),
         started: Instant::now(),
         stop: Cancel::new(),
     });
-    let _in_runtime = runtime.enter();
-    for (operation, vm) in recovered.half_made {
-        service::forget_half_made(&daemon, operation, vm);
-    }
-    for vm in recovered.adopted {
-        service::watch(&daemon, vm);
-        service::expect_run(&daemon, vm);
-    }
-    service::start_again(&daemon)?;
     Ok((daemon, lock))
+}
+
+fn places(paths: &Paths) -> Places {
+    Places {
+        vms: paths.vms(),
+        run_vms: paths.run_vms(),
+        images: paths.images(),
+        kernels: paths.kernels(),
+        staging: paths.staging(),
+    }
+}
+
+fn defaults(config: &Config) -> VmDefaults {
+    let vm = &config.vm_defaults;
+    VmDefaults {
+        image: config.default_image.clone(),
+        vcpu: vm.vcpu,
+        memory_mib: vm.memory_mib,
+        disk: vm.disk_size.map(|size| size.0),
+        overlay: vm.overlay_size.map(|size| size.0),
+        net: config.network.mode,
+    }
 }
 
 fn log_recovery(recovered: &Recovered) {

@@ -1,21 +1,18 @@
-//! What is done now and then: console logs are kept small, old operations are forgotten.
+//! What the daemon does now and then: console logs are kept small, and the control plane forgets what is old.
 
 use std::time::Duration;
 
 use banger_api::vm::VmState;
+use banger_control::system;
 use banger_ops::plans;
-use banger_store::{operation, vm};
+use banger_store::vm;
 
 use crate::context::Daemon;
-use crate::operations::now_ms;
-use crate::service;
 
-/// How often.
+/// Time between two rounds.
 const INTERVAL: Duration = Duration::from_secs(10);
 /// Largest console log, in bytes; its last half stays when it is cut.
 const CONSOLE_MAX: u64 = 8 << 20;
-/// How long finished operations are remembered, in ms: 30 days.
-const OPERATIONS_KEPT_MS: i64 = 30 * 24 * 3_600 * 1_000;
 /// Rounds between two looks at old operations: an hour.
 const TRIM_EVERY: u32 = 360;
 
@@ -35,7 +32,7 @@ pub(crate) async fn upkeep(daemon: Daemon) {
 }
 
 fn round(daemon: &Daemon, trim: bool) {
-    daemon.runner.settle_files();
+    system::upkeep(&daemon.control, trim);
     let Ok(vms) = daemon.read(vm::list) else {
         return;
     };
@@ -46,15 +43,6 @@ fn round(daemon: &Daemon, trim: bool) {
         // A guest may write to its console without end.
         if let Err(error) = daemon.engine.trim(&vmm, CONSOLE_MAX) {
             tracing::warn!(vm = %record.name, %error, "cannot shorten a console log");
-        }
-    }
-    if trim {
-        if let Err(error) = service::forget_left_over(daemon) {
-            tracing::warn!(%error, "cannot look for images that nobody needs");
-        }
-        let before = now_ms() - OPERATIONS_KEPT_MS;
-        if let Err(error) = daemon.store.write(move |tx| operation::trim(tx, before)) {
-            tracing::warn!(%error, "cannot forget old operations");
         }
     }
 }

@@ -9,8 +9,8 @@ use banger_ops::{ContainerAt, HostResult, ImageSource};
 use crate::fs::Content;
 use crate::machine::{Extent, World};
 
-/// Size of every made base and image, bytes.
-pub(crate) const SIZE: u64 = 1 << 20;
+/// Size of every made base and image, bytes: the smallest disk that a VM may ask for.
+pub(crate) const SIZE: u64 = 64 << 20;
 
 /// A content that is its name's own.
 pub(crate) fn content_of(text: &str) -> u64 {
@@ -71,6 +71,14 @@ pub(crate) fn made(world: &World, dir: &Path) -> HostResult<String> {
             format!("{} has no record", dir.display()),
         )
     })
+}
+
+/// Files of an image that is made from `what`: not all have a work seed.
+pub(crate) fn image_files(what: &str) -> &'static [&'static str] {
+    match what.contains("alpine") {
+        true => &["base.img"],
+        false => &["base.img", "seed.img"],
+    }
 }
 
 /// Names of an image's source and of what is made from it.

@@ -12,7 +12,9 @@ use banger_ops::{
     ImageSource, KernelFacts, plans,
 };
 
-use crate::content::{SIZE, content_of, cut, digest_of, image_name, kernel_name, made, make_files};
+use crate::content::{
+    SIZE, content_of, cut, digest_of, image_files, image_name, kernel_name, made, make_files,
+};
 use crate::fault::Nature::{Effect, Look, Wait};
 use crate::fs::Content;
 use crate::launch::{guest_up, start};
@@ -313,7 +315,7 @@ impl Host for SimHost {
                     return Err(failed(ErrorCode::Cancelled, "cancelled"));
                 }
                 let what = image_name(source);
-                make_files(world, into, &what, &["base.img", "seed.img"], extent)
+                make_files(world, into, &what, image_files(&what), extent)
             })
     }
 
@@ -325,7 +327,7 @@ impl Host for SimHost {
                 source: what,
                 init: "none".to_owned(),
                 base_bytes: SIZE,
-                seed_bytes: Some(SIZE),
+                seed_bytes: world.files.exists(&dir.join("seed.img")).then_some(SIZE),
             })
         })
     }

@@ -4,9 +4,6 @@ use std::path::{Path, PathBuf};
 
 use banger_api::VmId;
 use banger_ops::VmFiles;
-use banger_ops::inventory::Places;
-
-use crate::machine::{ROOTS, RUN};
 
 pub(crate) fn vm_dir(id: VmId) -> PathBuf {
     Path::new("/s/vms").join(id.to_string())
@@ -29,11 +26,4 @@ pub(crate) fn image_dir(digest: &str) -> PathBuf {
 
 pub(crate) fn kernel_dir(digest: &str) -> PathBuf {
     Path::new("/s/kernels").join(digest)
-}
-
-pub(crate) fn places() -> Places {
-    Places {
-        parents: ROOTS.iter().map(PathBuf::from).collect(),
-        run: PathBuf::from(RUN),
-    }
 }

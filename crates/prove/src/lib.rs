@@ -1,7 +1,7 @@
 //! Shows by machine that nothing is lost and nothing is left behind, whatever fails at whatever moment.
 //!
 //! ```text
-//!  scenarios, seeds ──► model daemon ──► the real plans, runner, recovery ──► Host ──► SimHost: files, processes, guests
+//!  scenarios, seeds ──► the real control plane: requests, queues, plans, recovery ──► Host ──► SimHost: files, processes
 //!                          │                        │                                      │  a fault at action k:
 //!                          │                        └──► the real store, in memory ◄───────┤  crash, failure, hang,
 //!                          ▼                                                               ▼  power cut
@@ -10,24 +10,24 @@
 //! ```
 //!
 //! Promises: the same seed is the same story; what it finds names the one command that plays it again; the code under proof
-//! is the code that runs, not a copy.
+//! is the code that runs, `banger-control` and all below it, not a copy; threads take turns as the seed says.
 //!
 //! It must not touch the real machine: no file, no process, no clock but for its own running time.
 
 mod content;
-mod control;
+mod daemon;
+mod environment;
 mod fault;
 mod fs;
 mod host;
 mod instant;
 mod launch;
 mod layout;
-mod living;
 mod machine;
-mod making;
 mod process;
 mod random;
 mod report;
+mod requests;
 mod run;
 mod scenario;
 mod schedule;
@@ -37,6 +37,7 @@ mod snapshot;
 mod stray;
 mod sweep;
 mod tamper;
+mod turns;
 mod works;
 
 pub use fault::Mode;

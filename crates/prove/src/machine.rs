@@ -58,6 +58,8 @@ pub(crate) struct World {
     pub(crate) lost: Option<Loss>,
     /// The power was cut.
     pub(crate) powered_down: bool,
+    /// Commits that are to survive a power cut do.
+    pub(crate) syncs: bool,
     /// Actions so far.
     pub(crate) actions: u64,
     /// How often each kind of fault struck.
@@ -90,6 +92,7 @@ impl World {
             faults: Faults::None,
             dead: false,
             powered_down: false,
+            syncs: true,
             kept: None,
             lost: None,
             actions: 0,
@@ -336,8 +339,12 @@ impl Machine {
             Durability::Now => (Duration::ZERO, "commit"),
             Durability::Soon => (Duration::ZERO, "commit, to be synced later"),
         };
+        let kept = match self.world().syncs {
+            true => durability,
+            false => Durability::Soon,
+        };
         match self.act(Nature::Commit, what, Path::new(""), none, |_, _| Ok(())) {
-            Ok(()) => match durability {
+            Ok(()) => match kept {
                 Durability::Now => {
                     self.world().kept = None;
                     Ok(())

@@ -50,7 +50,7 @@ pub fn run(options: &Options) -> Result<Report, ProveError> {
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_with(options: &Options, tamper: &dyn Tamper) -> Result<Report, ProveError> {
+pub fn run_with(options: &Options, tamper: &'static dyn Tamper) -> Result<Report, ProveError> {
     let began = Instant::now();
     let mut report = match (&options.case, options.seed) {
         (Some(case), _) => one_case(case, tamper)?,
@@ -61,7 +61,7 @@ pub fn run_with(options: &Options, tamper: &dyn Tamper) -> Result<Report, ProveE
     Ok(report)
 }
 
-fn one_case(name: &str, tamper: &dyn Tamper) -> Result<Report, ProveError> {
+fn one_case(name: &str, tamper: &'static dyn Tamper) -> Result<Report, ProveError> {
     let none = || ProveError::NoCase(name.to_owned());
     let (scenario, rest) = name.split_once(':').ok_or_else(none)?;
     let case = Case::parse(rest).ok_or_else(none)?;
@@ -78,7 +78,7 @@ fn one_case(name: &str, tamper: &dyn Tamper) -> Result<Report, ProveError> {
     Ok(report)
 }
 
-fn one_seed(seed: u64, tamper: &dyn Tamper) -> Result<Report, ProveError> {
+fn one_seed(seed: u64, tamper: &'static dyn Tamper) -> Result<Report, ProveError> {
     let machine = Machine::new()?;
     let empty = Snapshot::take(&machine)?.traced();
     let mut report = Report::default();
@@ -87,7 +87,7 @@ fn one_seed(seed: u64, tamper: &dyn Tamper) -> Result<Report, ProveError> {
     Ok(report)
 }
 
-fn all(options: &Options, tamper: &dyn Tamper) -> Result<Report, ProveError> {
+fn all(options: &Options, tamper: &'static dyn Tamper) -> Result<Report, ProveError> {
     let mut scenarios = scenario::all();
     if let Some(name) = &options.scenario {
         scenarios.retain(|known| known.name == name);
@@ -154,7 +154,7 @@ fn all(options: &Options, tamper: &dyn Tamper) -> Result<Report, ProveError> {
 
 fn one(
     machine: &Arc<Machine>,
-    tamper: &dyn Tamper,
+    tamper: &'static dyn Tamper,
     empty: &Snapshot,
     scenarios: &[scenario::Scenario],
     work: Work,

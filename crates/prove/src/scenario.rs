@@ -4,46 +4,46 @@ use banger_api::vm::RestartPolicy;
 use banger_ops::HostResult;
 use banger_ops::plans::ORDERLY_EXIT;
 
-use crate::control::Control;
+use crate::daemon::Daemon;
 use crate::fs::Loss;
-use crate::living::From;
 use crate::process::Manners;
+use crate::requests::From;
 use crate::stray;
 
 /// A scenario.
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
-    pub(crate) prepare: fn(&Control<'_>) -> HostResult<()>,
-    pub(crate) act: fn(&Control<'_>) -> HostResult<()>,
+    pub(crate) prepare: fn(&Daemon) -> HostResult<()>,
+    pub(crate) act: fn(&Daemon) -> HostResult<()>,
 }
 
 const BARE: From<'static> = From {
     image: "img",
-    kernel: "krn",
-    seeded: false,
+    kernel: Some("krn"),
     grown: false,
     port: None,
     restart: RestartPolicy::No,
+    start: false,
 };
 
 /// An image and a kernel.
-fn base(control: &Control<'_>) -> HostResult<()> {
-    control.build("img", "debian")?;
-    control.import("krn", "linux")
+fn base(daemon: &Daemon) -> HostResult<()> {
+    daemon.build("img", "debian", false)?;
+    daemon.import("krn", "linux")
 }
 
-fn created(control: &Control<'_>, from: From<'_>) -> HostResult<()> {
-    base(control)?;
-    control.create("a", &from).map(|_| ())
+fn created(daemon: &Daemon, from: From<'_>) -> HostResult<()> {
+    base(daemon)?;
+    daemon.create("a", &from).map(|_| ())
 }
 
-fn running(control: &Control<'_>, from: From<'_>) -> HostResult<()> {
-    created(control, from)?;
-    control.start("a")
+fn running(daemon: &Daemon, from: From<'_>) -> HostResult<()> {
+    created(daemon, from)?;
+    daemon.start_vm("a")
 }
 
-fn manners(control: &Control<'_>, manners: Manners) {
-    let mut world = control.machine.world();
+fn manners(daemon: &Daemon, manners: Manners) {
+    let mut world = daemon.machine.world();
     world.manners.insert("a".to_owned(), manners);
 }
 
@@ -57,9 +57,14 @@ const PUBLISHED: From<'static> = From {
     ..BARE
 };
 
+const RUN: From<'static> = From {
+    start: true,
+    ..PUBLISHED
+};
+
 /// Ends the VMM of every VM by itself, and gives its pid to a stranger.
-fn vmms_end(control: &Control<'_>, cause: Option<&str>) {
-    let mut world = control.machine.world();
+fn vmms_end(daemon: &Daemon, cause: Option<&str>) {
+    let mut world = daemon.machine.world();
     let pids: Vec<u32> = world.processes.launches().map(|(pid, _)| pid).collect();
     for pid in pids {
         world.processes.end(pid, cause);
@@ -68,7 +73,7 @@ fn vmms_end(control: &Control<'_>, cause: Option<&str>) {
 }
 
 /// Nothing is done: what follows is the daemon's restart alone.
-fn nothing(_control: &Control<'_>) -> HostResult<()> {
+fn nothing(_daemon: &Daemon) -> HostResult<()> {
     Ok(())
 }
 
@@ -95,9 +100,8 @@ pub(crate) fn all() -> Vec<Scenario> {
 fn vms() -> Vec<Scenario> {
     vec![
         scenario!("create", base, |c| c.create("a", &BARE).map(|_| ())),
-        scenario!("create-seeded", base, |c| {
+        scenario!("create-grown", base, |c| {
             let from = From {
-                seeded: true,
                 grown: true,
                 ..BARE
             };
@@ -110,21 +114,66 @@ fn vms() -> Vec<Scenario> {
             c.machine.world().files.capacity = 8;
             c.create("a", &BARE).map(|_| ())
         }),
-        scenario!("start-first", |c| created(c, PUBLISHED), |c| c.start("a")),
+        scenario!(
+            "create-blank",
+            |c| {
+                c.build("img", "alpine", false)?;
+                c.import("krn", "linux")
+            },
+            |c| c.create("a", &BARE).map(|_| ())
+        ),
+        scenario!("run", base, |c| c.create("a", &RUN).map(|_| ())),
+        scenario!("run-from-nothing", nothing, |c| {
+            let from = From {
+                image: "debian",
+                kernel: None,
+                ..RUN
+            };
+            c.create("a", &from).map(|_| ())
+        }),
+        scenario!(
+            "run-guest-never-up",
+            |c| {
+                manners(c, Manners::NeverUp);
+                base(c)
+            },
+            |c| c.create("a", &RUN).map(|_| ())
+        ),
+        scenario!("run-port-taken", |c| running(c, PUBLISHED), |c| {
+            c.create("b", &RUN).map(|_| ())
+        }),
+        scenario!("run-cancelled", base, |c| {
+            c.cancel_what_comes(true);
+            c.create("a", &RUN).map(|_| ())
+        }),
+        scenario!("restart", |c| running(c, PUBLISHED), |c| c.restart("a")),
+        scenario!(
+            "restart-guest-never-down",
+            |c| {
+                manners(c, Manners::NeverDown);
+                running(c, PUBLISHED)
+            },
+            |c| c.restart("a")
+        ),
+        scenario!(
+            "prune",
+            |c| {
+                running(c, PUBLISHED)?;
+                c.create("b", &BARE)?;
+                c.create("c", &BARE).map(|_| ())
+            },
+            |c| c.prune()
+        ),
+        scenario!("start-first", |c| created(c, PUBLISHED), |c| c
+            .start_vm("a")),
         scenario!(
             "start-grown",
             |c| {
-                running(
-                    c,
-                    From {
-                        seeded: true,
-                        ..BARE
-                    },
-                )?;
+                running(c, BARE)?;
                 c.stop("a")?;
                 c.set_disk("a", 4 * crate::content::SIZE)
             },
-            |c| c.start("a")
+            |c| c.start_vm("a")
         ),
         scenario!(
             "start-guest-never-up",
@@ -133,7 +182,7 @@ fn vms() -> Vec<Scenario> {
                 manners(c, Manners::NeverUp);
                 Ok(())
             },
-            |c| c.start("a")
+            |c| c.start_vm("a")
         ),
         scenario!(
             "start-guest-panics",
@@ -142,11 +191,11 @@ fn vms() -> Vec<Scenario> {
                 manners(c, Manners::Panics);
                 Ok(())
             },
-            |c| c.start("a")
+            |c| c.start_vm("a")
         ),
         scenario!("start-cancelled", |c| created(c, PUBLISHED), |c| {
-            c.cancel().cancel();
-            c.start("a")
+            c.cancel_what_comes(true);
+            c.start_vm("a")
         }),
         scenario!(
             "start-port-taken",
@@ -154,7 +203,7 @@ fn vms() -> Vec<Scenario> {
                 running(c, PUBLISHED)?;
                 c.create("b", &PUBLISHED).map(|_| ())
             },
-            |c| c.start("b")
+            |c| c.start_vm("b")
         ),
         scenario!("stop", |c| running(c, PUBLISHED), |c| c.stop("a")),
         scenario!(
@@ -187,7 +236,7 @@ fn vms() -> Vec<Scenario> {
         ),
         scenario!("life", base, |c| {
             c.create("a", &PUBLISHED)?;
-            c.start("a")?;
+            c.start_vm("a")?;
             c.stop("a")?;
             c.delete("a")
         }),
@@ -281,22 +330,22 @@ fn strays() -> Vec<Scenario> {
                 c.create("b", &BARE)?;
                 stray::plant(c)
             },
-            stray::sweep
+            |c| c.sweep()
         ),
-        scenario!("sweep-nothing", |c| running(c, PUBLISHED), stray::sweep),
+        scenario!("sweep-nothing", |c| running(c, PUBLISHED), |c| c.sweep()),
     ]
 }
 
 /// An image of what a registry called `app` when it was pulled.
-fn pulled(control: &Control<'_>) -> HostResult<()> {
-    control.pull("img", "first")?;
-    control.import("krn", "linux")
+fn pulled(daemon: &Daemon) -> HostResult<()> {
+    daemon.pull("img", "first")?;
+    daemon.import("krn", "linux")
 }
 
 /// The same, and a VM of it.
-fn pulled_and_used(control: &Control<'_>) -> HostResult<()> {
-    pulled(control)?;
-    control.create("a", &BARE).map(|_| ())
+fn pulled_and_used(daemon: &Daemon) -> HostResult<()> {
+    pulled(daemon)?;
+    daemon.create("a", &BARE).map(|_| ())
 }
 
 /// Pulls, and names that get other images by them.
@@ -311,7 +360,7 @@ fn pulls() -> Vec<Scenario> {
             "pull-newer-while-running",
             |c| {
                 pulled_and_used(c)?;
-                c.start("a")
+                c.start_vm("a")
             },
             |c| c.pull("img", "second")
         ),
@@ -337,7 +386,7 @@ fn pulls() -> Vec<Scenario> {
             c.pull("img", "second")
         }),
         scenario!("pull-newer-cancelled", pulled_and_used, |c| {
-            c.cancel().cancel();
+            c.cancel_what_comes(true);
             c.pull("img", "second")
         }),
         scenario!(
@@ -353,23 +402,27 @@ fn pulls() -> Vec<Scenario> {
 
 fn files() -> Vec<Scenario> {
     vec![
-        scenario!("build", nothing, |c| c.build("img", "debian")),
-        scenario!("build-same-content", base, |c| c.build("other", "debian")),
-        scenario!("build-taken-name", base, |c| c.build("img", "alpine")),
+        scenario!("build", nothing, |c| c.build("img", "debian", false)),
+        scenario!("build-same-content", base, |c| c
+            .build("other", "debian", false)),
+        scenario!("build-taken-name", base, |c| c
+            .build("img", "alpine", false)),
+        scenario!("build-over-a-name", |c| created(c, BARE), |c| c
+            .build("img", "alpine", true)),
         scenario!("build-full-disk", base, |c| {
             c.machine.world().files.capacity = 6;
-            c.build("other", "alpine")
+            c.build("other", "alpine", false)
         }),
         scenario!("build-cancelled", base, |c| {
-            c.cancel().cancel();
-            c.build("other", "alpine")
+            c.cancel_what_comes(true);
+            c.build("other", "alpine", false)
         }),
         scenario!("delete-image", base, |c| c.delete_image("img")),
         scenario!(
             "delete-one-name-of-an-image",
             |c| {
                 base(c)?;
-                c.build("other", "debian")
+                c.build("other", "debian", false)
             },
             |c| c.delete_image("img")
         ),
@@ -381,7 +434,7 @@ fn files() -> Vec<Scenario> {
             "rename-image-to-a-taken-name",
             |c| {
                 base(c)?;
-                c.build("other", "alpine")
+                c.build("other", "alpine", false)
             },
             |c| c.rename_image("img", "other")
         ),
@@ -391,9 +444,12 @@ fn files() -> Vec<Scenario> {
                 running(c, BARE)?;
                 c.stop("a")
             },
-            |c| c.save("a", "saved")
+            |c| c.save("a", "saved", false)
         ),
-        scenario!("save-new", |c| created(c, BARE), |c| c.save("a", "saved")),
+        scenario!("save-new", |c| created(c, BARE), |c| c
+            .save("a", "saved", false)),
+        scenario!("save-over-a-name", |c| created(c, BARE), |c| c
+            .save("a", "img", true)),
         scenario!("save-to-a-taken-name", |c| created(c, BARE), |c| c
             .save("a", "img")),
         scenario!(
@@ -403,11 +459,11 @@ fn files() -> Vec<Scenario> {
                 manners(c, Manners::NeverUp);
                 Ok(())
             },
-            |c| c.save("a", "saved")
+            |c| c.save("a", "saved", false)
         ),
         scenario!("save-cancelled", |c| created(c, BARE), |c| {
-            c.cancel().cancel();
-            c.save("a", "saved")
+            c.cancel_what_comes(true);
+            c.save("a", "saved", false)
         }),
         scenario!("reseed-image", base, |c| c.reseed_image("img")),
         scenario!("reseed-image-in-use", |c| running(c, BARE), |c| c
@@ -416,7 +472,7 @@ fn files() -> Vec<Scenario> {
             "reseed-one-name-of-an-image",
             |c| {
                 created(c, BARE)?;
-                c.build("other", "debian")
+                c.build("other", "debian", false)
             },
             |c| c.reseed_image("img")
         ),

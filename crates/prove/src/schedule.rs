@@ -2,21 +2,23 @@
 //!
 //! ```text
 //! task: … act ── point() ──► the seed picks a task that may go on ──► it runs to its next point
-//!                 lock(k) ──► as point(), and goes on only while nobody else has k
+//!                 wait_until(ready) ──► as point(), and goes on only when it is ready: asked again after each wake()
+//!                 spawn(job) ──► one more task
 //! ```
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 
-use uuid::Uuid;
+use banger_control::Job;
 
 use crate::random::Random;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Status {
     Ready,
-    Wants(Uuid),
+    /// It waits for something that another task brings.
+    Waits,
     Done,
 }
 
@@ -26,27 +28,38 @@ struct Turns {
     /// Whose turn it is.
     current: Option<usize>,
     tasks: Vec<Status>,
-    locks: BTreeMap<Uuid, usize>,
+    /// All that were left waited for each other.
+    stuck: bool,
 }
 
 impl Turns {
+    fn ready(&self) -> Vec<usize> {
+        let ready = |task: &usize| self.tasks.get(*task) == Some(&Status::Ready);
+        (0..self.tasks.len()).filter(ready).collect()
+    }
+
     /// Picks who goes on.
     fn next(&mut self) {
-        let ready: Vec<usize> = (0..self.tasks.len())
-            .filter(|task| match self.tasks.get(*task) {
-                Some(Status::Ready) => true,
-                Some(Status::Wants(key)) => !self.locks.contains_key(key),
-                _ => false,
-            })
-            .collect();
-        self.current = self.random.pick(&ready);
-        if let Some(task) = self.current
-            && let Some(status) = self.tasks.get_mut(task)
-        {
-            if let Status::Wants(key) = *status {
-                self.locks.insert(key, task);
+        let mut ready = self.ready();
+        if ready.is_empty() && self.tasks.contains(&Status::Waits) {
+            self.stuck = true;
+            self.wake();
+            ready = self.ready();
+        }
+        self.current = self.random.pick(&ready).filter(|_| !ready.is_empty());
+    }
+
+    fn wake(&mut self) {
+        for status in &mut self.tasks {
+            if *status == Status::Waits {
+                *status = Status::Ready;
             }
-            *status = Status::Ready;
+        }
+    }
+
+    fn set(&mut self, task: usize, to: Status) {
+        if let Some(status) = self.tasks.get_mut(task) {
+            *status = to;
         }
     }
 }
@@ -56,6 +69,8 @@ impl Turns {
 pub(crate) struct Schedule {
     turns: Mutex<Turns>,
     turn: Condvar,
+    /// Threads of the tasks that tasks have made.
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 thread_local! {
@@ -68,11 +83,12 @@ impl Schedule {
             random,
             current: None,
             tasks: vec![Status::Ready; tasks],
-            locks: BTreeMap::new(),
+            stuck: false,
         };
         Self {
             turns: Mutex::new(turns),
             turn: Condvar::new(),
+            threads: Mutex::default(),
         }
     }
 
@@ -97,10 +113,7 @@ impl Schedule {
         self.wait(task, turns);
         body();
         let mut turns = self.turns();
-        turns.locks.retain(|_, holder| *holder != task);
-        if let Some(status) = turns.tasks.get_mut(task) {
-            *status = Status::Done;
-        }
+        turns.set(task, Status::Done);
         turns.next();
         drop(turns);
         self.turn.notify_all();
@@ -113,6 +126,32 @@ impl Schedule {
         self.turn.notify_all();
     }
 
+    /// Runs `job` as one more task.
+    pub(crate) fn spawn(self: &Arc<Self>, job: Job) {
+        let task = {
+            let mut turns = self.turns();
+            turns.tasks.push(Status::Ready);
+            turns.tasks.len() - 1
+        };
+        let schedule = Arc::clone(self);
+        let thread = std::thread::spawn(move || schedule.task(task, job));
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.push(thread);
+    }
+
+    /// Waits until every task has ended. Whether all went on without waiting for each other in vain.
+    pub(crate) fn end(&self) -> bool {
+        loop {
+            let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(thread) = threads.pop() else { break };
+            drop(threads);
+            if let Err(panic) = thread.join() {
+                std::panic::resume_unwind(panic);
+            }
+        }
+        !self.turns().stuck
+    }
+
     /// Another task may go on here.
     pub(crate) fn point(&self) {
         let Some(task) = TASK.get() else { return };
@@ -123,22 +162,24 @@ impl Schedule {
         }
     }
 
-    /// Takes a lock that the task keeps until [`Schedule::unlock`].
-    pub(crate) fn lock(&self, key: Uuid) {
+    /// Lets the others go on until `ready`, or until nothing can make it so any more.
+    pub(crate) fn wait_until(&self, ready: &mut dyn FnMut() -> bool) {
         let Some(task) = TASK.get() else { return };
-        let mut turns = self.turns();
-        if let Some(status) = turns.tasks.get_mut(task) {
-            *status = Status::Wants(key);
-        }
-        turns.next();
-        if turns.current != Some(task) {
-            self.wait(task, turns);
+        while !ready() {
+            let mut turns = self.turns();
+            if turns.stuck {
+                return;
+            }
+            turns.set(task, Status::Waits);
+            turns.next();
+            if turns.current != Some(task) {
+                self.wait(task, turns);
+            }
         }
     }
 
-    pub(crate) fn unlock(&self, key: Uuid) {
-        if TASK.get().is_some() {
-            self.turns().locks.remove(&key);
-        }
+    /// Has those that wait ask again.
+    pub(crate) fn wake(&self) {
+        self.turns().wake();
     }
 }

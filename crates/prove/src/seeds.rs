@@ -15,17 +15,18 @@ use banger_ops::plans::ORDERLY_EXIT;
 use banger_store::StoreError;
 
 use crate::content::SIZE;
-use crate::control::Control;
+use crate::daemon::Daemon;
 use crate::fault::Faults;
 use crate::fs::Loss;
-use crate::living::From;
 use crate::machine::Machine;
 use crate::process::Manners;
 use crate::random::Random;
 use crate::report::Report;
+use crate::requests::From;
 use crate::schedule::Schedule;
 use crate::snapshot::Snapshot;
 use crate::tamper::{Honest, Tamper};
+use crate::turns::STUCK;
 use crate::{settled, stray, works};
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
@@ -38,7 +39,7 @@ const CUTS: u32 = 3;
 /// Plays one seed.
 pub(crate) fn play(
     machine: &Arc<Machine>,
-    tamper: &dyn Tamper,
+    tamper: &'static dyn Tamper,
     empty: &Snapshot,
     seed: u64,
     report: &mut Report,
@@ -54,15 +55,15 @@ pub(crate) fn play(
     }
     if random.chance(3, 4) {
         // Most machines have something to make VMs from.
-        let control = Control::start_daemon(machine, &Honest)?;
-        let _ = control.build("x", "debian");
-        let _ = control.import("x", "debian");
-        let _ = control.build("y", "debian");
-        let _ = control.import("y", "alpine");
+        let daemon = Daemon::start(machine, &Honest)?;
+        let _ = daemon.build("x", "debian", false);
+        let _ = daemon.import("x", "debian");
+        let _ = daemon.build("y", "debian", false);
+        let _ = daemon.import("y", "alpine");
     }
     if random.chance(1, 8) {
-        let control = Control::start_daemon(machine, &Honest)?;
-        let _ = stray::plant(&control);
+        let daemon = Daemon::start(machine, &Honest)?;
+        let _ = stray::plant(&daemon);
     }
     let mut broken = Vec::new();
     let lives = 1 + random.below(3);
@@ -78,8 +79,8 @@ pub(crate) fn play(
         }
     }
     if broken.is_empty() {
-        let control = Control::start_daemon(machine, tamper)?;
-        broken.extend(works::failures(&control));
+        let daemon = Daemon::start(machine, tamper)?;
+        broken.extend(works::failures(&daemon));
         report.checks += 1;
     }
     report.seeds += 1;
@@ -94,7 +95,7 @@ pub(crate) fn play(
 /// The life of one daemon.
 fn live(
     machine: &Arc<Machine>,
-    tamper: &dyn Tamper,
+    tamper: &'static dyn Tamper,
     random: &mut Random,
     report: &mut Report,
 ) -> Result<(), StoreError> {
@@ -106,14 +107,14 @@ fn live(
         },
     };
     machine.world().faults = faults;
-    let control = Control::start_daemon(machine, tamper)?;
+    let daemon = Daemon::start(machine, tamper)?;
     let tasks = 2 + random.below(4);
     let schedule = Arc::new(Schedule::new(tasks, Random::new(random.next())));
     machine.set_schedule(Some(Arc::clone(&schedule)));
     let succeeded = AtomicU64::new(0);
     std::thread::scope(|scope| {
         for task in 0..tasks {
-            let (control, schedule) = (&control, Arc::clone(&schedule));
+            let (daemon, schedule) = (&daemon, Arc::clone(&schedule));
             let succeeded = &succeeded;
             let mut random = Random::new(random.next());
             let requests = 1 + random.below(5);
@@ -122,7 +123,7 @@ fn live(
                 schedule.task(task, || {
                     for _ in 0..requests {
                         // What a request answers is its own business; the rules are looked at when all is at rest.
-                        if request(control, &mut random).is_ok() {
+                        if request(daemon, &mut random).is_ok() {
                             succeeded.fetch_add(1, Ordering::Relaxed);
                         }
                     }
@@ -131,53 +132,61 @@ fn live(
         }
         schedule.begin();
     });
+    if !schedule.end() {
+        machine.world().broke(STUCK.to_owned());
+    }
     machine.set_schedule(None);
     report.succeeded += succeeded.into_inner();
     Ok(())
 }
 
-fn request(control: &Control<'_>, random: &mut Random) -> HostResult<()> {
+fn request(daemon: &Daemon, random: &mut Random) -> HostResult<()> {
     let name = random.pick(&NAMES).unwrap_or("a");
     let file = random.pick(&FILE_NAMES).unwrap_or("x");
     let content = random.pick(&CONTENTS).unwrap_or("debian");
-    match random.below(25) {
+    match random.below(30) {
         0..=4 => {
             let port = random.pick(&PORTS).filter(|_| random.chance(1, 2));
             let from = From {
                 image: file,
-                kernel: random.pick(&FILE_NAMES).unwrap_or("x"),
-                seeded: random.chance(1, 2),
+                kernel: Some(random.pick(&FILE_NAMES).unwrap_or("x")),
                 grown: random.chance(1, 2),
                 port,
                 restart: RestartPolicy::No,
+                start: random.chance(1, 3),
             };
-            control.create(name, &from).map(|_| ())
+            daemon.create(name, &from).map(|_| ())
         }
-        5..=9 => control.start(name),
-        10..=11 => control.stop(name),
-        12 => control.kill(name, [9, 15][random.below(2)]),
-        13..=14 => control.delete(name),
-        15 => control.build(file, content),
-        16 => control.pull(file, content),
-        17 => control.delete_image(file),
-        18..=19 => control.import(file, content),
-        20 => control.delete_kernel(file),
-        21 => control.set_disk(name, SIZE * (1 + random.below(4) as u64)),
-        22 => stray::sweep(control),
+        5..=9 => daemon.start_vm(name),
+        10..=11 => daemon.stop(name),
+        12 => daemon.kill(name, [9, 15][random.below(2)]),
+        13..=14 => daemon.delete(name),
+        15 => daemon.build(file, content, random.chance(1, 2)),
+        16 => daemon.pull(file, content),
+        17 => daemon.delete_image(file),
+        18..=19 => daemon.import(file, content),
+        20 => daemon.delete_kernel(file),
+        21 => daemon.set_disk(name, SIZE * (1 + random.below(4) as u64)),
+        22 => daemon.sweep(),
         23 => {
-            vmm_ends(control, random);
-            control.watch(name)
+            vmm_ends(daemon, random);
+            daemon.watch(name)
         }
+        24 => daemon.restart(name),
+        25 => daemon.save(name, file, random.chance(1, 2)),
+        26 => daemon.reseed_image(file),
+        27 => daemon.rename_image(file, random.pick(&FILE_NAMES).unwrap_or("x")),
+        28 => daemon.prune(),
         _ => {
-            mischief(control, name, random);
+            mischief(daemon, name, random);
             Ok(())
         }
     }
 }
 
 /// A VMM ends by itself.
-fn vmm_ends(control: &Control<'_>, random: &mut Random) {
-    let mut world = control.machine.world();
+fn vmm_ends(daemon: &Daemon, random: &mut Random) {
+    let mut world = daemon.machine.world();
     let pids: Vec<u32> = world.processes.launches().map(|(pid, _)| pid).collect();
     if let Some(pid) = random.pick(&pids) {
         let cause = random.chance(1, 2).then_some(ORDERLY_EXIT);
@@ -189,7 +198,7 @@ fn vmm_ends(control: &Control<'_>, random: &mut Random) {
 }
 
 /// Guests that misbehave, and people who change their minds.
-fn mischief(control: &Control<'_>, name: &str, random: &mut Random) {
+fn mischief(daemon: &Daemon, name: &str, random: &mut Random) {
     let manners = [
         Manners::Good,
         Manners::NeverUp,
@@ -198,13 +207,10 @@ fn mischief(control: &Control<'_>, name: &str, random: &mut Random) {
         Manners::Stubborn,
     ];
     match random.below(3) {
-        0 => {
-            control.cancel().cancel();
-            control.uncancel();
-        }
+        0 => daemon.cancel_all(),
         _ => {
             let manners = random.pick(&manners).unwrap_or(Manners::Good);
-            let mut world = control.machine.world();
+            let mut world = daemon.machine.world();
             world.manners.insert(name.to_owned(), manners);
         }
     }
@@ -218,7 +224,7 @@ fn power_cut(machine: &Machine, random: &mut Random) {
 /// Recoveries until one comes through, and what is wrong then.
 fn recover(
     machine: &Arc<Machine>,
-    tamper: &dyn Tamper,
+    tamper: &'static dyn Tamper,
     random: &mut Random,
 ) -> Result<Vec<String>, StoreError> {
     for cut in 0..=CUTS {
@@ -229,14 +235,14 @@ fn recover(
             },
             _ => Faults::None,
         };
-        let control = Control::start_daemon(machine, tamper)?;
+        let daemon = Daemon::start(machine, tamper)?;
         if cut < CUTS {
             // Cut off, or with failures: the next one must cope.
-            let _ = control.recover();
+            let _ = daemon.recover();
             continue;
         }
-        let mut broken = settled::recover(&control);
-        broken.extend(settled::violations(&control));
+        let mut broken = settled::recover(&daemon);
+        broken.extend(settled::violations(&daemon));
         return Ok(broken);
     }
     Ok(Vec::new())

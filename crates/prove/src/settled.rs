@@ -7,26 +7,26 @@ use banger_api::vm::VmState;
 use banger_ops::{HostResult, Plan, plans};
 use banger_store::{ClaimKind, VmRecord, claim, image, kernel, operation, vm};
 
-use crate::control::Control;
+use crate::daemon::Daemon;
 use crate::fs::Content;
 use crate::layout;
 use crate::machine::World;
 
 /// Everything that is wrong now, one line each.
-pub(crate) fn violations(control: &Control<'_>) -> Vec<String> {
+pub(crate) fn violations(daemon: &Daemon) -> Vec<String> {
     let mut wrong = Vec::new();
-    if let Err(error) = look(control, &mut wrong) {
+    if let Err(error) = look(daemon, &mut wrong) {
         wrong.push(format!("the store cannot be read: {}", error.message));
     }
-    crate::instant::check(&control.machine);
-    wrong.append(&mut control.machine.world().broken);
+    crate::instant::check(&daemon.machine);
+    wrong.append(&mut daemon.machine.world().broken);
     wrong
 }
 
 /// Recovers, and tells what it could not do and which running VM it has ended without need.
-pub(crate) fn recover(control: &Control<'_>) -> Vec<String> {
-    let before = alive(control);
-    let mut wrong = match control.recover() {
+pub(crate) fn recover(daemon: &Daemon) -> Vec<String> {
+    let before = alive(daemon);
+    let mut wrong = match daemon.recover() {
         Ok(recovered) => recovered
             .failed
             .into_iter()
@@ -34,7 +34,7 @@ pub(crate) fn recover(control: &Control<'_>) -> Vec<String> {
             .collect(),
         Err(error) => vec![format!("recovery fails: {}", error.message)],
     };
-    let after = alive(control);
+    let after = alive(daemon);
     for name in before.difference(&after) {
         wrong.push(format!("VM {name} ran and did not survive the daemon"));
     }
@@ -42,9 +42,9 @@ pub(crate) fn recover(control: &Control<'_>) -> Vec<String> {
 }
 
 /// Names of VMs that run, and whose VMM lives.
-fn alive(control: &Control<'_>) -> BTreeSet<String> {
-    let vms = control.vms().unwrap_or_default();
-    let world = control.machine.world();
+fn alive(daemon: &Daemon) -> BTreeSet<String> {
+    let vms = daemon.vms().unwrap_or_default();
+    let world = daemon.machine.world();
     let lives = |vm: &VmRecord| {
         vm.state == VmState::Running
             && plans::identity(vm).is_some_and(|vmm| world.processes.same(&vmm).is_some())
@@ -55,11 +55,11 @@ fn alive(control: &Control<'_>) -> BTreeSet<String> {
         .collect()
 }
 
-fn look(control: &Control<'_>, wrong: &mut Vec<String>) -> HostResult<()> {
-    let vms = control.read(vm::list)?;
-    let images = control.read(image::list)?;
-    let kernels = control.read(kernel::list)?;
-    let claims = control.read(claim::list)?;
+fn look(daemon: &Daemon, wrong: &mut Vec<String>) -> HostResult<()> {
+    let vms = daemon.read(vm::list)?;
+    let images = daemon.read(image::list)?;
+    let kernels = daemon.read(kernel::list)?;
+    let claims = daemon.read(claim::list)?;
     let mut owners: BTreeSet<String> = vms.iter().map(|vm| format!("vm:{}", vm.id)).collect();
     owners.extend(images.iter().map(|i| format!("image:{}", i.digest)));
     owners.extend(kernels.iter().map(|k| format!("kernel:{}", k.digest)));
@@ -80,8 +80,8 @@ fn look(control: &Control<'_>, wrong: &mut Vec<String>) -> HostResult<()> {
             ));
         }
     }
-    journal(control, wrong)?;
-    let world = control.machine.world();
+    journal(daemon, wrong)?;
+    let world = daemon.machine.world();
     for image in &images {
         files_of(&world, &layout::image_dir(&image.digest), "base.img", wrong);
     }
@@ -125,21 +125,21 @@ fn look(control: &Control<'_>, wrong: &mut Vec<String>) -> HostResult<()> {
 }
 
 /// No plan is unfinished, no operation runs, and what is finished was done or undone as a whole.
-fn journal(control: &Control<'_>, wrong: &mut Vec<String>) -> HostResult<()> {
-    for plan in control.read(operation::unfinished_plans)? {
+fn journal(daemon: &Daemon, wrong: &mut Vec<String>) -> HostResult<()> {
+    for plan in daemon.read(operation::unfinished_plans)? {
         let plan: Result<Plan, _> = serde_json::from_str(&plan.plan);
         wrong.push(format!("a plan is unfinished: {:?}", plan.map(|p| p.kind)));
     }
-    for op in control.read(|db| operation::operations(db, None, 200))? {
+    for op in daemon.read(|db| operation::operations(db, None, 200))? {
         // An end that the store refused to take is written by the next recovery.
-        if op.state == "running" && control.has_recovered() {
+        if op.state == "running" && daemon.has_recovered() {
             wrong.push(format!(
                 "operation {} of {:?} is still running",
                 op.kind, op.vm_name
             ));
         }
     }
-    let mixed = control.read(|db| {
+    let mixed = daemon.read(|db| {
         let mut statement = db.prepare_cached(
             "SELECT plan FROM plans WHERE plan LIKE '%\"direction\":\"back\"%' AND
              (SELECT count(DISTINCT state) FROM steps WHERE steps.plan = plans.id) > 1",

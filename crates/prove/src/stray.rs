@@ -3,12 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use banger_engine::{Accel, NetSpec, VmmSpec};
-use banger_ops::inventory::{self, Owners};
-use banger_ops::{HostResult, plans};
+use banger_ops::HostResult;
 use uuid::Uuid;
 
 use crate::content::SIZE;
-use crate::control::Control;
+use crate::daemon::Daemon;
 use crate::fs::Content;
 use crate::machine::{RUN, World};
 use crate::process::Manners;
@@ -22,8 +21,8 @@ const LEFT: [&str; 4] = [
 ];
 
 /// Leaves directories in all places, and a VMM that runs in one of them.
-pub(crate) fn plant(control: &Control<'_>) -> HostResult<()> {
-    let mut world = control.machine.world();
+pub(crate) fn plant(daemon: &Daemon) -> HostResult<()> {
+    let mut world = daemon.machine.world();
     let run = Path::new(RUN).join("stray");
     for dir in LEFT.map(PathBuf::from).into_iter().chain([run.clone()]) {
         // First: a full disk may keep the rest from being there.
@@ -57,16 +56,6 @@ fn spec(dir: PathBuf) -> VmmSpec {
         net: NetSpec::None,
         accel: Accel::Tcg,
     }
-}
-
-/// Removes what nothing claims, as the daemon does.
-pub(crate) fn sweep(control: &Control<'_>) -> HostResult<()> {
-    let found = inventory::look(control.host(), &crate::layout::places())?;
-    let unclaimed = control.read(Owners::read)?.unclaimed(found);
-    if unclaimed.is_empty() {
-        return Ok(());
-    }
-    control.operation("sweep", None, |op| control.run(plans::sweep(op, unclaimed)))
 }
 
 /// Strays that are still there, one line each.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use banger_store::StoreError;
 
-use crate::control::Control;
+use crate::daemon::Daemon;
 use crate::fault::{Faults, Mode, Nature};
 use crate::machine::Machine;
 use crate::report::Report;
@@ -26,7 +26,7 @@ const SECOND: [Mode; 3] = [Mode::CrashBefore, Mode::CrashAfter, Mode::PowerMix];
 /// One scenario, ready to be played again and again on one machine.
 pub(crate) struct Stage<'a> {
     machine: Arc<Machine>,
-    tamper: &'a dyn Tamper,
+    tamper: &'static dyn Tamper,
     scenario: &'a Scenario,
     ready: Snapshot,
     /// The natures of its actions.
@@ -84,14 +84,14 @@ impl Case {
 impl<'a> Stage<'a> {
     pub(crate) fn set(
         machine: &Arc<Machine>,
-        tamper: &'a dyn Tamper,
+        tamper: &'static dyn Tamper,
         scenario: &'a Scenario,
         empty: &Snapshot,
     ) -> Result<Self, StoreError> {
         empty.restore(machine)?;
         // What a scenario stands on was made by an honest daemon.
-        let control = Control::start_daemon(machine, &crate::tamper::Honest)?;
-        let prepared = (scenario.prepare)(&control);
+        let daemon = Daemon::start(machine, &crate::tamper::Honest)?;
+        let prepared = (scenario.prepare)(&daemon);
         let ready = Snapshot::take(machine)?;
         let mut stage = Self {
             machine: Arc::clone(machine),
@@ -105,9 +105,9 @@ impl<'a> Stage<'a> {
         }
         stage.ready.restore(machine)?;
         machine.world().natures = Some(Vec::new());
-        let control = Control::start_daemon(machine, tamper)?;
+        let daemon = Daemon::start(machine, tamper)?;
         // What it answers is the scenario's business: some are about requests that fail.
-        let _ = (scenario.act)(&control);
+        let _ = (scenario.act)(&daemon);
         stage.natures = machine.world().natures.take().unwrap_or_default();
         Ok(stage)
     }
@@ -144,8 +144,8 @@ impl<'a> Stage<'a> {
     fn first_part(&self, case: &Case) -> Result<(), StoreError> {
         self.ready.restore(&self.machine)?;
         self.machine.world().faults = Faults::At(case.at as u64, case.mode);
-        let control = Control::start_daemon(&self.machine, self.tamper)?;
-        let _ = (self.scenario.act)(&control);
+        let daemon = Daemon::start(&self.machine, self.tamper)?;
+        let _ = (self.scenario.act)(&daemon);
         let behind = case.at >= self.natures.len();
         let mut world = self.machine.world();
         world.faults = Faults::None;
@@ -159,22 +159,22 @@ impl<'a> Stage<'a> {
         if !case.restart {
             self.ready.restore(&self.machine)?;
             self.machine.world().faults = Faults::At(case.at as u64, case.mode);
-            let control = Control::start_daemon(&self.machine, self.tamper)?;
-            let _ = (self.scenario.act)(&control);
+            let daemon = Daemon::start(&self.machine, self.tamper)?;
+            let _ = (self.scenario.act)(&daemon);
             self.machine.world().faults = Faults::None;
-            self.judge(case, report, works::failures(&control));
+            self.judge(case, report, works::failures(&daemon));
             return Ok(());
         }
         self.first_part(case)?;
         let fallen = Snapshot::take(&self.machine)?;
         fallen.restore(&self.machine)?;
         self.machine.world().natures = Some(Vec::new());
-        let control = Control::start_daemon(&self.machine, self.tamper)?;
-        let mut broken = settled::recover(&control);
+        let daemon = Daemon::start(&self.machine, self.tamper)?;
+        let mut broken = settled::recover(&daemon);
         let natures = self.machine.world().natures.take().unwrap_or_default();
-        broken.extend(settled::violations(&control));
+        broken.extend(settled::violations(&daemon));
         if broken.is_empty() {
-            broken.extend(works::failures(&control));
+            broken.extend(works::failures(&daemon));
         }
         self.judge(case, report, broken);
         for (j, nature) in natures.iter().enumerate() {
@@ -201,12 +201,12 @@ impl<'a> Stage<'a> {
         };
         fallen.restore(&self.machine)?;
         self.machine.world().faults = Faults::At(at as u64, mode);
-        let control = Control::start_daemon(&self.machine, self.tamper)?;
-        let _ = control.recover();
+        let daemon = Daemon::start(&self.machine, self.tamper)?;
+        let _ = daemon.recover();
         self.machine.world().faults = Faults::None;
-        let control = Control::start_daemon(&self.machine, self.tamper)?;
-        let mut broken = settled::recover(&control);
-        broken.extend(settled::violations(&control));
+        let daemon = Daemon::start(&self.machine, self.tamper)?;
+        let mut broken = settled::recover(&daemon);
+        broken.extend(settled::violations(&daemon));
         self.judge(case, report, broken);
         Ok(())
     }
@@ -240,11 +240,11 @@ impl<'a> Stage<'a> {
                 let fallen = Snapshot::take(&self.machine)?;
                 traced.play_second(&fallen, case, report)?;
             } else {
-                let control = Control::start_daemon(&self.machine, self.tamper)?;
-                let mut broken = settled::recover(&control);
-                broken.extend(settled::violations(&control));
+                let daemon = Daemon::start(&self.machine, self.tamper)?;
+                let mut broken = settled::recover(&daemon);
+                broken.extend(settled::violations(&daemon));
                 note("--- every command");
-                broken.extend(works::failures(&control));
+                broken.extend(works::failures(&daemon));
                 traced.judge(case, report, broken);
             }
         } else {

@@ -1,7 +1,8 @@
-//! How a proof of the proof plants its bugs: in front of the machine, or in the plans.
+//! How a proof of the proof plants its bugs: in front of the machine, in the locks, or in the plans.
 
 use std::sync::Arc;
 
+use banger_control::Locks;
 use banger_ops::{Host, Plan};
 
 use crate::SimHost;
@@ -11,6 +12,16 @@ pub trait Tamper: Send + Sync {
     /// The host that the code under proof gets.
     fn host(&self, host: SimHost) -> Arc<dyn Host> {
         Arc::new(host)
+    }
+
+    /// The locks that the code under proof gets.
+    fn locks(&self, locks: Arc<dyn Locks>) -> Arc<dyn Locks> {
+        locks
+    }
+
+    /// Whether a commit that is to survive a power cut does.
+    fn syncs(&self) -> bool {
+        true
     }
 
     /// Changes a plan before it is run.

@@ -4,17 +4,17 @@ use banger_api::vm::{RestartPolicy, VmState};
 use banger_ops::{HostResult, plans};
 use banger_store::{image, kernel};
 
-use crate::control::Control;
-use crate::living::From;
+use crate::daemon::Daemon;
+use crate::requests::From;
 use crate::{settled, stray};
 
 /// What does not work, one line each. Nothing is left of the machine afterwards.
-pub(crate) fn failures(control: &Control<'_>) -> Vec<String> {
+pub(crate) fn failures(daemon: &Daemon) -> Vec<String> {
     let mut failed = Vec::new();
-    control.uncancel();
-    control.machine.world().manners.clear();
-    control.machine.world().files.capacity = usize::MAX;
-    if let Err(error) = everything(control, &mut failed) {
+    daemon.cancel_what_comes(false);
+    daemon.machine.world().manners.clear();
+    daemon.machine.world().files.capacity = usize::MAX;
+    if let Err(error) = everything(daemon, &mut failed) {
         failed.push(format!("the store cannot be read: {}", error.message));
     }
     failed
@@ -26,70 +26,64 @@ fn check(failed: &mut Vec<String>, what: &str, name: &str, result: HostResult<()
     }
 }
 
-fn everything(control: &Control<'_>, failed: &mut Vec<String>) -> HostResult<()> {
+fn everything(daemon: &Daemon, failed: &mut Vec<String>) -> HostResult<()> {
     // What was given up half-way is tried again by the next command of its VM, and now and then for files.
-    control.runner.settle_files();
-    check(failed, "forget", "images", control.forget_left_over());
-    for image in control.read(plans::superseded)? {
+    daemon.upkeep();
+    for image in daemon.read(plans::superseded)? {
         failed.push(format!("image {} stays without a VM", image.name));
     }
-    for vm in control.vms()? {
+    for vm in daemon.vms()? {
         check(
             failed,
             "settle",
             vm.name.as_str(),
-            control.runner.settle(vm.id),
+            daemon.control.runner().settle(vm.id),
         );
     }
     // Two VMs may publish one port as long as one of them runs.
-    for vm in control.vms()? {
+    for vm in daemon.vms()? {
         if vm.state == VmState::Running {
             check(
                 failed,
                 "stop",
                 vm.name.as_str(),
-                control.stop(vm.name.as_str()),
+                daemon.stop(vm.name.as_str()),
             );
         }
     }
-    for vm in control.vms()? {
+    for vm in daemon.vms()? {
         let name = vm.name.as_str();
         if vm.state == VmState::Deleting {
-            check(failed, "delete", name, control.delete(name));
+            check(failed, "delete", name, daemon.delete(name));
             continue;
         }
-        check(failed, "start", name, control.start(name));
-        check(failed, "stop", name, control.stop(name));
-        check(failed, "start again", name, control.start(name));
-        check(failed, "kill", name, control.kill(name, 9));
+        check(failed, "start", name, daemon.start_vm(name));
+        check(failed, "stop", name, daemon.stop(name));
+        check(failed, "start again", name, daemon.start_vm(name));
+        check(failed, "kill", name, daemon.kill(name, 9));
     }
-    check(
-        failed,
-        "sweep",
-        "what nothing claims",
-        stray::sweep(control),
-    );
-    failed.extend(stray::left(&control.machine.world()));
-    failed.extend(settled::violations(control));
-    let (mut images, kernels) = (control.read(image::list)?, control.read(kernel::list)?);
+    check(failed, "sweep", "what nothing claims", daemon.sweep());
+    failed.extend(stray::left(&daemon.machine.world()));
+    failed.extend(settled::violations(daemon));
+    let (mut images, kernels) = (daemon.read(image::list)?, daemon.read(kernel::list)?);
     // Those go with their VMs.
     images.retain(|image| !image.superseded);
-    for vm in control.vms()? {
+    for vm in daemon.vms()? {
         check(
             failed,
             "delete",
             vm.name.as_str(),
-            control.delete(vm.name.as_str()),
+            daemon.delete(vm.name.as_str()),
         );
     }
     if let Some((image, kernel)) = images.first().zip(kernels.first()) {
         let from = From {
             image: image.name.as_str(),
-            kernel: kernel.name.as_str(),
-            seeded: true,
+            kernel: Some(kernel.name.as_str()),
             grown: false,
             port: Some(8080),
             restart: RestartPolicy::No,
+            start: false,
         };
         // The same names and the same port again.
         for name in ["a", "b"] {
@@ -97,37 +91,37 @@ fn everything(control: &Control<'_>, failed: &mut Vec<String>) -> HostResult<()>
                 failed,
                 "create",
                 name,
-                control.create(name, &from).map(|_| ()),
+                daemon.create(name, &from).map(|_| ()),
             );
-            check(failed, "start", name, control.start(name));
-            check(failed, "delete", name, control.delete(name));
+            check(failed, "start", name, daemon.start_vm(name));
+            check(failed, "delete", name, daemon.delete(name));
         }
     }
     for round in ["delete", "delete again"] {
-        for image in control.read(image::list)? {
+        for image in daemon.read(image::list)? {
             let name = image.name.as_str();
-            check(failed, round, name, control.delete_image(name));
+            check(failed, round, name, daemon.delete_image(name));
         }
-        for kernel in control.read(kernel::list)? {
+        for kernel in daemon.read(kernel::list)? {
             let name = kernel.name.as_str();
-            check(failed, round, name, control.delete_kernel(name));
+            check(failed, round, name, daemon.delete_kernel(name));
         }
         if round == "delete" {
-            for (name, content) in [("i1", "x"), ("i2", "y"), ("i3", "x")] {
-                check(failed, "build", name, control.build(name, content));
-                check(failed, "import", name, control.import(name, content));
+            for (name, content) in [("i1", "debian"), ("i2", "alpine"), ("i3", "debian")] {
+                check(failed, "build", name, daemon.build(name, content, false));
+                check(failed, "import", name, daemon.import(name, content));
             }
         }
     }
-    nothing_left(control, failed)
+    nothing_left(daemon, failed)
 }
 
-fn nothing_left(control: &Control<'_>, failed: &mut Vec<String>) -> HostResult<()> {
-    failed.extend(settled::violations(control));
-    for (claim, owner) in control.read(banger_store::claim::list)? {
+fn nothing_left(daemon: &Daemon, failed: &mut Vec<String>) -> HostResult<()> {
+    failed.extend(settled::violations(daemon));
+    for (claim, owner) in daemon.read(banger_store::claim::list)? {
         failed.push(format!("{} is left, claimed by {owner}", claim.resource));
     }
-    let world = control.machine.world();
+    let world = daemon.machine.world();
     for root in crate::machine::ROOTS {
         for path in world.files.list(std::path::Path::new(root)) {
             failed.push(format!("{} is left", path.display()));

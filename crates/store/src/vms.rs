@@ -57,6 +57,17 @@ pub struct VmRecord {
     pub error: Option<String>,
 }
 
+impl VmRecord {
+    /// The ports that are published: a VM without a network has none. Those that it remembers are published again when it
+    /// gets one.
+    pub fn published(&self) -> &[vm::Publish] {
+        match self.net {
+            vm::NetMode::None => &[],
+            vm::NetMode::User => &self.publish,
+        }
+    }
+}
+
 fn to_json(vm: &VmRecord) -> Result<String, StoreError> {
     serde_json::to_string(vm).map_err(|source| StoreError::Damaged {
         what: "a VM",

@@ -5,18 +5,12 @@ use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use banger_api::{ApiError, ErrorCode};
+use banger_control::vm::{BASE, SYSTEM, WORK};
 use banger_guest::{Configure, Content, GuestFile, GuestPath, InitMode, RootPlan};
 use banger_ops::{GuestDefaults, GuestSetup};
 use sha2::{Digest, Sha256};
 
 use super::{Identity, fstab, git, identity, network, shell, ssh};
-
-/// Serial numbers of the disks, as the engine gets them and the guest finds them.
-pub(crate) const BASE: &str = "base";
-/// As [`BASE`].
-pub(crate) const SYSTEM: &str = "system";
-/// As [`BASE`].
-pub(crate) const WORK: &str = "work";
 
 /// Bytes of entropy that a guest gets.
 const ENTROPY_BYTES: usize = 64;

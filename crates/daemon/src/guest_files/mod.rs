@@ -12,6 +12,6 @@ mod network;
 mod shell;
 mod ssh;
 
-pub(crate) use configure::{BASE, Context, SYSTEM, WORK, configure};
+pub(crate) use configure::{Context, configure};
 pub(crate) use git::Identity;
 pub(crate) use network::GUEST;

@@ -12,14 +12,13 @@ use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use banger_api::error::ErrorBody;
 use banger_api::operation::{Event, EventKind, LoggedOperation, Operation};
 use banger_api::{ApiError, ErrorCode, OperationId};
+use banger_control::{Running, find_vm};
 use futures::Stream;
 use serde::Deserialize;
-use tokio::sync::watch;
 
 use super::answer::{Answer, Failed, answer};
 use crate::context::Daemon;
-use crate::operations::Running;
-use crate::service;
+use crate::following::More;
 
 /// Which operations.
 #[derive(Deserialize)]
@@ -43,11 +42,11 @@ pub(super) async fn log(
     answer(move || {
         let limit = query.limit.unwrap_or(LOG_DEFAULT).min(LOG_MAX);
         // A VM that exists is found by any reference; one that is gone by the name or id that it had.
-        let found = query.vm.map(|vm| match service::find_vm(&daemon, &vm) {
+        let found = query.vm.map(|vm| match find_vm(&daemon.control, &vm) {
             Ok(record) => record.id.to_string(),
             Err(_gone) => vm,
         });
-        daemon.operations.log(found.as_deref(), limit)
+        daemon.control.operations().log(found.as_deref(), limit)
     })
     .await
 }
@@ -60,7 +59,7 @@ pub(super) async fn show(
     Path(id): Path<String>,
 ) -> Answer<Operation> {
     let id = parse(&id)?;
-    answer(move || daemon.operations.view(id)).await
+    answer(move || daemon.control.operations().view(id)).await
 }
 
 /// Cancel an operation.
@@ -71,10 +70,10 @@ pub(super) async fn cancel(
     Path(id): Path<String>,
 ) -> Answer<Operation> {
     let id = parse(&id)?;
-    if let Some(running) = daemon.operations.find(id) {
-        running.cancel.cancel();
+    if let Some(running) = daemon.control.operations().find(id) {
+        running.cancel();
     }
-    answer(move || daemon.operations.view(id)).await
+    answer(move || daemon.control.operations().view(id)).await
 }
 
 fn parse(id: &str) -> Result<OperationId, ApiError> {
@@ -103,7 +102,7 @@ pub(super) async fn follow(
     Query(follow): Query<Follow>,
 ) -> Result<Sse<impl Stream<Item = Result<SseEvent, Infallible>>>, Failed> {
     let id = parse(&id)?;
-    let running = daemon.operations.find(id).ok_or_else(|| {
+    let running = daemon.control.operations().find(id).ok_or_else(|| {
         ApiError::new(
             ErrorCode::NotFound,
             format!("operation {id} is not running any more"),
@@ -111,7 +110,7 @@ pub(super) async fn follow(
         .hint("GET /v1/operations/{id} has its outcome")
     })?;
     let follower = Follower {
-        watch: running.watch(),
+        more: More::of(&running),
         running,
         next: 0,
         ready: VecDeque::new(),
@@ -128,7 +127,7 @@ pub(super) async fn follow(
 
 struct Follower {
     running: Arc<Running>,
-    watch: watch::Receiver<u64>,
+    more: More,
     /// Number of the first event that was not taken yet.
     next: u64,
     ready: VecDeque<Event>,
@@ -143,7 +142,7 @@ impl Follower {
             return None;
         }
         loop {
-            self.watch.borrow_and_update();
+            self.more.seen();
             if self.ready.is_empty() {
                 self.ready.extend(self.running.since(self.next));
             }
@@ -152,7 +151,7 @@ impl Follower {
                 self.ended = matches!(event.kind, EventKind::Finished { .. });
                 return Some(event);
             }
-            self.watch.changed().await.ok()?;
+            self.more.wait().await;
         }
     }
 }
@@ -160,7 +159,7 @@ impl Follower {
 impl Drop for Follower {
     fn drop(&mut self) {
         if self.cancel && !self.ended {
-            self.running.cancel.cancel();
+            self.running.cancel();
         }
     }
 }

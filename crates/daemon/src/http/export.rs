@@ -12,12 +12,13 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use banger_api::error::ErrorBody;
 use banger_api::{ApiError, ErrorCode};
+use banger_control::find_image;
 use banger_image::{Export, ImageError, Watch};
 use tokio::sync::{mpsc, oneshot};
 
 use super::answer::Failed;
 use crate::context::Daemon;
-use crate::{failure, service};
+use crate::failure;
 
 /// Bytes of one chunk.
 const CHUNK: usize = 256 * 1024;
@@ -60,7 +61,7 @@ fn send(
     let left = || chunks.is_closed();
     let mut quiet = |_progress| {};
     let mut watch = Watch::new(&mut quiet, &left);
-    let prepared = service::find_image(daemon, name).and_then(|record| {
+    let prepared = find_image(&daemon.control, name).and_then(|record| {
         let folder = daemon.paths.images().join(&record.digest);
         Export::prepare(&folder, record.name.as_str(), &mut watch).map_err(|error| of_image(&error))
     });

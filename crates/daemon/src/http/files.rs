@@ -7,23 +7,23 @@ use banger_api::image::{
 };
 use banger_api::kernel::{ImportKernel, Kernel};
 use banger_api::vm::{Accepted, Prune};
+use banger_control::{find_image, find_kernel, image, kernel, vm};
 
 use super::answer::{Answer, Started, answer, started};
 use super::body::Body;
 use crate::context::Daemon;
-use crate::service;
 
 /// All images.
 #[utoipa::path(get, path = "/v1/images", tag = "images", responses((status = 200, body = Vec<Image>)))]
 pub(super) async fn images(State(daemon): State<Daemon>) -> Answer<Vec<Image>> {
-    answer(move || service::images(&daemon)).await
+    answer(move || image::images(&daemon.control)).await
 }
 
 /// One image.
 #[utoipa::path(get, path = "/v1/images/{ref}", tag = "images", params(("ref" = String, Path)),
     responses((status = 200, body = Image), (status = "default", body = ErrorBody)))]
 pub(super) async fn image(State(daemon): State<Daemon>, Path(name): Path<String>) -> Answer<Image> {
-    answer(move || service::image_view(&daemon, &service::find_image(&daemon, &name)?)).await
+    answer(move || image::image_view(&daemon.control, &find_image(&daemon.control, &name)?)).await
 }
 
 /// Build an image from a recipe.
@@ -33,7 +33,7 @@ pub(super) async fn build(
     State(daemon): State<Daemon>,
     Body(request): Body<BuildImage>,
 ) -> Started {
-    started(move || service::build_image(&daemon, request)).await
+    started(move || image::build(&daemon.control, request)).await
 }
 
 /// Make an image from a root file system on this host.
@@ -43,7 +43,7 @@ pub(super) async fn register(
     State(daemon): State<Daemon>,
     Body(request): Body<RegisterImage>,
 ) -> Started {
-    started(move || service::register_image(&daemon, request)).await
+    started(move || image::register(&daemon.control, request)).await
 }
 
 /// Delete an image.
@@ -53,7 +53,7 @@ pub(super) async fn delete_image(
     State(daemon): State<Daemon>,
     Path(name): Path<String>,
 ) -> Started {
-    started(move || service::delete_image(&daemon, &name)).await
+    started(move || image::delete(&daemon.control, &name)).await
 }
 
 /// Give an image another name.
@@ -64,7 +64,7 @@ pub(super) async fn rename_image(
     Path(name): Path<String>,
     Body(request): Body<RenameImage>,
 ) -> Started {
-    started(move || service::rename_image(&daemon, &name, request.name)).await
+    started(move || image::rename(&daemon.control, &name, request.name)).await
 }
 
 /// Give an image another work seed.
@@ -75,7 +75,7 @@ pub(super) async fn reseed_image(
     Path(name): Path<String>,
     Body(request): Body<ReseedImage>,
 ) -> Started {
-    started(move || service::reseed_image(&daemon, &name, request)).await
+    started(move || image::reseed(&daemon.control, &name, request)).await
 }
 
 /// Make an image of a VM that does not run.
@@ -86,7 +86,7 @@ pub(super) async fn save_vm(
     Path(reference): Path<String>,
     Body(request): Body<SaveVm>,
 ) -> Started {
-    started(move || service::save_vm(&daemon, &reference, request)).await
+    started(move || vm::save(&daemon.control, &reference, request)).await
 }
 
 /// Remove images that no VM uses.
@@ -96,13 +96,13 @@ pub(super) async fn prune_images(
     State(daemon): State<Daemon>,
     Body(request): Body<Prune>,
 ) -> Answer<PrunedImages> {
-    answer(move || service::prune_images(&daemon, request.dry_run)).await
+    answer(move || image::prune(&daemon.control, request.dry_run)).await
 }
 
 /// All kernels.
 #[utoipa::path(get, path = "/v1/kernels", tag = "kernels", responses((status = 200, body = Vec<Kernel>)))]
 pub(super) async fn kernels(State(daemon): State<Daemon>) -> Answer<Vec<Kernel>> {
-    answer(move || service::kernels(&daemon)).await
+    answer(move || kernel::kernels(&daemon.control)).await
 }
 
 /// One kernel.
@@ -112,7 +112,8 @@ pub(super) async fn kernel(
     State(daemon): State<Daemon>,
     Path(name): Path<String>,
 ) -> Answer<Kernel> {
-    answer(move || service::kernel_view(&daemon, &service::find_kernel(&daemon, &name)?)).await
+    answer(move || kernel::kernel_view(&daemon.control, &find_kernel(&daemon.control, &name)?))
+        .await
 }
 
 /// Import a kernel.
@@ -122,7 +123,7 @@ pub(super) async fn import(
     State(daemon): State<Daemon>,
     Body(request): Body<ImportKernel>,
 ) -> Started {
-    started(move || service::import_kernel(&daemon, request)).await
+    started(move || kernel::import(&daemon.control, request)).await
 }
 
 /// Delete a kernel.
@@ -132,5 +133,5 @@ pub(super) async fn delete_kernel(
     State(daemon): State<Daemon>,
     Path(name): Path<String>,
 ) -> Started {
-    started(move || service::delete_kernel(&daemon, &name)).await
+    started(move || kernel::delete(&daemon.control, &name)).await
 }

@@ -5,17 +5,18 @@ use banger_api::error::ErrorBody;
 use banger_api::image::PrunedCache;
 use banger_api::pull::PullImage;
 use banger_api::vm::{Accepted, Prune};
+use banger_control::image;
 
 use super::answer::{Answer, Started, answer, started};
 use super::body::Body;
 use crate::context::Daemon;
-use crate::service;
+use crate::image_cache;
 
 /// Make an image of a container image, from a registry or from this host.
 #[utoipa::path(post, path = "/v1/images/pull", tag = "images", request_body = PullImage,
     responses((status = 202, body = Accepted), (status = "default", body = ErrorBody)))]
 pub(super) async fn pull(State(daemon): State<Daemon>, Body(request): Body<PullImage>) -> Started {
-    started(move || service::pull_image(&daemon, request)).await
+    started(move || image::pull(&daemon.control, request)).await
 }
 
 /// Remove what pulls have fetched.
@@ -25,5 +26,5 @@ pub(super) async fn prune_cache(
     State(daemon): State<Daemon>,
     Body(request): Body<Prune>,
 ) -> Answer<PrunedCache> {
-    answer(move || service::prune_cache(&daemon, request.dry_run)).await
+    answer(move || image_cache::prune_cache(&daemon, request.dry_run)).await
 }

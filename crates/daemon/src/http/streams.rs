@@ -9,6 +9,7 @@ use banger_api::error::ErrorBody;
 use banger_api::routes::UPGRADE_PROTOCOL;
 use banger_api::vm::Exec;
 use banger_api::{ApiError, ErrorCode, VmId};
+use banger_control::vm;
 use banger_guest::{CallStream, ExecRequest, GetFiles, GuestPath, PutFiles, Tty};
 use banger_store::VmRecord;
 use hyper::upgrade::OnUpgrade;
@@ -19,7 +20,7 @@ use super::answer::Failed;
 use super::body::MAX_BODY;
 use super::vms::reach;
 use crate::context::Daemon;
-use crate::{failure, service};
+use crate::failure;
 
 /// How to run a command.
 #[derive(Deserialize)]
@@ -43,7 +44,7 @@ pub(super) async fn exec(
     let exec = exec_of(request).await?;
     let (record, client) = reach(&daemon, reference).await?;
     if exec.then_delete {
-        daemon.runs.begin(record.id);
+        daemon.control.runs().begin(record.id);
     }
     let guard = DeleteAfter {
         daemon: daemon.clone(),
@@ -224,15 +225,9 @@ struct DeleteAfter {
 
 impl Drop for DeleteAfter {
     fn drop(&mut self) {
-        let Some(vm) = self.vm.take() else { return };
+        let Some(id) = self.vm.take() else { return };
         let daemon = self.daemon.clone();
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = service::delete(&daemon, &vm.to_string(), true)
-                && error.code != ErrorCode::NotFound
-            {
-                tracing::error!(%vm, %error, "cannot delete a VM after its run");
-            }
-        });
+        tokio::task::spawn_blocking(move || vm::delete_unclaimed(&daemon.control, id));
     }
 }
 
@@ -242,7 +237,7 @@ struct Sending(Option<(Daemon, VmId)>);
 impl Sending {
     fn to(daemon: &Daemon, record: &VmRecord) -> Self {
         Self(record.ephemeral.then(|| {
-            daemon.runs.sending(record.id);
+            daemon.control.runs().sending(record.id);
             (daemon.clone(), record.id)
         }))
     }
@@ -251,7 +246,7 @@ impl Sending {
 impl Drop for Sending {
     fn drop(&mut self) {
         if let Some((daemon, vm)) = &self.0 {
-            daemon.runs.sent(*vm);
+            daemon.control.runs().sent(*vm);
         }
     }
 }

@@ -4,12 +4,13 @@ use axum::extract::State;
 use banger_api::doctor::Report;
 use banger_api::system::{DaemonStatus, Resources, Sweep};
 use banger_api::vm::VmState;
+use banger_control::system;
 use banger_store::vm;
 
 use super::answer::{Answer, answer};
 use super::body::Body;
 use crate::context::Daemon;
-use crate::{build_id, service};
+use crate::{build_id, doctor, following, stats};
 
 /// The daemon.
 #[utoipa::path(get, path = "/v1/daemon", tag = "system", responses((status = 200, body = DaemonStatus)))]
@@ -26,7 +27,7 @@ fn status_of(daemon: &Daemon) -> Result<DaemonStatus, banger_api::ApiError> {
         socket: daemon.paths.socket().display().to_string(),
         uptime_s: daemon.started.elapsed().as_secs(),
         running_vms: vms.iter().filter(|vm| vm.state == VmState::Running).count() as u64,
-        memory_bytes: service::memory_bytes(std::process::id()).unwrap_or(0),
+        memory_bytes: stats::memory_bytes(std::process::id()).unwrap_or(0),
         default_net: daemon.config.network.mode.unwrap_or_default(),
     })
 }
@@ -46,13 +47,13 @@ pub(super) async fn stop(State(daemon): State<Daemon>) -> Answer<DaemonStatus> {
 /// The host's preconditions.
 #[utoipa::path(get, path = "/v1/doctor", tag = "system", responses((status = 200, body = Report)))]
 pub(super) async fn doctor(State(daemon): State<Daemon>) -> Answer<Report> {
-    answer(move || Ok(service::doctor(&daemon))).await
+    answer(move || Ok(doctor::doctor(&daemon))).await
 }
 
 /// What banger owns on this host, and who claims it.
 #[utoipa::path(get, path = "/v1/system/resources", tag = "system", responses((status = 200, body = Resources)))]
 pub(super) async fn resources(State(daemon): State<Daemon>) -> Answer<Resources> {
-    answer(move || service::resources(&daemon)).await
+    answer(move || system::resources(&daemon.control)).await
 }
 
 /// Remove what nothing claims.
@@ -64,11 +65,11 @@ pub(super) async fn sweep(
 ) -> Answer<Resources> {
     let (swept, running) = super::answer::blocking({
         let daemon = daemon.clone();
-        move || service::sweep(&daemon, request.dry_run)
+        move || system::sweep(&daemon.control, request.dry_run)
     })
     .await?;
     if let Some(running) = running {
-        running.finished().await?;
+        following::finished(&running).await?;
     }
     Ok(axum::Json(swept))
 }

@@ -9,25 +9,27 @@ use banger_api::vm::{
     Accepted, CreateVm, KillVm, Port, Prune, Pruned, SetVm, StopVm, Vm, VmHealth, VmState, VmStats,
 };
 use banger_api::{ApiError, ErrorCode};
+use banger_control::{find_vm, vm};
 use banger_guest::{Client, TransportProtocol};
 use banger_ops::plans;
 use banger_ops::policy::{self, Request};
-use banger_store::{VmRecord, vm};
+use banger_store::VmRecord;
 use serde::Deserialize;
 
 use super::answer::{Answer, Failed, Started, answer, blocking, started};
 use super::body::Body;
 use crate::context::Daemon;
-use crate::service;
+use crate::following;
+use crate::guest_files::GUEST;
 
 /// All VMs.
 #[utoipa::path(get, path = "/v1/vms", tag = "vms", responses((status = 200, body = Vec<Vm>)))]
 pub(super) async fn list(State(daemon): State<Daemon>) -> Answer<Vec<Vm>> {
     answer(move || {
         Ok(daemon
-            .read(vm::list)?
+            .read(banger_store::vm::list)?
             .iter()
-            .map(service::vm_view)
+            .map(vm::vm_view)
             .collect())
     })
     .await
@@ -37,7 +39,7 @@ pub(super) async fn list(State(daemon): State<Daemon>) -> Answer<Vec<Vm>> {
 #[utoipa::path(post, path = "/v1/vms", tag = "vms", request_body = CreateVm,
     responses((status = 202, body = Accepted), (status = "default", body = ErrorBody)))]
 pub(super) async fn create(State(daemon): State<Daemon>, Body(request): Body<CreateVm>) -> Started {
-    started(move || service::create(&daemon, request)).await
+    started(move || vm::create(&daemon.control, request)).await
 }
 
 /// One VM.
@@ -47,7 +49,7 @@ pub(super) async fn show(
     State(daemon): State<Daemon>,
     Path(reference): Path<String>,
 ) -> Answer<Vm> {
-    answer(move || Ok(service::vm_view(&service::find_vm(&daemon, &reference)?))).await
+    answer(move || Ok(vm::vm_view(&find_vm(&daemon.control, &reference)?))).await
 }
 
 /// Change a VM's settings.
@@ -58,7 +60,17 @@ pub(super) async fn set(
     Path(reference): Path<String>,
     Body(request): Body<SetVm>,
 ) -> Answer<Vm> {
-    answer(move || service::set(&daemon, &reference, &request)).await
+    // Its turn at the VM may be a while away: no thread waits for it.
+    let (give, answer) = tokio::sync::oneshot::channel();
+    blocking(move || {
+        vm::set(&daemon.control, &reference, request, move |result| {
+            // Whoever asked may have gone.
+            let _ = give.send(result);
+        });
+        Ok(())
+    })
+    .await?;
+    Ok(Json(following::answered(answer).await?))
 }
 
 /// How to delete.
@@ -77,14 +89,14 @@ pub(super) async fn delete(
     Path(reference): Path<String>,
     Query(query): Query<DeleteQuery>,
 ) -> Started {
-    started(move || service::delete(&daemon, &reference, query.force)).await
+    started(move || vm::delete(&daemon.control, &reference, query.force)).await
 }
 
 /// Start a VM.
 #[utoipa::path(post, path = "/v1/vms/{ref}/start", tag = "vms", params(("ref" = String, Path)),
     responses((status = 202, body = Accepted), (status = "default", body = ErrorBody)))]
 pub(super) async fn start(State(daemon): State<Daemon>, Path(reference): Path<String>) -> Started {
-    started(move || service::start(&daemon, &reference)).await
+    started(move || vm::start(&daemon.control, &reference)).await
 }
 
 /// Stop a VM.
@@ -95,7 +107,7 @@ pub(super) async fn stop(
     Path(reference): Path<String>,
     Body(request): Body<StopVm>,
 ) -> Started {
-    started(move || service::stop(&daemon, &reference, &request)).await
+    started(move || vm::stop(&daemon.control, &reference, &request)).await
 }
 
 /// Restart a VM.
@@ -106,7 +118,7 @@ pub(super) async fn restart(
     Path(reference): Path<String>,
     Body(request): Body<StopVm>,
 ) -> Started {
-    started(move || service::restart(&daemon, &reference, &request)).await
+    started(move || vm::restart(&daemon.control, &reference, &request)).await
 }
 
 /// Kill a VM.
@@ -117,7 +129,7 @@ pub(super) async fn kill(
     Path(reference): Path<String>,
     Body(request): Body<KillVm>,
 ) -> Started {
-    started(move || service::kill(&daemon, &reference, &request)).await
+    started(move || vm::kill(&daemon.control, &reference, &request)).await
 }
 
 /// Remove VMs that do not run.
@@ -127,7 +139,7 @@ pub(super) async fn prune(
     State(daemon): State<Daemon>,
     Body(request): Body<Prune>,
 ) -> Answer<Pruned> {
-    answer(move || service::prune(&daemon, request.dry_run)).await
+    answer(move || vm::prune(&daemon.control, request.dry_run)).await
 }
 
 /// What a VM uses.
@@ -138,7 +150,7 @@ pub(super) async fn stats(
     Path(reference): Path<String>,
 ) -> Answer<VmStats> {
     let record = record(&daemon, reference).await?;
-    Ok(Json(service::stats(&daemon, &record).await?))
+    Ok(Json(crate::stats::stats(&daemon, &record).await?))
 }
 
 /// Whether a VM's guest answers.
@@ -198,7 +210,7 @@ pub(super) async fn ports(
         .await
         .map_err(|error| crate::failure::of_guest(&error))?;
     let reach = |listener: &banger_guest::Listener| {
-        let published = service::leading_to(&record.publish, listener.address, listener.port);
+        let published = vm::leading_to(record.published(), GUEST, listener.address, listener.port);
         published.map(|p| SocketAddr::new(p.host_ip, p.host_port).to_string())
     };
     let port = |listener: banger_guest::Listener| {
@@ -218,7 +230,7 @@ pub(super) async fn ports(
 /// The record that a reference names.
 pub(super) async fn record(daemon: &Daemon, reference: String) -> Result<VmRecord, Failed> {
     let daemon = daemon.clone();
-    blocking(move || service::find_vm(&daemon, &reference)).await
+    blocking(move || find_vm(&daemon.control, &reference)).await
 }
 
 /// A running VM and the conversation with its guest.

@@ -10,8 +10,9 @@ mod quiet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use banger_api::vm::{Egress, NetMode, VmState};
+use banger_api::vm::{CreateVm, Egress, NetMode, VmState};
 use banger_api::{OperationId, VmId};
+use banger_control::Pool;
 use banger_engine::VmmIdentity;
 use banger_ops::{Cancel, NoEvents, Recovery, Runner, VmFiles, plans};
 use banger_store::{
@@ -146,6 +147,42 @@ fn one_client() {
     assert!(rate > 50.0);
 }
 
+/// The same as requests, one client after the other's answer, and 32 at once.
+fn requests() {
+    for clients in [1_usize, 32] {
+        let dir = tempfile::tempdir().unwrap();
+        let pool = Pool::new(256);
+        let control = quiet::control(prepared(&dir), pool.clone());
+        let began = Instant::now();
+        let each = 640 / clients;
+        std::thread::scope(|scope| {
+            for client in 0..clients {
+                let (control, pool) = (control.clone(), pool.clone());
+                scope.spawn(move || {
+                    for n in 0..each {
+                        let request = CreateVm {
+                            name: Some(format!("vm-{client}-{n}").parse().unwrap()),
+                            image: Some("img".parse().unwrap()),
+                            ..CreateVm::default()
+                        };
+                        let accepted = banger_control::vm::create(&control, request).unwrap();
+                        // Later ones may have pushed it out of memory: then it has ended.
+                        if let Some(running) = control.operations().find(accepted.operation) {
+                            let ended = || running.outcome().is_some();
+                            banger_control::Spawn::wait(&pool, &mut { ended });
+                            let (_, error, _) = running.outcome().unwrap();
+                            assert_eq!(error, None);
+                        }
+                    }
+                });
+            }
+        });
+        let rate = (each * clients) as f64 / began.elapsed().as_secs_f64();
+        println!("create requests, {clients} clients: {rate:.0}/s (goal 500/s)");
+        assert!(rate > 50.0);
+    }
+}
+
 fn many_clients() {
     const CLIENTS: usize = 32;
     let dir = tempfile::tempdir().unwrap();
@@ -219,6 +256,7 @@ fn recovery() {
 
 fn main() {
     one_client();
+    requests();
     many_clients();
     recovery();
 }

@@ -1,25 +1,166 @@
-//! A host on which everything is done already.
+//! A host on which everything is done already, and surroundings in which nothing is to be known.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use banger_api::image::ImageDetails;
 use banger_api::kernel::KernelSource;
+use banger_api::pull::PullImage;
 use banger_api::{ApiError, ErrorCode, VmId, VmName};
-use banger_engine::{Signal, VmmIdentity, VmmSpec};
-use banger_ops::{
-    BlankDiskSpec, BootStage, Cancel, Events, GuestSetup, Host, HostResult, ImageFacts,
-    ImageSource, KernelFacts,
+use banger_control::{
+    BootFiles, Control, Environment, Fetch, FileUse, HostSize, ImageOrigin, Parts, Places, Pool,
+    Queues, VmDefaults,
 };
+use banger_engine::{Accel, Signal, VmmIdentity, VmmSpec};
+use banger_ops::{
+    BlankDiskSpec, BootStage, Cancel, Events, GuestDefaults, GuestSetup, Host, HostResult,
+    ImageFacts, ImageSource, KernelFacts, Runner,
+};
+use banger_store::VmRecord;
 
 /// Does nothing, at once. A VMM lives when its token says so.
 pub struct QuietHost {
     began: Instant,
+    /// Making the next directory waits until it may go on.
+    pub gate: Arc<Gate>,
+}
+
+/// Holds up one call.
+#[derive(Default)]
+pub struct Gate {
+    state: Mutex<GateState>,
+    changed: Condvar,
+}
+
+#[derive(Default, PartialEq, Eq)]
+enum GateState {
+    #[default]
+    Open,
+    /// The next one is held.
+    Armed,
+    Holding,
+}
+
+#[allow(dead_code)] // the bench holds nothing up
+impl Gate {
+    /// Holds up the next call.
+    pub fn arm(&self) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = GateState::Armed;
+    }
+
+    /// Waits until a call is held.
+    pub fn held(&self) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = |state: &mut GateState| *state != GateState::Holding;
+        drop(self.changed.wait_while(state, waiting));
+    }
+
+    /// Lets it go on.
+    pub fn open(&self) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = GateState::Open;
+        self.changed.notify_all();
+    }
+
+    fn pass(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if *state == GateState::Armed {
+            *state = GateState::Holding;
+            self.changed.notify_all();
+            let holding = |state: &mut GateState| *state == GateState::Holding;
+            drop(self.changed.wait_while(state, holding));
+        }
+    }
+}
+
+/// A control plane over `runner`, on threads of `pool`.
+pub fn control(runner: Runner, pool: Pool) -> Control {
+    Control::new(Parts {
+        places: Places {
+            vms: "/s/vms".into(),
+            run_vms: "/r".into(),
+            images: "/s/images".into(),
+            kernels: "/s/kernels".into(),
+            staging: "/s/staging".into(),
+        },
+        defaults: VmDefaults::default(),
+        runner,
+        environment: Arc::new(QuietEnvironment),
+        locks: Arc::new(Queues::default()),
+        spawn: Arc::new(pool),
+    })
+}
+
+/// Surroundings in which everything is there.
+struct QuietEnvironment;
+
+impl Environment for QuietEnvironment {
+    fn engine(&self) -> String {
+        "fake".to_owned()
+    }
+    fn host_size(&self) -> HostSize {
+        HostSize {
+            cpus: 2,
+            memory_mib: 4_096,
+        }
+    }
+    fn is_there(&self, _path: &Path) -> bool {
+        true
+    }
+    fn allocated_bytes(&self, _path: &Path) -> u64 {
+        0
+    }
+    fn console_tail(&self, _log: &Path, _lines: usize) -> String {
+        String::new()
+    }
+    fn boot_files(&self, kernel: &Path) -> HostResult<BootFiles> {
+        Ok(BootFiles {
+            kernel: kernel.to_owned(),
+            initramfs: kernel.to_owned(),
+            accel: Accel::Tcg,
+        })
+    }
+    fn base_of(&self, image: &Path) -> PathBuf {
+        image.to_owned()
+    }
+    fn seed_of(&self, image: &Path) -> PathBuf {
+        image.to_owned()
+    }
+    fn recipes(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+    fn guest_defaults(&self, _image: &Path) -> GuestDefaults {
+        GuestDefaults::default()
+    }
+    fn files_of(&self, _image: &Path) -> Vec<FileUse> {
+        Vec::new()
+    }
+    fn image_details(&self, _image: &Path) -> HostResult<ImageDetails> {
+        absent()
+    }
+    fn image_origin(&self, _image: &Path) -> HostResult<Option<ImageOrigin>> {
+        Ok(None)
+    }
+    fn chosen_seed(
+        &self,
+        _image: &Path,
+        _source: &ImageSource,
+    ) -> HostResult<Option<&'static str>> {
+        Ok(None)
+    }
+    fn pull(&self, _request: &PullImage) -> HostResult<Box<dyn Fetch>> {
+        absent()
+    }
+    fn vm_runs(&self, _control: &Control, _vm: &VmRecord) {}
+    fn run_is_expected(&self, _control: &Control, _vm: VmId) {}
+    fn vm_is_gone(&self, _vm: VmId) {}
 }
 
 impl Default for QuietHost {
     fn default() -> Self {
         Self {
             began: Instant::now(),
+            gate: Arc::default(),
         }
     }
 }
@@ -30,6 +171,7 @@ fn absent<T>() -> HostResult<T> {
 
 impl Host for QuietHost {
     fn make_dir(&self, _path: &Path) -> HostResult<()> {
+        self.gate.pass();
         Ok(())
     }
     fn remove_file(&self, _path: &Path) -> HostResult<()> {

@@ -4,6 +4,7 @@
 
 mod host;
 mod plans;
+mod requests;
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use banger_prove::{Options, Report, SimHost, Tamper, run_with};
 
 use crate::host::{BuggyHost, HostBug};
 use crate::plans::PlanBug;
+use crate::requests::RequestBug;
 
 impl Tamper for HostBug {
     fn host(&self, host: SimHost) -> Arc<dyn Host> {
@@ -25,7 +27,7 @@ impl Tamper for PlanBug {
     }
 }
 
-fn sweep(scenario: &str, bug: &dyn Tamper) -> Report {
+fn sweep(scenario: &str, bug: &'static dyn Tamper) -> Report {
     let options = Options {
         scenario: Some(scenario.to_owned()),
         until_failure: true,
@@ -37,7 +39,7 @@ fn sweep(scenario: &str, bug: &dyn Tamper) -> Report {
 /// Seeds that are enough to meet a bug of concurrency.
 const SEEDS: u64 = 2_000;
 
-fn seeds(bug: &dyn Tamper) -> Report {
+fn seeds(bug: &'static dyn Tamper) -> Report {
     let options = Options {
         skip_sweep: true,
         seeds: SEEDS,
@@ -115,6 +117,35 @@ const PLAN_BUGS: &[(PlanBug, &str, &str)] = &[
     ),
 ];
 
+const REQUEST_BUGS: &[(RequestBug, &str, &str)] = &[
+    (RequestBug::KeepTheLock, "life", "nobody will bring"),
+    (RequestBug::AnswerBeforeTheDisk, "life", "is lost"),
+    (
+        RequestBug::DeleteLeavesTheVmm,
+        "delete-running",
+        "while a VMM uses it",
+    ),
+    (RequestBug::RecordAtTheEnd, "create-grown", "which is gone"),
+];
+
+#[test]
+fn every_bug_of_the_requests_is_caught() {
+    for (bug, scenario, rule) in REQUEST_BUGS {
+        println!("{bug:?}");
+        caught(&sweep(scenario, bug), rule);
+    }
+}
+
+#[test]
+fn a_verb_that_forgets_to_lock_is_caught_by_the_seeds() {
+    assert!(!seeds(&RequestBug::ForgetTheLockOfTheVm).holds());
+}
+
+#[test]
+fn a_start_over_a_living_vmm_is_caught_by_the_seeds() {
+    assert!(!seeds(&RequestBug::StartOverALivingVmm).holds());
+}
+
 #[test]
 fn every_bug_of_the_host_is_caught() {
     for (bug, scenario, rule) in HOST_BUGS {
@@ -143,14 +174,14 @@ fn files_with_two_owners_are_caught_by_the_seeds() {
 
 #[test]
 fn a_replayed_case_breaks_the_same_rule_and_tells_its_story() {
-    let bug = PlanBug::SwapTwoSteps;
-    let found = sweep("stop-guest-never-down", &bug);
+    let bug = &PlanBug::SwapTwoSteps;
+    let found = sweep("stop-guest-never-down", bug);
     let case = found.failures.first().unwrap();
     let options = Options {
         case: Some(case.case.clone()),
         ..Options::default()
     };
-    let again = run_with(&options, &bug).unwrap();
+    let again = run_with(&options, bug).unwrap();
     assert!(again.failed > 0, "{}", again.trace.join("\n"));
     assert!(again.trace.iter().any(|line| line.contains("!!!")));
 }

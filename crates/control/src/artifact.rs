@@ -1,0 +1,276 @@
+//! What images and kernels have in common: names that stand for files, which several names may share.
+//!
+//! ```text
+//! name ─► record ─► digest ─► directory          making: one at a time for each name
+//!                                                 publishing, removing: one at a time for each directory
+//! ```
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use banger_api::vm::Accepted;
+use banger_api::{ApiError, ErrorCode, OperationId};
+use banger_ops::Plan;
+use banger_ops::plans::{self, DeleteFiles, PublishImage};
+use banger_store::{
+    Connection, ImageRecord, KernelRecord, StoreError, VmRecord, image, kernel, vm,
+};
+
+use crate::Control;
+use crate::locks::{Held, Key};
+use crate::operations::{Asked, Locked, Running};
+use crate::places::Places;
+
+/// An image or a kernel.
+pub(crate) trait Artifact: Clone + Send + 'static {
+    /// The word for it.
+    const WHAT: &'static str;
+    /// Kind of the operation that removes it.
+    const DELETE: &'static str;
+
+    fn name(&self) -> &str;
+    fn digest(&self) -> &str;
+    /// The digest of the one that a VM uses.
+    fn used_by(vm: &VmRecord) -> &str;
+    /// What to do when a name is taken.
+    fn when_taken(name: &str) -> String;
+
+    fn by_name(db: &Connection, name: &str) -> Result<Option<Self>, StoreError>;
+    fn list(db: &Connection) -> Result<Vec<Self>, StoreError>;
+    fn is_named(db: &Connection, digest: &str) -> Result<bool, StoreError>;
+
+    /// The lock of making one of this name.
+    fn making(name: &str) -> Key;
+    /// The lock of the files with this digest.
+    fn files(digest: &str) -> Key;
+    fn directory(places: &Places, digest: &str) -> PathBuf;
+
+    fn publishing(&self, op: OperationId, to: PublishImage) -> Plan;
+    fn deleting(&self, op: OperationId, files: DeleteFiles) -> Plan;
+}
+
+impl Artifact for ImageRecord {
+    const WHAT: &'static str = "image";
+    const DELETE: &'static str = "delete_image";
+
+    fn name(&self) -> &str {
+        self.name.as_str()
+    }
+    fn digest(&self) -> &str {
+        &self.digest
+    }
+    fn used_by(vm: &VmRecord) -> &str {
+        &vm.image_digest
+    }
+    fn when_taken(name: &str) -> String {
+        format!(
+            "choose another name, replace the image (--replace), or delete it: banger image delete {name}"
+        )
+    }
+    fn by_name(db: &Connection, name: &str) -> Result<Option<Self>, StoreError> {
+        image::by_name(db, name)
+    }
+    fn list(db: &Connection) -> Result<Vec<Self>, StoreError> {
+        image::list(db)
+    }
+    fn is_named(db: &Connection, digest: &str) -> Result<bool, StoreError> {
+        image::is_named(db, digest)
+    }
+    fn making(name: &str) -> Key {
+        Key::Image(name.to_owned())
+    }
+    fn files(digest: &str) -> Key {
+        Key::ImageFiles(digest.to_owned())
+    }
+    fn directory(places: &Places, digest: &str) -> PathBuf {
+        places.image(digest)
+    }
+    fn publishing(&self, op: OperationId, to: PublishImage) -> Plan {
+        plans::publish_image(op, self.clone(), to)
+    }
+    fn deleting(&self, op: OperationId, files: DeleteFiles) -> Plan {
+        plans::delete_image(op, self, files)
+    }
+}
+
+impl Artifact for KernelRecord {
+    const WHAT: &'static str = "kernel";
+    const DELETE: &'static str = "delete_kernel";
+
+    fn name(&self) -> &str {
+        self.name.as_str()
+    }
+    fn digest(&self) -> &str {
+        &self.digest
+    }
+    fn used_by(vm: &VmRecord) -> &str {
+        &vm.kernel_digest
+    }
+    fn when_taken(name: &str) -> String {
+        format!("choose another name, or delete the kernel: banger kernel delete {name}")
+    }
+    fn by_name(db: &Connection, name: &str) -> Result<Option<Self>, StoreError> {
+        kernel::by_name(db, name)
+    }
+    fn list(db: &Connection) -> Result<Vec<Self>, StoreError> {
+        kernel::list(db)
+    }
+    fn is_named(db: &Connection, digest: &str) -> Result<bool, StoreError> {
+        kernel::is_named(db, digest)
+    }
+    fn making(name: &str) -> Key {
+        Key::Kernel(name.to_owned())
+    }
+    fn files(digest: &str) -> Key {
+        Key::KernelFiles(digest.to_owned())
+    }
+    fn directory(places: &Places, digest: &str) -> PathBuf {
+        places.kernel(digest)
+    }
+    fn publishing(&self, op: OperationId, to: PublishImage) -> Plan {
+        plans::publish_kernel(op, self.clone(), to)
+    }
+    fn deleting(&self, op: OperationId, files: DeleteFiles) -> Plan {
+        plans::delete_kernel(op, self, files)
+    }
+}
+
+/// Refuses a name that is taken.
+///
+/// # Errors
+/// `name_taken`.
+pub(crate) fn free<A: Artifact>(control: &Control, name: &str) -> Result<(), ApiError> {
+    match control.read(|db| A::by_name(db, name))? {
+        None => Ok(()),
+        Some(_) => Err(ApiError::new(
+            ErrorCode::NameTaken,
+            format!("{} name \"{name}\" is taken", A::WHAT),
+        )
+        .hint(A::when_taken(name))),
+    }
+}
+
+/// The one of this name; `make` makes it when it is not there. Two operations make it once: the lock of its name is among
+/// `locked`, or is waited for.
+///
+/// # Errors
+/// Those of making it; `cancelled`.
+pub(crate) fn ensure<A: Artifact>(
+    control: &Control,
+    op: &Running,
+    name: &str,
+    locked: &Locked,
+    make: impl FnOnce() -> Result<A, ApiError>,
+) -> Result<A, ApiError> {
+    let there = || control.read(|db| A::by_name(db, name));
+    if let Some(record) = there()? {
+        return Ok(record);
+    }
+    let key = A::making(name);
+    let _making: Option<Held> = match locked.has(&key) {
+        true => None,
+        false => Some(control.operations().hold(op, key)?),
+    };
+    match there()? {
+        Some(record) => Ok(record),
+        None => make(),
+    }
+}
+
+/// Gives what was made in `staging` its place and name. Another operation may be taking or giving up the same content
+/// meanwhile: they meet at the lock of the files.
+///
+/// # Errors
+/// `name_taken` and those of the host.
+pub(crate) fn publish<A: Artifact>(
+    control: &Control,
+    op: &Running,
+    record: &A,
+    staging: &Path,
+) -> Result<(), ApiError> {
+    let digest = record.digest();
+    let _files = control.operations().hold(op, A::files(digest))?;
+    let to = PublishImage {
+        staging: staging.to_owned(),
+        target: A::directory(control.places(), digest),
+        exists: control.read(|db| A::is_named(db, digest))?,
+    };
+    control.run(record.publishing(op.id, to), op)
+}
+
+/// Removes one, unless VMs use it.
+///
+/// # Errors
+/// `in_use` with the VMs.
+pub(crate) fn delete<A: Artifact>(control: &Control, record: A) -> Result<Accepted, ApiError> {
+    unused(control, &record)?;
+    let asked = Asked::files(A::DELETE, vec![A::files(record.digest())]);
+    let task = control.clone();
+    let running = control.operations().spawn(asked, move |op, _locked| {
+        unused(&task, &record)?;
+        remove(&task, op, &record)
+    })?;
+    Ok(running.accepted(None))
+}
+
+/// Removes a name, and its files with the last one. Their lock is held.
+///
+/// # Errors
+/// Those of the host.
+pub(crate) fn remove<A: Artifact>(
+    control: &Control,
+    op: &Arc<Running>,
+    record: &A,
+) -> Result<(), ApiError> {
+    let directory = own_directory(control, record)?;
+    control.run(record.deleting(op.id, DeleteFiles { directory }), op)
+}
+
+/// The directory of the files, when no other name stands for them.
+///
+/// # Errors
+/// Only the store's.
+pub(crate) fn own_directory<A: Artifact>(
+    control: &Control,
+    record: &A,
+) -> Result<Option<PathBuf>, ApiError> {
+    let same = |other: &A| other.digest() == record.digest() && other.name() != record.name();
+    let shared = control.read(A::list)?.iter().any(same);
+    Ok((!shared).then(|| A::directory(control.places(), record.digest())))
+}
+
+/// Names of the VMs that use it.
+pub(crate) fn users<A: Artifact>(record: &A, vms: &[VmRecord]) -> Vec<String> {
+    vms.iter()
+        .filter(|vm| A::used_by(vm) == record.digest())
+        .map(|vm| vm.name.to_string())
+        .collect()
+}
+
+fn unused<A: Artifact>(control: &Control, record: &A) -> Result<(), ApiError> {
+    let users = users(record, &control.read(vm::list)?);
+    if users.is_empty() {
+        return Ok(());
+    }
+    let (what, name) = (A::WHAT, record.name());
+    let message = format!("{what} \"{name}\" is used by {}", users.join(", "));
+    Err(ApiError::new(ErrorCode::InUse, message).hint("delete these VMs first: banger vm delete"))
+}
+
+/// A path that a user gave for this host.
+///
+/// # Errors
+/// `invalid_argument` for one that is not absolute, or not there.
+pub(crate) fn existing(control: &Control, what: &str, path: &str) -> Result<PathBuf, ApiError> {
+    let invalid = |why: &str| {
+        let message = format!("{what} \"{path}\" {why}");
+        ApiError::new(ErrorCode::InvalidArgument, message)
+    };
+    match Path::new(path) {
+        path if !path.is_absolute() => Err(invalid("must be an absolute path")),
+        path if !control.environment().is_there(path) => {
+            Err(invalid("does not exist, or this user cannot see it"))
+        }
+        path => Ok(path.to_owned()),
+    }
+}

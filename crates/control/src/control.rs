@@ -1,0 +1,135 @@
+//! What every request shares.
+
+use std::sync::Arc;
+
+use banger_api::{ApiError, VmId};
+use banger_ops::{NoEvents, Plan, Runner, store_error};
+use banger_store::{Connection, Store, StoreError};
+
+use crate::environment::{Environment, VmDefaults};
+use crate::locks::Locks;
+use crate::operations::{Operations, Running};
+use crate::places::Places;
+use crate::spawn::Spawn;
+use crate::vm::Runs;
+
+/// What a control plane is made of.
+pub struct Parts {
+    /// Where things are.
+    pub places: Places,
+    /// What the user has configured for VMs.
+    pub defaults: VmDefaults,
+    /// Applies plans, over the store and the host.
+    pub runner: Runner,
+    /// The surroundings.
+    pub environment: Arc<dyn Environment>,
+    /// Whose turn it is.
+    pub locks: Arc<dyn Locks>,
+    /// What runs operations.
+    pub spawn: Arc<dyn Spawn>,
+}
+
+/// A control plane. Cheap to clone.
+#[derive(Clone)]
+pub struct Control(Arc<Inner>);
+
+struct Inner {
+    places: Places,
+    defaults: VmDefaults,
+    runner: Runner,
+    environment: Arc<dyn Environment>,
+    operations: Operations,
+    runs: Runs,
+}
+
+impl Control {
+    /// A control plane. [`crate::recover`] comes before any request.
+    pub fn new(parts: Parts) -> Self {
+        let operations = Operations::new(parts.runner.clone(), parts.locks, parts.spawn);
+        Self(Arc::new(Inner {
+            places: parts.places,
+            defaults: parts.defaults,
+            runner: parts.runner,
+            environment: parts.environment,
+            operations,
+            runs: Runs::default(),
+        }))
+    }
+
+    /// Where things are.
+    pub fn places(&self) -> &Places {
+        &self.0.places
+    }
+
+    /// What the user has configured for VMs.
+    pub fn defaults(&self) -> &VmDefaults {
+        &self.0.defaults
+    }
+
+    /// Applies plans.
+    pub fn runner(&self) -> &Runner {
+        &self.0.runner
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        self.0.runner.store()
+    }
+
+    /// What runs now.
+    pub fn operations(&self) -> &Operations {
+        &self.0.operations
+    }
+
+    /// Runs of ephemeral VMs.
+    pub fn runs(&self) -> &Runs {
+        &self.0.runs
+    }
+
+    /// The surroundings.
+    pub(crate) fn environment(&self) -> &dyn Environment {
+        &*self.0.environment
+    }
+
+    /// Ms since 1970.
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.0.runner.host().now_ms()
+    }
+
+    /// Reads the store.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn read<T>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, ApiError> {
+        self.store().read(query).map_err(store_error)
+    }
+
+    /// Runs a plan of an operation. Blocks.
+    pub(crate) fn run(&self, mut plan: Plan, op: &Running) -> Result<(), ApiError> {
+        self.environment().planned(&mut plan, Some(op));
+        self.runner().run(&plan, op, op.cancelled())
+    }
+
+    /// Runs a plan that nobody follows or cancels. Blocks.
+    pub(crate) fn run_alone(&self, mut plan: Plan) -> Result<(), ApiError> {
+        self.environment().planned(&mut plan, None);
+        self.runner()
+            .run(&plan, &NoEvents, &banger_ops::Cancel::new())
+    }
+
+    /// Ends what an earlier plan of a VM has left half-way. Its lock is held; its record is to be read afterwards.
+    pub(crate) fn settle(&self, vm: VmId) -> Result<(), ApiError> {
+        self.runner().settle(vm)
+    }
+}
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control")
+            .field("places", &self.0.places)
+            .finish_non_exhaustive()
+    }
+}

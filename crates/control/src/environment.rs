@@ -1,0 +1,170 @@
+//! What requests need to know of their surroundings beyond the steps of plans: the daemon and a proof answer it.
+
+use std::path::{Path, PathBuf};
+
+use banger_api::image::ImageDetails;
+use banger_api::pull::PullImage;
+use banger_api::vm::NetMode;
+use banger_api::{ApiError, ByteSize};
+use banger_engine::Accel;
+use banger_ops::{ContainerAt, GuestDefaults, HostResult, ImageSource, Plan};
+use banger_store::VmRecord;
+
+use crate::{Control, Running};
+
+/// Defaults of VMs that the user has configured.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VmDefaults {
+    /// Image of VMs that name none.
+    pub image: Option<String>,
+    /// Virtual CPUs.
+    pub vcpu: Option<u32>,
+    /// Memory in MiB.
+    pub memory_mib: Option<u32>,
+    /// Size of the work disk.
+    pub disk: Option<ByteSize>,
+    /// Size of the system overlay.
+    pub overlay: Option<ByteSize>,
+    /// How they are connected.
+    pub net: Option<NetMode>,
+}
+
+/// The size of the host; 0 where it is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostSize {
+    /// Its CPUs.
+    pub cpus: u32,
+    /// Its memory in MiB.
+    pub memory_mib: u64,
+}
+
+/// What a VMM boots.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BootFiles {
+    /// The kernel's image for the engine.
+    pub kernel: PathBuf,
+    /// The initramfs with this build's agent, which may not be there yet.
+    pub initramfs: PathBuf,
+    /// How the guest's instructions run.
+    pub accel: Accel,
+}
+
+/// A file of an image, which several images may share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileUse {
+    /// The same for the same file.
+    pub id: (u64, u64),
+    /// Bytes that it takes on the disk.
+    pub bytes: u64,
+}
+
+/// The container image that an image was made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageOrigin {
+    /// The whole reference, or the path.
+    pub reference: String,
+    /// Digest of its manifest.
+    pub manifest: String,
+}
+
+/// A container image that was fetched, or lay on this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// Where it is now.
+    pub at: ContainerAt,
+    /// Digest of the index that led to it.
+    pub index: Option<String>,
+}
+
+/// A container image that is to be pulled; the request for it was checked.
+pub trait Fetch: Send {
+    /// The name of the container image from now on.
+    fn reference(&self) -> &str;
+
+    /// Keeps what is fetched from being pruned until the answer is dropped. Blocks.
+    ///
+    /// # Errors
+    /// `cancelled`; the cache's.
+    fn hold(&self, op: &Running) -> Result<Box<dyn Send>, ApiError>;
+
+    /// Fetches it, unless it is the one with the manifest `known`. Blocks.
+    ///
+    /// # Errors
+    /// The registry's.
+    fn fetch(&self, known: Option<&str>, op: &Running) -> Result<Fetched, ApiError>;
+
+    /// Digest of the manifest of what was fetched.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn manifest(&self, at: &ContainerAt) -> Result<String, ApiError>;
+}
+
+/// The surroundings of a control plane. All of it only looks, but for what says otherwise.
+///
+/// # Errors
+/// Each names its object and the cause.
+pub trait Environment: Send + Sync {
+    /// The engine that new VMs get, by its stored name.
+    fn engine(&self) -> String;
+
+    /// The host's size.
+    fn host_size(&self) -> HostSize;
+
+    /// Whether a path that a user has named is there.
+    fn is_there(&self, path: &Path) -> bool;
+
+    /// Bytes that a file takes on the disk; 0 when it is not there.
+    fn allocated_bytes(&self, path: &Path) -> u64;
+
+    /// The last lines of a console log, fit to be shown.
+    fn console_tail(&self, log: &Path, lines: usize) -> String;
+
+    /// The files that a kernel is booted with.
+    #[allow(clippy::missing_errors_doc)] // above, for all
+    fn boot_files(&self, kernel: &Path) -> HostResult<BootFiles>;
+
+    /// The disk images of an image: the base, and its work seed if there is one.
+    fn base_of(&self, image: &Path) -> PathBuf;
+    /// The work seed of an image that has one.
+    fn seed_of(&self, image: &Path) -> PathBuf;
+
+    /// Recipes that banger carries, by name.
+    fn recipes(&self) -> Vec<&'static str>;
+
+    /// What an image says about running it. One whose description cannot be read any more says nothing.
+    fn guest_defaults(&self, image: &Path) -> GuestDefaults;
+
+    /// The files of an image on the disk.
+    fn files_of(&self, image: &Path) -> Vec<FileUse>;
+
+    /// All that an image's description says; without its VMs.
+    #[allow(clippy::missing_errors_doc)] // above, for all
+    fn image_details(&self, image: &Path) -> HostResult<ImageDetails>;
+
+    /// The container image that an image was made of, if it was made of one.
+    #[allow(clippy::missing_errors_doc)] // above, for all
+    fn image_origin(&self, image: &Path) -> HostResult<Option<ImageOrigin>>;
+
+    /// Which seed its user has chosen for an image, in words, when it was made of `source` and the choice is to be kept.
+    #[allow(clippy::missing_errors_doc)] // above, for all
+    fn chosen_seed(&self, image: &Path, source: &ImageSource) -> HostResult<Option<&'static str>>;
+
+    /// Checks a pull.
+    #[allow(clippy::missing_errors_doc)] // above, for all
+    fn pull(&self, request: &PullImage) -> HostResult<Box<dyn Fetch>>;
+
+    /// A VM runs from now on: its VMM is to be watched, and [`crate::vm::vmm_ended`] told of its end. Must not block.
+    fn vm_runs(&self, control: &Control, vm: &VmRecord);
+
+    /// The run of an ephemeral VM is expected from now on: [`crate::vm::Runs`] is to be looked at. Must not block.
+    fn run_is_expected(&self, control: &Control, vm: banger_api::VmId);
+
+    /// A VM's VMM is gone, or will be: conversations with its guest are over.
+    fn vm_is_gone(&self, vm: banger_api::VmId);
+
+    /// Sees each plan, and the operation that it is of, before it runs. A proof of the proof plants its bugs here.
+    fn planned(&self, plan: &mut Plan, op: Option<&Running>) {
+        let _ = (plan, op);
+    }
+}

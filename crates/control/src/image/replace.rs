@@ -1,0 +1,162 @@
+//! Letting an image's name stand for other files.
+//!
+//! ```text
+//! reseed            the base is the same file     VMs follow: their locks ─► replace ─► discard the old files
+//! pull, build, …    everything may be another     VMs stay: replace; the old files are named by their digest ─► forget
+//! ```
+//! What a name no longer stands for is there for its VMs alone, and forgotten with the last of them: at once, or by upkeep
+//! when something came between.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use banger_api::{ApiError, ErrorCode, ImageName};
+use banger_ops::plans::{self, Users};
+use banger_store::{ImageRecord, image, vm};
+
+use crate::Control;
+use crate::artifact::{Artifact, own_directory, remove};
+use crate::locks::{Held, Key};
+use crate::operations::{Asked, Running};
+
+/// Lets a name stand for new files; VMs that are made from the old ones keep them. What is in `staging` afterwards is not
+/// needed.
+///
+/// # Errors
+/// `in_use` when the name stands for yet other files by now; those of publishing.
+pub(super) fn supersede(
+    control: &Control,
+    op: &Arc<Running>,
+    old: &ImageRecord,
+    new: ImageRecord,
+    staging: &Path,
+) -> Result<(), ApiError> {
+    if new.digest == old.digest {
+        op.up_to_date();
+        return Ok(());
+    }
+    let kept = plans::kept_name(&old.name, &old.digest)
+        .map_err(|error| ApiError::new(ErrorCode::Internal, error.to_string()))?;
+    {
+        let _files = hold_files(control, op, &[&old.digest, &new.digest])?;
+        replace(control, op, old, new, staging, Users::Stay { kept })?;
+    }
+    forget_superseded(control, op);
+    Ok(())
+}
+
+/// Lets a name, and the VMs that know the image by it, stand for new files with the base of the old ones. What is in
+/// `staging` afterwards is not needed.
+///
+/// # Errors
+/// As [`supersede`].
+pub(super) fn reseeded(
+    control: &Control,
+    op: &Arc<Running>,
+    old: &ImageRecord,
+    new: ImageRecord,
+    staging: &Path,
+) -> Result<(), ApiError> {
+    if new.digest == old.digest {
+        return Ok(());
+    }
+    let _files = hold_files(control, op, &[&old.digest, &new.digest])?;
+    let _vms = hold_users(control, op, old)?;
+    let gone = own_directory(control, old)?;
+    let users = Users::Follow { old: gone.clone() };
+    replace(control, op, old, new, staging, users)?;
+    if let Some(gone) = gone {
+        control.runner().discard(op.id, gone, &**op);
+    }
+    Ok(())
+}
+
+fn replace(
+    control: &Control,
+    op: &Arc<Running>,
+    old: &ImageRecord,
+    new: ImageRecord,
+    staging: &Path,
+    users: Users,
+) -> Result<(), ApiError> {
+    let exists = control.read(|db| image::is_named(db, &new.digest))?;
+    let replace = plans::ReplaceImage {
+        from: old.digest.clone(),
+        staging: staging.to_owned(),
+        target: (!exists).then(|| control.places().image(&new.digest)),
+        users,
+    };
+    control.run(plans::replace_image(op.id, new, replace), op)
+}
+
+/// The locks of these files, always in one order.
+pub(super) fn hold_files(
+    control: &Control,
+    op: &Arc<Running>,
+    digests: &[&str],
+) -> Result<Vec<Held>, ApiError> {
+    let digests: BTreeSet<&str> = digests.iter().copied().collect();
+    let hold = |digest| control.operations().hold(op, ImageRecord::files(digest));
+    digests.into_iter().map(hold).collect()
+}
+
+/// The locks of the VMs that know the image by this name, so that none of them is being started meanwhile. Taken in the
+/// order of their ids.
+fn hold_users(
+    control: &Control,
+    op: &Arc<Running>,
+    record: &ImageRecord,
+) -> Result<Vec<Held>, ApiError> {
+    let mut users: Vec<_> = control
+        .read(vm::list)?
+        .into_iter()
+        .filter(|vm| vm.image == record.name)
+        .map(|vm| vm.id)
+        .collect();
+    users.sort();
+    let hold = |vm| {
+        let held = control.operations().hold(op, Key::Vm(vm))?;
+        control.settle(vm)?;
+        Ok(held)
+    };
+    users.into_iter().map(hold).collect()
+}
+
+/// A VM of this image is gone: so is the image, when it was there for its VMs alone and this was the last one.
+pub(crate) fn forget_with_vm(control: &Control, op: &Arc<Running>, image: &ImageName) {
+    let known = control.read(|db| image::by_name(db, image.as_str()));
+    if known.is_ok_and(|known| known.is_some_and(|known| known.superseded)) {
+        forget_superseded(control, op);
+    }
+}
+
+/// Removes images that were there for VMs alone, and have none any more. What fails is tried again by upkeep.
+fn forget_superseded(control: &Control, op: &Arc<Running>) {
+    if let Err(error) = try_forget(control, op) {
+        tracing::warn!(%error, "an image that nobody needs any more cannot be removed yet");
+    }
+}
+
+fn try_forget(control: &Control, op: &Arc<Running>) -> Result<(), ApiError> {
+    for record in control.read(plans::superseded)? {
+        let _files = hold_files(control, op, &[&record.digest])?;
+        remove(control, op, &record)?;
+    }
+    Ok(())
+}
+
+/// The same as an operation of its own, when there is any.
+///
+/// # Errors
+/// Only the store's.
+pub fn forget_left_over(control: &Control) -> Result<(), ApiError> {
+    if control.read(plans::superseded)?.is_empty() {
+        return Ok(());
+    }
+    let task = control.clone();
+    let asked = Asked::files(ImageRecord::DELETE, Vec::new());
+    let forget = move |op: &Arc<Running>, _locked| try_forget(&task, op);
+    let spawned = control.operations().spawn(asked, forget);
+    spawned.map(|_running| ())
+}

@@ -1,0 +1,163 @@
+//! Importing and removing kernels.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use banger_api::kernel::{ImportKernel, KernelSource};
+use banger_api::vm::Accepted;
+use banger_api::{ApiError, ErrorCode, KernelName};
+use banger_ops::plans;
+use banger_store::{KernelRecord, kernel};
+
+use crate::artifact::{self, Artifact, existing};
+use crate::locks::Key;
+use crate::operations::{Asked, Locked, Running};
+use crate::{Control, find_kernel};
+
+/// Name of the kernel that banger fetches when there is none.
+const DEFAULT_NAME: &str = "debian-cloud";
+
+/// The lock of making a kernel of this name.
+pub(crate) fn making(name: &KernelName) -> Key {
+    KernelRecord::making(name.as_str())
+}
+
+/// The kernel for VMs that name none: the one that banger fetched, else the oldest.
+pub(super) fn default_of(all: &[KernelRecord]) -> Option<&KernelRecord> {
+    let fetched = all
+        .iter()
+        .find(|kernel| kernel.name.as_str() == DEFAULT_NAME);
+    fetched.or_else(|| all.iter().min_by_key(|kernel| kernel.created_ms))
+}
+
+/// The kernel that a request asks for; `None`: the default one, which is not there yet.
+///
+/// # Errors
+/// `not_found`.
+pub(crate) fn wanted(
+    control: &Control,
+    name: Option<&KernelName>,
+) -> Result<Option<KernelRecord>, ApiError> {
+    match name {
+        Some(name) => find_kernel(control, name.as_str()).map(Some),
+        None => Ok(default_of(&control.read(kernel::list)?).cloned()),
+    }
+}
+
+/// The name that a VM of this kernel gets.
+///
+/// # Errors
+/// None in practice: the built-in name is valid.
+pub(crate) fn name_of(kernel: Option<&KernelRecord>) -> Result<KernelName, ApiError> {
+    match kernel {
+        Some(kernel) => Ok(kernel.name.clone()),
+        None => DEFAULT_NAME
+            .parse()
+            .map_err(|error| ApiError::new(ErrorCode::Internal, format!("{error}"))),
+    }
+}
+
+/// The kernel of this name; the default one is fetched when it is not there. Blocks.
+///
+/// # Errors
+/// Those of fetching it.
+pub(crate) fn ensure(
+    control: &Control,
+    op: &Arc<Running>,
+    name: &KernelName,
+    locked: &Locked,
+) -> Result<KernelRecord, ApiError> {
+    if name.as_str() != DEFAULT_NAME {
+        return find_kernel(control, name.as_str());
+    }
+    artifact::ensure(control, op, name.as_str(), locked, || {
+        make(control, op, Some(name.clone()), KernelSource::Default)
+    })
+}
+
+/// Imports a kernel.
+///
+/// # Errors
+/// `invalid_argument` for a path that is not absolute or not there; `name_taken`.
+pub fn import(control: &Control, request: ImportKernel) -> Result<Accepted, ApiError> {
+    check_paths(control, &request.source)?;
+    let fetched = || DEFAULT_NAME.parse().ok();
+    let name = request.name.or_else(|| match request.source {
+        KernelSource::Default => fetched(),
+        _ => None,
+    });
+    if let Some(name) = &name {
+        artifact::free::<KernelRecord>(control, name.as_str())?;
+    }
+    // One without a name gets that of its version, which is known only when it is made.
+    let asked = Asked::files("import_kernel", name.iter().map(making).collect());
+    let task = control.clone();
+    let running = control.operations().spawn(asked, move |op, _locked| {
+        if let Some(name) = &name {
+            artifact::free::<KernelRecord>(&task, name.as_str())?;
+        }
+        make(&task, op, name, request.source).map(|_record| ())
+    })?;
+    Ok(running.accepted(None))
+}
+
+fn check_paths(control: &Control, source: &KernelSource) -> Result<(), ApiError> {
+    let paths = match source {
+        KernelSource::Deb { path } | KernelSource::Dir { path } => vec![path],
+        KernelSource::Image { path, modules } => std::iter::once(path).chain(modules).collect(),
+        KernelSource::Host | KernelSource::Default => Vec::new(),
+    };
+    for path in paths {
+        existing(control, "kernel", path)?;
+    }
+    Ok(())
+}
+
+/// Two plans, as for an image.
+fn make(
+    control: &Control,
+    op: &Arc<Running>,
+    name: Option<KernelName>,
+    source: KernelSource,
+) -> Result<KernelRecord, ApiError> {
+    let staging = control.places().making(op.id, "kernel");
+    control.run(plans::make_kernel(op.id, source, staging.clone()), op)?;
+    let published = made_record(control, name, &staging).and_then(|record| {
+        artifact::publish(control, op, &record, &staging)?;
+        Ok(record)
+    });
+    if published.is_err() {
+        control.runner().discard(op.id, staging, &**op);
+    }
+    published
+}
+
+/// What was made in `staging`, under its name.
+fn made_record(
+    control: &Control,
+    name: Option<KernelName>,
+    staging: &Path,
+) -> Result<KernelRecord, ApiError> {
+    let facts = control.runner().host().kernel_facts(staging)?;
+    let of_version = || facts.version.to_ascii_lowercase().parse();
+    let name = name.map_or_else(of_version, Ok).map_err(|error| {
+        ApiError::new(ErrorCode::InvalidArgument, format!("{error}")).hint("name it with --name")
+    })?;
+    Ok(KernelRecord {
+        name,
+        digest: facts.digest,
+        source: facts.source,
+        version: facts.version,
+        image_bytes: facts.image_bytes,
+        modules: facts.modules,
+        created_ms: control.now_ms(),
+    })
+}
+
+/// Removes a kernel, unless VMs boot it.
+///
+/// # Errors
+/// `not_found`; `in_use` with the VMs.
+pub fn delete(control: &Control, name: &str) -> Result<Accepted, ApiError> {
+    artifact::delete(control, find_kernel(control, name)?)
+}

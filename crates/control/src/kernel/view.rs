@@ -1,0 +1,46 @@
+//! Kernels as users see them.
+
+use banger_api::ApiError;
+use banger_api::kernel::Kernel;
+use banger_store::{KernelRecord, VmRecord, kernel, vm};
+
+use super::make::default_of;
+use crate::Control;
+use crate::artifact::users;
+use crate::operations::timestamp;
+
+/// All kernels.
+///
+/// # Errors
+/// Only the store's.
+pub fn kernels(control: &Control) -> Result<Vec<Kernel>, ApiError> {
+    let vms = control.read(vm::list)?;
+    let all = control.read(kernel::list)?;
+    Ok(all.iter().map(|record| view(record, &all, &vms)).collect())
+}
+
+/// One kernel.
+///
+/// # Errors
+/// Only the store's.
+pub fn kernel_view(control: &Control, record: &KernelRecord) -> Result<Kernel, ApiError> {
+    Ok(view(
+        record,
+        &control.read(kernel::list)?,
+        &control.read(vm::list)?,
+    ))
+}
+
+fn view(record: &KernelRecord, all: &[KernelRecord], vms: &[VmRecord]) -> Kernel {
+    Kernel {
+        name: record.name.clone(),
+        version: record.version.clone(),
+        digest: format!("sha256:{}", record.digest),
+        source: record.source.clone(),
+        image_bytes: record.image_bytes,
+        modules: record.modules.clone(),
+        used_by: users(record, vms).len() as u64,
+        default: default_of(all).is_some_and(|default| default.name == record.name),
+        created_at: timestamp(record.created_ms),
+    }
+}

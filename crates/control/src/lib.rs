@@ -1,0 +1,43 @@
+//! What requests do, without HTTP: checks first, then an operation that waits for its turn and runs plans.
+//!
+//! ```text
+//! request ─► resolve, check ─► operation: a row ─► queue of its VM or name ─► a thread ─► fresh record, check ─► plans
+//!                                   │                  (no thread waits)         │ Spawn            banger-ops │ Host
+//!                                   └─► events ─► followers                      ▼                             ▼
+//!                                                            daemon: a bounded pool, a Linux host, a clock
+//!                                                            prove:  turns that a seed decides, a simulated machine
+//! ```
+//!
+//! Promises: everything that can be wrong with a request is refused before anything exists; operations on one VM run one
+//! after the other, in the order in which they were asked for; those that wait take no thread from others; whoever is
+//! told of success is told after it was written down.
+//!
+//! It must not touch the machine but through [`banger_ops::Host`] and [`Environment`], and starts no thread but through
+//! [`Spawn`].
+
+mod artifact;
+mod control;
+mod environment;
+pub mod image;
+pub mod kernel;
+mod locks;
+mod operations;
+mod places;
+mod pool;
+mod recovery;
+mod refs;
+mod spawn;
+pub mod system;
+pub mod vm;
+
+pub use control::{Control, Parts};
+pub use environment::{
+    BootFiles, Environment, Fetch, Fetched, FileUse, HostSize, ImageOrigin, VmDefaults,
+};
+pub use locks::{Held, Key, Locks, Queues, Waiter};
+pub use operations::{Operations, Running, Subscription};
+pub use places::Places;
+pub use pool::Pool;
+pub use recovery::recover;
+pub use refs::{find_image, find_kernel, find_vm};
+pub use spawn::{Job, Spawn};

@@ -1,0 +1,35 @@
+//! What comes before the first request: what a crash has left is put in order, and what was lost is started again.
+
+use banger_api::ApiError;
+use banger_ops::{Recovered, Recovery};
+use banger_store::vm;
+
+use crate::Control;
+use crate::vm::{forget_half_made, start_again};
+
+/// Recovers, watches the VMMs that run on, and starts the VMs that are to run always and were lost. Blocks.
+///
+/// # Errors
+/// Only when the store cannot be read: a single thing that resists is reported in [`Recovered::failed`].
+pub fn recover(control: &Control) -> Result<Recovered, ApiError> {
+    let mut recovered = Recovery::new(control.runner()).run()?;
+    for (made_by, id) in recovered.half_made.clone() {
+        if let Err(error) = forget_half_made(control, made_by, id) {
+            let message = format!(
+                "VM {id} is half made and cannot be deleted: {}",
+                error.message
+            );
+            recovered.failed.push(message);
+        }
+    }
+    for id in &recovered.adopted {
+        if let Some(record) = control.read(|db| vm::by_id(db, *id))? {
+            control.environment().vm_runs(control, &record);
+            if record.ephemeral {
+                control.environment().run_is_expected(control, *id);
+            }
+        }
+    }
+    start_again(control)?;
+    Ok(recovered)
+}

@@ -1,0 +1,250 @@
+//! Making VMs.
+
+use std::sync::Arc;
+
+use banger_api::vm::{Accepted, CreateVm, Vm, VmState};
+use banger_api::{ApiError, ErrorCode, ImageName, KernelName, OperationId, VmId, VmName};
+use banger_ops::plans::{self, CreateDisks};
+use banger_ops::{CREATE_VM, store_error};
+use banger_store::{ImageRecord, KernelRecord, Transaction, VmRecord, operation, vm};
+
+use super::defaults::{self, Sizes};
+use super::on_vm::{Turn, gone};
+use super::ports::check_ports;
+use super::{names, vm_view};
+use crate::locks::Key;
+use crate::operations::{Asked, Locked, Running};
+use crate::{Control, image, kernel};
+
+/// Image of a VM that names none, when the configuration names none either.
+const DEFAULT_IMAGE: &str = "debian-bookworm";
+
+/// A VM that is to be made: all of it but the files that it is made from, which may have to be made first.
+struct Draft {
+    id: VmId,
+    name: VmName,
+    image: ImageName,
+    kernel: KernelName,
+    sizes: Sizes,
+    engine: String,
+    created_ms: i64,
+    request: CreateVm,
+}
+
+impl Draft {
+    /// The VM's record, made from this image and kernel.
+    fn record(&self, image: &ImageRecord, kernel: &KernelRecord) -> VmRecord {
+        VmRecord {
+            image_digest: image.digest.clone(),
+            kernel_digest: kernel.digest.clone(),
+            // Only now, for an image that had to be built, is its seed known.
+            disk_bytes: self.sizes.disk.bytes().max(image.seed_bytes.unwrap_or(0)),
+            ..self.unmade()
+        }
+    }
+
+    /// The VM as it is shown before it is there.
+    fn view(&self) -> Vm {
+        vm_view(&self.unmade())
+    }
+
+    fn unmade(&self) -> VmRecord {
+        let (request, sizes) = (&self.request, &self.sizes);
+        VmRecord {
+            id: self.id,
+            name: self.name.clone(),
+            state: VmState::Created,
+            image: self.image.clone(),
+            image_digest: String::new(),
+            kernel: self.kernel.clone(),
+            kernel_digest: String::new(),
+            engine: self.engine.clone(),
+            vcpu: sizes.vcpu,
+            memory_mib: sizes.memory_mib,
+            disk_bytes: sizes.disk.bytes(),
+            overlay_bytes: sizes.overlay.bytes(),
+            net: sizes.net,
+            egress: sizes.egress,
+            publish: request.publish.clone(),
+            ephemeral: request.ephemeral,
+            restart: request.restart.unwrap_or_default(),
+            restart_needed: false,
+            vmm: None,
+            created_ms: self.created_ms,
+            started_ms: None,
+            error: None,
+        }
+    }
+}
+
+/// Makes a VM, and starts it when asked to. Everything that can be wrong with the request is refused here, before
+/// anything exists.
+///
+/// # Errors
+/// `invalid_argument`, `not_found` (image, kernel), `name_taken`, `host_not_ready`.
+pub fn create(control: &Control, request: CreateVm) -> Result<Accepted, ApiError> {
+    check_engine(request.engine.as_deref())?;
+    let image_name = image_name(control, &request)?;
+    let image = image::known(control, &image_name)?;
+    let kernel = kernel::wanted(control, request.kernel.as_ref())?;
+    let seed = image.as_ref().and_then(|image| image.seed_bytes);
+    let host = control.environment().host_size();
+    let sizes = defaults::sizes(&request, control.defaults(), host, seed)?;
+    check_ports(sizes.net, &request.publish)?;
+    let draft = Draft {
+        id: VmId::new(),
+        name: free_name(control, request.name.as_ref())?,
+        image: image_name,
+        kernel: kernel::name_of(kernel.as_ref())?,
+        sizes,
+        engine: control.environment().engine(),
+        created_ms: control.now_ms(),
+        request,
+    };
+    // Those that must make an image or kernel first stand in line for that, and not on a thread.
+    let mut keys = Vec::new();
+    if image.is_none() {
+        keys.push(image::making(&draft.image));
+    }
+    if kernel.is_none() {
+        keys.push(kernel::making(&draft.kernel));
+    }
+    keys.push(Key::Vm(draft.id));
+    let asked = Asked {
+        kind: CREATE_VM,
+        vm: Some((draft.id, draft.name.to_string())),
+        leads_to: Some(match draft.request.start {
+            true => VmState::Running,
+            false => VmState::Created,
+        }),
+        keys,
+    };
+    let (task, view) = (control.clone(), draft.view());
+    let running = control
+        .operations()
+        .spawn(asked, move |op, locked| make(&task, op, &draft, locked))?;
+    Ok(running.accepted(Some(view)))
+}
+
+fn check_engine(engine: Option<&str>) -> Result<(), ApiError> {
+    match engine {
+        None | Some("auto" | "qemu") => Ok(()),
+        Some(other) => Err(ApiError::new(
+            ErrorCode::InvalidArgument,
+            format!("engine \"{other}\" is not known: use auto or qemu"),
+        )),
+    }
+}
+
+fn image_name(control: &Control, request: &CreateVm) -> Result<ImageName, ApiError> {
+    match &request.image {
+        Some(name) => Ok(name.clone()),
+        None => control
+            .defaults()
+            .image
+            .as_deref()
+            .unwrap_or(DEFAULT_IMAGE)
+            .parse()
+            .map_err(|error| {
+                ApiError::new(
+                    ErrorCode::InvalidArgument,
+                    format!("default_image: {error}"),
+                )
+            }),
+    }
+}
+
+fn free_name(control: &Control, wanted: Option<&VmName>) -> Result<VmName, ApiError> {
+    let taken = |name: &str| {
+        let found = control.read(|db| vm::by_name(db, name));
+        found.ok().flatten().is_some()
+    };
+    match wanted {
+        Some(name) if taken(name.as_str()) => {
+            let message = format!("VM name \"{name}\" is taken");
+            Err(ApiError::new(ErrorCode::NameTaken, message).hint(format!(
+                "choose another name, or delete the VM: banger vm delete {name}"
+            )))
+        }
+        Some(name) => Ok(name.clone()),
+        None => names::make_up(&taken),
+    }
+}
+
+/// Makes what is missing (image, kernel), then the VM's disks, then starts it if it is to run.
+fn make(
+    control: &Control,
+    op: &Arc<Running>,
+    draft: &Draft,
+    mut locked: Locked,
+) -> Result<(), ApiError> {
+    let image = image::ensure(control, op, &draft.image, &locked)?;
+    // Others that waited for it may go on.
+    locked.release(&image::making(&draft.image));
+    let kernel = kernel::ensure(control, op, &draft.kernel, &locked)?;
+    locked.release(&kernel::making(&draft.kernel));
+    let record = draft.record(&image, &kernel);
+    let seed = image.seed_bytes.map(|bytes| {
+        let folder = control.places().image(&image.digest);
+        (control.environment().seed_of(&folder), bytes)
+    });
+    let files = control.places().vm(record.id);
+    control.run(
+        plans::create(op.id, &record, &files, &CreateDisks { seed }),
+        op,
+    )?;
+    match draft.request.start {
+        true => start_new(control, op, record.id),
+        false => Ok(()),
+    }
+}
+
+/// The first start of a VM that was made for it. It is kept when its guest failed, so that its log can be read; every
+/// other failure leaves nothing.
+fn start_new(control: &Control, op: &Arc<Running>, id: VmId) -> Result<(), ApiError> {
+    let turn = Turn::at(control, op, id)?.ok_or_else(gone)?;
+    let Err(error) = turn.boot() else {
+        if turn.record.ephemeral {
+            control.environment().run_is_expected(control, id);
+        }
+        return Ok(());
+    };
+    let keep = matches!(
+        error.code,
+        ErrorCode::GuestFailed
+            | ErrorCode::GuestUnreachable
+            | ErrorCode::VmmFailed
+            | ErrorCode::Timeout
+    );
+    let turn = turn.again()?;
+    if keep {
+        let name = &turn.record.name;
+        return Err(error.hint(format!(
+            "VM \"{name}\" is kept: see banger logs {name}, then banger vm start {name} or banger vm delete {name}"
+        )));
+    }
+    turn.delete()?;
+    Err(error)
+}
+
+/// Deletes a VM whose making was cut off, then ends the operation that made it: in this order, so that a crash in between
+/// is found again by the next recovery.
+///
+/// # Errors
+/// What resists; the operation stays unfinished then.
+pub(crate) fn forget_half_made(
+    control: &Control,
+    made_by: OperationId,
+    id: VmId,
+) -> Result<(), ApiError> {
+    control.settle(id)?;
+    if let Some(record) = control.read(|db| vm::by_id(db, id))? {
+        control.run_alone(plans::delete(made_by, &record, &control.places().vm(id)))?;
+    }
+    let error = ApiError::new(ErrorCode::Internal, "interrupted: the daemon went down");
+    let (json, now) = (serde_json::to_string(&error).ok(), control.now_ms());
+    let end = move |tx: &Transaction<'_>| {
+        operation::finish_operation(tx, made_by, "failed", now, json.as_deref())
+    };
+    control.store().write(end).map_err(store_error)
+}

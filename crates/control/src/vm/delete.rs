@@ -1,0 +1,75 @@
+//! Removing VMs.
+
+use banger_api::vm::{Accepted, Pruned, VmState};
+use banger_api::{ApiError, ErrorCode, VmId};
+use banger_ops::plans;
+use banger_ops::policy::Request;
+use banger_store::{VmRecord, vm};
+
+use super::on_vm::{Turn, Verb, on_vm};
+use super::vm_view;
+use crate::image::forget_with_vm;
+use crate::{Control, find_vm};
+
+const DELETE_VM: &str = "delete_vm";
+
+/// Removes a VM with all that it has. A deletion that runs already is joined.
+///
+/// # Errors
+/// `not_found`, `wrong_state` for a running one without `force`.
+pub fn delete(control: &Control, reference: &str, force: bool) -> Result<Accepted, ApiError> {
+    let record = find_vm(control, reference)?;
+    if let Some(running) = control.operations().running_on(record.id, DELETE_VM) {
+        return Ok(running.accepted(Some(vm_view(&record))));
+    }
+    let verb = Verb {
+        done_when_gone: true,
+        ..Verb::new(DELETE_VM, Request::Delete { force }, VmState::Deleting)
+    };
+    on_vm(control, &record.id.to_string(), verb, |turn| turn.delete())
+}
+
+impl Turn<'_> {
+    /// Deletes the VM, and its image when that was there for this VM alone.
+    pub(super) fn delete(&self) -> Result<(), ApiError> {
+        let plan = plans::delete(self.op.id, &self.record, &self.files());
+        self.run_to_the_end(plan)?;
+        forget_with_vm(self.control, self.op, &self.record.image);
+        Ok(())
+    }
+}
+
+/// Deletes an ephemeral VM whose run never began, or is over. One that is gone already is fine.
+pub fn delete_unclaimed(control: &Control, vm: VmId) {
+    match delete(control, &vm.to_string(), true) {
+        Err(error) if error.code != ErrorCode::NotFound => {
+            tracing::error!(%vm, %error, "cannot delete an ephemeral VM");
+        }
+        _ => {}
+    }
+}
+
+/// Removes every VM that does not run.
+///
+/// # Errors
+/// Only the store's.
+pub fn prune(control: &Control, dry_run: bool) -> Result<Pruned, ApiError> {
+    let idle = |vm: &VmRecord| {
+        matches!(
+            control.operations().expected(vm),
+            VmState::Created | VmState::Stopped | VmState::Error
+        )
+    };
+    let mut pruned = Pruned::default();
+    for record in control.read(vm::list)?.into_iter().filter(idle) {
+        let files = control.places().vm(record.id);
+        let allocated = |path: &std::path::Path| control.environment().allocated_bytes(path);
+        pruned.freed_bytes += allocated(&files.system_overlay()) + allocated(&files.work_disk());
+        pruned.vms.push(vm_view(&record));
+        if !dry_run {
+            let accepted = delete(control, &record.id.to_string(), false)?;
+            pruned.operations.push(accepted.operation);
+        }
+    }
+    Ok(pruned)
+}

@@ -1,0 +1,69 @@
+//! VMMs that end by themselves: cleaned up after.
+//!
+//! ```text
+//! its end was seen ─► its turn at the VM ─► still the same VMM? ─► plan: sockets and claims gone, state and cause kept
+//! ```
+
+use banger_api::vm::VmState;
+use banger_api::{ApiError, VmId};
+use banger_engine::VmmIdentity;
+use banger_ops::plans;
+use banger_store::{VmRecord, vm};
+
+use super::on_vm::Turn;
+use crate::Control;
+use crate::locks::Key;
+use crate::operations::Asked;
+
+/// Lines of the console that a VM's error shows.
+const CONSOLE_LINES: usize = 8;
+
+/// Cleans up after the VMM of a VM, which has ended by itself. One that was ended by a request is not touched, nor one that
+/// lives: nothing happens then.
+///
+/// # Errors
+/// Only the store's.
+pub fn vmm_ended(control: &Control, id: VmId, vmm: VmmIdentity) -> Result<(), ApiError> {
+    // A stop or delete that ended it has changed the state already: no operation.
+    let found = control.read(|db| vm::by_id(db, id))?;
+    let Some(record) = found.filter(|record| runs(record, &vmm)) else {
+        return Ok(());
+    };
+    let asked = Asked {
+        kind: "vmm_ended",
+        vm: Some((id, record.name.to_string())),
+        // Stopped or in error: for requests, it does not run.
+        leads_to: Some(VmState::Stopped),
+        keys: vec![Key::Vm(id)],
+    };
+    let task = control.clone();
+    control.operations().spawn(asked, move |op, _locked| {
+        let turn = Turn::at(&task, op, id)?;
+        let Some(turn) = turn.filter(|turn| runs(&turn.record, &vmm)) else {
+            return Ok(());
+        };
+        let Some(cause) = task.runner().host().vmm_exit(&vmm)? else {
+            return Ok(());
+        };
+        let mut plan = plans::end_after_exit(&turn.record, &with_console(&task, &vmm, &cause));
+        plan.operation = op.id;
+        turn.run_to_the_end(plan)
+    })?;
+    Ok(())
+}
+
+/// Whether a VM runs in this very VMM.
+fn runs(record: &VmRecord, vmm: &VmmIdentity) -> bool {
+    record.state == VmState::Running && plans::identity(record).as_ref() == Some(vmm)
+}
+
+/// The cause, with the last console lines when it is not an orderly end.
+fn with_console(control: &Control, vmm: &VmmIdentity, cause: &str) -> String {
+    if !cause.contains("panic") {
+        return cause.to_owned();
+    }
+    let tail = control
+        .environment()
+        .console_tail(&vmm.console_log, CONSOLE_LINES);
+    format!("{cause}\nlast console lines:\n{tail}")
+}

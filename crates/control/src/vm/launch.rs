@@ -1,0 +1,109 @@
+//! From a VM's record to what its engine and its guest need for a start.
+
+use std::path::PathBuf;
+
+use banger_api::vm::{Egress, NetMode};
+use banger_api::{ApiError, ErrorCode};
+use banger_engine::{DiskSpec, NetSpec, Publish, VmmSpec};
+use banger_ops::plans::{self, StartVm};
+use banger_ops::{GuestSetup, VmFiles};
+use banger_store::VmRecord;
+use uuid::Uuid;
+
+use super::ports::Ways;
+use super::serial::{BASE, SYSTEM, WORK};
+use crate::Control;
+
+/// Time for a guest to become reachable: emulation on a busy host is slow, and a VMM that dies is noticed at once.
+const BOOT_DEADLINE_MS: u64 = 180_000;
+
+/// What a start of `vm` needs.
+///
+/// # Errors
+/// `host_not_ready` without a VMM; `internal` when the VM's disks or kernel are gone.
+pub(super) fn start_vm(
+    control: &Control,
+    vm: &VmRecord,
+    files: &VmFiles,
+) -> Result<StartVm, ApiError> {
+    let kernel_dir = control.places().kernel(&vm.kernel_digest);
+    let boot = control.environment().boot_files(&kernel_dir)?;
+    let host = control.runner().host();
+    let make_initramfs = !host.exists(&boot.initramfs)?;
+    let work_len = host.file_len(&files.work_disk())?.ok_or_else(|| {
+        let message = format!(
+            "the work disk of VM \"{}\" is missing: {}",
+            vm.name,
+            files.work_disk().display()
+        );
+        ApiError::new(ErrorCode::Internal, message)
+    })?;
+    let mac = plans::mac_of(vm.id);
+    let ways = Ways::of(vm.published());
+    let image = control.places().image(&vm.image_digest);
+    let spec = VmmSpec {
+        vm_id: vm.id.0,
+        vm_name: vm.name.to_string(),
+        launch_token: format!("banger-{}", Uuid::new_v4().simple()),
+        dir: files.run.clone(),
+        kernel: boot.kernel,
+        initramfs: boot.initramfs,
+        cmdline_extra: Vec::new(),
+        vcpu: vm.vcpu,
+        memory_mib: vm.memory_mib,
+        disks: disks(control.environment().base_of(&image), files),
+        net: net(vm, mac, &ways),
+        console_log: files.console_log(),
+        accel: boot.accel,
+    };
+    Ok(StartVm {
+        spec,
+        setup: GuestSetup {
+            vm: vm.id,
+            name: vm.name.clone(),
+            net: vm.net,
+            egress: vm.egress,
+            mac,
+            relays: ways.relays(),
+            ssh_host_key: files.ssh_host_key(),
+            defaults: control.environment().guest_defaults(&image),
+            bare: false,
+        },
+        kernel_dir,
+        boot_deadline_ms: BOOT_DEADLINE_MS,
+        grow_work_disk: (work_len < vm.disk_bytes).then_some(vm.disk_bytes),
+        make_initramfs,
+    })
+}
+
+fn disks(base: PathBuf, files: &VmFiles) -> Vec<DiskSpec> {
+    let disk = |path, serial: &str, read_only| DiskSpec {
+        path,
+        serial: serial.to_owned(),
+        read_only,
+    };
+    vec![
+        disk(base, BASE, true),
+        disk(files.system_overlay(), SYSTEM, false),
+        disk(files.work_disk(), WORK, false),
+    ]
+}
+
+fn net(vm: &VmRecord, mac: [u8; 6], ways: &Ways) -> NetSpec {
+    match vm.net {
+        NetMode::None => NetSpec::None,
+        NetMode::User => NetSpec::User {
+            mac,
+            egress: vm.egress == Egress::All,
+            publish: vm
+                .published()
+                .iter()
+                .map(|p| Publish {
+                    host_ip: p.host_ip,
+                    host_port: p.host_port,
+                    guest_port: ways.forwarded_to(p),
+                })
+                .collect(),
+        },
+    }
+}

@@ -1,0 +1,36 @@
+//! Requests about VMs.
+//!
+//! ```text
+//! create ─► draft ─► image and kernel made if need be ─► plan "create" ─► start
+//! start, stop, restart, kill, delete, save ─► on_vm: find, check, stand in line, settle, fresh record, check ─► plans
+//! ended  ─► a VMM ended by itself                                     runs ─► VMs that nobody came for
+//! ```
+
+mod create;
+mod defaults;
+mod delete;
+mod ended;
+mod launch;
+mod names;
+mod on_vm;
+mod ports;
+mod runs;
+mod save;
+mod serial;
+mod set;
+mod start;
+mod stop;
+mod view;
+
+pub use create::create;
+pub(crate) use create::forget_half_made;
+pub use delete::{delete, delete_unclaimed, prune};
+pub use ended::vmm_ended;
+pub use ports::leading_to;
+pub use runs::{Look, Runs};
+pub use save::save;
+pub use serial::{BASE, SYSTEM, WORK};
+pub use set::set;
+pub use start::{restart, start, start_again};
+pub use stop::{kill, stop};
+pub use view::vm_view;

@@ -1,0 +1,105 @@
+//! VMs of `vm run --rm`: gone when their run ends, also when whoever asked for them is gone before it began.
+//!
+//! ```text
+//! started or adopted ──► a minute ──► did its run begin? ── yes ──► the end of the run's stream deletes it
+//!                          ▲   files are on their way to it ┤
+//!                          └────────────────────────────────┘
+//!                                          └── no ──► deleted
+//! ```
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use banger_api::VmId;
+
+/// Time between the end of a start and the exec that the VM was made for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Ephemeral VMs that somebody came for under this daemon.
+#[derive(Default)]
+pub struct Runs(Mutex<Seen>);
+
+#[derive(Default)]
+struct Seen {
+    /// Their run has begun.
+    begun: HashSet<VmId>,
+    /// Files go to them for their run: how many streams, and when the last one ended.
+    sent_to: HashMap<VmId, (u32, Instant)>,
+}
+
+/// The answer to a look at a VM whose run is expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// Its run has begun: whoever runs it deletes it.
+    Begun,
+    /// It is to be looked at again after this time.
+    Wait(Duration),
+    /// Nobody came: it is to be deleted.
+    Abandoned,
+}
+
+impl Runs {
+    /// The run of this VM begins.
+    pub fn begin(&self, vm: VmId) {
+        self.lock().begun.insert(vm);
+    }
+
+    /// Files begin to go to this VM.
+    pub fn sending(&self, vm: VmId) {
+        let mut seen = self.lock();
+        seen.sent_to.entry(vm).or_insert((0, Instant::now())).0 += 1;
+    }
+
+    /// They are there, or their sender is gone.
+    pub fn sent(&self, vm: VmId) {
+        if let Some((streams, last)) = self.lock().sent_to.get_mut(&vm) {
+            *streams = streams.saturating_sub(1);
+            *last = Instant::now();
+        }
+    }
+
+    /// Looks at a VM that started at `started`, whose run is expected. What is over is forgotten.
+    pub fn look(&self, vm: VmId, started: Instant) -> Look {
+        let mut seen = self.lock();
+        if seen.begun.remove(&vm) {
+            seen.sent_to.remove(&vm);
+            return Look::Begun;
+        }
+        let idle_since = match seen.sent_to.get(&vm) {
+            Some((0, last)) => started.max(*last),
+            Some(_) => return Look::Wait(PATIENCE),
+            None => started,
+        };
+        match PATIENCE.saturating_sub(idle_since.elapsed()) {
+            Duration::ZERO => Look::Abandoned,
+            rest => Look::Wait(rest),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vm_that_nobody_came_for_is_given_up_after_a_minute_and_one_that_files_go_to_is_not() {
+        let (runs, vm) = (Runs::default(), VmId::new());
+        let now = Instant::now();
+        let Some(long_ago) = now.checked_sub(PATIENCE) else {
+            return;
+        };
+        assert!(matches!(runs.look(vm, now), Look::Wait(_)));
+        assert_eq!(runs.look(vm, long_ago), Look::Abandoned);
+        runs.sending(vm);
+        assert_eq!(runs.look(vm, long_ago), Look::Wait(PATIENCE));
+        runs.sent(vm);
+        assert!(matches!(runs.look(vm, long_ago), Look::Wait(_)));
+        runs.begin(vm);
+        assert_eq!(runs.look(vm, long_ago), Look::Begun);
+    }
+}

@@ -1,0 +1,89 @@
+//! Making an image of a VM that does not run.
+
+use std::path::PathBuf;
+
+use banger_api::image::SaveVm;
+use banger_api::vm::{Accepted, NetMode, VmState};
+use banger_api::{ApiError, VmId};
+use banger_engine::{DiskSpec, NetSpec, VmmSpec};
+use banger_ops::policy::{self, Request};
+use banger_ops::{GuestDefaults, GuestSetup, SeedWish, plans};
+use uuid::Uuid;
+
+use super::launch;
+use super::on_vm::{Turn, Verb, on_vm};
+use super::serial::{SYSTEM, WORK};
+use crate::image::{self, Naming, publish_made, seed_wish};
+use crate::{Control, find_vm};
+
+/// Makes an image of a VM's root and work disk, read through a guest of their own.
+///
+/// # Errors
+/// `not_found`, `wrong_state` for a VM that runs, `name_taken`, `host_not_ready`.
+pub fn save(control: &Control, reference: &str, request: SaveVm) -> Result<Accepted, ApiError> {
+    let naming = Naming::from(request.replace);
+    let seed = seed_wish(control, request.work_seed, request.seed_size)?;
+    let name = request.image;
+    let verb = Verb {
+        leads_to: None,
+        before: vec![image::making(&name)],
+        ..Verb::new("save_vm", Request::Save, VmState::Stopped)
+    };
+    // The state first: a VM that runs is told so, whatever the image is called.
+    let record = find_vm(control, reference)?;
+    let expected = control.operations().expected(&record);
+    policy::check(Request::Save, record.name.as_str(), expected)?;
+    naming.check(control, &name)?;
+    on_vm(control, &record.id.to_string(), verb, move |turn| {
+        naming.check(turn.control, &name)?;
+        let staging = turn.control.places().making(turn.op.id, "image");
+        let save = asked(turn, seed, staging.clone())?;
+        turn.run(plans::save_vm(turn.op.id, save))?;
+        publish_made(turn.control, turn.op, name, staging, naming).map(|_record| ())
+    })
+}
+
+/// A start of the VM over clones of its disks and without a network, for a guest that only reads them.
+fn asked(turn: &Turn<'_>, seed: SeedWish, staging: PathBuf) -> Result<plans::SaveVm, ApiError> {
+    let (control, record, files) = (turn.control, &turn.record, turn.files());
+    let start = launch::start_vm(control, record, &files)?;
+    let work = control.places().making(turn.op.id, "save");
+    let clone = |path, serial: &str| DiskSpec {
+        path,
+        serial: serial.to_owned(),
+        read_only: false,
+    };
+    let base = start.spec.disks.iter().find(|disk| disk.read_only).cloned();
+    let clones = [
+        clone(plans::system_clone(&work), SYSTEM),
+        clone(plans::work_clone(&work), WORK),
+    ];
+    let guest = VmId::new();
+    Ok(plans::SaveVm {
+        vm: record.name.clone(),
+        files,
+        staging,
+        spec: VmmSpec {
+            vm_id: guest.0,
+            launch_token: format!("banger-{}", Uuid::new_v4().simple()),
+            dir: work.clone(),
+            disks: base.into_iter().chain(clones).collect(),
+            net: NetSpec::None,
+            console_log: work.join("console.log"),
+            ..start.spec
+        },
+        setup: GuestSetup {
+            vm: guest,
+            net: NetMode::None,
+            relays: Vec::new(),
+            defaults: GuestDefaults::default(),
+            bare: true,
+            ..start.setup
+        },
+        initramfs_of: start.make_initramfs.then_some(start.kernel_dir),
+        boot_deadline_ms: start.boot_deadline_ms,
+        image: control.places().image(&record.image_digest),
+        seed,
+        work,
+    })
+}

@@ -1,0 +1,8 @@
+//! Serials of a VM's disks: the guest finds them by these.
+
+/// The image's base, read-only.
+pub const BASE: &str = "base";
+/// The system overlay.
+pub const SYSTEM: &str = "system";
+/// The work disk.
+pub const WORK: &str = "work";

@@ -1,0 +1,90 @@
+//! `vm set`: changes of a VM's record. Nothing on the host changes until the next start.
+
+use banger_api::vm::{SetVm, Vm};
+use banger_api::{ApiError, ByteSize, ErrorCode, VmId};
+use banger_ops::policy::{self, Request};
+use banger_ops::store_error;
+use banger_store::{VmRecord, vm};
+
+use super::defaults::{check_disk, check_memory, check_vcpu};
+use super::on_vm::gone;
+use super::ports::check_ports;
+use super::vm_view;
+use crate::locks::Key;
+use crate::{Control, find_vm};
+
+/// Changes a VM's settings when its turn has come, and gives `answer` the VM as it is then. Nothing is changed when that is
+/// an error: `not_found`, `wrong_state`, `invalid_argument`, `name_taken`.
+pub fn set(
+    control: &Control,
+    reference: &str,
+    request: SetVm,
+    answer: impl FnOnce(Result<Vm, ApiError>) + Send + 'static,
+) {
+    let id = match find_vm(control, reference) {
+        Ok(record) => record.id,
+        Err(error) => return answer(Err(error)),
+    };
+    let task = control.clone();
+    control.operations().queue(Key::Vm(id), move |_held| {
+        answer(set_locked(&task, id, &request));
+    });
+}
+
+/// Changes the settings of a VM whose lock is held.
+fn set_locked(control: &Control, id: VmId, request: &SetVm) -> Result<Vm, ApiError> {
+    control.settle(id)?;
+    let record = control.read(|db| vm::by_id(db, id))?.ok_or_else(gone)?;
+    policy::check(Request::Set, record.name.as_str(), record.state)?;
+    let changed = apply(&record, request)?;
+    let stored = changed.clone();
+    control
+        .store()
+        .write(move |tx| {
+            let mut stored = stored;
+            // What an image is called changes without the locks of its VMs.
+            if let Some(now) = vm::by_id(tx, stored.id)? {
+                stored.image = now.image;
+            }
+            vm::update(tx, &stored)
+        })
+        .map_err(store_error)?;
+    Ok(vm_view(&changed))
+}
+
+fn apply(record: &VmRecord, request: &SetVm) -> Result<VmRecord, ApiError> {
+    let mut new = record.clone();
+    if let Some(name) = &request.name {
+        new.name = name.clone();
+    }
+    if let Some(vcpu) = request.vcpu {
+        new.vcpu = check_vcpu(vcpu)?;
+    }
+    if let Some(memory) = request.memory {
+        new.memory_mib = check_memory(memory.as_mib())?;
+    }
+    if let Some(size) = request.disk_size {
+        let (now, size) = (ByteSize(record.disk_bytes), check_disk("work disk", size)?);
+        if size < now {
+            let message = format!("the work disk has {now} and cannot shrink to {size}");
+            return Err(ApiError::new(ErrorCode::InvalidArgument, message).hint(
+                "a work disk only grows; copy what you need into a new VM for a smaller one",
+            ));
+        }
+        new.disk_bytes = size.bytes();
+    }
+    if let Some(net) = request.net {
+        new.net = net;
+    }
+    if let Some(egress) = request.egress {
+        new.egress = egress;
+    }
+    if let Some(publish) = &request.publish {
+        check_ports(new.net, publish)?;
+        new.publish.clone_from(publish);
+    }
+    new.restart_needed = new.restart_needed || new != *record;
+    // Not a setting of the machine: it holds at once.
+    new.restart = request.restart.unwrap_or(record.restart);
+    Ok(new)
+}

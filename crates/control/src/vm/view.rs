@@ -1,0 +1,38 @@
+//! A VM's record as users see it.
+
+use banger_api::vm::{Vm, VmState};
+use banger_store::VmRecord;
+
+use crate::operations::timestamp;
+
+/// The view of a record.
+pub fn vm_view(record: &VmRecord) -> Vm {
+    // The host reaches the guest at what is published on loopback.
+    let address = record
+        .published()
+        .first()
+        .filter(|_| record.state == VmState::Running)
+        .map(|p| p.host_ip.to_string());
+    Vm {
+        id: record.id,
+        name: record.name.clone(),
+        state: record.state,
+        image: record.image.clone(),
+        kernel: record.kernel.clone(),
+        engine: record.engine.clone(),
+        vcpu: record.vcpu,
+        memory_mib: record.memory_mib,
+        disk_bytes: record.disk_bytes,
+        overlay_bytes: record.overlay_bytes,
+        net: record.net,
+        egress: record.egress,
+        publish: record.published().to_vec(),
+        address,
+        created_at: timestamp(record.created_ms),
+        started_at: record.started_ms.map(timestamp),
+        ephemeral: record.ephemeral,
+        restart: record.restart,
+        restart_needed: record.restart_needed && record.state == VmState::Running,
+        error: record.error.clone(),
+    }
+}

@@ -1,0 +1,127 @@
+//! `LinuxEnvironment`: the trait over its parts.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use banger_api::image::ImageDetails;
+use banger_api::pull::PullImage;
+use banger_api::{ApiError, ErrorCode, VmId};
+use banger_control::{BootFiles, Control, Environment, Fetch, FileUse, HostSize, ImageOrigin};
+use banger_engine::{Engine, Probe};
+use banger_ops::{GuestDefaults, HostResult, ImageSource, plans};
+use banger_store::VmRecord;
+use tokio::runtime::Handle;
+
+use super::pull::Pull;
+use super::{images, watch};
+use crate::channels::Channels;
+use crate::console;
+use crate::paths::Paths;
+
+/// This host, as requests ask about it.
+pub(crate) struct LinuxEnvironment {
+    pub(crate) engine: Arc<dyn Engine>,
+    /// What the engine found when the daemon started.
+    pub(crate) probe: Probe,
+    pub(crate) channels: Channels,
+    pub(crate) paths: Paths,
+    pub(crate) runtime: Handle,
+}
+
+impl Environment for LinuxEnvironment {
+    fn engine(&self) -> String {
+        self.engine.kind().to_string()
+    }
+
+    fn host_size(&self) -> HostSize {
+        let facts = banger_engine::HostFacts::read();
+        HostSize {
+            cpus: u32::try_from(facts.cpus).unwrap_or(u32::MAX),
+            memory_mib: facts.memory_mib,
+        }
+    }
+
+    fn is_there(&self, path: &Path) -> bool {
+        path.exists()
+    }
+
+    fn allocated_bytes(&self, path: &Path) -> u64 {
+        banger_disk::sparse::allocated_bytes(path).unwrap_or(0)
+    }
+
+    fn console_tail(&self, log: &Path, lines: usize) -> String {
+        console::tail(log, lines)
+    }
+
+    fn boot_files(&self, kernel: &Path) -> HostResult<BootFiles> {
+        if let Err(reason) = &self.probe.available {
+            return Err(ApiError::new(ErrorCode::HostNotReady, reason.clone())
+                .hint("banger doctor shows what is missing and how to get it"));
+        }
+        let cannot = |why: String| {
+            let message = format!("the kernel in {} {why}", kernel.display());
+            ApiError::new(ErrorCode::Internal, message)
+        };
+        let metadata = banger_kernel::KernelMetadata::read(kernel)
+            .map_err(|error| cannot(format!("cannot be read: {error}")))?;
+        let image = metadata.qemu_image().ok_or_else(|| ApiError {
+            code: ErrorCode::InvalidArgument,
+            ..cannot("has no image that the engine can boot".to_owned())
+        })?;
+        Ok(BootFiles {
+            kernel: kernel.join(image),
+            initramfs: banger_kernel::initramfs_path(kernel, banger_agent_embed::AGENT_DIGEST),
+            accel: self.probe.accel,
+        })
+    }
+
+    fn base_of(&self, image: &Path) -> PathBuf {
+        image.join(banger_image::BASE)
+    }
+
+    fn seed_of(&self, image: &Path) -> PathBuf {
+        image.join(banger_image::SEED)
+    }
+
+    fn recipes(&self) -> Vec<&'static str> {
+        banger_image::Recipe::names()
+    }
+
+    fn guest_defaults(&self, image: &Path) -> GuestDefaults {
+        images::guest_defaults(image)
+    }
+
+    fn files_of(&self, image: &Path) -> Vec<FileUse> {
+        images::files(image)
+    }
+
+    fn image_details(&self, image: &Path) -> HostResult<ImageDetails> {
+        images::details(image)
+    }
+
+    fn image_origin(&self, image: &Path) -> HostResult<Option<ImageOrigin>> {
+        images::origin(image)
+    }
+
+    fn chosen_seed(&self, image: &Path, source: &ImageSource) -> HostResult<Option<&'static str>> {
+        images::chosen_seed(image, source)
+    }
+
+    fn pull(&self, request: &PullImage) -> HostResult<Box<dyn Fetch>> {
+        Ok(Box::new(Pull::of(request, &self.paths)?))
+    }
+
+    fn vm_runs(&self, control: &Control, vm: &VmRecord) {
+        if let Some(vmm) = plans::identity(vm) {
+            self.runtime.spawn(watch::vmm(control.clone(), vm.id, vmm));
+        }
+    }
+
+    fn run_is_expected(&self, control: &Control, vm: VmId) {
+        self.runtime.spawn(watch::run(control.clone(), vm));
+    }
+
+    fn vm_is_gone(&self, vm: VmId) {
+        self.channels.close(vm);
+    }
+}

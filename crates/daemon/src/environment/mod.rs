@@ -1,0 +1,14 @@
+//! The real surroundings of the control plane: [`banger_control::Environment`] over this host.
+//!
+//! ```text
+//! Environment ──► linux    the host's size, files, what boots      images   descriptions of images
+//!                 pull     registries and container images          watch    VMMs that end, runs that never begin
+//! ```
+
+mod fetching;
+mod images;
+mod linux;
+mod pull;
+mod watch;
+
+pub(crate) use linux::LinuxEnvironment;

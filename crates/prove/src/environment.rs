@@ -1,0 +1,160 @@
+//! The surroundings of a control plane on a simulated machine.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use banger_api::image::ImageDetails;
+use banger_api::pull::{PullImage, PullSource};
+use banger_api::{ApiError, ErrorCode, VmId};
+use banger_control::{
+    BootFiles, Control, Environment, Fetch, Fetched, FileUse, HostSize, ImageOrigin, Running,
+};
+use banger_engine::Accel;
+use banger_ops::{ContainerAt, GuestDefaults, HostResult, ImageSource, Plan};
+use banger_store::VmRecord;
+
+use crate::content::made;
+use crate::machine::Machine;
+use crate::tamper::Tamper;
+
+/// What registries call the one container image that they have.
+const REFERENCE: &str = "app";
+/// Recipes, of which the second makes images without a work seed.
+pub(crate) const RECIPES: [&str; 2] = ["debian", "alpine"];
+
+/// The surroundings.
+pub(crate) struct SimEnvironment {
+    pub(crate) machine: Arc<Machine>,
+    pub(crate) tamper: &'static dyn Tamper,
+    /// Operations are cancelled when their first plan comes.
+    pub(crate) cancelling: Arc<AtomicBool>,
+}
+
+impl Environment for SimEnvironment {
+    fn engine(&self) -> String {
+        "sim".to_owned()
+    }
+
+    fn host_size(&self) -> HostSize {
+        HostSize {
+            cpus: 4,
+            memory_mib: 4_096,
+        }
+    }
+
+    fn is_there(&self, _path: &Path) -> bool {
+        true
+    }
+
+    fn allocated_bytes(&self, _path: &Path) -> u64 {
+        0
+    }
+
+    fn console_tail(&self, _log: &Path, _lines: usize) -> String {
+        String::new()
+    }
+
+    fn boot_files(&self, kernel: &Path) -> HostResult<BootFiles> {
+        Ok(BootFiles {
+            kernel: kernel.join("vmlinux"),
+            initramfs: kernel.join("initramfs.cpio"),
+            accel: Accel::Tcg,
+        })
+    }
+
+    fn base_of(&self, image: &Path) -> PathBuf {
+        image.join("base.img")
+    }
+
+    fn seed_of(&self, image: &Path) -> PathBuf {
+        image.join("seed.img")
+    }
+
+    fn recipes(&self) -> Vec<&'static str> {
+        RECIPES.to_vec()
+    }
+
+    fn guest_defaults(&self, _image: &Path) -> GuestDefaults {
+        GuestDefaults::default()
+    }
+
+    fn files_of(&self, _image: &Path) -> Vec<FileUse> {
+        Vec::new()
+    }
+
+    fn image_details(&self, image: &Path) -> HostResult<ImageDetails> {
+        let message = format!("{} has no details", image.display());
+        Err(ApiError::new(ErrorCode::NotFound, message))
+    }
+
+    fn image_origin(&self, image: &Path) -> HostResult<Option<ImageOrigin>> {
+        let what = made(&self.machine.world(), image)?;
+        Ok(what
+            .split_once('@')
+            .map(|(reference, manifest)| ImageOrigin {
+                reference: reference.to_owned(),
+                manifest: manifest.to_owned(),
+            }))
+    }
+
+    fn chosen_seed(
+        &self,
+        _image: &Path,
+        _source: &ImageSource,
+    ) -> HostResult<Option<&'static str>> {
+        Ok(None)
+    }
+
+    fn pull(&self, request: &PullImage) -> HostResult<Box<dyn Fetch>> {
+        let manifest = match &request.source {
+            PullSource::Path { tag, .. } => tag.clone(),
+            PullSource::Registry { .. } => None,
+        };
+        Ok(Box::new(SimFetch {
+            manifest: manifest.unwrap_or_default(),
+        }))
+    }
+
+    /// The stories themselves see what becomes of VMMs and of runs.
+    fn vm_runs(&self, _control: &Control, _vm: &VmRecord) {}
+
+    fn run_is_expected(&self, _control: &Control, _vm: VmId) {}
+
+    fn vm_is_gone(&self, _vm: VmId) {}
+
+    fn planned(&self, plan: &mut Plan, op: Option<&Running>) {
+        self.tamper.plan(plan);
+        if self.cancelling.load(Ordering::Relaxed)
+            && let Some(op) = op
+        {
+            op.cancel();
+        }
+    }
+}
+
+/// The image that the registry calls `app` now.
+struct SimFetch {
+    manifest: String,
+}
+
+impl Fetch for SimFetch {
+    fn reference(&self) -> &str {
+        REFERENCE
+    }
+
+    fn hold(&self, _op: &Running) -> Result<Box<dyn Send>, ApiError> {
+        Ok(Box::new(()))
+    }
+
+    fn fetch(&self, _known: Option<&str>, _op: &Running) -> Result<Fetched, ApiError> {
+        Ok(Fetched {
+            at: ContainerAt::Cache(self.manifest.clone()),
+            index: None,
+        })
+    }
+
+    fn manifest(&self, _at: &ContainerAt) -> Result<String, ApiError> {
+        Ok(self.manifest.clone())
+    }
+}

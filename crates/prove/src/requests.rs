@@ -1,0 +1,260 @@
+//! What is asked of a daemon, and what users remember of it.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use banger_api::image::{BuildImage, ReseedImage, SaveVm, WorkSeed};
+use banger_api::kernel::{ImportKernel, KernelSource};
+use banger_api::pull::{PullImage, PullSource};
+use banger_api::vm::{CreateVm, KillVm, Publish, RestartPolicy, SetVm, StopVm, Vm};
+use banger_api::{ApiError, ByteSize, ErrorCode, VmId};
+use banger_control::{image, kernel, system, vm};
+use banger_ops::{HostResult, plans};
+use banger_store::VmRecord;
+
+use crate::content::SIZE;
+use crate::daemon::Daemon;
+use crate::layout;
+
+/// Time for a guest to go down, seconds.
+const STOP_S: u32 = 10;
+
+fn invalid(error: impl std::fmt::Display) -> ApiError {
+    ApiError::new(ErrorCode::InvalidArgument, error.to_string())
+}
+
+/// What a VM is made from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct From<'a> {
+    pub(crate) image: &'a str,
+    /// The default one when absent.
+    pub(crate) kernel: Option<&'a str>,
+    /// The work disk is larger than the seed.
+    pub(crate) grown: bool,
+    /// A published port.
+    pub(crate) port: Option<u16>,
+    /// Whether it is started again when it was lost.
+    pub(crate) restart: RestartPolicy,
+    /// It is started as soon as it is there.
+    pub(crate) start: bool,
+}
+
+impl Daemon {
+    fn find(&self, name: &str) -> HostResult<VmRecord> {
+        banger_control::find_vm(&self.control, name)
+    }
+
+    /// Makes a VM.
+    pub(crate) fn create(&self, name: &str, from: &From<'_>) -> HostResult<VmId> {
+        let publish = from.port.map(|port| Publish {
+            host_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            host_port: port,
+            guest_port: 80,
+        });
+        let request = CreateVm {
+            name: Some(name.parse().map_err(invalid)?),
+            image: Some(from.image.parse().map_err(invalid)?),
+            kernel: from.kernel.map(str::parse).transpose().map_err(invalid)?,
+            disk_size: Some(ByteSize(if from.grown { 2 * SIZE } else { SIZE })),
+            overlay_size: Some(ByteSize(SIZE)),
+            publish: publish.into_iter().collect(),
+            restart: Some(from.restart),
+            start: from.start,
+            ..CreateVm::default()
+        };
+        let accepted = vm::create(&self.control, request)?;
+        let id = accepted
+            .vm
+            .map(|vm| vm.id)
+            .ok_or_else(|| invalid("a create names its VM"))?;
+        let made = self.ended(accepted.operation);
+        let mut world = self.machine.world();
+        if let Err(error) = made {
+            // Nobody counts on it, and the daemon may take it away.
+            world.ledger.doomed.insert(id);
+            return Err(error);
+        }
+        let content = match world.files.file(&layout::work_disk(id)) {
+            Some((crate::fs::Content::Whole(content), _)) => Some(content),
+            _ => None,
+        };
+        world.ledger.work.insert(id, content);
+        Ok(id)
+    }
+
+    /// Boots a VM.
+    pub(crate) fn start_vm(&self, name: &str) -> HostResult<()> {
+        self.done(vm::start(&self.control, name))
+    }
+
+    /// Stops a VM in order.
+    pub(crate) fn stop(&self, name: &str) -> HostResult<()> {
+        self.done(vm::stop(&self.control, name, &stop()))
+    }
+
+    /// Stops a VM in order and boots it again.
+    pub(crate) fn restart(&self, name: &str) -> HostResult<()> {
+        self.done(vm::restart(&self.control, name, &stop()))
+    }
+
+    /// Ends a VM's VMM with a signal.
+    pub(crate) fn kill(&self, name: &str, signal: i32) -> HostResult<()> {
+        let request = KillVm {
+            signal: Some(signal.to_string()),
+        };
+        self.done(vm::kill(&self.control, name, &request))
+    }
+
+    /// Removes a VM.
+    pub(crate) fn delete(&self, name: &str) -> HostResult<()> {
+        let id = self.find(name)?.id;
+        self.machine.world().ledger.doomed.insert(id);
+        self.done(vm::delete(&self.control, &id.to_string(), true))
+    }
+
+    /// Removes every VM that does not run.
+    pub(crate) fn prune(&self) -> HostResult<()> {
+        for vm in vm::prune(&self.control, true)?.vms {
+            self.machine.world().ledger.doomed.insert(vm.id);
+        }
+        let mut outcome = Ok(());
+        for operation in vm::prune(&self.control, false)?.operations {
+            outcome = outcome.and(self.ended(operation));
+        }
+        outcome
+    }
+
+    /// Makes an image of a VM that does not run.
+    pub(crate) fn save(&self, name: &str, image: &str, replace: bool) -> HostResult<()> {
+        let request = SaveVm {
+            image: image.parse().map_err(invalid)?,
+            work_seed: WorkSeed::default(),
+            seed_size: None,
+            replace,
+        };
+        self.done(vm::save(&self.control, name, request))
+    }
+
+    /// Tells the daemon that a VM's VMM ended by itself.
+    pub(crate) fn watch(&self, name: &str) -> HostResult<()> {
+        let vm = self.find(name)?;
+        let Some(vmm) = plans::identity(&vm) else {
+            return Ok(());
+        };
+        let lives = self.machine.world().processes.same(&vmm).is_some();
+        match lives {
+            // The kernel tells of the end of processes, and of nothing else.
+            true => Ok(()),
+            false => vm::vmm_ended(&self.control, vm.id, vmm),
+        }
+    }
+
+    /// Sets the size of a work disk for the next start.
+    pub(crate) fn set_disk(&self, name: &str, bytes: u64) -> HostResult<()> {
+        let request = SetVm {
+            disk_size: Some(ByteSize(bytes.max(self.find(name)?.disk_bytes))),
+            ..SetVm::default()
+        };
+        let slot: Arc<Mutex<Option<HostResult<Vm>>>> = Arc::default();
+        let given = Arc::clone(&slot);
+        let machine = Arc::clone(&self.machine);
+        vm::set(&self.control, name, request, move |result| {
+            *given.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+            if let Some(schedule) = machine.schedule() {
+                schedule.wake();
+            }
+        });
+        let mut answer = None;
+        self.wait(&mut || {
+            answer = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+            answer.is_some()
+        });
+        answer.map_or_else(
+            || Err(invalid("a set was never answered")),
+            |vm| vm.map(drop),
+        )
+    }
+
+    /// Makes an image from a recipe.
+    pub(crate) fn build(&self, name: &str, recipe: &str, replace: bool) -> HostResult<()> {
+        let request = BuildImage {
+            recipe: recipe.to_owned(),
+            name: Some(name.parse().map_err(invalid)?),
+            work_seed: WorkSeed::default(),
+            seed_size: None,
+            replace,
+        };
+        self.done(image::build(&self.control, request))
+    }
+
+    /// Makes an image of what a registry calls `app` now, and gives it this name, whatever has it.
+    pub(crate) fn pull(&self, name: &str, manifest: &str) -> HostResult<()> {
+        let request = PullImage {
+            source: PullSource::Path {
+                path: "/in/app".to_owned(),
+                tag: Some(manifest.to_owned()),
+            },
+            name: Some(name.parse().map_err(invalid)?),
+            platform: None,
+            work_seed: WorkSeed::default(),
+            seed_size: None,
+            replace: true,
+        };
+        self.done(image::pull(&self.control, request))
+    }
+
+    /// Removes an image's name, and its files with the last one.
+    pub(crate) fn delete_image(&self, name: &str) -> HostResult<()> {
+        self.done(image::delete(&self.control, name))
+    }
+
+    /// Gives an image another name.
+    pub(crate) fn rename_image(&self, from: &str, to: &str) -> HostResult<()> {
+        let to = to.parse().map_err(invalid)?;
+        self.done(image::rename(&self.control, from, to))
+    }
+
+    /// Gives an image another work seed, and the VMs made from it the new files.
+    pub(crate) fn reseed_image(&self, name: &str) -> HostResult<()> {
+        let request = ReseedImage {
+            work_seed: WorkSeed::default(),
+            seed_size: None,
+        };
+        self.done(image::reseed(&self.control, name, request))
+    }
+
+    /// Makes a kernel of this content and gives it this name.
+    pub(crate) fn import(&self, name: &str, content: &str) -> HostResult<()> {
+        let request = ImportKernel {
+            source: KernelSource::Dir {
+                path: format!("/in/{content}"),
+            },
+            name: Some(name.parse().map_err(invalid)?),
+        };
+        self.done(kernel::import(&self.control, request))
+    }
+
+    /// Removes a kernel's name, and its files with the last one.
+    pub(crate) fn delete_kernel(&self, name: &str) -> HostResult<()> {
+        self.done(kernel::delete(&self.control, name))
+    }
+
+    /// Removes what nothing claims.
+    pub(crate) fn sweep(&self) -> HostResult<()> {
+        match system::sweep(&self.control, false)? {
+            (_resources, Some(running)) => self.ended(running.id),
+            (_resources, None) => Ok(()),
+        }
+    }
+
+    /// Does what is done now and then.
+    pub(crate) fn upkeep(&self) {
+        system::upkeep(&self.control, true);
+    }
+}
+
+fn stop() -> StopVm {
+    StopVm {
+        timeout_s: Some(STOP_S),
+    }
+}
