@@ -9,7 +9,7 @@ use banger_api::OperationId;
 use banger_api::vm::Accepted;
 use banger_api::{ApiError, ErrorCode};
 use banger_control::{Control, Parts, Places, Queues, Spawn, VmDefaults};
-use banger_ops::{Host, HostResult, Recovered, Runner, policy};
+use banger_ops::{HostResult, Recovered, Runner, policy};
 use banger_store::{Connection, StoreError, VmRecord, vm};
 
 use crate::environment::SimEnvironment;
@@ -75,10 +75,6 @@ impl Daemon {
             cancelling,
             recovered: AtomicBool::new(false),
         })
-    }
-
-    pub(crate) fn host(&self) -> &dyn Host {
-        &**self.control.runner().host()
     }
 
     pub(crate) fn read<T>(

@@ -451,7 +451,7 @@ fn files() -> Vec<Scenario> {
         scenario!("save-over-a-name", |c| created(c, BARE), |c| c
             .save("a", "img", true)),
         scenario!("save-to-a-taken-name", |c| created(c, BARE), |c| c
-            .save("a", "img")),
+            .save("a", "img", false)),
         scenario!(
             "save-guest-never-up",
             |c| {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use banger_api::OperationId;
 use banger_control::{Held, Key, Locks, Waiter};
-use banger_ops::{Change, Plan, PlanKind, Step};
+use banger_ops::{Plan, PlanKind, Step};
 use banger_prove::Tamper;
 
 /// What is wrong.
@@ -19,10 +19,6 @@ pub enum RequestBug {
     AnswerBeforeTheDisk,
     /// A delete does not end the VMM, and reports success.
     DeleteLeavesTheVmm,
-    /// A create makes the files first, and the record at its end.
-    RecordAtTheEnd,
-    /// A start takes the VM for one that has no VMM, whatever its record says.
-    StartOverALivingVmm,
 }
 
 impl Tamper for RequestBug {
@@ -40,20 +36,8 @@ impl Tamper for RequestBug {
     }
 
     fn plan(&self, plan: &mut Plan) {
-        match (self, plan.kind) {
-            (Self::DeleteLeavesTheVmm, PlanKind::DeleteVm) => {
-                plan.steps.retain(|step| !matches!(step, Step::EndVmm(_)));
-            }
-            (Self::StartOverALivingVmm, PlanKind::StartVm) => {
-                plan.steps
-                    .retain(|step| !matches!(step, Step::EndVmm(_) | Step::RemoveDirectory(_)));
-            }
-            (Self::RecordAtTheEnd, PlanKind::CreateVm) => {
-                let is_record = |change: &mut Change| matches!(change, Change::InsertVm(_));
-                let record: Vec<Change> = plan.begin.extract_if(.., is_record).collect();
-                plan.done.extend(record);
-            }
-            _ => {}
+        if *self == Self::DeleteLeavesTheVmm && plan.kind == PlanKind::DeleteVm {
+            plan.steps.retain(|step| !matches!(step, Step::EndVmm(_)));
         }
     }
 }
