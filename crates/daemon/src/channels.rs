@@ -93,9 +93,15 @@ async fn connect(socket: PathBuf) -> Result<UnixStream, ClientError> {
     let failed = |error: std::io::Error| {
         ClientError::Handshake(banger_guest::wire::handshake::HandshakeError::Io(error))
     };
-    // The path may be longer than an address: the engine knows how. A local connect does not wait.
-    let stream = banger_engine::connect(&socket, CONNECTING)
-        .map_err(|error| failed(std::io::Error::other(failure::chain(&error))))?;
+    // A local connect does not wait.
+    let named = |error: std::io::Error| {
+        std::io::Error::new(
+            error.kind(),
+            format!("cannot connect to {}: {error}", socket.display()),
+        )
+    };
+    let stream =
+        banger_socket::connect(&socket, CONNECTING).map_err(|error| failed(named(error)))?;
     stream.set_nonblocking(true).map_err(failed)?;
     UnixStream::from_std(stream).map_err(failed)
 }

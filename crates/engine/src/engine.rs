@@ -1,6 +1,5 @@
 //! The trait that every VMM backend implements, and what a backend says about itself.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -44,15 +43,6 @@ impl std::fmt::Display for Accel {
     }
 }
 
-/// How the guest finds its virtio devices: decides which modules its initramfs needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Bus {
-    /// `virtio_pci` and its parts.
-    Pci,
-    /// `virtio_mmio`, announced through ACPI.
-    Mmio,
-}
-
 /// What an engine finds on this host. Made without starting a VM.
 #[derive(Debug, Clone)]
 pub struct Probe {
@@ -68,19 +58,6 @@ pub struct Probe {
     pub accel_reason: String,
 }
 
-/// A command line ready to run. Made by [`Engine::prepare`] without side effects.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Launch {
-    /// The VMM's executable.
-    pub program: PathBuf,
-    /// Its arguments, the program's own name not among them.
-    pub args: Vec<OsString>,
-    /// Where it runs: the VM's folder, to which socket names are relative.
-    pub cwd: PathBuf,
-    /// Its whole environment; nothing is inherited.
-    pub env: Vec<(OsString, OsString)>,
-}
-
 /// One VMM backend. All calls block; none blocks beyond its deadline (where it takes none: five seconds).
 pub trait Engine: Send + Sync {
     /// Which backend this is.
@@ -89,20 +66,12 @@ pub trait Engine: Send + Sync {
     /// What of this backend works on this host.
     fn probe(&self) -> Probe;
 
-    /// The bus on which guests under `accel` see their devices.
-    fn bus(&self, accel: Accel) -> Bus;
-
-    /// Checks `spec` and turns it into a command line. Touches nothing.
-    ///
-    /// # Errors
-    /// [`EngineError::Missing`] without the VMM program, [`EngineError::Invalid`] naming the field that cannot be passed on.
-    fn prepare(&self, spec: &VmmSpec) -> Result<Launch, EngineError>;
-
     /// Starts the VMM in its own session and waits until its control socket answers.
     /// On an error nothing of the launch runs any more. A guest that ends at once may be gone when this returns: that is no error.
     ///
     /// # Errors
-    /// Those of [`Engine::prepare`], and what the VMM itself said, as far as possible as an error of its own
+    /// [`EngineError::Missing`] without the VMM program, [`EngineError::Invalid`] naming the field of `spec` that cannot be passed
+    /// on, and what the VMM itself said, as far as possible as an error of its own
     /// ([`EngineError::PortTaken`], [`EngineError::GuestMemory`]).
     fn start(&self, spec: &VmmSpec, deadline: Duration) -> Result<VmmIdentity, EngineError>;
 
@@ -131,12 +100,6 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// [`EngineError::NotOurs`] with the first difference, [`EngineError::Gone`], [`EngineError::Timeout`].
     fn adopt(&self, id: &VmmIdentity) -> Result<(), EngineError>;
-
-    /// Presses the machine's power button; a guest that listens shuts down.
-    ///
-    /// # Errors
-    /// [`EngineError::Gone`], or what the monitor answered.
-    fn power_button(&self, id: &VmmIdentity) -> Result<(), EngineError>;
 
     /// Stops the virtual CPUs.
     ///

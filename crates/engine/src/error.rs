@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use banger_process::ProcessError;
+
 /// Errors of this crate. Texts from a VMM inside them are bounded and stripped of control characters.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -117,6 +119,16 @@ pub enum EngineError {
         #[source]
         source: io::Error,
     },
+}
+
+impl From<ProcessError> for EngineError {
+    fn from(error: ProcessError) -> Self {
+        match error {
+            ProcessError::NotOurs { pid, difference } => Self::NotOurs { pid, difference },
+            ProcessError::Gone { pid } => Self::Gone { pid },
+            ProcessError::Io { what, source } => Self::Io { what, source },
+        }
+    }
 }
 
 impl EngineError {

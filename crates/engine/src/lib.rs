@@ -1,7 +1,8 @@
-//! Starts VMM processes, recognises them again and ends them. It knows processes, not the policy of VMs.
+//! Starts VMMs, recognises them again and ends them. What holds for every process is `banger-process`'s; what holds for a VMM,
+//! its command line, monitor and end, is here.
 //!
 //! ```text
-//!            VmmSpec ──prepare──► Launch (argv, cwd, environment; pure)
+//!            VmmSpec ──► check ──► command line (pure)
 //!               │
 //!             start                    find(token)          adopt
 //!               ▼                          ▼                  ▼
@@ -9,7 +10,7 @@
 //!               │                          │                  executable, token, socket peer
 //!               │                          ▼
 //!               │        state ─► Running | Paused | Blocked | Gone { cause }
-//!               │        power_button, pause, resume, quit   (monitor socket, with deadlines)
+//!               │        pause, resume, quit                 (monitor socket, with deadlines)
 //!               │        kill, wait_gone                     (pidfd, after the identity check)
 //!               ▼
 //!   the VMM writes its own events and errors into its folder, so that the cause of
@@ -25,26 +26,21 @@
 //! It must not: choose names, addresses or sizes, keep state of its own on disk beyond the VM's folder, print, or need a runtime:
 //! all calls block and belong on a thread where blocking is allowed.
 
-mod children;
 mod engine;
 mod error;
 mod host;
-mod proc;
-mod process;
 mod qemu;
 mod qmp;
-mod socket;
 mod spec;
 mod state;
 mod sys;
 mod text;
 
-pub use engine::{Accel, Bus, Engine, EngineKind, Launch, Probe};
+pub use engine::{Accel, Engine, EngineKind, Probe};
 pub use error::EngineError;
 pub use host::HostFacts;
 pub use qemu::{QemuEngine, panic_message};
-pub use socket::{connect, peer_pid};
 pub use spec::{DiskSpec, NetSpec, Publish, SERIAL_MAX_BYTES, VmmSpec};
 pub use state::{ExitCause, VmmIdentity, VmmState};
 
-pub use rustix::process::Signal;
+pub use banger_process::Signal;

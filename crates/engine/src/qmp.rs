@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
+use crate::EngineError;
 use crate::text::printable;
-use crate::{EngineError, socket};
 
 /// Longest line taken from a monitor, bytes. The longest honest answer here has a few hundred.
 const LINE_MAX_BYTES: usize = 1 << 20;
@@ -36,8 +36,10 @@ impl Monitor {
     /// Connects to the monitor of process `pid` and negotiates. `within` bounds this and all commands that follow.
     pub(crate) fn open(socket: &Path, pid: u32, within: Duration) -> Result<Self, EngineError> {
         let began = Instant::now();
-        let stream = socket::connect(socket, within.max(Duration::from_millis(1)))?;
-        let peer = socket::peer_pid(&stream)?;
+        let failed = || EngineError::io(format!("connect to {}", socket.display()));
+        let stream = banger_socket::connect(socket, within.max(Duration::from_millis(1)))
+            .map_err(failed())?;
+        let peer = banger_socket::peer_pid(&stream).map_err(failed())?;
         if peer != pid {
             return Err(EngineError::NotOurs {
                 pid,

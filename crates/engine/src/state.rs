@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use banger_process::Identity;
 use serde::{Deserialize, Serialize};
 
 /// What makes a VMM process recognisable for ever: stored by the caller, compared by every call.
@@ -19,13 +20,24 @@ pub struct VmmIdentity {
     pub launch_token: String,
     /// The monitor's Unix socket, absolute; may be longer than `sun_path`.
     pub control_socket: PathBuf,
-    /// The guest channel's Unix socket, absolute; may be longer than `sun_path`: connect with [`connect`](crate::connect).
+    /// The guest channel's Unix socket, absolute; may be longer than `sun_path`: connect with `banger_socket::connect`.
     pub channel_socket: PathBuf,
     /// Where the guest's serial console is kept.
     pub console_log: PathBuf,
 }
 
 impl VmmIdentity {
+    /// Its process.
+    pub fn process(&self) -> Identity {
+        Identity {
+            pid: self.pid,
+            start_ticks: self.start_ticks,
+            boot_id: self.boot_id.clone(),
+            exe: self.exe.clone(),
+            token: self.launch_token.clone(),
+        }
+    }
+
     /// The VM's folder, in which the sockets and the VMM's own records are.
     pub fn dir(&self) -> &Path {
         self.control_socket.parent().unwrap_or(Path::new("/"))

@@ -100,7 +100,7 @@ impl Owners {
 
     /// Who owns a VMM.
     pub fn of_vmm(&self, vmm: &VmmIdentity) -> Option<&str> {
-        self.of(ClaimKind::Vmm, &vmm.launch_token)
+        self.of(ClaimKind::Process, &vmm.launch_token)
     }
 
     /// What of this nobody owns.

@@ -15,20 +15,22 @@ use crate::error::is_unique;
 pub enum ClaimKind {
     /// A directory with all that is in it; the resource is its path.
     Directory,
-    /// A VMM process; the resource is its launch token.
-    Vmm,
+    /// A process that outlives the daemon; the resource is the token of its start. Until version 2 of the store only VMMs were
+    /// claimed, as `vmm`.
+    #[serde(alias = "vmm")]
+    Process,
     /// A port of the host; the resource is `address:port`.
     HostPort,
 }
 
 impl ClaimKind {
-    const ALL: [Self; 3] = [Self::Directory, Self::Vmm, Self::HostPort];
+    const ALL: [Self; 3] = [Self::Directory, Self::Process, Self::HostPort];
 
     /// The word for it in the store and for users.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Directory => "directory",
-            Self::Vmm => "vmm",
+            Self::Process => "process",
             Self::HostPort => "host_port",
         }
     }

@@ -5,7 +5,8 @@ use rusqlite::Connection;
 use crate::StoreError;
 
 /// Each brings the schema from version `index` to `index + 1`.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE vms (
         id          TEXT PRIMARY KEY,
         name        TEXT NOT NULL UNIQUE,
@@ -61,7 +62,12 @@ const MIGRATIONS: &[&str] = &["
         error       TEXT,
         PRIMARY KEY (plan, n)
     ) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+    -- A VMM is claimed as what it is for recovery and sweep: a process.
+    UPDATE claims SET kind = 'process' WHERE kind = 'vmm';
+",
+];
 
 /// Newest schema version that this build knows.
 pub(crate) const NEWEST: i64 = MIGRATIONS.len() as i64;

@@ -129,7 +129,7 @@ fn a_store_of_version_1_is_read_row_by_row() {
     assert_eq!(claims.len(), 8);
     let vmms = claims
         .iter()
-        .filter(|(claim, _)| claim.kind == ClaimKind::Vmm);
+        .filter(|(claim, _)| claim.kind == ClaimKind::Process);
     let owner = format!("vm:{}", vms[1].id);
     assert_eq!(
         vmms.map(|(_, owner)| owner.clone()).collect::<Vec<_>>(),
@@ -153,15 +153,51 @@ fn a_store_of_version_1_is_read_row_by_row() {
 
 #[test]
 fn claims_of_every_kind_are_stored_under_the_words_of_the_newest_golden_file() {
-    let kinds = [ClaimKind::Directory, ClaimKind::Vmm, ClaimKind::HostPort];
+    let kinds = [
+        ClaimKind::Directory,
+        ClaimKind::Process,
+        ClaimKind::HostPort,
+    ];
     every_variant!(
         &kinds,
         ClaimKind {
             Directory,
-            Vmm,
+            Process,
             HostPort
         }
     );
     let words = kinds.map(|kind| (kind, kind.as_str()));
     assert_eq!(golden().holds("claim-kinds.json", &words), Ok(()));
+    // Version 1 said `vmm`.
+    for version in [1, 2] {
+        let read: Vec<(ClaimKind, String)> = golden().read(version, "claim-kinds.json");
+        assert_eq!(
+            read.into_iter().map(|(kind, _)| kind).collect::<Vec<_>>(),
+            kinds
+        );
+    }
+}
+
+#[test]
+fn the_claim_of_a_process_that_version_1_wrote_can_be_released_and_not_taken() {
+    let (_dir, store) = seen();
+    let claims = store.read(claim::list).unwrap();
+    let (claim, owner) = claims
+        .iter()
+        .find(|(claim, _)| claim.kind == ClaimKind::Process)
+        .unwrap()
+        .clone();
+    let vm = owner.strip_prefix("vm:").unwrap().parse().unwrap();
+    let stranger = banger_store::Owner::Image("ab".to_owned());
+    let taken = store.write({
+        let claim = claim.clone();
+        move |tx| claim::add(tx, &claim, &stranger)
+    });
+    assert!(taken.is_err(), "{taken:?}");
+    let released = claim.clone();
+    store
+        .write(move |tx| claim::release(tx, &released, &banger_store::Owner::Vm(vm)))
+        .unwrap();
+    let left = store.read(claim::list).unwrap();
+    assert!(left.iter().all(|(other, _)| *other != claim));
 }

@@ -34,7 +34,7 @@ fn directory(path: &Path, owners: &Owners) -> Resource {
 
 fn process(vmm: &VmmIdentity, owners: &Owners) -> Resource {
     Resource {
-        kind: ClaimKind::Vmm.as_str().to_owned(),
+        kind: ClaimKind::Process.as_str().to_owned(),
         id: vmm.pid.to_string(),
         path: Some(vmm.dir().to_string_lossy().into_owned()),
         claimed_by: owners.of_vmm(vmm).map(str::to_owned),

@@ -1,9 +1,8 @@
 //! The socket: 0600 in a 0700 directory, and only this user (or root) is answered.
 
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use axum::Router;
 use banger_ops::Cancel;
@@ -21,11 +20,7 @@ pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    // Through the directory's descriptor: an address holds 107 bytes (unix(7)), a path of BANGER_HOME may have more.
-    let dir = std::fs::File::open(path.parent().unwrap_or(Path::new("/")))?;
-    let name = path.file_name().unwrap_or_default();
-    let short = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())).join(name);
-    let listener = std::os::unix::net::UnixListener::bind(short)?;
+    let listener = banger_socket::bind(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     listener.set_nonblocking(true)?;
     UnixListener::from_std(listener)

@@ -5,25 +5,26 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
+use banger_process::{Children, Found, Process, Program, Seen, Signal};
 use serde_json::Value;
 
-use super::command_line::{self, Board};
-use super::{end, files, hang, launch, probe, trim};
-use crate::children::Children;
+use super::launch::Launch;
+use super::{command_line, end, files, hang, launch, probe, trim};
 use crate::host::{self, HostFacts};
-use crate::process::{self, Found, VmmProcess};
 use crate::qmp::Monitor;
-use crate::{
-    Accel, Bus, Engine, EngineError, EngineKind, ExitCause, Launch, Probe, VmmIdentity, VmmSpec,
-    VmmState, proc,
-};
+use crate::{Engine, EngineError, EngineKind, ExitCause, Probe, VmmIdentity, VmmSpec, VmmState};
 
 /// How long a monitor may take to answer where the caller sets no deadline.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// How much is kept of what QEMU says and records, bytes.
 const LOG_MAX_BYTES: u64 = 256 * 1024;
+
+/// A wrapper script or a tracer that carries the same arguments is not the VMM.
+const PROCESSES: Program = Program {
+    is_executable: is_qemu,
+    token_of: files::token_of,
+};
 
 /// QEMU as an engine. Cheap to clone; clones share the knowledge of the VMMs that were started here.
 #[derive(Debug, Clone)]
@@ -65,52 +66,27 @@ impl QemuEngine {
     }
 
     fn found(&self, id: &VmmIdentity) -> Result<Found, EngineError> {
-        process::open(id, files::is_launch)
-    }
-
-    fn ours(&self, id: &VmmIdentity) -> Result<VmmProcess, EngineError> {
-        match self.found(id)? {
-            Found::Ours(process) => Ok(process),
-            Found::Gone => Err(EngineError::Gone { pid: id.pid }),
-            Found::Other { difference } => Err(EngineError::NotOurs {
-                pid: id.pid,
-                difference,
-            }),
-        }
+        Ok(Process::open(&id.process(), &PROCESSES)?)
     }
 
     fn ask(&self, id: &VmmIdentity, command: &'static str) -> Result<Value, EngineError> {
-        ask(&self.ours(id)?, id, command)
+        let process = Process::open_living(&id.process(), &PROCESSES)?;
+        ask(&process, id, command)
+    }
+
+    fn prepare(&self, spec: &VmmSpec) -> Result<Launch, EngineError> {
+        let args = command_line::arguments(spec, &self.host)?;
+        let program = self.program.clone().ok_or_else(|| EngineError::Missing {
+            program: probe::PROGRAM.to_owned(),
+            package: probe::PACKAGE.to_owned(),
+        })?;
+        Ok(Launch { program, args })
     }
 
     fn cause(&self, id: &VmmIdentity) -> Result<Option<ExitCause>, EngineError> {
-        let remains = end::remains(id, self.children.status(id))?;
+        let remains = end::remains(id, self.children.status(&id.process()))?;
         Ok(remains.as_ref().map(end::cause))
     }
-}
-
-/// Those of `pids` that are this user's QEMU launches and whose token and folder `wanted` accepts, with the host's boot.
-fn launches(
-    pids: Vec<u32>,
-    wanted: &dyn Fn(&str, &Path) -> bool,
-) -> Result<Vec<(proc::Observed, u32, String)>, EngineError> {
-    let mut found = Vec::new();
-    for pid in pids {
-        // A process of the user's that may not be looked at is none of ours.
-        let Ok(Some(seen)) = proc::observe(pid) else {
-            continue;
-        };
-        let token = seen.args.iter().find_map(|arg| files::token_of(arg));
-        let cwd = proc::cwd(pid);
-        if is_qemu(&seen.exe)
-            && token
-                .zip(cwd)
-                .is_some_and(|(token, cwd)| wanted(token, &cwd))
-        {
-            found.push((seen, pid, proc::boot_id()?));
-        }
-    }
-    Ok(found)
 }
 
 /// The pid that QEMU has written into the folder of a launch.
@@ -119,22 +95,17 @@ fn recorded_pid(dir: &Path) -> Option<u32> {
     text.trim().parse().ok()
 }
 
-fn identity(
-    seen: proc::Observed,
-    pid: u32,
-    boot_id: String,
-    launch_token: &str,
-    dir: &Path,
-) -> VmmIdentity {
+fn identity(seen: Seen, dir: &Path) -> VmmIdentity {
+    let process = seen.identity;
     VmmIdentity {
-        pid,
-        start_ticks: seen.start_ticks,
-        boot_id,
-        launch_token: launch_token.to_owned(),
+        pid: process.pid,
+        start_ticks: process.start_ticks,
+        boot_id: process.boot_id,
+        exe: process.exe,
+        launch_token: process.token,
         control_socket: dir.join(files::CONTROL_SOCKET),
         channel_socket: dir.join(files::CHANNEL_SOCKET),
         console_log: command_line::console_log(&seen.args).unwrap_or_default(),
-        exe: seen.exe,
     }
 }
 
@@ -165,29 +136,6 @@ impl Engine for QemuEngine {
         }
     }
 
-    fn bus(&self, accel: Accel) -> Bus {
-        match Board::choose(accel) {
-            Board::Microvm => Bus::Mmio,
-            Board::Q35 => Bus::Pci,
-        }
-    }
-
-    fn prepare(&self, spec: &VmmSpec) -> Result<Launch, EngineError> {
-        let args = command_line::arguments(spec, &self.host)?;
-        let program = self.program.clone().ok_or_else(|| EngineError::Missing {
-            program: probe::PROGRAM.to_owned(),
-            package: probe::PACKAGE.to_owned(),
-        })?;
-        // Its messages are read: they must be in English.
-        let env = vec![("LC_ALL".into(), "C".into())];
-        Ok(Launch {
-            program,
-            args,
-            cwd: spec.dir.clone(),
-            env,
-        })
-    }
-
     fn start(&self, spec: &VmmSpec, deadline: Duration) -> Result<VmmIdentity, EngineError> {
         launch::start(spec, &self.prepare(spec)?, &self.children, deadline)
     }
@@ -205,34 +153,18 @@ impl Engine for QemuEngine {
     }
 
     fn find(&self, launch_token: &str, dir: &Path) -> Result<Option<VmmIdentity>, EngineError> {
-        let real_dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
-        let wanted = |token: &str, cwd: &Path| token == launch_token && cwd == real_dir;
-        // The pid file is a hint that saves a look at every process of the host; what it says is checked like any other.
-        let hint = recorded_pid(dir).into_iter().collect();
-        let mut found = launches(hint, &wanted)?;
-        if found.is_empty() {
-            found = launches(proc::own_pids()?, &wanted)?;
-        }
-        let found = found.into_iter().next();
-        Ok(found.map(|(seen, pid, boot_id)| identity(seen, pid, boot_id, launch_token, dir)))
+        // The pid file is a hint; what it says is checked like any other.
+        let found = banger_process::find(&PROCESSES, launch_token, dir, recorded_pid(dir))?;
+        Ok(found.map(|seen| identity(seen, dir)))
     }
 
     fn list(&self, parent: &Path) -> Result<Vec<VmmIdentity>, EngineError> {
-        let real_parent = parent.canonicalize().unwrap_or_else(|_| parent.to_owned());
-        let below = |_token: &str, cwd: &Path| cwd.parent() == Some(&real_parent);
-        let found =
-            launches(proc::own_pids()?, &below)?
-                .into_iter()
-                .filter_map(|(seen, pid, boot_id)| {
-                    let token = seen
-                        .args
-                        .iter()
-                        .find_map(|arg| files::token_of(arg))?
-                        .to_owned();
-                    let dir = parent.join(proc::cwd(pid)?.file_name()?);
-                    Some(identity(seen, pid, boot_id, &token, &dir))
-                });
-        Ok(found.collect())
+        let found = banger_process::list(&PROCESSES, parent)?;
+        let identity = |seen: Seen| {
+            let dir = parent.join(seen.cwd.file_name()?);
+            Some(identity(seen, &dir))
+        };
+        Ok(found.into_iter().filter_map(identity).collect())
     }
 
     fn adopt(&self, id: &VmmIdentity) -> Result<(), EngineError> {
@@ -247,10 +179,6 @@ impl Engine for QemuEngine {
             tracing::warn!(pid = id.pid, %error, "the cause of this VMM's end may stay unknown");
         }
         Ok(())
-    }
-
-    fn power_button(&self, id: &VmmIdentity) -> Result<(), EngineError> {
-        self.ask(id, "system_powerdown").map(drop)
     }
 
     fn pause(&self, id: &VmmIdentity) -> Result<(), EngineError> {
@@ -276,7 +204,7 @@ impl Engine for QemuEngine {
             left.min(Duration::from_millis(500))
         };
         if hang::wait_for_end(&process, id.dir(), wait)? {
-            self.children.status(id);
+            self.children.status(&id.process());
             return Ok(());
         }
         asked?;
@@ -288,7 +216,7 @@ impl Engine for QemuEngine {
 
     fn kill(&self, id: &VmmIdentity, signal: Signal) -> Result<bool, EngineError> {
         match self.found(id)? {
-            Found::Ours(process) => process.signal(signal),
+            Found::Ours(process) => Ok(process.signal(signal)?),
             Found::Gone | Found::Other { .. } => Ok(false),
         }
     }
@@ -300,7 +228,7 @@ impl Engine for QemuEngine {
         };
         if gone {
             // Until it is reaped it is a zombie.
-            self.children.status(id);
+            self.children.status(&id.process());
         }
         Ok(gone)
     }
@@ -313,11 +241,7 @@ impl Engine for QemuEngine {
 }
 
 /// Runs a monitor command; an end of the process in between is told as that.
-fn ask(
-    process: &VmmProcess,
-    id: &VmmIdentity,
-    command: &'static str,
-) -> Result<Value, EngineError> {
+fn ask(process: &Process, id: &VmmIdentity, command: &'static str) -> Result<Value, EngineError> {
     let answer = Monitor::open(&id.control_socket, id.pid, ANSWER_WITHIN)
         .and_then(|mut monitor| monitor.execute(command));
     match answer {
@@ -326,7 +250,6 @@ fn ask(
     }
 }
 
-/// A wrapper script or a tracer that carries the same arguments is not the VMM.
 fn is_qemu(exe: &Path) -> bool {
     exe.file_name()
         .and_then(OsStr::to_str)

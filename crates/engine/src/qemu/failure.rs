@@ -4,9 +4,10 @@ use std::io;
 use std::net::TcpListener;
 use std::process::ExitStatus;
 
+use super::launch::Launch;
 use super::{command_line, end, files};
 use crate::text::tail;
-use crate::{EngineError, Launch, NetSpec, Publish, VmmSpec};
+use crate::{EngineError, NetSpec, Publish, VmmSpec};
 
 /// How much of the log is read, bytes.
 const LOG_BYTES: u64 = 16 * 1024;

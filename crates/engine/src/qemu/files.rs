@@ -39,12 +39,3 @@ pub(super) fn token_of(arg: &OsStr) -> Option<&str> {
     id.strip_prefix(&control_chardev_id(""))
         .filter(|token| !token.is_empty())
 }
-
-/// Whether `arg` is the one argument of a QEMU command line that carries this launch token.
-pub(super) fn is_launch(arg: &OsStr, launch_token: &str) -> bool {
-    arg.to_str().is_some_and(|arg| {
-        arg.strip_prefix("socket,id=")
-            .and_then(|rest| rest.strip_prefix(&control_chardev_id(launch_token)))
-            .is_some_and(|rest| rest.starts_with(','))
-    })
-}

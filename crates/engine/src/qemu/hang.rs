@@ -6,11 +6,10 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
+use banger_process::Process;
 
 use super::{end, files};
 use crate::EngineError;
-use crate::process::VmmProcess;
 
 /// What an honest end may take after it was recorded: disks are flushed in it.
 const GRACE: Duration = Duration::from_secs(3);
@@ -21,7 +20,7 @@ const END_WITHIN: Duration = Duration::from_secs(5);
 
 /// Waits until the process of the VMM in `dir` has ended, `false` at the deadline. Kills it when it hangs in its end.
 pub(super) fn wait_for_end(
-    process: &VmmProcess,
+    process: &Process,
     dir: &Path,
     within: Duration,
 ) -> Result<bool, EngineError> {
@@ -41,7 +40,7 @@ pub(super) fn wait_for_end(
 }
 
 /// Whether the VMM has ended, or is ending: then its end is waited for.
-pub(super) fn is_over(process: &VmmProcess, dir: &Path) -> Result<bool, EngineError> {
+pub(super) fn is_over(process: &Process, dir: &Path) -> Result<bool, EngineError> {
     if process.has_ended(Duration::ZERO)? {
         return Ok(true);
     }
@@ -51,10 +50,9 @@ pub(super) fn is_over(process: &VmmProcess, dir: &Path) -> Result<bool, EngineEr
     wait_for_end(process, dir, GRACE + END_WITHIN)
 }
 
-fn kill(process: &VmmProcess) -> Result<bool, EngineError> {
+fn kill(process: &Process) -> Result<bool, EngineError> {
     tracing::info!("a VMM hangs in its own end and is killed");
-    process.signal(Signal::KILL)?;
-    process.has_ended(END_WITHIN)
+    Ok(process.end(END_WITHIN)?)
 }
 
 /// For how long the end has been on record; `None` when it is not.
@@ -81,9 +79,9 @@ mod tests {
 
     const SHUTDOWN: &str = "{\"event\": \"SHUTDOWN\", \"data\": {\"reason\": \"guest-reset\"}}\r\n";
 
-    fn victim() -> (Child, VmmProcess) {
+    fn victim() -> (Child, Process) {
         let child = Command::new("sleep").arg("600").spawn().unwrap();
-        let process = VmmProcess::open(child.id()).unwrap().unwrap();
+        let process = Process::of_pid(child.id()).unwrap().unwrap();
         (child, process)
     }
 

@@ -6,22 +6,20 @@
 //!                    ended? ─► what it said ◄── wait ┴─► monitor answers ─► VmmIdentity
 //! ```
 
+use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use banger_process::{Children, Process, Start};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::process::Signal;
 
 use super::{end, failure, files, hang};
-use crate::children::Children;
-use crate::process::VmmProcess;
 use crate::qmp::Monitor;
-use crate::{Accel, EngineError, Launch, VmmIdentity, VmmSpec, proc, sys};
+use crate::{Accel, EngineError, VmmIdentity, VmmSpec};
 
 /// How long between two looks for the control socket: QEMU needs some 50 ms to make it.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
@@ -30,6 +28,15 @@ const END_WITHIN: Duration = Duration::from_secs(5);
 
 /// Puts QEMU's event monitor into command mode; without it no event is written.
 pub(super) const NEGOTIATE: &[u8] = b"{\"execute\":\"qmp_capabilities\"}\n";
+
+/// A command line ready to run in the VM's folder, to which socket names are relative.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Launch {
+    /// QEMU's executable.
+    pub program: PathBuf,
+    /// Its arguments, the program's own name not among them.
+    pub args: Vec<OsString>,
+}
 
 pub(super) fn start(
     spec: &VmmSpec,
@@ -49,13 +56,13 @@ pub(super) fn start(
         Err(EngineError::Gone { .. }) if end::is_recorded(&spec.dir)? => {}
         Err(error) => {
             end_now(&process);
-            let status = children.status(&id);
+            let status = children.status(&id.process());
             return Err(failure::explain(error, spec, launch, status));
         }
     }
     // A wrapper may stand before the program itself; by now it has made way.
-    if let Some(seen) = proc::observe(id.pid)? {
-        id.exe = seen.exe;
+    if let Some(exe) = banger_process::observe(id.pid)? {
+        id.exe = exe;
     }
     tracing::debug!(
         pid = id.pid,
@@ -136,7 +143,7 @@ fn spawn(
     spec: &VmmSpec,
     launch: &Launch,
     children: &Children,
-) -> Result<(VmmProcess, VmmIdentity), EngineError> {
+) -> Result<(Process, VmmIdentity), EngineError> {
     let log_path = spec.dir.join(files::LOG);
     let log = OpenOptions::new()
         .append(true)
@@ -144,58 +151,34 @@ fn spawn(
         .mode(0o600)
         .open(&log_path)
         .map_err(EngineError::io(format!("open {}", log_path.display())))?;
-    let boot_id = proc::boot_id()?;
-    let mut command = Command::new(&launch.program);
-    command
-        .args(&launch.args)
-        .env_clear()
-        .envs(launch.env.iter().map(|(name, value)| (name, value)))
-        .current_dir(&launch.cwd)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log);
-    sys::isolate(&mut command);
-    if spec.accel == Accel::Tcg {
-        sys::without_huge_pages(&mut command);
-    }
-    let mut child = command
-        .spawn()
-        .map_err(EngineError::io(format!("run {}", launch.program.display())))?;
-    let pid = child.id();
-    // Until it is reaped its pid stays its own, so this opens no other process.
-    let opened = VmmProcess::open(pid).and_then(|process| {
-        let ticks = proc::start_ticks(pid)?;
-        process.zip(ticks).ok_or(EngineError::Gone { pid })
-    });
-    let (process, start_ticks) = match opened {
-        Ok(opened) => opened,
-        Err(error) => {
-            stop_child(&mut child);
-            return Err(error);
-        }
+    let start = Start {
+        program: &launch.program,
+        args: &launch.args,
+        // Its messages are read: they must be in English.
+        env: &[("LC_ALL".into(), "C".into())],
+        cwd: &spec.dir,
+        stderr: log,
+        descriptors: Vec::new(),
+        without_huge_pages: spec.accel == Accel::Tcg,
+        token: &spec.launch_token,
     };
+    let (process, started) = start.start(children)?;
     let id = VmmIdentity {
-        pid,
-        start_ticks,
-        boot_id,
-        exe: launch.program.clone(),
-        launch_token: spec.launch_token.clone(),
+        pid: started.pid,
+        start_ticks: started.start_ticks,
+        boot_id: started.boot_id,
+        exe: started.exe,
+        launch_token: started.token,
         control_socket: spec.dir.join(files::CONTROL_SOCKET),
         channel_socket: spec.dir.join(files::CHANNEL_SOCKET),
         console_log: spec.console_log.clone(),
     };
-    if let Err(error) = children.reap(child, start_ticks) {
-        end_now(&process);
-        return Err(EngineError::io("start the thread that waits for a VMM")(
-            error,
-        ));
-    }
     Ok((process, id))
 }
 
 /// Waits for the monitor, sees that events are recorded, and lets the guest run.
 fn confirm(
-    process: &VmmProcess,
+    process: &Process,
     id: &VmmIdentity,
     deadline: Duration,
     began: Instant,
@@ -249,17 +232,9 @@ fn is_not_there_yet(error: &io::Error) -> bool {
     )
 }
 
-fn end_now(process: &VmmProcess) {
-    let ended = process
-        .signal(Signal::KILL)
-        .and_then(|_| process.has_ended(END_WITHIN));
+fn end_now(process: &Process) {
+    let ended = process.end(END_WITHIN);
     if !matches!(ended, Ok(true)) {
         tracing::warn!(?ended, "a VMM whose start failed has not ended");
-    }
-}
-
-fn stop_child(child: &mut std::process::Child) {
-    if let Err(error) = child.kill().and_then(|()| child.wait()) {
-        tracing::warn!(pid = child.id(), %error, "cannot end a VMM whose start failed");
     }
 }

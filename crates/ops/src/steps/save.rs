@@ -56,7 +56,7 @@ impl StepBody for ReadRoot {
         "read_root"
     }
     fn claims(&self) -> Vec<Claim> {
-        vec![Claim::new(ClaimKind::Vmm, &self.spec.launch_token)]
+        vec![Claim::new(ClaimKind::Process, &self.spec.launch_token)]
     }
     fn releases(&self) -> Vec<Claim> {
         self.claims()

@@ -16,7 +16,7 @@ const LAUNCH_DEADLINE: Duration = Duration::from_secs(30);
 const END_DEADLINE: Duration = Duration::from_secs(10);
 
 fn claims_of(token: &str, net: Option<&NetSpec>) -> Vec<Claim> {
-    let mut claims = vec![Claim::new(ClaimKind::Vmm, token)];
+    let mut claims = vec![Claim::new(ClaimKind::Process, token)];
     if let Some(NetSpec::User { publish, .. }) = net {
         claims.extend(publish.iter().map(|p| {
             Claim::new(

@@ -136,7 +136,7 @@ fn of_claims() -> Vec<Change> {
             Owner::Vm(vm_id()),
         ),
         Change::Claim(
-            Claim::new(ClaimKind::Vmm, identity().launch_token),
+            Claim::new(ClaimKind::Process, identity().launch_token),
             Owner::Operation(operation()),
         ),
         Change::Transfer {

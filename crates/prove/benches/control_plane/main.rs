@@ -234,7 +234,7 @@ fn recovery() {
                 vm::insert(tx, &record)?;
                 let owner = Owner::Vm(record.id);
                 claim::add(tx, &Claim::new(ClaimKind::Directory, run), &owner)?;
-                claim::add(tx, &Claim::new(ClaimKind::Vmm, token), &owner)?;
+                claim::add(tx, &Claim::new(ClaimKind::Process, token), &owner)?;
             }
             Ok(())
         })

@@ -172,7 +172,7 @@ fn only_the_argument_made_for_it_carries_the_token() {
     let args = arguments(&spec(Accel::Tcg), &host()).unwrap();
     let carrying = |token: &str| {
         args.iter()
-            .filter(|arg| files::is_launch(arg, token))
+            .filter(|arg| files::token_of(arg) == Some(token))
             .count()
     };
     assert_eq!(carrying("launch-0001"), 1);

@@ -1,4 +1,4 @@
-//! The VMMs that this process started: each is waited for by a thread of its own, so that no zombie stays and its exit status is known.
+//! The processes that this one started: each is waited for by a thread of its own, so that no zombie stays and its exit status is known.
 
 use std::collections::HashMap;
 use std::io;
@@ -6,11 +6,11 @@ use std::process::{Child, ExitStatus};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::VmmIdentity;
+use crate::Identity;
 
 /// A thread that only waits needs next to no stack, bytes.
 const REAPER_STACK_BYTES: usize = 64 * 1024;
-/// Exit statuses remembered; older ones are forgotten in favour of what QEMU itself recorded.
+/// Exit statuses remembered; older ones are forgotten.
 const STATUSES_MAX: usize = 1024;
 
 /// Which process: a pid alone is reused.
@@ -18,7 +18,7 @@ type Key = (u32, u64);
 
 /// Registry of children; clones share it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Children(Arc<Shared>);
+pub struct Children(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -41,7 +41,7 @@ impl Children {
                 match status {
                     Ok(status) => statuses.insert(key, Some(status)),
                     Err(error) => {
-                        tracing::warn!(pid = key.0, %error, "cannot wait for a VMM");
+                        tracing::warn!(pid = key.0, %error, "cannot wait for a process");
                         statuses.remove(&key)
                     }
                 };
@@ -52,7 +52,7 @@ impl Children {
 
     /// The exit status of a child that has ended; waits a moment for the thread that collects it.
     /// `None` for processes of others, and for children that still live.
-    pub(crate) fn status(&self, id: &VmmIdentity) -> Option<ExitStatus> {
+    pub fn status(&self, id: &Identity) -> Option<ExitStatus> {
         let key = (id.pid, id.start_ticks);
         let statuses = lock(&self.0.statuses);
         let (statuses, _) = self

@@ -6,10 +6,11 @@ use std::io::{self, ErrorKind, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-use crate::EngineError;
+use crate::ProcessError;
 
-/// More than any VMM of ours needs; a longer command line is not ours.
+/// More than any process of ours needs; a longer command line is not ours.
 const CMDLINE_MAX_BYTES: u64 = 256 * 1024;
 
 /// One process at one moment.
@@ -20,21 +21,26 @@ pub(crate) struct Observed {
     pub args: Vec<OsString>,
 }
 
-/// `/proc/sys/kernel/random/boot_id`: differs after every boot of the host.
-pub(crate) fn boot_id() -> Result<String, EngineError> {
+/// `/proc/sys/kernel/random/boot_id`: differs after every boot of the host. Read once: it does not change while this process lives.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn boot_id() -> Result<String, ProcessError> {
     const PATH: &str = "/proc/sys/kernel/random/boot_id";
-    Ok(std::fs::read_to_string(PATH)
-        .map_err(EngineError::io(format!("read {PATH}")))?
-        .trim()
-        .to_owned())
+    static READ: OnceLock<String> = OnceLock::new();
+    if let Some(boot_id) = READ.get() {
+        return Ok(boot_id.clone());
+    }
+    let text = std::fs::read_to_string(PATH).map_err(ProcessError::io(format!("read {PATH}")))?;
+    Ok(READ.get_or_init(|| text.trim().to_owned()).clone())
 }
 
 /// Looks at a process; `None` when there is none with this pid, or only its zombie.
-pub(crate) fn observe(pid: u32) -> Result<Option<Observed>, EngineError> {
+pub(crate) fn observe(pid: u32) -> Result<Option<Observed>, ProcessError> {
     let Some(stat) = read(pid, "stat")? else {
         return Ok(None);
     };
-    let (state, start_ticks) = parse_stat(&stat).ok_or_else(|| EngineError::Io {
+    let (state, start_ticks) = parse_stat(&stat).ok_or_else(|| ProcessError::Io {
         what: format!("read /proc/{pid}/stat"),
         source: io::Error::new(ErrorKind::InvalidData, "unknown format"),
     })?;
@@ -46,7 +52,7 @@ pub(crate) fn observe(pid: u32) -> Result<Option<Observed>, EngineError> {
         Ok(exe) => without_deleted_mark(exe),
         Err(e) if is_gone(&e) => return Ok(None),
         Err(e) => {
-            return Err(EngineError::Io {
+            return Err(ProcessError::Io {
                 what: format!("read {path}"),
                 source: e,
             });
@@ -69,17 +75,25 @@ pub(crate) fn observe(pid: u32) -> Result<Option<Observed>, EngineError> {
 }
 
 /// When a process started, also when only its zombie is left; `None` when there is none.
-pub(crate) fn start_ticks(pid: u32) -> Result<Option<u64>, EngineError> {
-    Ok(read(pid, "stat")?
-        .as_deref()
-        .and_then(parse_stat)
-        .map(|(_, start_ticks)| start_ticks))
+pub(crate) fn start_ticks(pid: u32) -> Result<Option<u64>, ProcessError> {
+    Ok(state(pid)?.map(|(_, start_ticks)| start_ticks))
+}
+
+/// The letter of a process's state, and when it started: of one moment, for one read tells both.
+pub(crate) fn state(pid: u32) -> Result<Option<(u8, u64)>, ProcessError> {
+    Ok(read(pid, "stat")?.as_deref().and_then(parse_stat))
+}
+
+/// The control groups of a process, as `/proc/PID/cgroup` says them; nothing when it has ended.
+pub(crate) fn cgroups(pid: u32) -> Result<String, ProcessError> {
+    let text = read(pid, "cgroup")?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// The pids of all processes of this user.
-pub(crate) fn own_pids() -> Result<Vec<u32>, EngineError> {
+pub(crate) fn own_pids() -> Result<Vec<u32>, ProcessError> {
     let uid = rustix::process::getuid().as_raw();
-    let entries = std::fs::read_dir("/proc").map_err(EngineError::io("list /proc"))?;
+    let entries = std::fs::read_dir("/proc").map_err(ProcessError::io("list /proc"))?;
     Ok(entries
         .filter_map(Result::ok)
         .filter_map(|entry| {
@@ -95,13 +109,13 @@ pub(crate) fn cwd(pid: u32) -> Option<PathBuf> {
     std::fs::read_link(format!("/proc/{pid}/cwd")).ok()
 }
 
-fn read(pid: u32, file: &str) -> Result<Option<Vec<u8>>, EngineError> {
+fn read(pid: u32, file: &str) -> Result<Option<Vec<u8>>, ProcessError> {
     let path = format!("/proc/{pid}/{file}");
     let mut bytes = Vec::new();
     match File::open(&path).and_then(|f| f.take(CMDLINE_MAX_BYTES).read_to_end(&mut bytes)) {
         Ok(_) => Ok(Some(bytes)),
         Err(e) if is_gone(&e) => Ok(None),
-        Err(e) => Err(EngineError::Io {
+        Err(e) => Err(ProcessError::Io {
             what: format!("read {path}"),
             source: e,
         }),
