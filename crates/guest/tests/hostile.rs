@@ -182,6 +182,91 @@ async fn a_flood_that_belongs_to_no_call_is_cut_off() {
     flooding.await.unwrap();
 }
 
+/// A frame of data as the multiplexer has it.
+fn data(id: u32, bytes: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0, 0, 0, 0];
+    frame.extend_from_slice(&id.to_be_bytes());
+    frame.extend_from_slice(&u32::try_from(bytes.len()).unwrap().to_be_bytes());
+    frame.extend_from_slice(bytes);
+    frame
+}
+
+#[tokio::test]
+async fn empty_frames_of_an_open_call_are_cut_off() {
+    let (client, mut guest) = met().await;
+    let _call = client
+        .exec(&banger_guest::ExecRequest::default())
+        .await
+        .unwrap();
+    let frames = data(1, b"").repeat(1000);
+    let flooding = tokio::spawn(async move { while guest.write_all(&frames).await.is_ok() {} });
+    assert!(matches!(*end_of(&client).await, SessionEnd::Flood { .. }));
+    flooding.await.unwrap();
+}
+
+#[tokio::test]
+async fn calls_that_end_one_after_the_other_leave_no_credit_for_a_flood() {
+    let (client, guest) = met().await;
+    let (mut from, mut to) = tokio::io::split(guest);
+    // Whatever the host sends is taken.
+    tokio::spawn(async move { tokio::io::copy(&mut from, &mut tokio::io::sink()).await });
+    for _ in 0..500 {
+        let request = banger_guest::ExecRequest::default();
+        drop(client.exec(&request).await.unwrap());
+    }
+    let frames = data(99, &[7; 0x4000]);
+    let mut sent = 0;
+    while to.write_all(&frames).await.is_ok() {
+        sent += frames.len();
+        assert!(sent < 512 << 20, "it may send on and on");
+    }
+    assert!(matches!(*end_of(&client).await, SessionEnd::Flood { .. }));
+}
+
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().nth(1));
+    number.unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn the_memory_of_calls_is_bounded_whatever_the_size_of_their_frames() {
+    const CALLS: u32 = 16;
+    let (client, guest) = met().await;
+    let (mut from, mut to) = tokio::io::split(guest);
+    tokio::spawn(async move { tokio::io::copy(&mut from, &mut tokio::io::sink()).await });
+    let mut calls = Vec::new();
+    for _ in 0..CALLS {
+        let request = banger_guest::ExecRequest::default();
+        calls.push(client.exec(&request).await.unwrap());
+    }
+    let before = resident_kib();
+    // A whole window for each, which nobody reads, byte by byte; the calls take turns.
+    let window = banger_guest::limits::CALL_WINDOW;
+    for chunk in 0..window / 1024 {
+        for call in 0..CALLS {
+            let byte = u8::try_from(chunk % 251).unwrap();
+            let frames = data(call * 2 + 1, &[byte]).repeat(1024);
+            to.write_all(&frames).await.unwrap();
+        }
+    }
+    let grown = resident_kib().saturating_sub(before);
+    // The windows are 4 MiB; frames by themselves were 130.
+    assert!(grown < 24 * 1024, "{grown} KiB for {CALLS} calls");
+    // And nothing is lost.
+    for mut call in calls {
+        for chunk in 0..window / 1024 {
+            let mut got = [0; 1024];
+            tokio::time::timeout(DEADLINE, call.read_exact(&mut got))
+                .await
+                .unwrap()
+                .unwrap();
+            assert!(got.iter().all(|byte| usize::from(*byte) == chunk % 251));
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_guest_that_goes_away_ends_the_calls_that_wait_for_it() {
     let (client, guest) = met().await;

@@ -8,8 +8,9 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::compat::TokioAsyncReadCompatExt;
 
-use super::driver::{Counted, Ended, Opener, Traffic, drive};
+use super::driver::{Ended, Opener, drive};
 use super::error::{ClientError, SessionEnd};
+use super::intake::Calls;
 use super::stream::CallStream;
 use crate::limits::{CALL_DEADLINE, MAX_ANSWER, MAX_CALLS, MAX_CONFIGURE, MAX_REQUEST};
 use crate::schema::{
@@ -26,7 +27,7 @@ use crate::wire::message::{self, MessageError};
 pub struct Client {
     wishes: mpsc::Sender<Opener>,
     ended: Ended,
-    traffic: Traffic,
+    calls: Calls,
     permits: Arc<Semaphore>,
     deadline: Duration,
 }
@@ -49,18 +50,17 @@ impl Client {
         handshake::greet(&mut stream, whom, nonce, timeout).await?;
         let (wishes, wishes_receiver) = mpsc::channel(8);
         let (ended_sender, ended) = watch::channel(None);
-        let traffic = Traffic::default();
-        let socket = Counted::new(stream.compat(), traffic.clone());
+        let calls = Calls::default();
         tokio::spawn(drive(
-            socket,
-            traffic.clone(),
+            stream.compat(),
+            calls.clone(),
             wishes_receiver,
             ended_sender,
         ));
         Ok(Self {
             wishes,
             ended,
-            traffic,
+            calls,
             permits: Arc::new(Semaphore::new(MAX_CALLS)),
             deadline: CALL_DEADLINE,
         })
@@ -242,8 +242,8 @@ impl Client {
         self.ask(&Request::Shutdown { mode }).await
     }
 
-    pub(super) fn traffic(&self) -> Traffic {
-        self.traffic.clone()
+    pub(super) fn calls(&self) -> Calls {
+        self.calls.clone()
     }
 
     async fn start(&self, request: &Request) -> Result<CallStream, ClientError> {

@@ -26,10 +26,10 @@ pub enum SessionEnd {
     /// Streams are opened by the host alone.
     #[error("the guest tried to open a call to the host")]
     GuestOpenedCall,
-    /// Far more bytes came than the calls could account for.
+    /// More came that nobody asked for than an honest guest ever sends.
     #[error("the guest sent {received} bytes that belong to no call")]
     Flood {
-        /// Bytes received in this conversation.
+        /// What they cost in this conversation: their bytes, and the work for each frame.
         received: u64,
     },
 }

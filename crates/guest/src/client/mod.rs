@@ -3,6 +3,7 @@
 mod calls;
 mod driver;
 mod error;
+mod intake;
 mod stream;
 
 pub use calls::Client;

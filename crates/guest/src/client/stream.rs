@@ -9,32 +9,41 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt};
 
 use super::calls::Client;
-use super::driver::Traffic;
+use super::intake::Calls;
 
 /// The raw bytes of one call, after its request was sent. Dropping it ends the call; shutting the writing side down
 /// tells the guest that no more input comes. Keeps the conversation alive.
 pub struct CallStream {
     stream: Compat<yamux::Stream>,
-    traffic: Traffic,
+    calls: Calls,
     client: Client,
     _open: OwnedSemaphorePermit,
 }
 
 impl CallStream {
     pub(super) fn new(stream: yamux::Stream, client: Client, open: OwnedSemaphorePermit) -> Self {
-        let traffic = client.traffic();
         Self {
             stream: stream.compat(),
-            traffic,
+            calls: client.calls(),
             client,
             _open: open,
         }
+    }
+
+    fn id(&self) -> u32 {
+        self.stream.get_ref().id().val()
     }
 
     /// The conversation that it is part of.
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
+    }
+}
+
+impl Drop for CallStream {
+    fn drop(&mut self) {
+        self.calls.close(self.id());
     }
 }
 
@@ -52,9 +61,10 @@ impl AsyncRead for CallStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
-        self.traffic.delivered(buf.filled().len() - before);
+        if polled.is_pending() {
+            self.calls.wait(self.id());
+        }
         polled
     }
 }
