@@ -57,18 +57,24 @@ enum State {
     String,
     /// After ESC inside a string.
     StringEscape,
-    /// After 0xC2, which with 0x80 to 0x9F makes a C1 control character in UTF-8.
-    Lead,
 }
 
 /// Longest control sequence that is passed on, in bytes.
 const MAX_SEQUENCE: usize = 32;
 
-/// A filter for a log that goes to a terminal: text and colours pass, whatever else commands a terminal does not.
+/// Longest character of UTF-8, in bytes.
+const MAX_CHARACTER: usize = 4;
+
+/// A filter for a log: text and colours pass, whatever else commands a terminal does not. A carriage return that ends no
+/// line begins one, so that nothing is written over.
 #[derive(Debug)]
 pub struct LogFilter {
     state: State,
     sequence: Vec<u8>,
+    /// The beginning of a character of several bytes.
+    character: Vec<u8>,
+    /// A carriage return came, and what follows it did not yet.
+    returned: bool,
 }
 
 impl Default for LogFilter {
@@ -76,6 +82,8 @@ impl Default for LogFilter {
         Self {
             state: State::Text,
             sequence: Vec::new(),
+            character: Vec::new(),
+            returned: false,
         }
     }
 }
@@ -96,6 +104,7 @@ impl LogFilter {
             (State::String | State::StringEscape, 0x1b) => State::StringEscape,
             (State::String | State::StringEscape, _) => State::String,
             (_, 0x1b) => {
+                self.end_character(out);
                 self.sequence.clear();
                 State::Escape
             }
@@ -116,22 +125,65 @@ impl LogFilter {
                 State::Text
             }
             (State::Sequence, _) => State::Text,
-            (State::Lead, 0x80..=0x9f) => State::Text,
-            (State::Lead, _) => {
-                out.push(0xc2);
-                Self::text(byte, out)
+            (State::Text, _) => {
+                self.text(byte, out);
+                State::Text
             }
-            (State::Text, _) => Self::text(byte, out),
         }
     }
 
-    fn text(byte: u8, out: &mut Vec<u8>) -> State {
+    fn text(&mut self, byte: u8, out: &mut Vec<u8>) {
+        if byte >= 0x80 {
+            return self.part(byte, out);
+        }
+        self.end_character(out);
         match byte {
-            0xc2 => return State::Lead,
-            b'\n' | b'\t' | b'\r' | 0x20..=0x7e | 0x80.. => out.push(byte),
+            b'\r' => self.returned = true,
+            b'\n' if std::mem::take(&mut self.returned) => out.extend_from_slice(b"\r\n"),
+            b'\n' | b'\t' | 0x20..=0x7e => {
+                self.begin_line(out);
+                out.push(byte);
+            }
             _ => {}
         }
-        State::Text
+    }
+
+    /// What was to be written over what stands there stands on a line of its own.
+    fn begin_line(&mut self, out: &mut Vec<u8>) {
+        if std::mem::take(&mut self.returned) {
+            out.push(b'\n');
+        }
+    }
+
+    /// A byte of a character of several.
+    fn part(&mut self, byte: u8, out: &mut Vec<u8>) {
+        // One that begins a character ends the one before it.
+        if byte >= 0xc0 {
+            self.end_character(out);
+        }
+        self.character.push(byte);
+        match std::str::from_utf8(&self.character) {
+            Ok(text) => {
+                if !text.contains(misleads) {
+                    let bytes = self.character.clone();
+                    self.begin_line(out);
+                    out.extend_from_slice(&bytes);
+                }
+                self.character.clear();
+            }
+            Err(error) if error.error_len().is_none() && self.character.len() < MAX_CHARACTER => {}
+            Err(_no_character) => self.end_character(out),
+        }
+    }
+
+    /// Bytes that make no character pass, but for those that are control characters where text is not UTF-8 (C1).
+    fn end_character(&mut self, out: &mut Vec<u8>) {
+        for byte in std::mem::take(&mut self.character) {
+            if byte >= 0xa0 {
+                self.begin_line(out);
+                out.push(byte);
+            }
+        }
     }
 }
 
@@ -156,7 +208,7 @@ mod tests {
     #[test]
     fn logs_keep_their_colours_and_lose_what_commands_the_terminal() {
         let cases: [(&[u8], &[u8]); 8] = [
-            (b"\x1b[1;31mred\x1b[0m\r\n", b"\x1b[1;31mred\x1b[0m\r\n"),
+            (b"\x1b[1;31mred\x1b[0m\r\r\n", b"\x1b[1;31mred\x1b[0m\r\n"),
             (b"\x1b[2J\x1b[Hclear", b"clear"),
             (b"\x1b]0;title\x07text", b"text"),
             (b"\x1b]52;c;cGF5bG9hZA==\x1b\\text", b"text"),
@@ -167,6 +219,54 @@ mod tests {
         ];
         for (given, kept) in cases {
             assert_eq!(LogFilter::default().pass(given), kept, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_written_over_and_no_8_bit_control_passes() {
+        let cases: [(&[u8], &[u8]); 7] = [
+            (b"good\rbad\n", b"good\nbad\n"),
+            (b"10%\r20%\r\n", b"10%\n20%\r\n"),
+            (b"a\x9b2Jb\x9dc", b"a2Jbc"),
+            // The beginning of a character in front of one does not hide it.
+            (b"\xe2\x9b[x\xc3\x9b\xe2\x82", b"\xe2[x\xc3\x9b"),
+            (b"\xf0\x9f\x9f\x9f\x9f|", "\u{1f7df}|".as_bytes()),
+            (b"latin \xe4\xf6", b"latin \xe4"),
+            ("no\u{202e}\u{200b}thing".as_bytes(), b"nothing"),
+        ];
+        for (given, kept) in cases {
+            assert_eq!(LogFilter::default().pass(given), kept, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn no_bytes_in_any_pieces_command_a_terminal() {
+        let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+        let odd = b"\x1b[]m;3\r\n\x07\x9b\x9c\xc2\xe2\x80\xae\xf0\x9fPx\x00\x7f\\";
+        for _ in 0..2_000 {
+            let mut filter = LogFilter::default();
+            let mut out = Vec::new();
+            for _ in 0..8 {
+                let mut piece = Vec::new();
+                for _ in 0..8 {
+                    random ^= random << 13;
+                    random ^= random >> 7;
+                    random ^= random << 17;
+                    piece.push(odd[(random % odd.len() as u64) as usize]);
+                }
+                out.extend(filter.pass(&piece));
+            }
+            // Colours are all that is left of what begins with ESC.
+            let mut rest = String::from_utf8_lossy(&out).into_owned();
+            while let Some(at) = rest.find("\x1b[") {
+                let end = rest[at + 2..].find(|c: char| !c.is_ascii_digit() && c != ';');
+                let end = at + 2 + end.unwrap_or(0);
+                assert_eq!(&rest[end..=end], "m", "{out:?}");
+                rest.replace_range(at..=end, "");
+            }
+            let commands = |c: char| c.is_control() && !matches!(c, '\n' | '\t' | '\r');
+            assert!(!rest.contains(commands), "{out:?}");
+            assert!(!rest.replace("\r\n", "").contains('\r'), "{out:?}");
         }
     }
 

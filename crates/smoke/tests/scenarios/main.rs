@@ -22,6 +22,7 @@ mod published;
 mod pulling;
 mod refusals;
 mod running;
+mod sessions;
 mod shell;
 mod ssh;
 mod ssh_config;
