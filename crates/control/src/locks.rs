@@ -5,6 +5,9 @@
 //!                       held: it stands in line; whoever gives the lock back calls the next
 //! ```
 //! A waiter is a piece of data, not a thread: any number of operations may wait.
+//!
+//! One order holds for all that take several, so that no two wait for each other: names, then VMs by their ids, then files by
+//! their digests.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

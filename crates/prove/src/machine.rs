@@ -58,6 +58,8 @@ pub(crate) struct World {
     pub(crate) lost: Option<Loss>,
     /// The power was cut.
     pub(crate) powered_down: bool,
+    /// No power cut will come any more: nothing need be remembered for one.
+    pub(crate) power_stays: bool,
     /// Commits that are to survive a power cut do.
     pub(crate) syncs: bool,
     /// Actions so far.
@@ -92,6 +94,7 @@ impl World {
             faults: Faults::None,
             dead: false,
             powered_down: false,
+            power_stays: false,
             syncs: true,
             kept: None,
             lost: None,
@@ -333,6 +336,12 @@ impl Machine {
         Ok(())
     }
 
+    /// Whether what the store holds on the disk need not be remembered before it changes.
+    fn is_remembered(&self) -> bool {
+        let world = self.world();
+        world.power_stays || world.kept.is_some()
+    }
+
     /// Before each commit.
     fn commit_point(&self, durability: Durability) -> Result<(), StoreError> {
         let (none, what) = match durability {
@@ -349,7 +358,7 @@ impl Machine {
                     self.world().kept = None;
                     Ok(())
                 }
-                Durability::Soon if self.world().kept.is_some() => Ok(()),
+                Durability::Soon if self.is_remembered() => Ok(()),
                 Durability::Soon => {
                     let tables = Arc::new(Tables::read(self.store()?)?);
                     self.world().kept = Some(tables);

@@ -170,6 +170,7 @@ impl<'a> Stage<'a> {
         fallen.restore(&self.machine)?;
         self.machine.world().natures = Some(Vec::new());
         let daemon = Daemon::start(&self.machine, self.tamper)?;
+        self.machine.world().power_stays = true;
         let mut broken = settled::recover(&daemon);
         let natures = self.machine.world().natures.take().unwrap_or_default();
         broken.extend(settled::violations(&daemon));
@@ -205,6 +206,7 @@ impl<'a> Stage<'a> {
         let _ = daemon.recover();
         self.machine.world().faults = Faults::None;
         let daemon = Daemon::start(&self.machine, self.tamper)?;
+        self.machine.world().power_stays = true;
         let mut broken = settled::recover(&daemon);
         broken.extend(settled::violations(&daemon));
         self.judge(case, report, broken);

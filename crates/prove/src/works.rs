@@ -12,6 +12,7 @@ use crate::{settled, stray};
 pub(crate) fn failures(daemon: &Daemon) -> Vec<String> {
     let mut failed = Vec::new();
     daemon.cancel_what_comes(false);
+    daemon.machine.world().power_stays = true;
     daemon.machine.world().manners.clear();
     daemon.machine.world().files.capacity = usize::MAX;
     if let Err(error) = everything(daemon, &mut failed) {

@@ -61,8 +61,9 @@ pub(super) fn reseeded(
     if new.digest == old.digest {
         return Ok(());
     }
-    let _files = hold_files(control, op, &[&old.digest, &new.digest])?;
+    // In the order of every operation (`locks.rs`): one that saves a VM over this image holds the VM and waits for the files.
     let _vms = hold_users(control, op, old)?;
+    let _files = hold_files(control, op, &[&old.digest, &new.digest])?;
     let gone = own_directory(control, old)?;
     let users = Users::Follow { old: gone.clone() };
     replace(control, op, old, new, staging, users)?;
