@@ -1,7 +1,7 @@
-//! The API: HTTP/1.1 and JSON on a Unix socket. Handlers parse, call a service, and answer; they decide nothing.
+//! The API: HTTP/1.1 and JSON on a Unix socket. Handlers parse, call the control plane, and answer; they decide nothing.
 //!
 //! ```text
-//! accept ─ peer is this user? ─► router ─► handler ─► service ─► JSON
+//! accept ─ peer is this user? ─► router ─► handler ─► banger-control ─► JSON
 //!                                            ├─► server-sent events of an operation
 //!                                            └─► 101: a raw stream to the guest (exec, files, connect)
 //! ```
