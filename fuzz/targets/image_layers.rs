@@ -24,9 +24,10 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
             range: 0..bytes.len() as u64,
         });
     }
-    let Ok(tree) = merge(&layers, Limits::default()) else {
+    let Ok(files) = merge(&layers, Limits::default()) else {
         return;
     };
+    let tree = files.tree;
     let (Ok(dir), Ok(label)) = (tempfile::tempdir(), Label::new("fuzz")) else {
         return;
     };

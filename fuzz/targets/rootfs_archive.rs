@@ -14,9 +14,10 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     }
     let go_on = &mut |_| ControlFlow::Continue(());
     let limits = banger_oci::Limits::default();
-    let Ok(tree) = banger_oci::tree_from_archive(&archive, dir.path(), limits, go_on) else {
+    let Ok(files) = banger_oci::tree_from_archive(&archive, dir.path(), limits, go_on) else {
         return;
     };
+    let tree = files.tree;
     let options = ImageOptions {
         digest: false,
         ..ImageOptions::base(label)

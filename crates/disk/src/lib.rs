@@ -23,6 +23,7 @@
 //! | read back what [`write_tree`] wrote | [`read_tree`] |
 //! | give a VM its copy of a seed | [`sparse::clone_file`] |
 //! | make a disk larger | [`sparse::grow`], then the guest's kernel grows the file system |
+//! | know what a file is that is no ext4 image | [`foreign::recognise`] |
 //! | know what a file holds, and how large its file system is | [`superblock::read`] |
 //! | know what a file costs | [`sparse::allocated_bytes`] |
 //! | leave room for others | [`Room::check`] |
@@ -32,12 +33,13 @@
 //! what it began.
 //!
 //! It must not: know what a VM is, mount anything, start a process, or parse a file system that a guest has written
-//! (the one exception is the bounded 1 KiB of [`superblock`], which is for images that the user registers).
+//! (the exceptions are the bounded 1 KiB of [`superblock`] and the few of [`foreign`], which are for what the user registers).
 //!
 //! Durability belongs to the caller: nothing here calls `fsync`; the file that each call returns can be synced.
 
 pub mod blank;
 pub mod ext4;
+pub mod foreign;
 pub mod label;
 mod room;
 pub mod sparse;

@@ -258,6 +258,37 @@ fn read_and_write(source: &File, target: &File, mut at: u64, end: u64) -> io::Re
     Ok(written)
 }
 
+static ZEROS: [u8; ZERO_GRAIN] = [0; ZERO_GRAIN];
+
+/// Writes `bytes` at `offset` of `file`, but for whole blocks of zeros: where nothing was before, they stay holes. The file
+/// gets no longer by a hole at its end. Returns how many bytes are written.
+///
+/// # Errors
+/// The system's answer to writing.
+pub fn write_but_zeros(file: &File, bytes: &[u8], offset: u64) -> io::Result<u64> {
+    let (mut start, mut at, mut written) = (0, 0, 0);
+    let mut put = |from: usize, to: usize| -> io::Result<()> {
+        written += (to - from) as u64;
+        file.write_all_at(&bytes[from..to], offset + from as u64)
+    };
+    while at < bytes.len() {
+        // Up to the next block of the file.
+        let step = ZERO_GRAIN - ((offset + at as u64) % ZERO_GRAIN as u64) as usize;
+        let end = (at + step).min(bytes.len());
+        if end - at == ZERO_GRAIN && bytes[at..end] == ZEROS {
+            if start < at {
+                put(start, at)?;
+            }
+            start = end;
+        }
+        at = end;
+    }
+    if start < bytes.len() {
+        put(start, bytes.len())?;
+    }
+    Ok(written)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -348,5 +379,28 @@ mod tests {
         punch_hole(&file, MIB, 2 * MIB).unwrap();
         assert!(allocated_bytes(&path).unwrap() <= 2 * MIB + 64 * 1024);
         assert!(std::fs::read(&path).unwrap()[2 * MIB as usize] == 0);
+    }
+
+    #[test]
+    fn blocks_of_zeros_are_left_out_wherever_they_lie() {
+        let mut bytes = vec![0; 10 * ZERO_GRAIN + 100];
+        bytes[2 * ZERO_GRAIN] = 1;
+        bytes[5 * ZERO_GRAIN - 1] = 1;
+        bytes[10 * ZERO_GRAIN + 99] = 1;
+        for offset in [0, 1, 100, ZERO_GRAIN as u64, 3 * ZERO_GRAIN as u64 + 7] {
+            let file = tempfile::tempfile().unwrap();
+            file.set_len(20 * ZERO_GRAIN as u64).unwrap();
+            let written = write_but_zeros(&file, &bytes, offset).unwrap();
+            let mut read = vec![9; bytes.len()];
+            file.read_exact_at(&mut read, offset).unwrap();
+            assert!(read == bytes, "{offset}");
+            assert!(written < 6 * ZERO_GRAIN as u64, "{offset}: {written}");
+            let on_disk = file.metadata().unwrap().blocks() * 512;
+            assert!(on_disk <= 7 * ZERO_GRAIN as u64, "{offset}: {on_disk}");
+        }
+        let file = tempfile::tempfile().unwrap();
+        assert_eq!(write_but_zeros(&file, &[0; 2 * ZERO_GRAIN], 0).unwrap(), 0);
+        assert_eq!(file.metadata().unwrap().len(), 0);
+        assert_eq!(write_but_zeros(&file, b"", 5).unwrap(), 0);
     }
 }

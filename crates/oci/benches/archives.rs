@@ -61,7 +61,8 @@ fn ours(archive: &Path, dir: &Path) -> (Duration, Duration) {
     let tree = tree_from_archive(archive, dir, Limits::default(), &mut |_| {
         ControlFlow::Continue(())
     })
-    .unwrap();
+    .unwrap()
+    .tree;
     let read = start.elapsed();
     let options = ImageOptions::base(Label::new("bench").unwrap());
     write_tree(&tree, &image, &options, &mut |_| ControlFlow::Continue(())).unwrap();

@@ -12,9 +12,9 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use banger_disk::tree::{Source, Tree, TreeError, printable};
+use banger_disk::tree::{Source, TreeError, printable};
 
-use crate::assembly::{Assembly, EntryError};
+use crate::assembly::{Assembly, EntryError, Files};
 use crate::compression::{Compression, UnpackError};
 use crate::keeping::Keeping;
 use crate::tar::{TarError, TarReader, Trailer};
@@ -118,7 +118,7 @@ pub fn tree_from_archive(
     scratch: &Path,
     limits: Limits,
     progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
-) -> Result<Tree, ArchiveError> {
+) -> Result<Files, ArchiveError> {
     let open = |source| ArchiveError::Open {
         path: path.to_owned(),
         source,
@@ -169,7 +169,7 @@ fn unpack(
     })
 }
 
-fn read(path: &Path, plain: File, len: u64, limits: Limits) -> Result<Tree, ArchiveError> {
+fn read(path: &Path, plain: File, len: u64, limits: Limits) -> Result<Files, ArchiveError> {
     let tree_failed = |source| ArchiveError::Tree {
         path: path.to_owned(),
         source,
@@ -202,5 +202,5 @@ fn read(path: &Path, plain: File, len: u64, limits: Limits) -> Result<Tree, Arch
             path: path.to_owned(),
         });
     }
-    Ok(assembly.into_tree())
+    assembly.finish().map_err(tree_failed)
 }

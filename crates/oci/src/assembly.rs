@@ -3,32 +3,29 @@
 //! A path is resolved in the tree and nowhere else: a link on the way is followed inside of it, as in a chroot, where
 //! `..` never leaves the root. So no name of an archive can reach the host.
 
+use std::collections::HashMap;
+
 use banger_disk::tree::{
-    ACL_NAMES, Attributes, Contents, DeviceNumber, Extent, NodeId, NodeKind, SourceId, Tree,
-    TreeError, Xattr, printable,
+    Attributes, MAX_LINKS, NodeId, NodeKind, SourceId, Tree, TreeError, printable,
 };
 
-use crate::posix_acl::{self, AclError};
+use crate::accounts::{self, Accounts};
+use crate::attributes::{Lists, attributes, kind};
+use crate::losses::{Loss, Losses};
+use crate::names::{MAX_PATH, parts};
 use crate::tar::{Entry, EntryKind};
 
-/// Longest path of an entry in bytes (`PATH_MAX`).
-const MAX_PATH: usize = 4096;
 /// Most links that are followed on one path, as in the kernel (path_resolution(7)).
-const MAX_HOPS: usize = 40;
+pub(crate) const MAX_HOPS: usize = 40;
 /// Directories that an archive uses and does not describe.
-const IMPLIED: Attributes = Attributes::root(0o755);
-/// What overlayfs says to itself; in a base it would be taken for the guest's own.
-const OVERLAY_PREFIX: &[u8] = b"trusted.overlay.";
+pub(crate) const IMPLIED: Attributes = Attributes::root(0o755);
 
 /// Why an entry cannot be part of a tree.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EntryError {
-    /// It begins with a slash.
-    #[error("its name is absolute")]
-    Absolute,
-    /// It holds `..`.
-    #[error("its name holds \"..\"")]
-    Traversal,
+    /// More `..` than directories before them.
+    #[error("its name leads out of the archive")]
+    Outside,
     /// It is longer than any path.
     #[error("its name has {len} bytes, at most {MAX_PATH} are allowed")]
     TooLong {
@@ -62,26 +59,31 @@ pub enum EntryError {
     /// The root must be a directory.
     #[error("it would replace the root directory")]
     ReplacesRoot,
-    /// An owner that no file system has.
-    #[error("its {what} {value} is larger than 32 bits")]
-    LargeId {
-        /// User or group.
-        what: &'static str,
-        /// The number.
-        value: u64,
-    },
-    /// Its access control list.
-    #[error(transparent)]
-    Acl(#[from] AclError),
     /// The tree refuses it.
     #[error(transparent)]
     Tree(#[from] TreeError),
 }
 
+/// The files of an archive or image, and what could not be kept of them.
+#[derive(Debug)]
+pub struct Files {
+    /// The tree.
+    pub tree: Tree,
+    /// What is not as it was.
+    pub losses: Losses,
+}
+
 /// A tree that takes entries.
 #[derive(Debug)]
 pub(crate) struct Assembly {
-    tree: Tree,
+    pub(crate) tree: Tree,
+    losses: Losses,
+    /// Access control lists that wait for the image's accounts.
+    lists: Lists,
+    /// Copies of files that have as many names as they may have; the newest takes further names.
+    copies: HashMap<NodeId, NodeId>,
+    /// Nodes below this index are of layers below the one that is added.
+    lower: usize,
     /// Entries that may still come, and how many there might be.
     left: u64,
     limit: u64,
@@ -92,6 +94,10 @@ impl Assembly {
     pub(crate) fn new(limit: u64) -> Result<Self, TreeError> {
         Ok(Self {
             tree: Tree::new(IMPLIED)?,
+            losses: Losses::default(),
+            lists: Lists::default(),
+            copies: HashMap::new(),
+            lower: 0,
             left: limit,
             limit,
         })
@@ -110,9 +116,30 @@ impl Assembly {
         &mut self.tree
     }
 
-    /// The finished tree.
-    pub(crate) fn into_tree(self) -> Tree {
-        self.tree
+    /// Begins with a layer: what is in the tree now is below it.
+    pub(crate) fn begin_layer(&mut self) {
+        self.lower = self.tree.node_capacity();
+    }
+
+    /// The finished tree: what waited for the image's accounts gets them.
+    pub(crate) fn finish(mut self) -> Result<Files, TreeError> {
+        let lists = std::mem::take(&mut self.lists);
+        if !lists.is_empty() {
+            let accounts = self.accounts();
+            lists.apply(&mut self.tree, &accounts, &mut self.losses)?;
+        }
+        Ok(Files {
+            tree: self.tree,
+            losses: self.losses,
+        })
+    }
+
+    fn accounts(&self) -> Accounts {
+        let text = |path: &[u8]| match self.tree.follow(path) {
+            Some(node) => accounts::text(&self.tree, node),
+            None => String::new(),
+        };
+        Accounts::new(&text(b"etc/passwd"), &text(b"etc/group"))
     }
 
     /// Adds `entry`, whose data lie in `source`. A later entry replaces an earlier one with its name; a directory keeps
@@ -126,8 +153,10 @@ impl Assembly {
         if let EntryKind::HardLink(target) = &entry.kind {
             return self.hard_link(parent, name, target);
         }
-        let attributes = attributes(entry)?;
-        let kind = kind(&entry.kind, source)?;
+        let Some(kind) = kind(entry, source, &mut self.losses)? else {
+            return Ok(());
+        };
+        let attributes = attributes(entry, &mut self.losses);
         let existing = self.tree.lookup(parent, name);
         let node = match existing {
             Some(node) if kind.is_directory() && self.tree.node(node).kind.is_directory() => {
@@ -139,13 +168,17 @@ impl Assembly {
                 self.tree.insert(parent, name, kind, attributes)?
             }
         };
-        self.tree.set_xattrs(node, xattrs(entry)?)?;
-        Ok(())
+        self.set_xattrs(node, entry)
+    }
+
+    fn set_xattrs(&mut self, node: NodeId, entry: &Entry) -> Result<(), EntryError> {
+        let xattrs = self.lists.xattrs(node, entry, &mut self.losses);
+        Ok(self.tree.set_xattrs(node, xattrs)?)
     }
 
     /// The directory at `parts`, made when it is not there; links on the way are followed.
     fn directory(&mut self, parts: &[&[u8]]) -> Result<NodeId, EntryError> {
-        match self.walk(parts, true)? {
+        match self.walk(parts, Make::Here)? {
             Some(directory) => Ok(directory),
             // What is missing is made, so there is nothing that could not be found.
             None => Err(EntryError::TooManyLinks),
@@ -153,14 +186,11 @@ impl Assembly {
     }
 
     /// The directory at `parts` when all of it is there; links on the way are followed.
-    pub(crate) fn existing_directory(
-        &mut self,
-        parts: &[&[u8]],
-    ) -> Result<Option<NodeId>, EntryError> {
-        self.walk(parts, false)
+    fn existing_directory(&mut self, parts: &[&[u8]]) -> Result<Option<NodeId>, EntryError> {
+        self.walk(parts, Make::Nothing)
     }
 
-    fn walk(&mut self, parts: &[&[u8]], make: bool) -> Result<Option<NodeId>, EntryError> {
+    fn walk(&mut self, parts: &[&[u8]], make: Make) -> Result<Option<NodeId>, EntryError> {
         let mut at = self.tree.root();
         for (index, &part) in parts.iter().enumerate() {
             at = match self.enter(at, part, make)? {
@@ -168,7 +198,7 @@ impl Assembly {
                 Step::Missing => return Ok(None),
                 Step::Follow(target) => {
                     let behind = parts[index + 1..].iter().rev().map(|part| part.to_vec());
-                    return self.follow(at, &target, behind.collect(), make);
+                    return self.follow(at, &target, behind.collect(), make.behind_a_link());
                 }
             };
         }
@@ -181,7 +211,7 @@ impl Assembly {
         mut at: NodeId,
         target: &[u8],
         mut todo: Vec<Vec<u8>>,
-        make: bool,
+        make: Make,
     ) -> Result<Option<NodeId>, EntryError> {
         let root = self.tree.root();
         let turn = |todo: &mut Vec<Vec<u8>>, at: &mut NodeId, target: &[u8]| {
@@ -215,9 +245,9 @@ impl Assembly {
         Ok(Some(at))
     }
 
-    fn enter(&mut self, directory: NodeId, name: &[u8], make: bool) -> Result<Step, EntryError> {
+    fn enter(&mut self, directory: NodeId, name: &[u8], make: Make) -> Result<Step, EntryError> {
         let Some(node) = self.tree.lookup(directory, name) else {
-            if !make {
+            if make == Make::Nothing {
                 return Ok(Step::Missing);
             }
             return Ok(Step::Into(self.tree.insert(
@@ -230,7 +260,12 @@ impl Assembly {
         match self.tree.node(node).kind {
             NodeKind::Directory => Ok(Step::Into(node)),
             NodeKind::Symlink(target) => Ok(Step::Follow(target.to_vec())),
-            _ if !make => Ok(Step::Missing),
+            _ if make == Make::Nothing => Ok(Step::Missing),
+            // A directory of a layer hides a file of those below.
+            _ if make == Make::Here && node.index() < self.lower => {
+                self.tree.remove(directory, name);
+                self.enter(directory, name, make)
+            }
             _ => Err(EntryError::NotADirectory {
                 path: self.tree.path_of(node),
             }),
@@ -242,18 +277,16 @@ impl Assembly {
             return Err(EntryError::ReplacesRoot);
         }
         let root = self.tree.root();
-        self.tree.set_attributes(root, attributes(entry)?)?;
-        self.tree.set_xattrs(root, xattrs(entry)?)?;
-        Ok(())
+        let attributes = attributes(entry, &mut self.losses);
+        self.tree.set_attributes(root, attributes)?;
+        self.set_xattrs(root, entry)
     }
 
     fn hard_link(&mut self, parent: NodeId, name: &[u8], target: &[u8]) -> Result<(), EntryError> {
         let missing = || EntryError::MissingTarget {
             target: printable(target),
         };
-        // Some programs write targets as seen from the root of the archive's machine.
-        let relative = target.strip_prefix(b"/").unwrap_or(target);
-        let target_parts = parts(relative)?;
+        let target_parts = parts(target)?;
         let (last, parents) = target_parts.split_last().ok_or_else(missing)?;
         let directory = self.existing_directory(parents)?.ok_or_else(missing)?;
         let node = self.tree.lookup(directory, last).ok_or_else(missing)?;
@@ -268,7 +301,35 @@ impl Assembly {
             .into());
         }
         self.tree.remove(parent, name);
-        Ok(self.tree.link(parent, name, node)?)
+        let newest = self.copies.get(&node).copied().unwrap_or(node);
+        if self.tree.node(newest).links < MAX_LINKS {
+            return Ok(self.tree.link(parent, name, newest)?);
+        }
+        let copy = self.tree.insert_copy(parent, name, newest)?;
+        self.copies.insert(node, copy);
+        let tree = &self.tree;
+        self.losses
+            .add_printable(Loss::Links, || tree.path_of(copy));
+        Ok(())
+    }
+}
+
+/// Whether directories that are missing on a way are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Make {
+    Nothing,
+    /// Made, also in the place of a file of a layer below.
+    Here,
+    /// Made, but what a link leads to is not replaced: the layer has not named it.
+    BehindLink,
+}
+
+impl Make {
+    fn behind_a_link(self) -> Self {
+        match self {
+            Self::Nothing => Self::Nothing,
+            Self::Here | Self::BehindLink => Self::BehindLink,
+        }
     }
 }
 
@@ -276,98 +337,4 @@ enum Step {
     Into(NodeId),
     Follow(Vec<u8>),
     Missing,
-}
-
-/// The parts of an entry's path.
-pub(crate) fn parts(path: &[u8]) -> Result<Vec<&[u8]>, EntryError> {
-    if path.len() > MAX_PATH {
-        return Err(EntryError::TooLong { len: path.len() });
-    }
-    if path.starts_with(b"/") {
-        return Err(EntryError::Absolute);
-    }
-    let mut parts = Vec::new();
-    for part in path.split(|&byte| byte == b'/') {
-        match part {
-            b"" | b"." => {}
-            b".." => return Err(EntryError::Traversal),
-            part => parts.push(part),
-        }
-    }
-    Ok(parts)
-}
-
-fn attributes(entry: &Entry) -> Result<Attributes, EntryError> {
-    let id = |what, value| {
-        u32::try_from(value).map_err(|_too_large| EntryError::LargeId { what, value })
-    };
-    Ok(Attributes {
-        mode: entry.mode,
-        uid: id("owner", entry.uid)?,
-        gid: id("group", entry.gid)?,
-        mtime: entry.mtime,
-    })
-}
-
-fn kind(kind: &EntryKind, source: SourceId) -> Result<NodeKind, EntryError> {
-    Ok(match kind {
-        EntryKind::Directory => NodeKind::Directory,
-        EntryKind::File { size, pieces } => NodeKind::File(match pieces[..] {
-            [(0, offset, len)] if len == *size => Contents::whole(source, offset, len),
-            _ => {
-                let extent = |&(at, offset, len): &(u64, u64, u64)| Extent {
-                    at,
-                    source,
-                    offset,
-                    len,
-                };
-                Contents::sparse(*size, pieces.iter().map(extent).collect())?
-            }
-        }),
-        EntryKind::Symlink(target) => NodeKind::Symlink(target.clone().into()),
-        EntryKind::CharDevice(major, minor) => NodeKind::CharDevice(device(*major, *minor)?),
-        EntryKind::BlockDevice(major, minor) => NodeKind::BlockDevice(device(*major, *minor)?),
-        EntryKind::Fifo => NodeKind::Fifo,
-        // Handled before; a link to itself is what is left, and it is missing.
-        EntryKind::HardLink(target) => {
-            return Err(EntryError::MissingTarget {
-                target: printable(target),
-            });
-        }
-    })
-}
-
-fn device(major: u64, minor: u64) -> Result<DeviceNumber, EntryError> {
-    let number = |value| u32::try_from(value).unwrap_or(u32::MAX);
-    Ok(DeviceNumber::new(number(major), number(minor))?)
-}
-
-fn xattrs(entry: &Entry) -> Result<Vec<Xattr>, EntryError> {
-    let mut xattrs = Vec::new();
-    for (text, name) in entry.acls.iter().zip(ACL_NAMES) {
-        if let Some(text) = text {
-            xattrs.push(Xattr {
-                name: name.into(),
-                value: posix_acl::from_text(text)?.into(),
-            });
-        }
-    }
-    for (name, value) in &entry.xattrs {
-        if is_kept(name) {
-            xattrs.push(Xattr {
-                name: name[..].into(),
-                value: value[..].into(),
-            });
-        }
-    }
-    Ok(xattrs)
-}
-
-/// Whether an extended attribute means something on ext4: others (`system.nfs4_acl`, `btrfs.…`) belong to the file
-/// system that the archive was made from.
-pub(crate) fn is_kept(name: &[u8]) -> bool {
-    const KEPT: [&[u8]; 3] = [b"user.", b"trusted.", b"security."];
-    ACL_NAMES.contains(&name)
-        || KEPT.iter().any(|namespace| name.starts_with(namespace))
-            && !name.starts_with(OVERLAY_PREFIX)
 }

@@ -84,6 +84,15 @@ pub(crate) struct Blob {
 }
 
 impl BlobStore {
+    /// Whether this is what a root file system has at its top, rather than blobs.
+    pub(crate) fn looks_like_a_root(&self) -> bool {
+        let has = |name: &str| match self {
+            Self::Folder(root) => root.join(name).symlink_metadata().is_ok(),
+            Self::Archive(tree) => tree.lookup_path(name.as_bytes()).is_some(),
+        };
+        has("etc") && (has("bin") || has("usr"))
+    }
+
     /// The file at `path` below the store's root.
     pub(crate) fn file(&self, path: &str) -> Result<Blob, BlobError> {
         let name = printable(path.as_bytes());
@@ -209,6 +218,9 @@ fn in_archive(tree: &Tree, path: &str, name: String) -> Result<Blob, BlobError> 
     let NodeKind::File(contents) = tree.node(node).kind else {
         return Err(BlobError::Missing { name });
     };
+    if contents.size() == 0 {
+        return empty(name);
+    }
     let mut extents = contents.extents();
     let (offset, source) = match (extents.next(), extents.next()) {
         (Some(only), None) if only.at == 0 && only.len == contents.size() => {
@@ -223,6 +235,18 @@ fn in_archive(tree: &Tree, path: &str, name: String) -> Result<Blob, BlobError> 
             range: offset..offset + contents.size(),
         }),
         Ok(OpenSource::Bytes(_)) => Err(BlobError::Missing { name }),
+        Err(source) => Err(BlobError::Read { name, source }),
+    }
+}
+
+/// A file of no bytes, which no extent of the archive holds.
+fn empty(name: String) -> Result<Blob, BlobError> {
+    match File::open("/dev/null") {
+        Ok(file) => Ok(Blob {
+            name,
+            file: Arc::new(file),
+            range: 0..0,
+        }),
         Err(source) => Err(BlobError::Read { name, source }),
     }
 }

@@ -8,7 +8,7 @@ use flate2::bufread::MultiGzDecoder;
 use liblzma::bufread::XzDecoder;
 use liblzma::stream::{CONCATENATED, Stream};
 
-use crate::window::Window;
+use crate::window::{LARGEST_WINDOW, Window};
 
 /// Bytes read from the compressed file, and handed on, at a time.
 const BUFFER: usize = 1 << 18;
@@ -27,7 +27,12 @@ pub enum Compression {
     Xz,
     /// Zstandard (RFC 8878).
     Zstd,
+    /// In a way that is known and not read: its name.
+    Other(&'static str),
 }
+
+/// First bytes of a file that tell how it is compressed: at most so many are looked at.
+pub const MAGIC: usize = 10;
 
 /// Why a stream cannot be unpacked.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +57,24 @@ pub enum UnpackError {
         /// How many are taken.
         limit: u64,
     },
+    /// It is compressed in a way that is not read.
+    #[error(
+        "it is compressed with {name}, which is not supported: pack it again with gzip, xz or zstd"
+    )]
+    Unsupported {
+        /// The way.
+        name: &'static str,
+    },
+    /// It wants a larger window than any stream gets.
+    #[error(
+        "it was compressed with a window of {} MiB, at most {} MiB are taken: pack it again without `zstd --long` beyond 27",
+        bytes >> 20,
+        LARGEST_WINDOW >> 20
+    )]
+    Window {
+        /// The window in bytes.
+        bytes: u64,
+    },
     /// The caller asked to stop.
     #[error("unpacking was cancelled")]
     Cancelled,
@@ -63,7 +86,7 @@ impl Compression {
     /// # Errors
     /// The system's answer to reading them.
     pub fn of(file: &File) -> io::Result<Self> {
-        let mut magic = [0; 6];
+        let mut magic = [0; MAGIC];
         let mut len = 0;
         while len < magic.len() {
             match file.read_at(&mut magic[len..], len as u64)? {
@@ -82,6 +105,37 @@ impl Compression {
             [0x28, 0xB5, 0x2F, 0xFD, ..] => Self::Zstd,
             // A frame that decoders skip, which pzstd and others put first.
             [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..] => Self::Zstd,
+            // With the mark of its first block, or of its end: text alone could be a name in an archive.
+            [
+                b'B',
+                b'Z',
+                b'h',
+                b'1'..=b'9',
+                0x31,
+                0x41,
+                0x59,
+                0x26,
+                0x53,
+                0x59,
+                ..,
+            ]
+            | [
+                b'B',
+                b'Z',
+                b'h',
+                b'1'..=b'9',
+                0x17,
+                0x72,
+                0x45,
+                0x38,
+                0x50,
+                0x90,
+                ..,
+            ] => Self::Other("bzip2"),
+            [0x04, 0x22, 0x4D, 0x18, ..] => Self::Other("lz4"),
+            [0x1F, 0x9D, ..] => Self::Other("compress"),
+            [0x5D, 0, 0, _, _, 0xFF, 0xFF, ..] => Self::Other("lzma"),
+            [b'L', b'Z', b'I', b'P', 1, ..] => Self::Other("lzip"),
             _ => Self::None,
         }
     }
@@ -99,6 +153,7 @@ impl Compression {
         let mut input = BufReader::with_capacity(BUFFER, from);
         match self {
             Self::None => pump(input, limit, take),
+            Self::Other(name) => Err(UnpackError::Unsupported { name }),
             Self::Gzip => pump(MultiGzDecoder::new(input), limit, take),
             Self::Xz => {
                 let _alone = Window::largest();
@@ -107,7 +162,8 @@ impl Compression {
                 pump(XzDecoder::new_stream(input, stream), limit, take)
             }
             Self::Zstd => {
-                let window = Window::of(input.fill_buf().map_err(UnpackError::Read)?);
+                let window = Window::of(input.fill_buf().map_err(UnpackError::Read)?)
+                    .map_err(|bytes| UnpackError::Window { bytes })?;
                 let mut decoder =
                     zstd::stream::read::Decoder::with_buffer(input).map_err(UnpackError::Read)?;
                 decoder
@@ -185,6 +241,32 @@ mod tests {
                 "{kind:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_compressed_otherwise_is_called_so() {
+        let bzip2 = b"BZh91AY&SY\0\0";
+        assert_eq!(Compression::of_magic(bzip2), Compression::Other("bzip2"));
+        // The name of a file at the start of an archive.
+        assert_eq!(Compression::of_magic(b"BZh9.txt\0\0"), Compression::None);
+        let refused = unpacked(Compression::Other("bzip2"), bzip2, 10).unwrap_err();
+        assert!(
+            refused
+                .to_string()
+                .starts_with("it is compressed with bzip2")
+        );
+    }
+
+    #[test]
+    fn a_window_that_nothing_gets_is_named() {
+        // A header that asks for 2 GiB (RFC 8878, 3.1.1.1.2).
+        let header = [0x28, 0xB5, 0x2F, 0xFD, 0, 21 << 3, 1, 0, 0];
+        let refused = unpacked(Compression::Zstd, &header, 10).unwrap_err();
+        let said = refused.to_string();
+        assert!(
+            said.contains("a window of 2048 MiB, at most 128 MiB"),
+            "{said}"
+        );
     }
 
     #[test]

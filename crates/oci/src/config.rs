@@ -46,7 +46,7 @@ pub struct HistoryStep {
     #[serde(default)]
     pub created_by: Option<String>,
     /// Whether it made no layer.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null")]
     pub empty_layer: bool,
 }
 
@@ -74,7 +74,7 @@ impl ImageConfig {
             });
         }
         let parsed: Result<Vec<Digest>, _> = diff_ids.iter().map(|digest| digest.parse()).collect();
-        let run = raw.config.unwrap_or_default();
+        let run = raw.config;
         let variable = |entry: String| match entry.split_once('=') {
             Some((name, value)) => (name.to_owned(), value.to_owned()),
             None => (entry, String::new()),
@@ -86,67 +86,120 @@ impl ImageConfig {
                 variant: raw.variant,
             },
             created: raw.created,
-            env: run
-                .env
-                .unwrap_or_default()
-                .into_iter()
-                .map(variable)
-                .collect(),
-            user: run.user.unwrap_or_default(),
-            working_dir: run.working_dir.unwrap_or_default(),
-            entrypoint: run.entrypoint.unwrap_or_default(),
-            cmd: run.cmd.unwrap_or_default(),
+            env: run.env.into_iter().map(variable).collect(),
+            user: run.user,
+            working_dir: run.working_dir,
+            entrypoint: run.entrypoint.into(),
+            cmd: run.cmd.into(),
             stop_signal: run.stop_signal,
-            labels: run.labels.unwrap_or_default(),
-            exposed_ports: run.exposed_ports.unwrap_or_default().into_keys().collect(),
+            labels: run
+                .labels
+                .into_iter()
+                .map(|(name, value)| (name, value.unwrap_or_default()))
+                .collect(),
+            exposed_ports: run.exposed_ports.into(),
             diff_ids: parsed.map_err(|source| DocumentError::Digest { what: WHAT, source })?,
-            history: raw.history.unwrap_or_default(),
+            history: raw.history,
         })
     }
 }
 
 #[derive(Deserialize)]
 struct Raw {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null")]
     architecture: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null")]
     os: String,
     #[serde(default)]
     variant: Option<String>,
     #[serde(default)]
     created: Option<String>,
-    #[serde(default)]
-    config: Option<RawRun>,
+    #[serde(default, deserialize_with = "null")]
+    config: RawRun,
     rootfs: RawRootfs,
-    #[serde(default)]
-    history: Option<Vec<HistoryStep>>,
+    #[serde(default, deserialize_with = "null")]
+    history: Vec<HistoryStep>,
 }
 
 #[derive(Deserialize)]
 struct RawRootfs {
+    #[serde(deserialize_with = "null")]
     diff_ids: Vec<String>,
 }
 
-/// Docker writes null for what is not set.
 #[derive(Default, Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase", default)]
 struct RawRun {
-    #[serde(default)]
-    user: Option<String>,
-    #[serde(default)]
-    env: Option<Vec<String>>,
-    #[serde(default)]
-    entrypoint: Option<Vec<String>>,
-    #[serde(default)]
-    cmd: Option<Vec<String>>,
-    #[serde(default)]
-    working_dir: Option<String>,
-    #[serde(default)]
+    #[serde(deserialize_with = "null")]
+    user: String,
+    #[serde(deserialize_with = "null")]
+    env: Vec<String>,
+    #[serde(deserialize_with = "null")]
+    entrypoint: Words,
+    #[serde(deserialize_with = "null")]
+    cmd: Words,
+    #[serde(deserialize_with = "null")]
+    working_dir: String,
     stop_signal: Option<String>,
-    #[serde(default)]
-    labels: Option<BTreeMap<String, String>>,
-    #[serde(default)]
-    exposed_ports: Option<BTreeMap<String, serde_json::Value>>,
+    #[serde(deserialize_with = "null")]
+    labels: BTreeMap<String, Option<String>>,
+    #[serde(deserialize_with = "null")]
+    exposed_ports: Ports,
+}
+
+/// A command, as a list or, as Docker takes it as well, as one word.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Words {
+    Many(Vec<String>),
+    One(String),
+}
+
+impl Default for Words {
+    fn default() -> Self {
+        Self::Many(Vec::new())
+    }
+}
+
+impl From<Words> for Vec<String> {
+    fn from(words: Words) -> Self {
+        match words {
+            Words::Many(words) => words,
+            Words::One(word) => vec![word],
+        }
+    }
+}
+
+/// Ports, as the keys of a map or, as some tools write them, as a list.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Ports {
+    Map(BTreeMap<String, serde_json::Value>),
+    List(Vec<String>),
+}
+
+impl Default for Ports {
+    fn default() -> Self {
+        Self::List(Vec::new())
+    }
+}
+
+impl From<Ports> for Vec<String> {
+    fn from(ports: Ports) -> Self {
+        match ports {
+            Ports::Map(ports) => ports.into_keys().collect(),
+            Ports::List(ports) => ports,
+        }
+    }
+}
+
+/// Takes null for what is not set, as Go writes and reads it.
+pub(crate) fn null<'de, T, D>(from: D) -> Result<T, D::Error>
+where
+    T: Deserialize<'de> + Default,
+    D: serde::Deserializer<'de>,
+{
+    Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -178,7 +231,21 @@ mod tests {
     #[test]
     fn a_configuration_without_layers_or_with_nulls_is_judged() {
         assert!(ImageConfig::parse(b"{}").is_err());
-        let nulls = br#"{"config":{"Env":null,"Cmd":null},"rootfs":{"diff_ids":[]}}"#;
-        assert!(ImageConfig::parse(nulls).unwrap().command_line().is_empty());
+        let nulls = br#"{"architecture":null,"os":null,"config":{"User":null,"Env":null,"Cmd":null,"Labels":{"a":null}},
+            "rootfs":{"diff_ids":null},"history":[{"created":null,"empty_layer":null}]}"#;
+        let config = ImageConfig::parse(nulls).unwrap();
+        assert!(config.command_line().is_empty() && config.diff_ids.is_empty());
+        assert_eq!(config.labels["a"], "");
+        let none = br#"{"config":null,"rootfs":{"diff_ids":[]},"history":null}"#;
+        assert!(ImageConfig::parse(none).unwrap().history.is_empty());
+    }
+
+    #[test]
+    fn words_and_lists_are_taken_where_docker_takes_them() {
+        let text = br#"{"config":{"Entrypoint":"/bin/sh","Cmd":"echo hi","ExposedPorts":["80/tcp"],"Volumes":["/data"]},
+            "rootfs":{"diff_ids":[]}}"#;
+        let config = ImageConfig::parse(text).unwrap();
+        assert_eq!(config.command_line(), ["/bin/sh", "echo hi"]);
+        assert_eq!(config.exposed_ports, ["80/tcp"]);
     }
 }

@@ -12,9 +12,22 @@ pub struct Digest([u8; 32]);
 
 /// Why a text is no digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{text}\" is no digest: sha256: and 64 hexadecimal digits are expected")]
-pub struct DigestError {
-    text: String,
+pub enum DigestError {
+    /// It is none.
+    #[error("\"{text}\" is no digest: sha256: and 64 hexadecimal digits are expected")]
+    NotADigest {
+        /// The text, cut where it is long.
+        text: String,
+    },
+    /// It is one, of an algorithm that is not computed here.
+    #[error(
+        "digests of the algorithm {algorithm} are not supported, only sha256: make the image again with that, for example with \
+         `skopeo copy`"
+    )]
+    Algorithm {
+        /// The algorithm.
+        algorithm: String,
+    },
 }
 
 impl Digest {
@@ -43,8 +56,13 @@ impl FromStr for Digest {
     type Err = DigestError;
 
     fn from_str(text: &str) -> Result<Self, DigestError> {
-        let bad = || DigestError {
-            text: text.chars().take(100).collect(),
+        let bad = || match algorithm(text) {
+            Some(algorithm) => DigestError::Algorithm {
+                algorithm: algorithm.to_owned(),
+            },
+            None => DigestError::NotADigest {
+                text: text.chars().take(100).collect(),
+            },
         };
         let digits = text.strip_prefix("sha256:").ok_or_else(bad)?.as_bytes();
         if digits.len() != 64 {
@@ -56,6 +74,18 @@ impl FromStr for Digest {
         }
         Ok(Self(bytes))
     }
+}
+
+/// The algorithm of a digest that is right and not computed here (OCI image specification, "Registered algorithms").
+fn algorithm(text: &str) -> Option<&str> {
+    let (algorithm, digits) = text.split_once(':')?;
+    let expected = match algorithm {
+        "sha512" => 128,
+        "blake3" => 64,
+        _ => return None,
+    };
+    let is_right = digits.len() == expected && digits.bytes().all(|digit| nibble(digit).is_some());
+    is_right.then_some(algorithm)
 }
 
 /// One digit; upper case is refused, as the specification asks.
@@ -150,6 +180,16 @@ mod tests {
         ] {
             assert!(bad.parse::<Digest>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_digest_of_another_algorithm_is_called_so() {
+        let text = format!("sha512:{}", "0".repeat(128));
+        let refused = text.parse::<Digest>().unwrap_err().to_string();
+        assert!(
+            refused.starts_with("digests of the algorithm sha512 are not supported"),
+            "{refused}"
+        );
     }
 
     #[test]

@@ -11,14 +11,17 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use banger_disk::ext4::storable;
 use banger_disk::sparse;
 use banger_disk::tree::{
-    Attributes, Contents, DeviceNumber, Extent, NodeId, NodeKind, Source, Timestamp, Tree,
-    TreeError, Xattr,
+    Attributes, Contents, DeviceNumber, Extent, MAX_LINKS, NodeId, NodeKind, Source, Timestamp,
+    Tree, TreeError, Xattr,
 };
 use rustix::io::Errno;
 
-use crate::assembly::is_kept;
+use crate::assembly::Files;
+use crate::attributes::is_kept;
+use crate::losses::{Loss, Losses};
 
 /// Longest list of names, and longest value, of extended attributes that Linux gives (xattr(7)), in bytes.
 const MAX_XATTR: usize = 64 << 10;
@@ -56,7 +59,7 @@ pub enum HostDirError {
 ///
 /// # Errors
 /// When something in it cannot be read (as an ordinary user: what others keep private), or has no place in a tree.
-pub fn tree_from_dir(root: &Path) -> Result<Tree, HostDirError> {
+pub fn tree_from_dir(root: &Path) -> Result<Files, HostDirError> {
     let metadata = fs::metadata(root).map_err(|source| unreadable(root, source))?;
     if !metadata.is_dir() {
         return Err(HostDirError::NotADirectory {
@@ -67,6 +70,7 @@ pub fn tree_from_dir(root: &Path) -> Result<Tree, HostDirError> {
     let mut walk = Walk {
         device: metadata.dev(),
         known: HashMap::new(),
+        losses: Losses::default(),
         tree,
     };
     let top = walk.tree.root();
@@ -84,11 +88,15 @@ pub fn tree_from_dir(root: &Path) -> Result<Tree, HostDirError> {
             }
         }
     }
-    Ok(walk.tree)
+    Ok(Files {
+        tree: walk.tree,
+        losses: walk.losses,
+    })
 }
 
 struct Walk {
     tree: Tree,
+    losses: Losses,
     /// The file system that it stays on.
     device: u64,
     /// Nodes of files with several names, by inode.
@@ -106,10 +114,7 @@ impl Walk {
         let refuse = |source| refused(path, source);
         let shared = !metadata.is_dir() && metadata.nlink() > 1 && metadata.dev() == self.device;
         if let Some(&node) = self.known.get(&metadata.ino()).filter(|_| shared) {
-            self.tree
-                .link(parent, name.as_bytes(), node)
-                .map_err(refuse)?;
-            return Ok(node);
+            return self.link(path, name, metadata, parent, node);
         }
         let kind = self.kind(path, metadata)?;
         let attributes = attributes(metadata);
@@ -122,6 +127,27 @@ impl Walk {
             self.known.insert(metadata.ino(), node);
         }
         Ok(node)
+    }
+
+    /// Gives `node` a further name; a file that has as many as ext4 takes is copied.
+    fn link(
+        &mut self,
+        path: &Path,
+        name: &OsStr,
+        metadata: &Metadata,
+        parent: NodeId,
+        node: NodeId,
+    ) -> Result<NodeId, HostDirError> {
+        let refuse = |source| refused(path, source);
+        if self.tree.node(node).links < MAX_LINKS {
+            let linked = self.tree.link(parent, name.as_bytes(), node);
+            return linked.map_err(refuse).map(|()| node);
+        }
+        let copied = self.tree.insert_copy(parent, name.as_bytes(), node);
+        let copy = copied.map_err(refuse)?;
+        self.known.insert(metadata.ino(), copy);
+        self.losses.add(Loss::Links, path.as_os_str().as_bytes());
+        Ok(copy)
     }
 
     fn kind(&mut self, path: &Path, metadata: &Metadata) -> Result<NodeKind, HostDirError> {
@@ -204,6 +230,10 @@ impl Walk {
                 name: name.into(),
                 value: value[..len].into(),
             });
+        }
+        let (xattrs, left_out) = storable(xattrs);
+        if left_out > 0 {
+            self.losses.add(Loss::Xattrs, path.as_os_str().as_bytes());
         }
         self.tree
             .set_xattrs(node, xattrs)

@@ -9,8 +9,9 @@
 //! archive ends or breaks; what is broken is said by the later one, after the digests. Nothing of it is put in a tree here.
 
 use std::fs::File;
-use std::io::Write as _;
+use std::io;
 
+use banger_disk::sparse::write_but_zeros;
 use banger_disk::{Room, tree::printable};
 
 use crate::compression::UnpackError;
@@ -21,8 +22,10 @@ use crate::tar::{TarError, TarReader, Trailer};
 pub(crate) struct Keeping<'f> {
     file: &'f File,
     room: Room,
-    /// Bytes that are in the file.
+    /// Bytes that are in the file, holes included.
     kept: u64,
+    /// Bytes that the file takes.
+    written: u64,
     /// `None` behind the end of the archive.
     reader: Option<TarReader<'f>>,
     /// How much must be there before the reader gets on.
@@ -36,6 +39,7 @@ impl<'f> Keeping<'f> {
             file,
             room: Room::default(),
             kept: 0,
+            written: 0,
             reader: Some(TarReader::new(file, 0..0, Trailer::Required)),
             wanted: 1,
         }
@@ -44,6 +48,15 @@ impl<'f> Keeping<'f> {
     /// Bytes that are in the file: all of the archive that anybody reads.
     pub(crate) fn kept(&self) -> u64 {
         self.kept
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let end = self.kept + bytes.len() as u64;
+        self.written += write_but_zeros(self.file, bytes, self.kept)?;
+        // A hole at the end is not there yet.
+        self.file.set_len(end)?;
+        self.kept = end;
+        self.room.check(self.file, self.written)
     }
 
     /// Takes the next bytes of the archive. `count` counts an entry, and says with `Err` how many there may be.
@@ -55,14 +68,13 @@ impl<'f> Keeping<'f> {
         bytes: &[u8],
         count: &mut dyn FnMut() -> Result<(), u64>,
     ) -> Result<(), UnpackError> {
+        if self.reader.is_none() {
+            return Ok(());
+        }
+        self.write(bytes).map_err(UnpackError::Write)?;
         let Some(reader) = &mut self.reader else {
             return Ok(());
         };
-        self.file.write_all(bytes).map_err(UnpackError::Write)?;
-        self.kept += bytes.len() as u64;
-        self.room
-            .check(self.file, self.kept)
-            .map_err(UnpackError::Write)?;
         while self.wanted <= self.kept {
             let before = reader.position();
             match reader.next_within(self.kept) {

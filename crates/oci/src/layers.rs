@@ -1,20 +1,25 @@
 //! Layers, lowest first, as one tree: whiteouts, opaque directories, links across layers.
 //!
 //! ```text
-//!  for each layer:  1. its whiteouts   take names of the layers below out of the tree
-//!                   2. its entries     are added, as those of an archive
+//!  for each layer:  1. what it names    hides names of the layers below: whiteouts, opaque directories, links that it
+//!                                       replaces; names to which fewer links lead come first
+//!                   2. its entries      are added, as those of an archive
 //! ```
-//! In this order, because a whiteout hides what is below, never what its own layer brings, wherever in the layer it
-//! stands (OCI image specification, "Whiteouts").
+//! In this order, because a layer hides what is below, never what it brings itself, wherever in it the whiteout or the entry
+//! stands (OCI image specification, "Whiteouts"). A link that the layer replaces leads nowhere any more, as in an overlay,
+//! where the upper directory hides the lower link: else a whiteout below it would delete files of another directory. Links
+//! that the layer does not name lead the way, for entries and whiteouts alike.
 
 use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
 
-use banger_disk::tree::{Source, Tree, TreeError, printable};
+use banger_disk::tree::{Source, TreeError, printable};
 
 use crate::archive::Limits;
-use crate::assembly::{Assembly, EntryError, parts};
+use crate::assembly::{Assembly, EntryError, Files};
+use crate::hiding::Named;
+use crate::names::parts;
 use crate::tar::{Entry, TarError, TarReader, Trailer};
 
 const WHITEOUT: &[u8] = b".wh.";
@@ -65,7 +70,7 @@ pub enum LayerError {
 ///
 /// # Errors
 /// When a layer is broken or an entry impossible: the error names both.
-pub fn merge(layers: &[Layer], limits: Limits) -> Result<Tree, LayerError> {
+pub fn merge(layers: &[Layer], limits: Limits) -> Result<Files, LayerError> {
     let mut assembly = Assembly::new(limits.entries)?;
     for (index, layer) in layers.iter().enumerate() {
         let source = assembly
@@ -73,25 +78,55 @@ pub fn merge(layers: &[Layer], limits: Limits) -> Result<Tree, LayerError> {
             .add_source(Source::File(Arc::clone(&layer.file)));
         // The lowest layer has nothing to hide.
         if index > 0 {
-            each_entry(layer, |entry| {
-                assembly.count()?;
-                match whiteout(&entry.path)? {
-                    Some(Whiteout { parents, hidden }) => assembly.hide(&parents, hidden),
-                    None => Ok(()),
-                }
-            })?;
+            prepare(&mut assembly, layer)?;
         }
+        assembly.begin_layer();
         each_entry(layer, |entry| {
             if index == 0 {
                 assembly.count()?;
             }
-            match whiteout(&entry.path)? {
+            match whiteout(&parts(&entry.path)?)? {
                 Some(_) => Ok(()),
                 None => assembly.add(entry, source),
             }
         })?;
     }
-    Ok(assembly.into_tree())
+    Ok(assembly.finish()?)
+}
+
+/// Takes out of the tree what `layer` hides. Names to which fewer links lead come first: a link that one of them replaces
+/// does not lead to the others any more, in whichever order the layer has them.
+fn prepare(assembly: &mut Assembly, layer: &Layer) -> Result<(), LayerError> {
+    let (mut more, mut links) = (true, 0);
+    while more {
+        more = false;
+        each_entry(layer, |entry| {
+            if links == 0 {
+                assembly.count()?;
+            }
+            more |= hide(assembly, entry, links)?;
+            Ok(())
+        })?;
+        links += 1;
+    }
+    Ok(())
+}
+
+fn hide(assembly: &mut Assembly, entry: &Entry, links: usize) -> Result<bool, EntryError> {
+    let mut parts = parts(&entry.path)?;
+    match whiteout(&parts)? {
+        None => assembly.prepare(&parts, Named::Entry(entry), links),
+        Some(Hidden::Nothing) => Ok(false),
+        Some(Hidden::Everything) => {
+            parts.pop();
+            assembly.prepare(&parts, Named::Opaque, links)
+        }
+        Some(Hidden::Name(name)) => {
+            parts.pop();
+            parts.push(name);
+            assembly.prepare(&parts, Named::Whiteout, links)
+        }
+    }
 }
 
 fn each_entry(
@@ -116,49 +151,26 @@ fn each_entry(
     }
 }
 
-struct Whiteout<'p> {
-    parents: Vec<&'p [u8]>,
-    hidden: Hidden<'p>,
-}
-
 /// What a whiteout hides in its directory.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Hidden<'p> {
+enum Hidden<'p> {
     Name(&'p [u8]),
     Everything,
     /// A mark of some tool that hides nothing.
     Nothing,
 }
 
-fn whiteout(path: &[u8]) -> Result<Option<Whiteout<'_>>, EntryError> {
-    let mut parents = parts(path)?;
-    let Some(name) = parents.pop().filter(|name| name.starts_with(WHITEOUT)) else {
+/// What the name `parts` hides, when it is that of a whiteout.
+fn whiteout<'p>(parts: &[&'p [u8]]) -> Result<Option<Hidden<'p>>, EntryError> {
+    let Some(name) = parts.last().filter(|name| name.starts_with(WHITEOUT)) else {
         return Ok(None);
     };
-    let hidden = match name {
+    Ok(Some(match *name {
         OPAQUE => Hidden::Everything,
         _ if name.starts_with(PRIVATE) => Hidden::Nothing,
         _ => match &name[WHITEOUT.len()..] {
             b"" | b"." | b".." => return Err(EntryError::Whiteout),
             hidden => Hidden::Name(hidden),
         },
-    };
-    Ok(Some(Whiteout { parents, hidden }))
-}
-
-impl Assembly {
-    /// Takes what a whiteout hides out of the tree. What is not there is hidden already.
-    fn hide(&mut self, parents: &[&[u8]], hidden: Hidden<'_>) -> Result<(), EntryError> {
-        let Some(directory) = self.existing_directory(parents)? else {
-            return Ok(());
-        };
-        match hidden {
-            Hidden::Name(name) => {
-                self.tree().remove(directory, name);
-            }
-            Hidden::Everything => self.tree().remove_children(directory),
-            Hidden::Nothing => {}
-        }
-        Ok(())
-    }
+    }))
 }

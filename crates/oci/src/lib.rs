@@ -24,17 +24,24 @@
 //! It must not: know what an image is registered as, write disk images itself, or change the host outside of its
 //! scratch folder, in which it leaves nothing (its only file has no name).
 
+mod accounts;
 pub mod archive;
+pub mod artifact;
 mod assembly;
+mod attributes;
 mod blobs;
+pub mod choice;
 pub mod compression;
 pub mod config;
 pub mod digest;
+mod hiding;
 pub mod host_dir;
 mod keeping;
 pub mod layers;
 pub mod local;
+mod losses;
 pub mod manifest;
+mod names;
 mod posix_acl;
 pub mod reference;
 pub mod selection;
@@ -43,13 +50,14 @@ pub mod unpacking;
 mod window;
 
 pub use archive::{ArchiveError, Limits, tree_from_archive};
-pub use assembly::EntryError;
+pub use assembly::{EntryError, Files};
 pub use blobs::BlobError;
 pub use compression::Compression;
 pub use config::ImageConfig;
 pub use digest::Digest;
 pub use host_dir::{HostDirError, tree_from_dir};
 pub use local::{ImageDigests, LocalImage, LocalImageError};
+pub use losses::{Loss, Losses};
 pub use manifest::Platform;
 pub use reference::{Reference, ReferenceError};
 pub use selection::{SelectionError, directory};

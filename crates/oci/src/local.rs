@@ -7,21 +7,22 @@
 //! ```
 
 mod error;
+mod saved;
 
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use banger_disk::tree::Tree;
-use serde::Deserialize;
+use banger_disk::tree::printable;
 
 use crate::archive::{Limits, tree_from_archive};
-use crate::blobs::{BlobError, BlobStore};
+use crate::artifact::Kind;
+use crate::assembly::Files;
+use crate::blobs::{Blob, BlobError, BlobStore};
+use crate::choice::{Candidate, Choice, ChoiceError, choose};
 use crate::config::ImageConfig;
 use crate::digest::Digest;
 use crate::layers::merge;
-use crate::manifest::{
-    self, Descriptor, Document, DocumentError, MAX_LAYERS, MAX_MANIFESTS, Manifest, Platform, names,
-};
+use crate::manifest::{self, Descriptor, Document, DocumentError, Manifest, Platform};
 use crate::unpacking::{StoredLayer, UnpackProgress, unpack_all};
 
 pub use error::LocalImageError;
@@ -32,7 +33,8 @@ const MAX_DEPTH: usize = 4;
 /// An image on this machine, chosen and its configuration verified.
 #[derive(Debug)]
 pub struct LocalImage {
-    path: PathBuf,
+    /// What messages call it.
+    called: String,
     config: ImageConfig,
     ids: ImageDigests,
     layers: Vec<StoredLayer>,
@@ -51,7 +53,8 @@ pub struct ImageDigests {
 
 impl LocalImage {
     /// Opens the image at `path`: a folder with an OCI layout, or an archive, compressed or not (then unpacked into a
-    /// file without a name in `scratch`). `name` chooses by tag where there are several images, `platform` by platform.
+    /// file without a name in `scratch`). `name` (a tag, a full name, a digest) chooses where there are several images, and so
+    /// does `platform`.
     ///
     /// # Errors
     /// When there is no such image, or it is broken.
@@ -69,36 +72,51 @@ impl LocalImage {
             BlobStore::Folder(path.to_owned())
         } else {
             let go_on = &mut |_| ControlFlow::Continue(());
-            BlobStore::Archive(Box::new(tree_from_archive(
-                path,
-                scratch,
-                Limits::default(),
-                go_on,
-            )?))
+            BlobStore::Archive(Box::new(
+                tree_from_archive(path, scratch, Limits::default(), go_on)?.tree,
+            ))
         };
-        let opening = Opening { path, store };
-        match opening.optional_document("index.json")? {
-            Some(index) => opening.layout(&index, name, platform),
-            None => match opening.optional_document("manifest.json")? {
-                Some(list) => opening.docker_save(&list, name),
-                None => Err(LocalImageError::NoImage {
-                    path: path.to_owned(),
-                }),
-            },
+        let opening = Opening {
+            called: path.display().to_string(),
+            store,
+        };
+        let index = opening.optional_document("index.json")?;
+        let list = opening.optional_document("manifest.json")?;
+        match (index, list) {
+            (Some(index), Some(list)) => {
+                let first = opening.layout(&index, name, platform);
+                match first {
+                    // Some versions of Docker write an index that leads nowhere beside a list that is right.
+                    Err(error) if error.is_of_the_index() => {
+                        opening.docker_save(&list, name, platform).or(Err(error))
+                    }
+                    first => first,
+                }
+            }
+            (Some(index), None) => opening.layout(&index, name, platform),
+            (None, Some(list)) => opening.docker_save(&list, name, platform),
+            (None, None) => Err(opening.no_image()),
         }
     }
 
-    /// Opens the image whose manifest has `digest` in the layout at `path`, which need not have an index: a cache.
+    /// Opens the image whose manifest has `digest` in the layout at `path`, which need not have an index: a cache. Messages
+    /// call it `called`: what the user has asked for.
     ///
     /// # Errors
     /// When there is no such manifest, or it is broken.
-    pub fn open_manifest(path: &Path, digest: Digest) -> Result<Self, LocalImageError> {
-        let store = BlobStore::Folder(path.to_owned());
-        let opening = Opening { path, store };
+    pub fn open_manifest(
+        path: &Path,
+        digest: Digest,
+        called: &str,
+    ) -> Result<Self, LocalImageError> {
+        let opening = Opening {
+            called: called.to_owned(),
+            store: BlobStore::Folder(path.to_owned()),
+        };
         let bytes = opening.blob(opening.store.verified(digest))?;
         match opening.parsed(manifest::parse(&bytes))? {
             Document::Manifest(manifest) => opening.image((digest, None), &manifest),
-            Document::Index(list) => Err(opening.not_found("with that manifest", &list)),
+            Document::Index(_) => Err(opening.not_chosen(ChoiceError::Nothing)),
         }
     }
 
@@ -129,38 +147,53 @@ impl LocalImage {
         scratch: &Path,
         limits: Limits,
         progress: &mut dyn FnMut(UnpackProgress) -> ControlFlow<()>,
-    ) -> Result<Tree, LocalImageError> {
+    ) -> Result<Files, LocalImageError> {
         let layers = unpack_all(&self.layers, scratch, limits, progress).map_err(|source| {
             LocalImageError::Unpack {
-                path: self.path.clone(),
+                image: self.called.clone(),
                 source: Box::new(source),
             }
         })?;
         merge(&layers, limits).map_err(|source| LocalImageError::Layers {
-            path: self.path.clone(),
+            image: self.called.clone(),
             source,
         })
     }
 }
 
-struct Opening<'p> {
-    path: &'p Path,
+struct Opening {
+    /// What messages call it.
+    called: String,
     store: BlobStore,
 }
 
-impl Opening<'_> {
+impl Opening {
     fn blob<T>(&self, result: Result<T, BlobError>) -> Result<T, LocalImageError> {
         result.map_err(|source| LocalImageError::Blob {
-            path: self.path.to_owned(),
+            image: self.called.clone(),
             source,
         })
     }
 
     fn parsed<T>(&self, result: Result<T, DocumentError>) -> Result<T, LocalImageError> {
         result.map_err(|source| LocalImageError::Document {
-            path: self.path.to_owned(),
+            image: self.called.clone(),
             source,
         })
+    }
+
+    fn not_chosen(&self, source: ChoiceError) -> LocalImageError {
+        LocalImageError::Choice {
+            image: self.called.clone(),
+            source,
+        }
+    }
+
+    fn no_image(&self) -> LocalImageError {
+        LocalImageError::NoImage {
+            image: self.called.clone(),
+            is_rootfs: self.store.looks_like_a_root(),
+        }
     }
 
     fn optional_document(&self, name: &str) -> Result<Option<Vec<u8>>, LocalImageError> {
@@ -171,7 +204,7 @@ impl Opening<'_> {
     }
 
     fn layout(
-        self,
+        &self,
         index: &[u8],
         name: Option<&str>,
         platform: &Platform,
@@ -185,10 +218,9 @@ impl Opening<'_> {
                 Document::Manifest(manifest) => return self.image((digest, way), &manifest),
                 Document::Index(list) => {
                     let chosen = self.choose(&list, wanted, platform)?;
-                    // A tag chooses in the outermost index; below it only platforms differ.
+                    // A name chooses in the outermost index; below it only platforms differ.
                     wanted = None;
-                    let bytes = self.blob(self.store.document(chosen.digest, chosen.size))?;
-                    document = self.parsed(manifest::parse(&bytes))?;
+                    document = self.document(chosen)?;
                     digest = chosen.digest;
                     // The layout's own list names images; an index below it is a part of one.
                     if matches!(document, Document::Index(_)) {
@@ -197,7 +229,12 @@ impl Opening<'_> {
                 }
             }
         }
-        Err(self.not_found("within four levels of indexes", &[]))
+        Err(self.not_chosen(ChoiceError::Nothing))
+    }
+
+    fn document(&self, descriptor: &Descriptor) -> Result<Document, LocalImageError> {
+        let stored = self.store.document(descriptor.digest, descriptor.size);
+        self.parsed(manifest::parse(&self.blob(stored)?))
     }
 
     fn choose<'d>(
@@ -206,55 +243,28 @@ impl Opening<'_> {
         name: Option<&str>,
         platform: &Platform,
     ) -> Result<&'d Descriptor, LocalImageError> {
-        let named = |descriptor: &&Descriptor| match name {
-            Some(name) => descriptor
-                .ref_name
-                .as_deref()
-                .is_some_and(|known| known == name || known.ends_with(&format!(":{name}"))),
-            None => true,
-        };
-        let fitting = |descriptor: &&Descriptor| {
-            descriptor
-                .platform
-                .as_ref()
-                .is_none_or(|p| platform.runs(p))
-        };
-        let candidates: Vec<&Descriptor> = list.iter().filter(named).filter(fitting).collect();
-        match candidates[..] {
-            [] => {
-                let wanted = match name {
-                    Some(name) => {
-                        format!("\"{name}\" for {}/{}", platform.os, platform.architecture)
-                    }
-                    None => format!("for {}/{}", platform.os, platform.architecture),
-                };
-                Err(self.not_found(&wanted, list))
+        let mut candidates: Vec<Candidate> = list.iter().map(Candidate::from).collect();
+        loop {
+            match choose(&candidates, name, platform).map_err(|error| self.not_chosen(error))? {
+                Choice::Found(at) => return Ok(&list[at]),
+                Choice::Look(at) => {
+                    // What is not there, or cannot be read, says so when it is chosen.
+                    let looked = self.document(&list[at]).ok();
+                    let kind = looked.and_then(|document| document.kind());
+                    candidates[at].kind = Some(kind.unwrap_or(Kind::Image));
+                }
             }
-            [only] => Ok(only),
-            // The same image under several tags.
-            [first, ..] if candidates.iter().all(|other| other.digest == first.digest) => Ok(first),
-            // Variants of one platform: the first is what registries mean.
-            [first, ..] if candidates.iter().all(|other| other.platform.is_some()) => Ok(first),
-            _ => Err(LocalImageError::Several {
-                path: self.path.to_owned(),
-                has: names(list),
-            }),
-        }
-    }
-
-    fn not_found(&self, wanted: &str, list: &[Descriptor]) -> LocalImageError {
-        LocalImageError::NotFound {
-            path: self.path.to_owned(),
-            wanted: wanted.to_owned(),
-            has: names(list),
         }
     }
 
     fn image(
-        self,
+        &self,
         (digest, index): (Digest, Option<Digest>),
         manifest: &Manifest,
     ) -> Result<LocalImage, LocalImageError> {
+        if let Some(kind) = manifest.artifact() {
+            return Err(self.not_chosen(ChoiceError::NoImage { kind }));
+        }
         let bytes = self.blob(
             self.store
                 .document(manifest.config.digest, manifest.config.size),
@@ -262,7 +272,16 @@ impl Opening<'_> {
         let config = self.parsed(ImageConfig::parse(&bytes))?;
         let mut blobs = Vec::with_capacity(manifest.layers.len());
         for layer in &manifest.layers {
-            let blob = self.blob(self.store.blob(layer.digest))?;
+            let blob = match self.store.blob(layer.digest) {
+                Err(BlobError::Missing { .. }) if !layer.urls.is_empty() => {
+                    return Err(LocalImageError::Elsewhere {
+                        image: self.called.clone(),
+                        layer: layer.digest,
+                        url: printable(layer.urls[0].as_bytes()),
+                    });
+                }
+                found => self.blob(found)?,
+            };
             blobs.push((blob, Some((layer.digest, layer.size))));
         }
         let ids = ImageDigests {
@@ -274,14 +293,14 @@ impl Opening<'_> {
     }
 
     fn finish(
-        self,
+        &self,
         ids: ImageDigests,
         config: ImageConfig,
-        blobs: Vec<(crate::blobs::Blob, Option<(Digest, u64)>)>,
+        blobs: Vec<(Blob, Option<(Digest, u64)>)>,
     ) -> Result<LocalImage, LocalImageError> {
         if blobs.len() != config.diff_ids.len() {
             return Err(LocalImageError::LayerCount {
-                path: self.path.to_owned(),
+                image: self.called.clone(),
                 layers: blobs.len(),
                 diff_ids: config.diff_ids.len(),
             });
@@ -296,58 +315,25 @@ impl Opening<'_> {
             })
             .collect();
         Ok(LocalImage {
-            path: self.path.to_owned(),
+            called: self.called.clone(),
             config,
             ids,
             layers,
         })
     }
 
-    fn docker_save(self, list: &[u8], name: Option<&str>) -> Result<LocalImage, LocalImageError> {
-        let json = |source| DocumentError::Json {
-            what: "manifest.json",
-            source,
-        };
-        let saved: Vec<Saved> = self.parsed(serde_json::from_slice(list).map_err(json))?;
-        let too_many = |of, count, limit| {
-            self.parsed(Err(DocumentError::TooMany {
-                what: "manifest.json",
-                of,
-                count,
-                limit,
-            }))
-        };
-        if saved.len() > MAX_MANIFESTS {
-            return too_many("images", saved.len(), MAX_MANIFESTS);
-        }
-        let tags = |image: &Saved| image.repo_tags.clone().unwrap_or_default();
-        let has = saved.iter().flat_map(tags).collect::<Vec<_>>().join(", ");
-        let meant = |image: &&Saved| match name {
-            Some(name) => tags(image)
-                .iter()
-                .any(|tag| tag == name || tag.ends_with(&format!(":{name}"))),
-            None => true,
-        };
-        let candidates: Vec<&Saved> = saved.iter().filter(meant).collect();
-        let image = match candidates[..] {
-            [only] => only,
-            [] => {
-                return Err(LocalImageError::NotFound {
-                    path: self.path.to_owned(),
-                    wanted: format!("\"{}\"", name.unwrap_or_default()),
-                    has,
-                });
-            }
-            _ => {
-                return Err(LocalImageError::Several {
-                    path: self.path.to_owned(),
-                    has,
-                });
-            }
-        };
-        if image.layers.len() > MAX_LAYERS {
-            return too_many("layers", image.layers.len(), MAX_LAYERS);
-        }
+    fn docker_save(
+        &self,
+        list: &[u8],
+        name: Option<&str>,
+        platform: &Platform,
+    ) -> Result<LocalImage, LocalImageError> {
+        let saved = self.parsed(saved::parse(list))?;
+        let candidates: Vec<Candidate> = saved.iter().map(Candidate::from).collect();
+        let chosen = choose(&candidates, name, platform).map_err(|error| self.not_chosen(error))?;
+        // Nothing has to be looked into: all of them are images.
+        let (Choice::Found(at) | Choice::Look(at)) = chosen;
+        let image = &saved[at];
         let config = self.blob(
             self.store
                 .file(&image.config)
@@ -366,14 +352,4 @@ impl Opening<'_> {
         };
         self.finish(ids, config, blobs)
     }
-}
-
-/// One image of `docker save`.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Saved {
-    config: String,
-    #[serde(default)]
-    repo_tags: Option<Vec<String>>,
-    layers: Vec<String>,
 }

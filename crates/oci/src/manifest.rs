@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::artifact::{Kind, artifact_of, kind_of};
+use crate::config::null;
 use crate::digest::Digest;
 
 /// Largest index, manifest or configuration that is read, in bytes (registries allow 4 MiB).
@@ -62,6 +64,31 @@ pub struct Descriptor {
     pub platform: Option<Platform>,
     /// `org.opencontainers.image.ref.name`, where given: the tag in a layout.
     pub ref_name: Option<String>,
+    /// `io.containerd.image.name`, where given: the full name in a layout.
+    pub image_name: Option<String>,
+    /// What kind of artifact it is, where that is told.
+    pub artifact_type: Option<String>,
+    /// What tools say of an entry that belongs to an image: an attestation, a signature.
+    note: Option<String>,
+    /// Where else it may be had: what is kept elsewhere is not in registries.
+    pub urls: Vec<String>,
+}
+
+impl Descriptor {
+    /// What it is, where that shows.
+    pub fn kind(&self) -> Option<Kind> {
+        match (&self.note, &self.artifact_type) {
+            // cosign calls the image itself so.
+            (Some(note), _) if note.ends_with("/image") => Some(Kind::Image),
+            (Some(note), _) if note.ends_with("/sigs") => {
+                Some(Kind::Artifact("a signature".to_owned()))
+            }
+            (Some(note), _) if note.ends_with("/sboms") => Some(artifact_of("spdx")),
+            (Some(note), _) => Some(artifact_of(note)),
+            (None, Some(artifact)) => Some(artifact_of(artifact)),
+            (None, None) => None,
+        }
+    }
 }
 
 /// What a program needs to run on.
@@ -142,35 +169,6 @@ impl std::str::FromStr for Platform {
     }
 }
 
-/// The image of an index that runs on `platform`: of its very variant where there is one, else the first. What does not
-/// say what it is for is taken when nothing else is there.
-pub fn for_platform<'d>(list: &'d [Descriptor], platform: &Platform) -> Option<&'d Descriptor> {
-    let of = |descriptor: &&'d Descriptor| descriptor.platform.as_ref();
-    let mut fitting = list
-        .iter()
-        .filter(|descriptor| of(descriptor).is_some_and(|other| platform.runs(other)));
-    let first = fitting.clone().next();
-    fitting
-        .find(|descriptor| of(descriptor).is_some_and(|other| other.variant == platform.variant))
-        .or(first)
-        .or_else(|| list.iter().find(|descriptor| of(descriptor).is_none()))
-}
-
-/// What a list of manifests offers, for messages.
-pub fn names(list: &[Descriptor]) -> String {
-    let name = |descriptor: &Descriptor| match (&descriptor.ref_name, &descriptor.platform) {
-        (Some(name), _) => name.clone(),
-        (None, Some(platform)) => platform.to_string(),
-        (None, None) => descriptor.digest.to_string(),
-    };
-    let all: Vec<String> = list.iter().take(20).map(name).collect();
-    if all.is_empty() {
-        "nothing".to_owned()
-    } else {
-        all.join(", ")
-    }
-}
-
 /// An index or a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Document {
@@ -187,6 +185,35 @@ pub struct Manifest {
     pub config: Descriptor,
     /// The layers, lowest first.
     pub layers: Vec<Descriptor>,
+    /// What kind of artifact it says to be.
+    pub artifact_type: Option<String>,
+}
+
+impl Document {
+    /// What it is, as far as media types tell.
+    pub fn kind(&self) -> Option<Kind> {
+        match self {
+            Self::Index(_) => Some(Kind::Image),
+            Self::Manifest(manifest) => manifest.kind(),
+        }
+    }
+}
+
+impl Manifest {
+    /// What it is, as far as media types tell.
+    pub fn kind(&self) -> Option<Kind> {
+        let layer = self.layers.first().map(|layer| layer.media_type.as_str());
+        kind_of(
+            self.artifact_type.as_deref(),
+            &self.config.media_type,
+            layer,
+        )
+    }
+
+    /// What it is when that shows to be no image.
+    pub fn artifact(&self) -> Option<Kind> {
+        self.kind().filter(|kind| *kind != Kind::Image)
+    }
 }
 
 #[derive(Deserialize)]
@@ -200,6 +227,8 @@ struct RawDocument {
     config: Option<RawDescriptor>,
     #[serde(default)]
     layers: Option<Vec<RawDescriptor>>,
+    #[serde(default)]
+    artifact_type: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -207,12 +236,16 @@ struct RawDocument {
 struct RawDescriptor {
     digest: String,
     size: u64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null")]
     media_type: String,
+    #[serde(default)]
+    artifact_type: Option<String>,
+    #[serde(default, deserialize_with = "null")]
+    urls: Vec<String>,
     #[serde(default)]
     platform: Option<Platform>,
     #[serde(default)]
-    annotations: Option<std::collections::BTreeMap<String, String>>,
+    annotations: Option<std::collections::BTreeMap<String, Option<String>>>,
 }
 
 /// Reads an index or a manifest: which one it is shows in what it holds, media types are not always told.
@@ -239,10 +272,12 @@ pub fn parse(bytes: &[u8]) -> Result<Document, DocumentError> {
         source: serde::de::Error::missing_field(field),
     };
     let config = raw.config.ok_or_else(|| missing("config"))?;
-    let layers = raw.layers.ok_or_else(|| missing("layers"))?;
+    // Go writes null for none.
+    let layers = raw.layers.unwrap_or_default();
     Ok(Document::Manifest(Manifest {
         config: descriptor(WHAT, config)?,
         layers: descriptors(WHAT, "layers", layers, MAX_LAYERS)?,
+        artifact_type: raw.artifact_type.filter(|media| !media.is_empty()),
     }))
 }
 
@@ -264,6 +299,8 @@ fn descriptors(
 }
 
 fn descriptor(what: &'static str, raw: RawDescriptor) -> Result<Descriptor, DocumentError> {
+    let mut annotations = raw.annotations.unwrap_or_default();
+    let mut take = |name: &str| annotations.remove(name).flatten();
     Ok(Descriptor {
         digest: raw
             .digest
@@ -272,9 +309,12 @@ fn descriptor(what: &'static str, raw: RawDescriptor) -> Result<Descriptor, Docu
         size: raw.size,
         media_type: raw.media_type,
         platform: raw.platform,
-        ref_name: raw
-            .annotations
-            .and_then(|mut all| all.remove("org.opencontainers.image.ref.name")),
+        ref_name: take("org.opencontainers.image.ref.name"),
+        image_name: take("io.containerd.image.name"),
+        artifact_type: raw.artifact_type.filter(|media| !media.is_empty()),
+        note: take("vnd.docker.reference.type")
+            .or_else(|| take("kind").filter(|kind| kind.starts_with("dev.cosignproject."))),
+        urls: raw.urls,
     })
 }
 
@@ -295,33 +335,25 @@ mod tests {
     }
 
     #[test]
-    fn a_platform_is_written_as_it_is_read_and_chooses_its_variant() {
-        let platform = |text: &str| text.parse::<Platform>().unwrap();
-        let for_arm = |platform: Option<Platform>| Descriptor {
-            digest: Digest::of(format!("{platform:?}").as_bytes()),
-            size: 1,
-            media_type: String::new(),
-            platform,
-            ref_name: None,
-        };
-        let list = [
-            "unknown/unknown",
-            "linux/amd64",
-            "linux/arm/v6",
-            "linux/arm/v7",
-        ]
-        .map(|text| for_arm(Some(platform(text))));
-        let chosen = |text: &str| {
-            let found = for_platform(&list, &platform(text));
-            found.map(|found| found.platform.as_ref().unwrap().to_string())
-        };
-        assert_eq!(chosen("linux/arm/v7").as_deref(), Some("linux/arm/v7"));
-        assert_eq!(chosen("linux/arm").as_deref(), Some("linux/arm/v6"));
-        assert_eq!(chosen("linux/amd64/v3").as_deref(), Some("linux/amd64"));
-        assert_eq!(chosen("linux/s390x"), None);
+    fn a_platform_is_written_as_it_is_read() {
+        for text in ["linux/amd64", "linux/arm/v7", "unknown/unknown"] {
+            assert_eq!(text.parse::<Platform>().unwrap().to_string(), text);
+        }
         for bad in ["", "linux", "linux/", "a/b/c/d", "linux/am d64"] {
             assert!(bad.parse::<Platform>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn null_is_nothing_as_in_go() {
+        let blob = format!(
+            r#"{{"digest":"{}","size":0,"mediaType":null,"urls":null,"annotations":{{"a":null}}}}"#,
+            Digest::of(b"")
+        );
+        let manifest = format!(r#"{{"config":{blob},"layers":null,"artifactType":""}}"#);
+        assert!(
+            matches!(parse(manifest.as_bytes()), Ok(Document::Manifest(m)) if m.layers.is_empty())
+        );
     }
 
     #[test]

@@ -1,46 +1,59 @@
 //! Access control lists as archives write them (text, as `getfacl` shows it) in the kernel's form.
 
+use crate::accounts::Accounts;
+
 /// `POSIX_ACL_XATTR_VERSION`.
 const VERSION: u32 = 2;
 /// Most entries of one list: what fits an extended attribute.
 const MAX_ENTRIES: usize = 500;
 /// The id of entries that have none.
 const NO_ID: u32 = u32::MAX;
+/// The tag of the owning group.
+const GROUP_OBJ: u16 = 0x04;
 
 /// Why a text is no access control list.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AclError {
+pub(crate) enum AclError {
     /// Not of the form `kind:name:permissions`.
-    #[error("access control entry \"{entry}\" is broken")]
-    Broken {
-        /// The entry.
-        entry: String,
-    },
-    /// A name where a number is needed: names of the archive's machine mean nothing here.
-    #[error(
-        "access control entry \"{entry}\" names its user or group: pack the archive with --numeric-owner"
-    )]
-    Named {
-        /// The entry.
-        entry: String,
-    },
+    #[error("an access control entry is broken")]
+    Broken,
+    /// A name that is none of the image's accounts.
+    #[error("an access control entry names an unknown user or group")]
+    Named,
     /// More entries than an extended attribute holds.
     #[error("an access control list has more than {MAX_ENTRIES} entries")]
     TooLong,
 }
 
-/// The kernel's form of `text`: entries separated by commas or newlines, comments left aside.
-pub(crate) fn from_text(text: &[u8]) -> Result<Vec<u8>, AclError> {
+/// One entry: to whom it gives what.
+#[derive(Debug)]
+struct AclEntry<'t> {
+    tag: u16,
+    who: Who<'t>,
+    permissions: u16,
+}
+
+#[derive(Debug)]
+enum Who<'t> {
+    Id(u32),
+    Name(&'t str),
+}
+
+/// The kernel's form of `text`: entries separated by commas or newlines, comments left aside. Names are those of
+/// `accounts`.
+pub(crate) fn from_text(text: &[u8], accounts: &Accounts) -> Result<Vec<u8>, AclError> {
     let text = String::from_utf8_lossy(text);
     let mut entries = Vec::new();
-    for line in text.split(['\n', ',']) {
-        let entry = line.split('#').next().unwrap_or_default().trim();
-        if !entry.is_empty() {
-            entries.push(parse(entry)?);
-        }
-        if entries.len() > MAX_ENTRIES {
-            return Err(AclError::TooLong);
-        }
+    for entry in entries_of(&text)? {
+        let known = match entry.tag {
+            USER => &accounts.users,
+            _ => &accounts.groups,
+        };
+        let id = match entry.who {
+            Who::Id(id) => id,
+            Who::Name(name) => *known.get(name).ok_or(AclError::Named)?,
+        };
+        entries.push((entry.tag, id, entry.permissions));
     }
     // The kernel wants owner, users, group, groups, mask, others: the order of their tags.
     entries.sort_unstable();
@@ -53,37 +66,59 @@ pub(crate) fn from_text(text: &[u8]) -> Result<Vec<u8>, AclError> {
     Ok(list)
 }
 
-/// (tag, id, permissions) of `kind:name:rwx` or star's `kind:name:rwx:id`.
-fn parse(entry: &str) -> Result<(u16, u32, u16), AclError> {
-    let broken = || AclError::Broken {
-        entry: entry.to_owned(),
-    };
+/// What the owning group may do by the list `text`. A file with a list has its mask where others have this: without the
+/// list, the mask would give the group more than it had.
+pub(crate) fn group_permissions(text: &[u8]) -> Option<u16> {
+    let text = String::from_utf8_lossy(text);
+    let entries = entries_of(&text).ok()?;
+    let of_group = entries.iter().find(|entry| entry.tag == GROUP_OBJ);
+    of_group.map(|entry| entry.permissions)
+}
+
+fn entries_of(text: &str) -> Result<Vec<AclEntry<'_>>, AclError> {
+    let mut entries = Vec::new();
+    for line in text.split(['\n', ',']) {
+        let entry = line.split('#').next().unwrap_or_default().trim();
+        if !entry.is_empty() {
+            entries.push(parse(entry)?);
+        }
+        if entries.len() > MAX_ENTRIES {
+            return Err(AclError::TooLong);
+        }
+    }
+    Ok(entries)
+}
+
+const USER: u16 = 0x02;
+
+/// Reads `kind:name:rwx` or star's `kind:name:rwx:id`.
+fn parse(entry: &str) -> Result<AclEntry<'_>, AclError> {
     let fields: Vec<&str> = entry.split(':').map(str::trim).collect();
     let (kind, name, permissions, id) = match fields[..] {
         [kind, name, permissions] => (kind, name, permissions, name),
         [kind, name, permissions, id] => (kind, name, permissions, id),
         // The mask and the others have no name, and some leave its colon out.
         [kind @ ("mask" | "m" | "other" | "o"), permissions] => (kind, "", permissions, ""),
-        _ => return Err(broken()),
+        _ => return Err(AclError::Broken),
     };
     let (plain, named) = match kind {
-        "user" | "u" => (0x01, Some(0x02)),
-        "group" | "g" => (0x04, Some(0x08)),
+        "user" | "u" => (0x01, Some(USER)),
+        "group" | "g" => (GROUP_OBJ, Some(0x08)),
         "mask" | "m" => (0x10, None),
         "other" | "o" => (0x20, None),
-        _ => return Err(broken()),
+        _ => return Err(AclError::Broken),
     };
-    let permissions = rwx(permissions).ok_or_else(broken)?;
-    match (name, named) {
-        ("", _) => Ok((plain, NO_ID, permissions)),
-        (_, Some(tag)) => match id.parse() {
-            Ok(id) => Ok((tag, id, permissions)),
-            Err(_not_a_number) => Err(AclError::Named {
-                entry: entry.to_owned(),
-            }),
-        },
-        (_, None) => Err(broken()),
-    }
+    let permissions = rwx(permissions).ok_or(AclError::Broken)?;
+    let (tag, who) = match (name, named) {
+        ("", _) => (plain, Who::Id(NO_ID)),
+        (name, Some(tag)) => (tag, id.parse().map_or(Who::Name(name), Who::Id)),
+        (_, None) => return Err(AclError::Broken),
+    };
+    Ok(AclEntry {
+        tag,
+        who,
+        permissions,
+    })
 }
 
 fn rwx(text: &str) -> Option<u16> {
@@ -104,7 +139,7 @@ mod tests {
     use super::*;
 
     fn entries(text: &str) -> Vec<(u16, u16, u32)> {
-        let list = from_text(text.as_bytes()).unwrap();
+        let list = from_text(text.as_bytes(), &Accounts::default()).unwrap();
         assert_eq!(list[..4], VERSION.to_le_bytes());
         let entry = |e: &[u8]| {
             let id = u32::from_le_bytes([e[4], e[5], e[6], e[7]]);
@@ -137,13 +172,15 @@ mod tests {
     }
 
     #[test]
-    fn names_without_numbers_say_what_to_do() {
-        let refused = from_text(b"user::rwx,user:lisa:rw-").unwrap_err();
-        assert!(
-            refused
-                .to_string()
-                .ends_with("pack the archive with --numeric-owner")
-        );
+    fn names_are_those_of_the_image_s_accounts() {
+        let accounts = Accounts::new("lisa:x:7:7\n", "adm:x:4:\n");
+        let text = b"user::rwx,user:lisa:rw-,group::r-x,group:adm:r-x,mask::rwx,other::r--";
+        let list = from_text(text, &accounts).unwrap();
+        assert_eq!(list[4 + 8..][..8], [2, 0, 6, 0, 7, 0, 0, 0]);
+        assert_eq!(list[4 + 3 * 8..][..8], [8, 0, 5, 0, 4, 0, 0, 0]);
+        assert_eq!(from_text(text, &Accounts::default()), Err(AclError::Named));
+        assert_eq!(group_permissions(text), Some(5));
+        assert_eq!(group_permissions(b"group::rw-z"), None);
     }
 
     #[test]
@@ -157,7 +194,10 @@ mod tests {
             "nobody::rwx",
             "a:b:c:d:e",
         ] {
-            assert!(from_text(bad.as_bytes()).is_err(), "{bad}");
+            assert!(
+                from_text(bad.as_bytes(), &Accounts::default()).is_err(),
+                "{bad}"
+            );
         }
     }
 }

@@ -18,7 +18,7 @@ use std::thread;
 
 use crate::archive::Limits;
 use crate::blobs::{Blob, BlobError};
-use crate::compression::{Compression, UnpackError};
+use crate::compression::{Compression, MAGIC, UnpackError};
 use crate::digest::{Digest, Gathered, Hashing};
 use crate::keeping::Keeping;
 use crate::layers::Layer;
@@ -190,7 +190,7 @@ impl Job<'_> {
         if self.stop.load(Ordering::Relaxed) {
             return Err(unpack(name, UnpackError::Cancelled));
         }
-        let mut magic = [0; 6];
+        let mut magic = [0; MAGIC];
         let len = read_magic(&stored.blob, &mut magic)?;
         let compression = Compression::of_magic(&magic[..len]);
         let (file, range, found) = if compression == Compression::None {
@@ -301,7 +301,7 @@ fn check_stored(stored: &StoredLayer, found: Digest, size: u64) -> Result<(), Bl
     Ok(())
 }
 
-fn read_magic(blob: &Blob, magic: &mut [u8; 6]) -> Result<usize, BlobError> {
+fn read_magic(blob: &Blob, magic: &mut [u8; MAGIC]) -> Result<usize, BlobError> {
     use std::io::Read;
     let mut len = 0;
     let mut reader = blob.reader();

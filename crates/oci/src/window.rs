@@ -9,6 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const USUAL: u32 = 23;
 /// log2 of the largest window that is taken at all: what `zstd --ultra -22` needs.
 const LARGEST: u32 = 27;
+/// The same in bytes.
+pub(crate) const LARGEST_WINDOW: u64 = 1 << LARGEST;
 
 static LARGE: Mutex<()> = Mutex::new(());
 
@@ -22,14 +24,18 @@ pub(crate) struct Window {
 
 impl Window {
     /// For a stream that begins with `start`. Waits when it wants a large one and another stream has one.
-    pub(crate) fn of(start: &[u8]) -> Self {
-        if wanted(start).is_some_and(|bytes| bytes <= 1 << USUAL) {
-            return Self {
+    ///
+    /// # Errors
+    /// It wants a larger one than any stream gets: so many bytes.
+    pub(crate) fn of(start: &[u8]) -> Result<Self, u64> {
+        match wanted(start) {
+            Some(bytes) if bytes > LARGEST_WINDOW => Err(bytes),
+            Some(bytes) if bytes <= 1 << USUAL => Ok(Self {
                 log: USUAL,
                 _alone: None,
-            };
+            }),
+            _ => Ok(Self::largest()),
         }
-        Self::largest()
     }
 
     /// For a stream that may want a large one, whatever its form.
@@ -86,11 +92,11 @@ mod tests {
 
     #[test]
     fn only_one_large_window_is_given_at_a_time() {
-        let large = Window::of(&packed(b"x", 25));
+        let large = Window::of(&packed(b"x", 25)).unwrap();
         assert_eq!(large.log, LARGEST);
         assert!(LARGE.try_lock().is_err());
-        assert_eq!(Window::of(&packed(b"x", 23)).log, USUAL);
+        assert_eq!(Window::of(&packed(b"x", 23)).unwrap().log, USUAL);
         drop(large);
-        assert_eq!(Window::of(b"").log, LARGEST);
+        assert_eq!(Window::of(b"").unwrap().log, LARGEST);
     }
 }

@@ -39,7 +39,7 @@ fn a_folder_arrives_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("folder");
     folder(&root);
-    let tree = tree_from_dir(&root).unwrap();
+    let tree = tree_from_dir(&root).unwrap().tree;
     assert_eq!(tree.entry_count(), 7);
     let bashrc = tree.node(tree.lookup_path(b"root/.bashrc").unwrap());
     let metadata = fs::metadata(root.join("root/.bashrc")).unwrap();
@@ -71,9 +71,13 @@ fn a_folder_and_one_directory_of_it_become_images_that_repeat() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("folder");
     folder(&root);
-    let tree = tree_from_dir(&root).unwrap();
+    let tree = tree_from_dir(&root).unwrap().tree;
     let first = write(&tree, &dir.path().join("first")).unwrap();
-    let second = write(&tree_from_dir(&root).unwrap(), &dir.path().join("second")).unwrap();
+    let second = write(
+        &tree_from_dir(&root).unwrap().tree,
+        &dir.path().join("second"),
+    )
+    .unwrap();
     assert_eq!(first, second);
     let seed = directory(&tree, b"/root").unwrap();
     assert_eq!(seed.node(seed.root()).attributes.mode, 0o700);
@@ -94,7 +98,7 @@ fn a_file_that_shrinks_before_the_image_is_written_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("folder");
     folder(&root);
-    let tree = tree_from_dir(&root).unwrap();
+    let tree = tree_from_dir(&root).unwrap().tree;
     File::options()
         .write(true)
         .open(root.join("root/.bashrc"))
@@ -115,7 +119,7 @@ fn a_file_that_becomes_a_link_is_not_followed() {
     let root = dir.path().join("folder");
     folder(&root);
     fs::write(dir.path().join("secret"), [b's'; 100]).unwrap();
-    let tree = tree_from_dir(&root).unwrap();
+    let tree = tree_from_dir(&root).unwrap().tree;
     let path = root.join("root/.bashrc");
     fs::remove_file(&path).unwrap();
     symlink(dir.path().join("secret"), &path).unwrap();
@@ -136,7 +140,7 @@ fn what_is_no_folder_or_not_there_is_refused_by_name() {
     ));
     let missing = tree_from_dir(&dir.path().join("missing")).unwrap_err();
     assert!(missing.to_string().ends_with("missing"), "{missing}");
-    let tree = tree_from_dir(dir.path()).unwrap();
+    let tree = tree_from_dir(dir.path()).unwrap().tree;
     assert_eq!(
         directory(&tree, b"/home").unwrap_err().to_string(),
         "there is no \"/home\" in it"

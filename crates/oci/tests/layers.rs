@@ -28,7 +28,7 @@ fn merged(layers: Vec<Forged>) -> Result<Tree, LayerError> {
     let layers: Vec<Layer> = numbered
         .map(|(number, forged)| layer(&format!("layer-{number}"), forged))
         .collect();
-    merge(&layers, Limits::default())
+    merge(&layers, Limits::default()).map(|files| files.tree)
 }
 
 fn has(tree: &Tree, path: &str) -> bool {
@@ -137,6 +137,101 @@ fn links_of_lower_layers_lead_the_way_for_upper_ones() {
     assert!(has(&tree, "usr/lib/so") && !has(&tree, "usr/lib/gone"));
 }
 
+/// A directory with a file, and a link to it.
+fn linked() -> Forged {
+    Forged::new()
+        .entry(b'5', b"target/", b"", b"")
+        .entry(b'0', b"target/keep", b"", b"22")
+        .entry(b'2', b"link", b"/target", b"")
+}
+
+#[test]
+fn a_link_that_a_layer_replaces_leads_its_names_nowhere_in_any_order() {
+    let entries: [(u8, &[u8]); 4] = [
+        (b'5', b"link/"),
+        (b'0', b"link/.wh..wh..opq"),
+        (b'0', b"link/.wh.keep"),
+        (b'0', b"link/new"),
+    ];
+    for first in 0..entries.len() {
+        let mut upper = Forged::new();
+        for (kind, name) in entries.iter().cycle().skip(first).take(entries.len()) {
+            upper = upper.entry(*kind, name, b"", b"");
+        }
+        let tree = merged(vec![linked(), upper]).unwrap();
+        assert!(
+            has(&tree, "target/keep") && has(&tree, "link/new"),
+            "{first}"
+        );
+        assert!(!has(&tree, "target/new"), "{first}");
+    }
+}
+
+#[test]
+fn an_opaque_directory_without_an_entry_replaces_a_link_as_well() {
+    let upper = Forged::new().entry(b'0', b"link/new", b"", b"").entry(
+        b'0',
+        b"link/.wh..wh..opq",
+        b"",
+        b"",
+    );
+    let tree = merged(vec![linked(), upper]).unwrap();
+    assert!(has(&tree, "target/keep") && has(&tree, "link/new"));
+}
+
+#[test]
+fn a_whiteout_of_a_link_takes_the_link_and_nothing_behind_it() {
+    for order in [[0, 1], [1, 0]] {
+        let names: [&[u8]; 2] = [b".wh.link", b"link/.wh.keep"];
+        let upper = order.iter().fold(Forged::new(), |upper, &at: &usize| {
+            upper.entry(b'0', names[at], b"", b"")
+        });
+        let tree = merged(vec![linked(), upper]).unwrap();
+        assert!(has(&tree, "target/keep") && !has(&tree, "link"));
+    }
+}
+
+#[test]
+fn links_that_the_layer_leaves_or_writes_again_lead_its_whiteouts() {
+    for again in [false, true] {
+        let mut upper = Forged::new().entry(b'0', b"link/.wh.keep", b"", b"");
+        if again {
+            upper = upper.entry(b'2', b"link", b"/target", b"");
+        }
+        let tree = merged(vec![linked(), upper]).unwrap();
+        assert!(!has(&tree, "target/keep") && has(&tree, "link"));
+    }
+    // By way of one link, another one is replaced.
+    let lower =
+        linked()
+            .entry(b'2', b"target/inner", b"/etc", b"")
+            .entry(b'0', b"etc/kept", b"", b"");
+    let upper = Forged::new()
+        .entry(b'0', b"link/inner/.wh.kept", b"", b"")
+        .entry(b'5', b"link/inner/", b"", b"");
+    let tree = merged(vec![lower, upper]).unwrap();
+    assert!(has(&tree, "etc/kept") && has(&tree, "target/inner"));
+}
+
+#[test]
+fn a_directory_without_an_entry_hides_a_lower_file_but_not_one_behind_a_link() {
+    let lower = Forged::new()
+        .entry(b'0', b"data", b"", b"file")
+        .entry(b'2', b"link", b"data", b"");
+    let upper = Forged::new().entry(b'0', b"data/x", b"", b"1");
+    let tree = merged(vec![lower, upper]).unwrap();
+    assert_eq!(size(&tree, "data/x"), 1);
+    let lower = Forged::new()
+        .entry(b'0', b"data", b"", b"file")
+        .entry(b'2', b"link", b"data", b"");
+    let upper = Forged::new().entry(b'0', b"link/x", b"", b"1");
+    let refused = told(&merged(vec![lower, upper]).unwrap_err());
+    assert!(
+        refused.ends_with("\"/data\" on its way is not a directory"),
+        "{refused}"
+    );
+}
+
 #[test]
 fn whiteouts_of_nothing_change_nothing() {
     let upper = Forged::new()
@@ -154,7 +249,7 @@ fn a_layer_without_blocks_of_zeros_at_its_end_is_whole() {
     let mut whole = layer("whole", base());
     whole.range.end -= 1024;
     assert!(has(
-        &merge(&[whole], Limits::default()).unwrap(),
+        &merge(&[whole], Limits::default()).unwrap().tree,
         "dir/link"
     ));
 }
@@ -171,7 +266,7 @@ fn hostile_whiteouts_and_names_tell_layer_and_entry() {
     let refused = told(&merged(vec![base(), upper]).unwrap_err());
     assert_eq!(
         refused,
-        "cannot take \"../.wh.etc\" of layer layer-1: its name holds \"..\""
+        "cannot take \"../.wh.etc\" of layer layer-1: its name leads out of the archive"
     );
 }
 

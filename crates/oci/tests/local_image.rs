@@ -114,9 +114,11 @@ fn open(path: &Path, name: Option<&str>) -> Result<LocalImage, LocalImageError> 
 }
 
 fn tree(image: &LocalImage) -> Result<Tree, LocalImageError> {
-    image.tree(&std::env::temp_dir(), Limits::default(), &mut |_| {
-        ControlFlow::Continue(())
-    })
+    image
+        .tree(&std::env::temp_dir(), Limits::default(), &mut |_| {
+            ControlFlow::Continue(())
+        })
+        .map(|files| files.tree)
 }
 
 fn check(image: &LocalImage) {
@@ -177,7 +179,7 @@ fn what_docker_save_writes_is_read_links_between_layers_too() {
     check(&open(&path, Some("app:1")).unwrap());
     let missing = refusal(open(&path, Some("app:2")));
     assert!(
-        missing.ends_with("has no image \"app:2\"; it has: app:1"),
+        missing.ends_with("it has no image \"app:2\"; it has: app:1"),
         "{missing}"
     );
 }
@@ -237,7 +239,7 @@ fn missing_and_inconsistent_parts_are_told() {
     let layout = Layout::new(dir.path().join("layout"));
     let said = refusal(open(&layout.root, Some("v9")));
     assert!(
-        said.ends_with("has no image \"v9\" for linux/amd64; it has: v1"),
+        said.ends_with("it has no image \"v9\"; it has: v1"),
         "{said}"
     );
     fs::remove_file(layout.blob_path(&layers()[0])).unwrap();
@@ -270,7 +272,7 @@ fn indexes_that_lead_in_a_circle_or_too_deep_end() {
         format!(r#"{{"manifests":[{descriptor}]}}"#),
     )
     .unwrap();
-    assert!(refusal(open(&layout.root, None)).contains("within four levels of indexes"));
+    assert!(refusal(open(&layout.root, None)).ends_with("it has no image at all"));
 }
 
 #[test]
@@ -289,4 +291,123 @@ fn layers_together_stop_at_the_limit_and_when_told_to() {
     );
     let left: Vec<_> = fs::read_dir(dir.path()).unwrap().collect();
     assert_eq!(left.len(), 1, "only the layout: {left:?}");
+}
+
+/// A layout with one image: what `manifest` makes of the descriptors of its configuration and of its layer.
+fn single(root: PathBuf, manifest: impl Fn(&str, &str) -> String) -> Layout {
+    fs::create_dir_all(root.join("blobs/sha256")).unwrap();
+    let layout = Layout { root };
+    let [one, ..] = layers();
+    let config = layout.blob(config("amd64", std::slice::from_ref(&one)).as_bytes());
+    let layer = layout.blob(&gzip(&one));
+    let manifest = layout.blob(manifest(&config, &layer).as_bytes());
+    let index = format!(r#"{{"manifests":[{manifest}]}}"#);
+    fs::write(layout.root.join("index.json"), index).unwrap();
+    layout
+}
+
+#[test]
+fn what_is_no_image_is_called_what_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let helm = single(dir.path().join("helm"), |config, layer| {
+        let config = config.replace(
+            '}',
+            r#","mediaType":"application/vnd.cncf.helm.config.v1+json"}"#,
+        );
+        format!(r#"{{"config":{config},"layers":[{layer}]}}"#)
+    });
+    let said = refusal(open(&helm.root, None));
+    assert_eq!(
+        said,
+        format!(
+            "cannot use {}: it is a Helm chart, not an image",
+            helm.root.display()
+        )
+    );
+
+    let exported = dir.path().join("exported.tar");
+    let root = Forged::new()
+        .entry(b'5', b"etc/", b"", b"")
+        .entry(b'0', b"bin/sh", b"", b"x")
+        .end();
+    fs::write(&exported, root).unwrap();
+    let said = refusal(open(&exported, None));
+    assert!(
+        said.ends_with("banger image register NAME --rootfs PATH`"),
+        "{said}"
+    );
+}
+
+#[test]
+fn an_index_that_leads_nowhere_gives_way_to_the_list_of_docker_save() {
+    let dir = tempfile::tempdir().unwrap();
+    let layout = single(dir.path().join("v25"), |config, _| {
+        format!(r#"{{"config":{config},"layers":[]}}"#)
+    });
+    let [one, ..] = layers();
+    layout.blob(&one);
+    let config = Digest::of(config("amd64", std::slice::from_ref(&one)).as_bytes());
+    let list = format!(
+        r#"[{{"Config":"blobs/sha256/{}","RepoTags":["app:latest"],"Layers":["blobs/sha256/{}"]}}]"#,
+        config.hex(),
+        Digest::of(&one).hex()
+    );
+    assert!(refusal(open(&layout.root, None)).contains("inconsistent"));
+    fs::write(layout.root.join("manifest.json"), list).unwrap();
+    for name in [None, Some("app"), Some("docker.io/library/app:latest")] {
+        let opened = open(&layout.root, name).unwrap();
+        assert_eq!(tree(&opened).unwrap().entry_count(), 2);
+    }
+}
+
+#[test]
+fn a_layer_that_is_kept_elsewhere_is_named_with_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let layout = single(dir.path().join("foreign"), |config, layer| {
+        let layer = layer.replace('}', r#","urls":["https://example.invalid/l"]}"#);
+        format!(r#"{{"config":{config},"layers":[{layer}]}}"#)
+    });
+    assert!(open(&layout.root, None).is_ok(), "it is there as well");
+    fs::remove_file(layout.blob_path(&gzip(&layers()[0]))).unwrap();
+    let said = refusal(open(&layout.root, None));
+    assert!(
+        said.contains("kept elsewhere (https://example.invalid/l)"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_layer_of_no_bytes_is_an_empty_one_in_an_archive_as_well() {
+    let [one, ..] = layers();
+    let empty: Vec<u8> = Vec::new();
+    let config = config("amd64", &[one.clone(), empty.clone()]);
+    let list = r#"[{"Config":"c.json","RepoTags":null,"Layers":["1/layer.tar","2/layer.tar"]}]"#;
+    let archive = Forged::new()
+        .entry(b'0', b"c.json", b"", config.as_bytes())
+        .entry(b'0', b"1/layer.tar", b"", &one)
+        .entry(b'0', b"2/layer.tar", b"", &empty)
+        .entry(b'0', b"manifest.json", b"", list.as_bytes())
+        .end();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("saved.tar");
+    fs::write(&path, archive).unwrap();
+    assert_eq!(tree(&open(&path, None).unwrap()).unwrap().entry_count(), 2);
+}
+
+#[test]
+fn a_layer_that_is_compressed_with_bzip2_is_named_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let layout = Layout::new(dir.path().join("layout"));
+    let packed = b"BZh91AY&SY\x12\x34\x56".to_vec();
+    let manifest = layout.image("amd64", &layers()[..1], &[packed]);
+    fs::write(
+        layout.root.join("index.json"),
+        format!(r#"{{"manifests":[{manifest}]}}"#),
+    )
+    .unwrap();
+    let said = refusal(tree(&open(&layout.root, None).unwrap()));
+    assert!(
+        said.contains("it is compressed with bzip2, which is not supported"),
+        "{said}"
+    );
 }

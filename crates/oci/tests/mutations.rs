@@ -149,7 +149,7 @@ fn damaged_archives_become_errors_or_clean_images() {
         damage(random, &mut bytes);
         repair_checksums(&mut bytes);
         std::fs::write(&path, &bytes).unwrap();
-        let Ok(tree) = tree_from_archive(&path, dir.path(), Limits::default(), go_on) else {
+        let Ok(files) = tree_from_archive(&path, dir.path(), Limits::default(), go_on) else {
             return;
         };
         // A hole may be as large as a number: what does not fit is refused before a file is made.
@@ -157,7 +157,9 @@ fn damaged_archives_become_errors_or_clean_images() {
             digest: false,
             ..ImageOptions::base(Label::new("damaged").unwrap())
         };
-        match write_tree(&tree, &image, &options, &mut |_| ControlFlow::Continue(())) {
+        match write_tree(&files.tree, &image, &options, &mut |_| {
+            ControlFlow::Continue(())
+        }) {
             Ok(_) => {
                 assert!(is_clean(&image), "e2fsck is not content");
                 same_again(&image, &options);
@@ -189,8 +191,8 @@ fn damaged_layers_become_errors_or_trees() {
                 range: 0..bytes.len() as u64,
             }
         });
-        if let Ok(tree) = merge(&layers, Limits::default()) {
-            assert!(tree.entry_count() < 100);
+        if let Ok(files) = merge(&layers, Limits::default()) {
+            assert!(files.tree.entry_count() < 100);
         }
     });
 }

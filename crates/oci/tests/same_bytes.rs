@@ -81,7 +81,8 @@ fn image(layout: &Path, path: &Path) -> String {
         .tree(scratch, Limits::default(), &mut |_| {
             ControlFlow::Continue(())
         })
-        .unwrap();
+        .unwrap()
+        .tree;
     let options = ImageOptions::base(Label::new("same").unwrap());
     let written = write_tree(&tree, path, &options, &mut |_| ControlFlow::Continue(())).unwrap();
     let told = Digest::of_hash(written.digest.unwrap());

@@ -1,9 +1,9 @@
-//! The sink that is a file: one thread writes, another computes the digest, while the next bytes are prepared.
+//! The sink that is a file: one thread writes, another computes the digest, while the next bytes are prepared. Blocks of
+//! zeros are not written: they stay holes, whoever brought them.
 
 use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -15,6 +15,7 @@ use super::emission::Sink;
 use super::error::WriteError;
 use super::options::Progress;
 use crate::room::Room;
+use crate::sparse::write_but_zeros;
 
 /// Pieces of about 1 MiB that wait for a thread: enough to even out, little enough to bound memory.
 const WAITING: usize = 4;
@@ -29,10 +30,9 @@ pub(crate) struct ImageFile<'a> {
     size: u64,
     total: u64,
     progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
-    bytes_written: u64,
     /// Buffers that came back: a fresh one costs more page faults than the copy into it.
     used_buffers: Receiver<Vec<u8>>,
-    writer: Option<(SyncSender<Piece>, JoinHandle<io::Result<()>>)>,
+    writer: Option<(SyncSender<Piece>, JoinHandle<io::Result<u64>>)>,
     hasher: Option<(SyncSender<Piece>, JoinHandle<[u8; 32]>)>,
 }
 
@@ -62,16 +62,15 @@ impl<'a> ImageFile<'a> {
             size,
             total,
             progress,
-            bytes_written: 0,
             used_buffers,
             writer: Some(writer),
             hasher,
         })
     }
 
-    /// Waits until all is written; returns the bytes written and the digest.
+    /// Waits until all is written; returns the bytes written, holes not counted, and the digest.
     pub(crate) fn finish(mut self) -> Result<(u64, Option<[u8; 32]>), WriteError> {
-        self.join_writer()?;
+        let written = self.join_writer()?;
         let digest = match self.hasher.take() {
             Some((pieces, thread)) => {
                 drop(pieces);
@@ -82,16 +81,16 @@ impl<'a> ImageFile<'a> {
             None => None,
         };
         debug_assert!(self.total <= self.size);
-        Ok((self.bytes_written, digest))
+        Ok((written, digest))
     }
 
-    fn join_writer(&mut self) -> Result<(), WriteError> {
+    fn join_writer(&mut self) -> Result<u64, WriteError> {
         let Some((pieces, thread)) = self.writer.take() else {
-            return Ok(());
+            return Ok(0);
         };
         drop(pieces);
         match thread.join() {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(written)) => Ok(written),
             Ok(Err(source)) => Err(self.failed(source)),
             Err(_panic) => Err(self.failed(io::Error::other("the writing thread panicked"))),
         }
@@ -114,7 +113,6 @@ impl Sink for ImageFile<'_> {
 
     fn put(&mut self, offset: u64, bytes: Vec<u8>) -> Result<(), WriteError> {
         let done = (offset + bytes.len() as u64).min(self.total);
-        self.bytes_written += bytes.len() as u64;
         let piece = Arc::new((offset, bytes));
         if let Some((pieces, _)) = &self.hasher {
             // The digest's thread ends only when this end is dropped.
@@ -151,15 +149,15 @@ fn start<T: Send + 'static>(
     Ok((sender, thread))
 }
 
-fn write(file: &File, pieces: &Receiver<Piece>, used: &Sender<Vec<u8>>) -> io::Result<()> {
+fn write(file: &File, pieces: &Receiver<Piece>, used: &Sender<Vec<u8>>) -> io::Result<u64> {
     let (mut room, mut written) = (Room::default(), 0);
     while let Ok(piece) = pieces.recv() {
-        file.write_all_at(&piece.1, piece.0)?;
-        written += piece.1.len() as u64;
+        // The file is new: where nothing is written, it reads as zeros.
+        written += write_but_zeros(file, &piece.1, piece.0)?;
         room.check(file, written)?;
         give_back(piece, used);
     }
-    Ok(())
+    Ok(written)
 }
 
 fn hash(pieces: &Receiver<Piece>, size: u64, used: &Sender<Vec<u8>>) -> [u8; 32] {

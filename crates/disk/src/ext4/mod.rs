@@ -43,4 +43,4 @@ pub use error::WriteError;
 pub use options::{BASE_UUID, EPOCH, ImageOptions, ImageSize, Progress, WrittenImage};
 pub use read::{ReadError, read_tree};
 pub use write::write_tree;
-pub use xattr::XattrError;
+pub use xattr::{XattrError, storable};

@@ -3,7 +3,7 @@
 use super::acl::{self, AclError};
 use super::checksum;
 use super::format::{BLOCK, EXTRA_INODE, INODE, put16, put32};
-use crate::tree::{ACL_NAMES, Xattr};
+use crate::tree::{ACL_NAMES, Xattr, check_xattr as check};
 
 const MAGIC: u32 = 0xEA02_0000;
 /// Bytes behind the inode's own fields.
@@ -22,6 +22,34 @@ pub enum XattrError {
     /// Together they are larger than the inode's area and one block.
     #[error("its extended attributes take more than one 4 KiB block")]
     TooLarge,
+}
+
+/// The attributes of `set` that one inode can hold, and how many it cannot: broken ones, and then the largest, until the
+/// others fit. Access control lists and what the kernel itself obeys (`security.`) go last.
+pub fn storable(set: Vec<Xattr>) -> (Vec<Xattr>, usize) {
+    let all = set.len();
+    let mut good: Vec<Xattr> = set
+        .into_iter()
+        .filter(|xattr| check(xattr).is_ok() && on_disk(xattr).is_ok())
+        .collect();
+    if XattrPlan::new(&good).is_err() {
+        let is_obeyed = |xattr: &Xattr| {
+            ACL_NAMES.contains(&&*xattr.name) || xattr.name.starts_with(b"security.")
+        };
+        let size = |xattr: &Xattr| {
+            16 + xattr.name.len().next_multiple_of(4) + xattr.value.len().next_multiple_of(4)
+        };
+        good.sort_by_key(|xattr| (!is_obeyed(xattr), size(xattr)));
+        // What would lie behind the inode is counted as well: what is left fits in any order.
+        let mut used = BLOCK_HEADER + TERMINATOR;
+        good.retain(|xattr| {
+            let fits = used + size(xattr) <= BLOCK;
+            used += if fits { size(xattr) } else { 0 };
+            fits
+        });
+    }
+    let left_out = all - good.len();
+    (good, left_out)
 }
 
 struct Attribute {
@@ -160,4 +188,46 @@ fn entry_hash(attribute: &Attribute) -> u32 {
         word[..chunk.len()].copy_from_slice(chunk);
         hash.rotate_left(16) ^ u32::from_le_bytes(word)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn xattr(name: &str, len: usize) -> Xattr {
+        Xattr {
+            name: name.as_bytes().into(),
+            value: vec![b'v'; len].into(),
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_out_largest_first() {
+        let fits = vec![xattr("user.a", 3000), xattr("user.b", 60)];
+        assert_eq!(storable(fits.clone()), (fits, 0));
+        let (kept, left_out) = storable(vec![
+            xattr("user.big", 5000),
+            xattr("user.", 1),
+            xattr("user.large", 3700),
+            xattr("security.capability", 20),
+            xattr("security.ima", 2000),
+            xattr("system.posix_acl_access", 7),
+            xattr("user.small", 4),
+        ]);
+        let names: Vec<_> = kept.iter().map(|xattr| &*xattr.name).collect();
+        let expected = ["security.capability", "security.ima", "user.small"];
+        assert_eq!(names, expected.map(str::as_bytes));
+        assert_eq!(left_out, 4);
+        assert!(XattrPlan::new(&kept).is_ok());
+    }
+
+    #[test]
+    fn forty_attributes_of_one_hundred_bytes_become_as_many_as_fit() {
+        let all: Vec<Xattr> = (0..40)
+            .map(|number| xattr(&format!("user.k{number}"), 100))
+            .collect();
+        let (kept, left_out) = storable(all);
+        assert!(kept.len() > 30 && kept.len() + left_out == 40, "{left_out}");
+        assert!(XattrPlan::new(&kept).is_ok());
+    }
 }

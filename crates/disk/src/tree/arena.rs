@@ -242,6 +242,33 @@ impl Tree {
         Ok(())
     }
 
+    /// Makes `name` in `directory` a copy of `node`: a file of its own with the same contents and attributes.
+    ///
+    /// # Errors
+    /// As [`Tree::insert`]; also when `node` is a directory.
+    pub fn insert_copy(
+        &mut self,
+        directory: NodeId,
+        name: &[u8],
+        node: NodeId,
+    ) -> Result<NodeId, TreeError> {
+        let Node {
+            kind,
+            attributes,
+            xattrs,
+            ..
+        } = &self.nodes[node.index()];
+        if kind.is_directory() {
+            return Err(TreeError::DirectoryLink {
+                path: self.path_of(node),
+            });
+        }
+        let (kind, attributes, xattrs) = (kind.clone(), *attributes, *xattrs);
+        let copy = self.insert(directory, name, kind, attributes)?;
+        self.nodes[copy.index()].xattrs = xattrs;
+        Ok(copy)
+    }
+
     /// Replaces the attributes of `node`.
     ///
     /// # Errors

@@ -70,7 +70,8 @@ impl XattrTable {
     }
 }
 
-fn check(xattr: &Xattr) -> Result<(), TreeError> {
+/// Checks what ext4 asks of one attribute alone.
+pub(crate) fn check(xattr: &Xattr) -> Result<(), TreeError> {
     let bad = |why| {
         Err(TreeError::BadXattr {
             name: printable(&xattr.name),

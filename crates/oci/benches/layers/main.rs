@@ -201,7 +201,8 @@ fn ours(layout: &Path, dir: &Path) -> (Duration, Digest) {
     let local = LocalImage::open(layout, None, &Platform::host(), dir).unwrap();
     let tree = local
         .tree(dir, Limits::default(), &mut |_| ControlFlow::Continue(()))
-        .unwrap();
+        .unwrap()
+        .tree;
     let options = ImageOptions::base(Label::new("bench").unwrap());
     let written = write_tree(&tree, &image, &options, &mut |_| ControlFlow::Continue(())).unwrap();
     let time = start.elapsed();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::archive::ArchiveError;
 use crate::blobs::BlobError;
+use crate::choice::ChoiceError;
 use crate::digest::Digest;
 use crate::layers::LayerError;
 use crate::manifest::DocumentError;
@@ -26,25 +27,30 @@ pub enum LocalImageError {
         source: io::Error,
     },
     /// Neither a layout nor what `docker save` writes.
-    #[error("{} is no image: it has neither an index.json nor a manifest.json", path.display())]
+    #[error(
+        "{image} is no image: it has neither an index.json nor a manifest.json{}",
+        root_hint(*is_rootfs)
+    )]
     NoImage {
-        /// The path.
-        path: PathBuf,
+        /// What was opened.
+        image: String,
+        /// Whether it looks like a root file system instead.
+        is_rootfs: bool,
     },
     /// A blob is missing or wrong.
-    #[error("cannot use image {}", path.display())]
+    #[error("cannot use {image}")]
     Blob {
-        /// The path.
-        path: PathBuf,
+        /// What was asked for.
+        image: String,
         /// Why.
         #[source]
         source: BlobError,
     },
     /// A document is broken.
-    #[error("cannot use image {}", path.display())]
+    #[error("cannot use {image}")]
     Document {
-        /// The path.
-        path: PathBuf,
+        /// What was asked for.
+        image: String,
         /// Why.
         #[source]
         source: DocumentError,
@@ -52,55 +58,82 @@ pub enum LocalImageError {
     /// What should be a manifest's digest is none.
     #[error("cannot look for the image")]
     Manifest(#[source] crate::digest::DigestError),
-    /// None of its images is the one asked for.
-    #[error("{} has no image {wanted}; it has: {has}", path.display())]
-    NotFound {
-        /// The path.
-        path: PathBuf,
+    /// None of its images is the one asked for, or several are.
+    #[error("cannot use {image}")]
+    Choice {
         /// What was asked for.
-        wanted: String,
-        /// What there is.
-        has: String,
+        image: String,
+        /// Why.
+        #[source]
+        source: ChoiceError,
     },
-    /// Several of its images could be meant.
-    #[error("{} has several images, name one of: {has}", path.display())]
-    Several {
-        /// The path.
-        path: PathBuf,
-        /// What there is.
-        has: String,
+    /// A layer that whoever made the image has left out, as those of Windows are.
+    #[error(
+        "cannot use {image}: layer {layer} is not in it but kept elsewhere ({url}), and nothing is fetched from there: make the \
+         image again with all of its layers"
+    )]
+    Elsewhere {
+        /// What was asked for.
+        image: String,
+        /// The layer.
+        layer: Digest,
+        /// Where it is said to be, printable.
+        url: String,
     },
     /// Manifest and configuration do not fit each other.
-    #[error("image {} is inconsistent: {layers} layers, {diff_ids} of them in its configuration", path.display())]
+    #[error(
+        "image {image} is inconsistent: {layers} layers, {diff_ids} of them in its configuration"
+    )]
     LayerCount {
-        /// The path.
-        path: PathBuf,
+        /// What was asked for.
+        image: String,
         /// Layers of the manifest.
         layers: usize,
         /// Layers of the configuration.
         diff_ids: usize,
     },
     /// A layer cannot be unpacked.
-    #[error("cannot unpack image {}", path.display())]
+    #[error("cannot unpack image {image}")]
     Unpack {
-        /// The path.
-        path: PathBuf,
+        /// What was asked for.
+        image: String,
         /// Why.
         #[source]
         source: Box<LayerUnpackError>,
     },
     /// The layers cannot be merged.
-    #[error("cannot unpack image {}", path.display())]
+    #[error("cannot unpack image {image}")]
     Layers {
-        /// The path.
-        path: PathBuf,
+        /// What was asked for.
+        image: String,
         /// Why.
         #[source]
         source: LayerError,
     },
 }
 
+fn root_hint(is_rootfs: bool) -> &'static str {
+    match is_rootfs {
+        true => {
+            "; it looks like a root file system, as `docker export` writes them: add it with `banger image register NAME --rootfs PATH`"
+        }
+        false => "",
+    }
+}
+
 impl LocalImageError {
+    /// Whether it is the list of a layout that leads nowhere, beside which another one may be right.
+    pub(super) fn is_of_the_index(&self) -> bool {
+        match self {
+            Self::LayerCount { .. } => true,
+            Self::Blob { source, .. } => matches!(source, BlobError::Missing { .. }),
+            Self::Choice { source, .. } => {
+                matches!(source, ChoiceError::NoName { .. } | ChoiceError::Nothing)
+            }
+            _ => false,
+        }
+    }
+
     /// The blob whose content is not what its digest says, when that is what is wrong.
     pub fn damaged_blob(&self) -> Option<Digest> {
         let blob = match self {
