@@ -13,13 +13,14 @@ use banger_disk::ext4::EPOCH;
 
 use crate::customise::customise;
 use crate::error::ImageError;
+use crate::input::read_archive;
 use crate::metadata::ImageMetadata;
 use crate::mode::{BuildMode, HostFacts};
 use crate::progress::{Stage, Watch};
 use crate::recipe::Recipe;
 use crate::seed::WorkSeed;
 use crate::sources::DebianSources;
-use crate::store::{Destination, Parts, read_archive, write_image};
+use crate::store::{Destination, Parts, write_image};
 
 const ARCHIVE: &str = "rootfs.tar";
 const SOURCES: &str = "debian.sources";
@@ -106,7 +107,7 @@ impl Builder {
             .map_err(|source| ImageError::io("find", scratch, source))?;
         let archive = scratch.join(ARCHIVE);
         self.bootstrap(recipe, &archive, scratch, watch)?;
-        let mut tree = read_archive(&archive, scratch, watch)?;
+        let mut tree = read_archive(&archive, scratch, watch)?.tree;
         // The tree holds the open file; its name is not needed.
         fs::remove_file(&archive).map_err(|source| ImageError::io("remove", &archive, source))?;
         customise(&mut tree, &recipe.tree)?;

@@ -19,6 +19,8 @@ pub struct ContainerImage<'a> {
     pub defaults: RunDefaults,
     /// Where it came from.
     pub provenance: Provenance,
+    /// What a user should know of it: what could not be kept as it was, another platform.
+    pub warnings: Vec<String>,
 }
 
 /// Makes an image of a container image. A seed that is read from an archive is unpacked in `scratch`.
@@ -41,6 +43,7 @@ pub fn from_container(
         defaults: image.defaults,
         provenance: Some(image.provenance),
         seed: seed.read(Some(image.tree), scratch, watch)?,
+        warnings: image.warnings,
     };
     write_image(image.tree, parts, destination, watch)
 }

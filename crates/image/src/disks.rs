@@ -5,7 +5,7 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 
 use banger_disk::tree::Tree;
-use banger_disk::{ImageOptions, WriteError, WrittenImage, sparse, superblock};
+use banger_disk::{ImageOptions, Label, WriteError, WrittenImage, sparse, superblock};
 use sha2::{Digest, Sha256};
 
 use crate::error::ImageError;
@@ -16,6 +16,12 @@ use crate::progress::{Stage, Watch};
 const BLOCK_BYTES: usize = 4096;
 /// Read between two cancel checks.
 const STEP_BYTES: usize = 1 << 20;
+
+/// A volume label.
+pub(crate) fn label(text: &str) -> Result<Label, ImageError> {
+    // Ours fit; an error here names the label.
+    Label::new(text).map_err(|source| ImageError::Label { source })
+}
 
 /// Writes a tree as a new disk image called `name` in `folder`.
 pub(crate) fn write(

@@ -3,6 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use banger_watch::Cancelled;
+
+use crate::layer::LayerError;
+
 /// Why an image could not be made or read.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
@@ -117,7 +121,7 @@ pub enum ImageError {
     },
     /// A layer cannot be written.
     #[error(transparent)]
-    Layer(#[from] crate::layer::LayerError),
+    Layer(LayerError),
     /// A disk image cannot be copied in.
     #[error(transparent)]
     Copy(#[from] banger_disk::sparse::SparseError),
@@ -158,6 +162,21 @@ pub enum ImageError {
         #[source]
         source: serde_json::Error,
     },
+}
+
+impl From<Cancelled> for ImageError {
+    fn from(_stopped: Cancelled) -> Self {
+        Self::Cancelled
+    }
+}
+
+impl From<LayerError> for ImageError {
+    fn from(error: LayerError) -> Self {
+        match error {
+            LayerError::Cancelled => Self::Cancelled,
+            error => Self::Layer(error),
+        }
+    }
 }
 
 impl ImageError {

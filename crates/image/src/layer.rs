@@ -5,8 +5,8 @@ use std::io::{self, Write};
 
 use banger_disk::tree::{Contents, NodeId, NodeKind, NodeRef, OpenSource, SourceId, Tree};
 use banger_tar::{Entry, Kind, Writer, Xattr};
+use banger_watch::Cancelled;
 
-use crate::error::ImageError;
 use crate::progress::{Stage, Watch};
 
 /// Read from a source at once, in bytes.
@@ -28,6 +28,9 @@ pub enum LayerError {
         #[source]
         source: io::Error,
     },
+    /// The caller asked to stop.
+    #[error("cancelled")]
+    Cancelled,
     /// A name that a layer gives another meaning.
     #[error("\"{entry}\" cannot be part of a layer: names that begin with .wh. remove files there")]
     Whiteout {
@@ -36,8 +39,14 @@ pub enum LayerError {
     },
 }
 
+impl From<Cancelled> for LayerError {
+    fn from(_stopped: Cancelled) -> Self {
+        Self::Cancelled
+    }
+}
+
 /// Writes `tree` as a layer. Sockets, which no archive holds, are left out.
-pub(crate) fn write<W: Write>(tree: &Tree, to: W, watch: &mut Watch<'_>) -> Result<W, ImageError> {
+pub(crate) fn write<W: Write>(tree: &Tree, to: W, watch: &mut Watch<'_>) -> Result<W, LayerError> {
     let total = tree.content_bytes();
     let mut told = 0;
     let mut layer = Layer {
@@ -59,7 +68,7 @@ pub(crate) fn write<W: Write>(tree: &Tree, to: W, watch: &mut Watch<'_>) -> Resu
             watch.check()?;
             if child.name.starts_with(WHITEOUT) {
                 let entry = tree.path_of(child.node);
-                return Err(LayerError::Whiteout { entry }.into());
+                return Err(LayerError::Whiteout { entry });
             }
             let path = [&path[..], child.name].concat();
             layer.entry(child.node, &path)?;
@@ -74,12 +83,9 @@ pub(crate) fn write<W: Write>(tree: &Tree, to: W, watch: &mut Watch<'_>) -> Resu
         // The first of them next.
         open.extend(below.into_iter().rev());
     }
-    layer.writer.finish().map_err(|source| {
-        LayerError::Io {
-            entry: "/".to_owned(),
-            source,
-        }
-        .into()
+    layer.writer.finish().map_err(|source| LayerError::Io {
+        entry: "/".to_owned(),
+        source,
     })
 }
 

@@ -25,6 +25,7 @@ mod disks;
 mod error;
 mod export;
 mod init;
+mod input;
 mod layer;
 mod lookup;
 mod metadata;
@@ -48,14 +49,16 @@ pub use error::ImageError;
 pub use export::Export;
 pub use init::InitSystem;
 pub use layer::LayerError;
-pub use metadata::{BASE, DiskRecord, FORMAT, ImageMetadata, ImageOrigin, METADATA, SEED};
+pub use metadata::{
+    BASE, DiskRecord, FORMAT, ImageMetadata, ImageOrigin, METADATA, SEED, SeedChoice,
+};
 pub use progress::{Progress, Stage, Watch};
 pub use provenance::{LayerRecord, MakingStep, Provenance};
 pub use recipe::{NewFile, NewLink, Recipe, TreeChanges};
 pub use register::{RootFs, register};
 pub use reseed::reseed;
 pub use saved::from_saved;
-pub use seed::{SeedChoice, SeedFrom, WorkSeed};
+pub use seed::{SeedFrom, WorkSeed};
 pub use share::share_base;
 pub use store::Destination;
 pub use work_disk::write_work_disk;

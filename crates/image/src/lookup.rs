@@ -2,41 +2,9 @@
 
 use banger_disk::tree::{Attributes, NodeId, NodeKind, Tree, TreeError};
 
-/// Links followed on one path, as in path_resolution(7).
-const LINKS_MAX: usize = 40;
-
 /// What lies at `path` in the tree, links followed; `None` when there is nothing or a link goes round in circles.
 pub(crate) fn follow(tree: &Tree, path: &str) -> Option<NodeId> {
-    let mut left: Vec<Vec<u8>> = parts(path.as_bytes());
-    let (mut at, mut links) = (tree.root(), 0);
-    while let Some(name) = left.pop() {
-        if name == b".." {
-            at = tree.parent(at);
-            continue;
-        }
-        let next = tree.lookup(at, &name)?;
-        if let NodeKind::Symlink(target) = tree.node(next).kind {
-            links += 1;
-            if links > LINKS_MAX {
-                return None;
-            }
-            if target.starts_with(b"/") {
-                at = tree.root();
-            }
-            left.extend(parts(target));
-        } else {
-            at = next;
-        }
-    }
-    Some(at)
-}
-
-/// Names on a path, the last one first.
-fn parts(path: &[u8]) -> Vec<Vec<u8>> {
-    let names = path
-        .split(|byte| *byte == b'/')
-        .filter(|name| !name.is_empty() && *name != b".");
-    names.map(<[u8]>::to_vec).rev().collect()
+    tree.follow(path.as_bytes())
 }
 
 /// The folder that `path` names, links followed, made (root:root 0755) where it is missing.

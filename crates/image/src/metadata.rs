@@ -11,7 +11,6 @@ use crate::defaults::RunDefaults;
 use crate::error::ImageError;
 use crate::init::InitSystem;
 use crate::provenance::Provenance;
-use crate::seed::SeedChoice;
 
 /// Version of the folder's format that this code writes. Older ones are read; newer ones are refused.
 pub const FORMAT: u32 = 1;
@@ -54,6 +53,22 @@ pub struct ImageMetadata {
     /// The container image that it was made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provenance: Option<Provenance>,
+    /// What a user should know of how it was made: what could not be kept as it was, another platform.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// Who says what new work disks start from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SeedChoice {
+    /// The image: its own `/root`, if anything.
+    #[default]
+    Image,
+    /// The user has given one.
+    User,
+    /// The user wants none.
+    Nothing,
 }
 
 /// Where an image came from.

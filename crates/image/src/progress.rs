@@ -1,19 +1,9 @@
 //! The stages of this crate's long work.
 
-use banger_watch::Cancelled;
-
-use crate::error::ImageError;
-
 /// One event.
 pub type Progress = banger_watch::Progress<Stage>;
 /// The caller's side of progress and cancelling.
 pub type Watch<'a> = banger_watch::Watch<'a, Stage>;
-
-impl From<Cancelled> for ImageError {
-    fn from(_stopped: Cancelled) -> Self {
-        Self::Cancelled
-    }
-}
 
 /// The part of the work that is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -25,6 +25,9 @@ pub struct Provenance {
     /// `sha256:…` of the index of platforms that led to its manifest, where one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index_digest: Option<String>,
+    /// What it is made for, as `linux/amd64`; unknown for what an older banger has made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
     /// When it was made, as it says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
@@ -93,6 +96,8 @@ impl Provenance {
             digest: digests.manifest.to_string(),
             config_digest: Some(digests.config.to_string()),
             index_digest: digests.index.map(|index| index.to_string()),
+            platform: (!config.platform.architecture.is_empty())
+                .then(|| shortened(&config.platform.to_string())),
             created: config.created.as_deref().map(shortened),
             layers,
             history: steps.collect(),

@@ -1,16 +1,16 @@
 //! Adds a root file system that the user has: a disk image, a folder or an archive, with an optional work seed.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use banger_disk::superblock::{self, SuperblockError};
+use banger_disk::superblock;
 use banger_disk::tree::Tree;
 
 use crate::error::ImageError;
+use crate::input::{Input, kind_of, read_archive, read_folder};
 use crate::metadata::ImageMetadata;
-use crate::progress::{Stage, Watch};
+use crate::progress::Watch;
 use crate::seed::WorkSeed;
-use crate::store::{Destination, Parts, copy_image, read_archive, write_image};
+use crate::store::{Destination, Parts, copy_image, write_image};
 
 /// What is registered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,13 +19,6 @@ pub struct RootFs {
     pub rootfs: PathBuf,
     /// What new work disks start from.
     pub seed: WorkSeed,
-}
-
-/// What a path holds.
-pub(crate) enum Input {
-    Disk,
-    Folder,
-    Archive,
 }
 
 /// Copies a root file system in. Compressed archives are unpacked to a file without a name in `scratch`.
@@ -40,7 +33,7 @@ pub fn register(
     watch: &mut Watch<'_>,
 ) -> Result<ImageMetadata, ImageError> {
     let name = root.rootfs.display().to_string();
-    let (kind, tree) = match kind_of(&root.rootfs)? {
+    let (kind, files) = match kind_of(&root.rootfs)? {
         Input::Disk => {
             refuse_unclean(&root.rootfs)?;
             // Before anything is written: what the seed is, and that it can be read. So below.
@@ -51,9 +44,14 @@ pub fn register(
         Input::Folder => ("directory", read_folder(&root.rootfs, watch)?),
         Input::Archive => ("tar", read_archive(&root.rootfs, scratch, watch)?),
     };
-    refuse_what_is_no_root(&tree, &root.rootfs)?;
-    let seed = root.seed.read(Some(&tree), scratch, watch)?;
-    write_image(&tree, Parts::plain(kind, name, seed), destination, watch)
+    let tree = &files.tree;
+    refuse_what_is_no_root(tree, &root.rootfs)?;
+    let seed = root.seed.read(Some(tree), scratch, watch)?;
+    let parts = Parts {
+        warnings: files.losses.sentences(),
+        ..Parts::plain(kind, name, seed)
+    };
+    write_image(tree, parts, destination, watch)
 }
 
 fn refuse_what_is_no_root(tree: &Tree, path: &Path) -> Result<(), ImageError> {
@@ -75,33 +73,6 @@ fn refuse_what_is_no_root(tree: &Tree, path: &Path) -> Result<(), ImageError> {
         );
     }
     Ok(())
-}
-
-pub(crate) fn read_folder(path: &Path, watch: &mut Watch<'_>) -> Result<Tree, ImageError> {
-    watch.report(Stage::ReadTree, path.display().to_string(), 0, 0);
-    let tree = banger_oci::tree_from_dir(path)?;
-    watch.check()?;
-    Ok(tree)
-}
-
-pub(crate) fn kind_of(path: &Path) -> Result<Input, ImageError> {
-    let metadata = fs::metadata(path).map_err(|source| ImageError::io("read", path, source))?;
-    if metadata.is_dir() {
-        return Ok(Input::Folder);
-    }
-    if !metadata.is_file() {
-        let why = "neither a file nor a folder".to_owned();
-        return Err(ImageError::Unsuitable {
-            path: path.to_path_buf(),
-            why,
-        });
-    }
-    match superblock::read(path) {
-        Ok(_) => Ok(Input::Disk),
-        // The archive's reader says better than we could what is wrong with what is no archive either.
-        Err(SuperblockError::NotExt4 { .. }) => Ok(Input::Archive),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// A base is mounted read-only on a read-only disk, where the kernel cannot replay a journal.

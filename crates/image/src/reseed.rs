@@ -30,6 +30,12 @@ pub fn reseed(
         origin: metadata.source,
         defaults: metadata.defaults,
         provenance: metadata.provenance,
+        // Those of another seed went with it.
+        warnings: metadata
+            .warnings
+            .into_iter()
+            .filter(|told| !told.starts_with("work seed: "))
+            .collect(),
     };
     let linked = destination.folder.join(BASE);
     fs::hard_link(&base, &linked).map_err(|source| ImageError::io("link", &linked, source))?;

@@ -3,12 +3,14 @@
 use std::path::Path;
 
 use banger_disk::tree::{Contents, NodeKind, Tree};
+use banger_oci::Files;
 
 use crate::error::ImageError;
+use crate::input::read_archive;
 use crate::metadata::ImageMetadata;
 use crate::progress::Watch;
 use crate::seed::WorkSeed;
-use crate::store::{Destination, Parts, read_archive, write_image};
+use crate::store::{Destination, Parts, write_image};
 
 /// What each VM has of its own and no image may hand on: its id, keys, and randomness. Emptied rather than removed where
 /// programs insist on the file (machine-id(5)).
@@ -37,11 +39,12 @@ pub fn from_saved(
     watch: &mut Watch<'_>,
 ) -> Result<ImageMetadata, ImageError> {
     let defaults = ImageMetadata::read(image)?.defaults;
-    let mut tree = read_archive(archive, scratch, watch)?;
+    let Files { mut tree, losses } = read_archive(archive, scratch, watch)?;
     forget(&mut tree)?;
     let seed = seed.read(Some(&tree), scratch, watch)?;
     let parts = Parts {
         defaults,
+        warnings: losses.sentences(),
         ..Parts::plain("vm", vm.to_owned(), seed)
     };
     write_image(&tree, parts, destination, watch)

@@ -11,14 +11,13 @@
 use std::path::{Path, PathBuf};
 
 use banger_disk::tree::{Attributes, NodeKind, Tree};
-use serde::{Deserialize, Serialize};
+use banger_oci::{Files, Losses};
 
 use crate::error::ImageError;
+use crate::input::{Input, kind_of, read_archive, read_folder};
 use crate::lookup::follow;
-use crate::metadata::{DiskRecord, ImageMetadata, SEED};
+use crate::metadata::{DiskRecord, ImageMetadata, SEED, SeedChoice};
 use crate::progress::Watch;
-use crate::register::{Input, kind_of, read_folder};
-use crate::store::read_archive;
 
 /// Where a work seed comes from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,19 +34,6 @@ pub enum SeedFrom {
     /// What the user has chosen for the image in this folder; as [`SeedFrom::Auto`] when that was nothing. Both folders must
     /// lie on one file system.
     Kept(PathBuf),
-}
-
-/// Who says what new work disks start from.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SeedChoice {
-    /// The image: its own `/root`, if anything.
-    #[default]
-    Image,
-    /// The user has given one.
-    User,
-    /// The user wants none.
-    Nothing,
 }
 
 /// A work seed that is wanted.
@@ -82,6 +68,18 @@ pub(crate) enum Seed {
 pub(crate) struct Chosen {
     pub(crate) by: SeedChoice,
     pub(crate) seed: Option<Seed>,
+    /// What could not be kept of it.
+    pub(crate) losses: Losses,
+}
+
+impl Chosen {
+    fn new(by: SeedChoice, seed: Option<Seed>) -> Self {
+        Self {
+            by,
+            seed,
+            losses: Losses::default(),
+        }
+    }
 }
 
 impl WorkSeed {
@@ -113,12 +111,11 @@ impl WorkSeed {
                 }
             },
             SeedFrom::Path(path) => {
-                let seed = read_path(path, self.size, scratch, watch)?;
-                (SeedChoice::User, Some(seed))
+                return read_path(path, self.size, scratch, watch);
             }
             SeedFrom::Kept(image) => return self.kept(image, base, scratch, watch),
         };
-        Ok(Chosen { by, seed })
+        Ok(Chosen::new(by, seed))
     }
 
     fn kept(
@@ -136,8 +133,8 @@ impl WorkSeed {
         });
         let by = older.seed_choice;
         match by {
-            SeedChoice::User => Ok(Chosen { by, seed }),
-            SeedChoice::Nothing => Ok(Chosen { by, seed: None }),
+            SeedChoice::User => Ok(Chosen::new(by, seed)),
+            SeedChoice::Nothing => Ok(Chosen::new(by, None)),
             SeedChoice::Image => {
                 let auto = Self {
                     from: SeedFrom::Auto,
@@ -169,8 +166,9 @@ fn read_path(
     size: Option<u64>,
     scratch: &Path,
     watch: &mut Watch<'_>,
-) -> Result<Seed, ImageError> {
-    let mut tree = match kind_of(path)? {
+) -> Result<Chosen, ImageError> {
+    let by = SeedChoice::User;
+    let Files { mut tree, losses } = match kind_of(path)? {
         Input::Disk if size.is_some() => {
             let why = "a work seed that is a disk image keeps its own size; leave the size out"
                 .to_owned();
@@ -179,12 +177,13 @@ fn read_path(
                 why,
             });
         }
-        Input::Disk => return Ok(Seed::Disk(path.to_path_buf())),
+        Input::Disk => return Ok(Chosen::new(by, Some(Seed::Disk(path.to_path_buf())))),
         Input::Folder => read_folder(path, watch)?,
         Input::Archive => read_archive(path, scratch, watch)?,
     };
     give_to_root(&mut tree)?;
-    Ok(Seed::Tree(Box::new(tree), size))
+    let seed = Some(Seed::Tree(Box::new(tree), size));
+    Ok(Chosen { by, seed, losses })
 }
 
 /// Makes a user's folder fit to be `/root`: its root is root:root 0755, so that sshd accepts it, and what belonged to the

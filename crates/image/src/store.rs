@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use banger_disk::ImageOptions;
 use banger_disk::tree::Tree;
-use banger_disk::{ImageOptions, Label};
 use banger_durable::Sha256Parts;
 use jiff::Timestamp;
 
@@ -38,6 +38,8 @@ pub(crate) struct Parts {
     pub(crate) defaults: RunDefaults,
     pub(crate) provenance: Option<Provenance>,
     pub(crate) seed: Chosen,
+    /// What a user should know of how it was made.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Parts {
@@ -51,6 +53,7 @@ impl Parts {
             defaults: RunDefaults::default(),
             provenance: None,
             seed,
+            warnings: Vec::new(),
         }
     }
 }
@@ -62,38 +65,13 @@ pub(crate) struct Base {
     pub(crate) init: InitSystem,
 }
 
-pub(crate) fn read_archive(
-    archive: &Path,
-    scratch: &Path,
-    watch: &mut Watch<'_>,
-) -> Result<Tree, ImageError> {
-    let name = archive.display().to_string();
-    watch.report(Stage::ReadTree, name.clone(), 0, 0);
-    let read = banger_oci::tree_from_archive(
-        archive,
-        scratch,
-        banger_oci::Limits::default(),
-        &mut |done| {
-            watch.report(Stage::ReadTree, name.clone(), done, 0);
-            watch.flow()
-        },
-    );
-    read.map_err(|error| {
-        if watch.check().is_err() {
-            ImageError::Cancelled
-        } else {
-            error.into()
-        }
-    })
-}
-
 pub(crate) fn write_image(
     tree: &Tree,
     parts: Parts,
     destination: &Destination<'_>,
     watch: &mut Watch<'_>,
 ) -> Result<ImageMetadata, ImageError> {
-    let options = ImageOptions::base(label("banger-base")?);
+    let options = ImageOptions::base(disks::label("banger-base")?);
     let disk = disks::write(
         tree,
         destination.folder,
@@ -137,6 +115,9 @@ pub(crate) fn describe(
         Some(Seed::Disk(_)) | None => false,
     };
     let seed_choice = parts.seed.by;
+    let mut warnings = parts.warnings;
+    let of_seed = parts.seed.losses.sentences();
+    warnings.extend(of_seed.iter().map(|told| format!("work seed: {told}")));
     let seed = parts
         .seed
         .seed
@@ -155,6 +136,7 @@ pub(crate) fn describe(
         seed_choice,
         defaults: parts.defaults,
         provenance: parts.provenance,
+        warnings,
     };
     metadata.id = content_id(&metadata)?;
     watch.check()?;
@@ -183,11 +165,6 @@ fn write_seed(seed: &Seed, folder: &Path, watch: &mut Watch<'_>) -> Result<DiskR
 fn comfortable_size(tree: &Tree) -> u64 {
     let contents = tree.content_bytes() + tree.entry_count() as u64 * 8192;
     (contents + contents / 4 + SEED_ROOM).next_multiple_of(1 << 20)
-}
-
-pub(crate) fn label(text: &str) -> Result<Label, ImageError> {
-    // Ours fit; an error here names the label.
-    Label::new(text).map_err(|source| ImageError::Label { source })
 }
 
 /// The base's own digest, when it alone says all. What an image runs and what it was made from belong to it: two

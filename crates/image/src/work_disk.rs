@@ -12,9 +12,9 @@ use std::path::Path;
 use banger_disk::{ImageOptions, read_tree, write_tree};
 use uuid::Uuid;
 
+use crate::disks;
 use crate::error::ImageError;
 use crate::metadata::{ImageMetadata, SEED};
-use crate::store::label;
 
 /// UUID of every file system that starts from a seed: a guest sees one, and equal trees must give equal bytes.
 const SEED_UUID: Uuid = Uuid::from_u128(0x6261_6e67_6572_4265_8173_6500_0000_0002);
@@ -24,7 +24,11 @@ const SMALL_BYTES: u64 = 4 << 20;
 
 /// What a file system for `/root` is like.
 pub(crate) fn options(bytes: u64) -> Result<ImageOptions, ImageError> {
-    Ok(ImageOptions::seed(bytes, label("banger-work")?, SEED_UUID))
+    Ok(ImageOptions::seed(
+        bytes,
+        disks::label("banger-work")?,
+        SEED_UUID,
+    ))
 }
 
 /// Writes the new work disk `path` (mode 0600, not synced) with the files of the work seed in the image's `folder`, its

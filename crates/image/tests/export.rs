@@ -93,8 +93,10 @@ fn taken_back(home: &Home, archive: &Path, name: &str) -> ImageMetadata {
         .tree(&scratch, Limits::default(), &mut |_| {
             ControlFlow::Continue(())
         })
-        .unwrap();
+        .unwrap()
+        .tree;
     let container = ContainerImage {
+        warnings: Vec::new(),
         tree: &tree,
         defaults: RunDefaults::from(local.config()),
         provenance: Provenance::of(&local, "image.tar".to_owned()),
@@ -138,8 +140,10 @@ fn what_an_image_says_about_being_run_comes_back() {
         .tree(&scratch, Limits::default(), &mut |_| {
             ControlFlow::Continue(())
         })
-        .unwrap();
+        .unwrap()
+        .tree;
     let container = ContainerImage {
+        warnings: Vec::new(),
         tree: &tree,
         defaults: said.clone(),
         provenance: Provenance::of(&local, "first".to_owned()),

@@ -50,6 +50,7 @@ fn metadata(kind: &str, init: InitSystem, seed_choice: SeedChoice) -> ImageMetad
             digest: sha256("01"),
             config_digest: Some(sha256("02")),
             index_digest: Some(sha256("03")),
+            platform: Some("linux/arm64/v8".to_owned()),
             created: Some("2026-01-01T00:00:00Z".to_owned()),
             layers: vec![LayerRecord {
                 digest: sha256("04"),
@@ -62,6 +63,7 @@ fn metadata(kind: &str, init: InitSystem, seed_choice: SeedChoice) -> ImageMetad
             }],
             labels: [("maintainer".to_owned(), "me".to_owned())].into(),
         }),
+        warnings: vec!["it is made for another platform".to_owned()],
     }
 }
 
@@ -101,9 +103,15 @@ fn the_stored_form_is_that_of_the_newest_golden_file() {
 
 #[test]
 fn what_version_1_wrote_is_read() {
+    let mut expected = examples();
+    for image in &mut expected {
+        // Neither was kept.
+        image.warnings.clear();
+        image.provenance.as_mut().unwrap().platform = None;
+    }
     assert_eq!(
         golden().read::<Vec<ImageMetadata>>(1, "image.json"),
-        examples()
+        expected
     );
 }
 
