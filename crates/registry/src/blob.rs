@@ -202,6 +202,7 @@ impl Download<'_, '_> {
                 // It has no such range, or gave another one: from the start, it may be had all the same.
                 status: 503,
                 detail: "not the range that was asked for".to_owned(),
+                again: None,
             });
         }
         if let Some(len) = response.content_length()

@@ -9,7 +9,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -23,30 +22,11 @@ use rustix::process::getuid;
 use serde::Deserialize;
 
 use crate::error::CredentialError;
-use crate::helper::{self, Asking};
+use crate::helper::{self, Asking, HelperError};
+use crate::secret::Credentials;
 
 /// Largest file of credentials that is read, in bytes.
 const MAX_FILE: u64 = 1 << 20;
-
-/// What a user shows to a registry. Never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Credentials {
-    /// User name and password.
-    Password {
-        /// The name.
-        user: String,
-        /// The password.
-        password: String,
-    },
-    /// A token that gets other tokens (`identitytoken`).
-    Identity(String),
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Credentials(…)")
-    }
-}
 
 /// Files that may hold credentials, in the order in which they are asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,14 +36,23 @@ pub struct CredentialFiles {
     helper_path: Option<OsString>,
 }
 
+/// Null is nothing, as in the tools that write these files.
 #[derive(Default, Deserialize)]
 struct Config {
     #[serde(default)]
-    auths: BTreeMap<String, Entry>,
+    auths: Option<BTreeMap<String, Option<Entry>>>,
     #[serde(default, rename = "credsStore")]
     store: Option<String>,
     #[serde(default, rename = "credHelpers")]
-    helpers: BTreeMap<String, String>,
+    helpers: Option<BTreeMap<String, Option<String>>>,
+}
+
+/// What files of credentials say about one registry.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) credentials: Option<Credentials>,
+    /// Helpers that are named and not there: what is public is had without them.
+    pub(crate) missing: Vec<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -129,7 +118,8 @@ impl CredentialFiles {
         &self,
         reference: &Reference,
         deadline: Duration,
-    ) -> Result<Option<Credentials>, CredentialError> {
+    ) -> Result<Found, CredentialError> {
+        let mut missing = Vec::new();
         let asking = Asking {
             path: self.helper_path.as_deref(),
             deadline,
@@ -138,11 +128,18 @@ impl CredentialFiles {
             let Some(config) = read(path)? else {
                 continue;
             };
-            if let Some(found) = config.find(path, reference, asking).await? {
-                return Ok(Some(found));
+            let found = config.find(path, reference, asking, &mut missing).await?;
+            if found.is_some() {
+                return Ok(Found {
+                    credentials: found,
+                    missing,
+                });
             }
         }
-        Ok(None)
+        Ok(Found {
+            credentials: None,
+            missing,
+        })
     }
 }
 
@@ -180,26 +177,37 @@ impl Config {
         path: &Path,
         reference: &Reference,
         asking: Asking<'_>,
+        missing: &mut Vec<String>,
     ) -> Result<Option<Credentials>, CredentialError> {
         let registry = reference.registry();
-        let ask = async |name: &str, server: &str| {
-            let answer = helper::get(name, server, asking).await;
-            answer.map_err(|why| CredentialError::Helper {
-                helper: helper::program(name),
-                path: path.to_path_buf(),
-                server: server.to_owned(),
-                why,
-            })
+        let mut ask = async |name: &str, server: &str| {
+            let helper = helper::program(name);
+            match helper::get(name, server, asking).await {
+                Ok(found) => Ok(found),
+                Err(HelperError::Missing) => {
+                    let path = path.display();
+                    missing.push(format!("{helper}, which {path} names, is not on the PATH"));
+                    Ok(None)
+                }
+                Err(HelperError::Failed(why)) => Err(CredentialError::Helper {
+                    helper,
+                    path: path.to_path_buf(),
+                    server: server.to_owned(),
+                    why,
+                }),
+            }
         };
+        let named = |key: &str| self.helpers.as_ref()?.get(key)?.as_deref();
         for key in keys(registry, reference.repository()) {
-            if let Some(name) = self.helpers.get(&key) {
+            if let Some(name) = named(&key) {
                 return ask(name, &key).await;
             }
             let entry = self
                 .auths
                 .iter()
+                .flatten()
                 .find(|(known, _)| key_of(known) == key_of(&key));
-            if let Some((known, entry)) = entry
+            if let Some((known, Some(entry))) = entry
                 && let Some(found) = entry.credentials(path, known)?
             {
                 return Ok(Some(found));
@@ -288,6 +296,7 @@ mod tests {
             .find(&reference.parse().unwrap(), helper::DEADLINE)
             .await
             .unwrap()
+            .credentials
     }
 
     fn password(user: &str, password: &str) -> Option<Credentials> {
@@ -328,6 +337,23 @@ mod tests {
         let text = r#"{"auths":{"r.example":{"auth":"","identitytoken":"t"}}}"#;
         let expected = Credentials::Identity("t".to_owned());
         assert_eq!(found(text, "r.example/x").await, Some(expected));
+    }
+
+    #[tokio::test]
+    async fn a_helper_that_is_not_there_is_told_and_null_is_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.json");
+        let text = r#"{"credsStore":"desktop.exe","credHelpers":null,"auths":{"r.example":null}}"#;
+        std::fs::write(&path, text).unwrap();
+        let files = CredentialFiles::new(vec![path]).helpers_on(Some("/nowhere".into()));
+        let reference = "r.example/x".parse().unwrap();
+        let found = files.find(&reference, helper::DEADLINE).await.unwrap();
+        assert_eq!(found.credentials, None);
+        assert!(
+            found.missing[0].starts_with("docker-credential-desktop.exe, which /"),
+            "{:?}",
+            found.missing
+        );
     }
 
     #[tokio::test]

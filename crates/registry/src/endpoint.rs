@@ -6,6 +6,9 @@ use banger_oci::Reference;
 use banger_oci::reference::DEFAULT_REGISTRY;
 use reqwest::Url;
 
+use crate::address::{NotPublic, Reach};
+use crate::error::RegistryError;
+
 /// A registry's address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Endpoint {
@@ -15,6 +18,8 @@ pub(crate) struct Endpoint {
     authority: String,
     /// How it may be spoken to.
     pub(crate) transport: Transport,
+    /// Who else may be spoken to on the way.
+    pub(crate) reach: Reach,
 }
 
 /// How a registry may be spoken to.
@@ -29,7 +34,7 @@ pub(crate) enum Transport {
 }
 
 impl Endpoint {
-    pub(crate) fn of(reference: &Reference, plain_http: bool) -> Self {
+    pub(crate) fn of(reference: &Reference, plain_http: bool, reach: Reach) -> Self {
         let name = reference.registry().to_owned();
         // The default registry's name is not its address; every tool knows that by heart.
         let authority = match name.as_str() {
@@ -45,6 +50,7 @@ impl Endpoint {
             name,
             authority,
             transport,
+            reach,
         }
     }
 
@@ -52,6 +58,12 @@ impl Endpoint {
     pub(crate) fn url(&self, tls: bool, path: &str) -> String {
         let scheme = if tls { "https" } else { "http" };
         format!("{scheme}://{}/v2/{path}", self.authority)
+    }
+
+    /// Judges whether `url` may be asked at all.
+    pub(crate) fn check(&self, url: &Url) -> Result<(), RegistryError> {
+        let near = |NotPublic { host }| RegistryError::Near { host };
+        self.reach.check(url).map_err(near)
     }
 
     /// Whether `url` may be asked in the clear: only where this registry may.
@@ -79,7 +91,7 @@ mod tests {
     use super::*;
 
     fn endpoint(reference: &str, plain: bool) -> Endpoint {
-        Endpoint::of(&reference.parse().unwrap(), plain)
+        Endpoint::of(&reference.parse().unwrap(), plain, Reach::Anywhere)
     }
 
     #[test]

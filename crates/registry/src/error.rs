@@ -2,8 +2,10 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use banger_oci::Digest;
+use banger_oci::choice::ChoiceError;
 use banger_oci::manifest::DocumentError;
 
 /// Why an image cannot be had from a registry.
@@ -42,7 +44,7 @@ pub enum RegistryError {
         source: reqwest::Error,
     },
     /// An answer that is none of those that the protocol has.
-    #[error("{host} answers {status} to a request for {what}{}", said(detail))]
+    #[error("{host} answers {status} to a request for {what}{}{}", said(detail), when(*again))]
     Status {
         /// What was asked for.
         what: String,
@@ -52,6 +54,8 @@ pub enum RegistryError {
         status: u16,
         /// What the registry says about it.
         detail: String,
+        /// When it may be asked again, as it says.
+        again: Option<Duration>,
     },
     /// It wants credentials, or other ones.
     #[error("{host} refuses {repository} {}{}", who(*authenticated), said(detail))]
@@ -75,15 +79,35 @@ pub enum RegistryError {
         /// What the registry says about it.
         detail: String,
     },
-    /// It is not made for this machine.
-    #[error("{reference} is not made for {wanted}; there is: {has}")]
-    NoPlatform {
+    /// There is the image, and a part of it is gone.
+    #[error(
+        "{host} has image {reference}, but not its {part}{}: it is damaged there, and has to be pushed again",
+        said(detail)
+    )]
+    MissingPart {
+        /// The registry.
+        host: String,
+        /// What was asked for.
+        reference: String,
+        /// What is missing: a layer, or a manifest of its index, by digest.
+        part: String,
+        /// What the registry says about it.
+        detail: String,
+    },
+    /// None of its images is meant, or there is none.
+    #[error("cannot use {reference}")]
+    Choice {
         /// The image.
         reference: String,
-        /// What was wanted.
-        wanted: String,
-        /// What there is.
-        has: String,
+        /// Why.
+        #[source]
+        source: ChoiceError,
+    },
+    /// A repository has asked for it, and it is this host's, or its network's.
+    #[error("{host} is not for a repository to ask: it has no public address")]
+    Near {
+        /// Who would have been asked.
+        host: String,
     },
     /// A document of the registry is broken.
     #[error("cannot use {reference}")]
@@ -257,6 +281,14 @@ impl RegistryError {
         }
     }
 
+    /// When the same may be asked again, as the other side has said.
+    pub(crate) fn again(&self) -> Option<Duration> {
+        match self {
+            Self::Status { again, .. } => *again,
+            _ => None,
+        }
+    }
+
     /// Whether the same may go well a moment later.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
@@ -267,6 +299,23 @@ impl RegistryError {
             _ => false,
         }
     }
+}
+
+/// ` (try again in 6 hours)`
+fn when(again: Option<Duration>) -> String {
+    let Some(again) = again else {
+        return String::new();
+    };
+    // Rounded up: never too early.
+    let seconds = again.as_secs().max(1);
+    let (count, unit) = match seconds {
+        0..120 => (seconds, "second"),
+        120..7200 => (seconds.div_ceil(60), "minute"),
+        7200..172_800 => (seconds.div_ceil(3600), "hour"),
+        _ => (seconds.div_ceil(86_400), "day"),
+    };
+    let plural = if count == 1 { "" } else { "s" };
+    format!(" (try again in {count} {unit}{plural})")
 }
 
 fn said(detail: &str) -> String {
@@ -280,5 +329,24 @@ fn who(authenticated: bool) -> &'static str {
     match authenticated {
         true => "to this user: the credentials are wrong, or do not allow it",
         false => "without credentials, or there is no such repository",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registry_that_wants_a_pause_says_for_how_long() {
+        for (seconds, told) in [
+            (0, " (try again in 1 second)"),
+            (90, " (try again in 90 seconds)"),
+            (150, " (try again in 3 minutes)"),
+            (21_600, " (try again in 6 hours)"),
+            (200_000, " (try again in 3 days)"),
+        ] {
+            assert_eq!(when(Some(Duration::from_secs(seconds))), told);
+        }
+        assert_eq!(when(None), "");
     }
 }

@@ -7,6 +7,7 @@ use banger_oci::{Digest, Platform, Reference};
 use futures::StreamExt as _;
 use futures::stream;
 
+use crate::address::Reach;
 use crate::blob::{self, Wanted};
 use crate::cache::{Cache, LOCK_TICK};
 use crate::certificates::CertificateFolders;
@@ -31,6 +32,8 @@ pub struct Request<'a> {
     pub platform: &'a Platform,
     /// Speak to the registry in the clear, wherever it is.
     pub plain_http: bool,
+    /// Who may be connected to on the way.
+    pub reach: Reach,
     /// Where the user's credentials may be.
     pub credentials: &'a CredentialFiles,
     /// Where the user's certificates may be.
@@ -51,6 +54,7 @@ impl<'a> Request<'a> {
             reference,
             platform,
             plain_http: false,
+            reach: Reach::default(),
             credentials,
             certificates: CertificateFolders::default(),
             known: None,
@@ -125,17 +129,23 @@ async fn image(
     watch: &dyn Watch,
 ) -> Result<Fetched, RegistryError> {
     let reference = request.reference;
-    let credentials = request
+    let found = request
         .credentials
         .find(reference, request.patience.helper)
         .await?;
+    for missing in &found.missing {
+        watch.warn(&format!(
+            "credential helper {missing}: going on without credentials"
+        ));
+    }
     let certificates = request.certificates.of(reference.registry())?;
     let session = Session::open(
         reference,
         request.plain_http,
-        credentials,
+        found.credentials,
         certificates,
         request.patience,
+        request.reach,
     )
     .await?;
     let name = match (reference.digest(), reference.tag()) {

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 
-use crate::credentials::Credentials;
+use crate::secret::Credentials;
 
 /// How long a helper may take: it may ask its user something.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
@@ -49,6 +49,21 @@ struct Answer {
     secret: String,
 }
 
+/// Why a helper gives nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum HelperError {
+    /// There is no such program.
+    Missing,
+    /// The end of the sentence that begins with the helper.
+    Failed(String),
+}
+
+impl From<String> for HelperError {
+    fn from(why: String) -> Self {
+        Self::Failed(why)
+    }
+}
+
 /// What a helper has said, to its end.
 struct Said {
     success: bool,
@@ -61,15 +76,15 @@ pub(crate) fn program(name: &str) -> String {
     format!("docker-credential-{name}")
 }
 
-/// Asks the helper `name` for the credentials of `server`. An error is the end of the sentence that begins with the helper.
+/// Asks the helper `name` for the credentials of `server`.
 pub(crate) async fn get(
     name: &str,
     server: &str,
     asking: Asking<'_>,
-) -> Result<Option<Credentials>, String> {
+) -> Result<Option<Credentials>, HelperError> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if name.is_empty() || name.starts_with('.') || !name.chars().all(is_name) {
-        return Err("has no name that a program can have".to_owned());
+        return Err("has no name that a program can have".to_owned().into());
     }
     let mut command = Command::new(program(name));
     if let Some(path) = asking.path {
@@ -78,13 +93,13 @@ pub(crate) async fn get(
     let mut running = match start(&mut command) {
         Ok(running) => running,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err("is not on the PATH".to_owned());
+            return Err(HelperError::Missing);
         }
-        Err(error) => return Err(format!("cannot be started: {error}")),
+        Err(error) => return Err(format!("cannot be started: {error}").into()),
     };
     let said = tokio::time::timeout(asking.deadline, running.ask(server)).await;
     let why = match said {
-        Ok(Ok(said)) => return understood(&said),
+        Ok(Ok(said)) => return Ok(understood(&said)?),
         Ok(Err(error)) if error.kind() == io::ErrorKind::FileTooLarge => {
             format!("answers more than {MAX_ANSWER} bytes")
         }
@@ -95,7 +110,7 @@ pub(crate) async fn get(
         }
     };
     running.end().await;
-    Err(why)
+    Err(why.into())
 }
 
 fn understood(said: &Said) -> Result<Option<Credentials>, String> {

@@ -1,5 +1,6 @@
 //! The client: TLS with the host's certificates, no redirects of its own, and an end to every wait.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, LOCATION, RANGE};
@@ -8,13 +9,14 @@ use reqwest::{Client, Response, StatusCode, Url};
 use rustls::AlertDescription;
 use rustls::crypto::ring;
 
+use crate::address::{NotPublic, PublicOnly, Reach};
 use crate::certificates::HostCertificates;
 use crate::endpoint::{Endpoint, Transport};
 use crate::error::RegistryError;
 use crate::helper;
 
 /// Most redirects that are followed for one request.
-const MAX_REDIRECTS: usize = 5;
+pub(crate) const MAX_REDIRECTS: usize = 5;
 
 /// How long is waited for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +68,7 @@ pub(crate) fn client(
     endpoint: &Endpoint,
     certificates: HostCertificates,
     patience: &Patience,
+    reach: Reach,
 ) -> Result<Client, RegistryError> {
     // The first one of a process stays; ours are all the same.
     let _ = ring::default_provider().install_default();
@@ -78,6 +81,10 @@ pub(crate) fn client(
         // What is on this machine is not behind the proxy of another.
         builder = builder.no_proxy();
     }
+    if reach == Reach::Public {
+        let var = |name: &str| std::env::var(name).ok();
+        builder = builder.dns_resolver(Arc::new(PublicOnly::of_environment(&var)));
+    }
     let builder = certificates.apply(builder);
     builder.build().map_err(|source| RegistryError::Client {
         source: source.into(),
@@ -86,16 +93,23 @@ pub(crate) fn client(
 
 /// What is wrong with the other side's certificate, or with ours, when that is why there is no connection.
 pub(crate) fn distrust(error: &reqwest::Error) -> Option<String> {
+    among_causes(error, |cause| match cause.downcast_ref::<rustls::Error>() {
+        Some(rustls::Error::InvalidCertificate(why)) => Some(why.to_string()),
+        Some(rustls::Error::AlertReceived(alert)) if is_about_ours(*alert) => Some(format!(
+            "it refuses ours, or that there is none ({alert:?})"
+        )),
+        _ => None,
+    })
+}
+
+fn among_causes<T>(
+    error: &reqwest::Error,
+    find: impl Fn(&(dyn std::error::Error + 'static)) -> Option<T>,
+) -> Option<T> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
-        match error.downcast_ref::<rustls::Error>() {
-            Some(rustls::Error::InvalidCertificate(why)) => return Some(why.to_string()),
-            Some(rustls::Error::AlertReceived(alert)) if is_about_ours(*alert) => {
-                return Some(format!(
-                    "it refuses ours, or that there is none ({alert:?})"
-                ));
-            }
-            _ => {}
+        if let Some(found) = find(error) {
+            return Some(found);
         }
         // What an `io::Error` was made of is not among its sources.
         let inner = error
@@ -129,6 +143,11 @@ pub(crate) fn transfer(what: &str, url: &Url, source: reqwest::Error) -> Registr
         let host = host_of(url);
         return RegistryError::Untrusted { host, why };
     }
+    let not_public =
+        |cause: &(dyn std::error::Error + 'static)| cause.is::<NotPublic>().then_some(());
+    if among_causes(&source, not_public).is_some() {
+        return RegistryError::Near { host: host_of(url) };
+    }
     RegistryError::Transfer {
         what: what.to_owned(),
         host: host_of(url),
@@ -145,16 +164,17 @@ pub(crate) fn host_of(url: &Url) -> String {
     }
 }
 
-/// Asks, follows redirects, and says where the answer came from. `authorization` stays with the host that it is for.
+/// Asks, follows redirects, and says where the answer came from. `authorization` gives each host what is its own.
 pub(crate) async fn ask(
     client: &Client,
     endpoint: &Endpoint,
     start: Url,
-    authorization: Option<&HeaderValue>,
+    authorization: &(dyn Fn(&Url) -> Option<HeaderValue> + Sync),
     ask: &Ask<'_>,
 ) -> Result<(Url, Response), RegistryError> {
     let mut url = start.clone();
     for _ in 0..=MAX_REDIRECTS {
+        endpoint.check(&url)?;
         let mut request = client.get(url.clone());
         if let Some(accept) = ask.accept {
             request = request.header(ACCEPT, accept);
@@ -162,7 +182,7 @@ pub(crate) async fn ask(
         if let Some(from) = ask.from {
             request = request.header(RANGE, format!("bytes={from}-"));
         }
-        if let Some(value) = authorization.filter(|_| url.origin() == start.origin()) {
+        if let Some(value) = authorization(&url) {
             request = request.header(AUTHORIZATION, value);
         }
         let response = request
@@ -181,11 +201,11 @@ pub(crate) async fn ask(
     })
 }
 
-fn is_redirect(status: StatusCode) -> bool {
+pub(crate) fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-fn target(
+pub(crate) fn target(
     endpoint: &Endpoint,
     url: &Url,
     response: &Response,

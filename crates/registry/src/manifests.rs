@@ -1,6 +1,8 @@
 //! From a tag or a digest to one manifest: indexes are followed to the platform that is wanted.
 
-use banger_oci::manifest::{self, Document, MAX_JSON, Manifest};
+use banger_oci::artifact::Kind;
+use banger_oci::choice::{Candidate, Choice, ChoiceError, choose};
+use banger_oci::manifest::{self, Descriptor, Document, MAX_JSON, Manifest};
 use banger_oci::{Digest, Platform};
 
 use crate::body::whole;
@@ -39,12 +41,11 @@ pub(crate) async fn resolve(
     let mut index = None;
     for _ in 0..MAX_DEPTH {
         let (digest, bytes) = document(session, cache, &name, expected).await?;
-        let parsed = manifest::parse(&bytes).map_err(|source| RegistryError::Document {
-            reference: session.reference.clone(),
-            source,
-        })?;
-        match parsed {
+        match parsed(session, &bytes)? {
             Document::Manifest(manifest) => {
+                if let Some(kind) = manifest.artifact() {
+                    return Err(not_chosen(session, ChoiceError::NoImage { kind }));
+                }
                 return Ok(Chosen {
                     index,
                     digest,
@@ -53,21 +54,49 @@ pub(crate) async fn resolve(
             }
             Document::Index(list) => {
                 index.get_or_insert(digest);
-                let chosen = manifest::for_platform(&list, platform)
-                    .ok_or_else(|| no_platform(session, platform, &manifest::names(&list)))?;
+                let chosen = chosen(session, cache, &list, platform).await?;
                 expected = Some((chosen.digest, Some(chosen.size)));
                 name = chosen.digest.to_string();
             }
         }
     }
-    Err(no_platform(session, platform, "indexes of indexes"))
+    Err(not_chosen(session, ChoiceError::Nothing))
 }
 
-fn no_platform(session: &Session, platform: &Platform, has: &str) -> RegistryError {
-    RegistryError::NoPlatform {
+/// The image of an index that is meant. What does not say what it is for is looked into when that matters.
+async fn chosen<'d>(
+    session: &Session,
+    cache: &Cache,
+    list: &'d [Descriptor],
+    platform: &Platform,
+) -> Result<&'d Descriptor, RegistryError> {
+    let mut candidates: Vec<Candidate> = list.iter().map(Candidate::from).collect();
+    loop {
+        let choice = choose(&candidates, None, platform).map_err(|why| not_chosen(session, why))?;
+        match choice {
+            Choice::Found(at) => return Ok(&list[at]),
+            Choice::Look(at) => {
+                let Descriptor { digest, size, .. } = list[at];
+                let expected = Some((digest, Some(size)));
+                let (_, bytes) = document(session, cache, &digest.to_string(), expected).await?;
+                let kind = parsed(session, &bytes)?.kind();
+                candidates[at].kind = Some(kind.unwrap_or(Kind::Image));
+            }
+        }
+    }
+}
+
+fn parsed(session: &Session, bytes: &[u8]) -> Result<Document, RegistryError> {
+    manifest::parse(bytes).map_err(|source| RegistryError::Document {
         reference: session.reference.clone(),
-        wanted: platform.to_string(),
-        has: has.to_owned(),
+        source,
+    })
+}
+
+fn not_chosen(session: &Session, source: ChoiceError) -> RegistryError {
+    RegistryError::Choice {
+        reference: session.reference.clone(),
+        source,
     }
 }
 

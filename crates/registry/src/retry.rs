@@ -9,6 +9,8 @@ use crate::http::Patience;
 const TRIES: u32 = 5;
 /// Longest pause between two tries.
 const MAX_PAUSE: Duration = Duration::from_secs(10);
+/// Longest pause that a registry gets when it asks for one: with a longer one the user is told, and waits better elsewhere.
+const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// Counts tries and pauses between them.
 #[derive(Debug)]
@@ -33,12 +35,15 @@ impl Retry {
     /// Waits before the next try, or gives the error back: it will not pass, or has not.
     pub(crate) async fn pause(&mut self, error: RegistryError) -> Result<(), RegistryError> {
         self.failed += 1;
-        if !error.is_transient() || self.failed >= TRIES {
+        let again = error.again();
+        let is_late = again.is_some_and(|again| again > MAX_WAIT);
+        if !error.is_transient() || self.failed >= TRIES || is_late {
             return Err(error);
         }
         let doubled = self.first.saturating_mul(1 << (self.failed - 1).min(16));
         tracing::debug!(%error, tries = self.failed, "asking again");
-        tokio::time::sleep(doubled.min(MAX_PAUSE)).await;
+        let pause = doubled.min(MAX_PAUSE).max(again.unwrap_or_default());
+        tokio::time::sleep(pause).await;
         Ok(())
     }
 }

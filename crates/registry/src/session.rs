@@ -4,8 +4,11 @@
 //! get ──► 2xx ─────────────────────────────► the answer
 //!     └─► 401 + challenge ─► token or basic ─► once more ─► 401: denied
 //! ```
+//! A registry may send us on to another one, which has a challenge of its own: that one gets a token that anybody would, and
+//! nothing of the user's.
 
-use std::time::Duration;
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
 
 use banger_oci::Reference;
 use base64::Engine as _;
@@ -14,13 +17,15 @@ use reqwest::header::{HeaderValue, WWW_AUTHENTICATE};
 use reqwest::{Client, Response, StatusCode, Url};
 use tokio::sync::Mutex;
 
+use crate::address::Reach;
 use crate::body::complaint;
 use crate::certificates::HostCertificates;
 use crate::challenge::Challenge;
-use crate::credentials::Credentials;
 use crate::endpoint::{Endpoint, Transport};
 use crate::error::RegistryError;
 use crate::http::{Ask, Patience, ask, client, distrust, host_of};
+use crate::retry_after::retry_after;
+use crate::secret::Credentials;
 use crate::token::Wanted;
 
 /// How long a registry on this machine may take to say whether it speaks TLS.
@@ -36,8 +41,11 @@ pub(crate) struct Session {
     repository: String,
     tls: bool,
     credentials: Option<Credentials>,
-    authorization: Mutex<Authorization>,
+    authorization: Mutex<Authorizations>,
 }
+
+/// What each host gets, by its origin.
+type Authorizations = HashMap<String, Authorization>;
 
 #[derive(Debug, Clone, Default)]
 struct Authorization {
@@ -45,6 +53,11 @@ struct Authorization {
     /// Counts renewals, so that of several who find it expired only one renews it.
     generation: u64,
 }
+
+/// Most hosts that one image leads to and that want a token.
+const MAX_HOSTS: usize = 16;
+/// How often a request is made: with every host on its way authenticated, and once more for a token that has expired.
+const TRIES: usize = 5;
 
 impl Session {
     /// Finds out how the registry is spoken to. Nothing is asked of one that is not on this machine.
@@ -54,9 +67,15 @@ impl Session {
         credentials: Option<Credentials>,
         certificates: HostCertificates,
         patience: Patience,
+        reach: Reach,
     ) -> Result<Self, RegistryError> {
-        let endpoint = Endpoint::of(reference, plain_http);
-        let client = client(&endpoint, certificates, &patience)?;
+        let endpoint = Endpoint::of(reference, plain_http, reach);
+        if reach == Reach::Public && endpoint.transport == Transport::Loopback {
+            return Err(RegistryError::Near {
+                host: endpoint.name,
+            });
+        }
+        let client = client(&endpoint, certificates, &patience, reach)?;
         let tls = match endpoint.transport {
             Transport::Tls => true,
             Transport::Plain => false,
@@ -105,29 +124,33 @@ impl Session {
             host: self.endpoint.name.clone(),
             why: format!("its address is none: {error}"),
         })?;
-        // The first answer says how to authenticate; the token that this gets may have expired when it is used.
-        for renewed in [false, false, true] {
+        // The first answer of each host says how to authenticate; the token that this gets may have expired when it is used.
+        let mut refusals: Vec<String> = Vec::new();
+        for _ in 0..TRIES {
             let used = self.authorization.lock().await.clone();
-            let (url, response) = ask(
-                &self.client,
-                &self.endpoint,
-                start.clone(),
-                used.header.as_ref(),
-                asking,
-            )
-            .await?;
-            let asked_to_authenticate =
-                response.status() == StatusCode::UNAUTHORIZED && url.origin() == start.origin();
-            if !asked_to_authenticate || renewed {
-                return self.judged(url, response, asking).await;
+            let own = |url: &Url| used.get(&origin(url))?.header.clone();
+            let (url, response) =
+                ask(&self.client, &self.endpoint, start.clone(), &own, asking).await?;
+            let host = origin(&url);
+            if response.status() != StatusCode::UNAUTHORIZED {
+                return self.judged(path, url, response, asking).await;
             }
-            self.authenticate(used.generation, response).await?;
+            let known = used.get(&host).cloned().unwrap_or_default();
+            // What was got just now is not accepted: another one would not be either.
+            if refusals.iter().filter(|other| **other == host).count() >= 2 {
+                return self.judged(path, url, response, asking).await;
+            }
+            refusals.push(host);
+            let is_own = url.origin() == start.origin();
+            self.authenticate(&url, is_own, known.generation, response)
+                .await?;
         }
-        Err(self.denied(String::new()))
+        Err(self.denied(String::new(), true))
     }
 
     async fn judged(
         &self,
+        path: &str,
         url: Url,
         response: Response,
         asking: &Ask<'_>,
@@ -136,28 +159,67 @@ impl Session {
         if matches!(status, 200 | 206 | 416) {
             return Ok((url, response));
         }
+        let again = retry_after(response.headers(), SystemTime::now());
         let detail = complaint(response, self.patience.document).await;
         Err(match status {
-            401 | 403 => self.denied(detail),
-            404 => RegistryError::NotFound {
-                host: self.endpoint.name.clone(),
-                reference: self.reference.clone(),
-                detail,
-            },
+            401 | 403 => self.denied(detail, true),
+            404 => self.missing(path, detail),
             status => RegistryError::Status {
                 what: asking.what.to_owned(),
                 host: host_of(&url),
                 status,
                 detail,
+                again,
             },
         })
     }
 
-    /// Gets what the registry asks for, unless somebody has meanwhile.
-    async fn authenticate(&self, generation: u64, response: Response) -> Result<(), RegistryError> {
-        let mut current = self.authorization.lock().await;
+    /// What a registry does not have: the image, or a part of it.
+    fn missing(&self, path: &str, detail: String) -> RegistryError {
+        let (host, reference) = (self.endpoint.name.clone(), self.reference.clone());
+        let part = match path.split_once('/') {
+            Some(("blobs", digest)) => Some(format!("blob {digest}")),
+            // Of its index; the image itself, when it was asked for by digest.
+            Some(("manifests", name)) if name.contains(':') && !reference.ends_with(name) => {
+                Some(format!("manifest {name}"))
+            }
+            _ => None,
+        };
+        match part {
+            Some(part) => RegistryError::MissingPart {
+                host,
+                reference,
+                part,
+                detail,
+            },
+            None => RegistryError::NotFound {
+                host,
+                reference,
+                detail,
+            },
+        }
+    }
+
+    /// Gets what the host of `url` asks for, unless somebody has meanwhile. The user's credentials are for the registry's
+    /// own host alone.
+    async fn authenticate(
+        &self,
+        url: &Url,
+        is_own: bool,
+        generation: u64,
+        response: Response,
+    ) -> Result<(), RegistryError> {
+        let mut all = self.authorization.lock().await;
+        let host = origin(url);
+        let current = all.get(&host).cloned().unwrap_or_default();
         if current.generation != generation {
             return Ok(());
+        }
+        if all.len() >= MAX_HOSTS && !all.contains_key(&host) {
+            return Err(RegistryError::Challenge {
+                host: host_of(url),
+                why: format!("more than {MAX_HOSTS} hosts want a token for this image"),
+            });
         }
         let challenges: Vec<Challenge> = response
             .headers()
@@ -168,47 +230,61 @@ impl Session {
             .collect();
         let is_bearer = |challenge: &&Challenge| matches!(challenge, Challenge::Bearer { .. });
         let chosen = challenges.iter().find(is_bearer).or(challenges.first());
+        let credentials = self.credentials.as_ref().filter(|_| is_own);
         let header = match chosen {
-            Some(Challenge::Bearer { realm, service, .. }) => {
-                self.wanted().get(realm, service.as_deref()).await?
+            Some(Challenge::Bearer {
+                realm,
+                service,
+                scope,
+            }) => {
+                let wanted = Wanted {
+                    client: &self.client,
+                    endpoint: &self.endpoint,
+                    patience: &self.patience,
+                    repository: &self.repository,
+                    credentials,
+                };
+                wanted
+                    .get(realm, service.as_deref(), scope.as_deref())
+                    .await?
             }
-            Some(Challenge::Basic) => match (&self.credentials, &current.header) {
+            Some(Challenge::Basic) => match (credentials, &current.header) {
                 (Some(Credentials::Password { user, password }), None) => basic(user, password),
                 // None to give, or they were not accepted.
-                _ => return Err(self.denied(complaint(response, self.patience.document).await)),
+                _ => {
+                    let detail = complaint(response, self.patience.document).await;
+                    return Err(self.denied(detail, is_own));
+                }
             },
             None => {
                 return Err(RegistryError::Challenge {
-                    host: self.endpoint.name.clone(),
+                    host: host_of(url),
                     why: "it asks for neither a password nor a token".to_owned(),
                 });
             }
         };
-        *current = Authorization {
+        let authorization = Authorization {
             header: Some(header),
             generation: generation + 1,
         };
+        all.insert(host, authorization);
         Ok(())
     }
 
-    fn wanted(&self) -> Wanted<'_> {
-        Wanted {
-            client: &self.client,
-            endpoint: &self.endpoint,
-            patience: &self.patience,
-            repository: &self.repository,
-            credentials: self.credentials.as_ref(),
-        }
-    }
-
-    fn denied(&self, detail: String) -> RegistryError {
+    /// `is_own` says whether the user's credentials would have been shown.
+    fn denied(&self, detail: String, is_own: bool) -> RegistryError {
         RegistryError::Denied {
             host: self.endpoint.name.clone(),
             repository: self.repository.clone(),
-            authenticated: self.credentials.is_some(),
+            authenticated: is_own && self.credentials.is_some(),
             detail,
         }
     }
+}
+
+/// Scheme, host and port.
+fn origin(url: &Url) -> String {
+    url.origin().ascii_serialization()
 }
 
 fn basic(user: &str, password: &str) -> HeaderValue {

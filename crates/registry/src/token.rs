@@ -1,14 +1,17 @@
 //! Tokens: short-lived permissions that a service of the registry hands out.
 
+use std::time::SystemTime;
+
 use reqwest::header::HeaderValue;
-use reqwest::{Client, RequestBuilder, StatusCode, Url};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 
 use crate::body::{complaint, whole};
-use crate::credentials::Credentials;
 use crate::endpoint::Endpoint;
 use crate::error::RegistryError;
-use crate::http::{Patience, host_of, transfer};
+use crate::http::{MAX_REDIRECTS, Patience, host_of, is_redirect, target, transfer};
+use crate::retry_after::retry_after;
+use crate::secret::Credentials;
 
 /// Largest answer of a token service, in bytes.
 const MAX_TOKEN: u64 = 256 << 10;
@@ -33,19 +36,20 @@ pub(crate) struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    /// Gets a token as the value of an `Authorization` header.
+    /// Gets a token as the value of an `Authorization` header. `scope` is what the registry says that is needed: what this
+    /// client would make of the repository's name may be another one behind a registry that rewrites names.
     pub(crate) async fn get(
         &self,
         realm: &str,
         service: Option<&str>,
+        scope: Option<&str>,
     ) -> Result<HeaderValue, RegistryError> {
         let url = self.realm(realm)?;
-        let scope = format!("repository:{}:pull", self.repository);
-        let request = self.request(&url, service, &scope);
-        let response = request
-            .send()
-            .await
-            .map_err(|source| transfer("a token", &url, source))?;
+        let own = format!("repository:{}:pull", self.repository);
+        let scope = scope
+            .filter(|scope| !scope.trim().is_empty())
+            .unwrap_or(&own);
+        let (url, response) = self.ask(url, service, scope).await?;
         match response.status() {
             StatusCode::OK => {}
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST => {
@@ -61,6 +65,7 @@ impl Wanted<'_> {
                     what: "a token".to_owned(),
                     host: host_of(&url),
                     status: status.as_u16(),
+                    again: retry_after(response.headers(), SystemTime::now()),
                     detail: complaint(response, self.patience.document).await,
                 });
             }
@@ -73,6 +78,50 @@ impl Wanted<'_> {
             .filter(|token| !token.is_empty())
             .and_then(|token| bearer(&token))
             .ok_or_else(|| self.refused("its token service answers without a token".to_owned()))
+    }
+
+    /// Asks, and follows redirects. What the user has goes to the service that the registry names, and nowhere else.
+    async fn ask(
+        &self,
+        start: Url,
+        service: Option<&str>,
+        scope: &str,
+    ) -> Result<(Url, Response), RegistryError> {
+        let is_identity = matches!(self.credentials, Some(Credentials::Identity(_)));
+        let mut url = start.clone();
+        for hop in 0..=MAX_REDIRECTS {
+            self.endpoint.check(&url)?;
+            let request = match hop {
+                0 => self.request(&url, service, scope),
+                // The query stands in the address that it was sent to.
+                _ => self.with_password(self.client.get(url.clone()), &url, &start),
+            };
+            let response = request
+                .send()
+                .await
+                .map_err(|source| transfer("a token", &url, source))?;
+            if !is_redirect(response.status()) {
+                return Ok((url, response));
+            }
+            if is_identity {
+                return Err(self.refused(
+                    "its token service sends us elsewhere with an identity token, which is for it alone".to_owned(),
+                ));
+            }
+            url = target(self.endpoint, &url, &response, "a token")?;
+        }
+        Err(self.refused(format!(
+            "its token service redirects more than {MAX_REDIRECTS} times"
+        )))
+    }
+
+    fn with_password(&self, request: RequestBuilder, url: &Url, start: &Url) -> RequestBuilder {
+        match self.credentials {
+            Some(Credentials::Password { user, password }) if url.origin() == start.origin() => {
+                request.basic_auth(user, Some(password))
+            }
+            _ => request,
+        }
     }
 
     fn realm(&self, realm: &str) -> Result<Url, RegistryError> {
@@ -97,10 +146,13 @@ impl Wanted<'_> {
 
     /// An identity token is redeemed by POST; all else is asked for by GET.
     fn request(&self, url: &Url, service: Option<&str>, scope: &str) -> RequestBuilder {
-        let mut fields = vec![("scope", scope)];
+        let mut fields: Vec<_> = scope.split_whitespace().map(|one| ("scope", one)).collect();
         fields.extend(service.map(|service| ("service", service)));
         match self.credentials {
             Some(Credentials::Identity(token)) => {
+                // By POST they are one field (RFC 6749, section 3.3).
+                fields.retain(|(name, _)| *name != "scope");
+                fields.push(("scope", scope));
                 fields.push(("grant_type", "refresh_token"));
                 fields.push(("refresh_token", token));
                 fields.push(("client_id", CLIENT_ID));
@@ -111,16 +163,10 @@ impl Wanted<'_> {
                     .header("Content-Type", "application/x-www-form-urlencoded")
                     .body(form.query().unwrap_or_default().to_owned())
             }
-            credentials => {
+            _ => {
                 let mut asked = url.clone();
                 asked.query_pairs_mut().extend_pairs(fields);
-                let request = self.client.get(asked);
-                match credentials {
-                    Some(Credentials::Password { user, password }) => {
-                        request.basic_auth(user, Some(password))
-                    }
-                    _ => request,
-                }
+                self.with_password(self.client.get(asked), url, url)
             }
         }
     }

@@ -19,6 +19,8 @@ pub struct BlobProgress {
 pub trait Watch: Send + Sync {
     /// Asked several times a second; `true` ends the fetch with [`crate::RegistryError::Cancelled`].
     fn is_cancelled(&self) -> bool;
+    /// What the user should know, though it goes on.
+    fn warn(&self, message: &str);
     /// The image is known: these are its layers, lowest first, with their sizes in bytes.
     fn layers(&self, layers: &[(Digest, u64)]);
     /// A layer got further; at most ten times a second for each. Must not block.

@@ -236,3 +236,145 @@ fn a_token_service_that_answers_rubbish_is_no_token() {
         assert_eq!(service.asked().len(), 1);
     }
 }
+
+/// A token service at `/token` that gives a token for what is asked, and a registry that wants the one for `scope`.
+fn strict(image: Image, scope: &'static str) -> Mock {
+    let address = Arc::new(std::sync::Mutex::new(String::new()));
+    let known = Arc::clone(&address);
+    let mock = Mock::start(move |asked| {
+        if let Some(query) = asked.path.strip_prefix("/token?") {
+            let asked_for = query
+                .split('&')
+                .find_map(|pair| pair.strip_prefix("scope="));
+            return Reply::ok(format!(
+                r#"{{"token":"for-{}"}}"#,
+                asked_for.unwrap_or_default()
+            ));
+        }
+        let escaped = scope.replace(':', "%3A").replace('/', "%2F");
+        if asked.authorization == Some(format!("Bearer for-{escaped}")) {
+            return image.answer(asked);
+        }
+        let realm = format!("http://{}/token", known.lock().unwrap());
+        let challenge = format!(r#"Bearer realm="{realm}",service="mock",scope="{scope}""#);
+        Reply::status(401).header("WWW-Authenticate", challenge)
+    });
+    address.lock().unwrap().clone_from(&mock.address);
+    mock
+}
+
+/// A registry that sends everything to another one.
+fn moved_to(other: &Mock, status: u16) -> Mock {
+    let address = other.address.clone();
+    Mock::start(move |asked| {
+        let target = format!("http://{address}{}", asked.path);
+        Reply::status(status).header("Location", target)
+    })
+}
+
+#[test]
+fn the_scope_that_the_registry_names_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let mock = strict(Image::new(&[10]), "repository:behind/the/name:pull");
+    pull(&mock, &cache(dir.path())).unwrap();
+}
+
+#[test]
+fn a_registry_behind_a_redirect_gets_a_token_of_its_own_and_nothing_of_the_user() {
+    let dir = tempfile::tempdir().unwrap();
+    let other = strict(Image::new(&[10, 20]), "repository:a/b:pull");
+    let first = moved_to(&other, 308);
+    let files = password(dir.path(), &first);
+    pull_with(&first, &cache(dir.path()), &files, &Told::default()).unwrap();
+    let asked = other.asked();
+    let shown = asked
+        .iter()
+        .filter_map(|asked| asked.authorization.as_deref());
+    assert!(shown.clone().count() > 0);
+    for shown in shown {
+        assert!(shown.starts_with("Bearer for-"), "{shown}");
+    }
+    assert!(
+        first
+            .asked()
+            .iter()
+            .all(|asked| asked.authorization.is_none())
+    );
+    assert_eq!(other.count("/token"), 1, "one token is used for all");
+}
+
+#[test]
+fn a_registry_behind_a_redirect_that_wants_a_password_gets_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let other = with_basic(Image::new(&[10]));
+    let first = moved_to(&other, 307);
+    let files = password(dir.path(), &first);
+    let error = pull_with(&first, &cache(dir.path()), &files, &Told::default()).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            RegistryError::Denied {
+                authenticated: false,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    assert!(
+        other
+            .asked()
+            .iter()
+            .all(|asked| asked.authorization.is_none())
+    );
+}
+
+#[test]
+fn a_token_service_that_has_moved_is_followed_and_gets_no_password_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = Mock::start(|_| Reply::ok(r#"{"token":"t"}"#));
+    let elsewhere = format!("http://{}/new?x=1", service.address);
+    let image = Image::new(&[10]);
+    let address = Arc::new(std::sync::Mutex::new(String::new()));
+    let known = Arc::clone(&address);
+    let mock = Mock::start(move |asked| {
+        if asked.path.starts_with("/token") {
+            return Reply::status(307).header("Location", elsewhere.clone());
+        }
+        if asked.authorization.as_deref() == Some("Bearer t") {
+            return image.answer(asked);
+        }
+        let realm = format!("http://{}/token", known.lock().unwrap());
+        Reply::status(401).header("WWW-Authenticate", format!(r#"Bearer realm="{realm}""#))
+    });
+    address.lock().unwrap().clone_from(&mock.address);
+    let files = password(dir.path(), &mock);
+    pull_with(&mock, &cache(dir.path()), &files, &Told::default()).unwrap();
+    let asked = &service.asked()[0];
+    assert_eq!(
+        (asked.path.as_str(), &asked.authorization),
+        ("/new?x=1", &None)
+    );
+    assert_eq!(
+        mock.asked()
+            .iter()
+            .find(|a| a.path.starts_with("/token"))
+            .unwrap()
+            .authorization
+            .as_deref(),
+        Some(BASIC)
+    );
+
+    let identity = credentials(dir.path(), &mock.address, r#"{"identitytoken":"id"}"#);
+    let error = pull_with(
+        &mock,
+        &cache(&dir.path().join("2")),
+        &identity,
+        &Told::default(),
+    );
+    let error = error.unwrap_err().to_string();
+    assert!(
+        error.contains("sends us elsewhere with an identity token"),
+        "{error}"
+    );
+    assert_eq!(service.asked().len(), 1);
+}

@@ -25,13 +25,14 @@ fn gzip_zstd_and_plain_layers_come_from_a_real_registry() {
     let cache = cache(dir.path());
     let files = CredentialFiles::default();
     let fetched = registry.pull(&cache, &files, &Told::default()).unwrap();
-    let image = LocalImage::open_manifest(cache.dir(), fetched.manifest).unwrap();
+    let image = LocalImage::open_manifest(cache.dir(), fetched.manifest, "it").unwrap();
     assert_eq!(image.stored_layers().count(), 3);
     let tree = image
         .tree(dir.path(), Limits::default(), &mut |_| {
             ControlFlow::Continue(())
         })
-        .unwrap();
+        .unwrap()
+        .tree;
     for (path, there) in [
         ("etc/kept", true),
         ("etc/hidden", false),
@@ -96,6 +97,7 @@ impl Watch for Killing {
     fn is_cancelled(&self) -> bool {
         false
     }
+    fn warn(&self, _message: &str) {}
     fn layers(&self, _layers: &[(Digest, u64)]) {}
     fn progress(&self, progress: BlobProgress) {
         if progress.digest != self.big {

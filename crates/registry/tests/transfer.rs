@@ -11,8 +11,10 @@ use std::thread;
 use std::time::Duration;
 
 use banger_oci::{Digest, LocalImage};
-use banger_registry::{CredentialFiles, RegistryError};
-use mock::{Body, Image, Mock, Reply, Told, cache, descriptor, names, part_of, pull, pull_with};
+use banger_registry::{CredentialFiles, Reach, RegistryError, Request, fetch};
+use mock::{
+    Body, Image, Mock, Reply, Told, cache, chain, descriptor, names, part_of, pull, pull_with,
+};
 
 /// Nothing here takes that long, unless it is broken.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -26,7 +28,7 @@ fn an_image_is_in_the_cache_afterwards_and_is_not_fetched_again() {
     let fetched = pull_with(&mock, &cache, &CredentialFiles::default(), &told).unwrap();
     assert_eq!(fetched.manifest, Digest::of(&image.manifest));
     assert_eq!(fetched.bytes, 570_010);
-    let opened = LocalImage::open_manifest(cache.dir(), fetched.manifest).unwrap();
+    let opened = LocalImage::open_manifest(cache.dir(), fetched.manifest, "it").unwrap();
     let layers: Vec<(Digest, u64)> = opened.stored_layers().collect();
     assert_eq!(*told.layers.lock().unwrap(), layers);
     assert_eq!(names(&cache, "parts"), [""; 0]);
@@ -57,7 +59,7 @@ fn an_index_leads_to_the_platform_that_is_wanted() {
 
     image.tagged = format!(r#"{{"schemaVersion":2,"manifests":[{other}]}}"#).into_bytes();
     let mock = Mock::serving(image);
-    let error = pull(&mock, &cache(dir.path())).unwrap_err().to_string();
+    let error = chain(&pull(&mock, &cache(dir.path())).unwrap_err());
     assert!(
         error.contains("not made for linux/amd64; there is: linux/arm64"),
         "{error}"
@@ -309,4 +311,94 @@ fn an_image_that_is_not_there_is_said_so() {
         error.contains("/a/b:v1") && error.contains("not known"),
         "{error}"
     );
+}
+
+#[test]
+fn a_layer_that_is_gone_is_told_from_an_image_that_is_not_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut image = Image::new(&[10, 20]);
+    let gone = image.layer(1);
+    image.blobs.remove(&gone.to_string());
+    let error = pull(&Mock::serving(image), &cache(dir.path())).unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.contains("/a/b:v1, but not its blob sha256:") && error.contains("pushed again"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_registry_that_asks_for_patience_gets_it_when_it_is_short() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = Image::new(&[10]);
+    let refusals = AtomicUsize::new(0);
+    let mock = Mock::start(move |asked| match refusals.fetch_add(1, Ordering::SeqCst) {
+        // The probe for TLS is not counted: it is no request.
+        0 => Reply::status(429).header("Retry-After", "1"),
+        _ => image.answer(asked),
+    });
+    let started = Instant::now();
+    pull(&mock, &cache(dir.path())).unwrap();
+    assert!(started.elapsed() >= Duration::from_secs(1));
+}
+
+#[test]
+fn a_registry_that_asks_for_hours_is_asked_once_and_the_user_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let mock = Mock::start(|_| {
+        let told = br#"{"errors":[{"code":"TOOMANYREQUESTS","message":"slow down"}]}"#.to_vec();
+        Reply::of(429, Body::Whole(told)).header("Retry-After", "21600")
+    });
+    let error = pull(&mock, &cache(dir.path())).unwrap_err().to_string();
+    assert!(error.contains("slow down"), "{error}");
+    assert!(error.ends_with("(try again in 6 hours)"), "{error}");
+    assert_eq!(mock.asked().len(), 1);
+}
+
+#[test]
+fn what_is_no_image_is_called_what_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut image = Image::new(&[10]);
+    let helm = String::from_utf8(image.manifest.clone()).unwrap().replacen(
+        '}',
+        r#","mediaType":"application/vnd.cncf.helm.config.v1+json"}"#,
+        1,
+    );
+    image.tagged = helm.into_bytes();
+    let mock = Mock::serving(image);
+    let error = chain(&pull(&mock, &cache(dir.path())).unwrap_err());
+    let expected = format!(
+        "cannot use {}/a/b:v1: it is a Helm chart, not an image",
+        mock.address
+    );
+    assert_eq!(error, expected);
+}
+
+#[test]
+fn what_a_repository_asks_for_is_not_fetched_from_this_host() {
+    let dir = tempfile::tempdir().unwrap();
+    let mock = Mock::serving(Image::new(&[10]));
+    let port = mock.address.rsplit(':').next().unwrap();
+    let credentials = CredentialFiles::default();
+    let platform = mock::amd64();
+    for host in [
+        "127.0.0.1",
+        "localhost",
+        "[::1]",
+        "0.0.0.0",
+        "10.0.0.7",
+        "localhost.",
+    ] {
+        let Ok(reference) = format!("{host}:{port}/a/b:v1").parse() else {
+            continue;
+        };
+        let mut request = Request::new(&reference, &platform, &credentials).impatient();
+        request.reach = Reach::Public;
+        let refused = fetch(&request, &cache(dir.path()), &Told::default()).unwrap_err();
+        assert!(
+            matches!(refused, RegistryError::Near { .. }),
+            "{host}: {refused}"
+        );
+    }
+    assert_eq!(mock.asked().len(), 0);
 }

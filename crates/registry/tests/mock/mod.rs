@@ -352,6 +352,7 @@ pub fn noise(seed: u64, len: usize) -> Vec<u8> {
 #[derive(Default)]
 pub struct Told {
     pub layers: Mutex<Vec<(Digest, u64)>>,
+    pub warnings: Mutex<Vec<String>>,
     pub progress: Mutex<Vec<BlobProgress>>,
     pub stop_after: Option<u64>,
     pub stop: AtomicBool,
@@ -360,6 +361,9 @@ pub struct Told {
 impl Watch for Told {
     fn is_cancelled(&self) -> bool {
         self.stop.load(Ordering::SeqCst)
+    }
+    fn warn(&self, message: &str) {
+        self.warnings.lock().unwrap().push(message.to_owned());
     }
     fn layers(&self, layers: &[(Digest, u64)]) {
         *self.layers.lock().unwrap() = layers.to_vec();
