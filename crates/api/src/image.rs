@@ -56,6 +56,9 @@ pub struct ImageDetails {
     pub run: ImageRun,
     /// The container image that it was made from.
     pub container: Option<ContainerSource>,
+    /// What a user should know of how it was made: what could not be kept as it was, another platform.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// What runs in an image by default, as it says itself; empty where it says nothing.
@@ -88,6 +91,9 @@ pub struct ContainerSource {
     /// Digest of the index of platforms that led to its manifest, where one did.
     #[serde(default)]
     pub index_digest: Option<String>,
+    /// What it is made for, as `linux/amd64`. Unknown for what an older banger has made.
+    #[serde(default)]
+    pub platform: Option<String>,
     /// When it was made, as it says.
     pub created: Option<String>,
     /// Its layers, lowest first.

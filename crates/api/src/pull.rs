@@ -50,6 +50,10 @@ pub enum PullSource {
         /// Folders with the credential helpers that these files name, as in `PATH`; the daemon's own `PATH` when absent.
         #[serde(default)]
         helper_path: Option<String>,
+        /// Whether only public addresses may be connected to, redirects and token services included: for what a file of a
+        /// repository asks for, and not the user.
+        #[serde(default)]
+        public_only: bool,
     },
     /// On this host.
     Path {
@@ -58,6 +62,9 @@ pub enum PullSource {
         /// Which of its images, when it has several.
         #[serde(default)]
         tag: Option<String>,
+        /// What it is called from then on, when its path says nothing: `standard input`.
+        #[serde(default)]
+        called: Option<String>,
     },
 }
 
@@ -70,7 +77,7 @@ impl PullImage {
         match (&self.name, &self.source) {
             (Some(name), _) => Ok(name.clone()),
             (None, PullSource::Registry { reference, .. }) => name_of_reference(reference),
-            (None, PullSource::Path { path, tag }) => name_of_path(path, tag.as_deref()),
+            (None, PullSource::Path { path, tag, .. }) => name_of_path(path, tag.as_deref()),
         }
     }
 }
@@ -99,8 +106,14 @@ fn name_of_path(path: &str, tag: Option<&str>) -> Result<ImageName, InvalidName>
     let file = path.trim_end_matches('/').rsplit('/').next();
     let file = file.unwrap_or_default().trim_start_matches('.');
     let stem = file.split('.').next().unwrap_or(file);
+    // A full name chooses in an archive, and names the image as it would if it came from a registry.
+    if let Some(reference) =
+        tag.filter(|tag| tag.contains(['/', ':']) && !tag.starts_with("sha256:"))
+    {
+        return name_of_reference(reference);
+    }
     let mut text = stem.to_ascii_lowercase();
-    if let Some(tag) = tag.filter(|tag| *tag != "latest") {
+    if let Some(tag) = tag.filter(|tag| *tag != "latest" && !tag.contains(':')) {
         text = format!("{text}:{}", tag.to_ascii_lowercase());
     }
     text.parse()
@@ -141,6 +154,7 @@ mod tests {
                 plain_http: false,
                 auth_files: None,
                 helper_path: None,
+                public_only: false,
             };
             assert_eq!(of(source), name, "{reference}");
         }
@@ -152,11 +166,13 @@ mod tests {
             ("/x/App.tar.gz", None, "app"),
             ("/x/layout/", Some("v1"), "layout:v1"),
             ("/x/.hidden", Some("latest"), "hidden"),
+            ("/x/two.tar", Some("docker.io/library/db:1"), "db:1"),
             ("/", None, "none"),
         ] {
             let source = PullSource::Path {
                 path: path.to_owned(),
                 tag: tag.map(str::to_owned),
+                called: None,
             };
             assert_eq!(of(source), name, "{path}");
         }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use crate::args::Cli;
 use crate::complete;
@@ -13,12 +13,16 @@ use crate::detach::detach;
 use crate::endpoint::Endpoint;
 use crate::failure::{Outcome, host_error};
 use crate::output::{Output, style};
+use crate::run_words::with_dashes;
 use crate::usage;
 
 /// Runs a command line, the program's name first, and answers with the exit code of the process.
 pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     complete::answer();
-    let words: Vec<OsString> = words.into_iter().collect();
+    let mut words: Vec<OsString> = words.into_iter().collect();
+    if words.iter().any(|word| word == "run") {
+        words = with_dashes(&Cli::command(), words);
+    }
     let cli = match Cli::try_parse_from(&words) {
         Ok(cli) => cli,
         Err(error) => {

@@ -34,6 +34,7 @@ mod output;
 mod progress;
 mod prune;
 mod references;
+mod run_words;
 mod session;
 mod signals;
 mod terminal;

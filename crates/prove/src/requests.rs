@@ -193,6 +193,7 @@ impl Daemon {
             source: PullSource::Path {
                 path: "/in/app".to_owned(),
                 tag: Some(manifest.to_owned()),
+                called: None,
             },
             name: Some(name.parse().map_err(invalid)?),
             platform: None,

@@ -6,6 +6,7 @@ pub mod delete;
 pub mod export;
 pub mod list;
 pub mod made;
+pub mod place;
 pub mod prune;
 pub mod pull;
 pub mod register;
@@ -13,6 +14,7 @@ pub mod rename;
 pub mod reseed;
 pub mod seed;
 pub mod show;
+mod stdin;
 
 use clap::Subcommand;
 

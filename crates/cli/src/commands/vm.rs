@@ -24,6 +24,7 @@ pub mod ssh;
 pub mod start;
 pub mod stats;
 pub mod stop;
+mod target;
 pub mod workspace;
 
 use clap::Subcommand;

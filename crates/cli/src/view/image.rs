@@ -96,6 +96,9 @@ fn tell(details: &ImageDetails, page: &mut Page) {
         ("command", words(&run.cmd)),
         ("stop signal", run.stop_signal.clone()),
     ]);
+    for warning in &details.warnings {
+        page.fields([("warning", Some(warning.clone()))]);
+    }
     let Some(container) = &details.container else {
         return;
     };
@@ -104,6 +107,7 @@ fn tell(details: &ImageDetails, page: &mut Page) {
         ("index", container.index_digest.clone()),
         ("manifest", Some(container.digest.clone())),
         ("configuration", container.config_digest.clone()),
+        ("platform", container.platform.clone()),
         ("made", container.created.clone()),
     ]);
     for layer in &container.layers {

@@ -64,6 +64,10 @@ impl Watch for Fetching<'_> {
         self.op.cancelled().is_cancelled()
     }
 
+    fn warn(&self, message: &str) {
+        self.op.warn(message);
+    }
+
     fn layers(&self, layers: &[(Digest, u64)]) {
         let mut known = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
         for &(digest, total) in layers {

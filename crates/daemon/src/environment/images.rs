@@ -99,6 +99,7 @@ pub(super) fn details(image: &Path) -> HostResult<ImageDetails> {
         vms: Vec::new(),
         run: run(metadata.defaults),
         container: metadata.provenance.map(container),
+        warnings: metadata.warnings,
     })
 }
 
@@ -128,6 +129,7 @@ fn container(provenance: Provenance) -> ContainerSource {
         digest: provenance.digest,
         config_digest: provenance.config_digest,
         index_digest: provenance.index_digest,
+        platform: provenance.platform,
         created: provenance.created,
         layers: layers.collect(),
         history: history.collect(),

@@ -6,15 +6,17 @@ use std::path::PathBuf;
 use banger_api::pull::{PullImage, PullSource};
 use banger_api::{ApiError, ErrorCode};
 use banger_control::{Fetch, Fetched, Running};
+use banger_oci::choice::ChoiceError;
 use banger_oci::{Platform, Reference};
 use banger_ops::{ContainerAt, Events as _};
 use banger_registry::{
-    Cache, CertificateFolders, CredentialError, CredentialFiles, RegistryError, Request, fetch,
+    Cache, CertificateFolders, CredentialError, CredentialFiles, Reach, RegistryError, Request,
+    fetch,
 };
 
 use super::fetching::Fetching;
 use crate::failure;
-use crate::host::{open_container, platform_of};
+use crate::host::{choice_hint, of_local_image, open_container, platform_of};
 use crate::paths::Paths;
 
 /// One pull, all of it checked.
@@ -32,6 +34,7 @@ enum From {
     Registry {
         reference: Reference,
         plain_http: bool,
+        reach: Reach,
         credentials: CredentialFiles,
     },
     Path {
@@ -57,6 +60,7 @@ impl Pull {
                 plain_http,
                 auth_files,
                 helper_path,
+                public_only,
             } => {
                 let reference: Reference = reference.parse().map_err(|error| invalid(&error))?;
                 let shown = reference.to_string();
@@ -69,16 +73,20 @@ impl Pull {
                 let from = From::Registry {
                     reference,
                     plain_http,
+                    reach: match public_only {
+                        true => Reach::Public,
+                        false => Reach::Anywhere,
+                    },
                     credentials: credentials.helpers_on(helper_path.map(OsString::from)),
                 };
                 (from, shown)
             }
-            PullSource::Path { path, tag } => {
+            PullSource::Path { path, tag, called } => {
                 let from = From::Path {
                     path: path.clone().into(),
                     tag,
                 };
-                (from, path)
+                (from, called.unwrap_or(path))
             }
         };
         Ok(Self {
@@ -110,10 +118,12 @@ impl Fetch for Pull {
             From::Registry {
                 reference,
                 plain_http,
+                reach,
                 credentials,
             } => {
                 let mut request = Request::new(reference, &self.platform, credentials);
                 request.plain_http = *plain_http;
+                request.reach = *reach;
                 request.certificates =
                     CertificateFolders::of_environment(&|name| std::env::var_os(name));
                 request.known = known.and_then(|digest| digest.parse().ok());
@@ -142,8 +152,10 @@ impl Fetch for Pull {
             ContainerAt::Cache(digest) => Ok(digest.clone()),
             // Only a compressed archive needs room in the scratch directory.
             ContainerAt::Path { .. } => {
-                let image = open_container(&self.cache, at, &self.platform, &self.scratch)
-                    .map_err(|error| failure::of_input(&error))?;
+                let reference = &self.reference;
+                let image =
+                    open_container(&self.cache, at, reference, &self.platform, &self.scratch)
+                        .map_err(|error| of_local_image(&error))?;
                 Ok(image.digests().manifest.to_string())
             }
         }
@@ -161,8 +173,13 @@ impl Pull {
             RegistryError::Cancelled => ApiError::new(ErrorCode::Cancelled, "cancelled"),
             RegistryError::Cache { .. } | RegistryError::Client { .. } => failure::of_disk(error),
             RegistryError::NotFound { .. } => ApiError::new(ErrorCode::NotFound, message),
-            RegistryError::NoPlatform { .. } => ApiError::new(ErrorCode::NotFound, message)
-                .hint("choose one of these: --platform OS/ARCHITECTURE"),
+            RegistryError::Choice { source, .. } => not_chosen(source, message),
+            RegistryError::Near { .. } => {
+                let reference = &self.reference;
+                ApiError::new(ErrorCode::InvalidArgument, message).hint(format!(
+                    "pull it yourself when you trust it: banger image pull {reference}"
+                ))
+            }
             RegistryError::Denied { .. } => ApiError::new(ErrorCode::InvalidArgument, message)
                 .hint(format!(
                     "check the name, or log in first: podman login {registry} (or docker login)"
@@ -183,5 +200,20 @@ impl Pull {
             }
             _ => ApiError::new(ErrorCode::RegistryFailed, message),
         }
+    }
+}
+
+/// Why none of several images is the one, with the way to choose another.
+fn not_chosen(why: &ChoiceError, message: String) -> ApiError {
+    let code = match why {
+        ChoiceError::NoPlatform { .. } | ChoiceError::NoName { .. } => ErrorCode::NotFound,
+        _ => ErrorCode::InvalidArgument,
+    };
+    let told = ApiError::new(code, message);
+    match why {
+        ChoiceError::Several { .. } => {
+            told.hint("choose one of these by its digest: banger image pull REPOSITORY@sha256:…")
+        }
+        why => choice_hint(why, told),
     }
 }

@@ -171,8 +171,13 @@ impl Making<'_> {
                 banger_image::reseed(image, &seed, &destination, &scratch, &mut watch)
             }
         };
-        made.and_then(|_metadata| banger_image::share_base(into, self.images, &mut watch))
-            .map_err(|error| patience.explain(of_image(&error)))?;
+        let told = made.and_then(|metadata| {
+            banger_image::share_base(into, self.images, &mut watch)?;
+            Ok(metadata.warnings)
+        });
+        for warning in told.map_err(|error| patience.explain(of_image(&error)))? {
+            self.events.warn(&warning);
+        }
         files::remove_tree(&scratch)?;
         files::sync_dir(into)
     }

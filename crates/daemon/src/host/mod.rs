@@ -15,7 +15,7 @@ mod linux;
 mod making;
 mod vmm;
 
-pub(crate) use container::{open as open_container, platform_of};
+pub(crate) use container::{choice_hint, of_local_image, open as open_container, platform_of};
 pub(crate) use files::failed as file_error;
 pub(crate) use linux::GuestMaterial;
 pub use linux::LinuxHost;

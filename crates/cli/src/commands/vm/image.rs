@@ -1,16 +1,19 @@
-//! The image that `--image` names: one that is there, or one that is pulled first.
+//! The image that a new VM is made of: one that is there, or one that is pulled first.
 
+use std::path::Path;
 use std::str::FromStr;
 
 use banger_api::image::WorkSeed;
-use banger_api::pull::PullImage;
+use banger_api::pull::{PullImage, PullSource};
 use banger_api::{ApiError, ErrorCode, ImageName};
 use banger_image::Recipe;
 use banger_oci::Reference;
 
+use crate::commands::image::place::Place;
 use crate::commands::image::pull::{pulled, registry};
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::host_path::absolute;
 
 /// An image as it is named.
 #[derive(Debug, Clone)]
@@ -18,66 +21,152 @@ pub enum Wanted {
     /// By its name here. One that is not there may be a slip: it is never looked for elsewhere.
     Name(ImageName),
     /// By a reference of a registry: it has a `/`, a `:` or an `@`.
-    Reference {
-        /// What it is called here.
-        name: ImageName,
-        /// The whole reference.
-        reference: Reference,
-        /// It says from which registry or by whom, so that an image of the same name may be another one.
-        qualified: bool,
-    },
+    Reference(Referred),
+    /// By a word that names an image here, a recipe, or an image of the default registry, as other tools take it.
+    Word(Referred),
+    /// By the path of a layout or an archive.
+    File(Box<PullImage>, ImageName),
+}
+
+/// An image of a registry.
+#[derive(Debug, Clone)]
+pub struct Referred {
+    /// What it is called here.
+    name: ImageName,
+    /// The whole reference.
+    reference: Reference,
+    /// It says from which registry or by whom, so that an image of the same name may be another one.
+    qualified: bool,
+    /// Only public addresses are asked: a file of a repository has named it, not the user.
+    public_only: bool,
 }
 
 impl FromStr for Wanted {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if !text.contains(['/', ':', '@']) {
-            return text
+        match Place::of_name(text).map_err(|failure| told(&failure))? {
+            Place::Named(name) if name == text && !text.contains(['/', ':', '@']) => text
                 .parse()
                 .map(Self::Name)
-                .map_err(|error| format!("{error}"));
+                .map_err(|error| format!("{error}")),
+            Place::Named(name) => Referred::of(&name).map(Self::Reference),
+            Place::Path { path, tag } => file(&path, tag),
+            Place::Stdin => Err(
+                "an image on standard input is pulled first: banger image pull - --name NAME"
+                    .to_owned(),
+            ),
         }
-        let reference: Reference = text.parse().map_err(|error| format!("{error}"))?;
-        let name = request(text.to_owned())
-            .and_then(|pull| {
-                pull.image_name()
-                    .map_err(|error| Failure::usage(format!("{error}")))
-            })
-            .map_err(|failure| failure.error().map(ToString::to_string).unwrap_or_default())?;
-        Ok(Self::Reference {
-            name,
-            reference,
-            qualified: text.contains(['/', '@']),
-        })
     }
 }
 
-fn request(reference: String) -> Result<PullImage, Failure> {
-    Ok(PullImage {
-        source: registry(reference, false)?,
+impl Referred {
+    fn of(text: &str) -> Result<Self, String> {
+        let reference: Reference = text.parse().map_err(|error| format!("{error}"))?;
+        let source = registry(text.to_owned(), false).map_err(|failure| told(&failure))?;
+        let name = request(source).image_name();
+        Ok(Self {
+            name: name.map_err(|error| format!("{error}"))?,
+            reference,
+            qualified: text.contains(['/', '@']),
+            public_only: false,
+        })
+    }
+
+    async fn pull(&self, context: &Context) -> Result<(), Failure> {
+        let mut source = registry(self.reference.to_string(), false)?;
+        if let PullSource::Registry { public_only, .. } = &mut source {
+            *public_only = self.public_only;
+        }
+        pulled(&request(source), context).await.map(drop)
+    }
+}
+
+fn told(failure: &Failure) -> String {
+    match failure.error() {
+        Some(ApiError {
+            message,
+            hint: Some(hint),
+            ..
+        }) => format!("{message} ({hint})"),
+        Some(error) => error.message.clone(),
+        None => String::new(),
+    }
+}
+
+fn request(source: PullSource) -> PullImage {
+    PullImage {
+        source,
         name: None,
         platform: None,
         work_seed: WorkSeed::Auto,
         seed_size: None,
         replace: false,
-    })
+    }
+}
+
+/// The image in a layout or an archive.
+fn file(path: &str, tag: Option<String>) -> Result<Wanted, String> {
+    if !Path::new(path).exists() {
+        return Err(format!("there is no {path}"));
+    }
+    let path = absolute(Path::new(path)).map_err(|failure| told(&failure))?;
+    let pull = request(PullSource::Path {
+        path,
+        tag,
+        called: None,
+    });
+    let name = pull.image_name().map_err(|error| {
+        format!("{error}; give it a name of its own: banger image pull PATH --name NAME")
+    })?;
+    Ok(Wanted::File(Box::new(pull), name))
 }
 
 impl Wanted {
+    /// The image in the layout or archive at `path`.
+    ///
+    /// # Errors
+    /// It is not there, or has no name that an image can have.
+    pub fn of_file(path: &Path) -> Result<Self, String> {
+        match path.to_str() {
+            Some(text) => file(text, None),
+            None => Err(format!("path \"{}\" is not UTF-8", path.display())),
+        }
+    }
+
+    /// The image that a word names where other tools would take it from a registry.
+    ///
+    /// # Errors
+    /// It is no name for an image.
+    pub fn of_word(text: &str) -> Result<Self, String> {
+        match text.parse()? {
+            Self::Name(_) => Referred::of(text).map(Self::Word),
+            other => Ok(other),
+        }
+    }
+
     /// The image that a file of a repository names. What is not here yet is pulled only from where anybody may pull: that
     /// this host talks to itself, or to its neighbours, takes the user's own word.
     ///
     /// # Errors
-    /// It is no name for an image, or is to come from near by.
+    /// It is no name for an image, or names a file of this host.
     pub async fn of_repository(
         file: &str,
         image: &str,
         context: &Context,
     ) -> Result<Self, Failure> {
-        let wanted: Self = image
+        let mut wanted: Self = image
             .parse()
             .map_err(|why| Failure::usage(format!("{file}: image \"{image}\": {why}")))?;
+        match &mut wanted {
+            Self::Reference(referred) | Self::Word(referred) => referred.public_only = true,
+            Self::Name(_) => {}
+            Self::File(..) => {
+                return Err(Failure::usage(format!(
+                    "{file}: image \"{image}\" is a path of this host, which a repository cannot ask for"
+                )));
+            }
+        }
         let name = wanted.name().as_str();
         let found = context
             .session
@@ -86,11 +175,7 @@ impl Wanted {
         let message = match (&wanted, found) {
             (_, Ok(_)) => return Ok(wanted),
             (_, Err(failure)) if !failure.is(ErrorCode::NotFound) => return Err(failure),
-            (Self::Reference { reference, .. }, _) if is_near(reference.registry()) => format!(
-                "{file}: image {image} is not here, and {} is not for a repository to ask",
-                reference.registry()
-            ),
-            (Self::Name(name), _) if !Recipe::names().contains(&name.as_str()) => {
+            (Self::Name(name), _) if !is_recipe(name) => {
                 format!("{file}: no image is called \"{name}\"")
             }
             _ => return Ok(wanted),
@@ -105,7 +190,8 @@ impl Wanted {
     /// What it is called here.
     pub fn name(&self) -> &ImageName {
         match self {
-            Self::Name(name) | Self::Reference { name, .. } => name,
+            Self::Name(name) | Self::File(_, name) => name,
+            Self::Reference(referred) | Self::Word(referred) => &referred.name,
         }
     }
 
@@ -114,21 +200,24 @@ impl Wanted {
     /// # Errors
     /// It cannot be pulled, or another image has its name.
     pub async fn pull(&self, context: &Context) -> Result<(), Failure> {
-        let Self::Reference {
-            name,
-            reference,
-            qualified,
-        } = self
-        else {
-            return Ok(());
+        let (referred, is_word) = match self {
+            Self::Name(_) => return Ok(()),
+            // Whether it is the one that is here shows in its digest: that costs reading its index.
+            Self::File(pull, _) => return pulled(pull, context).await.map(drop),
+            Self::Reference(referred) => (referred, false),
+            Self::Word(referred) => (referred, true),
         };
-        let wanted = name.as_str();
+        let (name, reference) = (&referred.name, &referred.reference);
         let found = context
             .session
-            .read(|client| async move { client.image(wanted).await })
+            .read(|client| async move { client.image(name.as_str()).await })
             .await;
         match found {
-            Ok(image) if !qualified || image.source == format!("container {reference}") => Ok(()),
+            Ok(image)
+                if !referred.qualified || image.source == format!("container {reference}") =>
+            {
+                Ok(())
+            }
             Ok(image) => Err(ApiError::new(
                 ErrorCode::NameTaken,
                 format!("image \"{name}\" is not {reference} but {}", image.source),
@@ -137,55 +226,21 @@ impl Wanted {
                 "pull it under another name: banger image pull {reference} --name NAME"
             ))
             .into()),
-            Err(failure) if failure.is(ErrorCode::NotFound) => {
-                pulled(&request(reference.to_string())?, context).await?;
-                Ok(())
-            }
+            // It is built when the VM is made.
+            Err(failure) if failure.is(ErrorCode::NotFound) && is_word && is_recipe(name) => Ok(()),
+            Err(failure) if failure.is(ErrorCode::NotFound) => referred.pull(context).await,
             Err(failure) => Err(failure),
         }
     }
 }
 
-/// Whether a registry may be this host or one of its network: an address, or a name without a dot.
-fn is_near(registry: &str) -> bool {
-    let host = match registry.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => registry.split(':').next().unwrap_or_default(),
-    };
-    let host = host.trim_end_matches('.');
-    let top = host.rsplit('.').next().unwrap_or_default();
-    // A name whose last part is a number is an address, in whatever old way it is written (WHATWG URL, 3.5).
-    let is_number = top.bytes().next().is_some_and(|byte| byte.is_ascii_digit());
-    host.contains(':')
-        || is_number
-        || !host.contains('.')
-        || matches!(top, "localhost" | "local" | "internal")
+fn is_recipe(name: &ImageName) -> bool {
+    Recipe::names().contains(&name.as_str())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn registries_near_by_are_told_from_those_of_the_world() {
-        for near in [
-            "localhost:5000",
-            "127.0.0.1",
-            "127.1",
-            "10.0.0.7:443",
-            "[::1]:5000",
-            "registry",
-            "db.localhost",
-            "169.254.169.254",
-            "localhost.",
-            "host.internal",
-        ] {
-            assert!(is_near(near), "{near}");
-        }
-        for far in ["registry.example.org", "example.org:5000"] {
-            assert!(!is_near(far), "{far}");
-        }
-    }
 
     #[test]
     fn a_bare_word_is_a_name_and_all_else_a_reference() {
@@ -194,15 +249,18 @@ mod tests {
             ("debian:12", "debian:12", false),
             ("localhost:5000/team/app", "app", true),
         ] {
-            match text.parse().unwrap() {
-                Wanted::Reference {
-                    name: found,
-                    qualified: how,
-                    ..
-                } => assert_eq!((found.as_str(), how), (name, qualified)),
-                Wanted::Name(_) => panic!("{text} is a reference"),
-            }
+            let wanted: Wanted = text.parse().unwrap();
+            let Wanted::Reference(referred) = wanted else {
+                panic!("{text} is a reference");
+            };
+            let found = (referred.name.as_str(), referred.qualified);
+            assert_eq!(found, (name, qualified));
         }
+        assert!(matches!(Wanted::of_word("alpine"), Ok(Wanted::Word(_))));
+        assert!(matches!(
+            Wanted::of_word("docker://alpine"),
+            Ok(Wanted::Reference(_))
+        ));
         for bad in ["", "Web", "a//b", "a/B"] {
             assert!(bad.parse::<Wanted>().is_err(), "{bad}");
         }

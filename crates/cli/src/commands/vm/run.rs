@@ -6,6 +6,7 @@
 //!        └──► error: undone, or with --rm kept for its log when the guest never answered
 //! ```
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,6 +20,7 @@ use super::change::find;
 use super::create::make;
 use super::exec::{Environment, enter};
 use super::spec::Spec;
+use super::target::Target;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::follow::{How, follow};
@@ -41,9 +43,15 @@ stay here. Its devcontainer.json says which image, user, variables and ports the
 given here, and what runs there once; the tools that it pins (mise.toml, .tool-versions) are installed when \
 the guest has mise or asdf.
 
+IMAGE in the place of PATH is what --image takes: an image that is here, a recipe, a reference of a registry \
+(pulled when it is not here), a layout or an archive. A folder that is there is a repository, a layout or a \
+file an image; what begins with / or . is always a path; any other word that is not there is an image. The \
+second bare word begins the command, with or without --.
+
 Examples:
   banger run --rm                            a shell; the VM goes afterwards
   banger run --rm . -- make test             a command in this repository
+  banger run --rm alpine echo hi             a command in a container image
   banger run ~/src/api --branch try          a shell in one, on a new branch
   banger run --rm -- uname -a                one command
   banger run --name web --publish 8080:80    a VM to come back to
@@ -65,9 +73,9 @@ pub struct Args {
     source: SourceFlags,
     #[command(flatten)]
     repository: RepositoryFlags,
-    /// A folder of a git repository that goes into the VM
-    #[arg(value_name = "PATH", help_heading = None)]
-    path: Option<PathBuf>,
+    /// A git repository that goes into the VM, or the image that it is made of
+    #[arg(value_name = "PATH|IMAGE", help_heading = None)]
+    target: Option<OsString>,
     /// Tell on standard error how long each stage took
     #[arg(long, help_heading = None)]
     timings: bool,
@@ -97,7 +105,15 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
 async fn whole(args: Args, context: &Context, timings: &Timings) -> Outcome {
     let dry_run = args.source.dry_run;
     let mut spec = args.spec;
-    let outgoing = outgoing(args.path, args.source, args.repository, context).await?;
+    let path = match args.target.as_deref().map(Target::of).transpose()? {
+        Some(Target::Repository(path)) => Some(path),
+        Some(Target::Image(image)) => {
+            spec.made_of(image)?;
+            None
+        }
+        None => None,
+    };
+    let outgoing = outgoing(path, args.source, args.repository, context).await?;
     if let Some((_, requests)) = &outgoing {
         spec.fill(requests, context).await?;
     }

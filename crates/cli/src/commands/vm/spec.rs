@@ -87,6 +87,22 @@ impl Spec {
         Ok(())
     }
 
+    /// Takes the image that was named without `--image`.
+    ///
+    /// # Errors
+    /// There is another one.
+    pub fn made_of(&mut self, image: Wanted) -> Result<(), Failure> {
+        if let Some(other) = &self.image {
+            return Err(Failure::usage(format!(
+                "two images are named: {} and {}",
+                image.name(),
+                other.name()
+            )));
+        }
+        self.image = Some(image);
+        Ok(())
+    }
+
     /// How it will be connected, as far as the user has said.
     pub fn connection(&self) -> (NetMode, Egress) {
         let Network { net, allow, .. } = &self.network;
