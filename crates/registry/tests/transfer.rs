@@ -8,7 +8,7 @@ use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use banger_oci::{Digest, LocalImage};
 use banger_registry::{CredentialFiles, Reach, RegistryError, Request, fetch};
