@@ -59,12 +59,15 @@ fn text_of_a_guest_cannot_command_the_terminal() {
 }
 
 #[test]
-fn a_log_goes_into_a_file_as_it_is() {
-    let daemon = FakeDaemon::new(|_| Answer::Bytes(b"\x1b[2Jboot\r\n\xff".to_vec()));
-    let mut command = daemon.command(&["logs", "--tail", "5", "web"]);
-    let output = command.output().unwrap();
-    assert_eq!(output.stdout, b"\x1b[2Jboot\r\n\xff");
-    assert_eq!(daemon.paths(), ["GET /v1/vms/web/logs?follow=false&tail=5"]);
+fn a_log_in_a_pipe_commands_no_terminal_and_raw_is_as_it_is() {
+    const LOG: &[u8] = b"\x1b[2Jboot\r\nbad\rgood\x9b\n\xff";
+    let daemon = FakeDaemon::new(|_| Answer::Bytes(LOG.to_vec()));
+    let log = |words: &[&str]| daemon.command(words).output().unwrap().stdout;
+    let words = ["logs", "--tail", "5", "web"];
+    assert_eq!(log(&words), b"boot\r\nbad\ngood\n\xff");
+    assert_eq!(log(&["logs", "--raw", "--tail", "5", "web"]), LOG);
+    let asked = "GET /v1/vms/web/logs?follow=false&tail=5";
+    assert_eq!(daemon.paths(), [asked, asked]);
 }
 
 #[test]

@@ -15,7 +15,7 @@ Examples:
   banger logs web
   banger logs -f --tail 20 web  the end, and what is still to come
   banger logs web > console.log
-  banger logs --raw web | less  less shows control characters itself")]
+  banger logs --raw web > bytes")]
 pub struct Args {
     /// Go on with what is still to come
     #[arg(short, long)]
