@@ -20,7 +20,7 @@ use crate::record::{PartRecord, Record, Sent};
 use crate::root::{Opened, Root};
 use crate::send::{Composing, GitPart, Shipment};
 use crate::survey::{Part, Source, Survey, as_path};
-use crate::tracked::{EXECUTABLE, FILE, LINK, RepoPath};
+use crate::tracked::{EXECUTABLE, LINK, RepoPath, Tracked};
 
 /// What a second prepare does.
 #[derive(Debug)]
@@ -98,17 +98,19 @@ impl Changes {
         let wanted = self.survey.wanted.include_untracked;
         let untracked = part.untracked.iter().filter(|_| wanted);
         let tracked = part.tracked.iter().filter(|entry| part.goes(entry));
+        let tracked = tracked.map(|entry| (&entry.path, Some(entry)));
+        let untracked = untracked.map(|path| (path, None));
         let known = record.head.parts.get(&part.name());
         let same_tree = known.is_some_and(|known| part.is_tree(&known.known.tree));
         let mut differs = false;
-        for path in tracked.map(|entry| &entry.path).chain(untracked) {
+        for (path, entry) in tracked.chain(untracked) {
             let full = [&part.prefix[..], path].concat();
             if self.sent.contains_key(&full) || self.unchanged.contains_key(&full) {
                 continue;
             }
             let before = record.files.get(&full);
             match &part.source {
-                Source::WorkTree => match now(&root, path, before)? {
+                Source::WorkTree => match now(part, &root, (path, entry), before)? {
                     Now::Same(sent) => drop(self.unchanged.insert(full, sent)),
                     Now::Other(sent) => {
                         differs = true;
@@ -277,7 +279,12 @@ enum Now {
 }
 
 /// What a file is now. One whose state is what it was when it was sent is not read.
-fn now(root: &Root, path: &[u8], before: Option<&Sent>) -> Result<Now, WorkspaceError> {
+fn now(
+    part: &Part,
+    root: &Root,
+    (path, entry): (&[u8], Option<&Tracked>),
+    before: Option<&Sent>,
+) -> Result<Now, WorkspaceError> {
     let nanos = |nanos| u32::try_from(nanos).unwrap_or(0);
     if let Some(before) = before
         && before.changed != (0, 0)
@@ -285,6 +292,7 @@ fn now(root: &Root, path: &[u8], before: Option<&Sent>) -> Result<Now, Workspace
         && before.inode == stat.st_ino
         && i64::try_from(before.size) == Ok(stat.st_size)
         && before.changed == (stat.st_ctime, nanos(stat.st_ctime_nsec))
+        && part.may_be(entry, before.mode)
     {
         return Ok(Now::Same(before.clone()));
     }
@@ -293,10 +301,9 @@ fn now(root: &Root, path: &[u8], before: Option<&Sent>) -> Result<Now, Workspace
             let mut digest = Sha256::new();
             let size = std::io::copy(&mut file, &mut HashWriter(&mut digest))
                 .map_err(WorkspaceError::file("read", as_path(path)))?;
-            let mode = if stat.st_mode & 0o100 == 0 {
-                FILE
-            } else {
-                EXECUTABLE
+            let mode = match part.stands_for_link(entry, size) {
+                true => LINK,
+                false => part.mode_of(entry, stat.st_mode),
             };
             (mode, size, digest.finalize(), stat)
         }

@@ -6,7 +6,7 @@
 //! tags at these commits ───────────────────────────────────────────────────┘
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io::Read as _;
 use std::path::Path;
@@ -85,7 +85,7 @@ impl Part {
             .env("GIT_OBJECT_DIRECTORY", &objects)
             .env(
                 "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-                alternate(&repository.git_path("objects")?),
+                alternate(&repository.dirs.common.join("objects")),
             );
         let tree = self.sent_tree(&git, folder, survey.wanted.include_untracked)?;
         let mut history = pack::history(repository, self.commit.as_ref(), survey.wanted.depth)?;
@@ -97,7 +97,7 @@ impl Part {
         let staged = self
             .tracked
             .iter()
-            .filter(|tracked| self.changed.contains(&tracked.path));
+            .filter(|tracked| !self.is_as_indexed(&tracked.path));
         let mut contents = Contents {
             shallow: history.shallow.clone(),
             ..Contents::default()
@@ -177,17 +177,19 @@ impl Part {
             return Ok(String::from_utf8_lossy(&tree).trim().to_owned());
         }
         let index = folder.join("index");
-        let own = self.repository.git_path("index")?;
+        let own = self.repository.dirs.dir.join("index");
         match std::fs::copy(&own, &index) {
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(WorkspaceError::file("read", own)(error)),
         }
         let git = git.clone().env("GIT_INDEX_FILE", &index);
+        self.show_hidden(&git)?;
         let root = Root::open(self.repository.top())?;
         let (mut there, mut gone) = (Vec::new(), Vec::new());
         let untracked = self.untracked.iter().filter(|_| untracked);
-        for path in self.changed.iter().chain(untracked) {
+        let doubtful: BTreeSet<_> = self.changed.iter().chain(&self.hidden).collect();
+        for path in doubtful.into_iter().chain(untracked) {
             let list = match root.kind(path)? {
                 Kind::File | Kind::Link => &mut there,
                 Kind::Directory | Kind::Other | Kind::Absent => &mut gone,
@@ -206,6 +208,22 @@ impl Part {
         }
         let tree = git.output(&["write-tree", "--missing-ok"])?;
         Ok(String::from_utf8_lossy(&tree).trim().to_owned())
+    }
+
+    /// Has git look at files that it was told not to look at, in an index of our own.
+    fn show_hidden(&self, git: &Git) -> Result<(), WorkspaceError> {
+        if self.hidden.is_empty() {
+            return Ok(());
+        }
+        let paths = self
+            .hidden
+            .iter()
+            .flat_map(|path| [&path[..], b"\0"].concat());
+        let paths: Vec<_> = paths.collect();
+        for flag in ["--no-skip-worktree", "--no-assume-unchanged"] {
+            git.fed(&["update-index", "-z", flag, "--stdin"], paths.clone())?;
+        }
+        Ok(())
     }
 
     /// Tags at the commits that go, and what the branch's origin was known to be.

@@ -36,6 +36,17 @@ impl Config {
         self.local.get(key).map(String::as_str)
     }
 
+    /// A setting that is off, however that is written (git-config(1)).
+    pub(crate) fn is_off(&self, key: &str) -> bool {
+        self.get(key).is_some_and(crate::attributes::is_off)
+    }
+
+    /// Objects may be missing here that a remote has (partial clone).
+    pub(crate) fn is_partial(&self) -> bool {
+        let promisor = |key: &String| key.starts_with("remote.") && key.ends_with(".promisor");
+        self.get("extensions.partialclone").is_some() || self.all.keys().any(promisor)
+    }
+
     /// Names of content filters that are set up.
     pub(crate) fn filters(&self) -> BTreeSet<String> {
         let name = |key: &String| {

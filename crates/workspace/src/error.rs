@@ -54,6 +54,20 @@ pub enum WorkspaceError {
     /// It has no files of its own to work on.
     #[error("{} is a bare repository: it has no files to work on", .0.display())]
     Bare(PathBuf),
+    /// It belongs to somebody else, and git does not read such unless it is told to.
+    #[error("{} belongs to another user, so git does not read it", .0.display())]
+    Owner(PathBuf),
+    /// It is part of a repository's own administration.
+    #[error("{} is inside of a repository's .git", .0.display())]
+    InsideGit(PathBuf),
+    /// Its `.git` leads to another repository, which does not know of it.
+    #[error("{} leads to {}, which does not point back", link.display(), leads_to.display())]
+    GitElsewhere {
+        /// The file or link.
+        link: PathBuf,
+        /// Where it leads.
+        leads_to: PathBuf,
+    },
     /// A submodule is there but cannot be read.
     #[error("submodule {path}: {why}")]
     Submodule {

@@ -57,6 +57,13 @@ impl Git {
         &self.dir
     }
 
+    /// The same, run in another directory.
+    #[must_use]
+    pub fn within(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.dir = dir.into();
+        self
+    }
+
     /// With one more setting that wins over every configuration file.
     #[must_use]
     pub fn set(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {

@@ -9,12 +9,15 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use crate::repository::ObjectFormat;
-use crate::tracked::{GITLINK, RepoPath, Tracked};
+use crate::tracked::{Flags, GITLINK, RepoPath, Tracked};
 
 /// Flag of an entry that has a second pair of flags.
 const EXTENDED: u16 = 0x4000;
-/// In the second pair: kept out of the work tree.
+/// In the second pair: kept out of the work tree; to be added, without content yet.
 const SKIP_WORKTREE: u16 = 0x4000;
+const INTENT_TO_ADD: u16 = 0x2000;
+/// Its file is not looked at.
+const ASSUME_VALID: u16 = 0x8000;
 /// Where the length of a name is kept in the flags; the largest value stands for itself and more.
 const NAME_MASK: u16 = 0x0fff;
 
@@ -35,10 +38,9 @@ pub(crate) fn write(
     tracked: &[Tracked],
     stats: &HashMap<RepoPath, SentStat>,
 ) -> Vec<u8> {
-    let version: u32 = if tracked.iter().any(|entry| entry.skip_worktree) {
-        3
-    } else {
-        2
+    let version: u32 = match tracked.iter().any(|entry| more_flags(entry.flags) != 0) {
+        true => 3,
+        false => 2,
     };
     let mut out = Vec::with_capacity(64 + tracked.len() * 120);
     out.extend(*b"DIRC");
@@ -67,6 +69,21 @@ fn low(value: u64) -> [u8; 4] {
     [a, b, c, d]
 }
 
+/// The second pair of flags.
+fn more_flags(flags: Flags) -> u16 {
+    let skip = if flags.skip_worktree {
+        SKIP_WORKTREE
+    } else {
+        0
+    };
+    let intent = if flags.intent_to_add {
+        INTENT_TO_ADD
+    } else {
+        0
+    };
+    skip | intent
+}
+
 fn one(out: &mut Vec<u8>, entry: &Tracked, stat: Option<&SentStat>) {
     let start = out.len();
     let (seconds, nanos, size) = stat.map_or((0, 0, 0), |stat| {
@@ -81,11 +98,17 @@ fn one(out: &mut Vec<u8>, entry: &Tracked, stat: Option<&SentStat>) {
     out.extend(low(size));
     out.extend(oid_bytes(&entry.oid));
     let length = u16::try_from(entry.path.len()).map_or(NAME_MASK, |len| len.min(NAME_MASK));
-    let extended = if entry.skip_worktree { EXTENDED } else { 0 };
-    let flags = length | extended | (u16::from(entry.stage & 3) << 12);
+    let more = more_flags(entry.flags);
+    let extended = if more == 0 { 0 } else { EXTENDED };
+    let assumed = if entry.flags.assume_unchanged {
+        ASSUME_VALID
+    } else {
+        0
+    };
+    let flags = length | extended | assumed | (u16::from(entry.stage & 3) << 12);
     out.extend(flags.to_be_bytes());
-    if entry.skip_worktree {
-        out.extend(SKIP_WORKTREE.to_be_bytes());
+    if more != 0 {
+        out.extend(more.to_be_bytes());
     }
     out.extend(&entry.path);
     // One to eight NULs, so that the next entry begins at a multiple of eight.

@@ -19,37 +19,43 @@
 //!
 //! Must not: believe the guest; talk to a daemon; print; know VMs.
 
+mod attributes;
 mod changes;
 mod compare;
 pub mod compose;
 mod config;
 pub mod devcontainer;
+mod digest;
 mod error;
 pub mod export;
 mod git;
+mod git_dir;
 mod gitdir;
 mod index;
 mod look;
 pub mod mbox;
 mod pack;
 pub mod patch;
+mod pathspec;
 pub mod pins;
 mod record;
 mod repository;
 mod returned;
 mod root;
 mod send;
+mod standing;
 mod survey;
 mod tracked;
 
 pub use changes::Changes;
-pub use compare::Comparison;
+pub use compare::{Compared, Comparison, Filtered};
 pub use error::{GitError, WorkspaceError};
 pub use git::Git;
 pub use look::Look;
+pub use pathspec::{Pathspec, PathspecError};
 pub use record::{Head, MAX_RECORD, PartRecord, Record, RecordError, Sent, SetUp};
 pub use repository::{ObjectFormat, Oid, Repository, is_oid};
-pub use returned::{Returned, manifest};
+pub use returned::{LeftBehind, Returned, manifest};
 pub use send::{Composing, GitPart, SendError, Shipment};
 pub use survey::{DEFAULT_DEPTH, Depth, Part, Source, Survey, Wanted};
-pub use tracked::{RepoPath, Tracked};
+pub use tracked::{Flags, RepoPath, Tracked};

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::config::Config;
 use crate::error::{GitError, WorkspaceError};
 use crate::git::Git;
+use crate::git_dir::GitDirs;
 
 /// An object's name, in hexadecimal digits.
 pub type Oid = String;
@@ -57,6 +58,8 @@ pub fn is_oid(text: &str) -> bool {
 pub struct Repository {
     /// Runs git at its top directory.
     pub git: Git,
+    /// Where its administration is.
+    pub(crate) dirs: GitDirs,
     /// How it names objects.
     pub format: ObjectFormat,
     /// The commit that is checked out; none in a repository without commits.
@@ -73,6 +76,14 @@ impl Repository {
     /// # Errors
     /// There is none, it is bare, or it cannot be read.
     pub fn open(path: &Path) -> Result<Self, WorkspaceError> {
+        Self::open_named(path, None)
+    }
+
+    /// The repository that `path` is in, whose git directory may be `named` even when it does not point back.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_named(path: &Path, named: Option<&Path>) -> Result<Self, WorkspaceError> {
         let metadata = std::fs::metadata(path).map_err(|source| WorkspaceError::Path {
             path: path.to_owned(),
             source,
@@ -84,16 +95,24 @@ impl Repository {
             });
         }
         let git = Git::new(path);
-        let bare = match git.output(&["rev-parse", "--is-bare-repository"]) {
+        let kind = match git.output(&["rev-parse", "--is-bare-repository", "--is-inside-git-dir"]) {
             Err(GitError::Failed { message, .. }) if message.contains("not a git repository") => {
                 return Err(WorkspaceError::NoRepository(path.to_owned()));
             }
+            Err(GitError::Failed { message, .. }) if message.contains("dubious ownership") => {
+                return Err(WorkspaceError::Owner(top_above(path)));
+            }
             other => other?,
         };
-        if bare.starts_with(b"true") {
+        if kind.starts_with(b"true") {
             return Err(WorkspaceError::Bare(path.to_owned()));
         }
-        let top = one_path(git.output(&["rev-parse", "--show-toplevel"])?);
+        if kind.ends_with(b"true\n") {
+            return Err(WorkspaceError::InsideGit(path.to_owned()));
+        }
+        let [top, dir, common] = places(&git)?;
+        let dirs = GitDirs::new(&git, dir, common);
+        dirs.check(&git, &top, named)?;
         let config = Config::parse(&git.output(&["config", "--list", "-z", "--show-scope"])?);
         let git = config
             .filters()
@@ -116,6 +135,7 @@ impl Repository {
         let head = git.line(&["rev-parse", "-q", "--verify", "HEAD^{commit}"])?;
         Ok(Self {
             git,
+            dirs,
             format,
             head,
             branch,
@@ -123,18 +143,19 @@ impl Repository {
         })
     }
 
+    /// The file system keeps whether a file may be run (core.fileMode).
+    pub(crate) fn trusts_modes(&self) -> bool {
+        !self.config.is_off("core.filemode")
+    }
+
+    /// The file system keeps links (core.symlinks).
+    pub(crate) fn has_links(&self) -> bool {
+        !self.config.is_off("core.symlinks")
+    }
+
     /// Its top directory.
     pub fn top(&self) -> &Path {
         self.git.dir()
-    }
-
-    /// A file of its administration, wherever worktrees and submodules keep it.
-    ///
-    /// # Errors
-    /// git's own.
-    pub fn git_path(&self, name: &str) -> Result<PathBuf, GitError> {
-        let path = one_path(self.git.output(&["rev-parse", "--git-path", name])?);
-        Ok(self.top().join(path))
     }
 
     /// The commit that `rev` names.
@@ -161,7 +182,7 @@ impl Repository {
     /// # Errors
     /// Its list cannot be read.
     pub fn own_shallow(&self) -> Result<BTreeSet<Oid>, WorkspaceError> {
-        let path = self.git_path("shallow")?;
+        let path = self.dirs.common.join("shallow");
         match std::fs::read_to_string(&path) {
             Ok(text) => Ok(text
                 .lines()
@@ -174,8 +195,31 @@ impl Repository {
     }
 }
 
+/// Its top directory, its git directory, and the one that its worktrees share.
+fn places(git: &Git) -> Result<[PathBuf; 3], GitError> {
+    const WORDS: [&str; 3] = ["--show-toplevel", "--absolute-git-dir", "--git-common-dir"];
+    let all = git.output(&["rev-parse", WORDS[0], WORDS[1], WORDS[2]])?;
+    let lines: Vec<_> = all.split_inclusive(|byte| *byte == b'\n').collect();
+    if let [top, dir, common] = lines[..] {
+        return Ok([top, dir, common].map(|line| one_path(line.to_vec())));
+    }
+    // A path holds a line end: one by one.
+    let mut places = [PathBuf::new(), PathBuf::new(), PathBuf::new()];
+    for (place, word) in places.iter_mut().zip(WORDS) {
+        *place = one_path(git.output(&["rev-parse", word])?);
+    }
+    Ok(places)
+}
+
+/// The folder around a path that has a `.git`; the path itself when there is none.
+fn top_above(path: &Path) -> PathBuf {
+    let full = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let top = full.ancestors().find(|folder| folder.join(".git").exists());
+    top.map_or_else(|| full.clone(), Path::to_owned)
+}
+
 /// A path that git printed, with its line end.
-fn one_path(mut bytes: Vec<u8>) -> PathBuf {
+pub(crate) fn one_path(mut bytes: Vec<u8>) -> PathBuf {
     if bytes.last() == Some(&b'\n') {
         bytes.pop();
     }

@@ -3,12 +3,15 @@
 
 use std::fs::File;
 use std::io::{Read, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use banger_guest::files::archive::{ArchiveReader, EntryKind};
-use banger_guest::files::{CHANGED, FileKind, FilesError, GONE, KnownFile, Manifest};
+use banger_guest::files::{
+    CHANGED, FileKind, FilesError, GONE, KnownFile, LEFT, LeftKind, Manifest,
+};
 
-use crate::patch::{PatchError, PatchLimits, check_path};
+use crate::patch::{Offences, PatchError, PatchLimits, check_path};
+use crate::pathspec::Pathspec;
 use crate::record::Record;
 use crate::tracked::{EXECUTABLE, FILE, LINK, RepoPath};
 
@@ -19,10 +22,31 @@ const PIECE: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Returned {
     folder: tempfile::TempDir,
-    /// Mode and path of each file that is new or other; its content is called by its place here.
-    files: Vec<(u32, RepoPath)>,
+    files: Vec<ReturnedFile>,
     gone: Vec<RepoPath>,
-    converted: bool,
+    left_behind: Vec<LeftBehind>,
+}
+
+/// A file that is new or other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ReturnedFile {
+    /// As git writes it.
+    pub(crate) mode: u32,
+    /// Where it is in the repository.
+    pub(crate) path: RepoPath,
+    /// Its content has this number for a name.
+    pub(crate) number: usize,
+    /// Its content has a line that ends with CR LF.
+    pub(crate) has_crlf: bool,
+}
+
+/// Something in the guest that no patch can hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftBehind {
+    /// Its kind.
+    pub kind: LeftKind,
+    /// Where it is in the workspace.
+    pub path: RepoPath,
 }
 
 impl Returned {
@@ -38,7 +62,7 @@ impl Returned {
             folder: folder.map_err(|source| kept(std::env::temp_dir(), source))?,
             files: Vec::new(),
             gone: Vec::new(),
-            converted: false,
+            left_behind: Vec::new(),
         };
         let mut reader = ArchiveReader::new(from);
         let mut left = limits.bytes;
@@ -82,6 +106,13 @@ impl Returned {
                     let names = names.filter(|name| !name.is_empty());
                     returned.gone.extend(names.map(<[u8]>::to_vec));
                 }
+                (None, EntryKind::File { .. }) if entry.path == LEFT => {
+                    let mut list = Vec::new();
+                    let read = Content(&mut reader).read_to_end(&mut list);
+                    read.map_err(FilesError::Stream)?;
+                    let left = left_behind(&list).ok_or_else(|| refuse("is not a list"))?;
+                    returned.left_behind.extend(left);
+                }
                 (None, _) => return Err(refuse("has no place here")),
             }
         }
@@ -92,14 +123,33 @@ impl Returned {
     /// Every name leads below the repository, and not into a `.git`.
     ///
     /// # Errors
-    /// Names the first that does not.
+    /// Names those that do not.
     pub fn check(&self) -> Result<(), PatchError> {
-        self.paths().try_for_each(check_path)
+        let mut offences = Offences::default();
+        for path in self.paths() {
+            if let Err(error) = check_path(path) {
+                offences.add(error)?;
+            }
+        }
+        offences.finish()
+    }
+
+    /// Leaves out what is not meant. `prefix` is where the repository is in the workspace: empty, or ends with a slash.
+    pub fn select(&mut self, selection: &Pathspec, prefix: &[u8]) {
+        let meant = |path: &RepoPath| selection.selects(&[prefix, path].concat());
+        self.files.retain(|file| meant(&file.path));
+        self.gone.retain(meant);
+        self.left_behind.retain(|left| meant(&left.path));
+    }
+
+    /// What of the guest no patch can hold.
+    pub fn left_behind(&self) -> &[LeftBehind] {
+        &self.left_behind
     }
 
     /// Every name.
     pub fn paths(&self) -> impl Iterator<Item = &[u8]> {
-        let files = self.files.iter().map(|(_, path)| path);
+        let files = self.files.iter().map(|file| &file.path);
         files.chain(&self.gone).map(Vec::as_slice)
     }
 
@@ -108,18 +158,13 @@ impl Returned {
         self.files.is_empty() && self.gone.is_empty()
     }
 
-    /// Some file has line ends that a git may have been told to convert: then the guest's own git should compare.
-    pub fn may_be_converted(&self) -> bool {
-        self.converted
+    /// The folder in which contents are, by their numbers.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
-    /// Where contents are, in the order of [`Self::files`].
-    pub(crate) fn contents(&self) -> impl Iterator<Item = PathBuf> + '_ {
-        (0..self.files.len()).map(|number| self.folder.path().join(number.to_string()))
-    }
-
-    /// Mode and path of each file that is new or other.
-    pub(crate) fn files(&self) -> &[(u32, RepoPath)] {
+    /// Each file that is new or other.
+    pub(crate) fn files(&self) -> &[ReturnedFile] {
         &self.files
     }
 
@@ -129,7 +174,9 @@ impl Returned {
     }
 
     fn one(&mut self, mode: u32, path: &[u8], from: &mut dyn Read) -> Result<(), FilesError> {
-        let at = self.folder.path().join(self.files.len().to_string());
+        let number = self.files.len();
+        let at = self.folder.path().join(number.to_string());
+        let mut has_crlf = false;
         let mut to = File::create(&at).map_err(|source| kept(&at, source))?;
         let mut piece = vec![0; PIECE];
         let mut last = 0;
@@ -139,12 +186,17 @@ impl Returned {
                 break;
             }
             let got = &piece[..read];
-            self.converted |= (last == b'\r' && got.first() == Some(&b'\n'))
+            has_crlf |= (last == b'\r' && got.first() == Some(&b'\n'))
                 || got.windows(2).any(|pair| pair == b"\r\n");
             last = got.last().copied().unwrap_or_default();
             to.write_all(got).map_err(|source| kept(&at, source))?;
         }
-        self.files.push((mode, path.to_vec()));
+        self.files.push(ReturnedFile {
+            mode,
+            path: path.to_vec(),
+            number,
+            has_crlf,
+        });
         Ok(())
     }
 }
@@ -191,6 +243,20 @@ pub fn manifest(record: &Record, part: &str) -> Manifest {
         manifest.add(path_here, known(kind, sent));
     }
     manifest
+}
+
+/// What a list of things that stay says.
+fn left_behind(list: &[u8]) -> Option<Vec<LeftBehind>> {
+    let lines = list.split(|byte| *byte == 0);
+    let lines = lines.filter(|line| !line.is_empty());
+    let one = |line: &[u8]| {
+        let (kind, path) = line.split_first()?;
+        Some(LeftBehind {
+            kind: LeftKind::of(*kind)?,
+            path: path.to_vec(),
+        })
+    };
+    lines.map(one).collect()
 }
 
 /// The content of the entry that was read last.

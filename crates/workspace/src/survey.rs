@@ -6,12 +6,15 @@
 //! ```
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{GitError, WorkspaceError};
 use crate::repository::{Oid, Repository};
-use crate::tracked::{self, GITLINK, RepoPath, Tracked};
+use crate::standing;
+use crate::tracked::{self, EXECUTABLE, FILE, GITLINK, LINK, RepoPath, Stands, Tracked, Untracked};
 
+/// Longest text of a link, in bytes (PATH_MAX with its NUL).
+const MAX_TARGET: u64 = 4095;
 /// Submodules in submodules, at most.
 const MAX_SUBMODULE_DEPTH: usize = 16;
 
@@ -38,6 +41,8 @@ pub struct Wanted {
     pub branch: Option<String>,
     /// That begins at this revision instead of what is checked out; uncommitted changes stay behind.
     pub from: Option<String>,
+    /// A git directory that the repository may lead to although it does not point back.
+    pub git_dir: Option<PathBuf>,
 }
 
 impl Default for Wanted {
@@ -47,6 +52,7 @@ impl Default for Wanted {
             include_untracked: false,
             branch: None,
             from: None,
+            git_dir: None,
         }
     }
 }
@@ -77,6 +83,12 @@ pub struct Part {
     pub tracked: Vec<Tracked>,
     /// Of that, what may differ from the index.
     pub changed: BTreeSet<RepoPath>,
+    /// Of that, what git was told not to look at, and is there or gone from the disk: what the disk has goes.
+    pub hidden: BTreeSet<RepoPath>,
+    /// Of that, where a socket, a fifo or a device is now.
+    pub special: Vec<RepoPath>,
+    /// Repositories inside that are no submodules.
+    pub nested: Vec<RepoPath>,
     /// Files that are neither tracked nor ignored; they go when that is wanted.
     pub untracked: Vec<RepoPath>,
     /// Names of its submodules, with their paths.
@@ -101,7 +113,7 @@ impl Survey {
     /// It is none, is bare, or something of it or of a submodule cannot be read; the wanted branch or revision makes no
     /// sense.
     pub fn take(path: &Path, wanted: Wanted) -> Result<Self, WorkspaceError> {
-        let repository = Repository::open(path)?;
+        let repository = Repository::open_named(path, wanted.git_dir.as_deref())?;
         let branch = match &wanted.branch {
             Some(name) => Some(checked_branch(&repository, name)?),
             None => repository.branch.clone(),
@@ -140,6 +152,37 @@ impl Survey {
         self.parts.iter().map(|part| part.untracked.len()).sum()
     }
 
+    /// Repositories inside that stay behind, below the workspace.
+    pub fn nested(&self) -> Vec<RepoPath> {
+        self.below(|part| &part.nested)
+    }
+
+    /// Sockets, fifos and devices that stay behind, below the workspace.
+    pub fn special(&self) -> Vec<RepoPath> {
+        self.below(|part| &part.special)
+    }
+
+    /// Tracked files that are kept out of the work tree (sparse checkout, skip-worktree) and so stay behind.
+    pub fn kept_out(&self) -> usize {
+        let entries = self.parts.iter().flat_map(|part| &part.tracked);
+        entries.filter(|entry| entry.kept_out).count()
+    }
+
+    /// History or files are missing here that a remote has.
+    pub fn is_partial(&self) -> bool {
+        self.parts
+            .iter()
+            .any(|part| part.repository.config.is_partial())
+    }
+
+    fn below(&self, list: impl Fn(&Part) -> &Vec<RepoPath>) -> Vec<RepoPath> {
+        let parts = self.parts.iter().flat_map(|part| {
+            let paths = list(part).iter();
+            paths.map(|path| [&part.prefix[..], path].concat())
+        });
+        parts.collect()
+    }
+
     /// Every path that goes, below the workspace, in order.
     pub fn paths(&self) -> Vec<RepoPath> {
         let below = |part: &Part| {
@@ -150,8 +193,8 @@ impl Survey {
                 std::fs::symlink_metadata(path).is_ok_and(|found| !found.is_dir())
             };
             let tracked = part.tracked.iter().filter(|tracked| {
-                part.goes(tracked)
-                    && (!part.changed.contains(&tracked.path) || there(&tracked.path))
+                let doubtful = part.changed.contains(&tracked.path) || tracked.flags.hide();
+                part.goes(tracked) && (!doubtful || there(&tracked.path))
             });
             let paths = tracked.map(|tracked| &tracked.path).chain(untracked);
             paths
@@ -171,19 +214,25 @@ impl Survey {
         branch: Option<String>,
         depth: usize,
     ) -> Result<(), WorkspaceError> {
-        let (tracked, changed, untracked) = match &source {
+        let (mut tracked, mut stands, untracked) = match &source {
             Source::WorkTree => std::thread::scope(|scope| {
-                let changed = scope.spawn(|| tracked::changed(&repository));
+                let stands = scope.spawn(|| tracked::stands(&repository));
                 let untracked = scope.spawn(|| tracked::untracked(&repository));
                 let index = tracked::index(&repository)?;
-                Ok::<_, GitError>((index, joined(changed)?, joined(untracked)?))
+                Ok::<_, GitError>((index, joined(stands)?, joined(untracked)?))
             })?,
             Source::Commit(commit) => (
                 tracked::tree(&repository, commit)?,
-                BTreeSet::new(),
-                Vec::new(),
+                Stands::default(),
+                Untracked::default(),
             ),
         };
+        for entry in &mut tracked {
+            entry.flags.intent_to_add = stands.intended.contains(&entry.path);
+        }
+        let hidden = standing::hidden(&repository, &mut tracked)?;
+        standing::settle_filtered(&repository, &tracked, &mut stands)?;
+        let special = standing::special(repository.top(), &stands.changed);
         let has_links = tracked.iter().any(|entry| entry.mode == GITLINK);
         let submodules = if has_links {
             tracked::submodules(&repository)?
@@ -198,8 +247,11 @@ impl Survey {
             commit,
             branch,
             tracked,
-            changed,
-            untracked,
+            hidden,
+            special,
+            changed: stands.changed,
+            untracked: untracked.files,
+            nested: untracked.repositories,
         };
         for tracked in &part.tracked {
             tracked::check_name(&[&part.prefix[..], &tracked.path].concat())?;
@@ -278,7 +330,35 @@ impl Part {
 
     /// Whether an entry is a file that goes: of one in conflict its first entry, nothing for a submodule.
     pub(crate) fn goes(&self, tracked: &Tracked) -> bool {
-        tracked.mode != GITLINK && !tracked.skip_worktree
+        tracked.mode != GITLINK && !tracked.kept_out
+    }
+
+    /// Whether what goes of a path is what the index has of it.
+    pub(crate) fn is_as_indexed(&self, path: &RepoPath) -> bool {
+        !self.changed.contains(path) && !self.hidden.contains(path)
+    }
+
+    /// The mode with which a file of the work tree goes: what git takes it for. Where it was told that the file system
+    /// has no modes, the index knows them.
+    pub(crate) fn mode_of(&self, entry: Option<&Tracked>, st_mode: u32) -> u32 {
+        let known = entry.filter(|entry| matches!(entry.mode, FILE | EXECUTABLE));
+        match self.repository.trusts_modes() {
+            true => tracked::mode_of_file(st_mode),
+            false => known.map_or(FILE, |entry| entry.mode),
+        }
+    }
+
+    /// Whether a file that has not changed may go with this mode: where git takes modes from the index it may have
+    /// changed there alone.
+    pub(crate) fn may_be(&self, entry: Option<&Tracked>, mode: u32) -> bool {
+        let indexed = entry.map(|entry| entry.mode);
+        self.repository.trusts_modes() || mode == LINK || indexed.unwrap_or(FILE) == mode
+    }
+
+    /// Whether a plain file stands for a link, because the file system has none (core.symlinks).
+    pub(crate) fn stands_for_link(&self, entry: Option<&Tracked>, size: u64) -> bool {
+        let is_link = entry.is_some_and(|entry| entry.mode == LINK);
+        is_link && !self.repository.has_links() && (1..=MAX_TARGET).contains(&size)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a repository tracks, and how its files stand.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 
 use crate::error::{GitError, WorkspaceError};
 use crate::repository::{Oid, Repository};
@@ -13,6 +14,14 @@ pub const LINK: u32 = 0o120_000;
 pub const EXECUTABLE: u32 = 0o100_755;
 /// Mode of any other file.
 pub const FILE: u32 = 0o100_644;
+
+/// The mode that git has for a file with these bits.
+pub(crate) fn mode_of_file(st_mode: u32) -> u32 {
+    match st_mode & 0o100 {
+        0 => FILE,
+        _ => EXECUTABLE,
+    }
+}
 
 /// A path below a repository's top, names joined by `/`.
 pub type RepoPath = Vec<u8>;
@@ -28,15 +37,44 @@ pub struct Tracked {
     pub oid: Oid,
     /// 0, or 1 to 3 while it is in conflict.
     pub stage: u8,
-    /// It is kept out of the work tree on purpose (sparse checkout).
+    /// Its flags.
+    pub flags: Flags,
+    /// It is kept out of the work tree, and is not there.
+    pub kept_out: bool,
+}
+
+/// What somebody told git of an entry (git-update-index(1)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Flags {
+    /// It is kept out of the work tree on purpose: by a sparse checkout, or by hand.
     pub skip_worktree: bool,
+    /// Its file is not looked at.
+    pub assume_unchanged: bool,
+    /// It is to be added, and its content is not staged yet.
+    pub intent_to_add: bool,
+}
+
+impl Flags {
+    /// git does not say how its file stands.
+    pub(crate) fn hide(self) -> bool {
+        self.skip_worktree || self.assume_unchanged
+    }
+}
+
+/// How the files of an index stand, by what the file system says of them.
+#[derive(Debug, Default)]
+pub(crate) struct Stands {
+    /// Paths whose file may differ from the index; also those in conflict.
+    pub(crate) changed: BTreeSet<RepoPath>,
+    /// Of these, those that are to be added and are not staged.
+    pub(crate) intended: BTreeSet<RepoPath>,
 }
 
 /// The index, in its order.
 pub(crate) fn index(repository: &Repository) -> Result<Vec<Tracked>, GitError> {
     let listing = repository
         .git
-        .output(&["ls-files", "-s", "-t", "-z", "--full-name"])?;
+        .output(&["ls-files", "-s", "-v", "-z", "--full-name"])?;
     let entries = listing
         .split(|byte| *byte == 0)
         .filter(|entry| !entry.is_empty());
@@ -51,7 +89,12 @@ pub(crate) fn index(repository: &Repository) -> Result<Vec<Tracked>, GitError> {
             mode: u32::from_str_radix(mode, 8).ok()?,
             oid: oid.to_owned(),
             stage: stage.parse().ok()?,
-            skip_worktree: *tag == b'S',
+            flags: Flags {
+                skip_worktree: tag.eq_ignore_ascii_case(&b'S'),
+                assume_unchanged: tag.is_ascii_lowercase(),
+                intent_to_add: false,
+            },
+            kept_out: false,
         })
     });
     parsed
@@ -77,7 +120,8 @@ pub(crate) fn tree(repository: &Repository, commit: &str) -> Result<Vec<Tracked>
             mode: u32::from_str_radix(mode, 8).ok()?,
             oid: oid.to_owned(),
             stage: 0,
-            skip_worktree: false,
+            flags: Flags::default(),
+            kept_out: false,
         })
     });
     parsed
@@ -85,8 +129,8 @@ pub(crate) fn tree(repository: &Repository, commit: &str) -> Result<Vec<Tracked>
         .ok_or_else(|| unexpected("ls-tree"))
 }
 
-/// Paths whose file may differ from the index, by what the file system says of it; also those in conflict.
-pub(crate) fn changed(repository: &Repository) -> Result<BTreeSet<RepoPath>, GitError> {
+/// How the files of the index stand.
+pub(crate) fn stands(repository: &Repository) -> Result<Stands, GitError> {
     let listing = repository.git.output(&[
         "diff-files",
         "--raw",
@@ -96,27 +140,92 @@ pub(crate) fn changed(repository: &Repository) -> Result<BTreeSet<RepoPath>, Git
         "--ignore-submodules=all",
     ])?;
     let mut fields = listing.split(|byte| *byte == 0);
-    let mut paths = BTreeSet::new();
+    let mut stands = Stands::default();
     while let (Some(entry), Some(path)) = (fields.next(), fields.next()) {
         if entry.first() != Some(&b':') {
             return Err(unexpected("diff-files"));
         }
-        paths.insert(path.to_vec());
+        if entry.last() == Some(&b'A') {
+            stands.intended.insert(path.to_vec());
+        }
+        stands.changed.insert(path.to_vec());
     }
-    Ok(paths)
+    Ok(stands)
 }
 
-/// Files that are neither tracked nor ignored. Repositories inside that are not submodules are left out.
-pub(crate) fn untracked(repository: &Repository) -> Result<Vec<RepoPath>, GitError> {
+/// What the index keeps of a file beside its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Recorded {
+    /// Its size when git last looked.
+    pub(crate) size: u64,
+    /// It is to be added, and its content is not staged yet.
+    pub(crate) intent_to_add: bool,
+}
+
+/// What the index keeps of these files beside their content.
+pub(crate) fn recorded(
+    repository: &Repository,
+    paths: &[&RepoPath],
+) -> Result<BTreeMap<RepoPath, Recorded>, GitError> {
+    // As git holds it in memory (git, read-cache-ll.h, CE_INTENT_TO_ADD).
+    const INTENT_TO_ADD: u32 = 1 << 29;
+    let git = repository.git.clone().env("GIT_LITERAL_PATHSPECS", "1");
+    let mut all = BTreeMap::new();
+    for paths in paths.chunks(256) {
+        let args = ["ls-files", "--debug", "-z", "--full-name", "--"].map(OsString::from);
+        let paths = paths.iter().map(|path| crate::survey::as_path(path).into());
+        let args: Vec<_> = args.into_iter().chain(paths).collect();
+        let listing = git.output(&args)?;
+        // A path, NUL, lines of which the last one holds size and flags; the next path follows the last line's end.
+        let mut rest = &listing[..];
+        while let Some((path, behind)) = split_once(rest, 0) {
+            let mark: &[u8] = b"  size: ";
+            let at = behind.windows(mark.len()).position(|window| window == mark);
+            let line = at.and_then(|at| split_once(&behind[at + mark.len()..], b'\n'));
+            let (line, next) = line.ok_or_else(|| unexpected("ls-files"))?;
+            let text = String::from_utf8_lossy(line);
+            let (size, flags) = text
+                .split_once('\t')
+                .ok_or_else(|| unexpected("ls-files"))?;
+            let flags = flags.strip_prefix("flags: ").unwrap_or_default();
+            let flags = u32::from_str_radix(flags, 16).unwrap_or_default();
+            let recorded = Recorded {
+                size: size
+                    .parse()
+                    .map_err(|_not_a_number| unexpected("ls-files"))?,
+                intent_to_add: flags & INTENT_TO_ADD != 0,
+            };
+            all.insert(path.to_vec(), recorded);
+            rest = next;
+        }
+    }
+    Ok(all)
+}
+
+/// What is neither tracked nor ignored.
+#[derive(Debug, Default)]
+pub(crate) struct Untracked {
+    /// Files.
+    pub(crate) files: Vec<RepoPath>,
+    /// Repositories inside that are not submodules.
+    pub(crate) repositories: Vec<RepoPath>,
+}
+
+/// What is neither tracked nor ignored.
+pub(crate) fn untracked(repository: &Repository) -> Result<Untracked, GitError> {
     let listing =
         repository
             .git
             .output(&["ls-files", "-o", "--exclude-standard", "-z", "--full-name"])?;
-    let paths = listing.split(|byte| *byte == 0);
-    Ok(paths
-        .filter(|path| !path.is_empty() && path.last() != Some(&b'/'))
-        .map(<[u8]>::to_vec)
-        .collect())
+    let mut untracked = Untracked::default();
+    for path in listing.split(|byte| *byte == 0) {
+        match path.strip_suffix(b"/") {
+            Some(folder) => untracked.repositories.push(folder.to_vec()),
+            None if path.is_empty() => {}
+            None => untracked.files.push(path.to_vec()),
+        }
+    }
+    Ok(untracked)
 }
 
 /// Names of submodules with their paths, as `.gitmodules` has them (gitmodules(5)).

@@ -9,13 +9,13 @@ mod fixture;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use banger_workspace::export::{self, Base};
 use banger_workspace::patch::{Checker, Patch, PatchError, PatchLimits};
 use banger_workspace::{Record, Wanted, mbox};
 use fixture::edits::{Edit, edit, edits};
-use fixture::{Place, commit, files, git, prepare, write};
+use fixture::{Place, apply, commit, files, git, prepare, write};
 use proptest::prelude::*;
 
 /// Runs a script of ours where a guest would, and answers with its output.
@@ -46,28 +46,6 @@ fn exported(record: &Record, guest: &Path, base: &Base) -> (Vec<u8>, Result<Patc
     let mut checker = Checker::new(PatchLimits::default(), links);
     let checked = checker.push(&patch).and_then(|()| checker.finish());
     (patch, checked)
-}
-
-fn apply(dir: &Path, verb: &[&str], patch: &[u8]) {
-    let mut child = Command::new("git")
-        .args(verb)
-        .current_dir(dir)
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_COMMITTER_NAME", "C")
-        .env("GIT_COMMITTER_EMAIL", "c@example.org")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    std::io::Write::write_all(&mut child.stdin.take().unwrap(), patch).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "git {verb:?}: {told}\n{}",
-        String::from_utf8_lossy(patch)
-    );
 }
 
 const APPLY: &[&str] = &["apply", "--whitespace=nowarn"];

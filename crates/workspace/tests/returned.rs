@@ -9,66 +9,16 @@ mod fixture;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
-use std::time::Duration;
 
-use banger_agent::guest::{Defaults, Guest, Machine, failure};
-use banger_agent::serve::serve;
+use banger_guest::files::LeftKind;
 use banger_guest::files::archive::{ArchiveWriter, Entry, EntryKind};
-use banger_guest::files::ask_changes;
-use banger_guest::wire::handshake::Whom;
-use banger_guest::{
-    Client, Configure, Configured, Failure, GetChanges, GuestPath, Phase, ShutdownMode,
-};
 use banger_workspace::export::{self, Base};
 use banger_workspace::patch::PatchLimits;
-use banger_workspace::{Comparison, Record, Returned, Wanted, manifest};
+use banger_workspace::{Comparison, Filtered, Record, Returned, Wanted};
+use fixture::agent::{compared, returned};
 use fixture::edits::{Edit, edit, edits};
 use fixture::{Place, commit, files, git, prepare, write};
 use proptest::prelude::*;
-
-/// A guest whose root is this host's.
-struct Here;
-
-impl Machine for Here {
-    fn configure(&self, _configure: &Configure) -> Result<Configured, Failure> {
-        Err(failure("guest", "configure", "it is a test"))
-    }
-    fn shut_down(&self, _mode: ShutdownMode) -> Result<(), Failure> {
-        Err(failure("guest", "shut down", "it is a test"))
-    }
-}
-
-fn returned(record: &Record, part: &str, root: &Path) -> Returned {
-    let guest = Guest::new(Arc::new(Here), Phase::Running, Defaults::default());
-    let request = GetChanges {
-        root: GuestPath::new(root.to_str().unwrap()).unwrap(),
-        max_bytes: 1 << 20,
-    };
-    let manifest = manifest(record, part).to_bytes();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let (ours, mut theirs) = tokio::net::UnixStream::pair().unwrap();
-        tokio::spawn(async move { serve(&mut theirs, &guest).await });
-        let client = Client::connect(ours, Whom::Running, Duration::from_secs(30))
-            .await
-            .unwrap();
-        let call = client.get_changes(&request).await.unwrap();
-        let take = |from: &mut dyn std::io::Read| Returned::read(from, PatchLimits::default());
-        ask_changes(call, manifest, take).await.unwrap()
-    })
-}
-
-fn compared(record: &Record, guest: &Path, base: &Base) -> Vec<u8> {
-    let comparison = Comparison::open(record, "", base).unwrap();
-    let returned = returned(record, "", guest);
-    returned.check().unwrap();
-    comparison.patch(&returned).unwrap()
-}
 
 fn by_the_guests_git(record: &Record, guest: &Path, base: &Base) -> Vec<u8> {
     let mut head = record.head.clone();
@@ -158,22 +108,42 @@ fn submodules_are_compared_by_themselves_and_a_commit_with_all() {
     assert!(returned(&record, "", &guest).is_empty());
     let inside = returned(&record, "deps/inner", &guest.join("deps/inner"));
     let comparison = Comparison::open(&record, "deps/inner", &Base::Sent).unwrap();
-    let patch = text(&comparison.patch(&inside).unwrap());
+    let patch = comparison.patch(&inside, Filtered::Cleaned).unwrap();
+    let patch = text(&patch.patch);
     assert!(patch.contains("--- a/deps/inner/README"), "{patch}");
     let against = text(&compared(&record, &guest, &Base::Commit));
     assert!(against.contains("+not committed"), "{against}");
 }
 
 #[test]
-fn line_ends_that_a_git_may_convert_are_told_of() {
+fn what_no_patch_can_hold_is_named() {
     let place = Place::new();
     let host = place.repository("host");
+    write(&host.join(".gitignore"), "ignored/\n");
+    commit(&host, "rules");
     let guest = place.at("guest");
     let record = prepare(&host, Wanted::default(), &guest);
-    write(&guest.join("a"), "one\rtwo\n");
-    assert!(!returned(&record, "", &guest).may_be_converted());
-    write(&guest.join("b"), "one\r\ntwo\n");
-    assert!(returned(&record, "", &guest).may_be_converted());
+    for made in ["app", "deep/er", "ignored/x"] {
+        std::fs::create_dir_all(guest.join(made)).unwrap();
+        git(&guest.join(made), &["init", "-q"]);
+    }
+    let fifo = guest.join("pipe");
+    assert!(Command::new("mkfifo").arg(fifo).status().unwrap().success());
+    let socket = std::os::unix::net::UnixListener::bind(guest.join("socket")).unwrap();
+    let returned = returned(&record, "", &guest);
+    drop(socket);
+    let left = returned.left_behind().iter();
+    let left: Vec<_> = left.map(|left| (left.kind, text(&left.path))).collect();
+    let named = |kind, path: &str| (kind, path.to_owned());
+    assert_eq!(
+        left,
+        [
+            named(LeftKind::Repository, "app"),
+            named(LeftKind::Repository, "deep/er"),
+            named(LeftKind::Special, "pipe"),
+            named(LeftKind::Special, "socket"),
+        ]
+    );
 }
 
 /// A stream with one entry of this name.
@@ -212,6 +182,7 @@ fn names_that_lead_elsewhere_are_refused_before_git_hears_of_them() {
         let offer = offered(b"gone", file(gone.len() as u64), &gone);
         assert!(read(&offer).unwrap().check().is_err(), "{path}");
     }
+    assert!(read(&offered(b"left", file(3), b"xa\0")).is_err());
     assert!(read(&offered(b"other", file(0), b"")).is_err());
     assert!(read(&offered(b"f/dir", EntryKind::Directory, b"")).is_err());
     let small = PatchLimits {

@@ -3,7 +3,7 @@
 //! ```text
 //! host  ── Data… End: the manifest ──► guest
 //!       ◄── Data… End: `f/PATH` for each file or link that is new or other, `gone` with the names of those that are
-//!                      not there any more, NUL behind each ── Done │ TransferFailed
+//!                      not there any more, NUL behind each, `left` with what no patch can hold ── Done │ TransferFailed
 //! ```
 
 use std::io::{self, Read, Write};
@@ -21,6 +21,36 @@ use crate::wire::frame::{self, Frame, FrameError, FrameReader};
 pub const CHANGED: &[u8] = b"f/";
 /// The name of the entry that lists files that are gone.
 pub const GONE: &[u8] = b"gone";
+/// The name of the entry that lists what no patch can hold, NUL behind each: a letter of [`LeftKind`], and its path.
+/// An agent that was built before there was this entry does not send it.
+pub const LEFT: &[u8] = b"left";
+
+/// Something in a tree that no patch can hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeftKind {
+    /// A git repository that was made inside.
+    Repository,
+    /// A socket, a fifo or a device.
+    Special,
+}
+
+impl LeftKind {
+    /// Its letter.
+    pub fn letter(self) -> u8 {
+        match self {
+            Self::Repository => b'r',
+            Self::Special => b's',
+        }
+    }
+
+    /// From its letter.
+    pub fn of(letter: u8) -> Option<Self> {
+        [Self::Repository, Self::Special]
+            .into_iter()
+            .find(|kind| kind.letter() == letter)
+    }
+}
 
 /// The host's side: sends the manifest, and gives the tar stream of the answer to `take`, on a thread of its own.
 ///

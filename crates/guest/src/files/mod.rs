@@ -22,7 +22,7 @@ mod root;
 mod transfer;
 mod unpack;
 
-pub use changes::{CHANGED, GONE, answer_changes, ask_changes};
+pub use changes::{CHANGED, GONE, LEFT, LeftKind, answer_changes, ask_changes};
 pub use error::{FilesError, TransferError};
 pub use looked::Looked;
 pub use manifest::{FileKind, KnownFile, Manifest, ManifestError};

@@ -3,14 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::PatchError;
+use super::error::Offences;
 use super::file::{FileChange, How};
 use crate::tracked::RepoPath;
 
 /// Nothing is written or removed behind a link, whether it was there or comes with the patch; and no path comes
 /// twice, except as a file that goes and another that comes in its place.
+///
+/// What goes from behind a link that the patch makes was there before the link: a folder becomes a link when all that
+/// is in it goes, and git removes before it makes (git, apply.c write_out_results).
 pub(super) fn check_links(
     links: &BTreeSet<RepoPath>,
     files: &[FileChange],
+    offences: &mut Offences,
 ) -> Result<(), PatchError> {
     let mut there = links.clone();
     let mut seen: BTreeMap<&RepoPath, How> = BTreeMap::new();
@@ -20,15 +25,11 @@ pub(super) fn check_links(
         }
         match (seen.insert(&file.path, file.how), file.how) {
             (None, _) | (Some(How::Deleted), How::Added) => {}
-            _ => return Err(PatchError::path(&file.path, "it is in the patch twice")),
+            _ => offences.add(PatchError::path(&file.path, "it is in the patch twice"))?,
         }
     }
-    there.extend(
-        files
-            .iter()
-            .filter(|file| file.makes_link())
-            .map(|file| file.path.clone()),
-    );
+    let made = files.iter().filter(|file| file.makes_link());
+    there.extend(made.map(|file| file.path.clone()));
     for file in files {
         let cuts = file
             .path
@@ -37,9 +38,15 @@ pub(super) fn check_links(
             .filter(|(_, byte)| **byte == b'/');
         for (cut, _) in cuts {
             let folder = &file.path[..cut];
-            let was_link = file.how != How::Added && links.contains(folder);
-            if there.contains(folder) || was_link {
-                return Err(PatchError::path(&file.path, "it is behind a link"));
+            let was_link = links.contains(folder);
+            let behind = match file.how {
+                How::Added => there.contains(folder),
+                How::Deleted => was_link,
+                How::Modified => was_link || there.contains(folder),
+            };
+            if behind {
+                offences.add(PatchError::path(&file.path, "it is behind a link"))?;
+                break;
             }
         }
     }

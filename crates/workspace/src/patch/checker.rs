@@ -8,11 +8,15 @@
 //! ```
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use super::behind_links::check_links;
+use super::binary::Block;
 use super::current::Current;
+use super::error::Offences;
 use super::file::{How, Patch};
-use super::{PatchError, PatchLimits, binary, header, path};
+use super::{PatchError, PatchLimits, header, path};
+use crate::pathspec::Pathspec;
 use crate::tracked::RepoPath;
 
 /// Longest line outside of content, in bytes: a path quoted to the last byte, twice, and some words.
@@ -25,10 +29,20 @@ const NO_NEWLINE: &[u8] = b"\\ No newline at end of file";
 pub struct Checker {
     limits: PatchLimits,
     links: BTreeSet<RepoPath>,
+    selection: Pathspec,
     line: Vec<u8>,
     lines: u64,
+    /// Where the next line begins, and where the current file did.
+    at: usize,
+    file_at: usize,
     state: State,
     current: Current,
+    block: Block,
+    /// Bytes of binary files that are made when the patch is applied, and when it is undone.
+    made: [u64; 2],
+    files: usize,
+    kept: Vec<Range<usize>>,
+    offences: Offences,
     patch: Patch,
 }
 
@@ -57,12 +71,27 @@ impl Checker {
         Self {
             limits,
             links,
+            selection: Pathspec::default(),
             line: Vec::new(),
             lines: 0,
+            at: 0,
+            file_at: 0,
             state: State::Start,
             current: Current::default(),
+            block: Block::Literal(0),
+            made: [0; 2],
+            files: 0,
+            kept: Vec::new(),
+            offences: Offences::default(),
             patch: Patch::default(),
         }
+    }
+
+    /// Only these paths are judged, and part of what passes; the others must be well formed all the same.
+    #[must_use]
+    pub fn selecting(mut self, selection: Pathspec) -> Self {
+        self.selection = selection;
+        self
     }
 
     /// The next bytes.
@@ -83,6 +112,7 @@ impl Checker {
             line.extend_from_slice(&rest[..end]);
             self.lines += 1;
             self.one(&line)?;
+            self.at += line.len() + 1;
             line.clear();
             self.line = line;
             rest = &rest[end + 1..];
@@ -107,7 +137,12 @@ impl Checker {
             return Err(PatchError::Cut);
         }
         self.file_ends()?;
-        check_links(&self.links, &self.patch.files)?;
+        check_links(&self.links, &self.patch.files, &mut self.offences)?;
+        self.offences.finish()?;
+        if !self.selection.is_everything() {
+            self.patch.bytes = self.kept.iter().map(|range| range.len() as u64).sum();
+            self.patch.kept = Some(self.kept);
+        }
         Ok(self.patch)
     }
 
@@ -131,9 +166,9 @@ impl Checker {
                         self.state = State::Block {
                             left: left.saturating_sub(1),
                         };
-                        Ok(())
+                        self.block_ends(left)
                     }
-                    line if binary::is_content(line) => Ok(()),
+                    line if self.block.line(line) => Ok(()),
                     _ => self.refuse("this is no content of a binary file"),
                 };
             }
@@ -152,8 +187,14 @@ impl Checker {
         let Some(path) = header::diff_git(line) else {
             return self.refuse("no file of a patch begins like this");
         };
-        path::check_path(&path)?;
-        if self.patch.files.len() >= self.limits.files {
+        self.file_at = self.at;
+        if self.selection.selects(&path)
+            && let Err(error) = path::check_path(&path)
+        {
+            self.offences.add(error)?;
+        }
+        self.files += 1;
+        if self.files > self.limits.files {
             return Err(PatchError::TooMuch {
                 what: "files",
                 limit: self.limits.files as u64,
@@ -295,17 +336,38 @@ impl Checker {
     }
 
     fn block(&mut self, line: &[u8], left: u8) -> Result<(), PatchError> {
-        let Some(size) = binary::block(line) else {
+        let Some(block) = Block::begin(line) else {
             return self.refuse("no block of a binary file begins like this");
         };
-        // git makes this many bytes of it when it is applied.
-        if size > self.limits.bytes {
+        self.block = block;
+        self.state = State::Content { left };
+        match &self.block {
+            Block::Literal(size) => self.makes(*size, left),
+            Block::Delta(_) => Ok(()),
+        }
+    }
+
+    fn block_ends(&mut self, left: u8) -> Result<(), PatchError> {
+        match &self.block {
+            Block::Literal(_) => Ok(()),
+            block => match block.makes() {
+                Some(size) => self.makes(size, left),
+                None => self.refuse("the size of what this delta makes cannot be told"),
+            },
+        }
+    }
+
+    /// git makes this many bytes when the patch is applied, whatever the size of what it is made of.
+    fn makes(&mut self, size: u64, left: u8) -> Result<(), PatchError> {
+        let [forward, backward] = &mut self.made;
+        let made = if left == 2 { forward } else { backward };
+        *made = made.saturating_add(size);
+        if *made > self.limits.bytes {
             return Err(PatchError::TooMuch {
-                what: "bytes in one file",
+                what: "bytes of binary files",
                 limit: self.limits.bytes,
             });
         }
-        self.state = State::Content { left };
         Ok(())
     }
 
@@ -317,19 +379,29 @@ impl Checker {
         let file = current
             .complete(self.state == State::Header)
             .map_err(|why| PatchError::path(&current.path, why))?;
+        self.state = State::Start;
+        if !self.selection.selects(&current.path) {
+            self.patch.left_out += 1;
+            return Ok(());
+        }
         if file.makes_link() {
-            if current.binary || current.hunks > 1 || current.context > 0 {
-                return Err(PatchError::path(
+            let untold = current.binary || current.hunks > 1 || current.context > 0;
+            let judged = if untold {
+                Err(PatchError::path(
                     &current.path,
                     "it is a link whose target cannot be told",
-                ));
-            }
-            if current.added > 0 || file.how == How::Added {
-                path::check_link(&current.path, &current.target)?;
+                ))
+            } else if current.added > 0 || file.how == How::Added {
+                path::check_link(&current.path, &current.target)
+            } else {
+                Ok(())
+            };
+            if let Err(error) = judged {
+                self.offences.add(error)?;
             }
         }
+        self.kept.push(self.file_at..self.at);
         self.patch.files.push(file);
-        self.state = State::Start;
         Ok(())
     }
 }

@@ -1,15 +1,20 @@
 //! Why a patch is refused.
 
+/// Paths that are listed.
+const LISTED: usize = 20;
+/// Characters of each.
+const SHOWN: usize = 200;
+
 /// Why a patch is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PatchError {
-    /// A path leads where a patch has no business.
-    #[error("the guest's patch names {path:?}: {why}")]
-    Path {
-        /// The path, as far as it can be shown.
-        path: String,
-        /// Why it is refused.
-        why: &'static str,
+    /// Paths that lead where a patch has no business, or are not what they should be.
+    #[error("the guest's patch names {}", told(listed, *more))]
+    Paths {
+        /// The first of them.
+        listed: Vec<Offence>,
+        /// How many more there are.
+        more: usize,
     },
     /// A line is none that git writes there.
     #[error("the guest's patch: line {line}: {why}")]
@@ -32,9 +37,81 @@ pub enum PatchError {
     Cut,
 }
 
+/// A path that is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offence {
+    /// The path, as far as it can be shown.
+    pub path: String,
+    /// Why it is refused.
+    pub why: &'static str,
+}
+
 impl PatchError {
-    pub(super) fn path(path: &[u8], why: &'static str) -> Self {
-        let shown: String = String::from_utf8_lossy(path).chars().take(200).collect();
-        Self::Path { path: shown, why }
+    pub(crate) fn path(path: &[u8], why: &'static str) -> Self {
+        Self::Paths {
+            listed: vec![Offence::new(path, why)],
+            more: 0,
+        }
     }
+
+    /// The paths that are refused, as far as they are listed.
+    pub fn paths(&self) -> &[Offence] {
+        match self {
+            Self::Paths { listed, .. } => listed,
+            _ => &[],
+        }
+    }
+}
+
+impl Offence {
+    fn new(path: &[u8], why: &'static str) -> Self {
+        let path = String::from_utf8_lossy(path).chars().take(SHOWN).collect();
+        Self { path, why }
+    }
+}
+
+/// Paths that broke a rule, until all have been seen.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Offences {
+    listed: Vec<Offence>,
+    more: usize,
+}
+
+impl Offences {
+    pub(crate) fn add(&mut self, error: PatchError) -> Result<(), PatchError> {
+        let PatchError::Paths { listed, more } = error else {
+            return Err(error);
+        };
+        self.more += more;
+        for offence in listed {
+            let known = self.listed.iter().any(|other| other.path == offence.path);
+            if known {
+                continue;
+            }
+            match self.listed.len() < LISTED {
+                true => self.listed.push(offence),
+                false => self.more += 1,
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn finish(self) -> Result<(), PatchError> {
+        if self.listed.is_empty() {
+            return Ok(());
+        }
+        Err(PatchError::Paths {
+            listed: self.listed,
+            more: self.more,
+        })
+    }
+}
+
+fn told(listed: &[Offence], more: usize) -> String {
+    let one = |offence: &Offence| format!("{:?}: {}", offence.path, offence.why);
+    let mut told: Vec<_> = listed.iter().map(one).collect();
+    if more > 0 {
+        told.push(format!("and {more} more"));
+    }
+    told.join("; ")
 }

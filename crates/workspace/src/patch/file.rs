@@ -1,6 +1,8 @@
 //! One file of a patch, and the whole.
 
-use crate::tracked::{EXECUTABLE, LINK, RepoPath};
+use std::ops::Range;
+
+use crate::tracked::{LINK, RepoPath};
 
 /// What happens to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -33,7 +35,7 @@ pub struct FileChange {
     pub binary: bool,
 }
 
-/// Why a file wants a look before the patch is applied.
+/// Why a user must approve of a file before the patch is applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Consent {
@@ -41,6 +43,10 @@ pub enum Consent {
     Executable,
     /// Other programs run or obey it unasked.
     Obeyed,
+    /// Agents take it as instructions.
+    Instructions,
+    /// It is a link.
+    Link,
 }
 
 /// A patch that passed.
@@ -50,23 +56,22 @@ pub struct Patch {
     pub files: Vec<FileChange>,
     /// Bytes of the whole.
     pub bytes: u64,
+    /// Bytes of the patch that belong to these files, when some of its files were left out.
+    pub(super) kept: Option<Vec<Range<usize>>>,
+    /// Files that were left out.
+    pub left_out: usize,
 }
 
 impl Patch {
-    /// Files that want a look before the patch is applied, and why.
-    pub fn consent(&self) -> Vec<(&FileChange, Consent)> {
-        let wants = |file: &FileChange| {
-            let was_run = file.old_mode == EXECUTABLE;
-            if file.new_mode == EXECUTABLE && !was_run {
-                return Some(Consent::Executable);
+    /// Of the bytes that were checked, those of the files that were not left out.
+    pub fn cut(&self, bytes: Vec<u8>) -> Vec<u8> {
+        match &self.kept {
+            None => bytes,
+            Some(kept) => {
+                let pieces = kept.iter().filter_map(|range| bytes.get(range.clone()));
+                pieces.flatten().copied().collect()
             }
-            (file.how != How::Deleted && super::path::is_obeyed(&file.path))
-                .then_some(Consent::Obeyed)
-        };
-        self.files
-            .iter()
-            .filter_map(|file| wants(file).map(|why| (file, why)))
-            .collect()
+        }
     }
 }
 

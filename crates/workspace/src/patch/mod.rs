@@ -3,6 +3,7 @@
 //! ```text
 //! bytes ─► lines ─► checker: every line must be one that git writes at that place, with nothing between files
 //!                     └─► path rules, link rules, sizes ─► Patch: what it does, and what needs consent
+//!                           └─► paths that break a rule, all of them; those that were left out are not judged
 //! ```
 //!
 //! Promises: a patch that passes is a sequence of complete `git diff --binary --full-index --no-renames` files; each
@@ -11,25 +12,30 @@
 //!
 //! Must not: skip a line because it looks harmless: what we skip, `git apply` may read.
 
+mod base85;
 mod behind_links;
 mod binary;
 mod checker;
+mod consent;
 mod current;
 mod error;
 mod file;
 mod header;
+mod obeyed;
 mod path;
 mod quoted;
 
 pub use checker::Checker;
-pub use error::PatchError;
+pub use consent::Approval;
+pub(crate) use error::Offences;
+pub use error::{Offence, PatchError};
 pub use file::{Consent, FileChange, How, Patch};
 pub use path::{check_link, check_path};
 
 /// What a patch may be at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PatchLimits {
-    /// Bytes of the whole, and of what any binary file in it says to be.
+    /// Bytes of the whole, and of all binary files that it makes together.
     pub bytes: u64,
     /// Files.
     pub files: usize,

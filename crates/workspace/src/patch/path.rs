@@ -6,26 +6,16 @@
 //! `verify_path`, read-cache.c).
 
 use super::PatchError;
+use super::obeyed::{folded, stem};
 
 /// Longest path and name, in bytes (PATH_MAX with its NUL, NAME_MAX).
 const MAX_PATH: usize = 4095;
 const MAX_NAME: usize = 255;
 
-/// Characters that HFS+ leaves out when it compares names (git, utf8.c).
-fn ignored(c: char) -> bool {
-    matches!(c, '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}')
-}
-
 /// Whether a name is `.git` somewhere.
 fn is_git(name: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(name);
-    let folded: String = text
-        .chars()
-        .filter(|c| !ignored(*c))
-        .flat_map(char::to_lowercase)
-        .collect();
-    let stem = folded.split(':').next().unwrap_or_default();
-    let stem = stem.trim_end_matches([' ', '.']);
+    let folded = folded(name);
+    let stem = stem(&folded);
     let short = stem.strip_prefix("git~").is_some_and(|number| {
         !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
     });
@@ -114,36 +104,6 @@ pub fn check_link(path: &[u8], target: &[u8]) -> Result<(), PatchError> {
         }
     }
     Ok(())
-}
-
-/// Files that programs run or obey without being asked, by the last names of their paths: a hook of a hook manager, a
-/// shell's or an editor's own settings, a build's configuration that names programs.
-pub(super) fn is_obeyed(path: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(path).to_lowercase();
-    let names: Vec<&str> = text.split('/').collect();
-    let Some((last, folders)) = names.split_last() else {
-        return false;
-    };
-    let in_folder = |wanted: &[&str]| folders.iter().any(|folder| wanted.contains(folder));
-    let is_hook = in_folder(&[".husky", ".githooks", "githooks", "hooks", ".hooks"]);
-    let is_editor = in_folder(&[".vscode", ".devcontainer", ".idea"]);
-    let is_cargo = in_folder(&[".cargo"]) && last.starts_with("config");
-    let settings = [
-        ".gitmodules",
-        ".gitattributes",
-        ".gitconfig",
-        ".envrc",
-        ".devcontainer.json",
-        ".pre-commit-config.yaml",
-        "lefthook.yml",
-        ".lefthook.yml",
-        ".npmrc",
-        ".yarnrc.yml",
-        "mise.toml",
-        ".mise.toml",
-        ".bazelrc",
-    ];
-    is_hook || is_editor || is_cargo || settings.contains(last)
 }
 
 #[cfg(test)]
@@ -260,29 +220,6 @@ mod tests {
                 check_link(path.as_bytes(), target.as_bytes()).is_err(),
                 "{path} -> {target}"
             );
-        }
-    }
-
-    #[test]
-    fn files_that_run_by_themselves_are_known() {
-        for path in [
-            ".husky/pre-commit",
-            "a/.githooks/x",
-            ".envrc",
-            "sub/.gitmodules",
-            ".vscode/tasks.json",
-            ".cargo/config.toml",
-            ".Envrc",
-        ] {
-            assert!(is_obeyed(path.as_bytes()), "{path}");
-        }
-        for path in [
-            "src/main.rs",
-            "Makefile",
-            "docs/hook.md",
-            "cargo/config.toml",
-        ] {
-            assert!(!is_obeyed(path.as_bytes()), "{path}");
         }
     }
 }

@@ -63,6 +63,9 @@ impl Stream<'_> {
             )?;
             self.text(&at("config"), gitdir::config(part).as_bytes())?;
             self.text(&at("info/exclude"), &part.excludes()?)?;
+            if let Some(attributes) = part.own_attributes()? {
+                self.text(&at("info/attributes"), &attributes)?;
+            }
         }
         if let (Some(branch), Some(commit)) = (&part.branch, &part.commit) {
             self.text(
@@ -91,8 +94,12 @@ impl Part {
         for entry in &self.tracked {
             digest.update(format!(
                 "{:o} {} {} {} ",
-                entry.mode, entry.oid, entry.stage, entry.skip_worktree
+                entry.mode, entry.oid, entry.stage, entry.flags.skip_worktree
             ));
+            if entry.flags.assume_unchanged || entry.flags.intent_to_add {
+                let flags = (entry.flags.assume_unchanged, entry.flags.intent_to_add);
+                digest.update(format!("{flags:?} "));
+            }
             digest.update(&entry.path);
             digest.update([0]);
         }
@@ -101,10 +108,20 @@ impl Part {
 }
 
 impl Part {
+    /// Attributes of the repository that are in none of its files: they decide how contents are compared.
+    fn own_attributes(&self) -> Result<Option<Vec<u8>>, WorkspaceError> {
+        let path = self.repository.dirs.common.join("info/attributes");
+        match std::fs::read(&path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(WorkspaceError::file("read", path)(error)),
+        }
+    }
+
     /// What is to be ignored in the guest because it is ignored here by other rules than the repository's own files.
     fn excludes(&self) -> Result<Vec<u8>, WorkspaceError> {
         let mut rules = Vec::new();
-        let own = self.repository.git_path("info/exclude")?;
+        let own = self.repository.dirs.common.join("info/exclude");
         let global =
             self.repository
                 .git

@@ -15,7 +15,7 @@ use crate::pack::Objects;
 use crate::record::Sent;
 use crate::root::{Opened, Root};
 use crate::survey::{Part, Source};
-use crate::tracked::{EXECUTABLE, FILE, LINK, Tracked};
+use crate::tracked::{EXECUTABLE, LINK, Tracked};
 
 /// A file that was modified so short before it was read may be modified again without its times changing: its content
 /// is compared the next time.
@@ -24,6 +24,7 @@ const RACY: Duration = Duration::from_secs(2);
 impl Stream<'_> {
     pub(super) fn file(
         &mut self,
+        part: &Part,
         from: &mut Contents,
         path: &[u8],
         full: &[u8],
@@ -31,10 +32,20 @@ impl Stream<'_> {
     ) -> Result<Option<Sent>, SendError> {
         match from {
             Contents::WorkTree(root) => match root.opened(path)? {
-                Opened::File(file, stat) => self.host_file(file, &stat, full).map(Some),
-                Opened::Link(target, stat) => {
-                    self.link(&target, times(&stat), full, &stat).map(Some)
+                Opened::File(mut file, stat) => {
+                    let size = u64::try_from(stat.st_size).unwrap_or(0);
+                    if part.stands_for_link(entry, size) {
+                        let mut target = Vec::new();
+                        (&mut file).take(size).read_to_end(&mut target)?;
+                        if !target.contains(&0) {
+                            return self.link(&target, full, &stat).map(Some);
+                        }
+                        std::io::Seek::rewind(&mut file)?;
+                    }
+                    let mode = part.mode_of(entry, stat.st_mode);
+                    self.host_file(file, &stat, mode, full).map(Some)
                 }
+                Opened::Link(target, stat) => self.link(&target, full, &stat).map(Some),
                 Opened::Directory | Opened::Absent => Ok(None),
                 Opened::Other => {
                     self.done.skipped += 1;
@@ -48,19 +59,21 @@ impl Stream<'_> {
         }
     }
 
-    fn host_file(&mut self, mut file: File, stat: &Stat, full: &[u8]) -> Result<Sent, SendError> {
+    fn host_file(
+        &mut self,
+        mut file: File,
+        stat: &Stat,
+        mode: u32,
+        full: &[u8],
+    ) -> Result<Sent, SendError> {
         let size = u64::try_from(stat.st_size).unwrap_or(0);
-        let mode = if stat.st_mode & 0o100 == 0 {
-            FILE
-        } else {
-            EXECUTABLE
+        // The guest's git is to see the mode that the record has.
+        let bits = match mode {
+            EXECUTABLE => stat.st_mode & 0o777 | 0o100,
+            _ => stat.st_mode & 0o666,
         };
-        self.header(
-            full,
-            EntryKind::File { size },
-            stat.st_mode & 0o777,
-            times(stat).0,
-        )?;
+        let times = self.times(stat);
+        self.header(full, EntryKind::File { size }, bits, times.0)?;
         let (mut digest, mut left) = (Sha256::new(), size);
         while left > 0 {
             let want = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
@@ -79,22 +92,17 @@ impl Stream<'_> {
         Ok(self.sent(
             mode,
             size,
-            times(stat),
+            times,
             stat,
             banger_durable::hex(&digest.finalize()),
         ))
     }
 
-    fn link(
-        &mut self,
-        target: &[u8],
-        times: ((i64, u32), (i64, u32)),
-        full: &[u8],
-        stat: &Stat,
-    ) -> Result<Sent, SendError> {
+    fn link(&mut self, target: &[u8], full: &[u8], stat: &Stat) -> Result<Sent, SendError> {
         let kind = EntryKind::Symlink {
             target: target.to_vec(),
         };
+        let times = self.times(stat);
         self.header(full, kind, 0o777, times.0)?;
         let digest = banger_durable::hex(&Sha256::digest(target));
         Ok(self.sent(LINK, target.len() as u64, times, stat, digest))
@@ -113,10 +121,10 @@ impl Stream<'_> {
             let mut target = Vec::new();
             objects.content(size, &mut target).map_err(lost)?;
             digest.0.update(&target);
-            self.header(full, EntryKind::Symlink { target }, 0o777, self.now)?;
+            self.header(full, EntryKind::Symlink { target }, 0o777, self.before())?;
         } else {
             let mode = entry.mode & 0o777;
-            self.header(full, EntryKind::File { size }, mode, self.now)?;
+            self.header(full, EntryKind::File { size }, mode, self.before())?;
             digest.1 = Some(&mut self.archive);
             objects.content(size, &mut digest).map_err(lost)?;
             let hashed = std::mem::take(&mut digest.0);
@@ -127,15 +135,34 @@ impl Stream<'_> {
         Ok(self.of_commit(entry.mode, size, digest.0))
     }
 
+    /// The last second.
+    fn before(&self) -> (i64, u32) {
+        (self.now.0.saturating_sub(1), self.now.1)
+    }
+
     fn of_commit(&self, mode: u32, size: u64, digest: Sha256) -> Sent {
         Sent {
             mode,
             size,
-            modified: self.now,
+            modified: self.before(),
             changed: (0, 0),
             inode: 0,
             sha256: banger_durable::hex(&digest.finalize()),
         }
+    }
+
+    /// When a file was modified, and when its state changed.
+    ///
+    /// The guest is told of no time later than the second before now: git compares whole seconds, takes a file that is
+    /// as young as its index for one that may have changed since, and would look into it.
+    fn times(&self, stat: &Stat) -> ((i64, u32), (i64, u32)) {
+        let nanos = |nanos| u32::try_from(nanos).unwrap_or(0);
+        let modified = (stat.st_mtime, nanos(stat.st_mtime_nsec));
+        let latest = (self.now.0.saturating_sub(1), 999_999_999);
+        (
+            modified.min(latest),
+            (stat.st_ctime, nanos(stat.st_ctime_nsec)),
+        )
     }
 
     fn sent(
@@ -147,7 +174,7 @@ impl Stream<'_> {
         sha256: String,
     ) -> Sent {
         let settled = self.now.0 - i64::try_from(RACY.as_secs()).unwrap_or(0);
-        let racy = modified.0 >= settled || changed.0 >= settled;
+        let racy = modified.0 >= settled || stat.st_mtime >= settled || changed.0 >= settled;
         Sent {
             mode,
             size,
@@ -189,13 +216,4 @@ impl Write for Digesting<'_, '_> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// When a file was modified, and when its state changed.
-fn times(stat: &Stat) -> ((i64, u32), (i64, u32)) {
-    let nanos = |nanos| u32::try_from(nanos).unwrap_or(0);
-    (
-        (stat.st_mtime, nanos(stat.st_mtime_nsec)),
-        (stat.st_ctime, nanos(stat.st_ctime_nsec)),
-    )
 }

@@ -74,10 +74,10 @@ impl<'a> Stream<'a> {
             let full = [&part.prefix[..], path].concat();
             let sent = match files.get(&full) {
                 Some(unchanged) => Some(unchanged.clone()),
-                None => self.file(&mut from, path, &full, entry)?,
+                None => self.file(part, &mut from, path, &full, entry)?,
             };
             let Some(sent) = sent else { continue };
-            if !part.changed.contains(path) {
+            if part.is_as_indexed(path) || part.hidden.contains(path) {
                 let (seconds, nanos) = sent.modified;
                 let size = sent.size;
                 stats.insert(

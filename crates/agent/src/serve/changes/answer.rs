@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use banger_guest::files::archive::{ArchiveWriter, Entry, EntryKind};
-use banger_guest::files::{CHANGED, FilesError, GONE, Manifest, answer_changes, pack_entry};
+use banger_guest::files::{
+    CHANGED, FilesError, GONE, LEFT, LeftKind, Manifest, answer_changes, pack_entry,
+};
 use banger_guest::{GetChanges, TransferDone};
 use rustix::fs::{Mode, OFlags};
 use tokio::io::AsyncWriteExt;
@@ -75,15 +77,25 @@ fn send(
             });
         }
     }
-    let list: Vec<u8> = gone
-        .iter()
-        .flat_map(|path| [&path[..], b"\0"])
-        .flatten()
-        .copied()
-        .collect();
+    let gone = gone.iter().flat_map(|path| [&path[..], b"\0"].concat());
+    list(&mut writer, GONE, gone.collect(), &mut all)?;
+    let letter = |(kind, path): &(LeftKind, Vec<u8>)| [&[kind.letter()], &path[..], b"\0"].concat();
+    let left = changes.left.iter().flat_map(letter);
+    list(&mut writer, LEFT, left.collect(), &mut all)?;
+    writer.finish().map_err(FilesError::Stream)?;
+    Ok(all)
+}
+
+/// Writes an entry that is a list.
+fn list(
+    writer: &mut ArchiveWriter<&mut dyn Write>,
+    name: &[u8],
+    list: Vec<u8>,
+    all: &mut TransferDone,
+) -> Result<(), FilesError> {
     let size = list.len() as u64;
     let header = Entry {
-        path: GONE.to_vec(),
+        path: name.to_vec(),
         kind: EntryKind::File { size },
         mode: 0o644,
         mtime: 0,
@@ -92,12 +104,11 @@ fn send(
     let written = writer
         .header(&header)
         .and_then(|()| writer.content(&list))
-        .and_then(|()| writer.pad(size))
-        .and_then(|()| writer.finish());
+        .and_then(|()| writer.pad(size));
     written.map_err(FilesError::Stream)?;
     all.entries += 1;
     all.bytes += size;
-    Ok(all)
+    Ok(())
 }
 
 pub(super) fn as_path(path: &[u8]) -> &Path {

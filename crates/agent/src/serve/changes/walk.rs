@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use banger_guest::files::{FileKind, FilesError, KnownFile, Manifest};
+use banger_guest::files::{FileKind, FilesError, KnownFile, LeftKind, Manifest};
 use banger_guest::limits::{MAX_TRANSFER_DEPTH, MAX_TRANSFER_ENTRIES};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
@@ -20,6 +20,8 @@ pub(super) struct Changes {
     pub(super) changed: BTreeSet<Vec<u8>>,
     /// Files that are not there any more.
     pub(super) gone: Vec<Vec<u8>>,
+    /// What is new and cannot go: repositories inside, sockets, fifos, devices.
+    pub(super) left: Vec<(LeftKind, Vec<u8>)>,
 }
 
 /// Compares a tree with what was sent.
@@ -43,6 +45,7 @@ pub(super) fn walk(root: &Path, manifest: &Manifest) -> Result<Changes, FilesErr
         }
     }
     walk.changes.gone.sort_unstable();
+    walk.changes.left.sort_unstable();
     Ok(walk.changes)
 }
 
@@ -105,7 +108,9 @@ impl Walk<'_> {
             // A repository that somebody made here has its own history.
             let is_repository =
                 !sent && rustix::fs::statat(&inner, ".git", AtFlags::SYMLINK_NOFOLLOW).is_ok();
-            if !is_repository {
+            if is_repository {
+                self.changes.left.push((LeftKind::Repository, inner_path));
+            } else {
                 self.directory(inner, inner_path, depth + 1)?;
             }
         }
@@ -156,7 +161,12 @@ impl Walk<'_> {
                     return Err(failed("look at", shown, error.into()));
                 }
             };
-            let Some(now) = kind_of(&stat) else { continue };
+            let Some(now) = kind_of(&stat) else {
+                if known.is_some() || self.goes(&full(), false)? {
+                    self.changes.left.push((LeftKind::Special, full()));
+                }
+                continue;
+            };
             match known {
                 Some(at) => {
                     seen[at] = true;

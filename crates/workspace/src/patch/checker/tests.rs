@@ -55,7 +55,11 @@ fn what_git_writes_passes() {
         .into_iter()
         .map(|(file, why)| (file.path.clone(), why))
         .collect();
-    assert_eq!(consent, [(b"x y".to_vec(), Consent::Executable)]);
+    let wanted = [
+        (b"x y".to_vec(), Consent::Executable),
+        (b"l".to_vec(), Consent::Link),
+    ];
+    assert_eq!(consent, wanted);
 }
 
 #[test]
@@ -83,7 +87,9 @@ fn paths_that_lead_elsewhere_are_named() {
         let told = refused(&new_file(path, "100644", "x"));
         assert!(told.contains(path), "{told}");
     }
-    let quoted = new_file("X", "100644", "x").replace("a/X b/X", "\"a/..\\057x\" \"b/..\\057x\"");
+    let quoted = new_file("X", "100644", "x")
+        .replace("a/X b/X", "\"a/..\\057x\" \"b/..\\057x\"")
+        .replace("+++ b/X", "+++ \"b/..\\057x\"");
     assert!(refused(&quoted).contains("../x"));
 }
 
@@ -226,4 +232,114 @@ fn sizes_are_bounded() {
     let mut checker = Checker::new(PatchLimits::default(), BTreeSet::new());
     let long = (0..100).try_for_each(|_| checker.push(&[b'x'; 4096]));
     assert!(long.is_err());
+}
+
+#[test]
+fn a_folder_may_become_a_link_when_all_in_it_goes() {
+    let gone = |path: &str| {
+        format!(
+            "diff --git a/{path} b/{path}\ndeleted file mode 100644\nindex {A}..{B}\n--- a/{path}\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n"
+        )
+    };
+    for text in [
+        link("d", "e") + &gone("d/1") + &gone("d/sub/2"),
+        gone("d/1") + &link("d", "e"),
+    ] {
+        assert!(check(&text).is_ok(), "{text}");
+        // Behind a link that was there nothing is removed.
+        assert!(check_with(&["d"], &gone("d/1")).is_err());
+    }
+}
+
+#[test]
+fn all_paths_that_are_refused_are_listed_up_to_a_bound() {
+    let text = link("a/.venv/python", "/usr/bin/python3") + &new_file("ok", "100644", "x");
+    let text = text + &link("b", "../x") + &new_file("d/.git/x", "100644", "x");
+    let error = check(&text).unwrap_err();
+    let paths: BTreeSet<_> = error.paths().iter().map(|one| &one.path[..]).collect();
+    assert_eq!(paths, BTreeSet::from(["a/.venv/python", "b", "d/.git/x"]));
+    let many: String = (0..100).map(|n| link(&format!("l{n}"), "/x")).collect();
+    let told = check(&many).unwrap_err().to_string();
+    assert!(told.contains("and 80 more"), "{told}");
+}
+
+#[test]
+fn what_is_left_out_is_neither_judged_nor_in_what_passes() {
+    let bad = link(".venv/bin/python3", "/usr/bin/python3");
+    let good = new_file("src/x", "100644", "x");
+    let text = format!("{bad}{good}{}", new_file(".venv/y", "100644", "y"));
+    let words = [b":(exclude).venv".to_vec()];
+    let selection = Pathspec::parse(&words, &[], b"").unwrap();
+    for size in [1, 13, text.len()] {
+        let mut checker = Checker::new(PatchLimits::default(), BTreeSet::new());
+        checker = checker.selecting(selection.clone());
+        for piece in text.as_bytes().chunks(size) {
+            checker.push(piece).unwrap();
+        }
+        let patch = checker.finish().unwrap();
+        assert_eq!(patch.left_out, 2);
+        assert_eq!(patch.bytes, good.len() as u64);
+        assert_eq!(patch.cut(text.clone().into_bytes()), good.as_bytes());
+    }
+    // What is not well formed is refused all the same.
+    let mut checker = Checker::new(PatchLimits::default(), BTreeSet::new()).selecting(selection);
+    let broken = bad.replace("@@ -0,0 +1 @@", "@@ -0,0 +1,2 @@");
+    assert!(
+        checker
+            .push(broken.as_bytes())
+            .and_then(|()| checker.finish())
+            .is_err()
+    );
+}
+
+/// What git makes of two files.
+fn git_delta(old: &[u8], new: &[u8]) -> Vec<u8> {
+    let place = tempfile::tempdir().unwrap();
+    let git = |args: &[&str]| {
+        let output = std::process::Command::new("git")
+            .args(args)
+            .current_dir(place.path())
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .output();
+        output.unwrap().stdout
+    };
+    git(&["init", "-q"]);
+    std::fs::write(place.path().join("b"), old).unwrap();
+    git(&["add", "b"]);
+    std::fs::write(place.path().join("b"), new).unwrap();
+    git(&["diff", "--binary", "--full-index"])
+}
+
+#[test]
+fn limits_are_on_what_a_delta_makes_and_not_on_its_own_size() {
+    // Copies of one piece: few bytes of delta make many.
+    let piece: Vec<u8> = (0..15_000_u32)
+        .flat_map(|n| (n.wrapping_mul(2_654_435_761)).to_le_bytes())
+        .collect();
+    let patch = git_delta(&piece, &piece.repeat(8));
+    let text = String::from_utf8_lossy(&patch);
+    assert!(
+        text.contains("\ndelta ") && patch.len() < 4000,
+        "{}",
+        patch.len()
+    );
+    let check = |bytes: u64, patch: &[u8]| {
+        let limits = PatchLimits { bytes, files: 9 };
+        let mut checker = Checker::new(limits, BTreeSet::new());
+        checker.push(patch)?;
+        checker.finish()
+    };
+    let made = piece.len() as u64 * 8;
+    assert!(check(made, &patch).is_ok());
+    assert!(matches!(
+        check(made - 1, &patch),
+        Err(PatchError::TooMuch { .. })
+    ));
+    // The sum counts, not each.
+    let twice = [&patch[..], text.replace("a/b b/b", "a/c b/c").as_bytes()].concat();
+    assert!(matches!(
+        check(made, &twice),
+        Err(PatchError::TooMuch { .. })
+    ));
+    assert!(check(made * 2, &twice).is_ok());
 }
