@@ -382,7 +382,7 @@ impl std::io::Write for LooksForCrlf {
 }
 
 /// An empty repository at a path that does not exist yet.
-fn repository(dir: &Path, sha256: bool) -> Result<(), WorkspaceError> {
+pub(crate) fn repository(dir: &Path, sha256: bool) -> Result<(), WorkspaceError> {
     let config = match sha256 {
         true => "[core]\n\trepositoryformatversion = 1\n[extensions]\n\tobjectformat = sha256\n",
         false => "[core]\n\trepositoryformatversion = 0\n",

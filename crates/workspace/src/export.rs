@@ -52,7 +52,9 @@ done
 "#;
 
 /// Arguments: directory, base. For each commit a line `commit OID HEAD-BYTES DIFF-BYTES`, its head (author, address,
-/// date, message; NUL between them), its diff.
+/// date, message; NUL between them), its diff; a merge is `merge OID HEAD-BYTES 0`. Where there are merges a line
+/// `linear` follows, and the commits of the first parents' line, each with its diff to its first parent. At the end the
+/// tree that all comes to.
 const COMMITS: &str = r#"set -eu
 export LC_ALL=C GIT_OPTIONAL_LOCKS=0 GIT_TERMINAL_PROMPT=0 TZ=UTC
 command -v git >/dev/null 2>&1 || exit 97
@@ -60,13 +62,30 @@ cd "$1" 2>/dev/null || exit 98
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 trap 'exit 130' HUP INT TERM
-GIT rev-list --reverse --topo-order --no-merges HEAD --not "$2" > "$tmp/list"
-while read -r commit; do
-  GIT log -1 --no-show-signature --no-notes --encoding=UTF-8 --date=raw --format='%an%x00%ae%x00%aD%x00%B' "$commit" > "$tmp/head"
-  GIT diff-tree --root --no-commit-id DIFF --src-prefix=a/ --dst-prefix=b/ "$commit" > "$tmp/diff"
-  echo "commit $commit $(wc -c < "$tmp/head") $(wc -c < "$tmp/diff")"
+one() {
+  GIT log -1 --no-show-signature --no-notes --encoding=UTF-8 --date=raw --format='%an%x00%ae%x00%aD%x00%B' "$2" > "$tmp/head"
+  : > "$tmp/diff"
+  if [ "$1" = linear ] && [ -n "${3-}" ]; then
+    GIT diff-tree DIFF --src-prefix=a/ --dst-prefix=b/ "$3" "$2" > "$tmp/diff"
+  elif [ "$1" != merge ]; then
+    GIT diff-tree --root --no-commit-id DIFF --src-prefix=a/ --dst-prefix=b/ "$2" > "$tmp/diff"
+  fi
+  word=commit
+  if [ "$1" = merge ]; then word=merge; fi
+  echo "$word $2 $(wc -c < "$tmp/head") $(wc -c < "$tmp/diff")"
   cat "$tmp/head" "$tmp/diff"
+}
+merges=
+GIT rev-list --reverse --topo-order --parents HEAD --not "$2" > "$tmp/list"
+while read -r commit first second rest; do
+  if [ -n "$second" ]; then merges=1; one merge "$commit"; else one commit "$commit"; fi
 done < "$tmp/list"
+if [ -n "$merges" ]; then
+  echo linear
+  GIT rev-list --reverse --first-parent --parents HEAD --not "$2" > "$tmp/list"
+  while read -r commit first rest; do one linear "$commit" "$first"; done < "$tmp/list"
+fi
+echo "tree $(GIT rev-parse 'HEAD^{tree}')"
 "#;
 
 /// What a patch is made against.
@@ -145,7 +164,14 @@ fn shell(script: &str) -> Vec<String> {
     // In the guest root asks about files that may belong to whom its commands run as.
     let git = ["git -c 'safe.directory=*' ".to_owned()];
     let git: String = git.into_iter().chain(settings).collect();
-    let verbs = ["add", "diff-index", "diff-tree", "rev-list", "log"];
+    let verbs = [
+        "add",
+        "diff-index",
+        "diff-tree",
+        "rev-list",
+        "rev-parse",
+        "log",
+    ];
     let script = verbs.iter().fold(script.to_owned(), |script, verb| {
         script.replace(&format!("GIT {verb}"), &format!("{git}{verb}"))
     });

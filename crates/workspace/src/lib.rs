@@ -43,6 +43,7 @@ mod repository;
 mod returned;
 mod root;
 mod send;
+mod series;
 mod standing;
 mod survey;
 mod tracked;
@@ -57,5 +58,6 @@ pub use record::{Head, MAX_RECORD, PartRecord, Record, RecordError, Sent, SetUp}
 pub use repository::{ObjectFormat, Oid, Repository, is_oid};
 pub use returned::{LeftBehind, Returned, manifest};
 pub use send::{Composing, GitPart, SendError, Shipment};
+pub use series::Series;
 pub use survey::{DEFAULT_DEPTH, Depth, Part, Source, Survey, Wanted};
 pub use tracked::{Flags, RepoPath, Tracked};

@@ -13,7 +13,7 @@ use std::process::Command;
 
 use banger_workspace::export::{self, Base};
 use banger_workspace::patch::{Checker, Patch, PatchError, PatchLimits};
-use banger_workspace::{Record, Wanted, mbox};
+use banger_workspace::{Pathspec, Record, Series, Wanted, mbox};
 use fixture::edits::{Edit, edit, edits};
 use fixture::{Place, apply, commit, files, git, prepare, write};
 use proptest::prelude::*;
@@ -168,8 +168,193 @@ fn commits_come_with_their_authors_and_messages() {
     let log = |dir, format: &str| git(dir, &["log", "-5", &format!("--format={format}")]);
     assert_eq!(log(&host, "%an %ae %at %s"), log(&guest, "%an %ae %at %s"));
     assert!(!place.at("x").exists() && !place.0.path().parent().unwrap().join("x").exists());
-    for cut in [1, answer.len() / 2, answer.len() - 1] {
+    for cut in [1, answer.len() / 2, answer.len() - 1, answer.len() - 46] {
         assert!(mbox::compose(&answer[..cut], PatchLimits::default(), &BTreeSet::new()).is_err());
+    }
+}
+
+/// The mails of what was committed in a guest, by the way that the tool takes.
+fn mails(record: &Record, host: &Path, guest: &Path) -> mbox::Mbox {
+    let mut head = record.head.clone();
+    head.guest_path = guest.to_str().unwrap().to_owned();
+    let command = export::commits(&head, &Base::Commit).unwrap();
+    let answer = in_guest(&command, guest.parent().unwrap());
+    let commits = mbox::Commits::read(&answer).unwrap();
+    let (limits, links, all) = (PatchLimits::default(), BTreeSet::new(), Pathspec::default());
+    let mbox = commits.mails(limits, &links, &all).unwrap();
+    if !commits.has_merges() {
+        return mbox;
+    }
+    let base = record.head.commit.as_ref().unwrap();
+    let series = Series::open(host, base).unwrap();
+    if series.tree(&mbox.diffs).unwrap() == commits.tree {
+        return mbox;
+    }
+    let linear = commits.linear(limits, &links, &all).unwrap();
+    assert_eq!(series.tree(&linear.diffs).unwrap(), commits.tree);
+    linear
+}
+
+#[test]
+fn commits_without_changes_are_left_out_and_named_and_the_rest_is_taken() {
+    let place = Place::new();
+    let host = place.repository("host");
+    let guest = place.at("guest");
+    let record = prepare(&host, Wanted::default(), &guest);
+    write(&guest.join("a"), "one\n");
+    commit(&guest, "first");
+    commit(&guest, "nothing in it");
+    write(&guest.join("crlf"), "one\r\ntwo\r\n");
+    commit(&guest, "carriage returns");
+    write(&guest.join("crlf"), "one\r\nTWO\r\nlast\r");
+    write(&guest.join("b"), "From here\n");
+    commit(&guest, "more\n\nof them\r\n");
+    let mbox = mails(&record, &host, &guest);
+    let left: Vec<_> = mbox
+        .left_out
+        .iter()
+        .map(|one| (&one.subject[..], one.why))
+        .collect();
+    assert_eq!(left, [("nothing in it", mbox::WhyLeftOut::Empty)]);
+    apply(&host, &["am", "-q"], &mbox.bytes);
+    assert_eq!(files(&host), files(&guest));
+    assert_eq!(
+        git(&host, &["log", "-3", "--format=%s"]),
+        "more\ncarriage returns\nfirst"
+    );
+}
+
+#[test]
+fn names_of_authors_arrive_as_they_are() {
+    let place = Place::new();
+    let host = place.repository("host");
+    let guest = place.at("guest");
+    let record = prepare(&host, Wanted::default(), &guest);
+    let names = [
+        "Ann \"the hammer\" Example",
+        "\"Quoted\"",
+        "Back\\slash",
+        "J\u{fc}rgen \"\u{fc}\" M\u{fc}ller",
+        "O'Neil (work), Jr.",
+        "A. B.",
+    ];
+    for (n, name) in names.iter().enumerate() {
+        write(&guest.join(format!("f{n}")), name);
+        git(&guest, &["add", "-A"]);
+        git(
+            &guest,
+            &[
+                "commit",
+                "-q",
+                "-m",
+                "x",
+                "--author",
+                &format!("{name} <a@example.org>"),
+            ],
+        );
+    }
+    let mbox = mails(&record, &host, &guest);
+    assert!(mbox.renamed.is_empty());
+    apply(&host, &["am", "-q"], &mbox.bytes);
+    let log = |dir| git(dir, &["log", "-6", "--format=%an"]);
+    assert_eq!(log(&host), log(&guest));
+}
+
+#[test]
+fn merges_come_as_what_they_bring() {
+    // Clean: the commits of both sides. With a conflict: each merge is one commit.
+    for conflict in [false, true] {
+        let place = Place::new();
+        let host = place.repository("host");
+        let guest = place.at("guest");
+        let record = prepare(&host, Wanted::default(), &guest);
+        git(&guest, &["checkout", "-q", "-b", "side"]);
+        write(
+            &guest.join(if conflict { "README" } else { "side" }),
+            "side\n",
+        );
+        commit(&guest, "side");
+        git(&guest, &["checkout", "-q", "main"]);
+        write(&guest.join("README"), "main\n");
+        commit(&guest, "main");
+        let merge = [
+            "merge", "-q", "--no-ff", "-m", "merged", "-s", "ort", "-X", "ours", "side",
+        ];
+        git(&guest, &merge);
+        if conflict {
+            write(&guest.join("README"), "resolved\n");
+            git(&guest, &["commit", "-q", "-a", "--amend", "--no-edit"]);
+        }
+        let mbox = mails(&record, &host, &guest);
+        apply(&host, &["am", "-q"], &mbox.bytes);
+        assert_eq!(files(&host), files(&guest), "{conflict}");
+        assert_eq!(mbox.left_out.len(), usize::from(!conflict));
+    }
+}
+
+/// What somebody does in a history.
+#[derive(Debug, Clone)]
+enum Step {
+    Edits(Vec<Edit>, String),
+    Empty,
+    Branch,
+    Merge,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let message = "[ -~]{1,12}(\n\n([ -~]{0,20}\r?\n){0,3})?";
+    prop_oneof![
+        6 => (edits(), message).prop_map(|(edits, message)| Step::Edits(edits, message)),
+        1 => Just(Step::Empty),
+        1 => Just(Step::Branch),
+        1 => Just(Step::Merge),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn git_am_takes_any_history_that_was_made_there(steps in prop::collection::vec(step(), 1..6)) {
+        let place = Place::new();
+        let host = place.repository("host");
+        let guest = place.at("guest");
+        let record = prepare(&host, Wanted::default(), &guest);
+        let mut branched = false;
+        for (n, step) in steps.iter().enumerate() {
+            match step {
+                Step::Edits(edits, message) => {
+                    for one in edits.iter().filter(|one| !matches!(one, Edit::Commit)) {
+                        edit(&guest, one);
+                    }
+                    write(&guest.join("crlf"), &format!("{n}\r\nx\r\n"));
+                    git(&guest, &["add", "-A"]);
+                    git(&guest, &["commit", "-q", "--allow-empty", "--allow-empty-message", "-m", message]);
+                }
+                Step::Empty => commit(&guest, "empty"),
+                Step::Branch => {
+                    git(&guest, &["branch", "-f", "side"]);
+                    branched = true;
+                }
+                Step::Merge if branched => {
+                    let tree = git(&guest, &["rev-parse", "HEAD^{tree}"]);
+                    git(&guest, &["checkout", "-q", "side"]);
+                    write(&guest.join(format!("side{n}")), "s\n");
+                    commit(&guest, "side");
+                    git(&guest, &["checkout", "-q", "main"]);
+                    // As somebody may resolve it: all of ours, and the new file.
+                    git(&guest, &["merge", "-q", "-s", "ours", "--no-commit", "--no-ff", "side"]);
+                    write(&guest.join(format!("merged{n}")), &tree);
+                    commit(&guest, "merged");
+                }
+                Step::Merge => {}
+            }
+        }
+        let mbox = mails(&record, &host, &guest);
+        if mbox.commits > 0 {
+            apply(&host, &["am", "-q", "--keep-non-patch"], &mbox.bytes);
+        }
+        prop_assert_eq!(git(&host, &["rev-parse", "HEAD^{tree}"]), git(&guest, &["rev-parse", "HEAD^{tree}"]));
     }
 }
 
