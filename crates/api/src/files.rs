@@ -36,3 +36,14 @@ pub enum FoundFile {
     /// Something else.
     Other,
 }
+
+/// The record of a workspace that a client keeps with a VM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct KeptWorkspace {
+    /// The key that it was kept by; none: by an older client, which knew one workspace alone.
+    pub key: Option<String>,
+    /// Its first line, in the client's own words.
+    pub head: String,
+    /// When it was kept, in milliseconds since 1970.
+    pub kept_ms: u64,
+}

@@ -47,8 +47,11 @@ pub const VM_CHANGES: &str = "/v1/vms/{ref}/files/changes";
 pub const VM_DIGEST_FILES: &str = "/v1/vms/{ref}/files/digest";
 /// `POST` [`crate::files::TreeFiles`]: how many were removed.
 pub const VM_REMOVE_FILES: &str = "/v1/vms/{ref}/files/remove";
-/// `GET` (`?head=true`: its first line), `PUT`: what a client sent to the VM as its workspace, in the client's own words.
+/// `GET` (`?head=true`: its first line), `PUT`, `DELETE`: what a client sent to the VM as a workspace, in the client's own
+/// words. `?key=` tells workspaces apart: up to 64 hexadecimal digits. Without it: the one that an older client kept.
 pub const VM_WORKSPACE: &str = "/v1/vms/{ref}/workspace";
+/// `GET`: all [`crate::files::KeptWorkspace`], the one that was kept last first.
+pub const VM_WORKSPACES: &str = "/v1/vms/{ref}/workspaces";
 /// `POST` (`?port=` or `?socket=`): upgrade to the bytes of a TCP or Unix connection in the guest.
 pub const VM_CONNECT: &str = "/v1/vms/{ref}/connect";
 /// `GET` (`?follow=true&tail=N`): the console log as text.

@@ -78,6 +78,12 @@ pub trait Source {
     async fn next(&mut self) -> Result<ExecEvent, Failure>;
 }
 
+impl<T: Source> Source for &mut T {
+    async fn next(&mut self) -> Result<ExecEvent, Failure> {
+        T::next(self).await
+    }
+}
+
 impl Source for ExecEvents<Upgraded> {
     async fn next(&mut self) -> Result<ExecEvent, Failure> {
         Self::next(self).await.map_err(|error| failure(&error))

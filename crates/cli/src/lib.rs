@@ -18,6 +18,7 @@ mod commands;
 mod complete;
 mod consent;
 mod context;
+mod counted;
 mod counting;
 mod detach;
 mod duration;

@@ -1,6 +1,6 @@
-//! Calls about workspaces: the record of what was sent, and files of a guest by name.
+//! Calls about workspaces: the records of what was sent, and files of a guest by name.
 
-use banger_api::files::{FoundFile, TreeFiles};
+use banger_api::files::{FoundFile, KeptWorkspace, TreeFiles};
 use banger_api::routes::{self, fill};
 use hyper::Method;
 
@@ -9,18 +9,25 @@ use crate::client::Client;
 use crate::error::ClientError;
 
 impl Client {
-    /// What was sent to a VM as its workspace, as [`Self::keep_workspace`] had it; with `head` its first line alone.
-    /// `None`: nothing was.
+    /// The records of all workspaces of a VM, the one that was kept last first.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn workspaces(&self, reference: &str) -> Result<Vec<KeptWorkspace>, ClientError> {
+        let path = fill(routes::VM_WORKSPACES, reference);
+        self.get(path).answer().await
+    }
+
+    /// What was sent to a VM as a workspace, as [`Self::keep_workspace`] had it. `None`: nothing was.
     ///
     /// # Errors
     /// As every call: see [`ClientError`].
     pub async fn workspace(
         &self,
         reference: &str,
-        head: bool,
+        key: Option<&str>,
     ) -> Result<Option<Vec<u8>>, ClientError> {
-        let path = format!("{}?head={head}", fill(routes::VM_WORKSPACE, reference));
-        let mut stream = ByteStream::new(self.get(path).stream().await?);
+        let mut stream = ByteStream::new(self.get(keyed(reference, key)).stream().await?);
         let mut bytes = Vec::new();
         while let Some(chunk) = stream.next().await? {
             if bytes.len() + chunk.len() > routes::MAX_WORKSPACE_RECORD {
@@ -34,17 +41,31 @@ impl Client {
         Ok((!bytes.is_empty()).then_some(bytes))
     }
 
-    /// Keeps the record of what was sent to a VM as its workspace, for as long as there is the VM.
+    /// Keeps the record of what was sent to a VM as a workspace, for as long as there is the VM.
     ///
     /// # Errors
     /// As every call: see [`ClientError`].
     pub async fn keep_workspace(
         &self,
         reference: &str,
+        key: &str,
         record: Vec<u8>,
     ) -> Result<(), ClientError> {
-        let path = fill(routes::VM_WORKSPACE, reference);
+        let path = keyed(reference, Some(key));
         self.call(Method::PUT, path).bytes(record).answer().await
+    }
+
+    /// Forgets the record of a workspace.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn forget_workspace(
+        &self,
+        reference: &str,
+        key: Option<&str>,
+    ) -> Result<(), ClientError> {
+        let path = keyed(reference, key);
+        self.call(Method::DELETE, path).answer().await
     }
 
     /// What files of a guest are, in the order asked.
@@ -75,5 +96,13 @@ impl Client {
             .json(files)?
             .slow_answer()
             .await
+    }
+}
+
+fn keyed(reference: &str, key: Option<&str>) -> String {
+    let path = fill(routes::VM_WORKSPACE, reference);
+    match key {
+        Some(key) => format!("{path}?key={key}"),
+        None => path,
     }
 }

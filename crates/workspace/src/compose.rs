@@ -100,6 +100,7 @@ impl Part {
             .filter(|tracked| !self.is_as_indexed(&tracked.path));
         let mut contents = Contents {
             shallow: history.shallow.clone(),
+            is_promised: history.is_promised,
             ..Contents::default()
         };
         contents.tips.extend(self.commit.as_deref());
@@ -123,7 +124,7 @@ impl Part {
             contents.without.extend(trees.iter().map(String::as_str));
         }
         let pack = pack::make(&git, folder, &contents)?;
-        let own = self.own_objects(&git, folder, &tree)?;
+        let own = self.own_objects(&git, folder, &tree, history.is_promised)?;
         Ok(Composed {
             tree,
             history,
@@ -139,11 +140,13 @@ impl Part {
         git: &Git,
         folder: &Path,
         tree: &str,
+        is_promised: bool,
     ) -> Result<Option<Vec<u8>>, WorkspaceError> {
         let committed = self.commit.as_ref().map(tree_of);
         let contents = Contents {
             tips: vec![tree],
             without: committed.as_deref().into_iter().collect(),
+            is_promised,
             ..Contents::default()
         };
         if matches!(self.source, Source::Commit(_)) {

@@ -15,6 +15,11 @@ pub(crate) fn of(mut file: File, path: &[u8]) -> Result<String, WorkspaceError> 
     Ok(banger_durable::hex(&digest.0.finalize()))
 }
 
+/// SHA-256 of bytes, in hexadecimal digits.
+pub(crate) fn of_bytes(bytes: &[u8]) -> String {
+    banger_durable::hex(&Sha256::digest(bytes))
+}
+
 struct Digesting(Sha256);
 
 impl Write for Digesting {

@@ -26,12 +26,14 @@ pub(crate) fn head(part: &Part) -> String {
 }
 
 /// `config`.
-pub(crate) fn config(part: &Part) -> String {
+pub(crate) fn config(part: &Part, composed: &Composed) -> String {
     let config = &part.repository.config;
     let sha256 = part.repository.format == ObjectFormat::Sha256;
     let mut text = String::from("[core]\n");
     // Writing to a string does not fail.
-    let _ = writeln!(text, "\trepositoryformatversion = {}", u8::from(sha256));
+    let is_promised = composed.history.is_promised;
+    let extended = u8::from(sha256 || is_promised);
+    let _ = writeln!(text, "\trepositoryformatversion = {extended}");
     text.push_str("\tfilemode = true\n\tbare = false\n\tlogallrefupdates = true\n");
     // The index that we write knows sizes and times, and nothing else of files in the guest.
     text.push_str("\ttrustctime = false\n\tcheckStat = minimal\n");
@@ -42,6 +44,11 @@ pub(crate) fn config(part: &Part) -> String {
     }
     if sha256 {
         text.push_str("[extensions]\n\tobjectformat = sha256\n");
+    }
+    if is_promised {
+        // What is missing here is missing there; the remote has it (git-clone(1), --filter).
+        text.push_str("[extensions]\n\tpartialClone = origin\n");
+        text.push_str("[remote \"origin\"]\n\tpromisor = true\n\tpartialclonefilter = blob:none\n");
     }
     if PERSON.iter().any(|key| config.local(key).is_some()) {
         text.push_str("[user]\n");

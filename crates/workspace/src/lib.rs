@@ -19,6 +19,7 @@
 //!
 //! Must not: believe the guest; talk to a daemon; print; know VMs.
 
+mod apply;
 mod attributes;
 mod changes;
 mod compare;
@@ -48,6 +49,7 @@ mod standing;
 mod survey;
 mod tracked;
 
+pub use apply::{ApplyError, apply};
 pub use changes::Changes;
 pub use compare::{Compared, Comparison, Filtered};
 pub use error::{GitError, WorkspaceError};

@@ -31,6 +31,8 @@ pub struct History {
     pub shallow: BTreeSet<Oid>,
     /// All commits that go; none when all history goes.
     pub commits: Option<BTreeSet<Oid>>,
+    /// Files of the newest commit are missing here that a remote has (partial clone with a sparse checkout).
+    pub is_promised: bool,
 }
 
 /// What a pack is to hold.
@@ -42,23 +44,38 @@ pub struct Contents<'a> {
     pub without: Vec<&'a str>,
     /// Commits at which history is cut.
     pub shallow: BTreeSet<Oid>,
+    /// What a remote has and this repository has not is left out.
+    pub is_promised: bool,
 }
 
-/// Commits of the wanted depth, by breadth: as `git clone --depth` counts.
+/// Commits of the wanted depth, by breadth: as `git clone --depth` counts. In a partial clone history is cut before the
+/// first commit of which a file is missing here, for nothing is fetched.
 pub(crate) fn history(
     repository: &Repository,
     tip: Option<&Oid>,
     depth: Depth,
 ) -> Result<History, WorkspaceError> {
     let own = repository.own_shallow()?;
+    let is_partial = repository.config.is_partial();
+    let depth = match depth {
+        Depth::Full if is_partial => Depth::Commits(u32::MAX),
+        depth => depth,
+    };
     let (Some(tip), Depth::Commits(depth)) = (tip, depth) else {
         return Ok(History {
             shallow: own,
-            commits: None,
+            ..History::default()
         });
     };
+    let is_whole = |commit: &Oid| match is_partial {
+        true => is_whole(&repository.git, commit),
+        false => Ok(true),
+    };
     let mut objects = Objects::open(&repository.git)?;
-    let mut history = History::default();
+    let mut history = History {
+        is_promised: !is_whole(tip)?,
+        ..History::default()
+    };
     let mut commits = BTreeSet::new();
     let mut level = BTreeSet::from([tip.clone()]);
     for n in 1..=depth.max(1) {
@@ -66,12 +83,18 @@ pub(crate) fn history(
         for commit in &level {
             commits.insert(commit.clone());
             let parents = objects.parents(commit)?;
-            let cut = own.contains(commit) || (n == depth.max(1) && !parents.is_empty());
+            let mut cut = own.contains(commit) || (n == depth.max(1) && !parents.is_empty());
+            for parent in parents.iter().filter(|_| is_partial) {
+                cut = cut || !is_whole(parent)?;
+            }
             if cut {
                 history.shallow.insert(commit.clone());
             } else {
                 next.extend(parents);
             }
+        }
+        if next.is_empty() {
+            break;
         }
         level = next
             .into_iter()
@@ -81,6 +104,25 @@ pub(crate) fn history(
     // A commit that was reached by a longer way first, as a parent of one that is cut, is whole all the same.
     history.commits = Some(commits);
     Ok(history)
+}
+
+/// Whether all files of a commit are here.
+fn is_whole(git: &Git, commit: &str) -> Result<bool, WorkspaceError> {
+    let tree = format!("{commit}^{{tree}}");
+    let args = [
+        "rev-list",
+        "--objects",
+        "--missing=print",
+        "--no-object-names",
+        &tree,
+    ];
+    let listing = match git.output(&args) {
+        // Its tree is missing as well.
+        Err(GitError::Failed { .. }) => return Ok(false),
+        other => other?,
+    };
+    let mut lines = listing.split(|byte| *byte == b'\n');
+    Ok(!lines.any(|line| line.starts_with(b"?")))
 }
 
 /// Writes a pack into `folder` and takes it over. `None`: there is nothing to go.
@@ -110,11 +152,9 @@ pub(crate) fn make(
         "--window=0",
         "-q",
     ];
-    let args: Vec<_> = args
-        .iter()
-        .map(std::ffi::OsStr::new)
-        .chain([base])
-        .collect();
+    let promised = contents.is_promised.then_some("--missing=allow-promisor");
+    let args = args.into_iter().chain(promised).map(std::ffi::OsStr::new);
+    let args: Vec<_> = args.chain([base]).collect();
     let name = git.fed(&args, wanted.into_bytes())?;
     let name = String::from_utf8_lossy(&name).trim().to_owned();
     if name.is_empty() {

@@ -2,6 +2,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     reason = "helpers of tests fail as tests do"
 )]
 
@@ -13,7 +14,7 @@ use std::process::Command;
 
 use banger_workspace::export::{self, Base};
 use banger_workspace::patch::{Checker, Patch, PatchError, PatchLimits};
-use banger_workspace::{Pathspec, Record, Series, Wanted, mbox};
+use banger_workspace::{Comparison, Filtered, Pathspec, Record, Series, Wanted, mbox};
 use fixture::edits::{Edit, edit, edits};
 use fixture::{Place, apply, commit, files, git, prepare, write};
 use proptest::prelude::*;
@@ -171,6 +172,50 @@ fn commits_come_with_their_authors_and_messages() {
     for cut in [1, answer.len() / 2, answer.len() - 1, answer.len() - 46] {
         assert!(mbox::compose(&answer[..cut], PatchLimits::default(), &BTreeSet::new()).is_err());
     }
+}
+
+#[test]
+fn a_patch_is_applied_here_whole_or_not_at_all_and_what_is_in_its_way_is_named() {
+    let place = Place::new();
+    let host = place.repository("host");
+    git(&host, &["config", "filter.up.clean", "tr a-z A-Z"]);
+    git(&host, &["config", "filter.up.smudge", "tr A-Z a-z"]);
+    write(
+        &host.join(".gitattributes"),
+        "*.u filter=up\n*.dos text eol=crlf\n",
+    );
+    write(&host.join("f.u"), "one\n");
+    write(&host.join("d.dos"), "one\r\n");
+    commit(&host, "filtered");
+    write(&host.join("f.u"), "one\nedited here\n");
+    let guest = place.at("guest");
+    let record = prepare(&host, Wanted::default(), &guest);
+    write(&guest.join("f.u"), "one\nedited here\nAnd There\n");
+    write(&guest.join("d.dos"), "one\r\ntwo\r\n");
+    write(&guest.join("new/file"), "n\n");
+    std::fs::remove_file(guest.join("README")).unwrap();
+    let comparison = Comparison::open(&record, "", &Base::Sent).unwrap();
+    let returned = fixture::agent::returned(&record, "", &guest);
+    let bytes = comparison.patch(&returned, Filtered::AsSent).unwrap().patch;
+    let mut checker = Checker::new(PatchLimits::default(), BTreeSet::new());
+    checker.push(&bytes).unwrap();
+    let patch = checker.finish().unwrap();
+    let before = files(&host);
+    write(&host.join("README"), "in the way\n");
+    write(&host.join("new/file"), "also\n");
+    let in_the_way = files(&host);
+    match banger_workspace::apply(&record, &patch, &bytes) {
+        Err(banger_workspace::ApplyError::Conflict { mut paths, .. }) => {
+            paths.sort();
+            assert_eq!(paths, [b"README".to_vec(), b"new/file".to_vec()]);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(files(&host), in_the_way);
+    std::fs::remove_dir_all(host.join("new")).unwrap();
+    std::fs::write(host.join("README"), &before[&b"README"[..]].1).unwrap();
+    banger_workspace::apply(&record, &patch, &bytes).unwrap();
+    assert_eq!(files(&host), files(&guest));
 }
 
 /// The mails of what was committed in a guest, by the way that the tool takes.

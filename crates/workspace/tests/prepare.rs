@@ -454,3 +454,110 @@ fn the_host_s_repository_is_not_written_to() {
     );
     assert_eq!(listing(), before);
 }
+
+#[test]
+fn of_a_partial_clone_goes_what_is_here() {
+    let place = Place::new();
+    let origin = place.repository("origin");
+    for n in 0..3 {
+        write(&origin.join("README"), &format!("{n}\n"));
+        write(&origin.join("big/x"), &format!("{n}\n"));
+        commit(&origin, &format!("n{n}"));
+    }
+    git(&origin, &["config", "uploadpack.allowFilter", "true"]);
+    git(
+        &origin,
+        &["config", "uploadpack.allowAnySHA1InWant", "true"],
+    );
+    let from = format!("file://{}", origin.display());
+    let clone = place.at("clone");
+    git(
+        place.0.path(),
+        &[
+            "clone",
+            "-q",
+            "--filter=blob:none",
+            &from,
+            clone.to_str().unwrap(),
+        ],
+    );
+    write(&clone.join("README"), "mine\n");
+    for depth in [Depth::Commits(10), Depth::Full] {
+        let wanted = Wanted {
+            depth,
+            ..Wanted::default()
+        };
+        assert!(Survey::take(&clone, wanted.clone()).unwrap().is_partial());
+        let guest = place.at(&format!("guest{depth:?}"));
+        prepare(&clone, wanted, &guest);
+        assert_eq!(status(&guest), status(&clone).replace("...origin/main", ""));
+        assert_eq!(git(&guest, &["log", "--format=%s"]), "n2");
+        git(&guest, &["fsck", "--strict"]);
+    }
+    // Sparse as well: files of the newest commit are missing.
+    let sparse = place.at("sparse");
+    git(
+        place.0.path(),
+        &[
+            "clone",
+            "-q",
+            "--filter=blob:none",
+            "--sparse",
+            &from,
+            sparse.to_str().unwrap(),
+        ],
+    );
+    let guest = place.at("sparse-guest");
+    prepare(&sparse, Wanted::default(), &guest);
+    assert!(guest.join("README").exists() && !guest.join("big").exists());
+    assert_eq!(git(&guest, &["status", "--porcelain"]), "");
+    write(&guest.join("README"), "there\n");
+    commit(&guest, "there");
+}
+
+#[test]
+fn a_git_that_leads_elsewhere_is_refused_unless_it_is_named() {
+    let place = Place::new();
+    let private = place.repository("private");
+    let bait = place.at("bait");
+    std::fs::create_dir(&bait).unwrap();
+    std::fs::copy(private.join("README"), bait.join("README")).unwrap();
+    let elsewhere = |path: &std::path::Path| {
+        let told = Survey::take(path, Wanted::default());
+        matches!(told, Err(WorkspaceError::GitElsewhere { .. }))
+    };
+    std::fs::write(bait.join(".git"), "gitdir: ../private/.git\n").unwrap();
+    assert!(elsewhere(&bait));
+    let named = Wanted {
+        git_dir: Some(private.join(".git")),
+        ..Wanted::default()
+    };
+    assert!(Survey::take(&bait, named).is_ok());
+    std::fs::remove_file(bait.join(".git")).unwrap();
+    std::os::unix::fs::symlink("../private/.git", bait.join(".git")).unwrap();
+    assert!(elsewhere(&bait));
+    std::fs::remove_file(bait.join(".git")).unwrap();
+    // A folder whose parts lead elsewhere.
+    for part in ["refs", "objects", "packed-refs"] {
+        let own = place.at(&format!("own-{part}"));
+        std::fs::create_dir(&own).unwrap();
+        git(&own, &["init", "-q", "-b", "main"]);
+        git(&private, &["pack-refs", "--all"]);
+        let at = own.join(".git").join(part);
+        std::fs::remove_dir_all(&at)
+            .or_else(|_| std::fs::remove_file(&at))
+            .ok();
+        std::os::unix::fs::symlink(private.join(".git").join(part), at).unwrap();
+        assert!(elsewhere(&own), "{part}");
+    }
+    let common = place.at("common");
+    std::fs::create_dir(&common).unwrap();
+    git(&common, &["init", "-q", "-b", "main"]);
+    write(&common.join(".git/commondir"), "../../private/.git\n");
+    assert!(elsewhere(&common));
+    // Worktrees and submodules point back.
+    git(&private, &["worktree", "add", "-q", "../tree"]);
+    assert!(Survey::take(&place.at("tree"), Wanted::default()).is_ok());
+    let inside = Survey::take(&private.join(".git"), Wanted::default());
+    assert!(matches!(inside, Err(WorkspaceError::InsideGit(_))));
+}

@@ -7,21 +7,36 @@ use banger_guest::TreePath;
 use banger_guest::files::{TransferError, ask_changes};
 use banger_workspace::export::Base;
 use banger_workspace::patch::PatchLimits;
-use banger_workspace::{Comparison, Record, Returned, manifest};
+use banger_workspace::{
+    Comparison, Filtered, LeftBehind, Pathspec, Record, RepoPath, Returned, manifest,
+};
 
 use super::export::refused;
 use crate::context::Context;
 use crate::failure::{Failure, chain};
 
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub(super) struct Question {
+    /// What the patch is made against.
+    pub base: Base,
+    /// Which paths are meant.
+    pub selection: Pathspec,
+    /// How filtered files are shown.
+    pub filtered: Filtered,
+    /// How large it may be.
+    pub limits: PatchLimits,
+}
+
 /// The outcome of a comparison on this host.
 #[derive(Debug)]
-pub(super) enum Compared {
-    /// The patch.
-    Exact(Vec<u8>),
-    /// The patch of files as they are; with their line ends as the guest's git would convert them it may be another.
-    LineEnds(Vec<u8>),
-    /// This host cannot tell, and why; the guest's git can.
-    NotHere(String),
+pub(super) struct Compared {
+    /// The patch; or why this host cannot tell, and the guest's git can.
+    pub patch: Result<Vec<u8>, String>,
+    /// What no patch can hold.
+    pub left_behind: Vec<LeftBehind>,
+    /// Filtered files that a plain `git apply` does not take, and their filters.
+    pub filtered: Vec<(RepoPath, String)>,
 }
 
 /// The patch of all repositories of a workspace, one after the other.
@@ -31,44 +46,75 @@ pub(super) enum Compared {
 pub(super) async fn patch(
     vm: &str,
     record: &Arc<Record>,
-    base: &Base,
-    limits: PatchLimits,
+    question: &Question,
     context: &Context,
 ) -> Result<Compared, Failure> {
-    let (mut bytes, mut exact) = (Vec::new(), true);
+    let mut all = Compared {
+        patch: Ok(Vec::new()),
+        left_behind: Vec::new(),
+        filtered: Vec::new(),
+    };
     for part in record.head.parts.keys() {
         let opening = {
-            let (record, part, base) = (Arc::clone(record), part.clone(), base.clone());
+            let (record, part, base) = (Arc::clone(record), part.clone(), question.base.clone());
             tokio::task::spawn_blocking(move || Comparison::open(&record, &part, &base))
         };
-        let asked = returned(vm, record, part, limits, context).await?;
-        let comparison = match opening.await {
-            Ok(Ok(comparison)) => comparison,
-            Ok(Err(error)) => return Ok(Compared::NotHere(chain(&error))),
-            Err(panic) => {
-                return Err(ApiError::new(ErrorCode::Internal, panic.to_string()).into());
+        let asked = returned(vm, record, part, question.limits, context).await?;
+        let comparison = opening.await.map_err(panicked)?;
+        let mut returned = match asked {
+            Ok(returned) => returned,
+            Err(why) => {
+                all.patch = Err(why);
+                continue;
             }
         };
-        let returned = match asked {
-            Ok(returned) => returned,
-            Err(why) => return Ok(Compared::NotHere(why)),
+        let prefix = prefix_of(part);
+        returned.select(&question.selection, &prefix);
+        all.left_behind
+            .extend(returned.left_behind().iter().map(|left| LeftBehind {
+                kind: left.kind,
+                path: [&prefix[..], &left.path].concat(),
+            }));
+        let comparison = match comparison {
+            Ok(comparison) => comparison,
+            Err(error) => {
+                all.patch = Err(chain(&error));
+                continue;
+            }
         };
         returned.check().map_err(|error| refused(&error))?;
-        exact &= !returned.may_be_converted();
-        let comparing = tokio::task::spawn_blocking(move || comparison.patch(&returned));
-        match comparing.await {
-            Ok(Ok(patch)) => bytes.extend(patch),
-            Ok(Err(error)) => return Ok(Compared::NotHere(chain(&error))),
-            Err(panic) => {
-                return Err(ApiError::new(ErrorCode::Internal, panic.to_string()).into());
+        let filtered = question.filtered;
+        let comparing = tokio::task::spawn_blocking(move || comparison.patch(&returned, filtered));
+        match comparing.await.map_err(panicked)? {
+            Ok(compared) => {
+                all.filtered.extend(compared.filtered);
+                if let Ok(patch) = &mut all.patch {
+                    patch.extend(compared.patch);
+                }
             }
+            Err(error) => all.patch = Err(chain(&error)),
         }
     }
-    Ok(if exact {
-        Compared::Exact(bytes)
-    } else {
-        Compared::LineEnds(bytes)
-    })
+    Ok(all)
+}
+
+/// Whether anything is not as it was sent.
+///
+/// # Errors
+/// The VM cannot be asked.
+pub(super) async fn any(
+    vm: &str,
+    record: &Arc<Record>,
+    limits: PatchLimits,
+    context: &Context,
+) -> Result<bool, Failure> {
+    for part in record.head.parts.keys() {
+        match returned(vm, record, part, limits, context).await? {
+            Ok(returned) if returned.is_empty() && returned.left_behind().is_empty() => {}
+            _ => return Ok(true),
+        }
+    }
+    Ok(false)
 }
 
 /// What of one repository is not as it was sent; or why its agent cannot tell.
@@ -98,4 +144,18 @@ async fn returned(
         Err(error @ TransferError::Here(_)) => Err(refused(&error)),
         Err(error) => Ok(Err(chain(&error))),
     }
+}
+
+/// Where a repository is in the workspace: nowhere else, or a path with a slash at its end.
+fn prefix_of(part: &str) -> RepoPath {
+    let path = TreePath::try_from(part.to_owned()).ok();
+    path.map_or_else(Vec::new, |path| [path.as_bytes(), b"/"].concat())
+}
+
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "the shape of a function for map_err"
+)]
+fn panicked(panic: tokio::task::JoinError) -> Failure {
+    ApiError::new(ErrorCode::Internal, panic.to_string()).into()
 }

@@ -57,6 +57,8 @@ pub struct RepositoryRequests {
     pub pins: Option<Pins>,
     /// The tools are to be installed.
     pub bootstrap: bool,
+    /// The user that commands run as, whatever the files say.
+    pub user: Option<String>,
 }
 
 impl RepositoryFlags {
@@ -90,6 +92,7 @@ impl RepositoryFlags {
                 devcontainer,
                 pins,
                 bootstrap: !self.no_bootstrap,
+                user: None,
             })
         });
         let requests = match reading.await {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use banger_api::files::FoundFile;
@@ -12,7 +13,9 @@ use banger_workspace::{
     Changes, Head, Record, RepoPath, SendError, Shipment, Survey, WorkspaceError,
 };
 
-use super::{RepositoryRequests, guest_files, record, source_flags};
+use super::choice::has_moved;
+use super::record::{self, Kept};
+use super::{RepositoryRequests, guest_files, source_flags};
 use crate::commands::vm::cp::shown;
 use crate::context::Context;
 use crate::counting::Counting;
@@ -46,15 +49,21 @@ pub struct Sent {
 }
 
 impl Outgoing {
-    /// The repository's own name names the workspace.
+    /// The repository's own name names the workspace, unless another one is given.
     ///
     /// # Errors
     /// Its name cannot be one in a guest.
-    pub fn new(survey: Arc<Survey>) -> Result<Self, Failure> {
+    pub fn new(survey: Arc<Survey>, name: Option<&str>) -> Result<Self, Failure> {
         let top = survey.top().repository.top();
-        let name = top
+        let own = top
             .file_name()
             .map_or("workspace".into(), |name| name.to_string_lossy());
+        let name = name.unwrap_or(&own);
+        if matches!(name, "" | "." | "..") || name.contains('/') {
+            return Err(Failure::usage(format!(
+                "\"{name}\" is not a folder's name: --as NAME gives the workspace another one"
+            )));
+        }
         let dest = GuestPath::new(&format!("{HOME}/{name}"))
             .map_err(|error| Failure::usage(error.to_string()))?;
         Ok(Self {
@@ -118,24 +127,68 @@ impl Outgoing {
         force: bool,
         context: &Context,
     ) -> Result<Sent, Failure> {
-        let record = match record::whole(vm, context).await {
-            Err(_damaged) if force => None,
+        let all = match record::all(vm, context).await {
+            Err(_damaged) if force => Vec::new(),
             other => other?,
         };
-        let source = self.survey.top().repository.top().to_string_lossy();
-        let ours = record
-            .filter(|record| record.head.source == source && record.head.guest_path == self.dest());
-        if let Some(record) = &ours {
+        let here = all
+            .into_iter()
+            .find(|kept| kept.head.guest_path == self.dest());
+        let ours = match here {
+            Some(kept) => self.ours(vm, kept, force, context).await?,
+            None => None,
+        };
+        if let Some((_, record)) = &ours {
             self.head.set_up.clone_from(&record.head.set_up);
         }
-        let Some(record) = ours.filter(|record| record.head.complete || !force) else {
+        let Some((kept, record)) = ours.filter(|(_, record)| record.head.complete || !force) else {
             self.refuse_what_is_there(vm, force, context).await?;
             return self.whole(vm, self.start(), context).await;
         };
-        if !record.head.complete {
-            return self.whole(vm, self.start(), context).await;
+        let sent = match record.head.complete {
+            true => self.changes(vm, record, force, context).await?,
+            false => self.whole(vm, self.start(), context).await?,
+        };
+        if sent.done.is_some() {
+            record::forget_old(vm, &kept, context).await?;
         }
-        self.changes(vm, record, force, context).await
+        Ok(sent)
+    }
+
+    /// The record of what is in this folder of the guest, when it was sent from this repository.
+    async fn ours(
+        &self,
+        vm: &str,
+        kept: Kept,
+        force: bool,
+        context: &Context,
+    ) -> Result<Option<(Kept, Record)>, Failure> {
+        let top = self.survey.top().repository.top().to_owned();
+        let is_same = Path::new(&kept.head.source) == top;
+        if !is_same {
+            let (was, to) = (kept.clone(), top.clone());
+            let moved = tokio::task::spawn_blocking(move || has_moved(&was, &to)).await;
+            if !moved.unwrap_or_default() {
+                if force {
+                    return Ok(None);
+                }
+                let message = format!("{} is the workspace of {}", self.dest, kept.head.source);
+                return Err(ApiError::new(ErrorCode::WrongState, message)
+                    .hint("--as NAME gives this one another folder in the guest")
+                    .into());
+            }
+            context.output.note(&format!(
+                "{} is now {}: its workspace goes on",
+                kept.head.source,
+                top.display()
+            ));
+        }
+        let mut record = match record::whole(vm, &kept, context).await {
+            Err(_damaged) if force => return Ok(None),
+            other => other?,
+        };
+        record.head.source = top.to_string_lossy().into_owned();
+        Ok(Some((kept, record)))
     }
 
     async fn changes(
@@ -196,7 +249,7 @@ impl Outgoing {
             self.dest
         );
         Err(ApiError::new(ErrorCode::WrongState, message)
-            .hint("--force writes over it; files there that this repository does not have stay")
+            .hint("--as NAME takes another folder in the guest; banger cp brings out what is there")
             .into())
     }
 
@@ -288,10 +341,10 @@ fn refuse_conflicts(conflicts: &[RepoPath]) -> Result<(), Failure> {
         ""
     };
     let message = format!(
-        "changed in the guest since it was sent, and here, too: {}{why}",
+        "changed in the guest since it was sent, and also here: {}{why}",
         names.join(", ")
     );
     Err(ApiError::new(ErrorCode::WrongState, message)
-        .hint("banger vm workspace export brings that work here first; --force writes over it")
+        .hint("banger vm workspace export brings that work here first")
         .into())
 }

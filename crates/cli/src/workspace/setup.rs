@@ -7,8 +7,6 @@
 //! What has been done is in the record on the host, written when it is done: what is cut off in the middle is done again by
 //! the next `prepare`.
 
-use std::collections::BTreeMap;
-
 use banger_api::vm::{Exec, Vm};
 use banger_api::{ApiError, ErrorCode};
 use banger_workspace::Head;
@@ -72,12 +70,13 @@ struct Setting<'a> {
 impl RepositoryRequests {
     /// What is known of a workspace's record before its files go.
     pub fn write_into(&self, head: &mut Head) {
-        let Some(devcontainer) = &self.devcontainer else {
-            (head.env, head.user) = (BTreeMap::new(), None);
-            return;
-        };
-        head.env.clone_from(&devcontainer.asks.env);
-        head.user.clone_from(&devcontainer.asks.user);
+        let asks = self
+            .devcontainer
+            .as_ref()
+            .map(|devcontainer| &devcontainer.asks);
+        head.env = asks.map(|asks| asks.env.clone()).unwrap_or_default();
+        let user = asks.and_then(|asks| asks.user.clone());
+        head.user = self.user.clone().or(user);
     }
 
     /// Does what is asked for, in a guest that has the files; answers with the record as it stands then.

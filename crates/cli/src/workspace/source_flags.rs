@@ -1,12 +1,14 @@
 //! The arguments about a repository that `vm run` and `vm workspace prepare` share.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use banger_api::{ApiError, ErrorCode};
 use banger_workspace::{DEFAULT_DEPTH, Depth, GitError, Survey, Wanted, WorkspaceError};
 
+use super::export::some_paths;
 use crate::context::Context;
+use crate::counted::counted;
 use crate::failure::{Failure, chain};
 
 /// What of a repository goes into the guest.
@@ -25,6 +27,12 @@ pub struct SourceFlags {
     /// Also send untracked files (ignored files are never sent)
     #[arg(long)]
     include_untracked: bool,
+    /// Name of the workspace's folder in the guest [default: the repository's]
+    #[arg(long = "as", value_name = "NAME")]
+    pub name: Option<String>,
+    /// Accept this git directory, to which the folder's .git leads although it does not point back
+    #[arg(long, value_name = "DIR")]
+    git_dir: Option<PathBuf>,
     /// List what would be sent, and send nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -38,6 +46,8 @@ impl SourceFlags {
             (self.from.is_some(), "--from"),
             (self.depth.is_some(), "--depth"),
             (self.include_untracked, "--include-untracked"),
+            (self.name.is_some(), "--as"),
+            (self.git_dir.is_some(), "--git-dir"),
         ]
         .into_iter()
         .find_map(|(given, name)| given.then_some(name))
@@ -53,6 +63,7 @@ impl SourceFlags {
             include_untracked: self.include_untracked,
             branch: self.branch,
             from: self.from,
+            git_dir: self.git_dir,
         };
         let path = path.to_owned();
         let taking = tokio::task::spawn_blocking(move || Survey::take(&path, wanted));
@@ -83,6 +94,29 @@ fn say(survey: &Survey, context: &Context) {
             "submodule {path} is not checked out here, so its folder is empty in the guest"
         ));
     }
+    for (paths, what) in [
+        (survey.nested(), "a git repository of its own"),
+        (survey.special(), "a socket, a fifo or a device"),
+    ] {
+        if !paths.is_empty() {
+            let named = some_paths(paths.iter().map(|path| &path[..]));
+            context
+                .output
+                .warn(&format!("not sent, for each is {what}: {named}"));
+        }
+    }
+    let kept_out = survey.kept_out();
+    if kept_out > 0 {
+        context.output.note(&format!(
+            "not sent: {} that git keeps out of this work tree (sparse checkout, skip-worktree)",
+            counted(kept_out, "file")
+        ));
+    }
+    if survey.is_partial() {
+        context
+            .output
+            .note("this is a partial clone: history is sent as far back as all its files are here");
+    }
     let top = survey.top();
     let stays = survey.wanted.from.is_some() && top.repository.head != top.commit;
     if stays {
@@ -105,6 +139,7 @@ pub(super) fn failure(error: &WorkspaceError) -> Failure {
         WorkspaceError::File { .. } => ErrorCode::HostNotReady,
         _ => ErrorCode::InvalidArgument,
     };
+    let owner;
     let hint = match error {
         WorkspaceError::NoRepository(_) => {
             Some("git init makes one; banger cp copies any folder into a VM")
@@ -114,6 +149,21 @@ pub(super) fn failure(error: &WorkspaceError) -> Failure {
             Some("git submodule update --init --recursive, or git submodule deinit PATH")
         }
         WorkspaceError::Git(GitError::Missing) => Some("apt install git"),
+        WorkspaceError::InsideGit(_) => Some("give the folder that the .git is in"),
+        WorkspaceError::Owner(top) => {
+            let top = top.display();
+            owner = format!(
+                "git config --global --add safe.directory '{top}', if you trust what is in it"
+            );
+            Some(&owner[..])
+        }
+        WorkspaceError::GitElsewhere { leads_to, .. } => {
+            owner = format!(
+                "--git-dir '{}' sends it all the same, with the history that is there",
+                leads_to.display()
+            );
+            Some(&owner[..])
+        }
         _ => None,
     };
     let error = ApiError::new(code, chain(error));

@@ -5,27 +5,40 @@ use std::path::Path;
 use banger_api::vm::Exec;
 use banger_workspace::{Git, Head};
 
-use super::record;
+use super::choice::Choice;
 use crate::context::Context;
+use crate::failure::Failure;
 
 /// Digits of a commit that are shown.
 const SHORT: usize = 10;
 
 /// Fills in the workspace's directory, variables and user unless the command sets them; warns when the host's repository
 /// has another commit checked out than was sent. Errors are ignored here; the command will report them.
-pub async fn surround(vm: &str, exec: &mut Exec, context: &Context) {
-    let head = record::head(vm, context).await.ok().flatten();
-    let Some(head) = head.filter(|head| head.complete) else {
-        return;
+///
+/// # Errors
+/// A workspace was named and is not there.
+pub async fn surround(
+    vm: &str,
+    choice: &Choice,
+    exec: &mut Exec,
+    context: &Context,
+) -> Result<(), Failure> {
+    let Some(kept) = choice.or_last(vm, context).await? else {
+        return Ok(());
     };
-    warn_of_moved_head(&head, context);
-    apply(head, exec);
+    warn_of_moved_head(&kept.head, context).await;
+    apply(kept.head, exec);
+    Ok(())
 }
 
 /// The folder of a VM's workspace, when there is a complete one.
 pub async fn folder(vm: &str, context: &Context) -> Option<String> {
-    let head = record::head(vm, context).await.ok().flatten()?;
-    head.complete.then_some(head.guest_path)
+    let kept = Choice::default()
+        .or_last(vm, context)
+        .await
+        .ok()
+        .flatten()?;
+    Some(kept.head.guest_path)
 }
 
 /// Fills in the workspace's directory, variables and user unless the command sets them.
@@ -39,13 +52,17 @@ pub fn apply(head: Head, exec: &mut Exec) {
     }
 }
 
-fn warn_of_moved_head(head: &Head, context: &Context) {
-    if !Path::new(&head.source).is_dir() {
-        return;
-    }
-    let now = Git::new(&head.source).line(&["rev-parse", "-q", "--verify", "HEAD^{commit}"]);
-    // A repository that cannot be read now is no reason not to run a command in a guest.
-    let Ok(now) = now else { return };
+async fn warn_of_moved_head(head: &Head, context: &Context) {
+    let source = head.source.clone();
+    let looking = tokio::task::spawn_blocking(move || {
+        if !Path::new(&source).is_dir() {
+            return None;
+        }
+        let now = Git::new(&source).line(&["rev-parse", "-q", "--verify", "HEAD^{commit}"]);
+        // A repository that cannot be read now is no reason not to run a command in a guest.
+        now.ok()
+    });
+    let Ok(Some(now)) = looking.await else { return };
     if now == head.host_head {
         return;
     }

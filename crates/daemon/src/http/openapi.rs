@@ -37,6 +37,8 @@ use super::{changes, events, files, streams, system, vms, workspace};
         workspace::remove,
         workspace::show,
         workspace::keep,
+        workspace::forget,
+        workspace::list,
         files::images,
         files::image,
         files::build,

@@ -52,8 +52,10 @@ pub(crate) fn router(daemon: Daemon) -> Router {
             routes::VM_WORKSPACE,
             get(workspace::show)
                 .put(workspace::keep)
+                .delete(workspace::forget)
                 .layer(DefaultBodyLimit::max(routes::MAX_WORKSPACE_RECORD)),
         )
+        .route(routes::VM_WORKSPACES, get(workspace::list))
         .route(routes::VM_CONNECT, post(streams::connect))
         .route(routes::VM_LOGS, get(logs::logs))
         .route(routes::VM_STATS, get(vms::stats))

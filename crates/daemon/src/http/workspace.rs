@@ -1,6 +1,6 @@
-//! Workspaces: the record that a client keeps with a VM, and the files of a guest that it asks about.
+//! Workspaces: the records that a client keeps with a VM, and the files of a guest that it asks about.
 //!
-//! The record is the client's own words about its own machine; it is kept beside the VM's disks, goes with them, and is
+//! A record is the client's own words about its own machine; it is kept beside the VM's disks, goes with them, and is
 //! not read here.
 
 use std::fs::File;
@@ -13,7 +13,7 @@ use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse as _, Response};
 use banger_api::error::ErrorBody;
-use banger_api::files::{FoundFile, TreeFiles};
+use banger_api::files::{FoundFile, KeptWorkspace, TreeFiles};
 use banger_api::{ApiError, ErrorCode};
 use banger_guest::{Found, GuestPath, TreePath};
 use serde::Deserialize;
@@ -24,44 +24,82 @@ use super::vms::{reach, record};
 use crate::context::Daemon;
 use crate::failure;
 
+/// The file of the record that an older client kept, and the folder of those with keys.
+const OLD: &str = "workspace";
+const KEYED: &str = "workspaces";
 /// Longest first line of a record, in bytes.
 const MAX_HEAD: u64 = 1 << 20;
 /// Reading gigabytes in an emulated guest takes minutes.
 const DIGEST_DEADLINE: Duration = Duration::from_secs(600);
 
-/// Which part of a record.
+/// Which record, and which part of it.
 #[derive(Deserialize)]
 pub(super) struct Which {
     /// Its first line alone.
     #[serde(default)]
     head: bool,
+    /// Which workspace's; none: the one that an older client kept.
+    key: Option<String>,
 }
 
-/// What a client sent to a VM as its workspace, in the client's own words. Empty: nothing.
+/// What a client sent to a VM as a workspace, in the client's own words. Empty: nothing.
 #[utoipa::path(get, path = "/v1/vms/{ref}/workspace", tag = "vms",
-    params(("ref" = String, Path), ("head" = Option<bool>, Query)),
+    params(("ref" = String, Path), ("head" = Option<bool>, Query), ("key" = Option<String>, Query)),
     responses((status = 200, content_type = "application/octet-stream", body = String), (status = "default", body = ErrorBody)))]
 pub(super) async fn show(
     State(daemon): State<Daemon>,
     Path(reference): Path<String>,
     Query(which): Query<Which>,
 ) -> Result<Response, Failed> {
-    let path = path_of(&daemon, reference).await?;
+    let path = path_of(&daemon, reference, which.key.as_deref()).await?;
     let bytes = blocking(move || read(&path, which.head).map_err(failed("read"))).await?;
     Ok(bytes.into_response())
 }
 
-/// Keep the record of what was sent to a VM as its workspace.
-#[utoipa::path(put, path = "/v1/vms/{ref}/workspace", tag = "vms", params(("ref" = String, Path)),
+/// Keep the record of what was sent to a VM as a workspace.
+#[utoipa::path(put, path = "/v1/vms/{ref}/workspace", tag = "vms",
+    params(("ref" = String, Path), ("key" = Option<String>, Query)),
     request_body(content = String, content_type = "application/octet-stream"),
     responses((status = 200, body = ()), (status = "default", body = ErrorBody)))]
 pub(super) async fn keep(
     State(daemon): State<Daemon>,
     Path(reference): Path<String>,
+    Query(which): Query<Which>,
     bytes: Bytes,
 ) -> Answer<()> {
-    let path = path_of(&daemon, reference).await?;
+    let path = path_of(&daemon, reference, which.key.as_deref()).await?;
     blocking(move || write(&path, &bytes).map_err(failed("keep")))
+        .await
+        .map(Json)
+}
+
+/// Forget the record of a workspace. One that is not there is forgotten.
+#[utoipa::path(delete, path = "/v1/vms/{ref}/workspace", tag = "vms",
+    params(("ref" = String, Path), ("key" = Option<String>, Query)),
+    responses((status = 200, body = ()), (status = "default", body = ErrorBody)))]
+pub(super) async fn forget(
+    State(daemon): State<Daemon>,
+    Path(reference): Path<String>,
+    Query(which): Query<Which>,
+) -> Answer<()> {
+    let path = path_of(&daemon, reference, which.key.as_deref()).await?;
+    let remove = move || match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("forget")(error)),
+        _ => Ok(()),
+    };
+    blocking(remove).await.map(Json)
+}
+
+/// The records of all workspaces of a VM, the one that was kept last first.
+#[utoipa::path(get, path = "/v1/vms/{ref}/workspaces", tag = "vms", params(("ref" = String, Path)),
+    responses((status = 200, body = Vec<KeptWorkspace>), (status = "default", body = ErrorBody)))]
+pub(super) async fn list(
+    State(daemon): State<Daemon>,
+    Path(reference): Path<String>,
+) -> Answer<Vec<KeptWorkspace>> {
+    let record = record(&daemon, reference).await?;
+    let folder = daemon.paths.vm(record.id).state;
+    blocking(move || all(&folder).map_err(failed("read")))
         .await
         .map(Json)
 }
@@ -125,9 +163,56 @@ fn checked(files: TreeFiles) -> Result<banger_guest::TreeFiles, ApiError> {
     })
 }
 
-async fn path_of(daemon: &Daemon, reference: String) -> Result<PathBuf, Failed> {
+async fn path_of(daemon: &Daemon, reference: String, key: Option<&str>) -> Result<PathBuf, Failed> {
+    let name = match key {
+        None => OLD.to_owned(),
+        Some(key) if is_key(key) => format!("{KEYED}/{key}"),
+        Some(_) => {
+            let message = "a workspace's key is up to 64 hexadecimal digits";
+            return Err(ApiError::new(ErrorCode::InvalidArgument, message).into());
+        }
+    };
     let record = record(daemon, reference).await?;
-    Ok(daemon.paths.vm(record.id).state.join("workspace"))
+    Ok(daemon.paths.vm(record.id).state.join(name))
+}
+
+fn is_key(key: &str) -> bool {
+    let digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    (1..=64).contains(&key.len()) && key.bytes().all(digit)
+}
+
+/// The records below a VM's folder.
+fn all(folder: &std::path::Path) -> io::Result<Vec<KeptWorkspace>> {
+    let mut found: Vec<_> = kept(&folder.join(OLD), None)?.into_iter().collect();
+    let entries = match std::fs::read_dir(folder.join(KEYED)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+        other => other?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if is_key(&name) {
+            found.extend(kept(&entry.path(), Some(name))?);
+        }
+    }
+    found.sort_by_key(|one| std::cmp::Reverse(one.kept_ms));
+    Ok(found)
+}
+
+fn kept(path: &std::path::Path, key: Option<String>) -> io::Result<Option<KeptWorkspace>> {
+    let head = read(path, true)?;
+    if head.is_empty() {
+        return Ok(None);
+    }
+    let modified = std::fs::metadata(path)?.modified()?;
+    let since = modified.duration_since(std::time::UNIX_EPOCH);
+    Ok(Some(KeptWorkspace {
+        key,
+        head: String::from_utf8_lossy(&head).trim_end().to_owned(),
+        kept_ms: since.map_or(0, |since| {
+            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        }),
+    }))
 }
 
 fn read(path: &std::path::Path, head: bool) -> io::Result<Vec<u8>> {
@@ -150,6 +235,12 @@ fn read(path: &std::path::Path, head: bool) -> io::Result<Vec<u8>> {
 
 /// Whole or not at all. The VM's directory is its owner: with the VM gone there is nowhere to write.
 fn write(path: &std::path::Path, bytes: &[u8]) -> io::Result<()> {
+    if let Some(folder) = path.parent().filter(|folder| folder.ends_with(KEYED)) {
+        match std::fs::create_dir(folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+    }
     let beside = path.with_extension("new");
     let mut file = File::create(&beside)?;
     file.write_all(bytes)?;

@@ -29,6 +29,12 @@ impl Stream<'_> {
         let git = [&part.prefix[..], b".git"].concat();
         let at = |name: &str| [&git[..], b"/", name.as_bytes()].concat();
         if let Some(pack) = &composed.pack {
+            if composed.history.is_promised {
+                self.text(
+                    &at(&format!("objects/pack/pack-{}.promisor", pack.name)),
+                    b"",
+                )?;
+            }
             // git looks for packs by their indexes: the pack must be there first.
             for (extension, file) in [("pack", &pack.pack), ("idx", &pack.index)] {
                 self.opened(
@@ -61,7 +67,7 @@ impl Stream<'_> {
                 &at("packed-refs"),
                 gitdir::packed_refs(&composed).as_bytes(),
             )?;
-            self.text(&at("config"), gitdir::config(part).as_bytes())?;
+            self.text(&at("config"), gitdir::config(part, &composed).as_bytes())?;
             self.text(&at("info/exclude"), &part.excludes()?)?;
             if let Some(attributes) = part.own_attributes()? {
                 self.text(&at("info/attributes"), &attributes)?;

@@ -58,6 +58,8 @@ pub struct Args {
     environment: Environment,
     #[command(flatten)]
     detached: detached::Args,
+    #[command(flatten)]
+    choice: workspace::Choice,
     /// The VM: its name, its id or the start of its id
     #[arg(help_heading = None)]
     vm: String,
@@ -100,6 +102,11 @@ pub struct Environment {
 }
 
 impl Environment {
+    /// The user that was named.
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
     /// Whether a shell is meant.
     pub fn is_shell(&self, command: &[String]) -> bool {
         command.is_empty() && !self.image_command
@@ -173,7 +180,7 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
         return followed.map_err(Failure::beside_a_command);
     }
     let mut exec = args.environment.exec(args.command, false, context)?;
-    workspace::surround(vm, &mut exec, context).await;
+    workspace::surround(vm, &args.choice, &mut exec, context).await?;
     if args.detached.detach {
         return detached::detach(vm, exec, context).await;
     }
@@ -185,11 +192,30 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
 /// # Errors
 /// The command cannot be run, the connection broke, or the user left.
 pub(super) async fn enter(reference: &str, exec: Exec, context: &Context) -> Outcome {
-    let entered = run_here(reference, &exec, context).await;
+    enter_then(reference, exec, |_left| async {}, context).await
+}
+
+/// Runs a command in a VM at our standard streams, and then does something before the connection ends: a VM that goes
+/// with its run is there until then. It is told whether the user left the command.
+///
+/// # Errors
+/// The command cannot be run, the connection broke, or the user left.
+pub(super) async fn enter_then<F: Future<Output = ()>>(
+    reference: &str,
+    exec: Exec,
+    then: impl FnOnce(bool) -> F,
+    context: &Context,
+) -> Outcome {
+    let entered = run_here(reference, &exec, then, context).await;
     entered.map_err(|failure| hint_at_shell(failure, reference, &exec.argv).beside_a_command())
 }
 
-async fn run_here(reference: &str, exec: &Exec, context: &Context) -> Outcome {
+async fn run_here<F: Future<Output = ()>>(
+    reference: &str,
+    exec: &Exec,
+    then: impl FnOnce(bool) -> F,
+    context: &Context,
+) -> Outcome {
     let mut interrupts = context.interrupts()?;
     let json = context.output.json();
     let (session, started) = start(reference, exec, &mut interrupts, context).await?;
@@ -200,8 +226,12 @@ async fn run_here(reference: &str, exec: &Exec, context: &Context) -> Outcome {
         true => Sink::Kept(KeptOutput::default()),
         false => Sink::streams()?,
     };
-    let (events, input) = session.split();
-    let end = attach(events, Some(input), how, interrupts, &mut sink).await?;
+    let (mut events, input) = session.split();
+    let end = attach(&mut events, Some(input), how, interrupts, &mut sink).await;
+    then(end.is_err()).await;
+    // The daemon takes the connection's end for the end of the run.
+    drop(events);
+    let end = end?;
     if let Sink::Kept(output) = sink {
         context.output.print(&Executed::new(end, output))?;
     }

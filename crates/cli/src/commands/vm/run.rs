@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! PATH ──► survey, refusals ──► packs in the making ─┐
-//! create and start ──► running ──► the repository ◄──┘ ──► exec ──► its exit code ──► with --rm: gone, whatever happened
+//! create and start ──► running ──► the repository ◄──┘ ──► exec ──► its exit code ──► with --rm: work that is only there is
+//!        │                                                                          named or kept; gone, whatever happened
 //!        └──► error: undone, or with --rm kept for its log when the guest never answered
 //! ```
 
@@ -18,7 +19,7 @@ use banger_workspace::{Head, Shipment};
 
 use super::change::find;
 use super::create::make;
-use super::exec::{Environment, enter};
+use super::exec::{Environment, enter_then};
 use super::spec::Spec;
 use super::target::Target;
 use crate::context::Context;
@@ -28,7 +29,9 @@ use crate::progress::Progress;
 use crate::timings::Timings;
 use crate::view::vm::Changed;
 use crate::view::workspace::Listing;
-use crate::workspace::{Outgoing, RepositoryFlags, RepositoryRequests, SourceFlags, apply};
+use crate::workspace::{
+    Outgoing, RepositoryFlags, RepositoryRequests, SourceFlags, apply, keep_left_work,
+};
 
 /// Arguments of `banger vm run`.
 #[derive(Debug, clap::Args)]
@@ -52,6 +55,7 @@ Examples:
   banger run --rm                            a shell; the VM goes afterwards
   banger run --rm . -- make test             a command in this repository
   banger run --rm alpine echo hi             a command in a container image
+  banger run --rm --export p.patch . -- make fix   what it changed, as a patch
   banger run ~/src/api --branch try          a shell in one, on a new branch
   banger run --rm -- uname -a                one command
   banger run --name web --publish 8080:80    a VM to come back to
@@ -64,6 +68,9 @@ pub struct Args {
     /// Delete the VM when the command ends, whatever its code
     #[arg(long, help_heading = None)]
     rm: bool,
+    /// With --rm: write what changed in the repository there to this patch
+    #[arg(long, value_name = "FILE", requires = "rm", requires = "PATH", help_heading = None)]
+    export: Option<PathBuf>,
     /// Start the VM and return
     #[arg(short, long, help_heading = None, conflicts_with_all = ["rm", "tty", "interactive", "no_stdin", "env", "env_file", "workdir", "user", "image_command", "timeout", "command"])]
     detach: bool,
@@ -113,7 +120,8 @@ async fn whole(args: Args, context: &Context, timings: &Timings) -> Outcome {
         }
         None => None,
     };
-    let outgoing = outgoing(path, args.source, args.repository, context).await?;
+    let user = args.environment.user().map(str::to_owned);
+    let outgoing = outgoing(path, (args.source, args.repository), user, context).await?;
     if let Some((_, requests)) = &outgoing {
         spec.fill(requests, context).await?;
     }
@@ -158,10 +166,17 @@ async fn whole(args: Args, context: &Context, timings: &Timings) -> Outcome {
     let result = match made.interrupted {
         Some(by) => Err(Failure::interrupted_by(by, "interrupted")),
         None => {
+            let left = head.clone().filter(|_| args.rm);
             if let Some(head) = head {
                 apply(head, &mut exec);
             }
-            enter(&vm.id.to_string(), exec, context).await
+            let (vm, export) = (&vm, args.export.as_deref());
+            let then = |user_left: bool| async move {
+                if let Some(head) = left {
+                    keep_left_work(vm, &head, export, user_left, context).await;
+                }
+            };
+            enter_then(&vm.id.to_string(), exec, then, context).await
         }
     };
     timings.since("exec", entered);
@@ -182,17 +197,19 @@ async fn whole(args: Args, context: &Context, timings: &Timings) -> Outcome {
 /// The repository that goes in, and what its files ask for, looked at before anything exists.
 async fn outgoing(
     path: Option<PathBuf>,
-    source: SourceFlags,
-    repository: RepositoryFlags,
+    (source, repository): (SourceFlags, RepositoryFlags),
+    user: Option<String>,
     context: &Context,
 ) -> Result<Option<(Outgoing, RepositoryRequests)>, Failure> {
     match path {
         Some(path) => {
+            let source_name = source.name.clone();
             let survey = source.survey(&path, context).await?;
-            let mut outgoing = Outgoing::new(Arc::clone(&survey))?;
-            let requests = repository
+            let mut outgoing = Outgoing::new(Arc::clone(&survey), source_name.as_deref())?;
+            let mut requests = repository
                 .requests(&survey, outgoing.dest(), context)
                 .await?;
+            requests.user = user;
             outgoing.with(&requests);
             Ok(Some((outgoing, requests)))
         }

@@ -2,6 +2,7 @@
 
 pub mod diff;
 pub mod export;
+pub mod list;
 pub mod prepare;
 
 use clap::Subcommand;
@@ -18,6 +19,8 @@ pub enum Command {
     Export(export::Args),
     /// Show what changed in the guest
     Diff(diff::Args),
+    /// List the repositories that were sent to a VM
+    List(list::Args),
 }
 
 impl Command {
@@ -30,6 +33,7 @@ impl Command {
             Self::Prepare(args) => prepare::run(args, context).await,
             Self::Export(args) => export::run(args, context).await,
             Self::Diff(args) => diff::run(args, context).await,
+            Self::List(args) => list::run(args, context).await,
         }
     }
 }

@@ -1,16 +1,22 @@
 //! `banger vm workspace export`
 
-use std::io::{IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
 
-use banger_api::ApiError;
+use banger_api::vm::Vm;
+use banger_api::{ApiError, ErrorCode};
+use banger_workspace::patch::Approval;
+use banger_workspace::{ApplyError, Filtered};
 
 use crate::commands::vm::change::find;
 use crate::context::Context;
-use crate::failure::{Failure, Outcome, host_error};
+use crate::failure::{Failure, Outcome, chain};
 use crate::output::sanitize::harmless;
-use crate::view::workspace::Written;
-use crate::workspace::{Against, needs_consent};
+use crate::view::workspace::{Applied, Written};
+use crate::workspace::{
+    Against, Exported, needs_consent, pathspec, say, say_filtered, say_where, shown, write_whole,
+};
 
 /// Arguments of `banger vm workspace export`.
 #[derive(Debug, clap::Args)]
@@ -18,11 +24,14 @@ use crate::workspace::{Against, needs_consent};
 A binary-safe patch of everything that changed in the guest since the repository was sent: files that are \
 new, changed or gone, modes, and what was committed there. Neither the guest's index nor its files are \
 touched. A patch that names paths outside the repository, a .git or anything behind a link is refused; one \
-that makes programs needs --allow-exec.
+that makes programs or links, or touches files that other programs or agents obey by themselves, needs \
+--allow PATH or --allow-exec. Paths are relative to the current folder inside the repository.
 
 Examples:
   banger vm workspace export web | git apply
   banger vm workspace export web --base-commit -o w.patch  with its commits
+  banger vm workspace export web --apply                   here, at once
+  banger vm workspace export web --exclude .venv --allow .github -- .
   banger vm workspace export web --format mbox | git am    commits, as mails")]
 pub struct Args {
     #[command(flatten)]
@@ -33,7 +42,14 @@ pub struct Args {
     /// Write to this file
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Take new programs, and files that other programs obey
+    /// Apply the patch to the repository here, whatever the current folder and its content filters are
+    #[arg(long, conflicts_with_all = ["output", "base_commit"])]
+    apply: bool,
+    /// Approve of this path, and all below it: new programs, links, files that other programs or agents obey; may be
+    /// repeated
+    #[arg(long, value_name = "PATH")]
+    allow: Vec<OsString>,
+    /// Approve of all of them
     #[arg(long)]
     allow_exec: bool,
     /// The VM: its name, its id or the start of its id
@@ -59,23 +75,41 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
             "--json needs -o FILE: a patch may hold any bytes",
         ));
     }
+    if args.apply && args.format == Format::Mbox {
+        return Err(Failure::usage(
+            "--apply takes a patch: pipe mails into git am",
+        ));
+    }
     let vm = find(&args.vm, context).await?;
     let reference = vm.id.to_string();
     let mut interrupts = context.interrupts()?;
-    let coming = async {
+    let filtered = match args.apply {
+        true => Filtered::AsSent,
+        false => Filtered::Cleaned,
+    };
+    let exporting = async {
         match args.format {
-            Format::Patch => args.against.patch(&reference, context).await,
+            Format::Patch => args.against.patch(&reference, filtered, context).await,
             Format::Mbox => args.against.mbox(&reference, context).await,
         }
     };
     let exported = tokio::select! {
-        exported = coming => exported?,
+        exported = exporting => exported?,
         by = interrupts.next() => return Err(Failure::interrupted_by(by, "interrupted; nothing was written")),
     };
-    needs_consent(&exported.patch, args.allow_exec)?;
+    let approval = Approval {
+        all: args.allow_exec,
+        paths: pathspec(&args.allow, &[], None)?,
+    };
+    needs_consent(&exported.patch, &approval)?;
+    say(&vm, &exported, context);
+    if args.apply {
+        return apply(&vm, exported, context).await;
+    }
+    say_filtered(&exported, context);
     match &args.output {
         Some(path) => {
-            write(path, &exported.bytes)?;
+            write_whole(path, &exported.bytes)?;
             let written = Written::of(&vm, &exported, path);
             if context.output.json() {
                 return context.output.print(&written);
@@ -87,22 +121,54 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
             let text = String::from_utf8_lossy(&exported.bytes);
             context.output.data(harmless(&text).as_bytes())?;
         }
-        None => context.output.data(&exported.bytes)?,
+        None => {
+            if args.format == Format::Patch {
+                say_where(&exported, context);
+            }
+            context.output.data(&exported.bytes)?;
+        }
     }
     Ok(0)
 }
 
-/// Whole or not at all.
-fn write(path: &Path, bytes: &[u8]) -> Result<(), ApiError> {
-    let cannot = |source| host_error(format!("cannot write {}", path.display()), &source);
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".partial-{}", std::process::id()));
-    let written = std::fs::File::create(&beside)
-        .and_then(|mut file| file.write_all(bytes))
-        .and_then(|()| std::fs::rename(&beside, path));
-    written.map_err(|source| {
-        // The first error is the one to tell.
-        let _ = std::fs::remove_file(&beside);
-        cannot(source)
-    })
+/// Applies it to the host's repository: all or nothing.
+async fn apply(vm: &Vm, exported: Exported, context: &Context) -> Outcome {
+    let source = exported.record.head.source.clone();
+    let applied = Applied::of(vm, &exported, &source);
+    if !exported.patch.files.is_empty() {
+        let applying = tokio::task::spawn_blocking(move || {
+            banger_workspace::apply(&exported.record, &exported.patch, &exported.bytes)
+        });
+        match applying.await {
+            Ok(applied) => applied.map_err(|error| not_applied(&error, &source))?,
+            Err(panic) => return Err(ApiError::new(ErrorCode::Internal, panic.to_string()).into()),
+        }
+    }
+    if context.output.json() {
+        return context.output.print(&applied);
+    }
+    if !applied.is_empty() {
+        context.output.note(&applied.told());
+    }
+    Ok(0)
+}
+
+fn not_applied(error: &ApplyError, source: &str) -> Failure {
+    let ApplyError::Conflict { paths, why } = error else {
+        return ApiError::new(ErrorCode::HostNotReady, chain(error)).into();
+    };
+    let message = match paths.is_empty() {
+        true => format!("the patch does not fit {source}: {why}"),
+        false => format!(
+            "the patch does not fit {source}: these are not as they were sent: {}",
+            paths
+                .iter()
+                .map(|path| shown(path))
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
+    };
+    ApiError::new(ErrorCode::WrongState, message)
+        .hint("nothing was changed; commit or stash what is here, or --exclude such paths")
+        .into()
 }

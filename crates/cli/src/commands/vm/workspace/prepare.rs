@@ -23,12 +23,16 @@ Examples:
   banger vm workspace prepare web              the repository around here
   banger vm workspace prepare web ~/src/api --depth full
   banger vm workspace prepare web . --branch try --from v1.2
+  banger vm workspace prepare web ~/b/api --as api2
   banger vm workspace prepare web . --dry-run  what would go")]
 pub struct Args {
     #[command(flatten)]
     source: SourceFlags,
     #[command(flatten)]
     repository: RepositoryFlags,
+    /// User that commands run as there, and who owns the workspace [default: the devcontainer.json's, else the image's]
+    #[arg(short, long, value_name = "USER", help_heading = None)]
+    user: Option<String>,
     /// Write over work that was done in the guest
     #[arg(short, long, help_heading = None)]
     force: bool,
@@ -48,12 +52,14 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
     let dry_run = args.source.dry_run;
     let mut interrupts = context.interrupts()?;
     let preparing = async {
+        let name = args.source.name.clone();
         let survey = args.source.survey(&args.path, context).await?;
-        let mut outgoing = Outgoing::new(Arc::clone(&survey))?;
-        let requests = args
+        let mut outgoing = Outgoing::new(Arc::clone(&survey), name.as_deref())?;
+        let mut requests = args
             .repository
             .requests(&survey, outgoing.dest(), context)
             .await?;
+        requests.user = args.user;
         outgoing.with(&requests);
         if dry_run {
             return context.output.print(&Listing::of(
