@@ -80,11 +80,6 @@ impl Default for Against {
 }
 
 impl Against {
-    /// Whether the patch is to fit the files as they were sent.
-    pub fn is_what_was_sent(&self) -> bool {
-        self.base_commit.is_none()
-    }
-
     /// The patch of all that changed.
     ///
     /// # Errors

@@ -33,3 +33,4 @@ mod tools;
 mod workspace;
 mod workspace_export;
 mod workspace_large;
+mod workspaces;
