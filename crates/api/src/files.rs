@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::Timestamp;
+
 /// Files below a directory of a guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -44,6 +46,7 @@ pub struct KeptWorkspace {
     pub key: Option<String>,
     /// Its first line, in the client's own words.
     pub head: String,
-    /// When it was kept, in milliseconds since 1970.
-    pub kept_ms: u64,
+    /// When it was kept.
+    #[schema(value_type = String, format = DateTime)]
+    pub kept_at: Timestamp,
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use banger_api::vm::Vm;
-use banger_api::{ByteSize, VmName};
+use banger_api::{ByteSize, Timestamp, VmName};
 use banger_guest::files::LeftKind;
 use banger_workspace::Survey;
 use banger_workspace::mbox::WhyLeftOut;
@@ -309,8 +309,8 @@ struct Workspace {
     user: Option<String>,
     /// Everything arrived.
     complete: bool,
-    /// When it was sent last, in milliseconds since 1970.
-    sent_ms: u64,
+    /// When it was sent last.
+    sent_at: Timestamp,
 }
 
 /// The workspaces of a VM.
@@ -329,7 +329,7 @@ impl Workspaces {
             commit: kept.head.commit.clone(),
             user: kept.head.user.clone(),
             complete: kept.head.complete,
-            sent_ms: kept.kept_ms,
+            sent_at: kept.kept_at,
         };
         Self(all.iter().map(one).collect())
     }

@@ -19,8 +19,8 @@ use crate::failure::Failure;
 #[derive(Debug, Default, clap::Args)]
 pub struct Choice {
     /// The workspace, by its folder's name in the guest [default: that of the current folder, or the only one]
-    #[arg(long = "workspace", value_name = "NAME")]
-    name: Option<String>,
+    #[arg(long, value_name = "NAME", help_heading = None)]
+    workspace: Option<String>,
 }
 
 /// What a choice comes to.
@@ -39,7 +39,7 @@ impl Choice {
     pub async fn of(&self, vm: &str, context: &Context) -> Result<Kept, Failure> {
         let all = record::all(vm, context).await?;
         let all = all.into_iter().filter(|kept| kept.head.complete).collect();
-        match picked(all, self.name.clone()).await? {
+        match picked(all, self.workspace.clone()).await? {
             Picked::One(kept) => Ok(kept),
             Picked::Several(all) => {
                 let names: Vec<_> = all.iter().map(Kept::name).collect();
@@ -60,11 +60,11 @@ impl Choice {
         let all = match record::all(vm, context).await {
             Ok(all) => all,
             // The command itself will tell.
-            Err(_untold) if self.name.is_none() => return Ok(None),
+            Err(_untold) if self.workspace.is_none() => return Ok(None),
             Err(failure) => return Err(failure),
         };
         let all = all.into_iter().filter(|kept| kept.head.complete).collect();
-        Ok(match picked(all, self.name.clone()).await? {
+        Ok(match picked(all, self.workspace.clone()).await? {
             Picked::One(kept) => Some(kept),
             Picked::Several(all) => all.into_iter().next(),
             Picked::None => None,

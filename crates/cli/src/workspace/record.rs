@@ -1,6 +1,6 @@
 //! The records of what was sent, which the daemon keeps for us: one for each workspace of a VM.
 
-use banger_api::{ApiError, ErrorCode};
+use banger_api::{ApiError, ErrorCode, Timestamp};
 use banger_workspace::{Head, Record, RecordError};
 use sha2::{Digest as _, Sha256};
 
@@ -15,8 +15,8 @@ const KEY: usize = 32;
 pub struct Kept {
     /// Its record without the files.
     pub head: Head,
-    /// When it was sent last, in milliseconds since 1970.
-    pub kept_ms: u64,
+    /// When it was sent last.
+    pub kept_at: Timestamp,
     /// What it is kept by; none: it was kept by an older client.
     key: Option<String>,
 }
@@ -42,7 +42,7 @@ pub async fn all(vm: &str, context: &Context) -> Result<Vec<Kept>, Failure> {
         let head = Head::from_bytes(listed.head.as_bytes()).map_err(|error| damaged(&error))?;
         Ok(Kept {
             head,
-            kept_ms: listed.kept_ms,
+            kept_at: listed.kept_at,
             key: listed.key,
         })
     };

@@ -29,7 +29,7 @@ pub struct SourceFlags {
     include_untracked: bool,
     /// Name of the workspace's folder in the guest [default: the repository's]
     #[arg(long = "as", value_name = "NAME")]
-    pub name: Option<String>,
+    pub as_name: Option<String>,
     /// Accept this git directory, to which the folder's .git leads although it does not point back
     #[arg(long, value_name = "DIR")]
     git_dir: Option<PathBuf>,
@@ -46,7 +46,7 @@ impl SourceFlags {
             (self.from.is_some(), "--from"),
             (self.depth.is_some(), "--depth"),
             (self.include_untracked, "--include-untracked"),
-            (self.name.is_some(), "--as"),
+            (self.as_name.is_some(), "--as"),
             (self.git_dir.is_some(), "--git-dir"),
         ]
         .into_iter()

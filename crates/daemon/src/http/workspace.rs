@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::Json;
 use axum::body::Bytes;
@@ -14,7 +14,7 @@ use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse as _, Response};
 use banger_api::error::ErrorBody;
 use banger_api::files::{FoundFile, KeptWorkspace, TreeFiles};
-use banger_api::{ApiError, ErrorCode};
+use banger_api::{ApiError, ErrorCode, Timestamp};
 use banger_guest::{Found, GuestPath, TreePath};
 use serde::Deserialize;
 
@@ -185,7 +185,9 @@ fn is_key(key: &str) -> bool {
 fn all(folder: &std::path::Path) -> io::Result<Vec<KeptWorkspace>> {
     let mut found: Vec<_> = kept(&folder.join(OLD), None)?.into_iter().collect();
     let entries = match std::fs::read_dir(folder.join(KEYED)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(found.into_iter().map(|(_, one)| one).collect());
+        }
         other => other?,
     };
     for entry in entries {
@@ -195,24 +197,27 @@ fn all(folder: &std::path::Path) -> io::Result<Vec<KeptWorkspace>> {
             found.extend(kept(&entry.path(), Some(name))?);
         }
     }
-    found.sort_by_key(|one| std::cmp::Reverse(one.kept_ms));
-    Ok(found)
+    found.sort_by_key(|(modified, _)| std::cmp::Reverse(*modified));
+    Ok(found.into_iter().map(|(_, one)| one).collect())
 }
 
-fn kept(path: &std::path::Path, key: Option<String>) -> io::Result<Option<KeptWorkspace>> {
+fn kept(
+    path: &std::path::Path,
+    key: Option<String>,
+) -> io::Result<Option<(SystemTime, KeptWorkspace)>> {
     let head = read(path, true)?;
     if head.is_empty() {
         return Ok(None);
     }
     let modified = std::fs::metadata(path)?.modified()?;
     let since = modified.duration_since(std::time::UNIX_EPOCH);
-    Ok(Some(KeptWorkspace {
+    let since = since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(0));
+    let one = KeptWorkspace {
         key,
         head: String::from_utf8_lossy(&head).trim_end().to_owned(),
-        kept_ms: since.map_or(0, |since| {
-            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-        }),
-    }))
+        kept_at: Timestamp::from_millisecond(since).unwrap_or(Timestamp::UNIX_EPOCH),
+    };
+    Ok(Some((modified, one)))
 }
 
 fn read(path: &std::path::Path, head: bool) -> io::Result<Vec<u8>> {

@@ -54,10 +54,39 @@ pub fn of(command: &str) -> Output {
             Output::Bytes
         }
         "vm workspace export" => Output::Object {
-            fields: &["vm", "output", "files", "bytes"],
+            fields: &[
+                "vm",
+                "output",
+                "applied_to",
+                "files",
+                "bytes",
+                "files_left_out",
+                "left_behind",
+                "filtered",
+                "commits_left_out",
+            ],
+        },
+        "vm workspace list" => Output::Objects {
+            fields: &[
+                "name",
+                "guest_path",
+                "source",
+                "branch",
+                "commit",
+                "user",
+                "complete",
+                "sent_at",
+            ],
         },
         "vm workspace diff" => Output::Object {
-            fields: &["files", "bytes"],
+            fields: &[
+                "files",
+                "bytes",
+                "files_left_out",
+                "left_behind",
+                "filtered",
+                "commits_left_out",
+            ],
         },
         "completion bash" | "completion zsh" | "completion fish" => Output::Bytes,
         "ps" | "vm list" | "vm show" => VMS,

@@ -17,13 +17,13 @@ Examples:
   banger vm workspace diff web --stat  which files, and how much
   banger vm workspace diff web -- src ':!*.lock'")]
 pub struct Args {
-    #[command(flatten)]
-    against: Against,
     /// Only the files, and how many lines
     #[arg(long)]
     stat: bool,
     /// The VM: its name, its id or the start of its id
     vm: String,
+    #[command(flatten)]
+    against: Against,
 }
 
 /// Shows what changed.

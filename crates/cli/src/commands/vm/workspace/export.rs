@@ -34,8 +34,6 @@ Examples:
   banger vm workspace export web --exclude .venv --allow .github -- .
   banger vm workspace export web --format mbox | git am    commits, as mails")]
 pub struct Args {
-    #[command(flatten)]
-    against: Against,
     /// patch: one for all; mbox: a mail for each commit that was made there, and nothing that was not committed
     #[arg(long, value_enum, default_value_t = Format::Patch)]
     format: Format,
@@ -54,6 +52,8 @@ pub struct Args {
     allow_exec: bool,
     /// The VM: its name, its id or the start of its id
     vm: String,
+    #[command(flatten)]
+    against: Against,
 }
 
 /// What is written.

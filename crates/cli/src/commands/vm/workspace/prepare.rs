@@ -52,7 +52,7 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
     let dry_run = args.source.dry_run;
     let mut interrupts = context.interrupts()?;
     let preparing = async {
-        let name = args.source.name.clone();
+        let name = args.source.as_name.clone();
         let survey = args.source.survey(&args.path, context).await?;
         let mut outgoing = Outgoing::new(Arc::clone(&survey), name.as_deref())?;
         let mut requests = args
