@@ -69,7 +69,7 @@ pub struct Args {
     #[arg(long, help_heading = None)]
     rm: bool,
     /// With --rm: write what changed in the repository there to this patch
-    #[arg(long, value_name = "FILE", requires = "rm", requires = "path", help_heading = None)]
+    #[arg(long, value_name = "FILE", requires = "rm", requires = "target", help_heading = None)]
     export: Option<PathBuf>,
     /// Start the VM and return
     #[arg(short, long, help_heading = None, conflicts_with_all = ["rm", "tty", "interactive", "no_stdin", "env", "env_file", "workdir", "user", "image_command", "timeout", "command"])]
