@@ -29,9 +29,10 @@ pub struct Account {
 /// # Errors
 /// A fragment that names what does not exist.
 pub fn find(root: &Path, wanted: &str) -> Result<Account, String> {
-    let (user, group) = wanted
-        .split_once(':')
-        .map_or((wanted, None), |(user, group)| (user, Some(group)));
+    // An empty part is as if it was not said, as container engines have it.
+    let (user, group) = wanted.split_once(':').unwrap_or((wanted, ""));
+    let user = if user.is_empty() { "root" } else { user };
+    let group = (!group.is_empty()).then_some(group);
     let passwd = read(&root.join("etc/passwd"));
     let groups = read(&root.join("etc/group"));
     let number = user.parse::<u32>().ok();
@@ -84,10 +85,14 @@ fn find_group(groups: &str, wanted: &str) -> Option<u32> {
 }
 
 fn parse_user(line: &str) -> Option<Account> {
-    let fields: Vec<&str> = line.split(':').collect();
-    let [name, _, uid, gid, _, home, shell] = fields[..] else {
+    // Lines are written by hand in small images: what is missing at the end is as if it was empty.
+    let mut fields = line.trim_end().split(':');
+    let (name, _, uid) = (fields.next()?, fields.next()?, fields.next()?);
+    let mut rest = || fields.next().unwrap_or_default();
+    let (gid, _, home, shell) = (rest(), rest(), rest(), rest());
+    if name.is_empty() {
         return None;
-    };
+    }
     let or = |text: &str, default: &str| {
         if text.is_empty() {
             default.to_owned()
@@ -98,7 +103,7 @@ fn parse_user(line: &str) -> Option<Account> {
     Some(Account {
         name: name.to_owned(),
         uid: uid.parse().ok()?,
-        gid: gid.parse().ok()?,
+        gid: if gid.is_empty() { 0 } else { gid.parse().ok()? },
         groups: vec![],
         home: or(home, "/"),
         shell: or(shell, "/bin/sh"),
@@ -106,14 +111,9 @@ fn parse_user(line: &str) -> Option<Account> {
 }
 
 fn parse_group(line: &str) -> Option<(u32, &str)> {
-    let mut fields = line.split(':');
-    let (_, _, gid, members) = (
-        fields.next()?,
-        fields.next()?,
-        fields.next()?,
-        fields.next()?,
-    );
-    Some((gid.parse().ok()?, members))
+    let mut fields = line.trim_end().split(':');
+    let (_, _, gid) = (fields.next()?, fields.next()?, fields.next()?);
+    Some((gid.parse().ok()?, fields.next().unwrap_or_default()))
 }
 
 /// A missing or unreadable file is an empty one: images without accounts work, as root.
@@ -159,6 +159,29 @@ mod tests {
         assert_eq!(find(root.path(), "1000").unwrap(), ann);
         assert_eq!(find(root.path(), "ann:docker").unwrap().gid, 999);
         assert_eq!(find(root.path(), "77:88").unwrap().gid, 88);
+    }
+
+    #[test]
+    fn lines_with_fewer_fields_and_empty_parts_are_taken() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("etc")).unwrap();
+        let passwd = "app:x:1001:1001::/srv/app\nshort:x:1002\nbad:x:many:0:::\n:x:5:5:::\n";
+        std::fs::write(root.path().join("etc/passwd"), passwd).unwrap();
+        std::fs::write(root.path().join("etc/group"), "web:x:80\nlog:x:4:app\n").unwrap();
+        let app = find(root.path(), "app").unwrap();
+        assert_eq!(
+            (app.uid, app.home.as_str(), app.shell.as_str()),
+            (1001, "/srv/app", "/bin/sh")
+        );
+        assert_eq!(app.groups, [1001, 4]);
+        let short = find(root.path(), "short").unwrap();
+        assert_eq!((short.uid, short.gid, short.home.as_str()), (1002, 0, "/"));
+        assert_eq!(find(root.path(), "app:web").unwrap().gid, 80);
+        assert_eq!(find(root.path(), "app:").unwrap(), app);
+        let group_only = find(root.path(), ":web").unwrap();
+        assert_eq!((group_only.uid, group_only.gid), (0, 80));
+        assert_eq!(find(root.path(), "").unwrap().uid, 0);
+        assert!(find(root.path(), "bad").is_err());
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::boot::{channel, early, port::Port};
 use crate::console::say;
 use crate::guest::{Defaults, Guest};
 use crate::serve::serve;
+use crate::setup::kernel_limits;
 use crate::setup::machine::GuestMachine;
 use crate::setup::stages::Stages;
 use crate::setup::state;
@@ -63,6 +64,7 @@ pub fn run(how: &str) -> io::Result<()> {
     let control = take_standard_input()?;
     // The last to be ended when memory runs out. Commands start with the usual score, see `sys`.
     let _ = std::fs::write("/proc/self/oom_score_adj", "-1000");
+    kernel_limits::raise_own();
     let (phase, known, modules) = if how == FRESH {
         (Phase::Waiting, None, Some(load_modules()?))
     } else {

@@ -20,6 +20,7 @@ fn configure(hostname: &str) -> Configure {
         machine_id: "0".repeat(32),
         clock_unix_ns: 0,
         entropy: Content(vec![0; 32]),
+        tmp: banger_guest::TmpMode::Disk,
         root: RootPlan {
             base: "b".into(),
             system: "s".into(),

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use banger_api::vm::NetMode;
 use banger_api::{ApiError, ByteSize, ErrorCode, suggest};
+use banger_guest::TmpMode;
 use serde::Deserialize;
 
 /// Largest configuration file that is read, in bytes.
@@ -25,6 +26,8 @@ pub struct Config {
     pub vm_defaults: VmDefaults,
     /// Networks of VMs.
     pub network: Network,
+    /// Guests.
+    pub guest: Guest,
     /// Files of the host that every guest gets a copy of, at every start.
     pub file_sync: Vec<FileSync>,
 }
@@ -65,6 +68,14 @@ pub struct Network {
     pub dns: Option<std::net::IpAddr>,
 }
 
+/// `[guest]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Guest {
+    /// Where `/tmp` is: `disk` (the VM's system disk, emptied at each start) or `memory`.
+    pub tmp: TmpMode,
+}
+
 /// A size as text (`"8G"`) or as a number of MiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "SizeForm")]
@@ -88,7 +99,7 @@ impl TryFrom<SizeForm> for SizeText {
 }
 
 /// Every key there is, for suggestions.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "log_level",
     "default_image",
     "engine",
@@ -104,6 +115,7 @@ const KEYS: [&str; 15] = [
     "file_sync",
     "host",
     "guest",
+    "tmp",
 ];
 
 impl Config {

@@ -138,6 +138,7 @@ fn begin(paths: Paths, runtime: Handle) -> Result<(Daemon, File), ApiError> {
             authorized_key: keys::own(&paths.ssh(), config.ssh_key_path.as_deref())?,
             dns: config.network.dns,
             git: Identity::of_user(home.as_deref()),
+            tmp: config.guest.tmp,
             file_sync: file_sync::entries(&config.file_sync, home.as_deref())?,
         },
         templates: Templates::new(),

@@ -36,6 +36,6 @@ pub use schema::{
     ExecRequest, ExitStatus, Failure, Found, GetChanges, GetFiles, GuestFile, GuestMount,
     GuestPath, GuestPathError, GuestStats, InitMode, Interface, InterfaceAddress, LISTEN,
     LISTEN_SOCKET, LISTEN_TCP, Listener, Listening, MacAddr, MacAddrError, MemoryStats, Net, Phase,
-    Pong, PutFiles, Relay, Request, RootPlan, RunningInit, ShutdownMode, Stage, TransferDone,
-    TransferFailure, TransportProtocol, TreeFiles, TreePath, TreePathError, Tty,
+    Pong, PutFiles, Relay, Request, RootPlan, RunningInit, ShutdownMode, Stage, TmpMode,
+    TransferDone, TransferFailure, TransportProtocol, TreeFiles, TreePath, TreePathError, Tty,
 };

@@ -11,7 +11,7 @@ use banger_guest::{
     DetachedCommand, DetachedEnd, DiskStats, ExecFailure, ExecFailureKind, ExecRequest, ExitStatus,
     Failure, Found, GetChanges, GetFiles, GuestFile, GuestMount, GuestPath, GuestStats, InitMode,
     Interface, InterfaceAddress, Listener, Listening, MacAddr, MemoryStats, Net, Phase, Pong,
-    PutFiles, Relay, Request, RootPlan, RunningInit, ShutdownMode, Stage, TransferDone,
+    PutFiles, Relay, Request, RootPlan, RunningInit, ShutdownMode, Stage, TmpMode, TransferDone,
     TransferFailure, TransportProtocol, TreeFiles, TreePath, Tty,
 };
 use bytes::{Bytes, BytesMut};
@@ -32,6 +32,14 @@ fn files() -> Vec<GuestFile> {
     let content = |bytes: &[u8]| Content(bytes.to_vec());
     let (mode, uid, gid) = (0o644, 1000, 100);
     vec![
+        GuestFile::WriteUnlessEdited {
+            path: path("/etc/hosts"),
+            mode,
+            content: content(b"hosts\n"),
+        },
+        GuestFile::Guard {
+            path: path("/root"),
+        },
         GuestFile::Write {
             path: path("/etc/a"),
             mode,
@@ -87,6 +95,10 @@ fn configure(init: InitMode) -> Configure {
             grow_work: true,
         },
         init,
+        tmp: match init {
+            InitMode::Auto => TmpMode::Disk,
+            InitMode::Agent => TmpMode::Memory,
+        },
         files: files(),
         mounts: vec![GuestMount {
             source: text("tag"),
@@ -146,10 +158,18 @@ fn requests_of_version_1() -> Vec<Request> {
     let requests = requests().into_iter().map(|request| match request {
         Request::Exec(exec) => Request::Exec(before(exec)),
         Request::Detach(exec) => Request::Detach(before(exec)),
+        Request::Configure(mut configure) => {
+            configure.tmp = TmpMode::Disk;
+            configure.files.drain(..NEW_FILES_IN_VERSION_3);
+            Request::Configure(configure)
+        }
         other => other,
     });
     requests.collect()
 }
+
+/// Kinds of guest files that came with version 3; they stand first.
+const NEW_FILES_IN_VERSION_3: usize = 2;
 
 /// Frames that version 1 did not have.
 const NEW_IN_VERSION_2: usize = 3;
@@ -414,6 +434,8 @@ fn every_message_is_that_of_its_newest_golden_file() {
         &files(),
         GuestFile {
             Write,
+            WriteUnlessEdited,
+            Guard,
             WriteIfAbsent,
             AddLineOnce,
             Fstab,

@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use banger_guest::{ExecFailure, ExecFailureKind, ExecRequest};
+use banger_guest::{ExecFailure, ExecFailureKind, ExecRequest, GuestPath};
 use rustix::pipe::PipeFlags;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::unix::pipe;
@@ -19,6 +19,7 @@ use super::terminal::Terminal;
 use super::terminfo;
 use crate::accounts::{self, Account};
 use crate::guest::{Defaults, Guest};
+use crate::setup::files::Place;
 use crate::sys::{ChildSetup, set_up_child};
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -180,16 +181,27 @@ fn working_directory(
             Err(error) => Err(cwd_failure(wanted.as_str(), &error.to_string())),
         };
     }
-    let default = defaults.cwd.as_ref();
-    let candidates = [
-        default.map(|path| root.join(path.relative())),
-        Some(root.join(account.home.trim_start_matches('/'))),
-    ];
-    Ok(candidates
-        .into_iter()
-        .flatten()
-        .find(|path| path.is_dir())
-        .unwrap_or_else(|| root.to_path_buf()))
+    if let Some(default) = &defaults.cwd {
+        let path = root.join(default.relative());
+        if !path.is_dir() {
+            make_directory(root, default, account)
+                .map_err(|error| cwd_failure(default.as_str(), &error.to_string()))?;
+        }
+        return Ok(path);
+    }
+    let home = root.join(account.home.trim_start_matches('/'));
+    Ok(if home.is_dir() {
+        home
+    } else {
+        root.to_path_buf()
+    })
+}
+
+/// Makes the image's working directory, which its layers have not, as container engines do: the command must not run
+/// elsewhere without a word. It is the user's.
+fn make_directory(root: &Path, path: &GuestPath, account: &Account) -> io::Result<()> {
+    let place = Place::open(root)?;
+    place.directory(path.relative(), 0o755, (account.uid, account.gid))
 }
 
 fn cwd_failure(path: &str, why: &str) -> ExecFailure {

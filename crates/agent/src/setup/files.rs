@@ -7,10 +7,11 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use banger_guest::{Failure, GuestFile, GuestPath};
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, ResolveFlags, Uid};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Uid};
 use rustix::io::Errno;
 
 use super::fstab;
+use super::written::Written;
 use crate::guest::failure;
 
 /// Bytes of an existing file that is edited.
@@ -22,16 +23,18 @@ const MAX_LINKS: usize = 8;
 ///
 /// # Errors
 /// Names the file.
-pub fn apply(root: &Path, file: &GuestFile) -> Result<(), Failure> {
+pub fn apply(root: &Path, written: &Written, file: &GuestFile) -> Result<(), Failure> {
     let path = path_of(file);
     let failed = |error: io::Error| failure(format!("file {path}"), check_of(file), error);
     let place = Place::open(root).map_err(failed)?;
-    change(&place, file).map_err(failed)
+    change(&place, written, file).map_err(failed)
 }
 
 fn path_of(file: &GuestFile) -> &str {
     match file {
         GuestFile::Write { path, .. }
+        | GuestFile::WriteUnlessEdited { path, .. }
+        | GuestFile::Guard { path, .. }
         | GuestFile::WriteIfAbsent { path, .. }
         | GuestFile::AddLineOnce { path, .. }
         | GuestFile::Symlink { path, .. }
@@ -43,7 +46,10 @@ fn path_of(file: &GuestFile) -> &str {
 
 fn check_of(file: &GuestFile) -> &'static str {
     match file {
-        GuestFile::Write { .. } | GuestFile::WriteIfAbsent { .. } => "write",
+        GuestFile::Write { .. }
+        | GuestFile::WriteUnlessEdited { .. }
+        | GuestFile::WriteIfAbsent { .. } => "write",
+        GuestFile::Guard { .. } => "take others' right to write",
         GuestFile::AddLineOnce { .. } => "add line",
         GuestFile::Fstab { .. } => "edit",
         GuestFile::Symlink { .. } => "make link",
@@ -52,8 +58,14 @@ fn check_of(file: &GuestFile) -> &'static str {
     }
 }
 
-fn change(place: &Place, file: &GuestFile) -> io::Result<()> {
+fn change(place: &Place, written: &Written, file: &GuestFile) -> io::Result<()> {
     match file {
+        GuestFile::WriteUnlessEdited {
+            path,
+            mode,
+            content,
+        } => write_unless_edited(place, written, path, *mode, &content.0),
+        GuestFile::Guard { path } => place.guard(path.relative()),
         GuestFile::Write {
             path,
             mode,
@@ -110,6 +122,28 @@ fn change(place: &Place, file: &GuestFile) -> io::Result<()> {
         } => place.directory(path.relative(), *mode, (*uid, *gid)),
         GuestFile::Remove { path } => place.remove(path),
     }
+}
+
+/// Writes a file of ours, unless its user has changed it since we last did: then it is the user's. At the first start
+/// whatever the image has there makes way, a link included, for it often leads to what only a resolver would write.
+fn write_unless_edited(
+    place: &Place,
+    written: &Written,
+    path: &GuestPath,
+    mode: u32,
+    content: &[u8],
+) -> io::Result<()> {
+    match written.recall(path)? {
+        None => place.remove(path)?,
+        Some(ours) if place.holds(path.relative(), &ours)? => {}
+        Some(_) => return Ok(()),
+    }
+    if place.is_occupied_by_a_directory(path.relative())? {
+        return Ok(());
+    }
+    // Remembered first: a crash between the two leaves a file that looks edited, which is better than one that was.
+    written.remember(path, content)?;
+    place.write(path.relative(), content, mode, (0, 0))
 }
 
 /// A root, open.
@@ -195,7 +229,7 @@ impl Place {
         Ok(rustix::fs::symlinkat(target, &dir, &name)?)
     }
 
-    fn remove(&self, path: &GuestPath) -> io::Result<()> {
+    pub(super) fn remove(&self, path: &GuestPath) -> io::Result<()> {
         let Some(parent) = path.parent() else {
             return Err(io::Error::other("is the root"));
         };
@@ -209,11 +243,56 @@ impl Place {
     fn clear(&self, dir: &OwnedFd, name: &str) -> io::Result<()> {
         match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
+            // An empty directory is in the way and holds nothing; one that holds something is somebody's arrangement.
+            Err(Errno::ISDIR) => match rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR) {
+                Ok(()) | Err(Errno::NOTEMPTY) => Ok(()),
+                Err(error) => Err(error.into()),
+            },
             Err(error) => Err(error.into()),
         }
     }
 
-    fn directory(&self, path: &str, mode: u32, owner: (u32, u32)) -> io::Result<()> {
+    /// The file at this path, itself and not the end of a link, has this content.
+    fn holds(&self, path: &str, content: &[u8]) -> io::Result<bool> {
+        let (dir, name) = self.parent(path)?;
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+        let file = match self.open_in(&dir, &name, flags, 0) {
+            Ok(file) => File::from(file),
+            // Whoever removed it, or put a link or a folder there, has changed it.
+            Err(_) => return Ok(false),
+        };
+        let mut now = Vec::new();
+        let limit = content.len() as u64 + 1;
+        file.take(limit).read_to_end(&mut now)?;
+        Ok(now == content)
+    }
+
+    fn is_occupied_by_a_directory(&self, path: &str) -> io::Result<bool> {
+        match self.resolve(path, OFlags::PATH | OFlags::NOFOLLOW) {
+            Ok(found) => {
+                let stat = rustix::fs::fstat(&found)?;
+                Ok(FileType::from_raw_mode(stat.st_mode).is_dir())
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes a directory root's own and takes from others the right to write into it; other bits stay.
+    fn guard(&self, path: &str) -> io::Result<()> {
+        let dir = self.make_dirs(path)?;
+        let dir = self.open_in(&dir, ".", OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
+        rustix::fs::fchown(&dir, Some(Uid::ROOT), Some(Gid::ROOT))?;
+        let mode = rustix::fs::fstat(&dir)?.st_mode & 0o7777 & !0o022;
+        rustix::fs::fchmod(&dir, Mode::from_raw_mode(mode))?;
+        Ok(())
+    }
+
+    /// Makes a directory with its parents, or sets mode and owner of the one that is there.
+    ///
+    /// # Errors
+    /// The kernel refuses, or mode and owner are not those afterwards.
+    pub fn directory(&self, path: &str, mode: u32, owner: (u32, u32)) -> io::Result<()> {
         let dir = self.make_dirs(path)?;
         // Opened for its path only, so it is named through itself.
         let dir = self.open_in(&dir, ".", OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
@@ -282,25 +361,54 @@ impl Place {
         Err(Errno::LOOP.into())
     }
 
-    fn make_dirs(&self, path: &str) -> io::Result<OwnedFd> {
-        let mut made = String::new();
-        for name in path.split('/').filter(|name| !name.is_empty()) {
-            let above = if made.is_empty() { "." } else { &made };
-            let dir = self.resolve(above, OFlags::PATH | OFlags::DIRECTORY)?;
-            match rustix::fs::mkdirat(&dir, name, Mode::from_raw_mode(0o755)) {
-                Ok(()) | Err(Errno::EXIST) => {}
+    /// The directory at a path, open for its path. What is missing is made, 0755 and root's, also the ends of links on the
+    /// way: `/root -> var/roothome` is a directory of an image that leaves making it to its first start.
+    ///
+    /// # Errors
+    /// Something on the way is no directory, or there are too many links.
+    pub fn make_dirs(&self, path: &str) -> io::Result<OwnedFd> {
+        let mut ahead: Vec<String> = names_of(path).rev().collect();
+        let mut way = String::from(".");
+        let mut here = self.resolve(&way, OFlags::PATH | OFlags::DIRECTORY)?;
+        let mut links = 0;
+        while let Some(name) = ahead.pop() {
+            let next = format!("{way}/{name}");
+            match self.resolve(&next, OFlags::PATH | OFlags::DIRECTORY) {
+                Ok(dir) => {
+                    (here, way) = (dir, next);
+                    continue;
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+            match rustix::fs::readlinkat(&here, &name, Vec::new()) {
+                Ok(target) => {
+                    links += 1;
+                    if links > MAX_LINKS {
+                        return Err(Errno::LOOP.into());
+                    }
+                    let target = target.into_string().map_err(io::Error::other)?;
+                    ahead.extend(names_of(&target).rev());
+                    if target.starts_with('/') {
+                        way = String::from(".");
+                        here = self.resolve(&way, OFlags::PATH | OFlags::DIRECTORY)?;
+                    }
+                }
+                Err(Errno::NOENT) => {
+                    rustix::fs::mkdirat(&here, &name, Mode::from_raw_mode(0o755))?;
+                    ahead.push(name);
+                }
                 Err(error) => return Err(error.into()),
             }
-            if !made.is_empty() {
-                made.push('/');
-            }
-            made.push_str(name);
         }
-        self.resolve(
-            if made.is_empty() { "." } else { &made },
-            OFlags::PATH | OFlags::DIRECTORY,
-        )
+        Ok(here)
     }
+}
+
+/// The names of a path, in order; `..` stays for the kernel, which does not go above the root.
+fn names_of(path: &str) -> impl DoubleEndedIterator<Item = String> {
+    let names = path.split('/').filter(|name| !matches!(*name, "" | "."));
+    names.map(str::to_owned)
 }
 
 #[cfg(test)]

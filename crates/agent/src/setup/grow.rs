@@ -2,27 +2,31 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use banger_guest::Failure;
+use rustix::fs::{Mode, OFlags};
 
 use super::disks::Disk;
 use crate::guest::failure;
 use crate::sys;
 
-/// Grows the file system of `disk`, mounted at `mounted`, when its device has room for more. Never shrinks.
+/// Grows the file system of `disk`, whose root is `mounted`, when its device has room for more. Never shrinks.
 ///
 /// # Errors
 /// When the kernel refuses, or the file system is not larger afterwards.
-pub fn grow(disk: &Disk, mounted: &Path) -> Result<(), Failure> {
+pub fn grow(disk: &Disk, mounted: impl AsFd) -> Result<(), Failure> {
     let fail = |check: &str, error: io::Error| failure(&disk.part, check, error);
     let before = read_geometry(&disk.device).map_err(|error| fail("read its size", error))?;
     let wanted = disk.bytes / before.block_bytes;
     if wanted <= before.blocks {
         return Ok(());
     }
-    let root = File::open(mounted).map_err(|error| fail("open", error))?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::openat(mounted, ".", flags, Mode::empty())
+        .map_err(|error| fail("open", error.into()))?;
     sys::ext4_resize(&root, wanted).map_err(|error| fail("grow", error))?;
     let after = rustix::fs::fstatvfs(&root).map_err(|error| fail("read its size", error.into()))?;
     // The kernel may leave out a last group that is too small to be of use; statvfs leaves out its own tables.

@@ -21,13 +21,16 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
 /// # Errors
 /// Names the part and the check.
 pub fn apply(configure: &Configure, root: &Path) -> Result<(), Failure> {
-    set_clock(configure.clock_unix_ns)?;
     add_entropy(&configure.entropy.0)?;
     set_hostname(&configure.hostname)?;
     set_machine_id(&configure.machine_id, root)
 }
 
-fn set_clock(unix_ns: u64) -> Result<(), Failure> {
+/// Sets the clock, and reads it back.
+///
+/// # Errors
+/// It cannot be set, or is not what was set.
+pub fn set_clock(unix_ns: u64) -> Result<(), Failure> {
     let second = 1_000_000_000;
     let fail = |check: &str, cause: &dyn std::fmt::Display| failure("clock", check, cause);
     let time = Timespec {

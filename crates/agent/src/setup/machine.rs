@@ -13,10 +13,13 @@ use std::time::Duration;
 use banger_guest::{Configure, Configured, Failure, InitMode, Relay, RunningInit, ShutdownMode};
 use rustix::process::chroot;
 
-use super::root::{NEW_ROOT, assemble, bind_container_storage, empty_old_root, runs_containers};
+use super::root::{
+    NEW_ROOT, SYSTEM_MOUNT, assemble, bind_container_storage, empty_old_root, runs_containers,
+};
 use super::stages::Stages;
 use super::state::{self, State};
-use super::{farewell, files, identity, mounts, net, systemd};
+use super::written::Written;
+use super::{farewell, files, identity, kernel_limits, mounts, net, systemd, temporary};
 use crate::console::say;
 use crate::control::{self, Order};
 use crate::guest::{Defaults, Machine, failure};
@@ -92,7 +95,7 @@ impl GuestMachine {
         configure: &Configure,
         stages: &mut Stages,
     ) -> Result<(RunningInit, File), Failure> {
-        assemble(&configure.root, stages)?;
+        assemble(&configure.root, configure.tmp, stages)?;
         let old_root = self
             .enter()
             .map_err(|error| failure("root", "enter", error))?;
@@ -137,6 +140,8 @@ impl GuestMachine {
 
 impl Machine for GuestMachine {
     fn configure(&self, configure: &Configure) -> Result<Configured, Failure> {
+        // First of all: the host's word for the time grows old while disks are mounted.
+        identity::set_clock(configure.clock_unix_ns)?;
         let mut boot = self.boot.lock().unwrap_or_else(PoisonError::into_inner);
         boot.stages.done("wait for host");
         if let Some(modules) = boot.modules.take() {
@@ -161,10 +166,11 @@ impl Machine for GuestMachine {
         let stages = &mut boot.stages;
         let root = Path::new("/");
         identity::apply(configure, root)?;
+        let written = Written::of_this_guest();
         configure
             .files
             .iter()
-            .try_for_each(|file| files::apply(root, file))?;
+            .try_for_each(|file| files::apply(root, &written, file))?;
         stages.done("identity and files");
         if let Some(wanted) = &configure.net {
             net::apply(wanted)?;
@@ -178,6 +184,12 @@ impl Machine for GuestMachine {
                 || runs_containers();
             if containers {
                 bind_container_storage()?;
+            }
+            kernel_limits::set(Path::new("/proc/sys"));
+            match init {
+                RunningInit::Systemd => temporary::tell_systemd(root, configure.tmp)?,
+                RunningInit::Other => temporary::tell_others(root),
+                RunningInit::Agent => {}
             }
             self.start_init(init)?;
             settle(!containers, old_root);
@@ -225,6 +237,7 @@ fn settle(containers: bool, old_root: File) {
         if containers && let Err(error) = bind_container_storage() {
             say(error);
         }
+        temporary::discard(Path::new(SYSTEM_MOUNT));
         empty_old_root(&old_root);
     };
     tokio::spawn(async move {

@@ -1,11 +1,13 @@
 //! What `Configure` does: from a bare initramfs to the guest's own root, identity, files and network.
 
+pub mod copy_up;
 pub mod disks;
 pub mod farewell;
 pub mod files;
 pub mod fstab;
 pub mod grow;
 pub mod identity;
+pub mod kernel_limits;
 pub mod machine;
 pub mod mounts;
 pub mod net;
@@ -14,3 +16,5 @@ pub mod root;
 pub mod stages;
 pub mod state;
 pub mod systemd;
+pub mod temporary;
+pub mod written;

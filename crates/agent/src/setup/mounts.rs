@@ -1,31 +1,120 @@
 //! Mounting: options as mount(8) writes them, and the mounts that every guest gets.
+//!
+//! A mount point is found inside the guest's root, whatever is a link there, and made where it or a link's end is missing:
+//! the root is entered (fchdir(2)) and `.` is mounted on, so that no path is resolved a second time elsewhere.
 
 use std::ffi::CString;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use banger_guest::{Failure, GuestMount};
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, mount, mount_move};
+use rustix::mount::{MountFlags, mount, mount_bind, mount_move};
 
+use super::files::Place;
 use crate::guest::failure;
 
-/// Mounts, after making the place when it is missing.
-///
-/// # Errors
-/// Names place and cause.
-pub fn mount_at(source: &Path, place: &Path, kind: &str, options: &[&str]) -> Result<(), Failure> {
-    let part = || format!("mount {}", place.display());
-    std::fs::create_dir_all(place).map_err(|error| failure(part(), "make the place", error))?;
-    let (flags, rest) = split_options(options);
-    let rest = CString::new(rest).map_err(|error| failure(part(), "read options", error))?;
-    mount(source, place, kind, flags, Some(rest.as_c_str())).map_err(|error| {
-        failure(
-            part(),
-            format!("mount {kind} of {}", source.display()),
-            io::Error::from(error),
-        )
-    })
+/// A file system to mount.
+#[derive(Debug, Clone, Copy)]
+pub struct FileSystem<'a> {
+    /// The device, or any word for file systems without one.
+    pub source: &'a Path,
+    /// Its kind, as `ext4`.
+    pub kind: &'a str,
+    /// As for mount(8).
+    pub options: &'a [&'a str],
+}
+
+impl<'a> FileSystem<'a> {
+    /// One without a device.
+    #[must_use]
+    pub fn virtual_one(kind: &'a str, options: &'a [&'a str]) -> Self {
+        Self {
+            source: Path::new(kind),
+            kind,
+            options,
+        }
+    }
+}
+
+/// A directory on which something is mounted, in a root.
+#[derive(Debug)]
+pub struct MountPoint {
+    dir: OwnedFd,
+    name: String,
+}
+
+impl MountPoint {
+    /// The directory at `path` in `root`, made when it is missing.
+    ///
+    /// # Errors
+    /// Names the place and the cause.
+    pub fn find(root: &Place, path: &str) -> Result<Self, Failure> {
+        let name = format!("/{}", path.trim_start_matches('/'));
+        let dir = root
+            .make_dirs(path)
+            .map_err(|error| failure(format!("mount {name}"), "make the place", error))?;
+        Ok(Self { dir, name })
+    }
+
+    /// The directory as it is below what will be mounted.
+    #[must_use]
+    pub fn below(&self) -> &OwnedFd {
+        &self.dir
+    }
+
+    /// The directory itself.
+    #[must_use]
+    pub fn into_directory(self) -> OwnedFd {
+        self.dir
+    }
+
+    /// Mounts a file system here.
+    ///
+    /// # Errors
+    /// Names the place and the cause.
+    pub fn mount(&self, what: &FileSystem<'_>) -> Result<(), Failure> {
+        let (flags, rest) = split_options(what.options);
+        let rest = CString::new(rest).map_err(|error| self.failed("read options", error))?;
+        let check = format!("mount {} of {}", what.kind, what.source.display());
+        self.within(check, || {
+            mount(what.source, ".", what.kind, flags, Some(rest.as_c_str()))
+        })
+    }
+
+    /// Moves a mount here.
+    ///
+    /// # Errors
+    /// Names the place and the cause.
+    pub fn take_over(&self, from: &Path) -> Result<(), Failure> {
+        self.within("move", || mount_move(from, "."))
+    }
+
+    /// Shows another directory here as well.
+    ///
+    /// # Errors
+    /// Names the place and the cause.
+    pub fn bind(&self, from: &Path) -> Result<(), Failure> {
+        self.within("bind", || mount_bind(from, "."))
+    }
+
+    /// Works in the directory. Nothing else in this process depends on where it is while a guest is configured.
+    fn within(
+        &self,
+        check: impl std::fmt::Display,
+        work: impl FnOnce() -> rustix::io::Result<()>,
+    ) -> Result<(), Failure> {
+        let worked = rustix::process::fchdir(&self.dir).and_then(|()| work());
+        let left = rustix::process::chdir("/");
+        worked
+            .and(left)
+            .map_err(|error| self.failed(check, io::Error::from(error)))
+    }
+
+    fn failed(&self, check: impl std::fmt::Display, cause: impl std::fmt::Display) -> Failure {
+        failure(format!("mount {}", self.name), check.to_string(), cause)
+    }
 }
 
 /// Mounts what the host asked for beyond the usual, in the guest's root.
@@ -34,12 +123,19 @@ pub fn mount_at(source: &Path, place: &Path, kind: &str, options: &[&str]) -> Re
 /// Names place and cause.
 pub fn mount_extra(extra: &GuestMount) -> Result<(), Failure> {
     let options: Vec<&str> = extra.options.iter().map(String::as_str).collect();
-    mount_at(
-        Path::new(&extra.source),
-        Path::new(extra.target.as_str()),
-        &extra.fstype,
-        &options,
-    )
+    MountPoint::find(&open(Path::new("/"))?, extra.target.as_str())?.mount(&FileSystem {
+        source: Path::new(&extra.source),
+        kind: &extra.fstype,
+        options: &options,
+    })
+}
+
+/// A root, open.
+///
+/// # Errors
+/// It is no directory.
+pub fn open(root: &Path) -> Result<Place, Failure> {
+    Place::open(root).map_err(|error| failure(root.display().to_string(), "open", error))
 }
 
 /// Flags of mount(2), and what is left for the file system.
@@ -65,68 +161,50 @@ fn split_options(options: &[&str]) -> (MountFlags, String) {
     (flags, rest.join(","))
 }
 
-/// Moves `/proc`, `/sys` and `/dev` of the initramfs into a new root, and mounts the rest that every guest gets.
+/// A tmpfs that everybody may write.
+#[must_use]
+pub fn shared() -> FileSystem<'static> {
+    FileSystem::virtual_one("tmpfs", &["nodev", "nosuid", "mode=1777"])
+}
+
+/// Moves `/proc`, `/sys` and `/dev` of the initramfs into a new root, and mounts what every guest gets below them.
 ///
 /// # Errors
 /// Names place and cause.
-pub fn furnish(root: &Path) -> Result<(), Failure> {
+pub fn furnish(root: &Place) -> Result<(), Failure> {
     for name in ["proc", "sys", "dev"] {
-        let place = root.join(name);
-        let part = || format!("mount {}", place.display());
-        std::fs::create_dir_all(&place)
-            .map_err(|error| failure(part(), "make the place", error))?;
-        mount_move(Path::new("/").join(name), &place)
-            .map_err(|error| failure(part(), "move", io::Error::from(error)))?;
+        MountPoint::find(root, name)?.take_over(&Path::new("/").join(name))?;
     }
-    let wanted: [(&str, &str, &str, &[&str]); 6] = [
-        ("run", "tmpfs", "tmpfs", &["nodev", "nosuid", "mode=0755"]),
-        ("tmp", "tmpfs", "tmpfs", &["nodev", "nosuid", "mode=1777"]),
-        (
-            "dev/pts",
-            "devpts",
-            "devpts",
-            &["nosuid", "noexec", "gid=5", "mode=0620", "ptmxmode=0666"],
-        ),
-        (
-            "dev/shm",
-            "tmpfs",
-            "tmpfs",
-            &["nodev", "nosuid", "mode=1777"],
-        ),
-        (
-            "dev/mqueue",
-            "mqueue",
-            "mqueue",
-            &["nodev", "nosuid", "noexec"],
-        ),
-        (
-            "sys/fs/cgroup",
-            "cgroup2",
-            "cgroup2",
-            &["nodev", "nosuid", "noexec"],
-        ),
-    ];
-    for (place, source, kind, options) in wanted {
-        match mount_at(Path::new(source), &root.join(place), kind, options) {
-            // Kernels without message queues or control groups are none of ours to refuse.
-            Err(_) if matches!(kind, "mqueue" | "cgroup2") => {}
-            other => other?,
-        }
+    let terminals = ["nosuid", "noexec", "gid=5", "mode=0620", "ptmxmode=0666"];
+    let strict = ["nodev", "nosuid", "noexec"];
+    MountPoint::find(root, "dev/pts")?.mount(&FileSystem::virtual_one("devpts", &terminals))?;
+    MountPoint::find(root, "dev/shm")?.mount(&shared())?;
+    for (place, kind) in [("dev/mqueue", "mqueue"), ("sys/fs/cgroup", "cgroup2")] {
+        // Kernels without message queues or control groups are none of ours to refuse.
+        let _ = MountPoint::find(root, place)
+            .and_then(|place| place.mount(&FileSystem::virtual_one(kind, &strict)));
     }
-    // What udev makes elsewhere, and shells rely on.
+    link_standard_streams(root)
+}
+
+/// What udev makes elsewhere, and shells rely on.
+fn link_standard_streams(root: &Place) -> Result<(), Failure> {
+    let part = || "/dev".to_owned();
+    let dev = root
+        .make_dirs("dev")
+        .map_err(|error| failure(part(), "open", error))?;
     for (link, target) in [
         ("fd", ""),
         ("stdin", "/0"),
         ("stdout", "/1"),
         ("stderr", "/2"),
     ] {
-        let place: PathBuf = root.join("dev").join(link);
-        match rustix::fs::symlink(format!("/proc/self/fd{target}"), &place) {
+        match rustix::fs::symlinkat(format!("/proc/self/fd{target}"), &dev, link) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => {
                 return Err(failure(
-                    place.display().to_string(),
-                    "make link",
+                    part(),
+                    format!("make link {link}"),
                     io::Error::from(error),
                 ));
             }

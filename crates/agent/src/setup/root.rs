@@ -10,16 +10,20 @@
 //! Docker's own overlays cannot have their upper layers on an overlay; therefore its directories lie beside ours.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-use banger_guest::{Failure, RootPlan};
-use rustix::mount::{mount_bind, mount_move};
+use banger_guest::{Failure, RootPlan, TmpMode};
+use rustix::fs::{AtFlags, Mode};
 
 use super::disks::{Disk, Disks};
+use super::files::Place;
 use super::grow::grow;
-use super::mounts::{furnish, mount_at};
+use super::mounts::{self, FileSystem, MountPoint, furnish};
 use super::stages::Stages;
+use super::temporary;
+use crate::console::say;
 use crate::guest::failure;
 
 /// Where the root is assembled.
@@ -37,7 +41,7 @@ const WRITABLE: &[&str] = &["noatime", "discard", "noinit_itable"];
 ///
 /// # Errors
 /// Names the disk or mount that failed.
-pub fn assemble(plan: &RootPlan, stages: &mut Stages) -> Result<(), Failure> {
+pub fn assemble(plan: &RootPlan, tmp: TmpMode, stages: &mut Stages) -> Result<(), Failure> {
     let mut disks = Disks::default();
     let base = disks.find("base", &plan.base)?;
     let system = disks.find("system", &plan.system)?;
@@ -48,40 +52,52 @@ pub fn assemble(plan: &RootPlan, stages: &mut Stages) -> Result<(), Failure> {
         .transpose()?;
     stages.done("find disks");
 
-    let new_root = Path::new(NEW_ROOT);
-    mount_disk(&base, Path::new(LOWER), &["ro", "noload"])?;
-    mount_disk(&system, Path::new(SYSTEM), WRITABLE)?;
+    let here = mounts::open(Path::new("/"))?;
+    mount_disk(&base, &here, LOWER, &["ro", "noload"])?;
+    let system_root = mount_disk(&system, &here, SYSTEM, WRITABLE)?;
     stages.done("mount base and system");
     if plan.grow_system {
-        grow(&system, Path::new(SYSTEM))?;
+        grow(&system, system_root)?;
         stages.done("grow system");
     }
-    mount_overlay(new_root)?;
+    temporary::set_aside(Path::new(SYSTEM));
+    mount_overlay(&here)?;
+    let new_root = mounts::open(Path::new(NEW_ROOT))?;
     stages.done("mount overlay");
 
     if let Some(work) = &work {
-        let place = new_root.join("root");
-        mount_disk(work, &place, WRITABLE)?;
+        let work_root = mount_disk(work, &new_root, "root", WRITABLE)?;
         stages.done("mount work");
         if plan.grow_work {
-            grow(work, &place)?;
+            grow(work, work_root)?;
             stages.done("grow work");
         }
     }
-    furnish(new_root)?;
-    keep_system_reachable(new_root)?;
+    furnish(&new_root)?;
+    temporary::furnish(&new_root, tmp)?;
+    keep_system_reachable(&new_root)?;
     stages.done("mount rest");
     Ok(())
 }
 
-fn mount_disk(disk: &Disk, place: &Path, options: &[&str]) -> Result<(), Failure> {
-    mount_at(&disk.device, place, "ext4", options).map_err(|error| Failure {
+/// Mounts a disk, and opens its root.
+fn mount_disk(disk: &Disk, root: &Place, path: &str, options: &[&str]) -> Result<OwnedFd, Failure> {
+    let file_system = FileSystem {
+        source: &disk.device,
+        kind: "ext4",
+        options,
+    };
+    let mounted = MountPoint::find(root, path)
+        .and_then(|place| place.mount(&file_system))
+        .and_then(|()| MountPoint::find(root, path));
+    let mounted = mounted.map_err(|error| Failure {
         part: disk.part.clone(),
         ..error
-    })
+    })?;
+    Ok(mounted.into_directory())
 }
 
-fn mount_overlay(new_root: &Path) -> Result<(), Failure> {
+fn mount_overlay(here: &Place) -> Result<(), Failure> {
     for name in ["upper", "work"] {
         make_private_dir(&Path::new(SYSTEM).join(name), 0o755)?;
     }
@@ -100,7 +116,7 @@ fn mount_overlay(new_root: &Path) -> Result<(), Failure> {
         "redirect_dir=on",
         "metacopy=off",
     ];
-    mount_at(Path::new("overlay"), new_root, "overlay", &options)
+    MountPoint::find(here, NEW_ROOT)?.mount(&FileSystem::virtual_one("overlay", &options))
 }
 
 /// Programs of an image that use that storage.
@@ -118,11 +134,13 @@ pub fn runs_containers() -> bool {
         .any(|program| Path::new(program).exists())
 }
 
-/// Gives Docker and containerd their place beside the overlay. In the guest's own root.
+/// Gives Docker and containerd their place beside the overlay. In the guest's own root. What the image itself has stored
+/// there stays in sight: then its own place is used, for hiding it would lose it.
 ///
 /// # Errors
 /// Names the mount that failed.
 pub fn bind_container_storage() -> Result<(), Failure> {
+    let root = mounts::open(Path::new("/"))?;
     for name in ["docker", "containerd"] {
         let place = Path::new("/var/lib").join(name);
         // Only where an image has the usual folders; a link there is the image's own arrangement.
@@ -138,16 +156,22 @@ pub fn bind_container_storage() -> Result<(), Failure> {
             make_private_dir(&place, 0o711)?;
         }
         let source = Path::new(SYSTEM_MOUNT).join(name);
+        if is_empty(&source) && !is_empty(&place) {
+            say(format_args!(
+                "{} holds what the image has stored there; it stays on the overlay",
+                place.display()
+            ));
+            continue;
+        }
         make_private_dir(&source, 0o711)?;
-        mount_bind(&source, &place).map_err(|error| {
-            failure(
-                format!("mount {}", place.display()),
-                "bind",
-                io::Error::from(error),
-            )
-        })?;
+        MountPoint::find(&root, &format!("var/lib/{name}"))?.bind(&source)?;
     }
     Ok(())
+}
+
+/// Absent counts as empty.
+fn is_empty(dir: &Path) -> bool {
+    std::fs::read_dir(dir).map_or(true, |mut entries| entries.next().is_none())
 }
 
 fn make_private_dir(path: &Path, mode: u32) -> Result<(), Failure> {
@@ -164,23 +188,13 @@ fn make_private_dir(path: &Path, mode: u32) -> Result<(), Failure> {
 ///
 /// `/run/banger` is a mount of its own, because inits of the System V kind mount `/run` again with `noexec` and a tenth of
 /// the memory (Debian's mountkernfs.sh).
-fn keep_system_reachable(new_root: &Path) -> Result<(), Failure> {
+fn keep_system_reachable(new_root: &Place) -> Result<(), Failure> {
     let ours = ["nodev", "nosuid", "mode=0755"];
-    mount_at(
-        Path::new("tmpfs"),
-        &new_root.join("run/banger"),
-        "tmpfs",
-        &ours,
-    )?;
-    let place = new_root.join(SYSTEM_MOUNT.trim_start_matches('/'));
-    make_private_dir(&place, 0o700)?;
-    mount_move(SYSTEM, &place).map_err(|error| {
-        failure(
-            format!("mount {}", place.display()),
-            "move",
-            io::Error::from(error),
-        )
-    })
+    MountPoint::find(new_root, "run/banger")?.mount(&FileSystem::virtual_one("tmpfs", &ours))?;
+    let place = MountPoint::find(new_root, SYSTEM_MOUNT)?;
+    rustix::fs::chmodat(place.below(), ".", Mode::RWXU, AtFlags::empty())
+        .map_err(|error| failure(SYSTEM_MOUNT, "close to others", io::Error::from(error)))?;
+    place.take_over(Path::new(SYSTEM))
 }
 
 /// Frees the memory of the initramfs: removes every file of the old root, on its own file system only.
@@ -192,7 +206,7 @@ pub fn empty_old_root(old_root: &impl std::os::fd::AsFd) {
 }
 
 fn remove_below(dir: &impl std::os::fd::AsFd, device: u64) {
-    use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
+    use rustix::fs::{Dir, FileType, OFlags};
     let Ok(entries) = Dir::read_from(dir) else {
         return;
     };

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use banger_api::{ApiError, ErrorCode};
 use banger_control::vm::{BASE, SYSTEM, WORK};
-use banger_guest::{Configure, Content, GuestFile, GuestPath, InitMode, RootPlan};
+use banger_guest::{Configure, Content, GuestFile, GuestPath, InitMode, RootPlan, TmpMode};
 use banger_ops::{GuestDefaults, GuestSetup};
 use sha2::{Digest, Sha256};
 
@@ -29,6 +29,8 @@ pub(crate) struct Context<'a> {
     pub(crate) dns: Option<IpAddr>,
     /// The user's identity in git.
     pub(crate) git: &'a Identity,
+    /// Where `/tmp` is.
+    pub(crate) tmp: TmpMode,
 }
 
 /// A path that is written in this program.
@@ -52,6 +54,15 @@ pub(super) fn file(at: &str, mode: u32, content: String) -> Result<GuestFile, Ap
     })
 }
 
+/// A file that is root's until its user edits it.
+pub(super) fn editable(at: &str, content: String) -> Result<GuestFile, ApiError> {
+    Ok(GuestFile::WriteUnlessEdited {
+        path: path(at)?,
+        mode: 0o644,
+        content: content.into(),
+    })
+}
+
 /// Everything that the guest is told.
 pub(crate) fn configure(cx: &Context<'_>) -> Result<Configure, ApiError> {
     let mut files = Vec::new();
@@ -60,7 +71,7 @@ pub(crate) fn configure(cx: &Context<'_>) -> Result<Configure, ApiError> {
     }
     files.extend(identity::files(cx)?);
     files.extend(network::files(cx)?);
-    files.extend(fstab::files()?);
+    files.extend(fstab::files(cx)?);
     files.extend(ssh::files(cx)?);
     files.extend(git::files(cx)?);
     files.extend(shell::files()?);
@@ -71,6 +82,7 @@ pub(crate) fn configure(cx: &Context<'_>) -> Result<Configure, ApiError> {
         entropy: entropy()?,
         root: root(),
         init: InitMode::Auto,
+        tmp: cx.tmp,
         files,
         mounts: Vec::new(),
         net: network::interfaces(cx),
@@ -92,6 +104,7 @@ fn bare(cx: &Context<'_>) -> Result<Configure, ApiError> {
         entropy: entropy()?,
         root: root(),
         init: InitMode::Agent,
+        tmp: TmpMode::Disk,
         files: Vec::new(),
         mounts: Vec::new(),
         net: None,
@@ -143,7 +156,8 @@ fn machine_id(cx: &Context<'_>) -> String {
         .collect()
 }
 
-fn now_ns() -> u64 {
+/// Nanoseconds since 1970, as the guest's clock is set by them: taken when they are sent.
+pub(crate) fn now_ns() -> u64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

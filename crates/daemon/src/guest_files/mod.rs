@@ -12,6 +12,6 @@ mod network;
 mod shell;
 mod ssh;
 
-pub(crate) use configure::{Context, configure};
+pub(crate) use configure::{Context, configure, now_ns};
 pub(crate) use git::Identity;
 pub(crate) use network::GUEST;

@@ -9,7 +9,7 @@ use banger_api::ApiError;
 use banger_api::vm::{Egress, NetMode};
 use banger_guest::{GuestFile, Interface, InterfaceAddress, MacAddr, Net, Relay};
 
-use super::configure::{Context, file, path};
+use super::configure::{Context, editable};
 
 /// The guest's own address.
 pub(crate) const GUEST: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 2, 15));
@@ -22,17 +22,12 @@ pub(super) fn files(cx: &Context<'_>) -> Result<Vec<GuestFile>, ApiError> {
     let reachable = cx.setup.net == NetMode::User && cx.setup.egress == Egress::All;
     let text = match reachable {
         true => format!("nameserver {}\n", cx.dns.unwrap_or(NAME_SERVER)),
-        false => "# banger: this VM has no network beyond itself\n".to_owned(),
+        false => "# This VM has no network beyond itself.\n".to_owned(),
     };
     // Often a link to what a resolver of the image would write, below /run and not there. A plain file is what resolvers
     // respect (systemd-resolved.service(8), "/etc/resolv.conf"), and what is there without any.
-    let resolv_conf = "/etc/resolv.conf";
-    Ok(vec![
-        GuestFile::Remove {
-            path: path(resolv_conf)?,
-        },
-        file(resolv_conf, 0o644, text)?,
-    ])
+    let text = format!("# Written by banger at each start, until you edit it.\n{text}");
+    Ok(vec![editable("/etc/resolv.conf", text)?])
 }
 
 pub(super) fn interfaces(cx: &Context<'_>) -> Option<Net> {

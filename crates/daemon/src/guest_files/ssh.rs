@@ -38,7 +38,9 @@ pub(super) fn files(cx: &Context<'_>) -> Result<Vec<GuestFile>, ApiError> {
             format!("{}\n", cx.host_key_public),
         )?,
         // sshd's StrictModes accepts keys only below directories that nobody else may write.
-        dir("/root", 0o755)?,
+        GuestFile::Guard {
+            path: path("/root")?,
+        },
         dir("/root/.ssh", 0o700)?,
         GuestFile::AddLineOnce {
             path: path("/root/.ssh/authorized_keys")?,

@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use crate::channels::Channels;
 use crate::console;
 use crate::failure;
-use crate::guest_files::{Context, configure};
+use crate::guest_files::{Context, configure, now_ns};
 
 use super::linux::GuestMaterial;
 use super::vmm;
@@ -41,7 +41,7 @@ impl Guests<'_> {
         deadline: Duration,
         cancel: &Cancel,
     ) -> HostResult<Vec<BootStage>> {
-        let configure = self.material_of(setup)?;
+        let mut configure = self.material_of(setup)?;
         let socket = &identity.channel_socket;
         let began = Instant::now();
         let work = async {
@@ -51,6 +51,8 @@ impl Guests<'_> {
                 .await?;
             let reachable = began.elapsed();
             let left = deadline.saturating_sub(reachable);
+            // The guest took its time to boot: what was true before is seconds late now.
+            configure.clock_unix_ns = now_ns();
             let configured = client.with_deadline(left).configure(configure).await?;
             Ok::<_, ClientError>((reachable, configured))
         };
@@ -86,6 +88,7 @@ impl Guests<'_> {
             host_key_public: &host_key_public,
             dns: self.material.dns,
             git: &self.material.git,
+            tmp: self.material.tmp,
         })
     }
 

@@ -18,6 +18,8 @@ use tokio::runtime::Handle;
 use super::guest::Guests;
 use super::making::Making;
 use super::{disks, files, vmm};
+use banger_guest::TmpMode;
+
 use crate::channels::Channels;
 use crate::file_sync::{self, SyncEntry};
 use crate::guest_files::Identity;
@@ -30,6 +32,8 @@ pub(crate) struct GuestMaterial {
     pub(crate) dns: Option<IpAddr>,
     /// The user's identity in git.
     pub(crate) git: Identity,
+    /// Where guests' `/tmp` is.
+    pub(crate) tmp: TmpMode,
     /// Files of the host that every guest gets a copy of.
     pub(crate) file_sync: Vec<SyncEntry>,
 }

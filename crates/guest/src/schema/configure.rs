@@ -25,6 +25,9 @@ pub struct Configure {
     /// Who is PID 1 afterwards.
     #[serde(default)]
     pub init: InitMode,
+    /// Where `/tmp` is.
+    #[serde(default)]
+    pub tmp: TmpMode,
     /// Applied in order, in the new root, before its init starts.
     #[serde(default)]
     pub files: Vec<GuestFile>,
@@ -83,6 +86,17 @@ pub enum InitMode {
     Agent,
 }
 
+/// Where a guest's `/tmp` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TmpMode {
+    /// On the VM's system disk, emptied at each start.
+    #[default]
+    Disk,
+    /// In memory, at most half of it.
+    Memory,
+}
+
 /// One change of the guest's files. Applied inside the new root: symlinks are followed there and never out of it.
 /// Missing parent directories are made, mode 0755, root's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +116,21 @@ pub enum GuestFile {
         gid: u32,
         /// All of it.
         content: Content,
+    },
+    /// Make or replace a file of root's, unless its user has changed it since it was last written so; at the first time
+    /// whatever is there makes way, but a directory that holds something.
+    WriteUnlessEdited {
+        /// Which.
+        path: GuestPath,
+        /// Permission bits, at most 0o7777.
+        mode: u32,
+        /// All of it.
+        content: Content,
+    },
+    /// Make a directory root's own, and take from others the right to write into it; other bits stay.
+    Guard {
+        /// Which.
+        path: GuestPath,
     },
     /// Make a file, unless something is there.
     WriteIfAbsent {
