@@ -33,7 +33,9 @@ pub struct Copied {
 /// Something cannot be read or made.
 pub fn copy_up(from: &impl AsFd, to: &impl AsFd) -> io::Result<Copied> {
     let mut copied = Copied::default();
-    directory(from, to, MAX_DEPTH, &mut copied)?;
+    // A directory that is open for its path only cannot be read.
+    let from = open(from, c".", OFlags::DIRECTORY)?;
+    directory(&from, to, MAX_DEPTH, &mut copied)?;
     Ok(copied)
 }
 
@@ -132,7 +134,9 @@ mod tests {
         std::fs::write(at("kept"), "the image's").unwrap();
         symlink("mysqld/app.conf", at("link")).unwrap();
         std::fs::write(to.path().join("kept"), "ours").unwrap();
-        let open = |path: &std::path::Path| File::open(path).unwrap();
+        let open = |path: &std::path::Path| {
+            rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap()
+        };
         let copied = copy_up(&open(from.path()), &open(to.path())).unwrap();
         assert_eq!((copied.entries, copied.bytes, copied.cut), (3, 3, false));
         let arrived = |path: &str| to.path().join(path);
