@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// ```text
 /// state/  system.img  work.img  ssh_host_ed25519_key  console.log
-/// run/    qmp.sock    channel.sock    (the engine's own)
+/// run/    control.sock    channel.sock    (the engine's own)
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VmFiles {
