@@ -179,13 +179,11 @@ pub(crate) fn hold(
 mod tests {
     use super::*;
 
+    /// Who had a turn, with the lock if there was one.
+    type Turns = Arc<Mutex<Vec<(&'static str, Option<Held>)>>>;
+
     /// Stands in line and writes `name` down when its turn comes.
-    fn line_up(
-        queues: &Queues,
-        key: &Key,
-        name: &'static str,
-        turns: &Arc<Mutex<Vec<(&'static str, Option<Held>)>>>,
-    ) -> OperationId {
+    fn line_up(queues: &Queues, key: &Key, name: &'static str, turns: &Turns) -> OperationId {
         let (operation, turns) = (OperationId::new(), turns.clone());
         let waiter = Waiter {
             operation: Some(operation),

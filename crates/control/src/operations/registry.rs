@@ -134,8 +134,15 @@ impl Operations {
             operation::insert_operation(tx, &record)
         });
         if let Err(error) = written {
+            let error = store_error(error);
+            // Another request may have joined it meanwhile: it is told, too.
+            running.emit(EventKind::Finished {
+                state: OperationState::Failed,
+                error: Some(error.clone()),
+            });
             self.known().running.retain(|op| op.id != running.id);
-            return Err(store_error(error));
+            self.spawn.wake();
+            return Err(error);
         }
         line_up(
             self.clone(),
@@ -251,10 +258,10 @@ impl Operations {
     /// it a request is judged before it stands in line behind them.
     pub(crate) fn expected(&self, record: &VmRecord) -> VmState {
         let known = self.known();
-        let before = known.running.iter().filter(|op| op.vm == Some(record.id));
-        before
-            .filter_map(|op| op.leads_to)
-            .last()
+        let newest_first = known.running.iter().rev();
+        newest_first
+            .filter(|op| op.vm == Some(record.id))
+            .find_map(|op| op.leads_to)
             .unwrap_or(record.state)
     }
 
