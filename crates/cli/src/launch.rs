@@ -119,11 +119,10 @@ impl StartLock {
     }
 }
 
-/// A daemon is there that takes calls. One that goes down, or that nobody hears, is none.
+/// Somebody takes calls there, whatever the answer is. A daemon that goes down is none.
 async fn answers(client: &Client) -> bool {
     match client.daemon_status().await {
         Err(ClientError::Api(error)) => error.code != ErrorCode::ShuttingDown,
-        Err(ClientError::Http { .. }) => false,
         Err(error) => !error.is_no_daemon(),
         Ok(_) => true,
     }
