@@ -45,7 +45,7 @@ fn exec_ssh_and_cp_go_on_while_a_newer_build_is_used() {
     boot(&sandbox, NAME);
     let booted = boot_id(&sandbox, NAME);
     let newer = sandbox.newer_build();
-    let under_way = work(&sandbox, &sandbox.binary().to_owned());
+    let under_way = work(&sandbox, sandbox.binary());
     let pid = sandbox.daemon_pid();
     // Large enough to be under way while the newer build is used.
     let copied = sandbox.folder().join("copied");
