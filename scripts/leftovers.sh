@@ -6,9 +6,10 @@
 #   scripts/leftovers.sh --processes      all banger and VMM processes of this host, one a line, sorted
 #
 # Only what belongs to the folder of the tests counts: a user's own VMs are never listed as left, and never touched.
-# Prepared guests (g-…) in that folder are a cache and stay; sandboxes (s-…) are what a scenario should have removed.
+# Prepared guests (g-…, o-…) and old builds (builds/) in that folder are a cache and stay; sandboxes (s-…) are what a scenario should have removed.
 set -euo pipefail
 
+cd "$(dirname "$0")/.."
 root=${BANGER_TEST_DIR:-/var/tmp/banger-test-$(id -u)}
 
 # Processes that work in a sandbox of the tests, or name one on their command line or in their environment.
@@ -28,8 +29,11 @@ test_mounts() { awk -v root="$root/" 'index($2, root) == 1 { print $2 }' /proc/s
 
 test_sandboxes() { find "$root" -mindepth 1 -maxdepth 1 -name 's-*' 2>/dev/null || true; }
 
-# What image building may forget in the temporary folders.
-stray_files() { find /tmp /var/tmp -mindepth 1 -maxdepth 1 \( -name 'mmdebstrap.*' -o -name 'banger-image*' \) -user "$(id -un)" 2>/dev/null || true; }
+# What image building may forget in the temporary folders, and a build of an old commit that was killed in the target's.
+stray_files() {
+    find "${CARGO_TARGET_DIR:-target}" -mindepth 1 -maxdepth 1 -name 'old-build-*' 2>/dev/null || true
+    find /tmp /var/tmp -mindepth 1 -maxdepth 1 \( -name 'mmdebstrap.*' -o -name 'banger-image*' \) -user "$(id -un)" 2>/dev/null || true
+}
 
 all_processes() {
     local proc name

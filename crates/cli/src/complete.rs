@@ -9,13 +9,13 @@ use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::time::Duration;
 
+use banger_client::Client;
 use clap::CommandFactory as _;
 use clap_complete::env::{CompleteEnv, Shells};
 use clap_complete::{ArgValueCompleter, CompletionCandidate, PathCompleter};
 
 use crate::args::Cli;
 use crate::endpoint::Endpoint;
-use crate::session::Session;
 
 /// The variable by which a shell's script asks.
 const ASKS: &str = "BANGER_COMPLETE";
@@ -142,8 +142,9 @@ impl Kind {
 
 /// Names with a word about each, of a daemon that runs; none when it does not answer in time.
 fn names(kind: Kind) -> Option<Vec<(String, String)>> {
-    let session = Session::new(Endpoint::from_env().ok()?);
-    let client = session.client();
+    let endpoint = Endpoint::from_env().ok()?;
+    let client = Client::new(endpoint.paths.socket(), None);
+    endpoint.locate(&client).ok()?;
     let asked = async {
         let vms = async || {
             let vms = client.vms().await.ok()?;

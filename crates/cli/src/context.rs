@@ -1,6 +1,7 @@
 //! What every command is given: how to speak, whom to call, and when to give up.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use crate::endpoint::Endpoint;
 use crate::failure::{Failure, host_error};
@@ -12,7 +13,7 @@ use crate::signals::Interrupts;
 #[derive(Debug)]
 pub struct Context {
     /// How to speak.
-    pub output: Output,
+    pub output: Rc<Output>,
     /// Whom to call.
     pub session: Session,
     interrupts: RefCell<Option<Interrupts>>,
@@ -21,9 +22,10 @@ pub struct Context {
 impl Context {
     /// Nothing is opened, started or taken over yet.
     pub fn new(output: Output, endpoint: Endpoint) -> Self {
+        let output = Rc::new(output);
         Self {
+            session: Session::new(endpoint, output.clone()),
             output,
-            session: Session::new(endpoint),
             interrupts: RefCell::new(None),
         }
     }

@@ -149,7 +149,7 @@ impl From<ClientError> for Failure {
 pub fn api_error(error: ClientError) -> ApiError {
     let code = match &error {
         ClientError::Api(_) => ErrorCode::Internal,
-        ClientError::Connect { .. } => ErrorCode::HostNotReady,
+        ClientError::Connect { .. } | ClientError::Stranger { .. } => ErrorCode::HostNotReady,
         ClientError::Late { .. } => ErrorCode::Timeout,
         ClientError::Request { .. } | ClientError::Encode { .. } => ErrorCode::InvalidArgument,
         ClientError::Http { .. }
@@ -159,7 +159,15 @@ pub fn api_error(error: ClientError) -> ApiError {
         | ClientError::Status { .. } => ErrorCode::Internal,
     };
     let hint = match &error {
-        ClientError::Connect { .. } => Some("banger doctor says what is wrong"),
+        ClientError::Connect { source, .. } => Some(match source.kind() {
+            io::ErrorKind::PermissionDenied => {
+                "the folder is not yours: look at HOME, BANGER_HOME and XDG_RUNTIME_DIR"
+            }
+            _ => "banger daemon status shows the daemon, and where its log is",
+        }),
+        ClientError::Stranger { .. } => Some(
+            "somebody else could write to its folder: remove the socket, and look at who may (ls -ld)",
+        ),
         ClientError::Http { .. } => {
             Some("the daemon ended in the middle: the same command again starts it")
         }

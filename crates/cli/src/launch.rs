@@ -1,11 +1,12 @@
-//! Starting a daemon in the background, and replacing one that is older than this program.
+//! Starting a daemon in the background.
 //!
 //! ```text
 //! start lock (flock)
 //!   └─ does one answer by now? ──► done
 //!      └─ spawn ourselves as `daemon run --background`
 //!           stdin  /dev/null     stderr  the log file
-//!           stdout a pipe ──► `ready`, or `error: …` and the error as JSON on the next line
+//!           stdout a pipe ──► `waiting: …` when the lock is held, then
+//!                             `ready`, or `error: …` and the error as JSON on the next line
 //! ```
 //!
 //! The lock keeps two programs that start at once from starting or stopping each other's daemon; the daemon has a lock
@@ -23,27 +24,28 @@ use std::time::Duration;
 use banger_api::error::ErrorBody;
 use banger_api::{ApiError, ErrorCode};
 use banger_client::{Client, ClientError};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use banger_daemon::Holder;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
-use tokio::net::UnixStream;
 use tokio::net::unix::pipe::Receiver;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::endpoint::Endpoint;
-use crate::failure::{api_error, host_error};
+use crate::failure::host_error;
+use crate::output::Output;
 
 /// What a daemon in the background writes to its standard output when it answers calls.
 pub const READY: &str = "ready";
+/// How a line begins with which it says that it waits for another one's end.
+const WAITING: &str = "waiting: ";
 
 /// How long a daemon may take until it answers: it may have to wait for the end of the one before, and to repair what a
 /// crash left.
 const START_DEADLINE: Duration = Duration::from_secs(120);
-/// How long a daemon may take to end: it waits for its operations.
-const STOP_DEADLINE: Duration = Duration::from_secs(60);
+/// A wait that is longer than this is told.
+const TOLD_AFTER: Duration = Duration::from_secs(1);
 /// Pause between two looks at something that gives no event: a lock that another process holds.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Longest report of a daemon that starts, in bytes.
@@ -57,74 +59,34 @@ const LOG_TAIL: u64 = 16 * 1024;
 ///
 /// # Errors
 /// It cannot be started, and why.
-pub async fn start(endpoint: &Endpoint, client: &Client) -> Result<(), ApiError> {
-    let _lock = StartLock::take(endpoint).await?;
-    if answers(&endpoint.socket).await && !is_leaving(client).await {
+pub async fn start(endpoint: &Endpoint, client: &Client, output: &Output) -> Result<(), ApiError> {
+    endpoint.paths.refuse_strangers()?;
+    let _lock = StartLock::take(endpoint, output).await?;
+    endpoint.locate(client)?;
+    if answers(client).await {
         return Ok(());
     }
-    spawn(endpoint).await
-}
-
-/// Stops a daemon that is older than this program, or that is going down by itself, and starts one.
-///
-/// # Errors
-/// It does not end, or none can be started, and why.
-pub async fn replace(endpoint: &Endpoint, client: &Client) -> Result<(), ApiError> {
-    let _lock = StartLock::take(endpoint).await?;
-    // Another program may have replaced it while we waited for the lock.
-    match client.daemon_status().await {
-        Ok(_) if !is_outdated(endpoint, client) => return Ok(()),
-        _ => {}
-    }
-    stop(client).await?;
-    spawn(endpoint).await
-}
-
-/// Stops the daemon and waits until its process is gone. Answers whether there was one.
-///
-/// # Errors
-/// It refuses, or does not end in time.
-pub async fn stop(client: &Client) -> Result<bool, ApiError> {
-    let status = match client.daemon_status().await {
-        Ok(status) => status,
-        Err(error) if error.is_no_daemon() => return Ok(false),
-        // It is going down and answers no more than this.
-        Err(ClientError::Api(error)) if error.code == ErrorCode::ShuttingDown => {
-            return gone(client.socket()).await.map(|()| true);
+    // One of a build that announces nothing, started with another environment.
+    let holder = Holder::find(&endpoint.paths)?;
+    if let Some(socket) = holder.and_then(|holder| holder.socket) {
+        client.move_to(&socket);
+        if answers(client).await {
+            return Ok(());
         }
-        Err(error) => return Err(api_error(error)),
-    };
-    let process = i32::try_from(status.pid)
-        .ok()
-        .and_then(Pid::from_raw)
-        .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-    match client.stop_daemon().await {
-        Ok(()) => {}
-        Err(error) if error.is_no_daemon() => {}
-        Err(ClientError::Http { .. }) => {}
-        Err(ClientError::Api(error)) if error.code == ErrorCode::ShuttingDown => {}
-        Err(error) => return Err(api_error(error)),
     }
-    match process {
-        Some(process) => ended(process).await?,
-        None => gone(client.socket()).await?,
-    }
-    Ok(true)
-}
-
-/// The daemon that answered last was built before this program.
-pub fn is_outdated(endpoint: &Endpoint, client: &Client) -> bool {
-    client
-        .daemon_build()
-        .is_some_and(|theirs| crate::endpoint::is_older(&theirs, &endpoint.build))
+    spawn(endpoint, client, output).await
 }
 
 /// Held while a daemon is started or replaced; the kernel lets go of it when its holder dies.
 #[derive(Debug)]
-struct StartLock(#[allow(dead_code, reason = "held for its lock")] File);
+pub struct StartLock(#[allow(dead_code, reason = "held for its lock")] File);
 
 impl StartLock {
-    async fn take(endpoint: &Endpoint) -> Result<Self, ApiError> {
+    /// Waits for it; a wait that lasts is told.
+    ///
+    /// # Errors
+    /// The state folder cannot be used, or another program holds the lock for minutes.
+    pub async fn take(endpoint: &Endpoint, output: &Output) -> Result<Self, ApiError> {
         let state = endpoint.paths.state();
         endpoint
             .prepare()
@@ -139,11 +101,16 @@ impl StartLock {
             .mode(0o600)
             .open(path)
             .map_err(cannot)?;
-        let deadline = Instant::now() + START_DEADLINE + STOP_DEADLINE;
+        let began = Instant::now();
+        let mut told = false;
         loop {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => return Ok(Self(file)),
-                Err(Errno::WOULDBLOCK) if Instant::now() < deadline => {
+                Err(Errno::WOULDBLOCK) if began.elapsed() < 2 * START_DEADLINE => {
+                    if !told && began.elapsed() > TOLD_AFTER {
+                        told = true;
+                        output.note("waiting: another banger starts or replaces the daemon");
+                    }
                     sleep(PAUSE).await;
                 }
                 Err(error) => return Err(cannot(error.into())),
@@ -152,19 +119,20 @@ impl StartLock {
     }
 }
 
-async fn answers(socket: &Path) -> bool {
-    UnixStream::connect(socket).await.is_ok()
-}
-
-async fn is_leaving(client: &Client) -> bool {
+/// Somebody takes calls there, whatever the answer is. A daemon that goes down is none.
+async fn answers(client: &Client) -> bool {
     match client.daemon_status().await {
-        Err(ClientError::Api(error)) => error.code == ErrorCode::ShuttingDown,
-        Err(error) => error.is_no_daemon(),
-        Ok(_) => false,
+        Err(ClientError::Api(error)) => error.code != ErrorCode::ShuttingDown,
+        Err(error) => !error.is_no_daemon(),
+        Ok(_) => true,
     }
 }
 
-async fn spawn(endpoint: &Endpoint) -> Result<(), ApiError> {
+/// Starts a daemon; the caller holds the start lock.
+///
+/// # Errors
+/// It does not come up, and why.
+pub async fn spawn(endpoint: &Endpoint, client: &Client, output: &Output) -> Result<(), ApiError> {
     let cannot = |what: &str, source: io::Error| {
         host_error(format!("cannot start the daemon: {what}"), &source)
     };
@@ -192,16 +160,31 @@ async fn spawn(endpoint: &Endpoint) -> Result<(), ApiError> {
         .map_err(|source| cannot("this program cannot be run again", source))?;
     // Our copy of the pipe's other end: the pipe ends with the daemon's copy.
     drop(command);
-    heard(report, endpoint, own_log).await
+    let started = heard(report, endpoint, own_log, output).await;
+    endpoint.locate(client)?;
+    match started {
+        // Someone runs one by hand, and it was faster.
+        Err(error) if error.code == ErrorCode::WrongState && answers(client).await => Ok(()),
+        started => started,
+    }
 }
 
 /// Waits for the daemon's report.
-async fn heard(report: OwnedFd, endpoint: &Endpoint, own_log: u64) -> Result<(), ApiError> {
+async fn heard(
+    report: OwnedFd,
+    endpoint: &Endpoint,
+    own_log: u64,
+    output: &Output,
+) -> Result<(), ApiError> {
     let failed = |source: io::Error| host_error("cannot hear the daemon", &source);
     let report = Receiver::from_owned_fd(report).map_err(failed)?;
     let mut lines = BufReader::new(report.take(MAX_REPORT)).lines();
     let listening = async {
-        let first = lines.next_line().await?;
+        let mut first = lines.next_line().await?;
+        while let Some(line) = first.as_deref().filter(|line| line.starts_with(WAITING)) {
+            output.note(line);
+            first = lines.next_line().await?;
+        }
         if first.as_deref() == Some(READY) {
             return Ok(Report::Ready);
         }
@@ -212,10 +195,7 @@ async fn heard(report: OwnedFd, endpoint: &Endpoint, own_log: u64) -> Result<(),
         Ok(Ok(Report::Ready)) => Ok(()),
         Ok(Ok(Report::Ended(told))) => {
             let body = told.and_then(|text| serde_json::from_str::<ErrorBody>(&text).ok());
-            let error = body.map_or_else(|| died(endpoint, own_log), |body| body.error);
-            // Someone runs one by hand, and it was faster.
-            let other_runs = error.code == ErrorCode::WrongState && answers(&endpoint.socket).await;
-            if other_runs { Ok(()) } else { Err(error) }
+            Err(body.map_or_else(|| died(endpoint, own_log), |body| body.error))
         }
         Ok(Err(source)) => Err(failed(source)),
         Err(_elapsed) => Err(ApiError::new(
@@ -258,48 +238,4 @@ fn tail(log: &Path, from: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     log.take(LOG_TAIL).read_to_end(&mut bytes)?;
     Ok(bytes)
-}
-
-/// A pidfd becomes readable when its process ends (pidfd_open(2)).
-async fn ended(process: OwnedFd) -> Result<(), ApiError> {
-    let failed = |source: io::Error| host_error("cannot wait for the daemon's end", &source);
-    let waiting = tokio::task::spawn_blocking(move || {
-        let deadline = std::time::Instant::now() + STOP_DEADLINE;
-        loop {
-            let left = deadline.saturating_duration_since(std::time::Instant::now());
-            let left = Timespec::try_from(left).ok();
-            match poll(&mut [PollFd::new(&process, PollFlags::IN)], left.as_ref()) {
-                Err(Errno::INTR) => {}
-                other => return other,
-            }
-        }
-    });
-    match waiting.await {
-        Ok(Ok(0)) => Err(does_not_end()),
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(errno)) => Err(failed(errno.into())),
-        Err(panicked) => Err(failed(io::Error::other(panicked))),
-    }
-}
-
-async fn gone(socket: &Path) -> Result<(), ApiError> {
-    let deadline = Instant::now() + STOP_DEADLINE;
-    while timeout_at(deadline, answers(socket)).await == Ok(true) {
-        if Instant::now() >= deadline {
-            return Err(does_not_end());
-        }
-        sleep(PAUSE).await;
-    }
-    Ok(())
-}
-
-fn does_not_end() -> ApiError {
-    ApiError::new(
-        ErrorCode::Timeout,
-        format!(
-            "the daemon did not end within {} s",
-            STOP_DEADLINE.as_secs()
-        ),
-    )
-    .hint("banger daemon status names its process")
 }

@@ -14,7 +14,7 @@ pub struct Client {
 
 #[derive(Debug)]
 struct Inner {
-    socket: PathBuf,
+    socket: Mutex<Arc<Path>>,
     build: Option<String>,
     daemon_build: Mutex<Option<String>>,
 }
@@ -24,7 +24,7 @@ impl Client {
     pub fn new(socket: impl Into<PathBuf>, build: Option<String>) -> Self {
         Self {
             inner: Arc::new(Inner {
-                socket: socket.into(),
+                socket: Mutex::new(Arc::from(socket.into())),
                 build,
                 daemon_build: Mutex::new(None),
             }),
@@ -32,8 +32,22 @@ impl Client {
     }
 
     /// The socket that calls go to.
-    pub fn socket(&self) -> &Path {
-        &self.inner.socket
+    pub fn socket(&self) -> Arc<Path> {
+        // A path is whole whoever panicked while holding the lock.
+        self.inner
+            .socket
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Calls of this handle and of all its clones go to `socket` from now on: another daemon listens elsewhere.
+    pub fn move_to(&self, socket: &Path) {
+        *self
+            .inner
+            .socket
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::from(socket);
     }
 
     /// The build that calls tell.

@@ -18,6 +18,14 @@ pub enum ClientError {
         #[source]
         source: io::Error,
     },
+    /// Somebody else listens where the daemon should.
+    #[error("{socket} is served by user {uid}, who is neither you nor root")]
+    Stranger {
+        /// The socket.
+        socket: PathBuf,
+        /// Whose process listens there.
+        uid: u32,
+    },
     /// The connection broke, or what came was not HTTP.
     #[error("lost the daemon during {request}")]
     Http {

@@ -23,6 +23,7 @@ mod images;
 mod kernels;
 pub mod limits;
 mod operations;
+mod socket;
 pub mod sse;
 mod system;
 mod transport;

@@ -2,7 +2,7 @@
 
 use banger_api::doctor::Report;
 use banger_api::routes;
-use banger_api::system::{DaemonStatus, Resources, Sweep};
+use banger_api::system::{DaemonStatus, Resources, StopDaemon, Sweep};
 
 use crate::client::Client;
 use crate::error::ClientError;
@@ -18,11 +18,14 @@ impl Client {
 
     /// Asks the daemon to stop. Running VMs go on; the daemon answers before it is gone.
     ///
+    /// A daemon whose status has no activity is of a build that does not know `stop.force`: it stops in any case.
+    ///
     /// # Errors
     /// As every call: see [`ClientError`].
-    pub async fn stop_daemon(&self) -> Result<(), ClientError> {
+    pub async fn stop_daemon(&self, stop: StopDaemon) -> Result<(), ClientError> {
         // The answer's body, if any, tells nothing that the status does not.
         self.post(routes::DAEMON_STOP)
+            .json(&stop)?
             .answer::<serde_json::Value>()
             .await
             .map(drop)

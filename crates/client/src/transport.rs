@@ -20,13 +20,13 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::client::{BUILD_HEADER, Client};
 use crate::error::ClientError;
 use crate::limits::{ANSWER_DEADLINE, MAX_JSON_BYTES};
+use crate::socket;
 
 /// The bytes of a connection after its upgrade: what either side sends, as it is.
 pub type Upgraded = TokioIo<hyper::upgrade::Upgraded>;
@@ -140,12 +140,7 @@ impl Call<'_> {
             source,
         };
         let head = self.into_request()?;
-        let stream = UnixStream::connect(client.socket())
-            .await
-            .map_err(|source| ClientError::Connect {
-                socket: client.socket().to_owned(),
-                source,
-            })?;
+        let stream = socket::connect(&client.socket()).await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(http_error)?;

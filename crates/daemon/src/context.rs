@@ -11,6 +11,7 @@ use banger_store::{Connection, StoreError};
 
 use crate::channels::Channels;
 use crate::config::Config;
+use crate::gate::Gate;
 use crate::paths::Paths;
 
 /// The daemon's parts. Cheap to clone.
@@ -28,6 +29,8 @@ pub(crate) struct Parts {
     pub(crate) probe: Probe,
     pub(crate) channels: Channels,
     pub(crate) started: Instant,
+    /// What is under way, and whether more is let in.
+    pub(crate) gate: Gate,
     /// Fires when the daemon is to stop.
     pub(crate) stop: Cancel,
 }

@@ -14,10 +14,12 @@
 //! ```
 //!
 //! Promises: one daemon for each state directory, by a lock; recovery before the first request; a daemon that stops,
-//! crashes or is replaced leaves running VMs alone, and the next one adopts them.
+//! crashes or is replaced leaves running VMs alone, and the next one adopts them; it is found by everyone who knows its
+//! state folder; it does not make room for another one while an operation or a stream is under way.
 //!
 //! It must not print, and must not trust a guest: every call to one has a deadline and a limit.
 
+mod announcement;
 mod build;
 mod channels;
 mod config;
@@ -28,19 +30,25 @@ mod environment;
 mod failure;
 mod file_sync;
 mod following;
+mod gate;
 mod guest_files;
+mod holder;
 mod host;
 mod http;
 mod image_cache;
 mod keys;
 pub mod paths;
+mod private;
 mod readiness;
 mod run;
+mod state_gone;
 mod stats;
 mod upkeep;
 
+pub use announcement::Announcement;
 pub use build::build_id;
 pub use config::Config;
+pub use holder::{Holder, announced};
 pub use http::openapi;
 pub use paths::Paths;
 pub use run::run;

@@ -6,10 +6,13 @@
 //! ```
 
 use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use banger_api::{ApiError, ErrorCode, VmId};
 use banger_ops::VmFiles;
+
+use crate::private;
 
 /// All places, absolute. Nothing is made by naming them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +21,8 @@ pub struct Paths {
     state: PathBuf,
     cache: PathBuf,
     run: PathBuf,
+    /// The variables from which the others come, and the folders that they name.
+    named_by: Vec<(&'static str, PathBuf)>,
 }
 
 impl Paths {
@@ -50,6 +55,7 @@ impl Paths {
                 state: home.join("state"),
                 cache: home.join("cache"),
                 run: home.join("run"),
+                named_by: vec![("BANGER_HOME", home)],
             });
         }
         let home = absolute("HOME")?.ok_or_else(|| {
@@ -65,17 +71,53 @@ impl Paths {
                 .filter(|path| path.is_absolute());
             dir.unwrap_or_else(|| home.join(default)).join("banger")
         };
+        let mut named_by = vec![("HOME", home.clone())];
         let state = xdg("XDG_STATE_HOME", ".local/state");
         let run = var("XDG_RUNTIME_DIR")
             .map(PathBuf::from)
             .filter(|path| path.is_absolute());
+        named_by.extend(run.clone().map(|dir| ("XDG_RUNTIME_DIR", dir)));
         Ok(Self {
+            named_by,
             config: xdg("XDG_CONFIG_HOME", ".config").join("config.toml"),
             cache: xdg("XDG_CACHE_HOME", ".cache"),
             // Without a runtime directory (a plain `su`, a container) the state directory serves: it is private, too.
             run: run.map_or_else(|| state.join("run"), |dir| dir.join("banger")),
             state,
         })
+    }
+
+    /// Refuses an environment that was taken over from another user, as plain `su` and `sudo -E` leave it.
+    ///
+    /// # Errors
+    /// `host_not_ready`: which variable names whose folder, and what to do.
+    pub fn refuse_strangers(&self) -> Result<(), ApiError> {
+        let own = private::own_uid();
+        for (variable, folder) in &self.named_by {
+            // What is absent, or cannot be looked at, says so itself when it is used.
+            let Ok(owner) = std::fs::metadata(folder).map(|meta| meta.uid()) else {
+                continue;
+            };
+            // Root's folder is nobody's home but root's: it may lead to ours, as `/` does.
+            if owner == own || owner == 0 {
+                continue;
+            }
+            let message = format!(
+                "{variable} is {}, which belongs to {}; you are {}",
+                folder.display(),
+                private::owner(owner),
+                private::owner(own)
+            );
+            let hint = match *variable {
+                "XDG_RUNTIME_DIR" => {
+                    "unset XDG_RUNTIME_DIR, or become this user with a login: su - USER, sudo -i"
+                }
+                "HOME" => "become this user with its own HOME: su - USER, sudo -H",
+                _ => "set BANGER_HOME to a folder of your own, or unset it",
+            };
+            return Err(ApiError::new(ErrorCode::HostNotReady, message).hint(hint));
+        }
+        Ok(())
     }
 
     /// The configuration file.
@@ -105,6 +147,10 @@ impl Paths {
     /// Held by the one daemon that runs.
     pub fn lock(&self) -> PathBuf {
         self.state.join("daemon.lock")
+    }
+    /// Says where the daemon listens: [`crate::Announcement`].
+    pub fn announcement(&self) -> PathBuf {
+        self.state.join("daemon.json")
     }
     /// The daemon's log.
     pub fn log(&self) -> PathBuf {
@@ -198,6 +244,28 @@ mod tests {
         assert_eq!(paths.store(), Path::new("/h/.local/state/banger/banger.db"));
         assert_eq!(paths.cache(), Path::new("/h/.cache/banger"));
         assert_eq!(paths.config(), Path::new("/h/.config/banger/config.toml"));
+    }
+
+    #[test]
+    fn another_user_s_folder_is_named_with_its_variable() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        std::os::unix::fs::chown(folder.path(), Some(61_417), None).unwrap();
+        let theirs = folder.path().to_str().unwrap();
+        for (variable, other) in [
+            ("XDG_RUNTIME_DIR", "HOME"),
+            ("HOME", "XDG_RUNTIME_DIR"),
+            ("BANGER_HOME", "HOME"),
+        ] {
+            let found = paths(&[(variable, theirs), (other, "/")]).unwrap();
+            let error = found.refuse_strangers().unwrap_err();
+            assert!(error.message.starts_with(variable), "{error}");
+            assert!(error.message.contains("user 61417"), "{error}");
+            assert!(error.hint.is_some());
+        }
+        paths(&[("HOME", "/")]).unwrap().refuse_strangers().unwrap();
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! The daemon's life.
 //!
 //! ```text
-//! directories ─► lock ─► store ─► recovery ─► socket ─► "ready" ─► serve … stop ─► running operations end ─► exit
+//! directories ─► lock ─► store ─► recovery ─► socket ─► announcement ─► "ready" ─► serve
+//!    … gate closed: no socket, no announcement ─► running operations end ─► exit
 //! ```
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,34 +19,51 @@ use banger_engine::{Engine, QemuEngine};
 use banger_ops::{Cancel, Recovered, Runner, store_error};
 use banger_store::Store;
 use rustix::fs::FlockOperation;
+use tokio::net::UnixListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::announcement::Announcement;
 use crate::channels::Channels;
 use crate::config::Config;
 use crate::context::{Daemon, Parts};
 use crate::environment::LinuxEnvironment;
 use crate::file_sync;
+use crate::gate::{Gate, Names};
 use crate::guest_files::Identity;
+use crate::holder::Holder;
 use crate::host::{GuestMaterial, LinuxHost, file_error};
 use crate::paths::Paths;
-use crate::{following, http, keys, upkeep};
+use crate::{following, http, keys, private, state_gone, upkeep};
 
 /// Time that operations get to end by themselves when the daemon is to stop, and again after they were cancelled.
 const DRAIN: Duration = Duration::from_secs(20);
+/// Time that connections get for the last bytes of their answers.
+const FLUSH: Duration = Duration::from_secs(1);
+/// Pause between two looks at the process that holds the lock.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// A wait for the lock that is longer than this is told.
+const TOLD_AFTER: Duration = Duration::from_millis(500);
 
 /// Operations that run at once: most of that time they wait for guests.
 const OPERATIONS: usize = 256;
 
 /// Runs the daemon until it is told to stop. `ready` gets one line, `ready` or `error: …`, when its socket answers or
-/// cannot.
+/// cannot, and before that `waiting: …` when another daemon still holds the lock.
 ///
 /// # Errors
 /// A configuration that cannot be read, a state directory that another daemon holds, a store of a newer version.
 pub async fn run(paths: Paths, ready: Option<File>) -> Result<(), ApiError> {
     let began = tokio::task::spawn_blocking({
         let (paths, runtime) = (paths.clone(), Handle::current());
-        move || begin(paths, runtime)
+        let ready = ready.as_ref().map(File::try_clone).transpose();
+        move || {
+            let ready = ready.unwrap_or_default();
+            begin(paths, runtime, &|why| {
+                tracing::info!("waiting: {why}");
+                tell(ready.as_ref(), &format!("waiting: {why}"));
+            })
+        }
     })
     .await
     .unwrap_or_else(|_panic| {
@@ -54,38 +72,65 @@ pub async fn run(paths: Paths, ready: Option<File>) -> Result<(), ApiError> {
             "the daemon failed at its start",
         ))
     });
-    let (daemon, _lock) = match began {
+    let (daemon, lock) = match began {
         Ok(began) => began,
         Err(error) => {
             tell(
-                ready,
+                ready.as_ref(),
                 &format!("error: {}", error.message.replace('\n', " ")),
             );
             return Err(error);
         }
     };
-    let listener = http::bind(&paths.socket())
-        .map_err(|error| file_error("listen at", &paths.socket(), &error))?;
-    tell(ready, "ready");
+    let opened = open_doors(&daemon, &paths);
+    let listener = match opened {
+        Ok(listener) => listener,
+        Err(error) => {
+            tell(
+                ready.as_ref(),
+                &format!("error: {}", error.message.replace('\n', " ")),
+            );
+            return Err(error);
+        }
+    };
+    tell(ready.as_ref(), "ready");
+    drop(ready);
     tracing::info!(socket = %paths.socket().display(), "ready");
     tokio::spawn(upkeep::upkeep(daemon.clone()));
-    tokio::spawn(stop_on_signal(daemon.stop.clone()));
-    http::serve(listener, http::router(daemon.clone()), &daemon.stop).await;
-    // First the name goes: a client that comes now starts a new daemon, which waits for our lock.
-    let _ = std::fs::remove_file(paths.socket());
+    tokio::spawn(stop_on_signal(daemon.gate.clone()));
+    if let Ok(lock) = lock.try_clone() {
+        tokio::spawn(state_gone::end_without_state(daemon.clone(), lock));
+    }
+    let connections = http::serve(listener, http::router(daemon.clone()), &daemon.stop).await;
     drain(&daemon).await;
+    connections.ended(FLUSH).await;
     tracing::info!("stopped");
+    // Until here: the next daemon waits for it.
+    drop(lock);
     Ok(())
 }
 
-fn tell(ready: Option<File>, line: &str) {
+/// Listens, and says so beside the lock.
+fn open_doors(daemon: &Daemon, paths: &Paths) -> Result<UnixListener, ApiError> {
+    let (socket, announcement) = (paths.socket(), paths.announcement());
+    let listener = http::bind(&socket).map_err(|error| file_error("listen at", &socket, &error))?;
+    daemon
+        .gate
+        .known_as(Names::new(socket.clone(), announcement.clone()));
+    Announcement::own(&socket)
+        .write(&announcement)
+        .map_err(|error| file_error("write", &announcement, &error))?;
+    Ok(listener)
+}
+
+fn tell(ready: Option<&File>, line: &str) {
     if let Some(mut ready) = ready {
         // Whoever waited may have gone.
         let _ = writeln!(ready, "{line}");
     }
 }
 
-async fn stop_on_signal(stop: Cancel) {
+async fn stop_on_signal(gate: Gate) {
     let (Ok(mut term), Ok(mut int)) = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
@@ -96,7 +141,7 @@ async fn stop_on_signal(stop: Cancel) {
         _ = term.recv() => {}
         _ = int.recv() => {}
     }
-    stop.cancel();
+    gate.close();
 }
 
 async fn drain(daemon: &Daemon) {
@@ -119,12 +164,20 @@ async fn drain(daemon: &Daemon) {
     tracing::warn!("operations still run; the next daemon puts them in order");
 }
 
-fn begin(paths: Paths, runtime: Handle) -> Result<(Daemon, File), ApiError> {
+fn begin(
+    paths: Paths,
+    runtime: Handle,
+    waiting: &dyn Fn(&str),
+) -> Result<(Daemon, File), ApiError> {
+    paths.refuse_strangers()?;
     let config = Config::load(paths.config())?;
     for dir in paths.directories() {
-        private_dir(&dir)?;
+        private::directory(&dir)?;
     }
-    let lock = lock(&paths.lock(), &paths.socket())?;
+    let lock = lock(&paths, waiting)?;
+    // Of a daemon that was killed.
+    forget(&paths.announcement())?;
+    private_store(&paths.store())?;
     let store = Arc::new(Store::open(&paths.store()).map_err(store_error)?);
     let engine: Arc<dyn Engine> = Arc::new(QemuEngine::new());
     let probe = engine.probe();
@@ -161,7 +214,9 @@ fn begin(paths: Paths, runtime: Handle) -> Result<(Daemon, File), ApiError> {
         spawn: Arc::new(Pool::new(OPERATIONS)),
     });
     log_recovery(&banger_control::recover(&control)?);
+    let stop = Cancel::new();
     let daemon = Daemon::new(Parts {
+        gate: Gate::new(stop.clone()),
         control,
         paths,
         config,
@@ -169,7 +224,7 @@ fn begin(paths: Paths, runtime: Handle) -> Result<(Daemon, File), ApiError> {
         probe,
         channels,
         started: Instant::now(),
-        stop: Cancel::new(),
+        stop,
     });
     Ok((daemon, lock))
 }
@@ -196,6 +251,26 @@ fn defaults(config: &Config) -> VmDefaults {
     }
 }
 
+/// The store and the files that SQLite puts beside it.
+fn private_store(store: &Path) -> Result<(), ApiError> {
+    private::file(store, true)?;
+    for suffix in ["-wal", "-shm"] {
+        let mut name = store.as_os_str().to_owned();
+        name.push(suffix);
+        private::file(&PathBuf::from(name), false)?;
+    }
+    Ok(())
+}
+
+fn forget(path: &Path) -> Result<(), ApiError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(file_error("remove", path, &error))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn log_recovery(recovered: &Recovered) {
     tracing::info!(
         undone = recovered.undone,
@@ -209,48 +284,64 @@ fn log_recovery(recovered: &Recovered) {
     }
 }
 
-/// Makes a directory with its parents, 0700. One that is there must be this user's.
-fn private_dir(dir: &Path) -> Result<(), ApiError> {
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(|error| file_error("make directory", dir, &error))?;
-    let meta = std::fs::metadata(dir).map_err(|error| file_error("look at", dir, &error))?;
-    if meta.uid() != rustix::process::geteuid().as_raw() {
-        let message = format!("{} belongs to another user", dir.display());
-        return Err(ApiError::new(ErrorCode::HostNotReady, message)
-            .hint("set BANGER_HOME to a directory of your own"));
-    }
-    Ok(())
-}
-
 /// Takes the lock that makes this the one daemon of its state directory; held as long as the file is open.
-fn lock(path: &Path, socket: &Path) -> Result<File, ApiError> {
-    let open = || -> io::Result<File> {
-        OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(path)
-    };
-    let file = open().map_err(|error| file_error("open", path, &error))?;
+///
+/// A holder that answers calls is an error at once. One that does not is starting or ending: `waiting` is told once.
+fn lock(paths: &Paths, waiting: &dyn Fn(&str)) -> Result<File, ApiError> {
+    let path = &paths.lock();
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| file_error("open", path, &error))?;
     let began = Instant::now();
+    let mut next_look = began;
+    let mut told = false;
     loop {
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(file),
-            // One that is going down has taken its socket away and ends its operations: its lock comes free.
-            Err(rustix::io::Errno::WOULDBLOCK)
-                if !socket.exists() && began.elapsed() < 3 * DRAIN =>
-            {
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let error = ApiError::new(ErrorCode::WrongState, "another daemon is running");
-                return Err(error.hint("banger daemon status"));
-            }
+            Err(rustix::io::Errno::WOULDBLOCK) => {}
             Err(error) => return Err(file_error("lock", path, &error.into())),
         }
+        if Instant::now() >= next_look {
+            let holder = Holder::find(paths)?;
+            let late = began.elapsed() > 3 * DRAIN;
+            if late || holder.as_ref().is_some_and(Holder::listens) {
+                return Err(held_by(holder.as_ref(), path));
+            }
+            if !told && began.elapsed() > TOLD_AFTER {
+                told = true;
+                waiting(&held_by(holder.as_ref(), path).message);
+            }
+            next_look = Instant::now() + LOOK_EVERY;
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+fn held_by(holder: Option<&Holder>, lock: &Path) -> ApiError {
+    let (pid, hint) = match holder {
+        Some(holder) => (
+            format!("process {}", holder.pid),
+            "banger daemon status shows it, banger daemon stop ends it".to_owned(),
+        ),
+        None => (
+            "a process that this one cannot see".to_owned(),
+            "it may run in another container or as another user".to_owned(),
+        ),
+    };
+    let (lock, where_to) = (
+        lock.display(),
+        holder.and_then(|holder| holder.socket.as_ref()),
+    );
+    let message = match where_to {
+        Some(socket) => format!(
+            "another daemon ({pid}) serves this state folder, at {}",
+            socket.display()
+        ),
+        None => format!("another daemon ({pid}) holds {lock} and is starting or ending"),
+    };
+    ApiError::new(ErrorCode::WrongState, message).hint(hint)
 }

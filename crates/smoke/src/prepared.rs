@@ -111,10 +111,36 @@ impl PreparedGuests {
         ));
         remove(&folder)?;
         let guests = Self { folder };
-        guests.fill();
+        guests.fill(&banger_binary(), &IMAGES);
         let ready = guests.folder.join("ready");
         fs::write(&ready, "").map_err(|error| PrepareError::Io(ready, error))?;
         remove_unused("g-", &guests.folder);
+        Ok(guests)
+    }
+
+    /// Those that another build has made for itself, in the folder of this name; they are made when they are not there.
+    ///
+    /// # Errors
+    /// When the folder cannot be used. A banger command that fails panics with its output.
+    pub(crate) fn of_build(program: &Path, name: &str) -> Result<Self, PrepareError> {
+        let guests = Self {
+            folder: test_root().join(name),
+        };
+        let lock_path = guests.folder.with_extension("lock");
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |error| PrepareError::Io(path, error)
+        };
+        let lock = File::create(&lock_path).map_err(failed(&lock_path))?;
+        flock(&lock, FlockOperation::LockExclusive)
+            .map_err(|error| PrepareError::Io(lock_path, error.into()))?;
+        let ready = guests.folder.join("ready");
+        if !ready.is_file() {
+            note(&format!("preparing guests of {}", program.display()));
+            remove(&guests.folder)?;
+            guests.fill(program, &IMAGES[..1]);
+            fs::write(&ready, "").map_err(failed(&ready))?;
+        }
         Ok(guests)
     }
 
@@ -126,19 +152,19 @@ impl PreparedGuests {
         self.folder.join("b")
     }
 
-    fn fill(&self) {
+    fn fill(&self, program: &Path, images: &[&str]) {
         let home = self.banger_home();
         if let Err(error) = fs::create_dir_all(&home) {
             panic!("cannot make {}: {error}", home.display());
         }
         let banger = |words: &[&str]| {
-            let command = Invocation::new(&banger_binary())
+            let command = Invocation::new(program)
                 .args(words)
                 .deadline(IMAGE_DEADLINE);
             environment(command, &self.folder, &home).run()
         };
         let kernel = banger(&["kernel", "import", "--default"]);
-        let images: Vec<_> = IMAGES
+        let images: Vec<_> = images
             .iter()
             .map(|image| banger(&["image", "build", image]))
             .collect();

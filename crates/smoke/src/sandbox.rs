@@ -132,6 +132,24 @@ impl Sandbox {
         environment(command.args(words), &self.home(), &self.banger_home())
     }
 
+    /// A command of another build of `banger` in this sandbox's environment.
+    pub fn banger_of(&self, program: &Path, words: &[&str]) -> Invocation {
+        let command = Invocation::new(program).args(words);
+        environment(command, &self.home(), &self.banger_home())
+    }
+
+    /// A copy of the program under test whose build is newer: a build is known by its file's time.
+    ///
+    /// # Panics
+    /// When it cannot be copied.
+    pub fn newer_build(&self) -> PathBuf {
+        let copy = self.folder.join("newer-banger");
+        match fs::copy(&self.binary, &copy) {
+            Ok(_) => copy,
+            Err(error) => panic!("cannot copy {}: {error}", self.binary.display()),
+        }
+    }
+
     /// Another program of the host in this sandbox's environment.
     ///
     /// # Panics
@@ -262,7 +280,8 @@ impl Sandbox {
         for name in self.vm_names() {
             quietly(&["vm", "delete", "--force", &name]).ok();
         }
-        quietly(&["daemon", "stop"]).ok();
+        // What is still under way here belongs to a scenario that has ended.
+        quietly(&["daemon", "stop", "--force"]).ok();
         let due = Instant::now() + ENDING;
         loop {
             let left = leftovers::left_in(&self.banger_home());

@@ -12,12 +12,45 @@ use crate::output::width::Cut;
 
 /// All about the daemon.
 #[derive(Debug, Serialize)]
-#[serde(transparent)]
-pub struct Daemon(pub DaemonStatus);
+pub struct Daemon {
+    #[serde(flatten)]
+    status: DaemonStatus,
+    /// It is an older build than this program.
+    older_build: bool,
+}
+
+impl Daemon {
+    /// With how its build stands to this program's.
+    pub fn new(status: DaemonStatus, older_build: bool) -> Self {
+        Self {
+            status,
+            older_build,
+        }
+    }
+
+    fn waiting(&self) -> Option<String> {
+        let this = self
+            .older_build
+            .then_some("it is an older build than this banger");
+        let other = self
+            .status
+            .waiting_build
+            .as_ref()
+            .map(|_| "a newer build waits to take over");
+        other.or(this).map(str::to_owned)
+    }
+}
 
 impl Render for Daemon {
     fn text(&self, page: &mut Page) {
-        let daemon = &self.0;
+        let daemon = &self.status;
+        let under_way = daemon
+            .activity
+            .as_ref()
+            .map(|activity| match activity.is_empty() {
+                true => "nothing".to_owned(),
+                false => activity.named().join(", "),
+            });
         page.fields([
             ("pid", Some(daemon.pid.to_string())),
             ("version", Some(daemon.version.clone())),
@@ -26,6 +59,8 @@ impl Render for Daemon {
             ("uptime", Some(span(daemon.uptime_s))),
             ("running VMs", Some(daemon.running_vms.to_string())),
             ("memory", Some(ByteSize(daemon.memory_bytes).to_string())),
+            ("under way", under_way),
+            ("replacement", self.waiting()),
         ]);
     }
 }

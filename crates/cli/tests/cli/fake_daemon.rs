@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::pin::Pin;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -93,6 +94,7 @@ impl FakeDaemon {
         std::fs::create_dir(&run).unwrap();
         let listener = std::os::unix::net::UnixListener::bind(run.join("daemon.sock")).unwrap();
         listener.set_nonblocking(true).unwrap();
+        announce(home.path(), &run.join("daemon.sock"));
         let asked = Arc::new(Mutex::new(Vec::new()));
         let (stop, stopped) = oneshot::channel();
         let served = serve(listener, Arc::new(handler), Arc::clone(&asked), stopped);
@@ -147,6 +149,15 @@ impl FakeDaemon {
         drop(child.stdin.take());
         finish(child)
     }
+}
+
+/// Says beside the lock, as a daemon of the newest build does, where it listens.
+fn announce(home: &Path, socket: &Path) {
+    let state = home.join("state");
+    std::fs::create_dir(&state).unwrap();
+    let build = "99999999999999999999-9";
+    let said = json!({"version": 1, "socket": socket, "pid": std::process::id(), "build": build});
+    std::fs::write(state.join("daemon.json"), said.to_string()).unwrap();
 }
 
 /// A command that has ended.

@@ -8,6 +8,7 @@ mod exec;
 mod export;
 mod fake_daemon;
 mod lists;
+mod one_daemon;
 mod operations;
 mod run;
 mod sample;

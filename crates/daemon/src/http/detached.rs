@@ -86,10 +86,11 @@ pub(super) async fn attach(
         id: query.id,
         output: query.output,
     };
-    let (_record, client) = reach(&daemon, reference).await?;
+    let (record, client) = reach(&daemon, reference).await?;
+    let open = daemon.gate.stream("attach", record.name.as_str());
     let call = client.attach(attach).await;
     let call = call.map_err(|error| failure::of_guest(&error))?;
-    Ok(switch(upgrade, call, ()))
+    Ok(switch(upgrade, call, open))
 }
 
 fn shown(command: banger_guest::DetachedCommand) -> DetachedCommand {

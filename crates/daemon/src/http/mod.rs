@@ -1,7 +1,7 @@
 //! The API: HTTP/1.1 and JSON on a Unix socket. Handlers parse, call the control plane, and answer; they decide nothing.
 //!
 //! ```text
-//! accept ─ peer is this user? ─► router ─► handler ─► banger-control ─► JSON
+//! accept ─ peer is this user? ─► gate ─► router ─► handler ─► banger-control ─► JSON
 //!                                            ├─► server-sent events of an operation
 //!                                            └─► 101: a raw stream to the guest (exec, files, connect)
 //! ```
@@ -13,6 +13,7 @@ mod detached;
 mod events;
 mod export;
 mod files;
+mod gate;
 mod logs;
 mod openapi;
 mod pull;
@@ -26,3 +27,4 @@ mod workspace;
 pub use openapi::openapi;
 pub(crate) use router::router;
 pub(crate) use server::{bind, serve};
+pub(crate) use system::running_operations;

@@ -11,7 +11,8 @@ use banger_api::{ApiError, ErrorCode, routes};
 use super::answer::Failed;
 use super::body::MAX_BODY;
 use super::{
-    changes, detached, events, export, files, logs, openapi, pull, streams, system, vms, workspace,
+    changes, detached, events, export, files, gate, logs, openapi, pull, streams, system, vms,
+    workspace,
 };
 use crate::build_id;
 use crate::context::Daemon;
@@ -88,6 +89,10 @@ pub(crate) fn router(daemon: Daemon) -> Router {
         .route(routes::SYSTEM_RESOURCES, get(system::resources))
         .route(routes::SYSTEM_SWEEP, post(system::sweep))
         .fallback(unknown)
+        .layer(middleware::from_fn_with_state(
+            daemon.clone(),
+            gate::through_gate,
+        ))
         .layer(middleware::from_fn(with_build))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(daemon)

@@ -21,6 +21,7 @@ use super::body::MAX_BODY;
 use super::vms::reach;
 use crate::context::Daemon;
 use crate::failure;
+use crate::gate::UnderWay;
 
 /// How to run a command.
 #[derive(Deserialize)]
@@ -49,6 +50,7 @@ pub(super) async fn exec(
     let guard = DeleteAfter {
         daemon: daemon.clone(),
         vm: exec.then_delete.then_some(record.id),
+        open: Some(daemon.gate.stream("exec", record.name.as_str())),
     };
     let call = client
         .exec(&ExecRequest {
@@ -133,7 +135,8 @@ pub(super) async fn put(
         owner: None,
     };
     let (record, client) = reach(&daemon, reference).await?;
-    let guard = Sending::to(&daemon, &record);
+    let open = daemon.gate.stream("put", record.name.as_str());
+    let guard = (Sending::to(&daemon, &record), open);
     let call = client
         .put_files(&put)
         .await
@@ -156,12 +159,13 @@ pub(super) async fn get(
         path: guest_path(trim(&query.path))?,
         follow: query.follow,
     };
-    let (_record, client) = reach(&daemon, reference).await?;
+    let (record, client) = reach(&daemon, reference).await?;
+    let open = daemon.gate.stream("get", record.name.as_str());
     let call = client
         .get_files(&get)
         .await
         .map_err(|e| failure::of_guest(&e))?;
-    Ok(switch(upgrade, call, DeleteAfter { daemon, vm: None }))
+    Ok(switch(upgrade, call, open))
 }
 
 fn trim(path: &str) -> &str {
@@ -192,7 +196,8 @@ pub(super) async fn connect(
 ) -> Result<Response, Failed> {
     let upgrade = upgrade_of(&mut request)?;
     let socket = query.socket.as_deref().map(guest_path).transpose()?;
-    let (_record, client) = reach(&daemon, reference).await?;
+    let (record, client) = reach(&daemon, reference).await?;
+    let open = daemon.gate.stream("connect", record.name.as_str());
     let connected = match (query.port, socket) {
         (Some(port), None) => client.connect_tcp(port).await,
         (None, Some(path)) => client.connect_unix(path).await,
@@ -202,7 +207,7 @@ pub(super) async fn connect(
         }
     };
     let call = connected.map_err(|e| failure::of_guest(&e))?;
-    Ok(switch(upgrade, call, DeleteAfter { daemon, vm: None }))
+    Ok(switch(upgrade, call, open))
 }
 
 pub(super) fn upgrade_of(request: &mut Request) -> Result<OnUpgrade, ApiError> {
@@ -221,13 +226,19 @@ pub(super) fn upgrade_of(request: &mut Request) -> Result<OnUpgrade, ApiError> {
 struct DeleteAfter {
     daemon: Daemon,
     vm: Option<VmId>,
+    open: Option<UnderWay>,
 }
 
 impl Drop for DeleteAfter {
     fn drop(&mut self) {
         let Some(id) = self.vm.take() else { return };
         let daemon = self.daemon.clone();
-        tokio::task::spawn_blocking(move || vm::delete_unclaimed(&daemon.control, id));
+        // The stream ends when its VM's deletion has begun: in between the daemon must not take itself for idle.
+        let open = self.open.take();
+        tokio::task::spawn_blocking(move || {
+            let _open = open;
+            vm::delete_unclaimed(&daemon.control, id);
+        });
     }
 }
 

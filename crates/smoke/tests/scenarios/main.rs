@@ -21,6 +21,7 @@ mod ordinary_user;
 mod published;
 mod pulling;
 mod refusals;
+mod replaced;
 mod running;
 mod sessions;
 mod shell;
