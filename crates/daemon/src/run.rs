@@ -27,7 +27,7 @@ use crate::context::{Daemon, Parts};
 use crate::environment::LinuxEnvironment;
 use crate::file_sync;
 use crate::guest_files::Identity;
-use crate::host::{GuestMaterial, LinuxHost, file_error};
+use crate::host::{GuestMaterial, LinuxHost, Roots, file_error};
 use crate::paths::Paths;
 use crate::{following, http, keys, upkeep};
 
@@ -144,6 +144,7 @@ fn begin(paths: Paths, runtime: Handle) -> Result<(Daemon, File), ApiError> {
         cache: paths.cache().to_owned(),
         images: paths.images(),
         began: Instant::now(),
+        roots: Roots::of(&paths),
     };
     let control = Control::new(banger_control::Parts {
         places: places(&paths),
