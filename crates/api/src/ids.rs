@@ -48,6 +48,11 @@ macro_rules! name_type {
             /// Most bytes of such a name.
             pub const MAX_LEN: usize = MAX_NAME;
 
+            /// Stands in for a name that cannot be read.
+            pub fn unreadable() -> Self {
+                Self("unreadable".to_owned())
+            }
+
             /// The name as text.
             pub fn as_str(&self) -> &str {
                 &self.0

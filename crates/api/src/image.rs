@@ -36,6 +36,9 @@ pub struct Image {
     /// When it was made.
     #[schema(value_type = String, format = "date-time")]
     pub created_at: Timestamp,
+    /// Why it cannot be used: its record in the store is damaged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
     /// More about it, when one image is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<ImageDetails>,

@@ -28,6 +28,9 @@ pub struct Kernel {
     /// When it was imported.
     #[schema(value_type = String, format = "date-time")]
     pub created_at: Timestamp,
+    /// Why it cannot be used: its record in the store is damaged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// Where a kernel is imported from. Paths are absolute.

@@ -12,6 +12,7 @@
 pub mod detached;
 pub mod doctor;
 pub mod error;
+mod exit;
 pub mod files;
 pub mod ids;
 pub mod image;
@@ -26,6 +27,7 @@ pub mod time;
 pub mod vm;
 
 pub use error::{ApiError, ErrorCode};
+pub use exit::ExitCause;
 pub use ids::{ImageName, InvalidName, KernelName, OperationId, VmId, VmName};
 pub use size::ByteSize;
 pub use time::Timestamp;

@@ -9,6 +9,7 @@ use crate::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::exit::ExitCause;
 use crate::ids::{ImageName, KernelName, OperationId, VmId, VmName};
 use crate::size::ByteSize;
 
@@ -41,6 +42,18 @@ pub enum VmState {
 }
 
 impl VmState {
+    /// Every state.
+    pub const ALL: [Self; 8] = [
+        Self::Created,
+        Self::Starting,
+        Self::Running,
+        Self::Stopping,
+        Self::Stopped,
+        Self::Suspended,
+        Self::Deleting,
+        Self::Error,
+    ];
+
     /// The state's name as users and JSON see it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -224,6 +237,9 @@ pub struct Vm {
     pub restart_needed: bool,
     /// Why it is in state `error`, or why it last ended by itself.
     pub error: Option<String>,
+    /// Why its VMM last ended by itself.
+    #[serde(default)]
+    pub exit: Option<ExitCause>,
 }
 
 /// Make a VM. What is left out comes from the configuration, then from the host.

@@ -12,7 +12,7 @@ use crate::vm::{forget_half_made, start_again};
 /// # Errors
 /// Only when the store cannot be read: a single thing that resists is reported in [`Recovered::failed`].
 pub fn recover(control: &Control) -> Result<Recovered, ApiError> {
-    let mut recovered = Recovery::new(control.runner()).run()?;
+    let mut recovered = Recovery::new(control.runner(), &|id| control.places().vm(id)).run()?;
     for (made_by, id) in recovered.half_made.clone() {
         if let Err(error) = forget_half_made(control, made_by, id) {
             let message = format!(

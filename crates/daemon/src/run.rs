@@ -32,7 +32,7 @@ use crate::file_sync;
 use crate::gate::{Gate, Names};
 use crate::guest_files::Identity;
 use crate::holder::Holder;
-use crate::host::{GuestMaterial, LinuxHost, file_error};
+use crate::host::{GuestMaterial, LinuxHost, Roots, file_error};
 use crate::paths::Paths;
 use crate::{following, http, keys, private, state_gone, upkeep};
 
@@ -198,6 +198,7 @@ fn begin(
         cache: paths.cache().to_owned(),
         images: paths.images(),
         began: Instant::now(),
+        roots: Roots::of(&paths),
     };
     let control = Control::new(banger_control::Parts {
         places: places(&paths),

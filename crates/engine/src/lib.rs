@@ -41,6 +41,6 @@ pub use error::EngineError;
 pub use host::HostFacts;
 pub use qemu::{QemuEngine, panic_message};
 pub use spec::{DiskSpec, NetSpec, Publish, SERIAL_MAX_BYTES, VmmSpec};
-pub use state::{ExitCause, VmmIdentity, VmmState};
+pub use state::{ExitCause, IdentityVersion, VmmIdentity, VmmState};
 
 pub use banger_process::Signal;

@@ -5,9 +5,58 @@ use std::path::{Path, PathBuf};
 use banger_process::Identity;
 use serde::{Deserialize, Serialize};
 
+use crate::EngineKind;
+
+/// Version of an identity's stored form that this build writes. Older ones are read, newer ones are refused.
+const IDENTITY_VERSION: u32 = 2;
+
+/// The version of a stored identity: 1 had none, and was always QEMU's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
+pub struct IdentityVersion(u32);
+
+impl IdentityVersion {
+    /// The one that this build writes.
+    pub const NEWEST: Self = Self(IDENTITY_VERSION);
+
+    const fn first() -> Self {
+        Self(1)
+    }
+}
+
+impl TryFrom<u32> for IdentityVersion {
+    type Error = String;
+
+    fn try_from(version: u32) -> Result<Self, String> {
+        match version {
+            0 => Err("version 0 of a VMM's identity does not exist".to_owned()),
+            1..=IDENTITY_VERSION => Ok(Self(version)),
+            newer => Err(format!(
+                "version {newer} of a VMM's identity is newer than {IDENTITY_VERSION}, the newest that this banger knows"
+            )),
+        }
+    }
+}
+
+impl From<IdentityVersion> for u32 {
+    fn from(version: IdentityVersion) -> Self {
+        version.0
+    }
+}
+
+fn qemu() -> EngineKind {
+    EngineKind::Qemu
+}
+
 /// What makes a VMM process recognisable for ever: stored by the caller, compared by every call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VmmIdentity {
+    /// Version of this form.
+    #[serde(default = "IdentityVersion::first")]
+    pub version: IdentityVersion,
+    /// The engine that started it.
+    #[serde(default = "qemu")]
+    pub engine: EngineKind,
     /// Reused by the kernel, so never enough alone.
     pub pid: u32,
     /// Field 22 of `/proc/PID/stat`: clock ticks between boot and the process's start.

@@ -4,7 +4,9 @@
 
 use std::path::PathBuf;
 
-use banger_engine::{Accel, DiskSpec, ExitCause, NetSpec, Publish, VmmIdentity, VmmSpec};
+use banger_engine::{
+    Accel, DiskSpec, EngineKind, ExitCause, IdentityVersion, NetSpec, Publish, VmmIdentity, VmmSpec,
+};
 use banger_formats::{Golden, every_variant};
 use uuid::Uuid;
 
@@ -49,6 +51,8 @@ fn specs() -> Vec<VmmSpec> {
 
 fn identity() -> VmmIdentity {
     VmmIdentity {
+        version: IdentityVersion::NEWEST,
+        engine: EngineKind::Qemu,
         pid: 4711,
         start_ticks: 123_456,
         boot_id: "0b4ee1a3-0000-4000-8000-000000000001".to_owned(),
@@ -99,12 +103,25 @@ fn the_stored_forms_are_those_of_the_newest_golden_files() {
 #[test]
 fn what_version_1_wrote_is_read() {
     assert_eq!(golden().read::<Vec<VmmSpec>>(1, "vmm-spec.json"), specs());
-    assert_eq!(
-        golden().read::<VmmIdentity>(1, "vmm-identity.json"),
-        identity()
-    );
+    let read: VmmIdentity = golden().read(1, "vmm-identity.json");
+    let version = IdentityVersion::try_from(1).unwrap();
+    let expected = VmmIdentity {
+        version,
+        ..identity()
+    };
+    assert_eq!(read, expected);
     assert_eq!(
         golden().read::<Vec<ExitCause>>(1, "exit-cause.json"),
         causes()
     );
+}
+
+#[test]
+fn an_identity_of_a_newer_version_is_refused_with_both_versions() {
+    let text = golden()
+        .text(2, "vmm-identity.json")
+        .replace("\"version\": 2", "\"version\": 3");
+    let error = serde_json::from_str::<VmmIdentity>(&text).unwrap_err();
+    let told = "version 3 of a VMM's identity is newer than 2, the newest that this banger knows";
+    assert!(error.to_string().starts_with(told), "{error}");
 }

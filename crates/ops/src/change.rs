@@ -1,11 +1,11 @@
 //! What a step changes in the store: data, applied in the transaction that journals the step.
 
 use banger_api::vm::VmState;
-use banger_api::{ImageName, KernelName, VmId};
+use banger_api::{ExitCause, ImageName, KernelName, VmId};
 use banger_engine::VmmIdentity;
 use banger_store::{
     Claim, ClaimKind, Connection, ImageRecord, KernelRecord, Owner, StoreError, VmRecord, claim,
-    image, kernel, vm,
+    image, kernel, operation, vm,
 };
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,7 @@ pub enum Change {
     InsertVm(Box<VmRecord>),
     /// Removes a VM's row and all its claims.
     DeleteVm(VmId),
-    /// Moves a VM to a state; `error` replaces the one that it had.
+    /// Moves a VM to a state; `error` replaces the one that it had, and the cause of its last end is forgotten.
     SetVmState {
         /// The VM.
         vm: VmId,
@@ -32,6 +32,13 @@ pub enum Change {
         vm: VmId,
         /// Its VMM.
         vmm: Option<VmmIdentity>,
+    },
+    /// Why its VMM ended by itself, or that it has not.
+    SetExit {
+        /// The VM.
+        vm: VmId,
+        /// The cause.
+        exit: Option<ExitCause>,
     },
     /// Its guest became reachable; its present settings are in force.
     SetStarted {
@@ -78,6 +85,8 @@ pub enum Change {
     Release(Claim, Owner),
     /// Releases all host ports of a VM.
     ReleasePorts(VmId),
+    /// Releases all launches of a VM: nothing of it runs any more.
+    ReleaseLaunches(VmId),
     /// Hands a claim over.
     Transfer {
         /// The claim.
@@ -110,6 +119,7 @@ impl Change {
             Self::InsertVm(record) => vm::insert(db, &under_present_name(db, record)?),
             Self::DeleteVm(id) => {
                 vm::delete(db, *id)?;
+                operation::abandon_plans(db, *id)?;
                 claim::release_all(db, &Owner::Vm(*id))
             }
             Self::SetVmState {
@@ -119,18 +129,10 @@ impl Change {
             } => edit(db, *id, |record| {
                 record.state = *state;
                 record.error.clone_from(error);
+                record.exit = None;
             }),
-            Self::SetVmm { vm: id, vmm } => {
-                let vmm = vmm
-                    .as_ref()
-                    .map(serde_json::to_value)
-                    .transpose()
-                    .map_err(|source| StoreError::Damaged {
-                        what: "a VMM",
-                        source,
-                    })?;
-                edit(db, *id, |record| record.vmm = vmm)
-            }
+            Self::SetVmm { vm: id, vmm } => edit(db, *id, |record| record.vmm = vmm.clone().into()),
+            Self::SetExit { vm: id, exit } => edit(db, *id, |record| record.exit = exit.clone()),
             Self::SetStarted { vm: id, at_ms } => edit(db, *id, |record| {
                 record.started_ms = Some(*at_ms);
                 record.restart_needed = false;
@@ -188,15 +190,9 @@ impl Change {
                 false => Ok(()),
                 true => Err(changed(files.to_string(), "is in use")),
             },
-            Self::ReleasePorts(id) => {
-                let owner = Owner::Vm(*id);
-                let claims = claim::of_owner(db, &owner)?;
-                let ports = claims
-                    .iter()
-                    .filter(|claim| claim.kind == ClaimKind::HostPort);
-                ports
-                    .into_iter()
-                    .try_for_each(|port| claim::release(db, port, &owner))
+            Self::ReleasePorts(id) => claim::release_kind(db, ClaimKind::HostPort, &Owner::Vm(*id)),
+            Self::ReleaseLaunches(id) => {
+                claim::release_kind(db, ClaimKind::Process, &Owner::Vm(*id))
             }
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use banger_api::image::WorkSeed;
 use banger_api::vm::{Egress, NetMode};
-use banger_api::{ApiError, VmId, VmName};
+use banger_api::{ApiError, ExitCause, VmId, VmName};
 use banger_engine::{Signal, VmmIdentity, VmmSpec};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -256,9 +256,8 @@ pub trait Host: Send + Sync {
     fn adopt_vmm(&self, vmm: &VmmIdentity) -> HostResult<()>;
     /// Signals it, after its identity was checked, and waits until it is gone. Success when it was gone before.
     fn end_vmm(&self, vmm: &VmmIdentity, signal: Signal, deadline: Duration) -> HostResult<()>;
-    /// Why it ended, in words, as far as that can be known; `None`: it has not ended. One that the whole host took with it
-    /// is [`plans::HOST_WENT_DOWN`](crate::plans::HOST_WENT_DOWN).
-    fn vmm_exit(&self, vmm: &VmmIdentity) -> HostResult<Option<String>>;
+    /// Why it ended, as far as that can be known; `None`: it has not ended.
+    fn vmm_exit(&self, vmm: &VmmIdentity) -> HostResult<Option<ExitCause>>;
 
     // Guests.
     /// Waits until the guest is reachable and makes it this VM. The stages are the guest's own.

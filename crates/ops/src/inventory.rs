@@ -10,7 +10,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use banger_engine::VmmIdentity;
-use banger_store::{Claim, ClaimKind, Connection, Owner, StoreError, claim, image, kernel, vm};
+use banger_store::{
+    Claim, ClaimKind, Connection, Owner, StoreError, UnreadableClaim, claim, image, kernel, vm,
+};
 
 use crate::{Host, HostResult};
 
@@ -57,6 +59,8 @@ pub fn look(host: &dyn Host, places: &Places) -> HostResult<Found> {
 #[derive(Debug)]
 pub struct Owners {
     claims: Vec<(Claim, String)>,
+    /// Claims of a kind that is not known: their resources have an owner all the same.
+    unreadable: Vec<UnreadableClaim>,
     /// Names of directories of VMs, images and kernels that have a row, with their owner. A claim has the path at which a
     /// thing was made; a state directory that was moved since, or copied, still has its rows, and nothing of it may go.
     rows: HashMap<String, String>,
@@ -80,6 +84,7 @@ impl Owners {
         let rows = vms.chain(images).chain(kernels);
         Ok(Self {
             claims: claim::list(db)?,
+            unreadable: claim::unreadable(db)?,
             rows: rows
                 .map(|(name, owner)| (name, owner.to_string()))
                 .collect(),
@@ -118,5 +123,12 @@ impl Owners {
             .iter()
             .find(|(claim, _)| same(claim))
             .map(|(_, owner)| owner.as_str())
+            .or_else(|| {
+                let unreadable = self.unreadable.iter();
+                unreadable
+                    .filter(|claim| claim.resource == resource)
+                    .map(|claim| claim.owner.as_str())
+                    .next()
+            })
     }
 }

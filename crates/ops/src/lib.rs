@@ -39,7 +39,7 @@ pub use host::{
     ImageSource, KernelFacts, Relay, SeedWish,
 };
 pub use layout::VmFiles;
-pub use plan::{Direction, Ending, Plan, PlanKind};
+pub use plan::{Direction, Ending, Plan, PlanError, PlanKind};
 pub use recovery::{CREATE_VM, Recovered, Recovery};
 pub use runner::{Runner, store_error};
 pub use step::{Step, StepBody, StepCx};

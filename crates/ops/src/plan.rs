@@ -1,8 +1,8 @@
 //! A plan: what will happen, written down before it does.
 
 use banger_api::vm::VmState;
-use banger_api::{OperationId, VmId};
-use banger_store::Owner;
+use banger_api::{ExitCause, OperationId, VmId};
+use banger_store::{Owner, PlanRecord};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -93,10 +93,84 @@ pub struct Plan {
     pub ending: Option<Ending>,
 }
 
-/// Version of the plan's JSON that this build writes. It reads all older ones.
-pub(crate) const PLAN_VERSION: u32 = 1;
+/// Version of the plan's JSON that this build writes. It reads all older ones and refuses newer ones.
+pub(crate) const PLAN_VERSION: u32 = 2;
+
+/// Why a stored plan cannot be read. It stays unfinished, with its claims.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// A newer build wrote it.
+    #[error("plan {id} has version {found}; this banger knows versions up to {PLAN_VERSION}")]
+    Newer {
+        /// Its id.
+        id: Uuid,
+        /// Its version.
+        found: u32,
+    },
+    /// It is no plan.
+    #[error("plan {id} cannot be read: {source}")]
+    Damaged {
+        /// Its id.
+        id: Uuid,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+}
 
 impl Plan {
+    /// A plan as the journal has it.
+    ///
+    /// # Errors
+    /// See [`PlanError`].
+    pub fn read(record: &PlanRecord) -> Result<Self, PlanError> {
+        #[derive(Deserialize)]
+        struct Head {
+            version: u32,
+        }
+        let id = record.id;
+        let damaged = |source| PlanError::Damaged { id, source };
+        // The version is looked at before the rest, which a newer build may have changed.
+        let head: Head = serde_json::from_str(&record.plan).map_err(damaged)?;
+        match head.version.max(record.version) {
+            found if found > PLAN_VERSION => Err(PlanError::Newer { id, found }),
+            version => {
+                let mut plan: Self = serde_json::from_str(&record.plan).map_err(damaged)?;
+                if version == 1 {
+                    plan.bring_causes_forward();
+                }
+                Ok(plan)
+            }
+        }
+    }
+
+    /// Version 1 told the cause of an end by its sentence alone.
+    fn bring_causes_forward(&mut self) {
+        let cause = |change: &Change| match change {
+            Change::SetVmState {
+                vm,
+                error: Some(sentence),
+                ..
+            } => ExitCause::of_format_1(sentence).map(|cause| (*vm, cause)),
+            _ => None,
+        };
+        let causes: Vec<_> = self.done.iter().filter_map(cause).collect();
+        let causes = causes.into_iter().map(|(vm, cause)| Change::SetExit {
+            vm,
+            exit: Some(cause),
+        });
+        self.done.extend(causes);
+    }
+
+    /// The VM that a plan which cannot be read seems to concern.
+    pub(crate) fn vm_of_unreadable(record: &PlanRecord) -> Option<VmId> {
+        #[derive(Deserialize)]
+        struct Concerns {
+            vm: Option<VmId>,
+        }
+        serde_json::from_str::<Concerns>(&record.plan).ok()?.vm
+    }
+
     /// A plan without steps yet.
     pub fn new(
         operation: OperationId,

@@ -4,8 +4,6 @@ use banger_api::vm::{RestartPolicy, VmState};
 use banger_api::{ApiError, ErrorCode};
 use banger_store::VmRecord;
 
-use crate::plans;
-
 /// A request that concerns an existing VM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request {
@@ -33,11 +31,12 @@ pub enum Request {
 /// Whether a VM that does not run is to be started when the daemon starts: it is to run always, and neither its user nor
 /// its guest ended it. A daemon that is killed before it has done so finds the same answer again.
 pub fn starts_again(vm: &VmRecord) -> bool {
-    let lost = vm
-        .error
-        .as_deref()
-        .is_some_and(|cause| cause != plans::ORDERLY_EXIT);
-    vm.restart == RestartPolicy::Always
+    let lost = match &vm.exit {
+        Some(cause) => !cause.is_wanted(),
+        None => vm.error.is_some(),
+    };
+    vm.damage.is_none()
+        && vm.restart == RestartPolicy::Always
         && matches!(vm.state, VmState::Stopped | VmState::Error)
         && lost
 }
@@ -59,24 +58,70 @@ pub fn verdict(request: Request, state: VmState) -> Verdict {
     use Request as R;
     use Verdict::{Already, Go, Refuse};
     use VmState as S;
-    match (request, state) {
-        (R::Delete { .. }, S::Deleting) => Go,
-        (_, S::Deleting) => Refuse,
-        (R::Start, S::Running) => Already,
-        (R::Start, S::Created | S::Stopped | S::Error) => Go,
-        (R::Start, _) => Refuse,
-        (R::Stop, S::Created | S::Stopped) => Already,
-        (R::Stop | R::Kill, S::Running | S::Starting | S::Stopping | S::Error) => Go,
-        (R::Stop | R::Kill, _) => Refuse,
-        (R::Restart, S::Running | S::Created | S::Stopped | S::Error) => Go,
-        (R::Restart, _) => Refuse,
-        (R::Delete { force: false }, S::Running | S::Starting) => Refuse,
-        (R::Delete { .. }, _) => Go,
-        (R::Set, _) => Go,
-        (R::Save, S::Created | S::Stopped | S::Error) => Go,
-        (R::Save, _) => Refuse,
-        (R::Reach, S::Running) => Go,
-        (R::Reach, _) => Refuse,
+    // Every state is written out: a new one does not compile until somebody has decided.
+    match request {
+        R::Start => match state {
+            S::Running => Already,
+            S::Created | S::Stopped | S::Error => Go,
+            S::Starting | S::Stopping | S::Suspended | S::Deleting => Refuse,
+        },
+        R::Stop => match state {
+            S::Created | S::Stopped => Already,
+            S::Running | S::Starting | S::Stopping | S::Error => Go,
+            S::Suspended | S::Deleting => Refuse,
+        },
+        R::Kill => match state {
+            S::Running | S::Starting | S::Stopping | S::Error => Go,
+            S::Created | S::Stopped | S::Suspended | S::Deleting => Refuse,
+        },
+        R::Restart => match state {
+            S::Running | S::Created | S::Stopped | S::Error => Go,
+            S::Starting | S::Stopping | S::Suspended | S::Deleting => Refuse,
+        },
+        R::Delete { force: true } => match state {
+            S::Created | S::Starting | S::Running | S::Stopping => Go,
+            S::Stopped | S::Suspended | S::Deleting | S::Error => Go,
+        },
+        // A saved memory is as much a user's as a running guest.
+        R::Delete { force: false } => match state {
+            S::Running | S::Starting | S::Suspended => Refuse,
+            S::Created | S::Stopping | S::Stopped | S::Deleting | S::Error => Go,
+        },
+        // Under a saved memory nothing of the machine may change.
+        R::Set => match state {
+            S::Created | S::Starting | S::Running | S::Stopping | S::Stopped | S::Error => Go,
+            S::Suspended | S::Deleting => Refuse,
+        },
+        R::Save => match state {
+            S::Created | S::Stopped | S::Error => Go,
+            S::Starting | S::Running | S::Stopping | S::Suspended | S::Deleting => Refuse,
+        },
+        R::Reach => match state {
+            S::Running => Go,
+            S::Created | S::Starting | S::Stopping | S::Stopped => Refuse,
+            S::Suspended | S::Deleting | S::Error => Refuse,
+        },
+    }
+}
+
+/// Refuses what a damaged record does not allow: everything but ending and deleting the VM.
+///
+/// # Errors
+/// `wrong_state`, with the damage.
+pub fn check_damage(request: Request, vm: &VmRecord) -> Result<(), ApiError> {
+    let Some(why) = &vm.damage else {
+        return Ok(());
+    };
+    match request {
+        Request::Stop | Request::Kill | Request::Delete { .. } => Ok(()),
+        Request::Start | Request::Restart | Request::Set | Request::Save | Request::Reach => {
+            let name = &vm.name;
+            let message = format!("the record of VM \"{name}\" in the store is damaged: {why}");
+            let hint = format!(
+                "its disks are untouched; a store from before the damage brings it back, banger vm delete {name} removes it"
+            );
+            Err(ApiError::new(ErrorCode::WrongState, message).hint(hint))
+        }
     }
 }
 
@@ -115,34 +160,62 @@ mod tests {
     use super::Verdict::{Already, Go, Refuse};
     use super::*;
 
+    /// The verdicts on every request in one state, in the order of [`requests`]. A new state does not compile here.
+    fn expected(state: VmState) -> [Verdict; 9] {
+        match state {
+            //                    start    stop     restart  kill    delete  --force set     save    reach
+            VmState::Created => [Go, Already, Go, Refuse, Go, Go, Go, Go, Refuse],
+            VmState::Starting => [Refuse, Go, Refuse, Go, Refuse, Go, Go, Refuse, Refuse],
+            VmState::Running => [Already, Go, Go, Go, Refuse, Go, Go, Refuse, Go],
+            VmState::Stopping => [Refuse, Go, Refuse, Go, Go, Go, Go, Refuse, Refuse],
+            VmState::Stopped => [Go, Already, Go, Refuse, Go, Go, Go, Go, Refuse],
+            VmState::Suspended => [
+                Refuse, Refuse, Refuse, Refuse, Refuse, Go, Refuse, Refuse, Refuse,
+            ],
+            VmState::Deleting => [
+                Refuse, Refuse, Refuse, Refuse, Go, Go, Refuse, Refuse, Refuse,
+            ],
+            VmState::Error => [Go, Go, Go, Go, Go, Go, Go, Go, Refuse],
+        }
+    }
+
+    fn requests() -> [Request; 9] {
+        [
+            R::Start,
+            R::Stop,
+            R::Restart,
+            R::Kill,
+            R::Delete { force: false },
+            R::Delete { force: true },
+            R::Set,
+            R::Save,
+            R::Reach,
+        ]
+    }
+
     #[test]
     fn the_table_of_requests_and_states_holds() {
-        use VmState::{Created, Deleting, Error, Running, Starting, Stopped, Stopping};
-        let states = [
-            Created, Starting, Running, Stopping, Stopped, Error, Deleting,
-        ];
-        let table = [
-            (R::Start, [Go, Refuse, Already, Refuse, Go, Go, Refuse]),
-            (R::Stop, [Already, Go, Go, Go, Already, Go, Refuse]),
-            (R::Restart, [Go, Refuse, Go, Refuse, Go, Go, Refuse]),
-            (R::Kill, [Refuse, Go, Go, Go, Refuse, Go, Refuse]),
-            (
-                R::Delete { force: false },
-                [Go, Refuse, Refuse, Go, Go, Go, Go],
-            ),
-            (R::Delete { force: true }, [Go, Go, Go, Go, Go, Go, Go]),
-            (R::Set, [Go, Go, Go, Go, Go, Go, Refuse]),
-            (R::Save, [Go, Refuse, Refuse, Refuse, Go, Go, Refuse]),
-            (
-                R::Reach,
-                [Refuse, Refuse, Go, Refuse, Refuse, Refuse, Refuse],
-            ),
-        ];
-        for (request, verdicts) in table {
-            for (state, expected) in states.into_iter().zip(verdicts) {
+        for state in VmState::ALL {
+            for (request, expected) in requests().into_iter().zip(expected(state)) {
                 assert_eq!(verdict(request, state), expected, "{request:?} in {state}");
             }
         }
+    }
+
+    #[test]
+    fn the_list_of_states_has_every_one_once() {
+        let place = |state| match state {
+            VmState::Created => 0,
+            VmState::Starting => 1,
+            VmState::Running => 2,
+            VmState::Stopping => 3,
+            VmState::Stopped => 4,
+            VmState::Suspended => 5,
+            VmState::Deleting => 6,
+            VmState::Error => 7,
+        };
+        let places: Vec<usize> = VmState::ALL.into_iter().map(place).collect();
+        assert_eq!(places, [0, 1, 2, 3, 4, 5, 6, 7]);
     }
 
     #[test]

@@ -6,17 +6,17 @@
 //! VMs in `running` ─► adopted (pid + start time + executable + socket) or `stopped`/`error` with the cause
 //! ```
 
-use std::marker::PhantomData;
-
 use banger_api::vm::VmState;
-use banger_api::{ApiError, ErrorCode, OperationId, VmId};
+use banger_api::{ApiError, ErrorCode, ExitCause, OperationId, VmId};
+use banger_engine::VmmIdentity;
 use banger_store::{
-    ClaimKind, Connection, Durability, Owner, PlanRecord, StoreError, VmRecord, claim, operation,
-    vm,
+    ClaimKind, Connection, Durability, Owner, PlanRecord, RecordedVmm, StoreError, VmRecord, claim,
+    operation, vm,
 };
 
-use crate::layout::parent;
-use crate::{Cancel, Direction, HostResult, NoEvents, Plan, Runner, plans, store_error};
+use crate::layout::{VmFiles, parent};
+use crate::steps::in_directory;
+use crate::{Cancel, Direction, HostResult, NoEvents, Plan, PlanError, Runner, plans, store_error};
 
 /// Kind of the operation that makes a VM.
 pub const CREATE_VM: &str = "create_vm";
@@ -42,15 +42,16 @@ pub struct Recovered {
 /// Recovery over a runner's store and host.
 pub struct Recovery<'a> {
     runner: Runner,
-    of: PhantomData<&'a Runner>,
+    /// Where a VM's files are.
+    files: &'a dyn Fn(VmId) -> VmFiles,
 }
 
 impl<'a> Recovery<'a> {
-    /// Recovery with this runner.
-    pub fn new(runner: &'a Runner) -> Self {
+    /// Recovery with this runner. `files` says where a VM's files are.
+    pub fn new(runner: &Runner, files: &'a dyn Fn(VmId) -> VmFiles) -> Self {
         Self {
             runner: runner.for_recovery(),
-            of: PhantomData,
+            files,
         }
     }
 
@@ -70,6 +71,7 @@ impl<'a> Recovery<'a> {
                 report.failed.push(error.message);
             }
         }
+        self.unreadable(&mut report)?;
         self.end_operations(&mut report)?;
         for record in store.read(vm::list).map_err(store_error)? {
             if let Err(error) = self.vm(&record, &mut report) {
@@ -82,16 +84,57 @@ impl<'a> Recovery<'a> {
     }
 
     fn plan(&self, record: &PlanRecord, report: &mut Recovered) -> HostResult<()> {
-        let plan: Plan = serde_json::from_str(&record.plan).map_err(|error| {
-            let message = format!("plan {} cannot be read: {error}", record.id);
-            ApiError::new(ErrorCode::Internal, message)
-        })?;
+        let plan = match Plan::read(record) {
+            Ok(plan) => plan,
+            Err(error) => return Err(self.isolate(record, &error)?),
+        };
         // One that resists stays with the runner, which tries again before anything else happens to its VM.
         self.runner.resume(&plan)?;
         match plan.direction {
             Direction::Back => report.undone += 1,
             Direction::Forward => report.carried_on += 1,
         }
+        Ok(())
+    }
+
+    /// Leaves a plan that cannot be read as it is, with its claims, and says so at its VM.
+    fn isolate(&self, record: &PlanRecord, error: &PlanError) -> HostResult<ApiError> {
+        let of = record.operation;
+        let store = self.runner.store();
+        let op = store
+            .read(|db| operation::operation(db, of))
+            .map_err(store_error)?;
+        let vm = Plan::vm_of_unreadable(record).or_else(|| op.and_then(|op| op.vm));
+        let error = ApiError::new(ErrorCode::Internal, error.to_string());
+        if let Some(id) = vm {
+            self.runner.note_unreadable(id, error.message.clone());
+            let change = crate::Change::SetVmState {
+                vm: id,
+                state: VmState::Error,
+                error: Some(error.message.clone()),
+            };
+            store
+                .write_as(Durability::Soon, move |tx| change.apply(tx))
+                .map_err(store_error)?;
+        }
+        Ok(error)
+    }
+
+    /// Reports rows that cannot be read. They stay as they are, and so does what they claim.
+    fn unreadable(&self, report: &mut Recovered) -> HostResult<()> {
+        let store = self.runner.store();
+        let rows = store.read(operation::unreadable).map_err(store_error)?;
+        report.failed.extend(
+            rows.iter()
+                .map(|row| format!("{} {} cannot be read: {}", row.what, row.id, row.why)),
+        );
+        let claims = store.read(claim::unreadable).map_err(store_error)?;
+        report.failed.extend(claims.iter().map(|claim| {
+            format!(
+                "the claim of {} on {} is of a kind that this banger does not know: {}",
+                claim.owner, claim.resource, claim.kind
+            )
+        }));
         Ok(())
     }
 
@@ -152,16 +195,25 @@ impl<'a> Recovery<'a> {
 
     /// Adopts the VMM of a running VM, or says why it is none any more. One that a stop could not end is ended.
     fn vm(&self, record: &VmRecord, report: &mut Recovered) -> HostResult<()> {
+        if let Some(why) = &record.damage {
+            let message = format!("its record in the store is damaged: {why}");
+            return Err(ApiError::new(ErrorCode::Internal, message));
+        }
+        // What is not understood is left as it is: a VMM that runs may be in the middle of something.
+        if self.runner.is_unreadable(record.id) {
+            return Ok(());
+        }
         self.runner.settle(record.id)?;
+        let files = (self.files)(record.id);
         let plan = match record.state {
-            VmState::Running => match self.ended(record, report)? {
-                Some(cause) => plans::end_after_exit(record, &cause),
+            VmState::Running => match self.ended(record, &files, report)? {
+                Some(cause) => plans::end_after_exit(record, &files, &cause, None),
                 None => {
                     report.adopted.push(record.id);
                     return Ok(());
                 }
             },
-            _ if record.vmm.is_some() => plans::end_left_over(record),
+            _ if record.vmm.is_some() => plans::end_left_over(record, &files),
             _ => return Ok(()),
         };
         let id = record.id;
@@ -192,9 +244,20 @@ impl<'a> Recovery<'a> {
 
     /// Why the VMM of a running VM has ended; `None` when it lives. One that lives and does not answer (it is stopped, or
     /// the host is slow) is still the user's VM: it is kept, and reported.
-    fn ended(&self, record: &VmRecord, report: &mut Recovered) -> HostResult<Option<String>> {
-        let Some(vmm) = plans::identity(record) else {
-            return Ok(Some("its VMM was never recorded".to_owned()));
+    fn ended(
+        &self,
+        record: &VmRecord,
+        files: &VmFiles,
+        report: &mut Recovered,
+    ) -> HostResult<Option<ExitCause>> {
+        let vmm = match &record.vmm {
+            RecordedVmm::Known(vmm) => (**vmm).clone(),
+            RecordedVmm::None | RecordedVmm::Unreadable { .. } => {
+                match self.recognised(record.id, files)? {
+                    Some(vmm) => vmm,
+                    None => return Ok(Some(ExitCause::Unknown)),
+                }
+            }
         };
         let Err(silent) = self.runner.host().adopt_vmm(&vmm) else {
             return Ok(None);
@@ -208,6 +271,28 @@ impl<'a> Recovery<'a> {
             ));
         }
         Ok(cause)
+    }
+}
+
+impl Recovery<'_> {
+    /// The VMM that runs in a VM's run directory, for a VM whose record does not say which one it is. It is recorded anew.
+    fn recognised(&self, vm: VmId, files: &VmFiles) -> HostResult<Option<VmmIdentity>> {
+        let host = self.runner.host();
+        if !host.exists(&files.run)? {
+            return Ok(None);
+        }
+        let Some(vmm) = in_directory(&**host, &files.run)?.into_iter().next() else {
+            return Ok(None);
+        };
+        let change = crate::Change::SetVmm {
+            vm,
+            vmm: Some(vmm.clone()),
+        };
+        self.runner
+            .store()
+            .write_as(Durability::Soon, move |tx| change.apply(tx))
+            .map_err(store_error)?;
+        Ok(Some(vmm))
     }
 }
 

@@ -7,6 +7,7 @@
 //!          reverting … ─► finished, with what became of the VM
 //! ```
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -33,6 +34,8 @@ pub struct Runner {
     given_up: Arc<Mutex<Vec<Plan>>>,
     /// Plans that must happen and that the store refused to begin: begun with the next change of files.
     to_begin: Arc<Mutex<Vec<Plan>>>,
+    /// VMs with an unfinished plan that cannot be read, and why: they may be ended and deleted, and nothing else.
+    unreadable: Arc<Mutex<HashMap<VmId, String>>>,
     /// How the end of a plan is written: nobody waits for that of a recovery.
     ends: Durability,
 }
@@ -45,6 +48,7 @@ impl Runner {
             host,
             given_up: Arc::default(),
             to_begin: Arc::default(),
+            unreadable: Arc::default(),
             ends: Durability::Now,
         }
     }
@@ -85,11 +89,53 @@ impl Runner {
     /// (a taken name, a claimed resource, a VM that is gone) has had no effect at all.
     pub fn run(&self, plan: &Plan, events: &dyn Events, cancel: &Cancel) -> HostResult<()> {
         match plan.vm {
-            Some(vm) => self.settle(vm)?,
+            Some(vm) => {
+                if plan.direction == Direction::Back {
+                    self.check_readable(vm)?;
+                }
+                self.settle(vm)?;
+            }
             None => self.settle_files(),
         }
         self.begin(plan)?;
         self.carry_on(plan, 0, events, cancel)
+    }
+
+    /// Refuses what must not happen to a VM while an unfinished plan of it cannot be read: to start it, to read its disks.
+    ///
+    /// # Errors
+    /// `wrong_state`, with the plan and the reason.
+    pub fn check_readable(&self, vm: VmId) -> HostResult<()> {
+        let unreadable = self
+            .unreadable
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match unreadable.get(&vm) {
+            None => Ok(()),
+            Some(why) => {
+                let message = format!("what was begun with this VM is not known: {why}");
+                Err(ApiError::new(ErrorCode::WrongState, message)
+                    .hint("use the banger that wrote it, or delete the VM"))
+            }
+        }
+    }
+
+    /// Remembers that an unfinished plan of this VM cannot be read.
+    pub(crate) fn note_unreadable(&self, vm: VmId, why: String) {
+        let mut unreadable = self
+            .unreadable
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        unreadable.insert(vm, why);
+    }
+
+    /// Whether an unfinished plan of this VM cannot be read.
+    pub(crate) fn is_unreadable(&self, vm: VmId) -> bool {
+        let unreadable = self
+            .unreadable
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        unreadable.contains_key(&vm)
     }
 
     /// Ends what an earlier plan of this VM left half-way: undoes it, or carries it on. Callers do this under the VM's
@@ -254,14 +300,13 @@ impl Runner {
             let record = PlanRecord {
                 id: stored.id,
                 operation: stored.operation,
+                version: stored.version,
                 plan: json,
             };
             if let Some(id) = stored.vm
                 && stored.kind != PlanKind::CreateVm
-                && vm::by_id(tx, id)?.is_none()
             {
-                let id = id.to_string();
-                return Err(StoreError::Gone { what: "VM", id });
+                check_vm(tx, id, stored.direction)?;
             }
             operation::begin_plan(tx, &record)?;
             stored
@@ -353,6 +398,22 @@ impl Runner {
         self.store
             .write_as(durability, move |tx| change(tx))
             .map_err(store_error)
+    }
+}
+
+/// Refuses a plan of a VM that is gone, or whose damaged record only its end may follow.
+fn check_vm(db: &Connection, id: VmId, direction: Direction) -> Result<(), StoreError> {
+    let Some(record) = vm::by_id(db, id)? else {
+        let id = id.to_string();
+        return Err(StoreError::Gone { what: "VM", id });
+    };
+    match record.damage {
+        Some(why) if direction == Direction::Back => Err(StoreError::Damaged {
+            what: "VM",
+            name: record.name.to_string(),
+            why,
+        }),
+        _ => Ok(()),
     }
 }
 

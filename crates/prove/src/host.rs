@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use banger_api::kernel::KernelSource;
-use banger_api::{ApiError, ErrorCode, VmId, VmName};
+use banger_api::{ApiError, ErrorCode, ExitCause, VmId, VmName};
 use banger_engine::{Signal, VmmIdentity, VmmSpec};
 use banger_ops::{
     BlankDiskSpec, BootStage, Cancel, Events, GuestSetup, Host, HostResult, ImageFacts,
-    ImageSource, KernelFacts, plans,
+    ImageSource, KernelFacts,
 };
 
 use crate::content::{
@@ -98,6 +98,7 @@ impl Host for SimHost {
             world.guard_work_disk(path);
             world.guard_order(path);
             world.guard_vmm_dir(path);
+            world.guard_roots(path)?;
             world.files.remove_file(path)
         })
     }
@@ -106,6 +107,7 @@ impl Host for SimHost {
         self.effect("remove tree", path, |world, extent| {
             world.guard_work_disk(path);
             world.guard_vmm_dir(path);
+            world.guard_roots(path)?;
             world.files.remove_tree(path, extent == Extent::Part)
         })
     }
@@ -227,16 +229,16 @@ impl Host for SimHost {
             })
     }
 
-    fn vmm_exit(&self, vmm: &VmmIdentity) -> HostResult<Option<String>> {
+    fn vmm_exit(&self, vmm: &VmmIdentity) -> HostResult<Option<ExitCause>> {
         self.look("ask why it ended", vmm.dir(), |world| {
             if world.processes.same(vmm).is_some() {
                 return Ok(None);
             }
             if world.processes.rebooted_since(vmm) {
-                return Ok(Some(plans::HOST_WENT_DOWN.to_owned()));
+                return Ok(Some(ExitCause::HostWentDown));
             }
             let known = world.processes.exits.get(&vmm.launch_token).cloned();
-            Ok(Some(known.unwrap_or_else(|| "its VMM is gone".to_owned())))
+            Ok(Some(known.unwrap_or(ExitCause::Unknown)))
         })
     }
 
@@ -276,7 +278,7 @@ impl Host for SimHost {
                     world.clock_us += u64::try_from(deadline.as_micros()).unwrap_or(0);
                     return Ok(false);
                 }
-                world.processes.end(vmm.pid, Some(plans::ORDERLY_EXIT));
+                world.processes.end(vmm.pid, Some(ExitCause::GuestShutdown));
                 Ok(true)
             })
     }

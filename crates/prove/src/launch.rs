@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use banger_api::ErrorCode;
+use banger_api::{ErrorCode, ExitCause};
 use banger_engine::{VmmIdentity, VmmSpec};
 use banger_ops::{GuestSetup, HostResult};
 
@@ -87,9 +87,12 @@ pub(crate) fn guest_up(
             ))
         }
         Manners::Panics => {
-            world
-                .processes
-                .end(vmm.pid, Some("the guest's kernel panicked: planted"));
+            world.processes.end(
+                vmm.pid,
+                Some(ExitCause::GuestPanic {
+                    message: "planted".to_owned(),
+                }),
+            );
             Err(failed(
                 ErrorCode::GuestUnreachable,
                 "the guest's kernel panicked",

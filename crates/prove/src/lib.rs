@@ -16,6 +16,7 @@
 
 mod content;
 mod daemon;
+mod damage;
 mod environment;
 mod fault;
 mod fs;

@@ -176,6 +176,17 @@ impl World {
     }
 
     /// No VMM runs in a directory that goes.
+    /// Refuses what is not below a directory of banger's own, as the real host does. That it was asked for is broken already.
+    pub(crate) fn guard_roots(&mut self, path: &Path) -> HostResult<()> {
+        let below = |root: &&str| path.starts_with(root) && path != Path::new(root);
+        if ROOTS.iter().any(below) {
+            return Ok(());
+        }
+        let message = format!("{} is outside banger's directories", path.display());
+        self.broke(message.clone());
+        Err(ApiError::new(ErrorCode::Internal, message))
+    }
+
     pub(crate) fn guard_vmm_dir(&mut self, path: &Path) {
         let living: Vec<PathBuf> = self
             .processes

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use banger_engine::{NetSpec, VmmIdentity, VmmSpec};
+use banger_api::ExitCause;
+use banger_engine::{EngineKind, IdentityVersion, NetSpec, VmmIdentity, VmmSpec};
 
 /// Pids are few, so that they are reused soon.
 const PIDS: std::ops::Range<u32> = 100..112;
@@ -53,7 +54,7 @@ pub(crate) struct Launch {
 pub(crate) struct Processes {
     pub(crate) list: BTreeMap<u32, Process>,
     /// How VMMs ended, by token, as far as there is a record.
-    pub(crate) exits: BTreeMap<String, String>,
+    pub(crate) exits: BTreeMap<String, ExitCause>,
     next: u32,
     started: u64,
     boot: u32,
@@ -130,6 +131,8 @@ impl Processes {
 
     fn identity(&self, pid: u32, launch: &Launch) -> VmmIdentity {
         VmmIdentity {
+            version: IdentityVersion::NEWEST,
+            engine: EngineKind::Qemu,
             pid,
             start_ticks: self.list.get(&pid).map_or(0, |process| process.start),
             boot_id: self.boot_id(),
@@ -174,11 +177,11 @@ impl Processes {
     }
 
     /// Ends a process, with what is on record of its end. A stranger that is ended has been wronged.
-    pub(crate) fn end(&mut self, pid: u32, cause: Option<&str>) {
+    pub(crate) fn end(&mut self, pid: u32, cause: Option<ExitCause>) {
         match self.list.remove(&pid).map(|process| process.launch) {
             Some(Some(launch)) => {
                 if let Some(cause) = cause {
-                    self.exits.insert(launch.token, cause.to_owned());
+                    self.exits.insert(launch.token, cause);
                 }
             }
             Some(None) => self.wronged.push(pid),

@@ -1,10 +1,11 @@
 //! What the sweep lets happen: a machine in some state, and one thing that is done to it.
 
+use banger_api::ExitCause;
 use banger_api::vm::RestartPolicy;
 use banger_ops::HostResult;
-use banger_ops::plans::ORDERLY_EXIT;
 
 use crate::daemon::Daemon;
+use crate::damage;
 use crate::fs::Loss;
 use crate::process::Manners;
 use crate::requests::From;
@@ -63,11 +64,11 @@ const RUN: From<'static> = From {
 };
 
 /// Ends the VMM of every VM by itself, and gives its pid to a stranger.
-fn vmms_end(daemon: &Daemon, cause: Option<&str>) {
+fn vmms_end(daemon: &Daemon, cause: Option<ExitCause>) {
     let mut world = daemon.machine.world();
     let pids: Vec<u32> = world.processes.launches().map(|(pid, _)| pid).collect();
     for pid in pids {
-        world.processes.end(pid, cause);
+        world.processes.end(pid, cause.clone());
         world.processes.stranger_at(pid);
     }
 }
@@ -91,6 +92,7 @@ macro_rules! scenario {
 pub(crate) fn all() -> Vec<Scenario> {
     let mut all = vms();
     all.extend(ends());
+    all.extend(damages());
     all.extend(pulls());
     all.extend(files());
     all.extend(strays());
@@ -234,6 +236,30 @@ fn vms() -> Vec<Scenario> {
     ]
 }
 
+/// A VM runs, and the identity of its VMM cannot be read any more.
+fn unreadable(daemon: &Daemon) -> HostResult<()> {
+    running(daemon, PUBLISHED)?;
+    damage::identity(daemon, "a")
+}
+
+fn damages() -> Vec<Scenario> {
+    vec![
+        scenario!("restart-identity-unreadable", unreadable, nothing),
+        scenario!("kill-identity-unreadable", unreadable, |c| c.kill("a", 9)),
+        scenario!("stop-identity-unreadable", unreadable, |c| c.stop("a")),
+        scenario!("delete-identity-unreadable", unreadable, |c| c.delete("a")),
+        scenario!(
+            "restart-identity-unreadable-after-vmm-killed",
+            |c| {
+                unreadable(c)?;
+                vmms_end(c, None);
+                Ok(())
+            },
+            nothing
+        ),
+    ]
+}
+
 fn ends() -> Vec<Scenario> {
     vec![
         scenario!("restart-while-running", |c| running(c, PUBLISHED), nothing),
@@ -241,7 +267,7 @@ fn ends() -> Vec<Scenario> {
             "restart-after-power-off",
             |c| {
                 running(c, PUBLISHED)?;
-                vmms_end(c, Some(ORDERLY_EXIT));
+                vmms_end(c, Some(ExitCause::GuestShutdown));
                 Ok(())
             },
             nothing
@@ -285,7 +311,7 @@ fn ends() -> Vec<Scenario> {
             "guest-powers-off",
             |c| {
                 running(c, PUBLISHED)?;
-                vmms_end(c, Some(ORDERLY_EXIT));
+                vmms_end(c, Some(ExitCause::GuestShutdown));
                 Ok(())
             },
             |c| c.watch("a")

@@ -9,9 +9,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use banger_api::ExitCause;
 use banger_api::vm::RestartPolicy;
 use banger_ops::HostResult;
-use banger_ops::plans::ORDERLY_EXIT;
 use banger_store::StoreError;
 
 use crate::content::SIZE;
@@ -189,7 +189,7 @@ fn vmm_ends(daemon: &Daemon, random: &mut Random) {
     let mut world = daemon.machine.world();
     let pids: Vec<u32> = world.processes.launches().map(|(pid, _)| pid).collect();
     if let Some(pid) = random.pick(&pids) {
-        let cause = random.chance(1, 2).then_some(ORDERLY_EXIT);
+        let cause = random.chance(1, 2).then_some(ExitCause::GuestShutdown);
         world.processes.end(pid, cause);
         if random.chance(1, 2) {
             world.processes.stranger_at(pid);

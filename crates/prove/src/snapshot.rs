@@ -6,12 +6,12 @@ use crate::machine::{Machine, World};
 
 /// Tables, those that others refer to first.
 const TABLES: [(&str, usize); 7] = [
-    ("vms", 7),
-    ("images", 3),
-    ("kernels", 3),
+    ("vms", 8),
+    ("images", 4),
+    ("kernels", 4),
     ("claims", 3),
     ("operations", 8),
-    ("plans", 4),
+    ("plans", 5),
     ("steps", 7),
 ];
 

@@ -37,6 +37,7 @@ fn store(dir: &tempfile::TempDir) -> Arc<Store> {
         seed_bytes: None,
         created_ms: 0,
         superseded: false,
+        damage: None,
     };
     let kernel = KernelRecord {
         name: "krn".parse().unwrap(),
@@ -46,6 +47,7 @@ fn store(dir: &tempfile::TempDir) -> Arc<Store> {
         image_bytes: 1,
         modules: Vec::new(),
         created_ms: 0,
+        damage: None,
     };
     store
         .write(move |tx| {

@@ -80,6 +80,17 @@ impl Claim {
     }
 }
 
+/// A claim whose kind cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadableClaim {
+    /// The word for its kind.
+    pub kind: String,
+    /// The resource.
+    pub resource: String,
+    /// The owner, as it is stored.
+    pub owner: String,
+}
+
 /// Adds a claim. To claim again what one owns changes nothing.
 ///
 /// # Errors
@@ -136,6 +147,16 @@ pub fn release_all(db: &Connection, owner: &Owner) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Releases all claims of a kind that `owner` has.
+///
+/// # Errors
+/// Only the database's.
+pub fn release_kind(db: &Connection, kind: ClaimKind, owner: &Owner) -> Result<(), StoreError> {
+    let words = params![kind.as_str(), owner.to_string()];
+    db.execute("DELETE FROM claims WHERE kind = ?1 AND owner = ?2", words)?;
+    Ok(())
+}
+
 /// Hands a claim over.
 ///
 /// # Errors
@@ -175,7 +196,7 @@ fn query(
     let mut claims = Vec::new();
     for row in rows {
         let (kind, resource, owner) = row?;
-        // A kind that this version does not know belongs to a later one: it stays claimed and is not shown.
+        // A kind that this version does not know stays claimed: see `unreadable`.
         if let Some(kind) = ClaimKind::ALL.into_iter().find(|k| k.as_str() == kind) {
             claims.push((Claim { kind, resource }, owner));
         }
@@ -189,6 +210,25 @@ fn query(
 /// Only the database's.
 pub fn list(db: &Connection) -> Result<Vec<(Claim, String)>, StoreError> {
     query(db, "", None)
+}
+
+/// Claims of a kind that cannot be read: what they claim has an owner all the same.
+///
+/// # Errors
+/// Only the database's.
+pub fn unreadable(db: &Connection) -> Result<Vec<UnreadableClaim>, StoreError> {
+    let mut statement =
+        db.prepare_cached("SELECT kind, resource, owner FROM claims ORDER BY kind, resource")?;
+    let rows = statement.query_map([], |row| {
+        Ok(UnreadableClaim {
+            kind: row.get(0)?,
+            resource: row.get(1)?,
+            owner: row.get(2)?,
+        })
+    })?;
+    let claims: Vec<UnreadableClaim> = rows.collect::<Result<_, _>>()?;
+    let known = |claim: &UnreadableClaim| ClaimKind::ALL.iter().any(|k| k.as_str() == claim.kind);
+    Ok(claims.into_iter().filter(|claim| !known(claim)).collect())
 }
 
 /// The claims of one owner.

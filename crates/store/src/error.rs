@@ -59,14 +59,24 @@ pub enum StoreError {
         /// Its id.
         id: String,
     },
-    /// A record cannot be read back.
-    #[error("a record of {what} in the store is damaged")]
-    Damaged {
+    /// A record cannot be written down.
+    #[error("a record of {what} cannot be written down")]
+    Unwritable {
         /// Which.
         what: &'static str,
         /// Why.
         #[source]
         source: serde_json::Error,
+    },
+    /// A record cannot be read back, so it may not be changed.
+    #[error("the record of {what} {name} in the store is damaged: {why}")]
+    Damaged {
+        /// `VM`, `image`, `kernel`.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// Why it cannot be read.
+        why: String,
     },
     /// The database refused.
     #[error("the store failed")]

@@ -1,11 +1,12 @@
 //! Images: a name for a directory of files that is itself named by its digest.
 
 use banger_api::ImageName;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use crate::StoreError;
 use crate::error::is_unique;
+use crate::form::{self, Form, Salvage};
 
 /// One image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +28,14 @@ pub struct ImageRecord {
     /// Its name was given to newer files: it is there for the VMs that are made from it, and goes with the last of them.
     #[serde(default)]
     pub superseded: bool,
+    /// Why its row cannot be read: then this holds what of it still can be.
+    #[serde(skip)]
+    pub damage: Option<String>,
+}
+
+impl Form for ImageRecord {
+    const WHAT: &'static str = "image";
+    const VERSION: u32 = 1;
 }
 
 /// Adds an image.
@@ -34,13 +43,13 @@ pub struct ImageRecord {
 /// # Errors
 /// [`StoreError::NameTaken`].
 pub fn insert(db: &Connection, image: &ImageRecord) -> Result<(), StoreError> {
-    let record = serde_json::to_string(image).map_err(|source| StoreError::Damaged {
-        what: "an image",
-        source,
-    })?;
+    if let Some(why) = &image.damage {
+        return Err(damaged(image.name.as_str(), why));
+    }
+    let (record, version) = (form::write(image)?, ImageRecord::VERSION);
     db.execute(
-        "INSERT INTO images (name, digest, record) VALUES (?1, ?2, ?3)",
-        params![image.name.as_str(), image.digest, record],
+        "INSERT INTO images (name, digest, record, version) VALUES (?1, ?2, ?3, ?4)",
+        params![image.name.as_str(), image.digest, record, version],
     )
     .map_err(|error| match is_unique(&error) {
         true => StoreError::NameTaken {
@@ -84,34 +93,67 @@ pub fn is_named(db: &Connection, digest: &str) -> Result<bool, StoreError> {
     Ok(statement.exists([digest])?)
 }
 
-/// The image with this name.
+/// The image with this name, damaged or not: see [`ImageRecord::damage`].
 ///
 /// # Errors
-/// The database's, and [`StoreError::Damaged`].
+/// Only the database's.
 pub fn by_name(db: &Connection, name: &str) -> Result<Option<ImageRecord>, StoreError> {
-    db.query_row(
-        "SELECT record FROM images WHERE name = ?1",
-        params![name],
-        |row| row.get::<_, String>(0),
-    )
-    .optional()?
-    .map(|text| parse(&text))
-    .transpose()
+    let sql = "SELECT name, digest, record, version FROM images WHERE name = ?1";
+    Ok(db.query_row(sql, params![name], of_row).optional()?)
 }
 
-/// All images by name.
+/// All images by name, the damaged ones among them.
 ///
 /// # Errors
-/// The database's, and [`StoreError::Damaged`].
+/// Only the database's.
 pub fn list(db: &Connection) -> Result<Vec<ImageRecord>, StoreError> {
-    let mut statement = db.prepare_cached("SELECT record FROM images ORDER BY name")?;
-    let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
-    rows.map(|row| parse(&row?)).collect()
+    let sql = "SELECT name, digest, record, version FROM images ORDER BY name";
+    let mut statement = db.prepare_cached(sql)?;
+    let rows = statement.query_map([], of_row)?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn parse(text: &str) -> Result<ImageRecord, StoreError> {
-    serde_json::from_str(text).map_err(|source| StoreError::Damaged {
-        what: "an image",
-        source,
+fn of_row(row: &Row<'_>) -> rusqlite::Result<ImageRecord> {
+    let (name, digest): (String, String) = (row.get(0)?, row.get(1)?);
+    let (json, version): (String, i64) = (row.get(2)?, row.get(3)?);
+    let why = match form::read::<ImageRecord>(version, &json) {
+        Ok(record) if record.name.as_str() == name && record.digest == digest => return Ok(record),
+        Ok(_) => "it names another image".to_owned(),
+        Err(why) => why,
+    };
+    let salvage = Salvage::of(&json);
+    Ok(ImageRecord {
+        name: name
+            .parse()
+            .unwrap_or_else(|_invalid| ImageName::unreadable()),
+        digest,
+        source: salvage.field("source").unwrap_or_default(),
+        init: salvage.field("init").unwrap_or_default(),
+        base_bytes: salvage.field("base_bytes").unwrap_or(0),
+        seed_bytes: None,
+        created_ms: salvage.field("created_ms").unwrap_or(0),
+        superseded: salvage.field("superseded").unwrap_or(false),
+        damage: Some(why),
     })
+}
+
+fn damaged(name: &str, why: &str) -> StoreError {
+    StoreError::Damaged {
+        what: ImageRecord::WHAT,
+        name: name.to_owned(),
+        why: why.to_owned(),
+    }
+}
+
+impl ImageRecord {
+    /// Itself, unless its row is damaged.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`], which names it.
+    pub fn usable(self) -> Result<Self, StoreError> {
+        match &self.damage {
+            Some(why) => Err(damaged(self.name.as_str(), why)),
+            None => Ok(self),
+        }
+    }
 }

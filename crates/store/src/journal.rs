@@ -71,8 +71,21 @@ pub struct PlanRecord {
     pub id: Uuid,
     /// Its operation.
     pub operation: OperationId,
+    /// Version of the plan's JSON.
+    pub version: u32,
     /// The plan as JSON.
     pub plan: String,
+}
+
+/// A row of an operation or plan whose ids cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadableRow {
+    /// `operation`, `plan`.
+    pub what: &'static str,
+    /// Its id, as it is stored.
+    pub id: String,
+    /// Why it cannot be read.
+    pub why: String,
 }
 
 /// One line of the journal.
@@ -137,11 +150,12 @@ pub fn finish_operation(
 /// # Errors
 /// Only the database's.
 pub fn begin_plan(db: &Connection, plan: &PlanRecord) -> Result<(), StoreError> {
-    db.prepare_cached("INSERT INTO plans (id, operation, plan) VALUES (?1, ?2, ?3)")?
+    db.prepare_cached("INSERT INTO plans (id, operation, plan, version) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![
             plan.id.to_string(),
             plan.operation.to_string(),
-            plan.plan
+            plan.plan,
+            plan.version
         ])?;
     Ok(())
 }
@@ -153,6 +167,19 @@ pub fn begin_plan(db: &Connection, plan: &PlanRecord) -> Result<(), StoreError> 
 pub fn finish_plan(db: &Connection, id: Uuid) -> Result<(), StoreError> {
     db.prepare_cached("UPDATE plans SET finished = 1 WHERE id = ?1")?
         .execute([id.to_string()])?;
+    Ok(())
+}
+
+/// Marks as finished what is left unfinished of the operations on a VM, which is gone.
+///
+/// # Errors
+/// Only the database's.
+pub fn abandon_plans(db: &Connection, vm: VmId) -> Result<(), StoreError> {
+    db.prepare_cached(
+        "UPDATE plans SET finished = 1 WHERE finished = 0
+         AND operation IN (SELECT id FROM operations WHERE vm = ?1)",
+    )?
+    .execute([vm.to_string()])?;
     Ok(())
 }
 
@@ -183,16 +210,68 @@ pub fn set_step(db: &Connection, plan: Uuid, step: &JournalStep) -> Result<(), S
 /// # Errors
 /// Only the database's.
 pub fn unfinished_plans(db: &Connection) -> Result<Vec<PlanRecord>, StoreError> {
-    let mut statement =
-        db.prepare_cached("SELECT id, operation, plan FROM plans WHERE finished = 0 ORDER BY id")?;
-    let rows = statement.query_map([], |row| {
-        Ok(PlanRecord {
-            id: id(row, 0)?,
-            operation: OperationId(id(row, 1)?),
-            plan: row.get(2)?,
-        })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let mut statement = db.prepare_cached(UNFINISHED)?;
+    readable(statement.query_map([], plan_row)?)
+}
+
+const UNFINISHED: &str =
+    "SELECT id, operation, plan, version FROM plans WHERE finished = 0 ORDER BY id";
+
+fn plan_row(row: &Row<'_>) -> rusqlite::Result<PlanRecord> {
+    Ok(PlanRecord {
+        id: id(row, 0)?,
+        operation: OperationId(id(row, 1)?),
+        plan: row.get(2)?,
+        version: row.get(3)?,
+    })
+}
+
+/// The rows that can be read; the others are found by [`unreadable`].
+fn readable<T>(rows: impl Iterator<Item = rusqlite::Result<T>>) -> Result<Vec<T>, StoreError> {
+    let damaged = |error: &rusqlite::Error| {
+        matches!(
+            error,
+            rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..)
+                | rusqlite::Error::InvalidColumnType(..)
+        )
+    };
+    let mut found = Vec::new();
+    for row in rows {
+        match row {
+            Ok(row) => found.push(row),
+            Err(error) if damaged(&error) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(found)
+}
+
+/// Unfinished plans and running operations whose rows cannot be read. They stay as they are.
+///
+/// # Errors
+/// Only the database's.
+pub fn unreadable(db: &Connection) -> Result<Vec<UnreadableRow>, StoreError> {
+    let mut found = Vec::new();
+    let mut plans = db.prepare_cached(UNFINISHED)?;
+    let mut rows = plans.query([])?;
+    while let Some(row) = rows.next()? {
+        if let Err(why) = plan_row(row) {
+            let (what, id, why) = ("plan", row.get(0)?, why.to_string());
+            found.push(UnreadableRow { what, id, why });
+        }
+    }
+    let mut operations = db.prepare_cached(&format!(
+        "{OPERATION} WHERE finished_ms IS NULL ORDER BY id"
+    ))?;
+    let mut rows = operations.query([])?;
+    while let Some(row) = rows.next()? {
+        if let Err(why) = operation_row(row) {
+            let (what, id, why) = ("operation", row.get(0)?, why.to_string());
+            found.push(UnreadableRow { what, id, why });
+        }
+    }
+    Ok(found)
 }
 
 /// The journal of a plan.
@@ -226,9 +305,7 @@ pub fn steps_of_operation(
 ) -> Result<Vec<JournalStep>, StoreError> {
     let mut statement =
         db.prepare_cached("SELECT id FROM plans WHERE operation = ?1 ORDER BY id")?;
-    let plans = statement
-        .query_map([operation.to_string()], |row| id(row, 0))?
-        .collect::<Result<Vec<Uuid>, _>>()?;
+    let plans = readable(statement.query_map([operation.to_string()], |row| id(row, 0))?)?;
     let journals = plans.into_iter().map(|plan| steps(db, plan));
     Ok(journals
         .collect::<Result<Vec<_>, _>>()?
@@ -260,8 +337,7 @@ pub fn operations(
     let mut statement = db.prepare_cached(&format!(
         "{OPERATION} WHERE ?1 IS NULL OR vm = ?1 OR vm_name = ?1 ORDER BY id DESC LIMIT ?2"
     ))?;
-    let rows = statement.query_map(params![vm, limit], operation_row)?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    readable(statement.query_map(params![vm, limit], operation_row)?)
 }
 
 const OPERATION: &str =

@@ -1,11 +1,12 @@
 //! Kernels: a name for a directory of files that is itself named by its digest.
 
 use banger_api::KernelName;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use crate::StoreError;
 use crate::error::is_unique;
+use crate::form::{self, Form, Salvage};
 
 /// One kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +25,14 @@ pub struct KernelRecord {
     pub modules: Vec<String>,
     /// When it was made, ms since 1970.
     pub created_ms: i64,
+    /// Why its row cannot be read: then this holds what of it still can be.
+    #[serde(skip)]
+    pub damage: Option<String>,
+}
+
+impl Form for KernelRecord {
+    const WHAT: &'static str = "kernel";
+    const VERSION: u32 = 1;
 }
 
 /// Adds a kernel.
@@ -31,13 +40,13 @@ pub struct KernelRecord {
 /// # Errors
 /// [`StoreError::NameTaken`].
 pub fn insert(db: &Connection, kernel: &KernelRecord) -> Result<(), StoreError> {
-    let record = serde_json::to_string(kernel).map_err(|source| StoreError::Damaged {
-        what: "a kernel",
-        source,
-    })?;
+    if let Some(why) = &kernel.damage {
+        return Err(damaged(kernel.name.as_str(), why));
+    }
+    let (record, version) = (form::write(kernel)?, KernelRecord::VERSION);
     db.execute(
-        "INSERT INTO kernels (name, digest, record) VALUES (?1, ?2, ?3)",
-        params![kernel.name.as_str(), kernel.digest, record],
+        "INSERT INTO kernels (name, digest, record, version) VALUES (?1, ?2, ?3, ?4)",
+        params![kernel.name.as_str(), kernel.digest, record, version],
     )
     .map_err(|error| match is_unique(&error) {
         true => StoreError::NameTaken {
@@ -69,34 +78,66 @@ pub fn is_named(db: &Connection, digest: &str) -> Result<bool, StoreError> {
     Ok(statement.exists([digest])?)
 }
 
-/// The kernel with this name.
+/// The kernel with this name, damaged or not: see [`KernelRecord::damage`].
 ///
 /// # Errors
-/// The database's, and [`StoreError::Damaged`].
+/// Only the database's.
 pub fn by_name(db: &Connection, name: &str) -> Result<Option<KernelRecord>, StoreError> {
-    db.query_row(
-        "SELECT record FROM kernels WHERE name = ?1",
-        params![name],
-        |row| row.get::<_, String>(0),
-    )
-    .optional()?
-    .map(|text| parse(&text))
-    .transpose()
+    let sql = "SELECT name, digest, record, version FROM kernels WHERE name = ?1";
+    Ok(db.query_row(sql, params![name], of_row).optional()?)
 }
 
-/// All kernels by name.
+/// All kernels by name, the damaged ones among them.
 ///
 /// # Errors
-/// The database's, and [`StoreError::Damaged`].
+/// Only the database's.
 pub fn list(db: &Connection) -> Result<Vec<KernelRecord>, StoreError> {
-    let mut statement = db.prepare_cached("SELECT record FROM kernels ORDER BY name")?;
-    let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
-    rows.map(|row| parse(&row?)).collect()
+    let sql = "SELECT name, digest, record, version FROM kernels ORDER BY name";
+    let mut statement = db.prepare_cached(sql)?;
+    let rows = statement.query_map([], of_row)?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn parse(text: &str) -> Result<KernelRecord, StoreError> {
-    serde_json::from_str(text).map_err(|source| StoreError::Damaged {
-        what: "a kernel",
-        source,
+fn of_row(row: &Row<'_>) -> rusqlite::Result<KernelRecord> {
+    let (name, digest): (String, String) = (row.get(0)?, row.get(1)?);
+    let (json, version): (String, i64) = (row.get(2)?, row.get(3)?);
+    let why = match form::read::<KernelRecord>(version, &json) {
+        Ok(record) if record.name.as_str() == name && record.digest == digest => return Ok(record),
+        Ok(_) => "it names another kernel".to_owned(),
+        Err(why) => why,
+    };
+    let salvage = Salvage::of(&json);
+    Ok(KernelRecord {
+        name: name
+            .parse()
+            .unwrap_or_else(|_invalid| KernelName::unreadable()),
+        digest,
+        source: salvage.field("source").unwrap_or_default(),
+        version: salvage.field("version").unwrap_or_default(),
+        image_bytes: salvage.field("image_bytes").unwrap_or(0),
+        modules: salvage.field("modules").unwrap_or_default(),
+        created_ms: salvage.field("created_ms").unwrap_or(0),
+        damage: Some(why),
     })
+}
+
+fn damaged(name: &str, why: &str) -> StoreError {
+    StoreError::Damaged {
+        what: KernelRecord::WHAT,
+        name: name.to_owned(),
+        why: why.to_owned(),
+    }
+}
+
+impl KernelRecord {
+    /// Itself, unless its row is damaged.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`], which names it.
+    pub fn usable(self) -> Result<Self, StoreError> {
+        match &self.damage {
+            Some(why) => Err(damaged(self.name.as_str(), why)),
+            None => Ok(self),
+        }
+    }
 }

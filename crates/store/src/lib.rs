@@ -11,24 +11,30 @@
 //! constraints; a database of an older version is brought forward, one transaction for each version; one of a newer
 //! version is refused untouched.
 //!
+//! A row that cannot be read is one damaged thing: lists show it, with the reason, and it can be removed; it is never
+//! taken for absent, and never written over.
+//!
 //! It must not decide anything: which change is allowed, and in which order, is the caller's business.
 
 mod claims;
 mod connection;
 mod error;
+mod form;
 mod images;
 mod journal;
 mod kernels;
 mod migrations;
+mod recorded;
 mod vms;
 mod writer;
 
-pub use claims::{Claim, ClaimKind, Owner};
+pub use claims::{Claim, ClaimKind, Owner, UnreadableClaim};
 pub use connection::{Durability, Gate, Store};
 pub use error::StoreError;
 pub use images::ImageRecord;
-pub use journal::{JournalStep, OperationRecord, PlanRecord, StepState};
+pub use journal::{JournalStep, OperationRecord, PlanRecord, StepState, UnreadableRow};
 pub use kernels::KernelRecord;
+pub use recorded::RecordedVmm;
 pub use rusqlite::{Connection, Transaction};
 pub use vms::VmRecord;
 
@@ -46,12 +52,14 @@ pub mod kernel {
 }
 /// The same for claims.
 pub mod claim {
-    pub use crate::claims::{add, list, of_owner, release, release_all, transfer};
+    pub use crate::claims::{
+        add, list, of_owner, release, release_all, release_kind, transfer, unreadable,
+    };
 }
 /// The same for operations, plans and their steps.
 pub mod operation {
     pub use crate::journal::{
-        begin_plan, finish_operation, finish_plan, insert_operation, operation, operations,
-        set_step, steps, steps_of_operation, trim, unfinished_plans,
+        abandon_plans, begin_plan, finish_operation, finish_plan, insert_operation, operation,
+        operations, set_step, steps, steps_of_operation, trim, unfinished_plans, unreadable,
     };
 }

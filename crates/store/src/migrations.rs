@@ -67,6 +67,13 @@ const MIGRATIONS: &[&str] = &[
     -- A VMM is claimed as what it is for recovery and sweep: a process.
     UPDATE claims SET kind = 'process' WHERE kind = 'vmm';
 ",
+    "
+    -- Version of the JSON in the same row, which says how it is read.
+    ALTER TABLE vms     ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE images  ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE kernels ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE plans   ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
+",
 ];
 
 /// Newest schema version that this build knows.

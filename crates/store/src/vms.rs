@@ -1,11 +1,12 @@
 //! VMs: the record of each, with the columns that must be unique or are searched.
 
-use banger_api::{ImageName, KernelName, VmId, VmName, vm};
-use rusqlite::{Connection, OptionalExtension, params};
+use banger_api::{ExitCause, ImageName, KernelName, VmId, VmName, vm};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
-use crate::StoreError;
 use crate::error::is_unique;
+use crate::form::{self, Form, Salvage};
+use crate::{RecordedVmm, StoreError};
 
 /// One VM as the daemon knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,13 +49,20 @@ pub struct VmRecord {
     /// Settings changed since the last start.
     pub restart_needed: bool,
     /// Its VMM, as the engine's identity in JSON, while one runs.
-    pub vmm: Option<serde_json::Value>,
+    #[serde(default)]
+    pub vmm: RecordedVmm,
     /// When it was made, ms since 1970.
     pub created_ms: i64,
     /// When its guest last became reachable, ms since 1970.
     pub started_ms: Option<i64>,
     /// Why it is in state `error`, or why it last ended by itself.
     pub error: Option<String>,
+    /// Why its VMM last ended by itself.
+    #[serde(default)]
+    pub exit: Option<ExitCause>,
+    /// Why its row cannot be read: then this holds what of it still can be, and its state is `error`.
+    #[serde(skip)]
+    pub damage: Option<String>,
 }
 
 impl VmRecord {
@@ -68,11 +76,102 @@ impl VmRecord {
     }
 }
 
-fn to_json(vm: &VmRecord) -> Result<String, StoreError> {
-    serde_json::to_string(vm).map_err(|source| StoreError::Damaged {
-        what: "a VM",
-        source,
-    })
+impl Form for VmRecord {
+    const WHAT: &'static str = "VM";
+    const VERSION: u32 = 2;
+
+    fn brought_forward(&mut self, version: u32) {
+        // Version 1 kept the cause of an end as its sentence alone.
+        if version == 1 {
+            self.exit = self.error.as_deref().and_then(ExitCause::of_format_1);
+        }
+    }
+}
+
+impl VmRecord {
+    /// What the columns and the readable fields of a damaged row say.
+    fn damaged(row: &VmRow, id: VmId, why: String) -> Self {
+        let salvage = Salvage::of(&row.record);
+        let unknown = |text: Option<String>| text.unwrap_or_default();
+        Self {
+            id,
+            name: row
+                .name
+                .parse()
+                .unwrap_or_else(|_invalid| VmName::unreadable()),
+            state: match row.state == vm::VmState::Deleting.as_str() {
+                true => vm::VmState::Deleting,
+                false => vm::VmState::Error,
+            },
+            image: salvage.field("image").unwrap_or_else(ImageName::unreadable),
+            image_digest: row.image.clone(),
+            kernel: salvage
+                .field("kernel")
+                .unwrap_or_else(KernelName::unreadable),
+            kernel_digest: row.kernel.clone(),
+            engine: unknown(salvage.field("engine")),
+            vcpu: salvage.field("vcpu").unwrap_or(0),
+            memory_mib: salvage.field("memory_mib").unwrap_or(0),
+            disk_bytes: salvage.field("disk_bytes").unwrap_or(0),
+            overlay_bytes: salvage.field("overlay_bytes").unwrap_or(0),
+            net: salvage.field("net").unwrap_or(vm::NetMode::None),
+            egress: salvage.field("egress").unwrap_or(vm::Egress::None),
+            publish: Vec::new(),
+            ephemeral: false,
+            restart: vm::RestartPolicy::No,
+            restart_needed: false,
+            // Nothing is known of its VMM, which is not to say that there is none.
+            vmm: RecordedVmm::Unreadable {
+                stored: serde_json::Value::Null,
+                why: "the whole record is damaged".to_owned(),
+            },
+            created_ms: row.created_ms,
+            started_ms: None,
+            error: Some(format!("its record in the store is damaged: {why}")),
+            exit: None,
+            damage: Some(why),
+        }
+    }
+}
+
+/// A row of the table, as it is stored.
+struct VmRow {
+    id: String,
+    name: String,
+    state: String,
+    image: String,
+    kernel: String,
+    record: String,
+    created_ms: i64,
+    version: i64,
+}
+
+impl VmRow {
+    const COLUMNS: &'static str = "id, name, state, image, kernel, record, created_ms, version";
+
+    fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: row.get(0)?,
+            name: row.get(1)?,
+            state: row.get(2)?,
+            image: row.get(3)?,
+            kernel: row.get(4)?,
+            record: row.get(5)?,
+            created_ms: row.get(6)?,
+            version: row.get(7)?,
+        })
+    }
+
+    /// The record, or what a damaged row still says. `None`: not even its id can be read, so nothing can refer to it.
+    fn record(&self) -> Option<VmRecord> {
+        let id = self.id.parse().ok()?;
+        let why = match form::read::<VmRecord>(self.version, &self.record) {
+            Ok(record) if record.id == id => return Some(record),
+            Ok(record) => format!("it says that its id is {}", record.id),
+            Err(why) => why,
+        };
+        Some(VmRecord::damaged(self, id, why))
+    }
 }
 
 fn named(vm: &VmRecord) -> impl Fn(rusqlite::Error) -> StoreError + '_ {
@@ -91,37 +190,46 @@ fn named(vm: &VmRecord) -> impl Fn(rusqlite::Error) -> StoreError + '_ {
 /// [`StoreError::NameTaken`].
 pub fn insert(db: &Connection, vm: &VmRecord) -> Result<(), StoreError> {
     db.execute(
-        "INSERT INTO vms (id, name, state, image, kernel, record, created_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO vms (id, name, state, image, kernel, record, created_ms, version)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         params![
             vm.id.to_string(),
             vm.name.as_str(),
             vm.state.as_str(),
             vm.image_digest,
             vm.kernel_digest,
-            to_json(vm)?,
-            vm.created_ms
+            form::write(vm)?,
+            vm.created_ms,
+            VmRecord::VERSION,
         ],
     )
     .map_err(named(vm))?;
     Ok(())
 }
 
-/// Writes a VM's record back. `false`: there is no such VM any more.
+/// Writes a VM's record back. `false`: there is no such VM any more. Of a damaged one only the state's column is written:
+/// the row stays as it was found.
 ///
 /// # Errors
 /// [`StoreError::NameTaken`] when it was renamed.
 pub fn update(db: &Connection, vm: &VmRecord) -> Result<bool, StoreError> {
+    if vm.damage.is_some() {
+        let sql = "UPDATE vms SET state = ?2 WHERE id = ?1";
+        let changed = db.execute(sql, params![vm.id.to_string(), vm.state.as_str()])?;
+        return Ok(changed > 0);
+    }
     let changed = db
         .execute(
-            "UPDATE vms SET name = ?2, state = ?3, image = ?4, kernel = ?5, record = ?6 WHERE id = ?1",
+            "UPDATE vms SET name = ?2, state = ?3, image = ?4, kernel = ?5, record = ?6, version = ?7
+             WHERE id = ?1",
             params![
                 vm.id.to_string(),
                 vm.name.as_str(),
                 vm.state.as_str(),
                 vm.image_digest,
                 vm.kernel_digest,
-                to_json(vm)?
+                form::write(vm)?,
+                VmRecord::VERSION,
             ],
         )
         .map_err(named(vm))?;
@@ -137,20 +245,20 @@ pub fn delete(db: &Connection, id: VmId) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The VM with this id.
+/// The VM with this id, damaged or not: see [`VmRecord::damage`].
 ///
 /// # Errors
-/// The database's, and [`StoreError::Damaged`].
+/// Only the database's.
 pub fn by_id(db: &Connection, id: VmId) -> Result<Option<VmRecord>, StoreError> {
-    one(db, "SELECT record FROM vms WHERE id = ?1", &id.to_string())
+    one(db, "id", &id.to_string())
 }
 
-/// The VM with this name.
+/// The VM with this name, damaged or not.
 ///
 /// # Errors
-/// The database's, and [`StoreError::Damaged`].
+/// Only the database's.
 pub fn by_name(db: &Connection, name: &str) -> Result<Option<VmRecord>, StoreError> {
-    one(db, "SELECT record FROM vms WHERE name = ?1", name)
+    one(db, "name", name)
 }
 
 /// Whether a VM is made from the image files with this digest.
@@ -171,26 +279,23 @@ pub fn uses_kernel(db: &Connection, digest: &str) -> Result<bool, StoreError> {
     Ok(statement.exists([digest])?)
 }
 
-fn one(db: &Connection, sql: &str, value: &str) -> Result<Option<VmRecord>, StoreError> {
-    db.query_row(sql, params![value], |row| row.get::<_, String>(0))
-        .optional()?
-        .map(|text| parse(&text))
-        .transpose()
+fn one(db: &Connection, column: &str, value: &str) -> Result<Option<VmRecord>, StoreError> {
+    let sql = format!("SELECT {} FROM vms WHERE {column} = ?1", VmRow::COLUMNS);
+    let row = db
+        .prepare_cached(&sql)?
+        .query_row([value], VmRow::of)
+        .optional()?;
+    Ok(row.and_then(|row| row.record()))
 }
 
-/// All VMs, oldest first.
+/// All VMs, oldest first, the damaged ones among them.
 ///
 /// # Errors
-/// The database's, and [`StoreError::Damaged`].
+/// Only the database's.
 pub fn list(db: &Connection) -> Result<Vec<VmRecord>, StoreError> {
-    let mut statement = db.prepare_cached("SELECT record FROM vms ORDER BY created_ms, id")?;
-    let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
-    rows.map(|row| parse(&row?)).collect()
-}
-
-fn parse(text: &str) -> Result<VmRecord, StoreError> {
-    serde_json::from_str(text).map_err(|source| StoreError::Damaged {
-        what: "a VM",
-        source,
-    })
+    let sql = format!("SELECT {} FROM vms ORDER BY created_ms, id", VmRow::COLUMNS);
+    let mut statement = db.prepare_cached(&sql)?;
+    let rows = statement.query_map([], VmRow::of)?;
+    let records = rows.filter_map(|row| row.map(|row| row.record()).transpose());
+    Ok(records.collect::<Result<_, _>>()?)
 }

@@ -25,6 +25,7 @@ fn an_image(name: &str) -> ImageRecord {
         seed_bytes: None,
         created_ms: 0,
         superseded: false,
+        damage: None,
     }
 }
 
@@ -120,6 +121,7 @@ fn an_unfinished_plan_is_found_again_after_reopening() {
             let record = PlanRecord {
                 id: plan,
                 operation: op,
+                version: 1,
                 plan: "{}".to_owned(),
             };
             operation::begin_plan(tx, &record)?;

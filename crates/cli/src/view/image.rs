@@ -34,7 +34,10 @@ impl Render for List {
                     .unwrap_or_default(),
                 image.used_by.to_string(),
                 age(image.created_at, page.now()),
-                image.source.clone(),
+                match &image.error {
+                    Some(error) => error.clone(),
+                    None => image.source.clone(),
+                },
             ]);
         }
         page.table(&table);
@@ -53,6 +56,7 @@ impl Render for Whole {
             ("name", Some(image.name.to_string())),
             ("digest", Some(image.digest.clone())),
             ("source", Some(image.source.clone())),
+            ("error", image.error.clone()),
             ("init", Some(image.init.clone())),
             ("size", Some(ByteSize(image.base_bytes).to_string())),
             ("on disk", Some(ByteSize(image.allocated_bytes).to_string())),

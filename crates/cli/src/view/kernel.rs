@@ -30,7 +30,10 @@ impl Render for List {
                 kernel.used_by.to_string(),
                 if kernel.default { "yes" } else { "" }.to_owned(),
                 age(kernel.created_at, page.now()),
-                kernel.source.clone(),
+                match &kernel.error {
+                    Some(error) => error.clone(),
+                    None => kernel.source.clone(),
+                },
             ]);
         }
         page.table(&table);
@@ -51,6 +54,7 @@ impl Render for Whole {
             ("version", Some(kernel.version.clone())),
             ("digest", Some(kernel.digest.clone())),
             ("source", Some(kernel.source.clone())),
+            ("error", kernel.error.clone()),
             ("size", Some(ByteSize(kernel.image_bytes).to_string())),
             ("modules", (!modules.is_empty()).then_some(modules)),
             ("VMs", Some(kernel.used_by.to_string())),

@@ -7,7 +7,7 @@ use banger_api::image::{BuildImage, RegisterImage, WorkSeed};
 use banger_api::vm::Accepted;
 use banger_api::{ApiError, ByteSize, ErrorCode, ImageName, suggest};
 use banger_ops::plans;
-use banger_ops::{ImageSource, SeedWish};
+use banger_ops::{ImageSource, SeedWish, store_error};
 use banger_store::{ImageRecord, image};
 
 use super::{Naming, kept_seed, replace};
@@ -28,7 +28,7 @@ pub(crate) fn making(name: &ImageName) -> Key {
 pub(crate) fn known(control: &Control, name: &ImageName) -> Result<Option<ImageRecord>, ApiError> {
     let is_recipe = || control.environment().recipes().contains(&name.as_str());
     match find_image(control, name.as_str()) {
-        Ok(record) => Ok(Some(record)),
+        Ok(record) => record.usable().map(Some).map_err(store_error),
         Err(error) if error.code == ErrorCode::NotFound && is_recipe() => Ok(None),
         Err(error) => Err(error),
     }
@@ -200,5 +200,6 @@ fn made_record(
         seed_bytes: facts.seed_bytes,
         created_ms: control.now_ms(),
         superseded: false,
+        damage: None,
     })
 }

@@ -9,6 +9,7 @@ use banger_store::{ImageRecord, VmRecord, image, vm};
 use crate::Control;
 use crate::artifact::users;
 use crate::operations::timestamp;
+use crate::vm::damaged;
 
 /// A file of the host: images share files.
 type File = (u64, u64);
@@ -122,6 +123,7 @@ fn view(record: &ImageRecord, files: &Files, vms: &[VmRecord]) -> Image {
         superseded: record.superseded,
         used_by: users(record, vms).len() as u64,
         created_at: timestamp(record.created_ms),
+        error: record.damage.as_deref().map(damaged),
         details: None,
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use banger_api::kernel::{ImportKernel, KernelSource};
 use banger_api::vm::Accepted;
 use banger_api::{ApiError, ErrorCode, KernelName};
-use banger_ops::plans;
+use banger_ops::{plans, store_error};
 use banger_store::{KernelRecord, kernel};
 
 use crate::artifact::{self, Artifact, existing};
@@ -24,10 +24,9 @@ pub(crate) fn making(name: &KernelName) -> Key {
 
 /// The kernel for VMs that name none: the one that banger fetched, else the oldest.
 pub(super) fn default_of(all: &[KernelRecord]) -> Option<&KernelRecord> {
-    let fetched = all
-        .iter()
-        .find(|kernel| kernel.name.as_str() == DEFAULT_NAME);
-    fetched.or_else(|| all.iter().min_by_key(|kernel| kernel.created_ms))
+    let usable = || all.iter().filter(|kernel| kernel.damage.is_none());
+    let fetched = usable().find(|kernel| kernel.name.as_str() == DEFAULT_NAME);
+    fetched.or_else(|| usable().min_by_key(|kernel| kernel.created_ms))
 }
 
 /// The kernel that a request asks for; `None`: the default one, which is not there yet.
@@ -39,7 +38,10 @@ pub(crate) fn wanted(
     name: Option<&KernelName>,
 ) -> Result<Option<KernelRecord>, ApiError> {
     match name {
-        Some(name) => find_kernel(control, name.as_str()).map(Some),
+        Some(name) => {
+            let record = find_kernel(control, name.as_str())?;
+            record.usable().map(Some).map_err(store_error)
+        }
         None => Ok(default_of(&control.read(kernel::list)?).cloned()),
     }
 }
@@ -151,6 +153,7 @@ fn made_record(
         image_bytes: facts.image_bytes,
         modules: facts.modules,
         created_ms: control.now_ms(),
+        damage: None,
     })
 }
 

@@ -8,6 +8,7 @@ use super::make::default_of;
 use crate::Control;
 use crate::artifact::users;
 use crate::operations::timestamp;
+use crate::vm::damaged;
 
 /// All kernels.
 ///
@@ -42,5 +43,6 @@ fn view(record: &KernelRecord, all: &[KernelRecord], vms: &[VmRecord]) -> Kernel
         used_by: users(record, vms).len() as u64,
         default: default_of(all).is_some_and(|default| default.name == record.name),
         created_at: timestamp(record.created_ms),
+        error: record.damage.as_deref().map(damaged),
     }
 }

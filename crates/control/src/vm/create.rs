@@ -69,10 +69,12 @@ impl Draft {
             ephemeral: request.ephemeral,
             restart: request.restart.unwrap_or_default(),
             restart_needed: false,
-            vmm: None,
+            vmm: None.into(),
             created_ms: self.created_ms,
             started_ms: None,
             error: None,
+            exit: None,
+            damage: None,
         }
     }
 }

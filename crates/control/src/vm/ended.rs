@@ -5,7 +5,7 @@
 //! ```
 
 use banger_api::vm::VmState;
-use banger_api::{ApiError, VmId};
+use banger_api::{ApiError, ExitCause, VmId};
 use banger_engine::VmmIdentity;
 use banger_ops::plans;
 use banger_store::{VmRecord, vm};
@@ -45,7 +45,12 @@ pub fn vmm_ended(control: &Control, id: VmId, vmm: VmmIdentity) -> Result<(), Ap
         let Some(cause) = task.runner().host().vmm_exit(&vmm)? else {
             return Ok(());
         };
-        let mut plan = plans::end_after_exit(&turn.record, &with_console(&task, &vmm, &cause));
+        let mut plan = plans::end_after_exit(
+            &turn.record,
+            &turn.files(),
+            &cause,
+            with_console(&task, &vmm, &cause).as_deref(),
+        );
         plan.operation = op.id;
         turn.run_to_the_end(plan)
     })?;
@@ -57,13 +62,13 @@ fn runs(record: &VmRecord, vmm: &VmmIdentity) -> bool {
     record.state == VmState::Running && plans::identity(record).as_ref() == Some(vmm)
 }
 
-/// The cause, with the last console lines when it is not an orderly end.
-fn with_console(control: &Control, vmm: &VmmIdentity, cause: &str) -> String {
-    if !cause.contains("panic") {
-        return cause.to_owned();
+/// The last console lines, when they tell more than the cause.
+fn with_console(control: &Control, vmm: &VmmIdentity, cause: &ExitCause) -> Option<String> {
+    if !cause.is_on_the_console() {
+        return None;
     }
     let tail = control
         .environment()
         .console_tail(&vmm.console_log, CONSOLE_LINES);
-    format!("{cause}\nlast console lines:\n{tail}")
+    Some(format!("last console lines:\n{tail}"))
 }

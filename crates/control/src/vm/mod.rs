@@ -33,4 +33,5 @@ pub use serial::{BASE, SYSTEM, WORK};
 pub use set::set;
 pub use start::{restart, start, start_again};
 pub use stop::{kill, stop};
+pub(crate) use view::damaged;
 pub use view::vm_view;

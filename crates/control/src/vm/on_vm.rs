@@ -94,6 +94,7 @@ impl<'a> Turn<'a> {
     /// # Errors
     /// `wrong_state`.
     pub(super) fn is_wanted(&self, request: Request) -> Result<bool, ApiError> {
+        policy::check_damage(request, &self.record)?;
         policy::check(request, self.record.name.as_str(), self.record.state)
     }
 
@@ -124,6 +125,7 @@ pub(super) fn on_vm(
     work: impl FnOnce(&Turn<'_>) -> Result<(), ApiError> + Send + 'static,
 ) -> Result<Accepted, ApiError> {
     let record = find_vm(control, reference)?;
+    policy::check_damage(verb.request, &record)?;
     let expected = control.operations().expected(&record);
     policy::check(verb.request, record.name.as_str(), expected)?;
     if verb.makes_way {

@@ -35,6 +35,7 @@ pub fn save(control: &Control, reference: &str, request: SaveVm) -> Result<Accep
     policy::check(Request::Save, record.name.as_str(), expected)?;
     naming.check(control, &name)?;
     on_vm(control, &record.id.to_string(), verb, move |turn| {
+        turn.control.runner().check_readable(turn.record.id)?;
         naming.check(turn.control, &name)?;
         let staging = turn.control.places().making(turn.op.id, "image");
         let save = asked(turn, seed, staging.clone())?;

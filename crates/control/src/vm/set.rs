@@ -35,6 +35,7 @@ pub fn set(
 fn set_locked(control: &Control, id: VmId, request: &SetVm) -> Result<Vm, ApiError> {
     control.settle(id)?;
     let record = control.read(|db| vm::by_id(db, id))?.ok_or_else(gone)?;
+    policy::check_damage(Request::Set, &record)?;
     policy::check(Request::Set, record.name.as_str(), record.state)?;
     let changed = apply(&record, request)?;
     let stored = changed.clone();

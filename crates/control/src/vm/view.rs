@@ -5,6 +5,11 @@ use banger_store::VmRecord;
 
 use crate::operations::timestamp;
 
+/// The damage of a record, as users see it.
+pub(crate) fn damaged(why: &str) -> String {
+    format!("its record in the store is damaged: {why}")
+}
+
 /// The view of a record.
 pub fn vm_view(record: &VmRecord) -> Vm {
     // The host reaches the guest at what is published on loopback.
@@ -34,5 +39,6 @@ pub fn vm_view(record: &VmRecord) -> Vm {
         restart: record.restart,
         restart_needed: record.restart_needed && record.state == VmState::Running,
         error: record.error.clone(),
+        exit: record.exit.clone(),
     }
 }

@@ -97,7 +97,7 @@ impl Guests<'_> {
         // A VMM that is ending closes its sockets first: give it a moment to be gone.
         let _ = self.engine.wait_gone(identity, Duration::from_millis(500));
         let exit = vmm::exit(self.engine, identity).ok().flatten();
-        let cause = exit.unwrap_or_else(|| failure::chain(error));
+        let cause = exit.map_or_else(|| failure::chain(error), |cause| cause.to_string());
         let tail = console::tail(&identity.console_log, CONSOLE_LINES);
         let lines = if tail.is_empty() {
             String::new()

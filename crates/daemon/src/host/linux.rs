@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use banger_api::kernel::KernelSource;
-use banger_api::{VmId, VmName};
+use banger_api::{ExitCause, VmId, VmName};
 use banger_disk::Templates;
 use banger_engine::{Engine, Signal, VmmIdentity, VmmSpec};
 use banger_ops::{
@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 
 use super::guest::Guests;
 use super::making::Making;
+use super::roots::Roots;
 use super::{disks, files, vmm};
 use banger_guest::TmpMode;
 
@@ -48,6 +49,7 @@ pub struct LinuxHost {
     pub(crate) cache: PathBuf,
     pub(crate) images: PathBuf,
     pub(crate) began: Instant,
+    pub(crate) roots: Roots,
 }
 
 impl LinuxHost {
@@ -66,12 +68,17 @@ impl Host for LinuxHost {
         files::make_dir(path)
     }
     fn remove_file(&self, path: &Path) -> HostResult<()> {
+        self.roots.check(path)?;
         files::remove_file(path)
     }
     fn remove_tree(&self, path: &Path) -> HostResult<()> {
+        self.roots.check(path)?;
+        self.roots.check_unused(&*self.engine, path)?;
         files::remove_tree(path)
     }
     fn rename(&self, from: &Path, to: &Path) -> HostResult<()> {
+        self.roots.check(from)?;
+        self.roots.check(to)?;
         files::rename(from, to)
     }
     fn exists(&self, path: &Path) -> HostResult<bool> {
@@ -120,7 +127,7 @@ impl Host for LinuxHost {
     fn end_vmm(&self, vmm: &VmmIdentity, signal: Signal, deadline: Duration) -> HostResult<()> {
         vmm::end(&*self.engine, vmm, signal, deadline)
     }
-    fn vmm_exit(&self, vmm: &VmmIdentity) -> HostResult<Option<String>> {
+    fn vmm_exit(&self, vmm: &VmmIdentity) -> HostResult<Option<ExitCause>> {
         vmm::exit(&*self.engine, vmm)
     }
 

@@ -13,9 +13,11 @@ mod files;
 mod guest;
 mod linux;
 mod making;
+mod roots;
 mod vmm;
 
 pub(crate) use container::{choice_hint, of_local_image, open as open_container, platform_of};
 pub(crate) use files::failed as file_error;
 pub(crate) use linux::GuestMaterial;
 pub use linux::LinuxHost;
+pub(crate) use roots::Roots;

@@ -3,10 +3,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use banger_api::{ApiError, ErrorCode};
+use banger_api::{ApiError, ErrorCode, ExitCause};
 use banger_engine::{Engine, EngineError, Signal, VmmIdentity, VmmSpec, VmmState};
 use banger_ops::HostResult;
-use banger_ops::plans::HOST_WENT_DOWN;
 
 use crate::failure::of_engine;
 
@@ -62,21 +61,31 @@ pub(super) fn end(
     }
 }
 
-/// Why a VMM ended, with the last console lines where they matter. `None`: it runs.
-pub(super) fn exit(engine: &dyn Engine, vmm: &VmmIdentity) -> HostResult<Option<String>> {
+/// Why a VMM ended. `None`: it runs.
+pub(super) fn exit(engine: &dyn Engine, vmm: &VmmIdentity) -> HostResult<Option<ExitCause>> {
     if of_an_earlier_boot(vmm) {
-        return Ok(Some(HOST_WENT_DOWN.to_owned()));
+        return Ok(Some(ExitCause::HostWentDown));
     }
     match engine.state(vmm) {
-        Ok(VmmState::Gone { cause }) => Ok(Some(match cause {
-            Some(cause) => cause.to_string(),
-            None => "its VMM is gone".to_owned(),
-        })),
+        Ok(VmmState::Gone { cause }) => Ok(Some(cause.map_or(ExitCause::Unknown, told))),
         Ok(_) | Err(EngineError::Timeout { .. }) => Ok(None),
-        Err(EngineError::NotOurs { .. } | EngineError::Gone { .. }) => {
-            Ok(Some("its VMM is gone".to_owned()))
-        }
+        Err(EngineError::NotOurs { .. } | EngineError::Gone { .. }) => Ok(Some(ExitCause::Unknown)),
         Err(error) => Err(of_engine(&error)),
+    }
+}
+
+/// The engine's cause as records and users have it.
+fn told(cause: banger_engine::ExitCause) -> ExitCause {
+    use banger_engine::ExitCause as Seen;
+    match cause {
+        Seen::GuestPanic { message } => ExitCause::GuestPanic { message },
+        Seen::GuestShutdown => ExitCause::GuestShutdown,
+        Seen::GuestReset => ExitCause::GuestReset,
+        Seen::HostQuit => ExitCause::HostQuit,
+        Seen::HostSignal { signal } => ExitCause::HostSignal { signal },
+        Seen::Killed { signal } => ExitCause::Killed { signal },
+        Seen::Failed { message } => ExitCause::Failed { message },
+        Seen::Vanished => ExitCause::Vanished,
     }
 }
 

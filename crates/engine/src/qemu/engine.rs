@@ -12,7 +12,10 @@ use super::launch::Launch;
 use super::{command_line, end, files, hang, launch, probe, trim};
 use crate::host::{self, HostFacts};
 use crate::qmp::Monitor;
-use crate::{Engine, EngineError, EngineKind, ExitCause, Probe, VmmIdentity, VmmSpec, VmmState};
+use crate::{
+    Engine, EngineError, EngineKind, ExitCause, IdentityVersion, Probe, VmmIdentity, VmmSpec,
+    VmmState,
+};
 
 /// How long a monitor may take to answer where the caller sets no deadline.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -98,6 +101,8 @@ fn recorded_pid(dir: &Path) -> Option<u32> {
 fn identity(seen: Seen, dir: &Path) -> VmmIdentity {
     let process = seen.identity;
     VmmIdentity {
+        version: IdentityVersion::NEWEST,
+        engine: EngineKind::Qemu,
         pid: process.pid,
         start_ticks: process.start_ticks,
         boot_id: process.boot_id,

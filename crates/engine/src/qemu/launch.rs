@@ -19,7 +19,7 @@ use rustix::io::Errno;
 
 use super::{end, failure, files, hang};
 use crate::qmp::Monitor;
-use crate::{Accel, EngineError, VmmIdentity, VmmSpec};
+use crate::{Accel, EngineError, EngineKind, IdentityVersion, VmmIdentity, VmmSpec};
 
 /// How long between two looks for the control socket: QEMU needs some 50 ms to make it.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
@@ -164,6 +164,8 @@ fn spawn(
     };
     let (process, started) = start.start(children)?;
     let id = VmmIdentity {
+        version: IdentityVersion::NEWEST,
+        engine: EngineKind::Qemu,
         pid: started.pid,
         start_ticks: started.start_ticks,
         boot_id: started.boot_id,

@@ -11,7 +11,7 @@
 use std::path::PathBuf;
 
 use banger_api::vm::VmState;
-use banger_api::{OperationId, VmId};
+use banger_api::{ExitCause, OperationId, VmId};
 use banger_engine::{VmmIdentity, VmmSpec};
 use banger_store::{Owner, VmRecord};
 use uuid::Uuid;
@@ -26,11 +26,9 @@ use crate::{BlankDiskSpec, Change, Direction, Ending, GuestSetup, Plan, PlanKind
 /// `SIGKILL`'s number.
 const SIGKILL: i32 = 9;
 
-/// The VMM that a record names.
+/// The VMM that a record names, when its identity can be read.
 pub fn identity(vm: &VmRecord) -> Option<VmmIdentity> {
-    vm.vmm
-        .as_ref()
-        .and_then(|json| serde_json::from_value(json.clone()).ok())
+    vm.vmm.identity().cloned()
 }
 
 /// A locally administered MAC address, own to the VM (IEEE 802: bit 1 of the first octet).
@@ -254,55 +252,58 @@ pub fn kill(op: OperationId, vm: &VmRecord, files: &VmFiles, signal: i32) -> Pla
     plan
 }
 
-/// Cleans up after a VMM that ended by itself. The run directory is found by the identity's socket.
-pub fn end_after_exit(vm: &VmRecord, cause: &str) -> Plan {
-    let run = identity(vm)
-        .map(|vmm| vmm.dir().to_owned())
-        .unwrap_or_default();
-    let files = VmFiles {
-        state: PathBuf::new(),
-        run: run.clone(),
-    };
+/// Cleans up after a VMM that ended by itself. `details` are told with the cause.
+pub fn end_after_exit(
+    vm: &VmRecord,
+    files: &VmFiles,
+    cause: &ExitCause,
+    details: Option<&str>,
+) -> Plan {
     let mut plan = forward(OperationId::new(), PlanKind::KillVm, vm, VmState::Stopping);
-    plan.steps = if run.as_os_str().is_empty() {
-        Vec::new()
-    } else {
-        end_steps(vm, &files, SIGKILL)
-    };
+    plan.steps = end_steps(vm, files, SIGKILL);
     // A guest that powered off did what its user wanted, and a host that went down is no fault of the VM.
-    let orderly = cause == ORDERLY_EXIT || cause == HOST_WENT_DOWN;
-    let state = if orderly {
-        VmState::Stopped
-    } else {
-        VmState::Error
+    let state = match cause.is_orderly() {
+        true => VmState::Stopped,
+        false => VmState::Error,
     };
-    let error = Some(cause.to_owned());
-    plan.done = vec![Change::SetVmState {
-        vm: vm.id,
-        state,
-        error,
-    }];
+    let error = match details {
+        Some(details) => format!("{cause}\n{details}"),
+        None => cause.to_string(),
+    };
+    plan.done = vec![
+        Change::SetVmState {
+            vm: vm.id,
+            state,
+            error: Some(error),
+        },
+        Change::SetExit {
+            vm: vm.id,
+            exit: Some(cause.clone()),
+        },
+    ];
     plan
 }
 
-/// How the engine words that the guest powered off.
-pub const ORDERLY_EXIT: &str = "the guest powered off";
-/// How a host words that a VMM ended because the host did: its identity is from an earlier boot.
-pub const HOST_WENT_DOWN: &str = "the host went down";
-
 /// Ends the VMM of a VM that does not run: a stop that could not end it gave up. The state and its error stay.
-pub fn end_left_over(vm: &VmRecord) -> Plan {
-    let mut plan = end_after_exit(vm, "");
+pub fn end_left_over(vm: &VmRecord, files: &VmFiles) -> Plan {
+    let mut plan = forward(OperationId::new(), PlanKind::KillVm, vm, VmState::Stopping);
+    plan.steps = end_steps(vm, files, SIGKILL);
     let state = match vm.state {
         VmState::Starting | VmState::Stopping | VmState::Running => VmState::Stopped,
         kept => kept,
     };
     plan.begin = Vec::new();
-    plan.done = vec![Change::SetVmState {
-        vm: vm.id,
-        state,
-        error: vm.error.clone(),
-    }];
+    plan.done = vec![
+        Change::SetVmState {
+            vm: vm.id,
+            state,
+            error: vm.error.clone(),
+        },
+        Change::SetExit {
+            vm: vm.id,
+            exit: vm.exit.clone(),
+        },
+    ];
     plan
 }
 

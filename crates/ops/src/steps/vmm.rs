@@ -1,14 +1,15 @@
 //! VMM processes: launching and ending.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use banger_api::VmId;
+use banger_api::{ApiError, ErrorCode, VmId};
 use banger_engine::{NetSpec, Signal, VmmIdentity, VmmSpec};
 use banger_store::{Claim, ClaimKind};
 use serde::{Deserialize, Serialize};
 
-use crate::{Change, HostResult, StepBody, StepCx};
+use crate::layout::parent;
+use crate::{Change, Host, HostResult, StepBody, StepCx};
 
 /// Time for a VMM to answer at its control socket.
 const LAUNCH_DEADLINE: Duration = Duration::from_secs(30);
@@ -68,7 +69,7 @@ impl StepBody for LaunchVmm {
 pub struct EndVmm {
     /// The VM.
     pub vm: VmId,
-    /// Its VMM, when one is recorded.
+    /// Its VMM, when one is recorded and can be read. Without it and without a token, what runs in `dir` is ended.
     pub vmm: Option<VmmIdentity>,
     /// Folder of the launch.
     pub dir: PathBuf,
@@ -76,6 +77,33 @@ pub struct EndVmm {
     pub launch_token: Option<String>,
     /// Number of the signal that is sent first; `SIGKILL` follows when it does not end the process.
     pub signal: i32,
+}
+
+impl EndVmm {
+    /// Ends whatever runs in the VM's run directory: no VMM is known, which is not to say that none runs.
+    fn end_unknown(&self, cx: &StepCx<'_>) -> HostResult<()> {
+        if !cx.host.exists(&self.dir)? {
+            return Ok(());
+        }
+        for vmm in in_directory(cx.host, &self.dir)? {
+            cx.host.end_vmm(&vmm, Signal::KILL, END_DEADLINE)?;
+        }
+        match in_directory(cx.host, &self.dir)?.first() {
+            None => Ok(()),
+            Some(vmm) => {
+                let dir = self.dir.display();
+                let message = format!("VMM process {} still runs in {dir}", vmm.pid);
+                Err(ApiError::new(ErrorCode::VmmFailed, message))
+            }
+        }
+    }
+}
+
+/// The VMMs that run in a directory, whatever is known of them.
+pub(crate) fn in_directory(host: &dyn Host, dir: &Path) -> HostResult<Vec<VmmIdentity>> {
+    let mut vmms = host.list_vmms(parent(dir))?;
+    vmms.retain(|vmm| vmm.dir() == dir);
+    Ok(vmms)
 }
 
 impl StepBody for EndVmm {
@@ -109,12 +137,14 @@ impl StepBody for EndVmm {
         {
             cx.host.end_vmm(&vmm, Signal::KILL, END_DEADLINE)?;
         }
+        if self.vmm.is_none() && self.launch_token.is_none() {
+            self.end_unknown(cx)?;
+        }
+        let (vm, vmm) = (self.vm, None);
         Ok(vec![
-            Change::SetVmm {
-                vm: self.vm,
-                vmm: None,
-            },
-            Change::ReleasePorts(self.vm),
+            Change::SetVmm { vm, vmm },
+            Change::ReleasePorts(vm),
+            Change::ReleaseLaunches(vm),
         ])
     }
     fn revert(&self, _cx: &StepCx<'_>) -> HostResult<Vec<Change>> {

@@ -1,5 +1,6 @@
 //! A change of every kind, over records in full.
 
+use banger_api::ExitCause;
 use banger_api::vm::{Egress, NetMode, Publish, RestartPolicy, VmState};
 use banger_ops::Change;
 use banger_store::{Claim, ClaimKind, ImageRecord, KernelRecord, Owner, VmRecord};
@@ -30,10 +31,12 @@ fn vm(state: VmState) -> Box<VmRecord> {
         ephemeral: true,
         restart: RestartPolicy::Always,
         restart_needed: true,
-        vmm: Some(serde_json::to_value(identity()).unwrap()),
+        vmm: Some(identity()).into(),
         created_ms: 1_795_708_800_000,
         started_ms: Some(1_795_708_801_000),
         error: Some("it failed".to_owned()),
+        exit: Some(ExitCause::Killed { signal: 9 }),
+        damage: None,
     })
 }
 
@@ -47,6 +50,7 @@ fn image() -> Box<ImageRecord> {
         seed_bytes: Some(135_000_000),
         created_ms: 1_795_708_700_000,
         superseded: true,
+        damage: None,
     })
 }
 
@@ -59,6 +63,7 @@ fn kernel() -> Box<KernelRecord> {
         image_bytes: 53_000_000,
         modules: vec!["virtio_pci".to_owned()],
         created_ms: 1_795_708_600_000,
+        damage: None,
     })
 }
 
@@ -147,7 +152,23 @@ fn of_claims() -> Vec<Change> {
     ]
 }
 
+/// Those that version 2 has and version 1 had not.
+fn of_version_2() -> Vec<Change> {
+    vec![
+        Change::SetExit {
+            vm: vm_id(),
+            exit: Some(ExitCause::GuestShutdown),
+        },
+        Change::ReleaseLaunches(vm_id()),
+    ]
+}
+
+/// All of version 1.
+pub fn changes_of_version_1() -> Vec<Change> {
+    [of_vms(), of_files(), of_claims()].concat()
+}
+
 /// All of them.
 pub fn changes() -> Vec<Change> {
-    [of_vms(), of_files(), of_claims()].concat()
+    [changes_of_version_1(), of_version_2()].concat()
 }

@@ -7,12 +7,14 @@ use std::path::PathBuf;
 
 use banger_api::vm::VmState;
 use banger_api::{OperationId, VmId};
-use banger_engine::{Accel, DiskSpec, NetSpec, Publish, VmmIdentity, VmmSpec};
+use banger_engine::{
+    Accel, DiskSpec, EngineKind, IdentityVersion, NetSpec, Publish, VmmIdentity, VmmSpec,
+};
 use banger_ops::{Direction, Ending, Plan, PlanKind};
 use banger_store::Owner;
 use uuid::Uuid;
 
-pub use changes::changes;
+pub use changes::{changes, changes_of_version_1};
 pub use steps::steps;
 
 pub fn vm_id() -> VmId {
@@ -71,6 +73,8 @@ pub fn user_net() -> NetSpec {
 
 pub fn identity() -> VmmIdentity {
     VmmIdentity {
+        version: IdentityVersion::NEWEST,
+        engine: EngineKind::Qemu,
         pid: 4711,
         start_ticks: 123_456,
         boot_id: "0b4ee1a3-0000-4000-8000-000000000001".to_owned(),
@@ -87,7 +91,7 @@ fn plan(kind: PlanKind, owner: Owner, direction: Direction, ending: Ending) -> P
         path: state_dir().join("work.img"),
     };
     Plan {
-        version: 1,
+        version: 2,
         id: Uuid::from_u128(7),
         operation: operation(),
         kind,

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use banger_api::vm::{CreateVm, Egress, NetMode, VmState};
 use banger_api::{OperationId, VmId};
 use banger_control::Pool;
-use banger_engine::VmmIdentity;
+use banger_engine::{EngineKind, IdentityVersion, VmmIdentity};
 use banger_ops::{Cancel, NoEvents, Recovery, Runner, VmFiles, plans};
 use banger_store::{
     Claim, ClaimKind, Durability, ImageRecord, KernelRecord, OperationRecord, Owner, Store,
@@ -40,6 +40,7 @@ fn prepared(dir: &tempfile::TempDir) -> Runner {
         seed_bytes: None,
         created_ms: 0,
         superseded: false,
+        damage: None,
     };
     let kernel = KernelRecord {
         name: "krn".parse().unwrap(),
@@ -49,6 +50,7 @@ fn prepared(dir: &tempfile::TempDir) -> Runner {
         image_bytes: 1,
         modules: Vec::new(),
         created_ms: 0,
+        damage: None,
     };
     runner
         .store()
@@ -80,10 +82,12 @@ fn record(name: String) -> VmRecord {
         ephemeral: false,
         restart: Default::default(),
         restart_needed: false,
-        vmm: None,
+        vmm: None.into(),
         created_ms: 0,
         started_ms: None,
         error: None,
+        exit: None,
+        damage: None,
     }
 }
 
@@ -221,6 +225,8 @@ fn recovery() {
                 let run = format!("/r/{}", record.id);
                 let token = format!("{lives}-{n}");
                 let vmm = VmmIdentity {
+                    version: IdentityVersion::NEWEST,
+                    engine: EngineKind::Qemu,
                     pid: 100,
                     start_ticks: 1,
                     boot_id: "b".to_owned(),
@@ -230,7 +236,7 @@ fn recovery() {
                     channel_socket: format!("{run}/channel.sock").into(),
                     console_log: format!("/s/vms/{}/console.log", record.id).into(),
                 };
-                record.vmm = serde_json::to_value(vmm).ok();
+                record.vmm = Some(vmm).into();
                 vm::insert(tx, &record)?;
                 let owner = Owner::Vm(record.id);
                 claim::add(tx, &Claim::new(ClaimKind::Directory, run), &owner)?;
@@ -242,7 +248,7 @@ fn recovery() {
     drop(runner);
     let began = Instant::now();
     let runner = open(&dir);
-    let recovered = Recovery::new(&runner).run().unwrap();
+    let recovered = Recovery::new(&runner, &files).run().unwrap();
     let took = began.elapsed();
     println!(
         "recovery of {VMS} VM records, {} adopted, {} demoted: {:.0} ms (goal 1000 ms)",

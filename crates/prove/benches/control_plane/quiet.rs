@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use banger_api::image::ImageDetails;
 use banger_api::kernel::KernelSource;
 use banger_api::pull::PullImage;
-use banger_api::{ApiError, ErrorCode, VmId, VmName};
+use banger_api::{ApiError, ErrorCode, ExitCause, VmId, VmName};
 use banger_control::{
     BootFiles, Control, Environment, Fetch, FileUse, HostSize, ImageOrigin, Parts, Places, Pool,
     Queues, VmDefaults,
@@ -228,8 +228,8 @@ impl Host for QuietHost {
     fn end_vmm(&self, _vmm: &VmmIdentity, _signal: Signal, _deadline: Duration) -> HostResult<()> {
         Ok(())
     }
-    fn vmm_exit(&self, _vmm: &VmmIdentity) -> HostResult<Option<String>> {
-        Ok(Some("its VMM is gone".to_owned()))
+    fn vmm_exit(&self, _vmm: &VmmIdentity) -> HostResult<Option<ExitCause>> {
+        Ok(Some(ExitCause::Unknown))
     }
     fn configure_guest(
         &self,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use banger_api::kernel::KernelSource;
-use banger_api::{ApiError, ErrorCode, VmId, VmName};
+use banger_api::{ApiError, ErrorCode, ExitCause, VmId, VmName};
 use banger_engine::{Signal, VmmIdentity, VmmSpec};
 use banger_ops::{
     BlankDiskSpec, BootStage, Cancel, Events, GuestSetup, Host, HostResult, ImageFacts,
@@ -39,6 +39,8 @@ pub enum HostBug {
     ForgetSyncOfARemoval,
     /// A VMM that does not answer is said to have ended.
     TakeASilentVmmForADeadOne,
+    /// An identity that cannot be read is taken for none: nobody looks what runs.
+    TakeUnreadableForAbsent,
 }
 
 /// A host with a bug.
@@ -147,7 +149,10 @@ impl Host for BuggyHost {
     }
 
     fn list_vmms(&self, run: &Path) -> HostResult<Vec<VmmIdentity>> {
-        self.host.list_vmms(run)
+        match self.has(HostBug::TakeUnreadableForAbsent) {
+            true => Ok(Vec::new()),
+            false => self.host.list_vmms(run),
+        }
     }
 
     fn adopt_vmm(&self, vmm: &VmmIdentity) -> HostResult<()> {
@@ -172,9 +177,9 @@ impl Host for BuggyHost {
         }
     }
 
-    fn vmm_exit(&self, vmm: &VmmIdentity) -> HostResult<Option<String>> {
+    fn vmm_exit(&self, vmm: &VmmIdentity) -> HostResult<Option<ExitCause>> {
         match self.has(HostBug::TakeASilentVmmForADeadOne) {
-            true => Ok(Some("it does not answer".to_owned())),
+            true => Ok(Some(ExitCause::Unknown)),
             false => self.host.vmm_exit(vmm),
         }
     }

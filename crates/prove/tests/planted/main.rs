@@ -91,6 +91,16 @@ const HOST_BUGS: &[(HostBug, &str, &str)] = &[
         "restart-while-running",
         "did not survive",
     ),
+    (
+        HostBug::TakeUnreadableForAbsent,
+        "restart-identity-unreadable",
+        "VMMs live",
+    ),
+    (
+        HostBug::TakeUnreadableForAbsent,
+        "delete-identity-unreadable",
+        "while a VMM uses it",
+    ),
 ];
 
 const PLAN_BUGS: &[(PlanBug, &str, &str)] = &[
@@ -110,6 +120,17 @@ const PLAN_BUGS: &[(PlanBug, &str, &str)] = &[
     (PlanBug::DeleteKeepsTheRow, "delete-created", "is left"),
     (PlanBug::SweepFilesFirst, "sweep", "while a VMM uses it"),
     (PlanBug::SweepTakesAVm, "sweep", "is touched"),
+    (
+        PlanBug::RemoveOutside,
+        "delete-stopped",
+        "outside banger's directories",
+    ),
+    (
+        PlanBug::LookElsewhere,
+        "kill-identity-unreadable",
+        "while a VMM uses it",
+    ),
+    (PlanBug::RunDirectoryAlone, "stop", "while a VMM uses it"),
     (
         PlanBug::BootForAnHour,
         "start-guest-never-up",

@@ -36,6 +36,12 @@ pub enum PlanBug {
     SweepTakesAVm,
     /// A guest gets an hour to boot.
     BootForAnHour,
+    /// A delete removes a directory that is not banger's.
+    RemoveOutside,
+    /// What runs without a known identity is looked for in another directory.
+    LookElsewhere,
+    /// The run directory goes, and nobody ends what runs in it.
+    RunDirectoryAlone,
     /// Two publishing operations may own the same directory.
     PublishInTheNameOfTheContent,
 }
@@ -93,6 +99,23 @@ impl PlanBug {
                         step.deadline_ms = 3_600_000;
                     }
                 }
+            }
+            (Self::RemoveOutside, PlanKind::DeleteVm) => plan.steps.push(
+                RemoveDirectory {
+                    path: "/home/me".into(),
+                }
+                .into(),
+            ),
+            (Self::LookElsewhere, PlanKind::KillVm) => {
+                for step in &mut plan.steps {
+                    if let Step::EndVmm(step) = step {
+                        step.dir = "/r/elsewhere".into();
+                    }
+                }
+            }
+            (Self::RunDirectoryAlone, PlanKind::StopVm) => {
+                let ends = |step: &Step| matches!(step, Step::EndVmm(_) | Step::ShutdownGuest(_));
+                plan.steps.retain(|step| !ends(step));
             }
             (Self::DeleteKeepsTheRow, PlanKind::DeleteVm) => plan.done.clear(),
             (Self::NoGuards, _) => {

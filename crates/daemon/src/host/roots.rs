@@ -1,0 +1,116 @@
+//! Where this host removes and moves things: below banger's own directories, and nowhere else.
+
+use std::path::{Component, Path, PathBuf};
+
+use banger_api::{ApiError, ErrorCode};
+use banger_engine::Engine;
+use banger_ops::HostResult;
+
+use crate::failure::of_engine;
+use crate::paths::Paths;
+
+/// Directories in which every entry is banger's.
+pub(crate) struct Roots {
+    parents: Vec<PathBuf>,
+    /// The one with a directory for each VMM.
+    run: PathBuf,
+}
+
+impl Roots {
+    pub(crate) fn of(paths: &Paths) -> Self {
+        Self {
+            parents: vec![
+                paths.vms(),
+                paths.run_vms(),
+                paths.images(),
+                paths.kernels(),
+                paths.staging(),
+            ],
+            run: paths.run_vms(),
+        }
+    }
+
+    /// Refuses a path that is not below one of the directories. Nothing is looked up: a name that leads back (`..`) is
+    /// refused as it is written.
+    pub(super) fn check(&self, path: &Path) -> HostResult<()> {
+        let plain = |rest: &Path| {
+            let mut names = rest.components().peekable();
+            names.peek().is_some() && names.all(|name| matches!(name, Component::Normal(_)))
+        };
+        let below = |parent: &PathBuf| path.strip_prefix(parent).is_ok_and(plain);
+        match self.parents.iter().any(below) {
+            true => Ok(()),
+            false => Err(ApiError::new(
+                ErrorCode::Internal,
+                format!(
+                    "{} is outside banger's directories: it is neither removed nor moved",
+                    path.display()
+                ),
+            )),
+        }
+    }
+
+    /// Refuses the run directory of a VMM that lives: its sockets would be lost for ever.
+    pub(super) fn check_unused(&self, engine: &dyn Engine, path: &Path) -> HostResult<()> {
+        if path.parent() != Some(&self.run) || !path.exists() {
+            return Ok(());
+        }
+        let vmms = engine.list(&self.run).map_err(|error| of_engine(&error))?;
+        match vmms.iter().find(|vmm| vmm.dir() == path) {
+            None => Ok(()),
+            Some(vmm) => Err(ApiError::new(
+                ErrorCode::VmmFailed,
+                format!(
+                    "VMM process {} runs in {}: its directory is not removed",
+                    vmm.pid,
+                    path.display()
+                ),
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn roots() -> Roots {
+        let var = |name: &str| (name == "BANGER_HOME").then(|| "/b".into());
+        Roots::of(&Paths::from_vars(&var).unwrap())
+    }
+
+    #[test]
+    fn only_what_is_below_our_own_directories_is_removed() {
+        for path in [
+            "/b/state/vms/1",
+            "/b/state/vms/1/work.img",
+            "/b/run/vms/1",
+            "/b/state/images/ab",
+            "/b/state/kernels/cd/initramfs.cpio",
+            "/b/state/staging/1-image",
+        ] {
+            assert!(roots().check(Path::new(path)).is_ok(), "{path}");
+        }
+        for path in [
+            "",
+            "/",
+            "/home/me",
+            "/b",
+            "/b/state",
+            "/b/state/vms",
+            "/b/state/vms/",
+            "/b/state/vms/..",
+            "/b/state/vms/1/../../ssh",
+            "/b/state/vmsx/1",
+            "/b/state/ssh/id_ed25519",
+            "/b/state/banger.db",
+            "vms/1",
+        ] {
+            let error = roots().check(Path::new(path)).unwrap_err();
+            assert!(
+                error.message.contains("outside banger's directories"),
+                "{path}"
+            );
+        }
+    }
+}
