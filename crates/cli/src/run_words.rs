@@ -59,8 +59,7 @@ fn takes_next(root: &Command, level: &Command, word: &str) -> Option<bool> {
             (None, _) => None,
         };
     }
-    let mut letters = word[1..].char_indices();
-    while let Some((at, letter)) = letters.next() {
+    for (at, letter) in word[1..].char_indices() {
         let option = find(root, level, |arg| {
             arg.get_short() == Some(letter)
                 || arg

@@ -175,7 +175,7 @@ pub enum Document {
     /// Several images.
     Index(Vec<Descriptor>),
     /// One image.
-    Manifest(Manifest),
+    Manifest(Box<Manifest>),
 }
 
 /// One image: where its configuration and its layers are.
@@ -274,11 +274,11 @@ pub fn parse(bytes: &[u8]) -> Result<Document, DocumentError> {
     let config = raw.config.ok_or_else(|| missing("config"))?;
     // Go writes null for none.
     let layers = raw.layers.unwrap_or_default();
-    Ok(Document::Manifest(Manifest {
+    Ok(Document::Manifest(Box::new(Manifest {
         config: descriptor(WHAT, config)?,
         layers: descriptors(WHAT, "layers", layers, MAX_LAYERS)?,
         artifact_type: raw.artifact_type.filter(|media| !media.is_empty()),
-    }))
+    })))
 }
 
 fn descriptors(

@@ -49,7 +49,7 @@ pub(crate) async fn resolve(
                 return Ok(Chosen {
                     index,
                     digest,
-                    manifest,
+                    manifest: *manifest,
                 });
             }
             Document::Index(list) => {
