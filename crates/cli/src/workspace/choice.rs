@@ -26,7 +26,7 @@ pub struct Choice {
 /// What a choice comes to.
 #[derive(Debug)]
 enum Picked {
-    One(Kept),
+    One(Box<Kept>),
     Several(Vec<Kept>),
     None,
 }
@@ -40,7 +40,7 @@ impl Choice {
         let all = record::all(vm, context).await?;
         let all = all.into_iter().filter(|kept| kept.head.complete).collect();
         match picked(all, self.workspace.clone()).await? {
-            Picked::One(kept) => Ok(kept),
+            Picked::One(kept) => Ok(*kept),
             Picked::Several(all) => {
                 let names: Vec<_> = all.iter().map(Kept::name).collect();
                 let message = format!("this VM has several workspaces: {}", names.join(", "));
@@ -65,7 +65,7 @@ impl Choice {
         };
         let all = all.into_iter().filter(|kept| kept.head.complete).collect();
         Ok(match picked(all, self.workspace.clone()).await? {
-            Picked::One(kept) => Some(kept),
+            Picked::One(kept) => Some(*kept),
             Picked::Several(all) => all.into_iter().next(),
             Picked::None => None,
         })
@@ -86,7 +86,7 @@ fn pick(mut all: Vec<Kept>, name: Option<&str>, here: Option<&Path>) -> Result<P
         let is_it = |kept: &Kept| kept.name() == name || kept.head.guest_path == name;
         let names: Vec<_> = all.iter().map(|kept| kept.name().to_owned()).collect();
         return match all.into_iter().find(is_it) {
-            Some(kept) => Ok(Picked::One(kept)),
+            Some(kept) => Ok(Picked::One(Box::new(kept))),
             None if names.is_empty() => Err(none()),
             None => {
                 let message = format!("this VM has no workspace \"{name}\"");
@@ -103,7 +103,7 @@ fn pick(mut all: Vec<Kept>, name: Option<&str>, here: Option<&Path>) -> Result<P
             .map(|(n, _)| n)
     });
     if let Some(n) = around {
-        return Ok(Picked::One(all.swap_remove(n)));
+        return Ok(Picked::One(Box::new(all.swap_remove(n))));
     }
     let top = here.and_then(top_of);
     if let Some(top) = top
@@ -111,11 +111,13 @@ fn pick(mut all: Vec<Kept>, name: Option<&str>, here: Option<&Path>) -> Result<P
     {
         let mut kept = all.swap_remove(n);
         kept.head.source = top.to_string_lossy().into_owned();
-        return Ok(Picked::One(kept));
+        return Ok(Picked::One(Box::new(kept)));
     }
     Ok(match all.len() {
         0 => Picked::None,
-        1 => all.pop().map_or(Picked::None, Picked::One),
+        1 => all
+            .pop()
+            .map_or(Picked::None, |kept| Picked::One(Box::new(kept))),
         _ => Picked::Several(all),
     })
 }
