@@ -115,7 +115,9 @@ fn pick(mut all: Vec<Kept>, name: Option<&str>, here: Option<&Path>) -> Result<P
     }
     Ok(match all.len() {
         0 => Picked::None,
-        1 => all.pop().map_or(Picked::None, |kept| Picked::One(Box::new(kept))),
+        1 => all
+            .pop()
+            .map_or(Picked::None, |kept| Picked::One(Box::new(kept))),
         _ => Picked::Several(all),
     })
 }
