@@ -34,9 +34,9 @@ fn start(sandbox: &Sandbox, image: &str) {
 /// SPEC.md, "What every guest gets", with tools that every shell has.
 fn has_what_every_guest_gets(sandbox: &Sandbox, name: &str) {
     let script = "cat /proc/sys/kernel/hostname /etc/hostname; echo $PATH $LANG $HOME; cat /etc/machine-id; \
-        test -L /etc/resolv.conf || cat /etc/resolv.conf; grep -c 127.0.1.1 /etc/hosts; \
-        stat -c '%u:%g %a' /root /root/.ssh /root/.ssh/authorized_keys; wc -l < /root/.ssh/authorized_keys; \
-        grep -c 'tmpfs /tmp' /etc/fstab; grep -c AuthorizedKeysFile /etc/ssh/sshd_config.d/99-banger.conf; \
+        test -L /etc/resolv.conf || grep -v '^#' /etc/resolv.conf; grep -c 127.0.1.1 /etc/hosts; \
+        stat -c '%u:%g %a' /root/.ssh /root/.ssh/authorized_keys; wc -l < /root/.ssh/authorized_keys; \
+        find /root /tmp -maxdepth 0 -perm -0002 ! -perm -1000; grep -c AuthorizedKeysFile /etc/ssh/sshd_config.d/99-banger.conf; \
         test -s /etc/ssh/ssh_host_ed25519_key && test -e /root/.hushlogin && grep -c ' /root ext4 ' /proc/mounts; \
         grep -c '^eth0.*0202000A' /proc/net/route || cat /proc/net/route";
     let said = sandbox.in_guest(name, script);
@@ -49,10 +49,8 @@ fn has_what_every_guest_gets(sandbox: &Sandbox, name: &str) {
         lines.get(3).copied().unwrap_or_default(),
         "nameserver 10.0.2.3",
         "1",
-        "0:0 755",
         "0:0 700",
         "0:0 600",
-        "1",
         "1",
         "1",
         "1",

@@ -149,6 +149,7 @@ fn what_is_said_of_a_running_vm(sandbox: &Sandbox) {
         .banger(&["vm", "health", NAME, "--json"])
         .ok()
         .json();
+    let health = &health[0];
     assert_eq!(
         (&health["name"], &health["state"], &health["healthy"]),
         (&NAME.into(), &"running".into(), &true.into()),
@@ -157,6 +158,7 @@ fn what_is_said_of_a_running_vm(sandbox: &Sandbox) {
     assert!(health["round_trip_us"].as_u64() > Some(0), "{health}");
 
     let stats = sandbox.banger(&["vm", "stats", NAME, "--json"]).ok().json();
+    let stats = &stats[0];
     // A guest that has booted has written something, and runs in some memory.
     assert!(stats["disk_allocated_bytes"].as_u64() > Some(0), "{stats}");
     assert!(stats["guest"].is_object(), "{stats}");

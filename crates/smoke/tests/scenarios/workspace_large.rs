@@ -20,9 +20,10 @@ fn workspace(sandbox: &Sandbox, words: &[&str]) -> Finished {
     invocation.deadline(DEADLINE).ok()
 }
 
-fn in_guest(sandbox: &Sandbox, vm: &str, script: &str) -> String {
+/// Runs a script in the workspace of a repository: the VM has several, and the folder says which is meant.
+fn in_guest(sandbox: &Sandbox, vm: &str, repo: &Path, script: &str) -> String {
     let invocation = sandbox.banger(&["exec", vm, "--", "sh", "-c", script]);
-    invocation.deadline(DEADLINE).ok().out()
+    invocation.within(repo).deadline(DEADLINE).ok().out()
 }
 
 /// The tree of all files as they are, by git's own name for it.
@@ -36,9 +37,20 @@ fn tree(repo: &Path) -> String {
 /// What was done in the guest is done here by `git apply`, and then both have the same tree.
 fn comes_back(sandbox: &Sandbox, vm: &str, repo: &Path) {
     let patch = sandbox.home().join("large.patch").display().to_string();
-    workspace(sandbox, &["export", vm, "-o", &patch, "--allow-exec"]);
+    let words = [
+        "vm",
+        "workspace",
+        "export",
+        vm,
+        "-o",
+        &patch,
+        "--allow-exec",
+    ];
+    // The VM has other workspaces as well: the folder says which is meant.
+    let exported = sandbox.banger(&words).within(repo);
+    exported.deadline(DEADLINE).ok();
     git(repo, &["apply", "--whitespace=nowarn", &patch]);
-    assert_eq!(tree(repo), in_guest(sandbox, vm, TREE));
+    assert_eq!(tree(repo), in_guest(sandbox, vm, repo, TREE));
 }
 
 /// This project, as it is checked out here: perhaps shallow, perhaps without a branch.
@@ -49,14 +61,14 @@ pub fn this_project(sandbox: &Sandbox, vm: &str) -> io::Result<()> {
     git(&sandbox.home(), &["clone", "-q", &from, &to]);
     step("this project arrives clean", || {
         workspace(sandbox, &["prepare", vm, &to]);
-        assert_eq!(in_guest(sandbox, vm, "git status --porcelain"), "");
+        assert_eq!(in_guest(sandbox, vm, &repo, "git status --porcelain"), "");
         let head = git(&repo, &["rev-parse", "HEAD"]);
-        assert_eq!(in_guest(sandbox, vm, "git rev-parse HEAD"), head);
+        assert_eq!(in_guest(sandbox, vm, &repo, "git rev-parse HEAD"), head);
     });
     step("what was done to it comes back", || {
         let work = "echo more >> README.md; rm Makefile; mkdir new; echo n > new/file; chmod +x LICENSE* 2>/dev/null; \
                     cp crates/cli/Cargo.toml crates/cli/copy.toml; sed -i s/a/b/ docs/guide.md";
-        in_guest(sandbox, vm, work);
+        in_guest(sandbox, vm, &repo, work);
         comes_back(sandbox, vm, &repo);
     });
     fs::remove_dir_all(repo)
@@ -101,8 +113,8 @@ pub fn many_odd_names(sandbox: &Sandbox, vm: &str) -> io::Result<()> {
 
     step("twenty thousand odd names arrive", || {
         workspace(sandbox, &["prepare", vm, &path]);
-        assert_eq!(in_guest(sandbox, vm, "git status --porcelain"), "");
-        let listed = in_guest(sandbox, vm, "git rev-parse HEAD^{tree}");
+        assert_eq!(in_guest(sandbox, vm, &repo, "git status --porcelain"), "");
+        let listed = in_guest(sandbox, vm, &repo, "git rev-parse HEAD^{tree}");
         assert_eq!(listed, expected);
     });
     step("then only what changed goes", || -> io::Result<()> {
