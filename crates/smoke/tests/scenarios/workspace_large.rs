@@ -130,7 +130,7 @@ pub fn many_odd_names(sandbox: &Sandbox, vm: &str) -> io::Result<()> {
         let work = "git ls-files -z d0[2-9] | head -z -n 9 | while IFS= read -r -d '' f; do echo more >> \"$f\"; done; \
                     rm d11/*; printf 'a\\0b' > \"$(printf 'odd\\n\\377 name')\"";
         let words = ["exec", vm, "--", "bash", "-c", work];
-        sandbox.banger(&words).deadline(DEADLINE).ok();
+        sandbox.banger(&words).within(&repo).deadline(DEADLINE).ok();
         comes_back(sandbox, vm, &repo);
     });
     fs::remove_dir_all(repo)
