@@ -38,17 +38,7 @@ pub(crate) fn directory(path: &Path) -> Result<(), ApiError> {
         Err(error) if is_link(path) => return Err(link(path, &error)),
         other => other.map_err(|error| file_error("open directory", path, &error))?,
     };
-    let meta = folder
-        .metadata()
-        .map_err(|error| file_error("look at", path, &error))?;
-    if meta.uid() != own_uid() {
-        return Err(refused(format!(
-            "{} belongs to {}",
-            path.display(),
-            owner(meta.uid())
-        )));
-    }
-    narrow(&folder, &meta, 0o700, path)
+    make_private(&folder, 0o700, path)
 }
 
 /// Makes a file, 0600, or makes the one that is there 0600. `create` decides about one that is absent.
@@ -69,7 +59,12 @@ pub(crate) fn file(path: &Path, create: bool) -> Result<(), ApiError> {
         Err(error) if is_link(path) => return Err(link(path, &error)),
         other => other.map_err(|error| file_error("open", path, &error))?,
     };
-    let meta = file
+    make_private(&file, 0o600, path)
+}
+
+/// Refuses what is another user's, and takes away what others may do.
+fn make_private(opened: &File, mode: u32, path: &Path) -> Result<(), ApiError> {
+    let meta = opened
         .metadata()
         .map_err(|error| file_error("look at", path, &error))?;
     if meta.uid() != own_uid() {
@@ -79,7 +74,7 @@ pub(crate) fn file(path: &Path, create: bool) -> Result<(), ApiError> {
             owner(meta.uid())
         )));
     }
-    narrow(&file, &meta, 0o600, path)
+    narrow(opened, &meta, mode, path)
 }
 
 /// Takes away what others may do.

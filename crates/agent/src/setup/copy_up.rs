@@ -1,4 +1,4 @@
-//! What an image carries in a directory that gets a file system of its own, copied into that: `mkdir /run/sshd` in a
+//! Copies what an image carries in a directory into the file system that is mounted there: `mkdir /run/sshd` in a
 //! Dockerfile is there when the guest runs, as it is in a container.
 
 use std::fs::File;
@@ -15,7 +15,7 @@ const MAX_BYTES: u64 = 64 << 20;
 /// Directories inside directories.
 const MAX_DEPTH: usize = 64;
 
-/// What was copied.
+/// The result of a copy.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Copied {
     /// Entries.

@@ -1,4 +1,4 @@
-//! What we last wrote into files that a user may edit, kept on the VM's own disk beside the overlay, where no program of the
+//! The content that we last wrote into files that a user may edit, kept on the VM's own disk beside the overlay, where no program of the
 //! guest comes upon it: a file that still has it is ours to write again.
 
 use std::fs::{DirBuilder, File};
