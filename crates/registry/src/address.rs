@@ -1,9 +1,9 @@
-//! Which addresses a registry may have, when a repository's file, and not the user, has named it: those of the world. This
-//! host, its network and what clouds keep at link-local addresses are not for a repository to ask.
+//! Addresses that a registry may have when a repository's file, and not the user, names it: public ones only. A
+//! repository must not reach this host, its network, or the metadata services of clouds at link-local addresses.
 //!
 //! ```text
-//! URL with an address ─► judged as it is          (before each request: redirects and token services as well)
-//! URL with a name ─────► resolved, each address judged, connected to those that are left (at each connection)
+//! URL with an address ─► judged as it is          (before each request, redirects and token services included)
+//! URL with a name ─────► resolved, each address judged, the public ones used    (at each connection)
 //! ```
 
 use std::collections::HashSet;
@@ -13,17 +13,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-/// Who may be connected to.
+/// Addresses that requests may connect to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Reach {
-    /// Whoever the user names.
+    /// Any address.
     #[default]
     Anywhere,
-    /// Public addresses alone.
+    /// Public addresses only.
     Public,
 }
 
-/// Nobody is connected to, because the address is none of the world's.
+/// A host that was not connected to, because its address is not public.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NotPublic {
     pub(crate) host: String,
@@ -53,10 +53,10 @@ impl Reach {
     }
 }
 
-/// Resolves names and leaves out what is not public.
+/// A resolver that leaves out addresses that are not public.
 #[derive(Debug, Default)]
 pub(crate) struct PublicOnly {
-    /// Proxies that the user's environment names: they may be near by, and what lies behind them they judge themselves.
+    /// Hosts of the proxies in the user's environment: allowed even when not public. A proxy judges its targets itself.
     proxies: HashSet<String>,
 }
 
@@ -94,7 +94,7 @@ impl Resolve for PublicOnly {
     }
 }
 
-/// Whether an address is one of the world's (IANA's special-purpose address registries).
+/// Tells whether an address is public (IANA's special-purpose address registries).
 pub(crate) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -133,7 +133,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
             inner(high, low)
         }
         [0x2002, high, low, ..] => inner(high, low),
-        // Only 2000::/3 is given out; of that, not what has a special purpose.
+        // Only 2000::/3 is allocated; the ranges in it with a special purpose are left out.
         [first, second, ..] => {
             first & 0xE000 == 0x2000
                 && !(first == 0x2001 && second < 0x200)

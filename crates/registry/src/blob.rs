@@ -1,9 +1,9 @@
-//! One blob: locked, gone on with, verified, kept.
+//! Fetch of one blob: locked, resumed, verified, kept.
 //!
 //! ```text
-//! there? ─► done      somebody else has the part? ─► wait, look again
-//!    └─► lock the part ─► hash what is there ─► ask for the rest ─► … ─► size, digest ─► Cache::finish
-//!                                                 └── broke off: pause, ask from there on
+//! there? ─► done      another fetcher holds the part? ─► wait, look again
+//!    └─► lock the part ─► hash its bytes ─► request the rest ─► … ─► size, digest ─► Cache::finish
+//!                                              └── interrupted: pause, request from there on
 //! ```
 
 use std::fs::File;
@@ -22,9 +22,9 @@ use crate::retry::Retry;
 use crate::session::Session;
 use crate::watch::{BlobProgress, Watch};
 
-/// Read of a part at a time when it is hashed, in bytes; others get their turn in between.
+/// Bytes of a part that are hashed at a time; other tasks run in between.
 const STEP: usize = 1 << 20;
-/// Progress is told at most this often, in milliseconds.
+/// Shortest time between two progress reports of a blob, in milliseconds.
 const TELL_MS: u128 = 100;
 
 /// A blob that is wanted.
@@ -34,7 +34,7 @@ pub(crate) struct Wanted {
     pub(crate) size: u64,
 }
 
-/// Makes `wanted` be in the cache.
+/// Fetches `wanted` into the cache, unless it is there.
 pub(crate) async fn fetch(
     session: &Session,
     cache: &Cache,
@@ -48,14 +48,14 @@ pub(crate) async fn fetch(
             return Ok(());
         }
         let Some(file) = cache.try_part(wanted.digest)? else {
-            // Somebody else fetches it; how far they are is how far it is.
+            // Another fetcher has it: report the length of its part.
             let len = std::fs::metadata(cache.part(wanted.digest)).map_or(0, |part| part.len());
             teller.tell(len);
             tokio::time::sleep(LOCK_TICK).await;
             continue;
         };
         if there(cache, wanted)? {
-            // It was finished just before we had the lock: what we hold is a new, empty part.
+            // It was finished just before this lock was taken: the locked part is new and empty.
             cache.drop_part(wanted.digest)?;
             continue;
         }
@@ -71,7 +71,8 @@ pub(crate) async fn fetch(
     }
 }
 
-/// Whether it is there. One of another size has changed since it was verified, or the manifest lies: fetching it tells.
+/// Tells whether the blob is there. A blob of another size was changed after it was verified, or the manifest is
+/// wrong: fetching it again finds that out.
 fn there(cache: &Cache, wanted: Wanted) -> Result<bool, RegistryError> {
     match std::fs::metadata(cache.blob(wanted.digest)) {
         Ok(metadata) if metadata.len() == wanted.size => Ok(true),
@@ -80,12 +81,12 @@ fn there(cache: &Cache, wanted: Wanted) -> Result<bool, RegistryError> {
     }
 }
 
-/// What is here of a blob, and its hash so far.
+/// The local part of a blob, and the hash of its bytes so far.
 struct Part {
     file: File,
     hash: Sha256,
     len: u64,
-    /// Some of it was here before: it may be wrong without the registry's doing.
+    /// True when some bytes come from an earlier fetch: if the digest is wrong, the registry may not be at fault.
     old: bool,
 }
 
@@ -122,7 +123,7 @@ impl Download<'_, '_> {
         kept.unwrap_or(Err(RegistryError::Cancelled))
     }
 
-    /// Hashes what is there of it.
+    /// Hashes the bytes that an earlier fetch left.
     async fn resume(&mut self, mut file: File) -> Result<Part, RegistryError> {
         let mut part = Part {
             hash: Sha256::new(),
@@ -164,7 +165,7 @@ impl Download<'_, '_> {
         Ok(())
     }
 
-    /// Asks for what is missing until nothing is.
+    /// Requests the missing bytes until none are missing.
     async fn complete(&mut self, part: &mut Part) -> Result<(), RegistryError> {
         let mut retry = Retry::new(&self.session.patience);
         while part.len < self.wanted.size {
@@ -180,7 +181,7 @@ impl Download<'_, '_> {
         Ok(())
     }
 
-    /// One request for all that is missing.
+    /// Requests all missing bytes once.
     async fn rest(&mut self, part: &mut Part) -> Result<(), RegistryError> {
         let what = format!("layer {}", self.wanted.digest);
         let asking = Ask {
@@ -199,7 +200,7 @@ impl Download<'_, '_> {
             return Err(RegistryError::Status {
                 what,
                 host: host_of(&url),
-                // It has no such range, or gave another one: from the start, it may be had all the same.
+                // The registry ignored the range or sent another one: a retry from the start may work.
                 status: 503,
                 detail: "not the range that was asked for".to_owned(),
                 again: None,
@@ -266,14 +267,14 @@ impl Download<'_, '_> {
     }
 }
 
-/// Where an answer with a part of a blob says that this part begins (`bytes 100-199/200`).
+/// Offset of a partial answer in its blob (`bytes 100-199/200`).
 fn starts_at(response: &Response) -> Option<u64> {
     let value = response.headers().get(CONTENT_RANGE)?.to_str().ok()?;
     let (start, _) = value.strip_prefix("bytes ")?.split_once('-')?;
     start.parse().ok()
 }
 
-/// Tells progress, not too often.
+/// Reports progress at a limited rate.
 struct Teller<'w> {
     watch: &'w dyn Watch,
     wanted: Wanted,

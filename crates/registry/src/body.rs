@@ -8,12 +8,12 @@ use serde::Deserialize;
 use crate::error::RegistryError;
 use crate::http::{host_of, transfer};
 
-/// Most that is read of an answer that says what is wrong, in bytes.
+/// Bytes that are read of an error answer, at most.
 const MAX_ERROR: usize = 16 << 10;
-/// Most characters of it that are shown.
+/// Characters of an error answer that are shown, at most.
 const MAX_SHOWN: usize = 200;
 
-/// The whole body, at most `limit` bytes, within `deadline`.
+/// Reads the whole body: at most `limit` bytes, within `deadline`.
 pub(crate) async fn whole(
     mut response: Response,
     url: &Url,
@@ -51,11 +51,11 @@ pub(crate) async fn whole(
     }
 }
 
-/// What an answer that is an error says about it: the first message of the protocol's error document, else its text.
+/// Message of an error answer: the first one in the protocol's error document, else the answer's text.
 pub(crate) async fn complaint(mut response: Response, deadline: Duration) -> String {
     let mut bytes = Vec::new();
     let read = async {
-        // What cannot be read says nothing; the status is told all the same.
+        // An unreadable body gives no message; the caller reports the status anyway.
         while let Ok(Some(chunk)) = response.chunk().await {
             let room = MAX_ERROR - bytes.len();
             bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
@@ -88,7 +88,7 @@ fn complaint_of(bytes: &[u8]) -> String {
     let text = match first {
         Some(Complaint { code, message }) if message.is_empty() => code,
         Some(complaint) => complaint.message,
-        // A page for browsers says nothing here.
+        // An HTML page is of no use in a message.
         None if bytes.trim_ascii_start().starts_with(b"<") => String::new(),
         None => String::from_utf8_lossy(bytes).into_owned(),
     };

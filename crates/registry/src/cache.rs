@@ -1,7 +1,7 @@
 //! The cache: an OCI image layout without an index, and parts of blobs beside it.
 //!
 //! ```text
-//! <dir>/lock                 shared while somebody fetches or reads, exclusive while something is removed (flock)
+//! <dir>/lock                 shared while a process fetches or reads, exclusive while one removes blobs (flock)
 //! <dir>/parts/<hex>          an unfinished blob; its fetcher holds a lock on the file
 //! <dir>/blobs/sha256/<hex>   a verified blob, read-only
 //! ```
@@ -20,7 +20,7 @@ use rustix::io::Errno;
 
 use crate::error::RegistryError;
 
-/// How often a lock that somebody else holds is tried again.
+/// Pause between two tries to get a lock that another process holds.
 pub(crate) const LOCK_TICK: Duration = Duration::from_millis(50);
 
 /// A folder of verified blobs.
@@ -29,28 +29,28 @@ pub struct Cache {
     dir: PathBuf,
 }
 
-/// As long as it lives, nothing is removed from the cache.
+/// A shared lock: nothing is removed from the cache while it lives.
 #[derive(Debug)]
 pub struct Hold {
     _lock: File,
 }
 
-/// A file of the cache.
+/// A blob or a part in the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CachedBlob {
     /// Its digest.
     pub digest: Digest,
-    /// What it takes on the disk, in bytes.
+    /// Space on the disk, in bytes.
     pub bytes: u64,
-    /// Whether it is complete and verified.
+    /// True when it is complete and verified.
     pub complete: bool,
 }
 
 impl Cache {
-    /// The cache in `dir`, made when it is not there.
+    /// Opens the cache in `dir` and creates it if it is missing.
     ///
     /// # Errors
-    /// It cannot be made.
+    /// The folder cannot be created.
     pub fn open(dir: &Path) -> Result<Self, RegistryError> {
         let cache = Self {
             dir: dir.to_path_buf(),
@@ -65,12 +65,12 @@ impl Cache {
         Ok(cache)
     }
 
-    /// Its folder: an image layout.
+    /// Folder of the cache: an image layout.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Waits until nobody removes anything; nobody will as long as the answer lives.
+    /// Waits until no process removes blobs. None is removed while the returned lock lives.
     ///
     /// # Errors
     /// The lock cannot be had, or `cancelled` says to stop waiting.
@@ -102,12 +102,12 @@ impl Cache {
         }
     }
 
-    /// Whether a verified blob is there.
+    /// Tells whether a verified blob is there.
     pub fn has(&self, digest: Digest) -> bool {
         self.blob(digest).is_file()
     }
 
-    /// A document that is there, verified again; `None` when it is not there, or not what it should be any more.
+    /// A cached document, verified again; `None` when it is missing or damaged.
     pub(crate) fn document(&self, digest: Digest) -> Option<Vec<u8>> {
         let mut bytes = Vec::new();
         let file = File::open(self.blob(digest)).ok()?;
@@ -115,7 +115,7 @@ impl Cache {
         (Digest::of(&bytes) == digest).then_some(bytes)
     }
 
-    /// Removes a blob that turned out not to be what it was when it was verified.
+    /// Removes a blob that was damaged after it was verified.
     ///
     /// # Errors
     /// It cannot be removed.
@@ -123,7 +123,7 @@ impl Cache {
         remove(&self.blob(digest))
     }
 
-    /// What is there.
+    /// All blobs and parts of the cache.
     ///
     /// # Errors
     /// The folder cannot be read.
@@ -151,7 +151,7 @@ impl Cache {
         Ok(all)
     }
 
-    /// Removes all that is not in `keep`, or only says what that is. Waits until nobody fetches or reads.
+    /// Removes all that is not in `keep` once no process fetches or reads. A dry run only lists it, without the wait.
     ///
     /// # Errors
     /// The lock cannot be had, something cannot be removed, or `cancelled` says to stop.
@@ -194,7 +194,7 @@ impl Cache {
         self.parts().join(digest.hex())
     }
 
-    /// Opens a part for writing, when nobody else has it; `None` when somebody has.
+    /// Opens a part for writing; `None` when another fetcher has it.
     pub(crate) fn try_part(&self, digest: Digest) -> Result<Option<File>, RegistryError> {
         let path = self.part(digest);
         let failed = |source| RegistryError::cache("open", &path, source);
@@ -211,7 +211,7 @@ impl Cache {
             Err(Errno::WOULDBLOCK) => return Ok(None),
             Err(errno) => return Err(failed(errno.into())),
         }
-        // The one who had it may have finished or given up: then this file has another name by now, or none.
+        // The fetcher before may have finished or given up: then this file was renamed or removed.
         let same = match fs::metadata(&path) {
             Ok(named) => {
                 let ours = file.metadata().map_err(failed)?;
@@ -223,7 +223,7 @@ impl Cache {
         Ok(same.then_some(file))
     }
 
-    /// Gives a complete and verified part its place, durably.
+    /// Moves a complete and verified part to its final place, durably.
     pub(crate) fn finish(&self, digest: Digest, part: &File) -> Result<(), RegistryError> {
         let (from, to) = (self.part(digest), self.blob(digest));
         let failed = |source| RegistryError::cache("keep", &to, source);
@@ -235,7 +235,7 @@ impl Cache {
             .map_err(failed)
     }
 
-    /// Removes a part that is worth nothing.
+    /// Removes a useless part.
     pub(crate) fn drop_part(&self, digest: Digest) -> Result<(), RegistryError> {
         remove(&self.part(digest))
     }

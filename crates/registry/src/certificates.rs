@@ -1,12 +1,12 @@
-//! Certificates of registries, from where the user's container tools keep them: `certs.d/HOST[:PORT]/`
+//! Certificates for registries, from the folders of the user's container tools: `certs.d/HOST[:PORT]/`
 //! (containers-certs.d(5); Docker's "Verify repository client with certificates").
 //!
 //! ```text
 //! XDG_CONFIG_HOME/containers/certs.d ─► /etc/containers/certs.d ─► /etc/docker/certs.d       the first with such a folder
 //! in it:  *.crt    authorities, trusted for this registry beside the host's own
-//!         *.cert + *.key   what we show when the registry asks who we are
+//!         *.cert + *.key   client certificate, sent when the registry asks for one
 //! ```
-//! The host's own authorities are those that its other programs have (`SSL_CERT_FILE`, `SSL_CERT_DIR`, `/etc/ssl/certs`).
+//! The host's own authorities are those of its other programs (`SSL_CERT_FILE`, `SSL_CERT_DIR`, `/etc/ssl/certs`).
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -22,13 +22,13 @@ const MAX_FILE: u64 = 1 << 20;
 /// Most files of one registry's folder.
 const MAX_FILES: usize = 64;
 
-/// Folders that may have a folder for a registry, in the order in which they are asked.
+/// Folders that may have a folder for a registry, in search order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CertificateFolders {
     folders: Vec<PathBuf>,
 }
 
-/// What there is for one registry.
+/// Certificates for one registry.
 #[derive(Default)]
 pub(crate) struct HostCertificates {
     authorities: Vec<Certificate>,
@@ -36,12 +36,12 @@ pub(crate) struct HostCertificates {
 }
 
 impl CertificateFolders {
-    /// These folders, in this order.
+    /// Uses these folders, in this order.
     pub fn new(folders: Vec<PathBuf>) -> Self {
         Self { folders }
     }
 
-    /// Those of the user whose environment this is, then the machine's.
+    /// Folders of the user with this environment, then the machine's.
     pub fn of_environment(var: &dyn Fn(&str) -> Option<OsString>) -> Self {
         let dir = |name: &str| {
             var(name)
@@ -54,12 +54,12 @@ impl CertificateFolders {
         Self::new(own.into_iter().chain(machine).collect())
     }
 
-    /// The folders, in order.
+    /// The folders, in search order.
     pub fn paths(&self) -> &[PathBuf] {
         &self.folders
     }
 
-    /// What there is for `host[:port]`, which comes from a checked reference and so is one name.
+    /// Certificates for `host[:port]`. It comes from a checked reference and so is a single path component.
     pub(crate) fn of(&self, host: &str) -> Result<HostCertificates, CertificateError> {
         for folder in &self.folders {
             let folder = folder.join(host);

@@ -1,4 +1,4 @@
-//! What a registry asks for: the `WWW-Authenticate` header (RFC 9110, section 11.6.1; for tokens the distribution
+//! Challenges of a registry: the `WWW-Authenticate` header (RFC 9110, section 11.6.1; for tokens the distribution
 //! project's "Token Authentication Specification").
 
 /// Longest header that is read, in bytes.
@@ -17,13 +17,13 @@ pub enum Challenge {
         realm: String,
         /// Name of the registry, as the service knows it.
         service: Option<String>,
-        /// What the request needs, as the registry says.
+        /// Scope that the request needs, as the registry says it.
         scope: Option<String>,
     },
 }
 
 impl Challenge {
-    /// The challenges of a header that are understood, in order. What is broken or unknown is left out.
+    /// Parses the challenges of a header, in order. Broken and unknown ones are left out.
     pub fn parse(header: &str) -> Vec<Self> {
         if header.len() > MAX_HEADER {
             return Vec::new();
@@ -73,7 +73,7 @@ impl<'h> Reader<'h> {
         (!word.is_empty()).then_some(word)
     }
 
-    /// The next scheme; what is no word before it is skipped.
+    /// The next scheme; anything before it that is not a word is skipped.
     fn scheme(&mut self) -> Option<&'h str> {
         loop {
             self.skip(&[',']);

@@ -1,4 +1,4 @@
-//! The user's credentials, from where container tools keep them.
+//! The user's credentials, from the files of container tools.
 //!
 //! ```text
 //! REGISTRY_AUTH_FILE ─► DOCKER_CONFIG/config.json ─► XDG_RUNTIME_DIR/containers/auth.json (or /run/containers/UID/)
@@ -28,15 +28,15 @@ use crate::secret::Credentials;
 /// Largest file of credentials that is read, in bytes.
 const MAX_FILE: u64 = 1 << 20;
 
-/// Files that may hold credentials, in the order in which they are asked.
+/// Files that may hold credentials, in search order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CredentialFiles {
     files: Vec<PathBuf>,
-    /// Where helpers are looked for; this process's own `PATH` when `None`.
+    /// Folders in which helpers are searched; this process's own `PATH` when `None`.
     helper_path: Option<OsString>,
 }
 
-/// Null is nothing, as in the tools that write these files.
+/// One file of credentials. A null counts as absent, as in the tools that write these files.
 #[derive(Default, Deserialize)]
 struct Config {
     #[serde(default)]
@@ -47,11 +47,11 @@ struct Config {
     helpers: Option<BTreeMap<String, Option<String>>>,
 }
 
-/// What files of credentials say about one registry.
+/// Answer of the credential files for one registry.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     pub(crate) credentials: Option<Credentials>,
-    /// Helpers that are named and not there: what is public is had without them.
+    /// Names of helpers that are configured and not installed: public images can be pulled without them.
     pub(crate) missing: Vec<String>,
 }
 
@@ -68,7 +68,7 @@ struct Entry {
 }
 
 impl CredentialFiles {
-    /// These files, in this order.
+    /// Uses these files, in this order.
     pub fn new(files: Vec<PathBuf>) -> Self {
         Self {
             files,
@@ -76,14 +76,14 @@ impl CredentialFiles {
         }
     }
 
-    /// Helpers that the files name are looked for in these folders, as in `PATH`, and run with it.
+    /// Sets the search path of helpers: they are looked up in these folders, as in `PATH`, and run with it.
     #[must_use]
     pub fn helpers_on(mut self, path: Option<OsString>) -> Self {
         self.helper_path = path;
         self
     }
 
-    /// The files that the environment names, whether they are there or not.
+    /// The files that the environment names, present or not.
     pub fn of_environment(var: &dyn Fn(&str) -> Option<OsString>) -> Self {
         let dir = |name: &str| {
             var(name)
@@ -93,7 +93,7 @@ impl CredentialFiles {
         let home = dir("HOME");
         let config = dir("XDG_CONFIG_HOME").or_else(|| Some(home.as_ref()?.join(".config")));
         let below = |dir: Option<PathBuf>, name: &str| dir.map(|dir| dir.join(name));
-        // Where podman keeps it on hosts without a session, root's above all.
+        // Podman's place on hosts without a login session, above all for root.
         let own = format!("/run/containers/{}/auth.json", getuid());
         let files = [
             dir("REGISTRY_AUTH_FILE"),
@@ -105,15 +105,15 @@ impl CredentialFiles {
         Self::new(files.into_iter().flatten().collect())
     }
 
-    /// The files, in order.
+    /// The files, in search order.
     pub fn paths(&self) -> &[PathBuf] {
         &self.files
     }
 
-    /// What the user has for the registry of `reference`. A helper may take until `deadline`.
+    /// Finds the user's credentials for the registry of `reference`. A helper may take until `deadline`.
     ///
     /// # Errors
-    /// A file or a helper that would know is broken.
+    /// A file is broken, or a helper that is configured for the registry fails.
     pub(crate) async fn find(
         &self,
         reference: &Reference,
@@ -257,8 +257,8 @@ impl Entry {
     }
 }
 
-/// What an entry may be called, most exact first: name spaces of the registry, the registry, and for the default registry
-/// the address of its first protocol, under which Docker keeps it.
+/// Possible names of an entry, most exact first: name spaces of the registry, the registry, and for the default
+/// registry also the address of its version 1 API, under which Docker keeps the entry.
 fn keys(registry: &str, repository: &str) -> Vec<String> {
     let mut keys = Vec::new();
     let mut rest = repository;
@@ -273,7 +273,7 @@ fn keys(registry: &str, repository: &str) -> Vec<String> {
     keys
 }
 
-/// Old entries are addresses: `https://host/v1/`.
+/// Host of an entry; old entries are addresses: `https://host/v1/`.
 fn key_of(key: &str) -> &str {
     let host = key
         .strip_prefix("https://")

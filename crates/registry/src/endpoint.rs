@@ -1,4 +1,4 @@
-//! Where a registry is: its address, and whether it may be spoken to in the clear.
+//! Address of a registry, and the rule for plain HTTP to it.
 
 use std::net::IpAddr;
 
@@ -12,31 +12,31 @@ use crate::error::RegistryError;
 /// A registry's address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Endpoint {
-    /// Host and port, as users name it.
+    /// Host and port, as users write them.
     pub(crate) name: String,
     /// `host[:port]` to connect to.
     authority: String,
-    /// How it may be spoken to.
+    /// Allowed protocols.
     pub(crate) transport: Transport,
-    /// Who else may be spoken to on the way.
+    /// Addresses that its redirects and token services may have.
     pub(crate) reach: Reach,
 }
 
-/// How a registry may be spoken to.
+/// Protocols that are allowed to a registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Transport {
     /// Only over TLS.
     Tls,
-    /// In the clear, as the user asked.
+    /// Plain HTTP, as the user asked.
     Plain,
-    /// At loopback: over TLS when it has that, else in the clear, which nobody else can read.
+    /// TLS if a registry at loopback speaks it, else plain HTTP, which no other machine can read.
     Loopback,
 }
 
 impl Endpoint {
     pub(crate) fn of(reference: &Reference, plain_http: bool, reach: Reach) -> Self {
         let name = reference.registry().to_owned();
-        // The default registry's name is not its address; every tool knows that by heart.
+        // The default registry's name differs from its host; every container tool has this address built in.
         let authority = match name.as_str() {
             DEFAULT_REGISTRY => format!("registry-1.{DEFAULT_REGISTRY}"),
             other => other.to_owned(),
@@ -60,13 +60,13 @@ impl Endpoint {
         format!("{scheme}://{}/v2/{path}", self.authority)
     }
 
-    /// Judges whether `url` may be asked at all.
+    /// Refuses `url` when its address is not allowed, or its protocol.
     pub(crate) fn check(&self, url: &Url) -> Result<(), RegistryError> {
         let near = |NotPublic { host }| RegistryError::Near { host };
         self.reach.check(url).map_err(near)
     }
 
-    /// Whether `url` may be asked in the clear: only where this registry may.
+    /// Tells whether the protocol of `url` is allowed: plain HTTP only where this registry may use it.
     pub(crate) fn allows(&self, url: &Url) -> bool {
         match (url.scheme(), self.transport) {
             ("https", _) | ("http", Transport::Plain) => true,
@@ -76,7 +76,7 @@ impl Endpoint {
     }
 }
 
-/// Whether a `host[:port]` is this machine alone.
+/// Tells whether a `host[:port]` is this machine's loopback.
 fn is_loopback(host: &str) -> bool {
     let host = match host.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => host,

@@ -1,4 +1,4 @@
-//! What can go wrong with a registry, as fragments that a caller composes with their sources.
+//! Errors of registries, as fragments that a caller composes with their sources.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use banger_oci::Digest;
 use banger_oci::choice::ChoiceError;
 use banger_oci::manifest::DocumentError;
 
-/// Why an image cannot be had from a registry.
+/// Cause of a failure to get an image from a registry.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// The caller asked to stop.
@@ -17,7 +17,7 @@ pub enum RegistryError {
     /// A file of the cache cannot be used.
     #[error("cannot {action} {}", path.display())]
     Cache {
-        /// What was tried.
+        /// Action that failed.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
@@ -25,61 +25,61 @@ pub enum RegistryError {
         #[source]
         source: io::Error,
     },
-    /// No client can be made: the host's certificates cannot be read, for example.
+    /// No HTTP client can be made: for example, the host's certificates cannot be read.
     #[error("cannot set up connections to registries")]
     Client {
-        /// Why.
+        /// Cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The registry does not answer, or stopped in the middle.
+    /// The registry does not answer, or its answer broke off.
     #[error("cannot fetch {what} from {host}")]
     Transfer {
-        /// What was asked for.
+        /// The requested thing.
         what: String,
-        /// Who was asked.
+        /// Host that the request went to.
         host: String,
-        /// Why, as the client says.
+        /// Cause, from the HTTP client.
         #[source]
         source: reqwest::Error,
     },
-    /// An answer that is none of those that the protocol has.
+    /// A status that the protocol does not expect here.
     #[error("{host} answers {status} to a request for {what}{}{}", said(detail), when(*again))]
     Status {
-        /// What was asked for.
+        /// The requested thing.
         what: String,
-        /// Who was asked.
+        /// Host that the request went to.
         host: String,
         /// The HTTP status.
         status: u16,
-        /// What the registry says about it.
+        /// Message of the registry.
         detail: String,
-        /// When it may be asked again, as it says.
+        /// Time after which the registry allows another request, if it gave one.
         again: Option<Duration>,
     },
-    /// It wants credentials, or other ones.
+    /// The registry needs credentials, or refuses those of the user.
     #[error("{host} refuses {repository} {}{}", who(*authenticated), said(detail))]
     Denied {
         /// The registry.
         host: String,
         /// The repository.
         repository: String,
-        /// Whether the user has credentials for it.
+        /// True when the user has credentials for it.
         authenticated: bool,
-        /// What the registry says about it.
+        /// Message of the registry.
         detail: String,
     },
-    /// There is no such image.
+    /// The registry has no such image.
     #[error("{host} has no image {reference}{}", said(detail))]
     NotFound {
         /// The registry.
         host: String,
-        /// What was asked for.
+        /// The requested image.
         reference: String,
-        /// What the registry says about it.
+        /// Message of the registry.
         detail: String,
     },
-    /// There is the image, and a part of it is gone.
+    /// The registry has the image, but a part of it is gone.
     #[error(
         "{host} has image {reference}, but not its {part}{}: it is damaged there, and has to be pushed again",
         said(detail)
@@ -87,41 +87,41 @@ pub enum RegistryError {
     MissingPart {
         /// The registry.
         host: String,
-        /// What was asked for.
+        /// The requested image.
         reference: String,
-        /// What is missing: a layer, or a manifest of its index, by digest.
+        /// The missing part: a layer, or a manifest of its index, by digest.
         part: String,
-        /// What the registry says about it.
+        /// Message of the registry.
         detail: String,
     },
-    /// None of its images is meant, or there is none.
+    /// No image of the index fits the platform, or none can be chosen.
     #[error("cannot use {reference}")]
     Choice {
         /// The image.
         reference: String,
-        /// Why.
+        /// Cause.
         #[source]
         source: ChoiceError,
     },
-    /// A repository has asked for it, and it is this host's, or its network's.
+    /// A repository names a host with an address that is not public.
     #[error("{host} is not for a repository to ask: it has no public address")]
     Near {
-        /// Who would have been asked.
+        /// The refused host.
         host: String,
     },
-    /// A document of the registry is broken.
+    /// A document of the registry is malformed.
     #[error("cannot use {reference}")]
     Document {
         /// The image.
         reference: String,
-        /// Why.
+        /// Cause.
         #[source]
         source: DocumentError,
     },
-    /// Something is larger than is read.
+    /// An answer is larger than its limit.
     #[error("{what} is larger than the limit of {limit} bytes")]
     TooLarge {
-        /// What.
+        /// The document.
         what: String,
         /// The limit in bytes.
         limit: u64,
@@ -131,43 +131,43 @@ pub enum RegistryError {
     Size {
         /// The blob.
         digest: Digest,
-        /// What came, or was about to come.
+        /// Size that was received or announced by the server, in bytes.
         found: u64,
-        /// What was announced.
+        /// Size in the manifest, in bytes.
         announced: u64,
     },
-    /// It comes so slowly that it may never end.
+    /// The blob arrives too slowly.
     #[error("{host} sends {what} too slowly")]
     TooSlow {
-        /// What was asked for.
+        /// The requested thing.
         what: String,
-        /// Who was asked.
+        /// Host that the request went to.
         host: String,
     },
-    /// What came is not what was asked for.
+    /// The received bytes have another digest.
     #[error("{what} is not what it should be: its digest is {found}")]
     Digest {
-        /// What was asked for.
+        /// The requested thing.
         what: String,
-        /// What came.
+        /// Digest of the received bytes.
         found: Digest,
     },
-    /// The registry sends us elsewhere, where we do not go.
+    /// The registry redirects to an address that is refused.
     #[error("{host} redirects {what} {why}")]
     Redirect {
-        /// What was asked for.
+        /// The requested thing.
         what: String,
-        /// Who redirects.
+        /// Host that redirects.
         host: String,
-        /// What is wrong with it.
+        /// Reason for the refusal.
         why: String,
     },
-    /// It wants an authentication that cannot be done.
+    /// The registry requires an authentication that is not supported or that fails.
     #[error("cannot authenticate to {host}: {why}")]
     Challenge {
         /// The registry.
         host: String,
-        /// What is wrong.
+        /// Cause.
         why: String,
     },
     /// The user's credentials cannot be read.
@@ -176,17 +176,17 @@ pub enum RegistryError {
     /// The user's certificates for it cannot be used.
     #[error(transparent)]
     Certificates(#[from] CertificateError),
-    /// Its certificate is not one that this host trusts.
+    /// The TLS handshake failed over a certificate: the registry's is not trusted, or it refuses the client's.
     #[error("the certificate of {host} is not trusted: {why}")]
     Untrusted {
-        /// Who was asked.
+        /// Host that the request went to.
         host: String,
-        /// What is wrong with it.
+        /// The problem with the certificate.
         why: String,
     },
 }
 
-/// Why the user's certificates for a registry cannot be used.
+/// Cause for which the user's certificates for a registry cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
     /// A file or folder cannot be read.
@@ -198,12 +198,12 @@ pub enum CertificateError {
         #[source]
         source: io::Error,
     },
-    /// A file is not PEM of what its name says.
+    /// A file is not the PEM certificate or key that its name promises.
     #[error("{} is no certificate or key in PEM", path.display())]
     Unusable {
         /// The file.
         path: PathBuf,
-        /// What the parser said.
+        /// Error of the parser.
         #[source]
         source: reqwest::Error,
     },
@@ -219,7 +219,7 @@ pub enum CertificateError {
         /// The certificate.
         path: PathBuf,
     },
-    /// A folder with more than anybody needs.
+    /// A folder with too many files.
     #[error("{} has more than {limit} files", path.display())]
     TooMany {
         /// The folder.
@@ -229,7 +229,7 @@ pub enum CertificateError {
     },
 }
 
-/// Why the user's credentials cannot be read.
+/// Cause for which the user's credentials cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialError {
     /// A file cannot be read.
@@ -246,11 +246,11 @@ pub enum CredentialError {
     Parse {
         /// The file.
         path: PathBuf,
-        /// What the parser said.
+        /// Error of the parser.
         #[source]
         source: serde_json::Error,
     },
-    /// An entry is no credential.
+    /// An entry is not a valid credential.
     #[error("the credentials of {registry} in {} are not base64 of user:password", path.display())]
     Entry {
         /// The file.
@@ -265,9 +265,9 @@ pub enum CredentialError {
         helper: String,
         /// The file that names it.
         path: PathBuf,
-        /// What it was asked for.
+        /// Server that the helper was asked about.
         server: String,
-        /// What is wrong.
+        /// The problem, as the end of the sentence.
         why: String,
     },
 }
@@ -281,7 +281,7 @@ impl RegistryError {
         }
     }
 
-    /// When the same may be asked again, as the other side has said.
+    /// Time after which the other side allows the same request again, if it gave one.
     pub(crate) fn again(&self) -> Option<Duration> {
         match self {
             Self::Status { again, .. } => *again,
@@ -289,10 +289,10 @@ impl RegistryError {
         }
     }
 
-    /// Whether the same may go well a moment later.
+    /// Tells whether a retry may succeed.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
-            // The client's own mistakes (a URL that is none) are builder errors; all else may pass.
+            // Errors of the builder are mistakes in the request (a malformed URL); all others may be temporary.
             Self::Transfer { source, .. } => !source.is_builder(),
             Self::TooSlow { .. } => true,
             Self::Status { status, .. } => *status >= 500 || matches!(status, 408 | 429),
@@ -301,12 +301,12 @@ impl RegistryError {
     }
 }
 
-/// ` (try again in 6 hours)`
+/// Text of a wait: ` (try again in 6 hours)`.
 fn when(again: Option<Duration>) -> String {
     let Some(again) = again else {
         return String::new();
     };
-    // Rounded up: never too early.
+    // Rounded up, so that the retry is never too early.
     let seconds = again.as_secs().max(1);
     let (count, unit) = match seconds {
         0..120 => (seconds, "second"),

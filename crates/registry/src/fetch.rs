@@ -20,31 +20,31 @@ use crate::watch::Watch;
 
 /// Blobs that are fetched at the same time.
 const PARALLEL: usize = 4;
-/// Most bytes of an image's stored layers together.
+/// Bytes of all stored layers of an image together, at most.
 const MAX_IMAGE: u64 = 64 << 30;
 
-/// What is wanted from which registry.
+/// A wanted image, and the way to its registry.
 #[derive(Debug, Clone)]
 pub struct Request<'a> {
     /// The image.
     pub reference: &'a Reference,
-    /// What it must run on.
+    /// Platform that the image must run on.
     pub platform: &'a Platform,
-    /// Speak to the registry in the clear, wherever it is.
+    /// True to use plain HTTP even when the registry is not at loopback.
     pub plain_http: bool,
-    /// Who may be connected to on the way.
+    /// Addresses that may be connected to on the way.
     pub reach: Reach,
-    /// Where the user's credentials may be.
+    /// Places of the user's credentials.
     pub credentials: &'a CredentialFiles,
-    /// Where the user's certificates may be.
+    /// Places of the user's certificates.
     pub certificates: CertificateFolders,
-    /// An image with this manifest is wanted no more: when it is the one, nothing but its manifest is fetched.
+    /// Manifest of the image that the caller already has: if it is still the right one, only the manifest is fetched.
     pub known: Option<Digest>,
     pub(crate) patience: Patience,
 }
 
 impl<'a> Request<'a> {
-    /// The image for this platform, over TLS (or in the clear at loopback), with these credentials.
+    /// A request for the image for this platform, over TLS (or plain HTTP at loopback), with these credentials.
     pub fn new(
         reference: &'a Reference,
         platform: &'a Platform,
@@ -62,7 +62,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Waits for nothing longer than some hundred milliseconds: for tests against registries that misbehave.
+    /// Shortens every wait to some hundred milliseconds: for tests against registries that misbehave.
     #[doc(hidden)]
     #[must_use]
     pub fn impatient(mut self) -> Self {
@@ -84,17 +84,17 @@ impl<'a> Request<'a> {
 pub struct Fetched {
     /// Digest of its manifest.
     pub manifest: Digest,
-    /// Digest of the index that led to it, where one did.
+    /// Digest of the index that led to it, if one did.
     pub index: Option<Digest>,
-    /// Stored bytes of its layers, all together.
+    /// Stored bytes of its layers together.
     pub bytes: u64,
 }
 
-/// Makes an image be in the cache. Blocks as long as that takes.
+/// Fetches an image into the cache. Blocks until the fetch has ended.
 ///
 /// # Errors
-/// [`RegistryError`]; `Cancelled` soon after the watch says so. What has arrived stays in the cache, verified or as parts
-/// that the next fetch goes on from.
+/// [`RegistryError`]; `Cancelled` soon after the watch asks to stop. Received bytes stay in the cache, verified or as
+/// parts from which the next fetch continues.
 pub fn fetch(
     request: &Request<'_>,
     cache: &Cache,
@@ -112,7 +112,7 @@ pub fn fetch(
             () = cancelled(watch) => Err(RegistryError::Cancelled),
         }
     });
-    // A sync that is under way ends by itself.
+    // A running sync of a file ends by itself.
     runtime.shutdown_background();
     result
 }
@@ -178,7 +178,7 @@ async fn image(
     })
 }
 
-/// The blobs of a manifest, each once, and the bytes of its layers.
+/// The distinct blobs of a manifest, and the bytes of its layers.
 fn wanted(manifest: &Manifest) -> Result<(Vec<Wanted>, u64), RegistryError> {
     if manifest.config.size > MAX_JSON {
         return Err(RegistryError::TooLarge {

@@ -3,10 +3,10 @@
 //! ```text
 //! docker-credential-NAME get   ◄── server on standard input
 //!                              ──► {"Username": …, "Secret": …} on standard output
-//!                              ──► or why not, and another exit code than 0
+//!                              ──► or a message and an exit code other than 0
 //! ```
-//! The protocol is that of docker/docker-credential-helpers. A helper runs in a process group of its own, so that one that
-//! does not end is ended with all that it has started.
+//! The protocol is that of docker/docker-credential-helpers. A helper runs in a process group of its own, so that its
+//! children can be ended with it.
 
 use std::ffi::OsStr;
 use std::io;
@@ -20,23 +20,23 @@ use tokio::process::{Child, Command};
 
 use crate::secret::Credentials;
 
-/// How long a helper may take: it may ask its user something.
+/// Longest run of a helper: it may ask its user something.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
-/// Most that is read of its answer, in bytes.
+/// Bytes that are read of its answer, at most.
 const MAX_ANSWER: u64 = 64 << 10;
-/// Most that is read of what it says beside, in bytes.
+/// Bytes that are read of its standard error, at most.
 const MAX_COMPLAINT: u64 = 4 << 10;
-/// Characters of its complaint that are passed on.
+/// Characters of its message that are passed on.
 const SHOWN: usize = 200;
-/// User name that says that the secret is an identity token.
+/// User name that marks the secret as an identity token.
 const TOKEN_USER: &str = "<token>";
 
-/// How helpers are found and waited for.
+/// Search path and time limit of helpers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asking<'a> {
     /// Folders with programs, as in `PATH`; this process's own when `None`.
     pub(crate) path: Option<&'a OsStr>,
-    /// How long one may take.
+    /// Longest run of one helper.
     pub(crate) deadline: Duration,
 }
 
@@ -49,12 +49,12 @@ struct Answer {
     secret: String,
 }
 
-/// Why a helper gives nothing.
+/// Cause of a helper's failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum HelperError {
     /// There is no such program.
     Missing,
-    /// The end of the sentence that begins with the helper.
+    /// Another failure, as the end of the sentence that begins with the helper's name.
     Failed(String),
 }
 
@@ -64,19 +64,19 @@ impl From<String> for HelperError {
     }
 }
 
-/// What a helper has said, to its end.
+/// The complete output of a helper.
 struct Said {
     success: bool,
     output: Vec<u8>,
     complaint: Vec<u8>,
 }
 
-/// The program behind the name `name` in a configuration.
+/// Name of the program for the helper `name` of a configuration.
 pub(crate) fn program(name: &str) -> String {
     format!("docker-credential-{name}")
 }
 
-/// Asks the helper `name` for the credentials of `server`.
+/// Gets the credentials for `server` from the helper `name`.
 pub(crate) async fn get(
     name: &str,
     server: &str,
@@ -119,7 +119,7 @@ fn understood(said: &Said) -> Result<Option<Credentials>, String> {
             let text = String::from_utf8_lossy(bytes);
             text.trim().chars().take(SHOWN).collect::<String>()
         });
-        // The one answer of its protocol that is no failure.
+        // The only error answer of the protocol that is not a failure.
         if text[0].contains("credentials not found") {
             return Ok(None);
         }
@@ -128,7 +128,7 @@ fn understood(said: &Said) -> Result<Option<Credentials>, String> {
             None => "fails without a word".to_owned(),
         });
     }
-    // What the parser says could quote the secret.
+    // The parser's message could quote the secret.
     let Ok(answer) = serde_json::from_slice::<Answer>(&said.output) else {
         return Err("answers what cannot be understood".to_owned());
     };
@@ -139,7 +139,7 @@ fn understood(said: &Said) -> Result<Option<Credentials>, String> {
     })
 }
 
-/// A helper, ended with all that it has started when this goes before it.
+/// A running helper; on drop it is ended with its children.
 struct Running(Child);
 
 fn start(command: &mut Command) -> io::Result<Running> {
@@ -155,7 +155,7 @@ fn start(command: &mut Command) -> io::Result<Running> {
 }
 
 impl Running {
-    /// Its answer; `FileTooLarge` as soon as that is too long.
+    /// Sends `server` and reads the answer; `FileTooLarge` as soon as the answer is too long.
     async fn ask(&mut self, server: &str) -> io::Result<Said> {
         let (input, output, complaint) = (
             self.0.stdin.take(),
@@ -164,7 +164,7 @@ impl Running {
         );
         let tell = async {
             if let Some(mut input) = input {
-                // A helper that does not read what it is asked says why in its answer.
+                // A helper that does not read its input gives the cause in its answer.
                 let _ = input.write_all(server.as_bytes()).await;
             }
             Ok(())
@@ -186,10 +186,10 @@ impl Running {
     }
 
     fn kill(&self) {
-        // There is no id any more once it has ended and been waited for.
+        // The id is gone once the process has ended and been waited for.
         let id = self.0.id().and_then(|id| i32::try_from(id).ok());
         if let Some(group) = id.and_then(Pid::from_raw) {
-            // It may have ended by itself.
+            // The group may have ended already.
             let _ = kill_process_group(group, Signal::KILL);
         }
     }

@@ -18,25 +18,25 @@ use crate::helper;
 /// Most redirects that are followed for one request.
 pub(crate) const MAX_REDIRECTS: usize = 5;
 
-/// How long is waited for what.
+/// Time limits of the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Patience {
-    /// For a connection, with TLS.
+    /// To connect, TLS included.
     pub(crate) connect: Duration,
-    /// For the next byte of an answer.
+    /// Between two reads of an answer.
     pub(crate) silence: Duration,
-    /// For a whole document.
+    /// To receive a whole document.
     pub(crate) document: Duration,
-    /// A blob must get [`Patience::LEAST`] bytes further in this time.
+    /// Period in which a blob must grow by at least [`Patience::LEAST`] bytes.
     pub(crate) crawl: Duration,
-    /// First pause before the same is asked for again; each further one is twice as long.
+    /// First pause before a retry; each further one is twice as long.
     pub(crate) pause: Duration,
-    /// For a credential helper.
+    /// To run a credential helper.
     pub(crate) helper: Duration,
 }
 
 impl Patience {
-    /// Bytes that a blob must get further in [`Patience::crawl`].
+    /// Least growth of a blob in each [`Patience::crawl`], in bytes.
     pub(crate) const LEAST: u64 = 64 << 10;
 }
 
@@ -53,14 +53,14 @@ impl Default for Patience {
     }
 }
 
-/// A request, as far as this client makes any.
+/// A request of this client.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ask<'a> {
-    /// What messages call it.
+    /// Name of the requested thing in messages.
     pub(crate) what: &'a str,
-    /// The kinds of documents that are understood.
+    /// Accepted media types.
     pub(crate) accept: Option<&'static str>,
-    /// From which byte on.
+    /// First byte, for a request of a range.
     pub(crate) from: Option<u64>,
 }
 
@@ -70,7 +70,7 @@ pub(crate) fn client(
     patience: &Patience,
     reach: Reach,
 ) -> Result<Client, RegistryError> {
-    // The first one of a process stays; ours are all the same.
+    // The first provider that a process installs stays; every caller here installs the same one.
     let _ = ring::default_provider().install_default();
     let mut builder = Client::builder()
         .user_agent(concat!("banger/", env!("CARGO_PKG_VERSION")))
@@ -78,7 +78,7 @@ pub(crate) fn client(
         .connect_timeout(patience.connect)
         .read_timeout(patience.silence);
     if endpoint.transport == Transport::Loopback {
-        // What is on this machine is not behind the proxy of another.
+        // A server on this machine is not reached through a proxy.
         builder = builder.no_proxy();
     }
     if reach == Reach::Public {
@@ -91,7 +91,7 @@ pub(crate) fn client(
     })
 }
 
-/// What is wrong with the other side's certificate, or with ours, when that is why there is no connection.
+/// The problem with the server's certificate or with the client's, when it is the cause of the error.
 pub(crate) fn distrust(error: &reqwest::Error) -> Option<String> {
     among_causes(error, |cause| match cause.downcast_ref::<rustls::Error>() {
         Some(rustls::Error::InvalidCertificate(why)) => Some(why.to_string()),
@@ -111,7 +111,7 @@ fn among_causes<T>(
         if let Some(found) = find(error) {
             return Some(found);
         }
-        // What an `io::Error` was made of is not among its sources.
+        // The inner error of an `io::Error` is not in its chain of sources.
         let inner = error
             .downcast_ref::<std::io::Error>()
             .and_then(std::io::Error::get_ref);
@@ -123,7 +123,7 @@ fn among_causes<T>(
     None
 }
 
-/// Whether the other side complains about the certificate that it was shown (RFC 8446, section 6.2).
+/// Tells whether the server complains about the client's certificate (RFC 8446, section 6.2).
 fn is_about_ours(alert: AlertDescription) -> bool {
     matches!(
         alert,
@@ -151,7 +151,7 @@ pub(crate) fn transfer(what: &str, url: &Url, source: reqwest::Error) -> Registr
     RegistryError::Transfer {
         what: what.to_owned(),
         host: host_of(url),
-        // Addresses of redirects carry secrets in their queries.
+        // Addresses of redirects have secrets in their queries.
         source: source.without_url(),
     }
 }
@@ -164,7 +164,7 @@ pub(crate) fn host_of(url: &Url) -> String {
     }
 }
 
-/// Asks, follows redirects, and says where the answer came from. `authorization` gives each host what is its own.
+/// Sends a request, follows redirects, and returns the final address. `authorization` gives the header for each host.
 pub(crate) async fn ask(
     client: &Client,
     endpoint: &Endpoint,

@@ -3,21 +3,21 @@
 //! ```text
 //!  Reference ─► endpoint ─► manifest ─► platform ─► configuration, layers (4 at a time) ─► Cache (an OCI layout)
 //!                  │            every request: credentials ─► token or basic ─► redirects ─► retries
-//!                  └─ https; plain http only at loopback, or when asked
+//!                  └─ https; plain http only at loopback, or on request
 //!
 //!  a blob:  parts/<hex> (locked: one process or thread fetches, the others wait)
-//!             ├─ there is some of it: hashed, and asked for from there on (Range)
+//!             ├─ some bytes are there: hashed, and the rest is requested (Range)
 //!             └─ complete, size and SHA-256 right ─► fsync ─► rename to blobs/sha256/<hex>
 //! ```
 //!
-//! What other crates call: [`Cache::open`], [`fetch`], then `banger_oci::LocalImage::open_manifest` on the cache's folder.
+//! Entry points: [`Cache::open`], [`fetch`], then `banger_oci::LocalImage::open_manifest` on the cache's folder.
 //!
-//! Promises: nothing is in `blobs/` that was not verified; a pull that is killed leaves only parts, which the next one
-//! goes on from; two pulls of one blob fetch it once; no answer is read without a limit, no wait is without an end;
-//! credentials go to the registry that they are for, over TLS, and to nobody else; with [`Reach::Public`] nobody but public
-//! addresses is connected to, whatever redirects, token services and name servers say.
+//! Promises: every file in `blobs/` was verified; a killed pull leaves only parts, from which the next one continues;
+//! two pulls of one blob fetch it once; every answer has a size limit, every wait a time limit; credentials go only to
+//! the registry that they belong to, over TLS; with [`Reach::Public`] the client connects only to public addresses,
+//! whatever redirects, token services and name servers say.
 //!
-//! It must not: know what images banger has, look into layers, or write outside its cache.
+//! It must not: know banger's images, read the contents of layers, or write outside its cache.
 
 mod address;
 mod blob;

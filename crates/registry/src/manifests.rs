@@ -1,4 +1,4 @@
-//! From a tag or a digest to one manifest: indexes are followed to the platform that is wanted.
+//! The way from a tag or a digest to one manifest: indexes are followed to the wanted platform.
 
 use banger_oci::artifact::Kind;
 use banger_oci::choice::{Candidate, Choice, ChoiceError, choose};
@@ -12,17 +12,17 @@ use crate::http::Ask;
 use crate::retry::Retry;
 use crate::session::Session;
 
-/// Deepest nesting of indexes that is followed.
+/// Deepest nesting of indexes.
 const MAX_DEPTH: usize = 4;
-/// Kinds of documents that are understood.
+/// Accepted media types.
 const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
-/// Header in which a registry says what the digest of a manifest is.
+/// Header in which a registry gives the digest of a manifest.
 const CONTENT_DIGEST: &str = "docker-content-digest";
 
-/// A manifest that was chosen, with its digest.
+/// The chosen manifest, with its digest.
 pub(crate) struct Chosen {
-    /// The index that led to it; the outermost of several.
+    /// The index that led to it; the outermost one if there are several.
     pub(crate) index: Option<Digest>,
     pub(crate) digest: Digest,
     pub(crate) manifest: Manifest,
@@ -63,7 +63,7 @@ pub(crate) async fn resolve(
     Err(not_chosen(session, ChoiceError::Nothing))
 }
 
-/// The image of an index that is meant. What does not say what it is for is looked into when that matters.
+/// Chooses an image of an index. An entry without a platform is fetched and read if the choice depends on it.
 async fn chosen<'d>(
     session: &Session,
     cache: &Cache,
@@ -100,7 +100,7 @@ fn not_chosen(session: &Session, source: ChoiceError) -> RegistryError {
     }
 }
 
-/// One document, verified where its digest is known; from the cache where it is there.
+/// Gets one document, verified if its digest is known; from the cache if it is there.
 async fn document(
     session: &Session,
     cache: &Cache,
@@ -142,7 +142,7 @@ async fn document(
     Ok((found, bytes))
 }
 
-/// What the registry answers, and which digest it says that this has.
+/// Requests a manifest. Returns the digest that the registry gives for it, and its bytes.
 async fn fetch(session: &Session, name: &str) -> Result<(Option<Digest>, Vec<u8>), RegistryError> {
     const WHAT: &str = "the manifest";
     let asking = Ask {
@@ -155,7 +155,7 @@ async fn fetch(session: &Session, name: &str) -> Result<(Option<Digest>, Vec<u8>
         .headers()
         .get(CONTENT_DIGEST)
         .and_then(|value| value.to_str().ok())
-        // Another algorithm says nothing to us; what we store has our own digest.
+        // A digest of another algorithm is ignored; the stored document gets a SHA-256 digest.
         .and_then(|text| text.parse().ok());
     let deadline = session.patience.document;
     Ok((said, whole(response, &url, WHAT, MAX_JSON, deadline).await?))

@@ -1,15 +1,15 @@
-//! When the same is asked for again.
+//! Rule for retries.
 
 use std::time::Duration;
 
 use crate::error::RegistryError;
 use crate::http::Patience;
 
-/// How often something is tried that gets no further.
+/// Failed tries without progress, at most.
 const TRIES: u32 = 5;
 /// Longest pause between two tries.
 const MAX_PAUSE: Duration = Duration::from_secs(10);
-/// Longest pause that a registry gets when it asks for one: with a longer one the user is told, and waits better elsewhere.
+/// Longest pause that a registry may ask for; if it asks for more, the fetch fails and the user learns when to retry.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// Counts tries and pauses between them.
@@ -27,12 +27,12 @@ impl Retry {
         }
     }
 
-    /// It got further: what failed before does not count any more.
+    /// Resets the count of failed tries after progress.
     pub(crate) fn progressed(&mut self) {
         self.failed = 0;
     }
 
-    /// Waits before the next try, or gives the error back: it will not pass, or has not.
+    /// Waits before the next try, or returns the error if it is permanent or the tries are used up.
     pub(crate) async fn pause(&mut self, error: RegistryError) -> Result<(), RegistryError> {
         self.failed += 1;
         let again = error.again();

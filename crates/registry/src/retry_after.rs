@@ -1,17 +1,17 @@
-//! When the other side wants to be asked again: the `Retry-After` header (RFC 9110, section 10.2.3).
+//! Wait that the other side asks for: the `Retry-After` header (RFC 9110, section 10.2.3).
 
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
-/// What the answer says, seen from `now`.
+/// The wait that the answer asks for, counted from `now`.
 pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
     }
     let date = httpdate::parse_http_date(text).ok()?;
-    // What is over is now.
+    // A date in the past means now.
     Some(date.duration_since(now).unwrap_or_default())
 }
 

@@ -1,8 +1,8 @@
-//! What a user shows to a registry.
+//! Secrets that authenticate a user to a registry.
 
 use std::fmt;
 
-/// What a user shows to a registry. Never printed.
+/// Secrets that authenticate a user to a registry. Never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credentials {
     /// User name and password.
@@ -12,7 +12,7 @@ pub enum Credentials {
         /// The password.
         password: String,
     },
-    /// A token that gets other tokens (`identitytoken`).
+    /// A token that is exchanged for other tokens (`identitytoken`).
     Identity(String),
 }
 

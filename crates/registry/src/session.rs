@@ -1,11 +1,11 @@
-//! Requests to one registry for one repository, authenticated as it asks.
+//! Requests to one registry for one repository, with the authentication that it demands.
 //!
 //! ```text
 //! get ──► 2xx ─────────────────────────────► the answer
 //!     └─► 401 + challenge ─► token or basic ─► once more ─► 401: denied
 //! ```
-//! A registry may send us on to another one, which has a challenge of its own: that one gets a token that anybody would, and
-//! nothing of the user's.
+//! A registry may redirect to another host with a challenge of its own: that host gets an anonymous token, and
+//! never the user's credentials.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -28,7 +28,7 @@ use crate::retry_after::retry_after;
 use crate::secret::Credentials;
 use crate::token::Wanted;
 
-/// How long a registry on this machine may take to say whether it speaks TLS.
+/// Longest wait for a registry on this machine to show that it speaks TLS.
 const PROBE: Duration = Duration::from_secs(2);
 
 /// A repository of a registry.
@@ -36,7 +36,7 @@ pub(crate) struct Session {
     client: Client,
     endpoint: Endpoint,
     pub(crate) patience: Patience,
-    /// What the user asked for, for messages.
+    /// Image as the user named it, for messages.
     pub(crate) reference: String,
     repository: String,
     tls: bool,
@@ -44,23 +44,23 @@ pub(crate) struct Session {
     authorization: Mutex<Authorizations>,
 }
 
-/// What each host gets, by its origin.
+/// Authorization for each host, by its origin.
 type Authorizations = HashMap<String, Authorization>;
 
 #[derive(Debug, Clone, Default)]
 struct Authorization {
     header: Option<HeaderValue>,
-    /// Counts renewals, so that of several who find it expired only one renews it.
+    /// Number of renewals: of several requests that find it expired, only one renews it.
     generation: u64,
 }
 
-/// Most hosts that one image leads to and that want a token.
+/// Hosts of one image that may demand a token, at most.
 const MAX_HOSTS: usize = 16;
-/// How often a request is made: with every host on its way authenticated, and once more for a token that has expired.
+/// Tries of one request: every host on its way demands authentication, and a token may expire in between.
 const TRIES: usize = 5;
 
 impl Session {
-    /// Finds out how the registry is spoken to. Nothing is asked of one that is not on this machine.
+    /// Finds out the protocol of the registry. Only a registry on this machine is probed for it.
     pub(crate) async fn open(
         reference: &Reference,
         plain_http: bool,
@@ -79,7 +79,7 @@ impl Session {
         let tls = match endpoint.transport {
             Transport::Tls => true,
             Transport::Plain => false,
-            // No connection, or no TLS on it: what is asked next says which.
+            // No connection, or no TLS on it: the next request shows which.
             Transport::Loopback => {
                 let probe = client
                     .get(endpoint.url(true, ""))
@@ -88,7 +88,7 @@ impl Session {
                     .await;
                 match probe {
                     Ok(_) => true,
-                    // It speaks TLS, and not to us: in the clear it would only say that.
+                    // It speaks TLS and the handshake failed over a certificate: plain HTTP would fail as well.
                     Err(error) => match distrust(&error) {
                         Some(why) => {
                             let host = endpoint.name;
@@ -111,7 +111,7 @@ impl Session {
         })
     }
 
-    /// Asks for `kind/name` of the repository (`manifests/latest`, `blobs/sha256:…`). The answer is 200, 206 or 416.
+    /// Requests `kind/name` of the repository (`manifests/latest`, `blobs/sha256:…`). The answer is 200, 206 or 416.
     pub(crate) async fn get(
         &self,
         path: &str,
@@ -124,7 +124,7 @@ impl Session {
             host: self.endpoint.name.clone(),
             why: format!("its address is none: {error}"),
         })?;
-        // The first answer of each host says how to authenticate; the token that this gets may have expired when it is used.
+        // The first answer of each host gives its challenge; a token may expire before it is used.
         let mut refusals: Vec<String> = Vec::new();
         for _ in 0..TRIES {
             let used = self.authorization.lock().await.clone();
@@ -136,7 +136,7 @@ impl Session {
                 return self.judged(path, url, response, asking).await;
             }
             let known = used.get(&host).cloned().unwrap_or_default();
-            // What was got just now is not accepted: another one would not be either.
+            // A new token was refused: another one would be refused as well.
             if refusals.iter().filter(|other| **other == host).count() >= 2 {
                 return self.judged(path, url, response, asking).await;
             }
@@ -174,12 +174,12 @@ impl Session {
         })
     }
 
-    /// What a registry does not have: the image, or a part of it.
+    /// The error for a missing image, or for a missing part of it.
     fn missing(&self, path: &str, detail: String) -> RegistryError {
         let (host, reference) = (self.endpoint.name.clone(), self.reference.clone());
         let part = match path.split_once('/') {
             Some(("blobs", digest)) => Some(format!("blob {digest}")),
-            // Of its index; the image itself, when it was asked for by digest.
+            // A manifest of its index; the image itself when the user gave its digest.
             Some(("manifests", name)) if name.contains(':') && !reference.ends_with(name) => {
                 Some(format!("manifest {name}"))
             }
@@ -200,8 +200,8 @@ impl Session {
         }
     }
 
-    /// Gets what the host of `url` asks for, unless somebody has meanwhile. The user's credentials are for the registry's
-    /// own host alone.
+    /// Gets the authorization that the host of `url` demands, unless another request did so meanwhile. The user's
+    /// credentials go to the registry's own host only.
     async fn authenticate(
         &self,
         url: &Url,
@@ -250,7 +250,7 @@ impl Session {
             }
             Some(Challenge::Basic) => match (credentials, &current.header) {
                 (Some(Credentials::Password { user, password }), None) => basic(user, password),
-                // None to give, or they were not accepted.
+                // No credentials, or they were refused.
                 _ => {
                     let detail = complaint(response, self.patience.document).await;
                     return Err(self.denied(detail, is_own));
@@ -271,7 +271,7 @@ impl Session {
         Ok(())
     }
 
-    /// `is_own` says whether the user's credentials would have been shown.
+    /// Builds the error of a refusal. `is_own` is true when the user's credentials belong to the host.
     fn denied(&self, detail: String, is_own: bool) -> RegistryError {
         RegistryError::Denied {
             host: self.endpoint.name.clone(),
@@ -289,7 +289,7 @@ fn origin(url: &Url) -> String {
 
 fn basic(user: &str, password: &str) -> HeaderValue {
     let encoded = STANDARD.encode(format!("{user}:{password}"));
-    // Base64 has no character that a header may not have.
+    // Base64 has only characters that are valid in a header.
     let mut value = HeaderValue::from_str(&format!("Basic {encoded}"))
         .unwrap_or_else(|_| HeaderValue::from_static("Basic"));
     value.set_sensitive(true);

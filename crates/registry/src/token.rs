@@ -15,7 +15,7 @@ use crate::secret::Credentials;
 
 /// Largest answer of a token service, in bytes.
 const MAX_TOKEN: u64 = 256 << 10;
-/// What identity tokens are redeemed by.
+/// Client name that is sent to redeem an identity token.
 const CLIENT_ID: &str = "banger";
 
 #[derive(Deserialize)]
@@ -26,7 +26,7 @@ struct Answer {
     access_token: Option<String>,
 }
 
-/// What is asked of a token service.
+/// A request to a token service.
 pub(crate) struct Wanted<'a> {
     pub(crate) client: &'a Client,
     pub(crate) endpoint: &'a Endpoint,
@@ -36,8 +36,8 @@ pub(crate) struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    /// Gets a token as the value of an `Authorization` header. `scope` is what the registry says that is needed: what this
-    /// client would make of the repository's name may be another one behind a registry that rewrites names.
+    /// Gets a token as the value of an `Authorization` header. The registry's own `scope` is used if it gives one:
+    /// behind a registry that rewrites names, the scope derived from the repository's name could be wrong.
     pub(crate) async fn get(
         &self,
         realm: &str,
@@ -71,7 +71,7 @@ impl Wanted<'_> {
             }
         }
         let bytes = whole(response, &url, "a token", MAX_TOKEN, self.patience.document).await?;
-        // What the parser says could quote the token.
+        // The parser's message could quote the token.
         let answer = serde_json::from_slice::<Answer>(&bytes).ok();
         answer
             .and_then(|answer| answer.token.or(answer.access_token))
@@ -80,7 +80,7 @@ impl Wanted<'_> {
             .ok_or_else(|| self.refused("its token service answers without a token".to_owned()))
     }
 
-    /// Asks, and follows redirects. What the user has goes to the service that the registry names, and nowhere else.
+    /// Sends the request and follows redirects. The user's secrets go only to the service that the registry names.
     async fn ask(
         &self,
         start: Url,
@@ -93,7 +93,7 @@ impl Wanted<'_> {
             self.endpoint.check(&url)?;
             let request = match hop {
                 0 => self.request(&url, service, scope),
-                // The query stands in the address that it was sent to.
+                // The query is already part of the redirect's address.
                 _ => self.with_password(self.client.get(url.clone()), &url, &start),
             };
             let response = request
@@ -144,13 +144,13 @@ impl Wanted<'_> {
         )))
     }
 
-    /// An identity token is redeemed by POST; all else is asked for by GET.
+    /// Builds the request: POST to redeem an identity token, else GET.
     fn request(&self, url: &Url, service: Option<&str>, scope: &str) -> RequestBuilder {
         let mut fields: Vec<_> = scope.split_whitespace().map(|one| ("scope", one)).collect();
         fields.extend(service.map(|service| ("service", service)));
         match self.credentials {
             Some(Credentials::Identity(token)) => {
-                // By POST they are one field (RFC 6749, section 3.3).
+                // A form has one scope field (RFC 6749, section 3.3).
                 fields.retain(|(name, _)| *name != "scope");
                 fields.push(("scope", scope));
                 fields.push(("grant_type", "refresh_token"));

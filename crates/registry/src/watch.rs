@@ -2,27 +2,28 @@
 
 use banger_oci::Digest;
 
-/// How far a blob is.
+/// Progress of one blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlobProgress {
     /// The blob.
     pub digest: Digest,
-    /// Bytes that are here.
+    /// Bytes that are in the cache.
     pub done: u64,
     /// Bytes in all.
     pub total: u64,
-    /// Whether it is complete and verified.
+    /// True when it is complete and verified.
     pub finished: bool,
 }
 
-/// Takes progress and answers questions; called from several threads.
+/// Receives progress and answers questions; called from several threads.
 pub trait Watch: Send + Sync {
-    /// Asked several times a second; `true` ends the fetch with [`crate::RegistryError::Cancelled`].
+    /// Tells whether to stop; called several times a second. `true` ends a fetch with
+    /// [`crate::RegistryError::Cancelled`].
     fn is_cancelled(&self) -> bool;
-    /// What the user should know, though it goes on.
+    /// Receives a problem that the user should know and that does not end the fetch.
     fn warn(&self, message: &str);
-    /// The image is known: these are its layers, lowest first, with their sizes in bytes.
+    /// Receives the layers of the image, lowest first, with their sizes in bytes.
     fn layers(&self, layers: &[(Digest, u64)]);
-    /// A layer got further; at most ten times a second for each. Must not block.
+    /// Receives the progress of a layer, at most ten times a second for each. Must not block.
     fn progress(&self, progress: BlobProgress);
 }

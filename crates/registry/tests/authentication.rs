@@ -1,4 +1,4 @@
-//! Passwords, tokens, and who does not get them.
+//! Passwords and tokens, and the hosts that must not get them.
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
@@ -237,7 +237,7 @@ fn a_token_service_that_answers_rubbish_is_no_token() {
     }
 }
 
-/// A token service at `/token` that gives a token for what is asked, and a registry that wants the one for `scope`.
+/// A token service at `/token` that gives a token for the requested scope, and a registry that requires `scope`.
 fn strict(image: Image, scope: &'static str) -> Mock {
     let address = Arc::new(std::sync::Mutex::new(String::new()));
     let known = Arc::clone(&address);

@@ -30,7 +30,7 @@ fn helper(dir: &Path, script: &str, config: &str) -> CredentialFiles {
     CredentialFiles::new(vec![path]).helpers_on(Some(search.unwrap()))
 }
 
-/// A helper that keeps `user` and `secret` for this registry alone, and writes down what it was asked.
+/// A helper that keeps `user` and `secret` for this registry alone, and records its input.
 fn keeper(dir: &Path, registry: &str) -> String {
     format!(
         r#"[ "$1" = get ] || exit 2
@@ -70,7 +70,7 @@ fn a_real_registry_is_shown_what_a_helper_keeps() {
         assert_eq!(asked, format!("{address}\n"), "{name}");
     }
 
-    // It keeps nothing for this one: the registry is asked without.
+    // The helper keeps nothing for this registry: the request goes without credentials.
     let work = dir.path().join("other");
     fs::create_dir(&work).unwrap();
     let files = helper(
@@ -91,7 +91,7 @@ fn a_real_registry_is_shown_what_a_helper_keeps() {
     );
 }
 
-/// What is said when a helper does `script`, and how long that takes.
+/// The error after a helper has run `script`, and the time that it took.
 fn failure(script: &str, name: &str) -> (String, Duration) {
     let dir = tempfile::tempdir().unwrap();
     let mock = mock::Mock::serving(mock::Image::new(&[10]));
@@ -172,7 +172,7 @@ fn a_helper_that_fails_is_named_with_the_file_that_names_it() {
     }
 }
 
-/// A helper that waits for ever, and the file in which it says what it waits for.
+/// A helper that waits for ever, and the file in which it writes the id of the process that it waits for.
 fn waiting(dir: &Path) -> (String, PathBuf) {
     let pid = dir.join("pid");
     // Renamed, so that there is a number in it as soon as it is there.
@@ -186,7 +186,7 @@ fn has_ended(pid: &Path) {
     let pid = fs::read_to_string(pid).unwrap();
     let status = format!("/proc/{}/status", pid.trim());
     let deadline = Instant::now() + Duration::from_secs(10);
-    // Until whoever has inherited it has buried it.
+    // Until its new parent has reaped it.
     while fs::read_to_string(&status).is_ok_and(|status| !status.contains("State:\tZ")) {
         assert!(Instant::now() < deadline, "what it started runs on");
         std::thread::sleep(Duration::from_millis(10));

@@ -70,7 +70,7 @@ fn a_real_registry_wants_a_password_and_gets_it() {
     );
     let path = dir.path().join("auth.json");
     let files = CredentialFiles::new(vec![path.clone()]);
-    // What `podman login` and `skopeo login` write.
+    // The files that `podman login` and `skopeo login` write.
     let login = Command::new("skopeo")
         .args(["login", "--tls-verify=false", "-u", "user", "-p", "secret"])
         .arg("--authfile")
@@ -175,7 +175,7 @@ fn a_registry_with_a_certificate_of_the_user_s_own_authority_is_trusted_when_the
     certificates(dir.path());
     three_layers(&dir.path().join("layout"));
     let at = |name: &str| dir.path().join(name).display().to_string();
-    // Filled in the clear: what is stored does not depend on how it is spoken to.
+    // Filled over plain HTTP: the stored files do not depend on the protocol.
     let plain = Registry::start(dir.path(), false);
     plain.push(&dir.path().join("layout"), &[]);
     drop(plain);

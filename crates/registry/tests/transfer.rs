@@ -1,4 +1,4 @@
-//! Getting blobs: once, resumed, cut off, at the same time.
+//! Transfer of blobs: once, resumed, cut off, in parallel.
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
@@ -16,7 +16,7 @@ use mock::{
     Body, Image, Mock, Reply, Told, cache, chain, descriptor, names, part_of, pull, pull_with,
 };
 
-/// Nothing here takes that long, unless it is broken.
+/// Time limit: only a broken transfer takes that long.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 #[test]

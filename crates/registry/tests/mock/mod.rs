@@ -1,4 +1,4 @@
-//! A registry on loopback that does what a test tells it to.
+//! A registry on loopback that behaves as a test tells it to.
 
 #![allow(dead_code)] // each test file is its own crate and uses some
 
@@ -26,7 +26,7 @@ pub struct Asked {
     pub body: String,
 }
 
-/// What the mock answers.
+/// Answer of the mock.
 pub struct Reply {
     pub status: u16,
     pub headers: Vec<(String, String)>,
@@ -119,7 +119,7 @@ impl Mock {
         self.asked.lock().unwrap().clone()
     }
 
-    /// How often something was asked for whose path contains `part`.
+    /// Number of requests whose path contains `part`.
     pub fn count(&self, part: &str) -> usize {
         self.asked()
             .iter()
@@ -178,7 +178,7 @@ fn read_request(reader: &mut BufReader<TcpStream>) -> Option<Asked> {
     })
 }
 
-/// `None` when the connection is of no use any more.
+/// Writes an answer; `None` when the connection cannot be used any more.
 fn write_reply(mut stream: &TcpStream, reply: Reply, over: &AtomicBool) -> Option<()> {
     let mut head = format!("HTTP/1.1 {} X\r\n", reply.status);
     for (name, value) in &reply.headers {
@@ -235,12 +235,12 @@ pub struct Image {
     pub layers: Vec<Vec<u8>>,
     pub blobs: HashMap<String, Vec<u8>>,
     pub manifest: Vec<u8>,
-    /// What the tag means.
+    /// Document behind the tag.
     pub tagged: Vec<u8>,
 }
 
 impl Image {
-    /// Layers of these sizes, of incompressible bytes: what they hold is no matter here.
+    /// Layers of these sizes, of incompressible bytes; their contents do not matter.
     pub fn new(sizes: &[usize]) -> Self {
         let layers: Vec<Vec<u8>> = sizes
             .iter()
@@ -282,7 +282,7 @@ impl Image {
         Digest::of(&self.layers[index])
     }
 
-    /// What a good registry answers.
+    /// Answer of a correct registry.
     pub fn answer(&self, asked: &Asked) -> Reply {
         let Some((kind, name)) = asked
             .path
@@ -348,7 +348,7 @@ pub fn noise(seed: u64, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// Remembers what it is told; says stop when it is told so many bytes.
+/// Records progress; asks to stop after so many bytes.
 #[derive(Default)]
 pub struct Told {
     pub layers: Mutex<Vec<(Digest, u64)>>,
