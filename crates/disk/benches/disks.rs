@@ -1,4 +1,4 @@
-//! Both empty disks of a VM, beside `mkfs.ext4` of the same sizes, in one run: medians and allocated bytes.
+//! Benchmark of both empty disks of a VM against `mkfs.ext4` with the same sizes: medians and allocated bytes.
 //!
 //! `cargo bench -p banger-disk`. Not a pass or fail: numbers to compare with each other.
 
@@ -24,7 +24,7 @@ fn main() {
         let (mut first, mut next) = (Samples::default(), Samples::default());
         let mut mkfs = Samples::default();
         let (mut ours_bytes, mut mkfs_bytes) = (0, 0);
-        // Taking turns: what else the machine does hits all three.
+        // Taking turns: other load of the machine hits all three alike.
         for _ in 0..ROUNDS {
             first.push(ours(&Templates::new(), dir.path(), gib).0);
             let (time, bytes) = ours(&warm, dir.path(), gib);

@@ -1,14 +1,14 @@
 //! Empty disks in well under a millisecond each: a few blocks written into a file of holes.
 //!
 //! ```text
-//!  first disk of a size ─► laid out once, its ≈100 KiB that are not zeros are remembered
+//!  first disk of a size ─► laid out once, its ≈100 KiB that are not zeros are kept
 //!  every disk           ─► new file, ftruncate, superblocks with its own label and UUID, a few pwrites
 //! ```
 //!
-//! Does every disk need a UUID of its own? The guest mounts its disks by their virtio serial, so nothing of ours asks for
-//! one. But the kernel's logs, `blkid`, `/dev/disk/by-uuid` and everything that a user mounts by UUID inside the guest
-//! take two equal ones for one disk, and a fork's disks must not be mistaken for their origin's. It costs nothing: all
-//! checksums start from a seed that is not the UUID (`metadata_csum_seed`, Linux 4.4), so only the superblocks change.
+//! Each disk has a UUID of its own. The guest mounts its disks by their virtio serial, so banger itself needs none.
+//! But the kernel's logs, `blkid`, `/dev/disk/by-uuid` and every mount by UUID inside the guest take two equal UUIDs
+//! for one disk, and a fork's disks must not be mistaken for their origin's. It costs nothing: all checksums start
+//! from a seed that is not the UUID (`metadata_csum_seed`, Linux 4.4), so only the superblocks change.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -36,7 +36,7 @@ pub struct BlankDisk {
     uuid: Uuid,
 }
 
-/// Why an empty disk cannot be made.
+/// Reason why an empty disk cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum BlankError {
     /// Its label does not fit.
@@ -45,15 +45,15 @@ pub enum BlankError {
     /// Smaller than [`LEAST_BLANK_SIZE`].
     #[error("an empty disk of {size} bytes is too small, at least {LEAST_BLANK_SIZE} are needed")]
     TooSmall {
-        /// Size asked for, in bytes.
+        /// Requested size in bytes.
         size: u64,
     },
     /// It cannot be laid out, for example because it is too large.
     #[error("cannot lay out an empty disk of {size} bytes")]
     Layout {
-        /// Size asked for, in bytes.
+        /// Requested size in bytes.
         size: u64,
-        /// Why.
+        /// Cause.
         #[source]
         source: TemplateError,
     },
@@ -72,7 +72,7 @@ impl BlankDisk {
     /// An empty disk of `size` bytes.
     ///
     /// # Errors
-    /// When the label does not fit or the size is below 16 MiB.
+    /// Fails when the label does not fit or the size is below 16 MiB.
     pub fn new(size: u64, label: &str, uuid: Uuid) -> Result<Self, BlankError> {
         if size < LEAST_BLANK_SIZE {
             return Err(BlankError::TooSmall { size });
@@ -90,14 +90,14 @@ impl BlankDisk {
     }
 }
 
-/// Remembers empty file systems by size. Cheap to make, may be shared between threads.
+/// Cache of empty file systems by size. Cheap to make, may be shared between threads.
 #[derive(Debug, Default)]
 pub struct Templates {
     by_size: Mutex<HashMap<u64, Arc<Template>>>,
 }
 
 impl Templates {
-    /// Nothing remembered yet.
+    /// An empty cache.
     pub fn new() -> Self {
         Self::default()
     }
@@ -106,7 +106,7 @@ impl Templates {
     /// empty, that a guest's kernel can grow while it is mounted. Returns the file, not synced.
     ///
     /// # Errors
-    /// When `path` exists, the size is impossible, or the file cannot be written; nothing new is left at `path` then.
+    /// Fails when `path` exists, the size is impossible, or the file cannot be written; no new file is left at `path`.
     pub fn create(&self, disk: &BlankDisk, path: &Path) -> Result<File, BlankError> {
         let template = self.template(disk)?;
         let failed = |source| BlankError::Create {

@@ -1,29 +1,29 @@
-//! Names for files that users take for root file systems and that are something else: disks with partitions, images of other
-//! tools, other file systems. A few reads at fixed places; the bytes are treated as hostile, and nothing of them is mounted,
-//! converted or followed further than a table of partitions.
+//! Names of formats that users mistake for root file systems: disks with partitions, images of other tools, other file
+//! systems. A few reads at fixed places; the bytes are treated as hostile: nothing is mounted or converted, and only a
+//! table of partitions is followed.
 
 use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// Bytes of a sector, by which tables of partitions count.
+/// Bytes of a sector, the unit in tables of partitions.
 const SECTOR: u64 = 512;
-/// Partitions that are looked at: what a GPT has room for.
+/// Partitions that are read: a GPT has room for so many.
 const MAX_PARTITIONS: usize = 128;
-/// Bytes of one entry of a GPT (UEFI specification, 5.3.3). Larger ones are allowed and not seen.
+/// Bytes of one entry of a GPT (UEFI specification, 5.3.3). Larger entries are allowed, and not recognised here.
 const GPT_ENTRY: usize = 128;
 
-/// What a file is.
+/// Format of a file that is not supported as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Foreign {
-    /// A disk image of another virtual machine's tool: its format, as qemu-img calls it.
+    /// A disk image of another hypervisor: its format, by the name that qemu-img uses.
     Disk(&'static str),
     /// A disk with partitions.
     Partitioned(Vec<Partition>),
-    /// A file system that is not read here: its name.
+    /// Name of an unsupported file system.
     FileSystem(&'static str),
-    /// An archive that is not read here: its name.
+    /// Name of an unsupported archive format.
     Archive(&'static str),
 }
 
@@ -32,11 +32,11 @@ pub enum Foreign {
 pub struct Partition {
     /// Its number, from 1.
     pub number: usize,
-    /// Where it begins, in bytes.
+    /// Offset in the disk, in bytes.
     pub start: u64,
     /// Its length in bytes.
     pub len: u64,
-    /// Whether it holds an ext2, ext3 or ext4 file system.
+    /// True when it holds an ext2, ext3 or ext4 file system.
     pub is_ext4: bool,
 }
 
@@ -51,7 +51,7 @@ impl fmt::Display for Foreign {
     }
 }
 
-/// Magic numbers: where they lie, what they are, what they say.
+/// Magic numbers: offset, bytes, format.
 const KNOWN: &[(u64, &[u8], Foreign)] = &[
     (0, b"QFI\xFB", Foreign::Disk("qcow2")),
     (0, b"KDMV", Foreign::Disk("vmdk")),
@@ -76,7 +76,7 @@ const KNOWN: &[(u64, &[u8], Foreign)] = &[
     ),
 ];
 
-/// Says what `file` is, when it is none of what a root file system is made of here and known all the same.
+/// Recognises the format of `file`, if it is a known one that cannot be a root file system here.
 ///
 /// # Errors
 /// The system's answer to reading it.
@@ -126,7 +126,7 @@ fn mbr(boot: &[u8; SECTOR as usize]) -> Vec<Place> {
                 entry[at + 3],
             ]))
         };
-        // Boot flags are 0 or 0x80: all else is code, not a table.
+        // Boot flags are 0 or 0x80: other values are code, not a table.
         let is_entry = entry[4] != 0 && matches!(entry[0], 0 | 0x80);
         is_entry.then(|| (number + 1, word(8) * SECTOR, word(12) * SECTOR))
     };
@@ -175,7 +175,7 @@ fn long(bytes: &[u8], at: usize) -> u64 {
     u64::from(word(bytes, at)) | u64::from(word(bytes, at + 4)) << 32
 }
 
-/// Fills `buffer` from `at`; answers whether the file reaches that far.
+/// Fills `buffer` from `at`; returns false when the file ends before.
 fn read(file: &File, buffer: &mut [u8], at: u64) -> io::Result<bool> {
     if i64::try_from(at).is_err() {
         return Ok(false);

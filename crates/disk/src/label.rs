@@ -11,7 +11,7 @@ pub struct Label {
     bytes: [u8; MAX_LABEL_BYTES],
 }
 
-/// Why a text is not a volume label.
+/// Reason why a text is not a volume label.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LabelError {
     /// More than [`MAX_LABEL_BYTES`] bytes.
@@ -34,7 +34,7 @@ impl Label {
     /// Checks `label`.
     ///
     /// # Errors
-    /// When it is longer than 16 bytes or holds a NUL byte.
+    /// Fails when it is longer than 16 bytes or holds a NUL byte.
     pub fn new(label: &str) -> Result<Self, LabelError> {
         if label.len() > MAX_LABEL_BYTES {
             return Err(LabelError::TooLong {

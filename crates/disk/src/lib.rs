@@ -6,7 +6,7 @@
 //!             ▼                               ▼
 //!       tree::Tree  ─── ext4::write_tree   blank::Templates::create
 //!   (names, attributes,        │              │   a few remembered blocks
-//!    where contents lie)       ▼              ▼
+//!    places of contents)       ▼              ▼
 //!                        base or seed     empty work disk, system overlay
 //!                              │
 //!                              ▼
@@ -14,7 +14,7 @@
 //!                     FICLONE, else by extents      (the guest's kernel grows the file system)
 //! ```
 //!
-//! What other crates call:
+//! Entry points:
 //!
 //! | to | call |
 //! |---|---|
@@ -23,17 +23,17 @@
 //! | read back what [`write_tree`] wrote | [`read_tree`] |
 //! | give a VM its copy of a seed | [`sparse::clone_file`] |
 //! | make a disk larger | [`sparse::grow`], then the guest's kernel grows the file system |
-//! | know what a file is that is no ext4 image | [`foreign::recognise`] |
-//! | know what a file holds, and how large its file system is | [`superblock::read`] |
-//! | know what a file costs | [`sparse::allocated_bytes`] |
-//! | leave room for others | [`Room::check`] |
+//! | recognise a file that is not an ext4 image | [`foreign::recognise`] |
+//! | read the label and size of a file system | [`superblock::read`] |
+//! | measure the space that a file takes | [`sparse::allocated_bytes`] |
+//! | leave room for other files | [`Room::check`] |
 //!
 //! Promises: the same tree and options give the same bytes on any machine; every image passes `e2fsck -fn` in silence and
 //! is mounted by the kernel; holes stay holes; no existing file is ever overwritten (`O_EXCL`); a failed call removes
 //! what it began.
 //!
-//! It must not: know what a VM is, mount anything, start a process, or parse a file system that a guest has written
-//! (the exceptions are the bounded 1 KiB of [`superblock`] and the few of [`foreign`], which are for what the user registers).
+//! It must not: know about VMs, mount anything, start a process, or parse a file system that a guest has written
+//! (the exceptions are the bounded 1 KiB of [`superblock`] and the few bytes of [`foreign`], for files of the user).
 //!
 //! Durability belongs to the caller: nothing here calls `fsync`; the file that each call returns can be synced.
 

@@ -1,17 +1,18 @@
-//! What is left free on a file system by long writes.
+//! Room that long writes leave free on a file system.
 //!
-//! Disks of running VMs lie there, too, and grow as their guests write: an image that takes the last block breaks them.
+//! Disks of running VMs lie there as well and grow while their guests write: an image that takes the last block
+//! breaks them.
 
 use std::fs::File;
 use std::io;
 
 use rustix::fs::fstatvfs;
 
-/// Bytes between two looks.
+/// Bytes between two checks.
 const STEP: u64 = 64 << 20;
 /// Most bytes that stay free.
 const MOST: u64 = 512 << 20;
-/// Which part of the file system stays free when that is less.
+/// Divisor of the file system's size: the share that stays free when that is less.
 const PART: u64 = 50;
 
 /// The error of a write that would take the last room, as the source of an [`io::Error`] of kind `StorageFull`.
@@ -23,20 +24,20 @@ const PART: u64 = 50;
 pub struct NoRoom {
     /// Bytes written so far.
     pub written: u64,
-    /// Bytes that are free.
+    /// Free bytes.
     pub free: u64,
-    /// Bytes that stay free.
+    /// Bytes that must stay free.
     pub kept: u64,
 }
 
-/// Looks, now and then, whether there is room for more.
+/// Checks at intervals that there is room for more.
 #[derive(Debug, Default)]
 pub struct Room {
     looked_at: u64,
 }
 
 impl Room {
-    /// Room on the file system of `file`, to which `written` bytes have been written: a look at each 64 MiB.
+    /// Checks the room on the file system of `file`, to which `written` bytes have been written: once for each 64 MiB.
     ///
     /// # Errors
     /// `StorageFull` with [`NoRoom`] when less is free than a fiftieth of the file system, or 512 MiB; or the system's answer.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FallocateFlags, SeekFrom};
 use rustix::io::Errno;
 
-/// Unit of `st_blocks`, in bytes, whatever the file system's block size (see stat(3type)).
+/// Unit of `st_blocks`, in bytes, for every file system (see stat(3type)).
 const STAT_BLOCK: u64 = 512;
 /// Bytes per `copy_file_range` call: keeps each call short enough to be interrupted.
 const COPY_STEP: usize = 64 << 20;
@@ -21,7 +21,7 @@ const BUFFER: usize = 1 << 20;
 /// Granularity at which the fallback leaves zeros out, in bytes.
 const ZERO_GRAIN: usize = 4096;
 
-/// How a clone was made.
+/// Method by which a clone was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CloneMethod {
     /// The file system shares the extents; nothing was copied.
@@ -30,10 +30,10 @@ pub enum CloneMethod {
     Extents,
 }
 
-/// What a clone did.
+/// Result of a clone.
 #[derive(Debug)]
 pub struct Clone {
-    /// How.
+    /// Method that was used.
     pub method: CloneMethod,
     /// Bytes copied: 0 for a reflink.
     pub bytes_copied: u64,
@@ -43,15 +43,15 @@ pub struct Clone {
     pub file: File,
 }
 
-/// Why a sparse file could not be handled.
+/// Reason why a sparse file could not be handled.
 #[derive(Debug, thiserror::Error)]
 pub enum SparseError {
     /// A clone failed; the new file was removed.
     #[error("cannot clone {} to {}", from.display(), to.display())]
     Clone {
-        /// What should have been cloned.
+        /// The origin.
         from: PathBuf,
-        /// Where to.
+        /// The new file.
         to: PathBuf,
         /// The system's answer.
         #[source]
@@ -62,20 +62,20 @@ pub enum SparseError {
     Resize {
         /// The file.
         path: PathBuf,
-        /// Size asked for, in bytes.
+        /// Requested size in bytes.
         size: u64,
         /// The system's answer.
         #[source]
         source: io::Error,
     },
-    /// Growing never shrinks: what is behind the new end would be lost.
+    /// The requested size is smaller: data behind the new end would be lost.
     #[error("cannot shrink {} from {current} to {asked} bytes: disks only grow", path.display())]
     WouldShrink {
         /// The file.
         path: PathBuf,
         /// Its size in bytes.
         current: u64,
-        /// Size asked for, in bytes.
+        /// Requested size in bytes.
         asked: u64,
     },
     /// A file cannot be inspected.
@@ -92,7 +92,7 @@ pub enum SparseError {
 /// Clones the file `from` to the new file `to` (mode 0600), keeping holes.
 ///
 /// # Errors
-/// When `to` exists, or on any failure to read or write; `to` is then not there (unless it was before).
+/// Fails when `to` exists, or on any failure to read or write; `to` is then not there (unless it was before).
 pub fn clone_file(from: &Path, to: &Path) -> Result<Clone, SparseError> {
     let failed = |source| SparseError::Clone {
         from: from.to_owned(),
@@ -118,7 +118,7 @@ pub fn clone_file(from: &Path, to: &Path) -> Result<Clone, SparseError> {
 /// Bytes that the file at `path` takes on its file system (shared extents count for each file that has them).
 ///
 /// # Errors
-/// When the file cannot be inspected.
+/// Fails when the file cannot be inspected.
 pub fn allocated_bytes(path: &Path) -> Result<u64, SparseError> {
     match std::fs::metadata(path) {
         Ok(metadata) => Ok(metadata.blocks() * STAT_BLOCK),
@@ -129,11 +129,11 @@ pub fn allocated_bytes(path: &Path) -> Result<u64, SparseError> {
     }
 }
 
-/// Grows the file at `path` to `size` bytes, with a hole at the end; returns the size it had.
-/// Asking for the size it has is fine.
+/// Grows the file at `path` to `size` bytes, with a hole at the end, and returns its old size.
+/// The current size is allowed as well.
 ///
 /// # Errors
-/// When the file is larger already ([`SparseError::WouldShrink`] names both sizes) or cannot be changed.
+/// Fails when the file is larger already ([`SparseError::WouldShrink`] names both sizes) or cannot be changed.
 pub fn grow(path: &Path, size: u64) -> Result<u64, SparseError> {
     let resize = |source| SparseError::Resize {
         path: path.to_owned(),
@@ -188,7 +188,7 @@ pub(crate) fn create_new(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Removes a file that this call created and could not finish. The first error is the one worth telling.
+/// Removes a file that this call created and could not finish. Ignores its own error: the caller reports the first.
 pub(crate) fn remove_begun(path: &Path) {
     let _ = std::fs::remove_file(path);
 }
@@ -197,7 +197,7 @@ fn clone_into(source: &File, target: &File) -> io::Result<(CloneMethod, u64, u64
     let size = source.metadata()?.len();
     match rustix::fs::ioctl_ficlone(target, source) {
         Ok(()) => return Ok((CloneMethod::Reflink, 0, size)),
-        // What ioctl_ficlonerange(2) lists for "this file system, or this pair, cannot".
+        // The errors that ioctl_ficlonerange(2) lists for a file system, or a pair of them, without support.
         Err(
             Errno::OPNOTSUPP
             | Errno::XDEV
@@ -240,7 +240,7 @@ fn copy_range(source: &File, target: &File, start: u64, len: u64) -> io::Result<
     Ok(len)
 }
 
-/// For pairs of file systems between which the kernel does not copy. Leaves out blocks of zeros.
+/// Copies between file systems for which the kernel has no copy. Leaves out blocks of zeros.
 fn read_and_write(source: &File, target: &File, mut at: u64, end: u64) -> io::Result<u64> {
     let mut buffer = vec![0; BUFFER];
     let mut written = 0;
@@ -260,8 +260,8 @@ fn read_and_write(source: &File, target: &File, mut at: u64, end: u64) -> io::Re
 
 static ZEROS: [u8; ZERO_GRAIN] = [0; ZERO_GRAIN];
 
-/// Writes `bytes` at `offset` of `file`, but for whole blocks of zeros: where nothing was before, they stay holes. The file
-/// gets no longer by a hole at its end. Returns how many bytes are written.
+/// Writes `bytes` at `offset` of `file` without whole blocks of zeros: places that were never written stay holes.
+/// A hole at the end does not make the file longer. Returns the number of bytes written.
 ///
 /// # Errors
 /// The system's answer to writing.

@@ -1,4 +1,4 @@
-//! What a file says it is: label, UUID and size of an ext4 file system, from its superblock alone.
+//! Label, UUID and size of an ext4 file system, from its superblock alone.
 //!
 //! One read of 1 KiB at offset 1024, no other structure is followed. For images that banger made and for images that the
 //! user registers; the bytes are treated as hostile.
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-/// Where the superblock lies in the file, in bytes.
+/// Offset of the superblock in the file, in bytes.
 const OFFSET: u64 = 1024;
 /// Its length in bytes.
 const LEN: usize = 1024;
@@ -22,10 +22,10 @@ const INCOMPAT_64BIT: u32 = 0x80;
 const INCOMPAT_RECOVER: u32 = 0x4;
 /// `EXT4_FEATURE_COMPAT_HAS_JOURNAL`.
 const COMPAT_HAS_JOURNAL: u32 = 0x4;
-/// Largest block size that ext4 knows is 64 KiB: 1024 shifted by 6.
+/// Log2 of the largest block size that ext4 knows, 64 KiB, above that of 1024.
 const MAX_LOG_BLOCK_SIZE: u32 = 6;
 
-/// What a superblock says.
+/// Fields of a superblock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Superblock {
     /// Volume label, without its padding; bytes that are not UTF-8 are replaced.
@@ -36,13 +36,13 @@ pub struct Superblock {
     pub size: u64,
     /// Block size in bytes.
     pub block_size: u32,
-    /// Whether it has a journal.
+    /// True when it has a journal.
     pub has_journal: bool,
-    /// Whether it was not unmounted cleanly: the journal must be replayed by a kernel.
+    /// True when it was not unmounted cleanly: a kernel must replay the journal.
     pub needs_recovery: bool,
 }
 
-/// Why a file is not an ext4 image that can be used.
+/// Reason why a file is not a usable ext4 image.
 #[derive(Debug, thiserror::Error)]
 pub enum SuperblockError {
     /// The file cannot be opened or read.
@@ -60,12 +60,12 @@ pub enum SuperblockError {
         /// The file.
         path: PathBuf,
     },
-    /// A field that no ext4 has.
+    /// A field has a value that is impossible in ext4.
     #[error("{} has a broken superblock: {what}", path.display())]
     Broken {
         /// The file.
         path: PathBuf,
-        /// Which field, and its value.
+        /// The field and its value.
         what: String,
     },
     /// The file system is larger than its file.
@@ -83,7 +83,7 @@ pub enum SuperblockError {
 /// Reads the superblock of the image at `path`.
 ///
 /// # Errors
-/// When the file cannot be read, is no ext4 image, is cut short, or claims impossible sizes.
+/// Fails when the file cannot be read, is no ext4 image, is cut short, or claims impossible sizes.
 pub fn read(path: &Path) -> Result<Superblock, SuperblockError> {
     let failed = |source| SuperblockError::Read {
         path: path.to_owned(),

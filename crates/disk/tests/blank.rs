@@ -1,4 +1,4 @@
-//! Empty disks, judged by e2fsprogs.
+//! Empty disks, checked by e2fsprogs.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that cannot go on has failed
 

@@ -1,4 +1,4 @@
-//! Images that we wrote and somebody damaged: the reader ends with an error or a tree, never otherwise.
+//! Images of this crate with damage: the reader ends with an error or a tree, and never panics or hangs.
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
 use std::ops::ControlFlow;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use banger_disk::tree::{Attributes, Contents, Extent, NodeKind, Source, Tree, Xattr};
 use banger_disk::{ImageOptions, Label, ReadError, read_tree, write_tree};
 
-/// Damages in one run.
+/// Damaged images in one run.
 const ROUNDS: u64 = 3000;
 
 fn tree() -> Tree {

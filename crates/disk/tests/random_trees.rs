@@ -1,5 +1,5 @@
-//! Trees that nobody thought of: the image is clean, a second implementation reads back what went in, and the same tree
-//! gives the same bytes.
+//! Random trees: the image is clean, a second implementation reads back the same contents, and the same tree gives the
+//! same bytes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that cannot go on has failed
 
@@ -20,10 +20,10 @@ use mkext4::reader::Fs;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-/// Bytes that contents are taken from.
+/// Size of the pool of contents, in bytes.
 const POOL: usize = 1 << 18;
 
-/// One thing to put into a tree; numbers are taken modulo what there is.
+/// One entry for a tree; numbers are taken modulo the entries that exist.
 #[derive(Debug, Clone)]
 enum Thing {
     Directory,
@@ -317,7 +317,7 @@ proptest! {
         compare(&tree, tree.root(), &fs, 2, &mut BTreeMap::new());
         written(&build(&plan), &second, &options);
         prop_assert!(std::fs::read(&first).unwrap() == std::fs::read(&second).unwrap());
-        // Our own reader gives a tree that gives the same bytes again, zeros that were written included.
+        // This crate's own reader gives a tree that gives the same bytes again, written zeros included.
         let third = dir.path().join("third");
         written(&read_tree(&first).unwrap(), &third, &options);
         prop_assert!(std::fs::read(&first).unwrap() == std::fs::read(&third).unwrap());

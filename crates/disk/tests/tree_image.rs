@@ -1,4 +1,4 @@
-//! Images of trees, judged by e2fsck and read back by a second implementation.
+//! Images of trees, checked by e2fsck and read back by a second implementation.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that cannot go on has failed
 

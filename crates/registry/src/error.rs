@@ -186,7 +186,7 @@ pub enum RegistryError {
     },
 }
 
-/// Cause for which the user's certificates for a registry cannot be used.
+/// Reason why the user's certificates for a registry cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
     /// A file or folder cannot be read.
@@ -229,7 +229,7 @@ pub enum CertificateError {
     },
 }
 
-/// Cause for which the user's credentials cannot be read.
+/// Reason why the user's credentials cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialError {
     /// A file cannot be read.

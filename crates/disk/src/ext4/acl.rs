@@ -1,7 +1,7 @@
-//! POSIX access control lists: the kernel hands out one form, ext4 stores a shorter one.
+//! POSIX access control lists: the kernel's form, and the shorter one that ext4 stores.
 //!
-//! Given the kernel's form, ext4 stores it without a word, `e2fsck` is silent, and the kernel then answers `EINVAL`
-//! to everyone who asks for it. So it is converted here and nowhere else.
+//! ext4 stores a list in the kernel's form without an error, `e2fsck` accepts it, and the kernel then answers `EINVAL`
+//! to each reader. So this module, and no other, converts it.
 
 /// `POSIX_ACL_XATTR_VERSION`: header of the kernel's form.
 const KERNEL_VERSION: u32 = 2;
@@ -13,7 +13,7 @@ const ACL_GROUP: u16 = 0x08;
 /// Tags without an id: owner, owning group, mask, others.
 const WITHOUT_ID: [u16; 4] = [0x01, 0x04, 0x10, 0x20];
 
-/// Why a value is no access control list.
+/// Reason why a value is not an access control list.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("its access control list is broken: {why}")]
 pub struct AclError {
@@ -44,7 +44,7 @@ pub(crate) fn to_disk(kernel: &[u8]) -> Result<Vec<u8>, AclError> {
     Ok(disk)
 }
 
-/// The kernel's form of `disk`, what [`to_disk`] has made.
+/// The kernel's form of `disk`, which [`to_disk`] has made.
 pub(crate) fn from_disk(disk: &[u8]) -> Result<Vec<u8>, AclError> {
     let broken = |why: String| Err(AclError { why });
     let Some((version, mut rest)) = disk.split_first_chunk::<4>() else {

@@ -1,13 +1,13 @@
-//! Where blocks are taken from: one cursor that moves upwards and jumps over what has a fixed place.
+//! Allocation of blocks: one cursor that moves upwards and jumps over blocks with a fixed purpose.
 //!
-//! Because nothing is ever given back, a position is all that must be remembered to take the same blocks again.
+//! No block is ever given back, so a position is enough to take the same blocks again.
 
 /// Consecutive blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Run {
     /// First block.
     pub(crate) start: u64,
-    /// How many.
+    /// Number of blocks.
     pub(crate) len: u64,
 }
 
@@ -36,7 +36,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Where it stands: the block behind the last one taken.
+    /// Position: the block behind the last one taken.
     pub(crate) fn position(&self) -> u64 {
         self.at
     }

@@ -3,12 +3,12 @@
 //! The seed is not the volume's UUID but a number of its own in the superblock (feature `metadata_csum_seed`). So the
 //! UUID is in no checksum but the superblock's, and a new disk gets a UUID of its own by changing superblocks only.
 //!
-//! What is given up: a seed of its own for each volume also tells a block of another volume that strayed in. On a shared
-//! partition that can happen; here each volume is a file of its own, whose fresh blocks read as zeros.
+//! The cost: a seed per volume would also detect a stray block of another volume. On a shared partition that can
+//! happen; here each volume is a file of its own, whose fresh blocks read as zeros.
 
 use super::format::{BLOCK, put32};
 
-/// `s_checksum_seed` of every image that is written: any number will do, it only has to be constant.
+/// `s_checksum_seed` of every image that is written: an arbitrary constant.
 pub(crate) const SEED: u32 = 0x6261_6E67;
 
 /// The running checksum `state` over `bytes`.
@@ -17,7 +17,7 @@ pub(crate) fn crc(state: u32, bytes: &[u8]) -> u32 {
     !crc32c::crc32c_append(!state, bytes)
 }
 
-/// What checksums of an inode and of its blocks start from. Generation numbers are 0.
+/// Seed of the checksums of an inode and of its blocks. Generation numbers are 0.
 pub(crate) fn inode_seed(inode: u32) -> u32 {
     crc(crc(SEED, &inode.to_le_bytes()), &[0; 4])
 }

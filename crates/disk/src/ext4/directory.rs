@@ -12,7 +12,7 @@ use super::name_hash;
 
 /// Bytes of a block that entries may use.
 const ROOM: usize = BLOCK - DIRECTORY_TAIL;
-/// Where the entries of an index root begin, and how many there are.
+/// Offset of the first entry of an index root, in bytes; then the number of entries that fit.
 const ROOT_ENTRIES_AT: usize = 0x20;
 const ROOT_LIMIT: usize = (BLOCK - ROOT_ENTRIES_AT) / 8 - 1;
 /// The same for the index nodes between root and leaves.
@@ -37,7 +37,7 @@ fn record_len(name: usize) -> usize {
     (8 + name).next_multiple_of(4)
 }
 
-/// Whether entries with names of these lengths fit one plain block.
+/// Tells whether entries with names of these lengths fit one plain block.
 pub(crate) fn fits_one_block(names: impl Iterator<Item = usize>) -> bool {
     let dots = 2 * record_len(1);
     dots + names.map(record_len).sum::<usize>() <= ROOM
@@ -47,7 +47,7 @@ pub(crate) fn fits_one_block(names: impl Iterator<Item = usize>) -> bool {
 struct Leaves {
     /// (hash, minor hash, entry)
     order: Vec<(u32, u32, u32)>,
-    /// Where each leaf begins in `order`.
+    /// Index in `order` of each leaf's first entry.
     starts: Vec<usize>,
 }
 
@@ -199,7 +199,7 @@ fn node(seed: u32, index: &[(u32, u32)]) -> Vec<u8> {
     block
 }
 
-/// The first entry has no hash: its place holds limit and count.
+/// Fills the entries of an index block. The first entry has no hash: its place holds limit and count.
 fn fill_index(block: &mut [u8], at: usize, limit: usize, index: &[(u32, u32)]) {
     for (slot, &(hash, child)) in index.iter().enumerate() {
         put32(block, at + slot * 8, hash);

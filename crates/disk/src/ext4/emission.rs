@@ -1,4 +1,4 @@
-//! The image as bytes in ascending order: tables with a fixed place and what the plan placed between them, merged.
+//! The image as bytes in ascending order: tables at fixed places, merged with the blocks that the plan placed.
 
 use uuid::Uuid;
 
@@ -18,18 +18,18 @@ use crate::tree::{NodeId, NodeKind};
 /// Bytes that are gathered before they go to the sink.
 const CHUNK: usize = 1 << 20;
 
-/// Takes pieces of the image: ascending, not overlapping. What is between them is zeros.
+/// Receives pieces of the image: ascending, not overlapping. The gaps between them are zeros.
 pub(crate) trait Sink {
-    /// `bytes` belong at `offset`.
+    /// Receives `bytes` for `offset`.
     fn put(&mut self, offset: u64, bytes: Vec<u8>) -> Result<(), WriteError>;
 
-    /// An empty buffer for the next piece: one that is not needed any more, when there is one.
+    /// An empty buffer for the next piece: a used one if there is one.
     fn buffer(&mut self) -> Vec<u8> {
         Vec::new()
     }
 }
 
-/// What has a fixed place.
+/// A structure at a fixed place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Table {
     Head(u32),
@@ -205,7 +205,7 @@ impl<S: Sink> Emission<'_, '_, S> {
         Ok(())
     }
 
-    /// In steps, so that memory holds a part of a table and not many tables.
+    /// Emits a table in steps, so that memory holds only a part of one table.
     fn inode_table(&mut self, at: u64, group: u32) -> Result<(), WriteError> {
         let blocks = inode_table::used_blocks(self.plan, group);
         for first in (0..blocks).step_by(CHUNK / BLOCK) {

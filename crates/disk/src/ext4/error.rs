@@ -1,11 +1,11 @@
-//! Why an image cannot be written.
+//! Errors of writing an image.
 
 use std::io;
 use std::path::PathBuf;
 
 use super::xattr::XattrError;
 
-/// Why an image cannot be written. Nothing is left at its path.
+/// Reason why an image cannot be written. Nothing is left at its path.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// The new file cannot be made, or exists already.
@@ -17,7 +17,7 @@ pub enum WriteError {
         #[source]
         source: io::Error,
     },
-    /// The new file cannot be written, for example for want of space.
+    /// The new file cannot be written, for example because the file system is full.
     #[error("cannot write disk image {}", path.display())]
     Write {
         /// The image.
@@ -31,22 +31,22 @@ pub enum WriteError {
     Contents {
         /// Path of the file in the tree.
         entry: String,
-        /// The system's answer; `UnexpectedEof` when the source is shorter than was said.
+        /// The system's answer; `UnexpectedEof` when the source is shorter than announced.
         #[source]
         source: io::Error,
     },
-    /// The tree does not fit the size asked for.
+    /// The tree does not fit the requested size.
     #[error("the files need a disk of {needed} bytes, {size} were asked for")]
     DoesNotFit {
-        /// Size that they need, in bytes.
+        /// Size that the files need, in bytes.
         needed: u64,
-        /// Size asked for, in bytes.
+        /// Requested size in bytes.
         size: u64,
     },
     /// Smaller than any useful file system.
     #[error("a disk of {size} bytes is too small, at least {least} are needed")]
     TooSmall {
-        /// Size asked for, in bytes.
+        /// Requested size in bytes.
         size: u64,
         /// Least size, in bytes.
         least: u64,
@@ -56,13 +56,13 @@ pub enum WriteError {
         "a disk of {size} bytes is too large: ext4 without 64-bit block numbers ends at 16 TiB"
     )]
     TooLarge {
-        /// Size asked for, in bytes.
+        /// Requested size in bytes.
         size: u64,
     },
     /// More files than the disk's groups can number.
     #[error("{inodes} files do not fit a disk of {size} bytes, whatever their contents")]
     TooManyInodes {
-        /// How many.
+        /// Number of files.
         inodes: u64,
         /// Size of the disk, in bytes.
         size: u64,
@@ -86,7 +86,7 @@ pub enum WriteError {
     Xattrs {
         /// Path of the node in the tree.
         entry: String,
-        /// Why.
+        /// Cause.
         #[source]
         source: XattrError,
     },

@@ -1,4 +1,4 @@
-//! How an inode says which blocks are its own: a tree of extents, of which four fit the inode.
+//! Map from an inode to its blocks: a tree of extents, of which four fit the inode.
 
 use super::allocation::Run;
 use super::checksum;
@@ -17,7 +17,7 @@ const IN_BLOCK: usize = (BLOCK - HEADER - 4) / ENTRY;
 pub(crate) struct Mapping {
     /// First block in the file.
     pub(crate) logical: u64,
-    /// Where it lies.
+    /// Blocks in the image.
     pub(crate) blocks: Run,
 }
 
@@ -48,7 +48,7 @@ pub(crate) fn tree_blocks(count: usize) -> usize {
     blocks
 }
 
-/// The tree: what goes into the inode, and what goes into each of the blocks at `places`, in their order.
+/// The encoded tree: the part in the inode, and one block for each of the `places`, in their order.
 pub(crate) struct ExtentTree {
     pub(crate) root: [u8; INODE_BLOCK_AREA],
     pub(crate) nodes: Vec<Vec<u8>>,

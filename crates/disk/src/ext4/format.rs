@@ -8,7 +8,7 @@ pub(crate) const BLOCK_BYTES: u64 = BLOCK as u64;
 pub(crate) const INODE: usize = 256;
 /// Inodes in one block of an inode table.
 pub(crate) const INODES_PER_BLOCK: u32 = (BLOCK / INODE) as u32;
-/// Blocks of a group: what one block of bitmap covers.
+/// Blocks of a group: one block of bitmap covers them.
 pub(crate) const BLOCKS_PER_GROUP: u64 = 8 * BLOCK_BYTES;
 /// Size of a group descriptor in bytes (without the `64bit` feature).
 pub(crate) const DESCRIPTOR: usize = 32;
@@ -36,9 +36,9 @@ pub(crate) const FLAG_EXTENTS: u32 = 0x8_0000;
 
 /// `bg_flags`: inode bitmap and table are not written.
 pub(crate) const GROUP_INODE_UNINIT: u16 = 1;
-/// `bg_flags`: the block bitmap is not written, it is what the layout says.
+/// `bg_flags`: the block bitmap is not written, the kernel derives it from the layout.
 pub(crate) const GROUP_BLOCK_UNINIT: u16 = 2;
-/// `bg_flags`: the inode table holds zeros where no inode is.
+/// `bg_flags`: the inode table holds zeros in place of unused inodes.
 pub(crate) const GROUP_INODE_ZEROED: u16 = 4;
 
 /// `s_feature_compat`: has_journal.

@@ -1,4 +1,4 @@
-//! Groups of an image and what has a fixed place in them.
+//! Groups of an image, and the structures with a fixed place in them.
 //!
 //! ```text
 //!  group 0                     group 1          group 3 …        group 16
@@ -14,12 +14,12 @@ use super::format::{
     BLOCK_BYTES, BLOCKS_PER_GROUP, DESCRIPTOR, FIRST_INODE, GROUPS_PER_FLEX, INODES_PER_BLOCK,
 };
 
-/// Most inodes of a group: what one block of bitmap covers.
+/// Most inodes of a group: one block of bitmap covers them.
 const MAX_INODES_PER_GROUP: u64 = 32768;
 /// A last group shorter than this has no room for anything beside its own copies.
 const SHORTEST_GROUP: u64 = 64;
 
-/// Where the tables of one group lie.
+/// Places of the tables of one group.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GroupTables {
     pub(crate) block_bitmap: u64,
@@ -75,7 +75,7 @@ impl Geometry {
         Ok(geometry)
     }
 
-    /// The next size at or above `blocks` whose last group is worth having.
+    /// The next size at or above `blocks` whose last group is long enough.
     pub(crate) fn round_up(blocks: u64) -> u64 {
         let last = blocks % BLOCKS_PER_GROUP;
         if last > 0 && last < SHORTEST_GROUP {
@@ -85,7 +85,7 @@ impl Geometry {
         }
     }
 
-    /// The next size at or below `blocks` whose last group is worth having.
+    /// The next size at or below `blocks` whose last group is long enough.
     pub(crate) fn round_down(blocks: u64) -> u64 {
         let last = blocks % BLOCKS_PER_GROUP;
         if blocks > BLOCKS_PER_GROUP && last < SHORTEST_GROUP {

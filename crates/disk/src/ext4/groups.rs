@@ -9,18 +9,18 @@ use super::geometry::Geometry;
 use super::plan::{Plan, block_bitmap};
 use super::volume::{GroupState, descriptor};
 
-/// What the groups of an image hold.
+/// Contents of the groups of an image.
 pub(crate) struct Groups {
     /// The table of descriptors, in whole blocks.
     pub(crate) descriptors: Vec<u8>,
-    /// Groups whose block bitmap is written, and those whose inode bitmap is.
+    /// True for each group whose block bitmap is written, and for each whose inode bitmap is.
     pub(crate) written: Vec<(bool, bool)>,
     pub(crate) free_blocks: u64,
     pub(crate) free_inodes: u64,
 }
 
 impl Groups {
-    /// Counts `plan`.
+    /// Counts the blocks and inodes of `plan`.
     pub(crate) fn of(plan: &Plan<'_>) -> Self {
         let shape = &plan.shape;
         let directories = directories(plan);
@@ -90,7 +90,7 @@ pub(crate) fn inode_bitmap(plan: &Plan<'_>, group: u32) -> Vec<u8> {
     bitmap
 }
 
-/// Whether nothing but the copies at its start is in use: then the kernel knows the bitmap without reading it.
+/// Tells whether only the copies at the start of the group are in use: then the kernel needs no bitmap.
 fn only_head_in_use(shape: &Geometry, group: u32, free_blocks: u64) -> bool {
     let head = if shape.copies().any(|copy| copy == group) {
         1 + shape.descriptor_blocks

@@ -1,5 +1,5 @@
-//! The sink that is a file: one thread writes, another computes the digest, while the next bytes are prepared. Blocks of
-//! zeros are not written: they stay holes, whoever brought them.
+//! The sink for a file: one thread writes and another computes the digest while the next bytes are prepared. Blocks of
+//! zeros are never written: they stay holes.
 
 use std::fs::File;
 use std::io;
@@ -17,9 +17,9 @@ use super::options::Progress;
 use crate::room::Room;
 use crate::sparse::write_but_zeros;
 
-/// Pieces of about 1 MiB that wait for a thread: enough to even out, little enough to bound memory.
+/// Pieces of about 1 MiB that wait for a thread: enough to even out the load, few enough to bound memory.
 const WAITING: usize = 4;
-/// Zeros that a hole is hashed by.
+/// Zeros that the digest takes for a hole.
 static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
 type Piece = Arc<(u64, Vec<u8>)>;
@@ -30,7 +30,7 @@ pub(crate) struct ImageFile<'a> {
     size: u64,
     total: u64,
     progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
-    /// Buffers that came back: a fresh one costs more page faults than the copy into it.
+    /// Returned buffers: a fresh one costs more page faults than the copy into it.
     used_buffers: Receiver<Vec<u8>>,
     writer: Option<(SyncSender<Piece>, JoinHandle<io::Result<u64>>)>,
     hasher: Option<(SyncSender<Piece>, JoinHandle<[u8; 32]>)>,
@@ -123,7 +123,7 @@ impl Sink for ImageFile<'_> {
             .as_ref()
             .is_some_and(|(pieces, _)| pieces.send(piece).is_ok());
         if !taken {
-            // The writer ended early: it has the reason.
+            // The writer ended early; its result has the cause.
             self.join_writer()?;
             return Err(self.failed(io::Error::other("the writing thread ended")));
         }
@@ -152,7 +152,7 @@ fn start<T: Send + 'static>(
 fn write(file: &File, pieces: &Receiver<Piece>, used: &Sender<Vec<u8>>) -> io::Result<u64> {
     let (mut room, mut written) = (Room::default(), 0);
     while let Ok(piece) = pieces.recv() {
-        // The file is new: where nothing is written, it reads as zeros.
+        // The file is new: unwritten places read as zeros.
         written += write_but_zeros(file, &piece.1, piece.0)?;
         room.check(file, written)?;
         give_back(piece, used);
@@ -176,7 +176,7 @@ fn hash(pieces: &Receiver<Piece>, size: u64, used: &Sender<Vec<u8>>) -> [u8; 32]
 /// Sends the buffer back when this was the last thread that needed it.
 fn give_back(piece: Piece, used: &Sender<Vec<u8>>) {
     if let Some((_, buffer)) = Arc::into_inner(piece) {
-        // At the end nobody wants it any more.
+        // At the end the receiver is gone.
         let _ = used.send(buffer);
     }
 }

@@ -4,10 +4,10 @@ use super::checksum;
 use super::format::{EXTRA_INODE, FileType, INODE, INODE_BLOCK_AREA, put16, put32};
 use crate::tree::{Attributes, Timestamp};
 
-/// Most subdirectories that a link count tells; above, it is 1 (`dir_nlink`).
+/// Most subdirectories that a link count can express; above, it is 1 (`dir_nlink`).
 const MAX_DIRECTORY_LINKS: u32 = 65_000;
 
-/// What an inode says.
+/// Fields of an inode.
 pub(crate) struct Inode<'a> {
     pub(crate) kind: FileType,
     pub(crate) attributes: Attributes,
@@ -65,7 +65,7 @@ impl Inode<'_> {
     }
 }
 
-/// A reserved inode that holds nothing: zeros, and the half of a checksum that it has room for.
+/// A reserved inode without contents: zeros, and the half of the checksum that fits into it.
 pub(crate) fn reserved(number: u32) -> [u8; INODE] {
     let mut raw = [0; INODE];
     let sum = checksum::inode(number, &raw);
@@ -73,7 +73,8 @@ pub(crate) fn reserved(number: u32) -> [u8; INODE] {
     raw
 }
 
-/// Seconds (the low 32 bits) and the word of nanoseconds with the two bits above; times out of range meet its end.
+/// Seconds (the low 32 bits), and the word of nanoseconds with two more bits of the seconds. Times out of range become
+/// the nearest valid one.
 fn encode_time(time: Timestamp) -> (u32, u32) {
     const FIRST: i64 = -(1 << 31);
     const LAST: i64 = (3 << 32) + (1 << 31) - 1;

@@ -43,7 +43,7 @@ pub(crate) fn journal_area(journal: &Blocks) -> [u8; INODE_BLOCK_AREA] {
     extents::build(JOURNAL_INODE, &journal.contents, &journal.extent_tree).root
 }
 
-/// What kind of entry `kind` is.
+/// Type of the directory entry for `kind`.
 pub(crate) fn file_type(kind: &NodeKind) -> FileType {
     match kind {
         NodeKind::Directory => FileType::Directory,

@@ -8,10 +8,11 @@
 //! ext4 has no checksums over contents, so all metadata is known before the first byte of a file is read: memory holds
 //! the tree and a few buffers, never the image.
 //!
-//! Features: extents, flex_bg, metadata_csum with a seed of its own, hashed directories where a directory has more than
-//! one block, nanosecond times, extended attributes in inode and block, POSIX ACLs, sparse files; a journal when asked for.
-//! Left out: `64bit` (images end at 16 TiB), `resize_inode` (the kernel grows without), `sparse_super2` (with which it
-//! does not), `lost+found` (it would show up in the user's `/root`; `e2fsck` and the kernel do without).
+//! Features: extents, flex_bg, metadata_csum with a seed of its own, hashed directories if a directory has more than
+//! one block, nanosecond times, extended attributes in inode and block, POSIX ACLs, sparse files; a journal on request.
+//! Left out: `64bit` (images end at 16 TiB), `resize_inode` (the kernel grows the file system without it),
+//! `sparse_super2` (it prevents that), `lost+found` (it would show up in the user's `/root`; not needed by `e2fsck` or
+//! the kernel).
 
 mod acl;
 mod allocation;

@@ -1,4 +1,4 @@
-//! What is asked of an image, and what is told of it.
+//! Options of an image, and the result of its writing.
 
 use std::fs::File;
 
@@ -11,17 +11,17 @@ pub const EPOCH: u32 = 1_767_225_600;
 /// UUID of every base. A guest sees one base, and equal layers must give equal bytes.
 pub const BASE_UUID: Uuid = Uuid::from_u128(0x6261_6e67_6572_4262_8173_6500_0000_0001);
 
-/// How large an image shall be.
+/// Size of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImageSize {
-    /// As large as its contents need, without room for more: for what is only read.
+    /// As large as its contents need, without spare room: for read-only use.
     Fit,
-    /// So many bytes; what is above a multiple of 4096, and a last group too short to be useful, stay outside of the
-    /// file system, never outside of the file.
+    /// So many bytes. A rest below 4096 bytes, and a last group too short to be useful, stay outside of the file system
+    /// but inside of the file.
     Exactly(u64),
 }
 
-/// What is asked of an image.
+/// Options of an image.
 #[derive(Debug, Clone)]
 pub struct ImageOptions {
     /// Its size.
@@ -30,9 +30,9 @@ pub struct ImageOptions {
     pub label: Label,
     /// Its UUID.
     pub uuid: Uuid,
-    /// Whether it has a journal: needed by whoever writes to it.
+    /// True for a journal: an image that will be written to needs one.
     pub journal: bool,
-    /// Whether the SHA-256 of the finished file is computed on the way. Holes count too: for images that fit.
+    /// True to compute the SHA-256 of the file while it is written. Holes are hashed as well: for images that fit.
     pub digest: bool,
 }
 
@@ -60,7 +60,7 @@ impl ImageOptions {
     }
 }
 
-/// How far the writing is.
+/// Progress of the writing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
     /// Bytes of the image that are written.
@@ -80,6 +80,6 @@ pub struct WrittenImage {
     pub bytes_written: u64,
     /// Names in it, the root not counted.
     pub entries: u64,
-    /// SHA-256 of the file, when it was asked for: what `sha256sum` prints.
+    /// SHA-256 of the file, if it was requested: the same as `sha256sum` prints.
     pub digest: Option<[u8; 32]>,
 }

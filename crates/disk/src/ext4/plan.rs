@@ -1,10 +1,10 @@
-//! Where everything of a tree goes, before a byte is written.
+//! Places for everything of a tree, before a byte is written.
 //!
 //! ```text
 //!  tree ─ number ─► inodes 11, 12, … (a directory's entries follow each other, sorted by name)
 //!       ─ place ──► fixed tables │ journal │ directories, long links │ contents of files, in order of inodes
 //! ```
-//! For each inode only the first block is remembered: taking blocks again from there gives the same ones.
+//! For each inode only the first block is kept: taking blocks again from there gives the same ones.
 
 use super::allocation::{Cursor, Run};
 use super::directory;
@@ -16,16 +16,16 @@ use super::options::{ImageOptions, ImageSize};
 use super::xattr::XattrPlan;
 use crate::tree::{Child, Contents, NodeId, NodeKind, Tree};
 
-/// Smallest file system that is made, in bytes.
+/// Smallest file system, in bytes.
 const LEAST_SIZE: u64 = 1 << 20;
-/// Smallest journal that the kernel takes (`JBD2_MIN_JOURNAL_BLOCKS`).
+/// Smallest journal that the kernel accepts (`JBD2_MIN_JOURNAL_BLOCKS`).
 const LEAST_JOURNAL_BLOCKS: u64 = 1024;
 /// Bytes of disk for each inode of a disk that will be filled: mke2fs's ratio.
 const BYTES_PER_INODE: u64 = 16384;
 /// ext4 numbers the blocks of a file with 32 bits.
 const MAX_FILE_SIZE: u64 = (u32::MAX as u64) * BLOCK_BYTES;
 
-/// Where one inode's blocks begin, and how many blocks a directory has.
+/// First block of one inode, and the number of blocks of a directory.
 #[derive(Debug, Clone, Copy, Default)]
 struct Place {
     start: u32,
@@ -45,11 +45,11 @@ pub(crate) struct Plan<'t> {
     inodes: Vec<u32>,
     places: Vec<Place>,
     root_place: Place,
-    /// Journal, when there is one.
+    /// Journal, if there is one.
     pub(crate) journal: Option<Blocks>,
-    /// The first block that is not in use, fixed places above it left aside.
+    /// The first unused block; fixed structures may follow it.
     pub(crate) end: u64,
-    /// Where the contents of files begin.
+    /// First block of the contents of files.
     pub(crate) contents_start: u64,
 }
 
@@ -62,7 +62,7 @@ pub(crate) struct Blocks {
 }
 
 impl Blocks {
-    /// How many.
+    /// Number of blocks.
     pub(crate) fn count(&self) -> u64 {
         let contents: u64 = self.contents.iter().map(|mapping| mapping.blocks.len).sum();
         contents + self.extent_tree.len() as u64 + u64::from(self.xattrs.is_some())
@@ -146,7 +146,7 @@ impl<'t> Plan<'t> {
         )
     }
 
-    /// How the extended attributes of `node` are stored.
+    /// Storage of the extended attributes of `node`.
     pub(crate) fn xattrs(&self, node: NodeId) -> Result<XattrPlan, WriteError> {
         XattrPlan::new(self.tree.node(node).xattrs).map_err(|source| WriteError::Xattrs {
             entry: self.tree.path_of(node),
@@ -159,7 +159,7 @@ impl<'t> Plan<'t> {
         sorted_children(self.tree, directory)
     }
 
-    /// Refuses what ext4 cannot hold, and counts the blocks of directories.
+    /// Refuses a tree that ext4 cannot hold, and counts the blocks of directories.
     fn check(&mut self) -> Result<(), WriteError> {
         for position in 0..=self.nodes.len() {
             let node = match position {
@@ -220,7 +220,7 @@ impl<'t> Plan<'t> {
         Ok(())
     }
 
-    /// Places with a guess of the size, and again with what that needed, until it fits.
+    /// Places the tree in a guessed size, and again in the size that was then needed, until it fits.
     fn place_to_fit(&mut self, used: u64, journal: bool) -> Result<(), WriteError> {
         let mut blocks = LEAST_SIZE / BLOCK_BYTES;
         loop {
@@ -346,7 +346,7 @@ fn sorted_children(tree: &Tree, directory: NodeId) -> Vec<Child<'_>> {
     children
 }
 
-/// Gives every node with a name an inode: the entries of a directory together, then what lies below them.
+/// Gives every node with a name an inode: the entries of a directory together, then those of its subdirectories.
 fn number(tree: &Tree) -> (Vec<NodeId>, Vec<u32>) {
     let mut nodes = Vec::with_capacity(tree.entry_count());
     let mut inodes = vec![0; tree.node_capacity()];

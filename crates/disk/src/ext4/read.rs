@@ -2,11 +2,11 @@
 //!
 //! ```text
 //!  superblock (our features, nothing else) ─► group descriptors ─► root inode ─► directories ─► nodes
-//!                                                                  contents: where they lie in the image, not read
+//!                                                                  contents: their places in the image, not read
 //! ```
 //!
-//! For bases and seeds that banger wrote itself and nobody has mounted writable since: an image with any other feature is
-//! refused. It trusts nothing all the same: every number is checked before it is used, a directory is entered once, and
+//! For bases and seeds that banger wrote itself and that were never mounted writable: an image with any other feature
+//! is refused. The reader still trusts nothing: every number is checked before use, a directory is entered once, and
 //! memory is bounded by the image's own size.
 
 use std::collections::HashMap;
@@ -27,7 +27,7 @@ use crate::tree::{Contents, Extent, NodeId, NodeKind, Source, SourceId, Tree, Tr
 /// Deepest nesting of directories that is followed.
 const MAX_DEPTH: usize = 4096;
 
-/// Why an image cannot be read back.
+/// Reason why an image cannot be read back.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The file cannot be read.
@@ -44,7 +44,7 @@ pub enum ReadError {
     NotOurs {
         /// The image.
         path: PathBuf,
-        /// What is different.
+        /// The difference.
         why: String,
     },
     /// It is damaged.
@@ -54,25 +54,25 @@ pub enum ReadError {
         path: PathBuf,
         /// The inode concerned.
         inode: u32,
-        /// What is wrong.
+        /// The problem.
         what: String,
     },
-    /// The tree refuses what it holds.
+    /// The tree refuses the contents of the image.
     #[error("cannot make a tree of disk image {}", path.display())]
     Tree {
         /// The image.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         #[source]
         source: TreeError,
     },
 }
 
-/// The tree of the image at `path`, which [`super::write_tree`] has written. Contents stay in the image: the tree keeps it
-/// open and knows where they lie.
+/// Reads the tree of the image at `path`, which [`super::write_tree`] has written. Contents stay in the image: the tree
+/// keeps it open and knows their places.
 ///
 /// # Errors
-/// When it cannot be read, was written by something else, or is damaged.
+/// Fails when it cannot be read, was written by something else, or is damaged.
 pub fn read_tree(path: &Path) -> Result<Tree, ReadError> {
     let failed = |source| ReadError::Read {
         path: path.to_owned(),
@@ -170,7 +170,7 @@ impl<'p> Image<'p> {
         }
     }
 
-    /// Block `number`, which `inode` has named.
+    /// Reads block `number`, which `inode` refers to.
     pub(super) fn block(&self, inode: u32, number: u64) -> Result<[u8; BLOCK], ReadError> {
         if number == 0 || number >= self.blocks {
             return Err(self.broken(inode, format!("block {number} is none of the image's")));
@@ -200,7 +200,7 @@ impl<'p> Image<'p> {
         read_inode::decode(self, number, &block[from..from + INODE])
     }
 
-    /// Whether `run` lies in the image and in a file of so many blocks.
+    /// Tells whether `run` lies in the image and in a file of so many blocks.
     fn holds(&self, run: &Mapped, blocks: u64) -> bool {
         run.logical + run.len <= blocks && run.start > 0 && run.start + run.len <= self.blocks
     }
@@ -322,7 +322,7 @@ impl Reader<'_> {
                 (run.len * BLOCK_BYTES).min(inode.size - at),
             );
             match extents.last_mut() {
-                // ext4 splits what lies together every 128 MiB.
+                // ext4 splits contiguous data every 128 MiB.
                 Some(last) if last.at + last.len == at && last.offset + last.len == offset => {
                     last.len += len;
                 }

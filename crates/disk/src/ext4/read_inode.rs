@@ -1,4 +1,4 @@
-//! An inode, read back, and which blocks are its own.
+//! An inode and the list of its blocks, read back.
 
 use super::format::{BLOCK, EXTRA_INODE, FLAG_EXTENTS, INODE_BLOCK_AREA};
 use super::read::{Image, ReadError, u16_at, u32_at};
@@ -7,10 +7,10 @@ use crate::tree::{Attributes, DeviceNumber, Timestamp};
 /// Deepest tree of extents that ext4 has.
 const MAX_EXTENT_DEPTH: u16 = 5;
 const EXTENT_MAGIC: u16 = 0xF30A;
-/// Longest run of an extent that holds contents; above, it is one that was never written.
+/// Longest run of an extent with contents; a longer one marks an extent that was never written.
 const MAX_RUN: u16 = 32768;
 
-/// What an inode is.
+/// Type of an inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Directory,
@@ -22,7 +22,7 @@ pub(super) enum Kind {
     Socket,
 }
 
-/// What an inode says.
+/// Fields of an inode.
 #[derive(Debug, Clone)]
 pub(super) struct Inode {
     pub(super) kind: Kind,
@@ -31,19 +31,19 @@ pub(super) struct Inode {
     pub(super) size: u64,
     pub(super) area: [u8; INODE_BLOCK_AREA],
     pub(super) xattr_block: u64,
-    /// What lies behind its own fields.
+    /// Bytes behind the inode's own fields.
     pub(super) behind: Vec<u8>,
     extents: bool,
 }
 
-/// Blocks of a file that lie together.
+/// Contiguous blocks of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mapped {
     /// First block in the file.
     pub(super) logical: u64,
-    /// Where it lies.
+    /// First block in the image.
     pub(super) start: u64,
-    /// How many.
+    /// Number of blocks.
     pub(super) len: u64,
 }
 
@@ -102,7 +102,7 @@ fn device(area: &[u8]) -> Option<DeviceNumber> {
     DeviceNumber::new(major, minor).ok()
 }
 
-/// The runs of `inode`, in the order of its tree. Nothing is checked but that the tree ends.
+/// Reads the runs of `inode`, in the order of its tree. The only check is that the tree ends.
 pub(super) fn mapped(
     image: &Image<'_>,
     number: u32,
@@ -128,7 +128,7 @@ pub(super) fn mapped(
 struct Walk<'a> {
     image: &'a Image<'a>,
     number: u32,
-    /// Nodes and extents that may still come.
+    /// Number of nodes and extents that may still follow.
     budget: &'a mut u64,
     runs: &'a mut Vec<Mapped>,
 }

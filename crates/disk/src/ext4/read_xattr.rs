@@ -7,7 +7,7 @@ use crate::tree::{ACL_NAMES, Xattr};
 const MAGIC: u32 = 0xEA02_0000;
 const BLOCK_HEADER: usize = 32;
 
-/// Those behind an inode.
+/// Parses the attributes behind an inode.
 pub(super) fn in_inode(behind: &[u8]) -> Result<Vec<Xattr>, String> {
     if behind.len() < 8 || u32_at(behind, 0) != MAGIC {
         return Ok(Vec::new());
@@ -15,7 +15,7 @@ pub(super) fn in_inode(behind: &[u8]) -> Result<Vec<Xattr>, String> {
     entries(&behind[4..], 0)
 }
 
-/// Those of a block.
+/// Parses the attributes of a block.
 pub(super) fn in_block(block: &[u8]) -> Result<Vec<Xattr>, String> {
     if u32_at(block, 0) != MAGIC {
         return Err("its block of extended attributes is none".to_owned());
@@ -23,7 +23,7 @@ pub(super) fn in_block(block: &[u8]) -> Result<Vec<Xattr>, String> {
     entries(block, BLOCK_HEADER)
 }
 
-/// Entries from `at` on, up to a word of zeros; offsets of values count from the start of `area`.
+/// Parses entries from `at` on, up to a word of zeros; offsets of values count from the start of `area`.
 fn entries(area: &[u8], mut at: usize) -> Result<Vec<Xattr>, String> {
     let broken = || "an extended attribute does not fit".to_owned();
     let mut found = Vec::new();

@@ -1,4 +1,4 @@
-//! An empty file system, remembered as its few blocks that are not zeros.
+//! An empty file system, kept as its few blocks that are not zeros.
 
 use uuid::Uuid;
 
@@ -12,7 +12,7 @@ use super::volume::{JOURNAL_UUID_AT, PRIMARY_OFFSET, SUPERBLOCK, name_superblock
 use crate::label::Label;
 use crate::tree::{Attributes, Timestamp, Tree, TreeError};
 
-/// Why there is no template.
+/// Reason why there is no template.
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
     /// The file system cannot be laid out.
@@ -23,7 +23,7 @@ pub enum TemplateError {
     Root(#[from] TreeError),
 }
 
-/// The bytes of an empty file system of one size, whatever its label and UUID.
+/// The bytes of an empty file system of one size, without label and UUID.
 #[derive(Debug)]
 pub(crate) struct Template {
     /// Ascending pieces: (offset, bytes).

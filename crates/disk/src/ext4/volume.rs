@@ -14,7 +14,7 @@ use crate::label::Label;
 
 /// Length of a superblock in bytes.
 pub(crate) const SUPERBLOCK: usize = 1024;
-/// Where the first superblock lies in its block; the copies lie at the start of theirs.
+/// Offset of the first superblock in its block; the copies lie at the start of theirs.
 pub(crate) const PRIMARY_OFFSET: usize = 1024;
 const UUID_AT: usize = 0x68;
 const LABEL_AT: usize = 0x78;
@@ -24,14 +24,14 @@ const CHECKSUM_SEED_AT: usize = 0x270;
 const JOURNAL_MAGIC: u32 = 0xC03B_3998;
 /// `JBD2_SUPERBLOCK_V2`.
 const JOURNAL_SUPERBLOCK_V2: u32 = 4;
-/// Where the journal's superblock keeps its UUID.
+/// Offset of the UUID in the journal's superblock.
 pub(crate) const JOURNAL_UUID_AT: usize = 48;
 
-/// What the superblock counts.
+/// Totals in the superblock.
 pub(crate) struct Totals {
     pub(crate) free_blocks: u64,
     pub(crate) free_inodes: u64,
-    /// `i_block` of the journal and its blocks, when there is one.
+    /// `i_block` of the journal and its blocks, if there is one.
     pub(crate) journal: Option<([u8; INODE_BLOCK_AREA], u64)>,
 }
 
@@ -106,12 +106,12 @@ pub(crate) fn name_superblock(raw: &mut [u8], label: Label, uuid: Uuid) {
 }
 
 /// Seeds the hash of names in large directories from `uuid`: only for a file system that has no such directory yet.
-/// So nobody can prepare names that collide on every disk.
+/// So an attacker cannot prepare names that collide on every disk.
 pub(crate) fn seed_names(raw: &mut [u8], uuid: Uuid) {
     raw[HASH_SEED_AT..HASH_SEED_AT + 16].copy_from_slice(uuid.as_bytes());
 }
 
-/// What a group descriptor says beside where its tables lie.
+/// Fields of a group descriptor, besides the places of its tables.
 pub(crate) struct GroupState {
     pub(crate) free_blocks: u64,
     pub(crate) free_inodes: u32,

@@ -1,4 +1,4 @@
-//! From a tree to a file.
+//! The way from a tree to a file.
 
 use std::fs::File;
 use std::ops::ControlFlow;
@@ -19,8 +19,8 @@ use crate::tree::Tree;
 /// The same tree and options give the same bytes, on any machine and at any time.
 ///
 /// # Errors
-/// When `path` exists, the tree does not fit, contents cannot be read, or the file cannot be written. Nothing is left
-/// at `path` then (unless it was there before).
+/// Fails when `path` exists, the tree does not fit, contents cannot be read, or the file cannot be written. No new file
+/// is left at `path` then.
 pub fn write_tree(
     tree: &Tree,
     path: &Path,

@@ -13,10 +13,10 @@ const BLOCK_HEADER: usize = 32;
 /// The word of zeros behind the last entry.
 const TERMINATOR: usize = 4;
 
-/// Why a set of extended attributes cannot be stored.
+/// Reason why a set of extended attributes cannot be stored.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum XattrError {
-    /// An access control list that is none.
+    /// The value is not an access control list.
     #[error(transparent)]
     Acl(#[from] AclError),
     /// Together they are larger than the inode's area and one block.
@@ -24,8 +24,8 @@ pub enum XattrError {
     TooLarge,
 }
 
-/// The attributes of `set` that one inode can hold, and how many it cannot: broken ones, and then the largest, until the
-/// others fit. Access control lists and what the kernel itself obeys (`security.`) go last.
+/// The attributes of `set` that one inode can hold, and the number of those that it cannot: broken ones, then the
+/// largest, until the others fit. Access control lists and attributes that the kernel obeys (`security.`) go last.
 pub fn storable(set: Vec<Xattr>) -> (Vec<Xattr>, usize) {
     let all = set.len();
     let mut good: Vec<Xattr> = set
@@ -40,7 +40,7 @@ pub fn storable(set: Vec<Xattr>) -> (Vec<Xattr>, usize) {
             16 + xattr.name.len().next_multiple_of(4) + xattr.value.len().next_multiple_of(4)
         };
         good.sort_by_key(|xattr| (!is_obeyed(xattr), size(xattr)));
-        // What would lie behind the inode is counted as well: what is left fits in any order.
+        // The attributes that fit behind the inode are counted as well: so the rest fits in any order.
         let mut used = BLOCK_HEADER + TERMINATOR;
         good.retain(|xattr| {
             let fits = used + size(xattr) <= BLOCK;
@@ -71,7 +71,7 @@ impl Attribute {
 
 /// A set, divided between inode and block.
 pub(crate) struct XattrPlan {
-    /// What goes behind the inode; empty when nothing does.
+    /// Bytes behind the inode; empty if there are none.
     pub(crate) in_inode: Vec<u8>,
     in_block: Vec<Attribute>,
 }
@@ -109,12 +109,12 @@ impl XattrPlan {
         Ok(Self { in_inode, in_block })
     }
 
-    /// Whether it needs a block.
+    /// Tells whether it needs a block.
     pub(crate) fn needs_block(&self) -> bool {
         !self.in_block.is_empty()
     }
 
-    /// The block, when it lies at block `number`.
+    /// The bytes of the block for block `number`.
     pub(crate) fn block(&self, number: u64) -> Vec<u8> {
         let mut block = vec![0; BLOCK];
         put32(&mut block, 0, MAGIC);
@@ -146,7 +146,7 @@ fn on_disk(xattr: &Xattr) -> Result<Attribute, AclError> {
     let found = NAMESPACES
         .iter()
         .find_map(|(prefix, index)| Some((xattr.name.strip_prefix(*prefix)?, *index)));
-    // The tree takes no other namespace.
+    // The tree accepts no other namespace.
     let (name, index) = found.unwrap_or((&xattr.name, 7));
     Ok(Attribute {
         index,
@@ -155,7 +155,7 @@ fn on_disk(xattr: &Xattr) -> Result<Attribute, AclError> {
     })
 }
 
-/// Entries upwards, values downwards from the end; `base` is added to the offsets. Returns where each entry lies.
+/// Writes entries upwards, values downwards from the end; `base` is added to the offsets. Returns each entry's offset.
 fn fill<'a>(
     area: &mut [u8],
     attributes: &'a [Attribute],

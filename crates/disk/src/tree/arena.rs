@@ -1,4 +1,4 @@
-//! The tree itself: nodes and names in flat arrays, a name found in constant time.
+//! The tree itself: nodes and names in flat arrays, with look-up of a name in constant time.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -10,7 +10,7 @@ use super::error::{MAX_LINKS, MAX_TREE_BYTES, TreeError};
 use super::name::{check_name, check_target, printable};
 use super::xattrs::{Xattr, XattrSet, XattrTable};
 
-/// A node of one tree: what ext4 calls an inode.
+/// A node of one tree: an inode in ext4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub(super) u32);
 
@@ -24,11 +24,11 @@ impl NodeId {
 /// No entry, no sibling.
 pub(super) const NONE: u32 = u32::MAX;
 const ROOT: NodeId = NodeId(0);
-/// What one node takes: itself, and 16 bytes of the plan when its image is written.
+/// Memory for one node, in bytes: itself, and 16 bytes of the plan while its image is written.
 const NODE_COST: usize = size_of::<Node>() + 16;
-/// What one entry takes: itself, and its share of the index, of which up to half is empty.
+/// Memory for one entry, in bytes: itself, and its share of the index, of which up to half is empty.
 const ENTRY_COST: usize = size_of::<Entry>() + 10;
-/// What the allocator takes for itself.
+/// Overhead of the allocator for one allocation, in bytes.
 const ALLOCATION: usize = 16;
 
 #[derive(Debug)]
@@ -64,21 +64,21 @@ pub struct Tree {
     hasher: RandomState,
     pub(super) sources: Vec<Source>,
     xattrs: XattrTable,
-    /// What it takes in memory, counted against [`MAX_TREE_BYTES`].
+    /// Memory that is used, in bytes, counted against [`MAX_TREE_BYTES`].
     spent: usize,
     pub(super) live_entries: usize,
 }
 
-/// A look at one node.
+/// A view of one node.
 #[derive(Debug, Clone, Copy)]
 pub struct NodeRef<'a> {
-    /// What it is.
+    /// Type of the node.
     pub kind: &'a NodeKind,
-    /// Whose it is.
+    /// Owner, permissions and time.
     pub attributes: &'a Attributes,
     /// Its extended attributes, sorted by name.
     pub xattrs: &'a XattrSet,
-    /// How many names it has. Directories: 1.
+    /// Number of its names. Directories: 1.
     pub links: u32,
 }
 
@@ -95,7 +95,7 @@ impl Tree {
     /// A tree of only a root directory.
     ///
     /// # Errors
-    /// When `root` holds a mode or time that no file system has.
+    /// Fails when `root` holds a mode or time that no file system has.
     pub fn new(root: Attributes) -> Result<Self, TreeError> {
         root.check()?;
         Ok(Self {
@@ -144,7 +144,7 @@ impl Tree {
         .sum()
     }
 
-    /// A look at `node`.
+    /// A view of `node`.
     pub fn node(&self, node: NodeId) -> NodeRef<'_> {
         let found = &self.nodes[node.index()];
         NodeRef {
@@ -155,7 +155,7 @@ impl Tree {
         }
     }
 
-    /// The entries of `directory` in the order they were made; none when it is no directory.
+    /// The entries of `directory` in the order in which they were made; none if it is not a directory.
     pub fn children(&self, directory: NodeId) -> impl Iterator<Item = Child<'_>> {
         let mut next = self.nodes[directory.index()].first_child;
         std::iter::from_fn(move || {
@@ -181,13 +181,13 @@ impl Tree {
         }
     }
 
-    /// What `directory` calls `name`.
+    /// The node with the name `name` in `directory`.
     pub fn lookup(&self, directory: NodeId, name: &[u8]) -> Option<NodeId> {
         let entry = self.find(directory, name)?;
         Some(NodeId(self.entries[entry as usize].node))
     }
 
-    /// What lies at `path` below the root, by plain names separated by slashes; links are not followed.
+    /// The node at `path` below the root, by plain names separated by slashes; links are not followed.
     pub fn lookup_path(&self, path: &[u8]) -> Option<NodeId> {
         path.split(|&byte| byte == b'/')
             .filter(|name| !name.is_empty() && *name != b".")
@@ -197,7 +197,8 @@ impl Tree {
     /// Makes `name` in `directory`.
     ///
     /// # Errors
-    /// When the name is taken or impossible, the parent is no directory, an attribute is out of range, or a limit is met.
+    /// Fails when the name is taken or impossible, the parent is no directory, an attribute is out of range, or a limit
+    /// is met.
     pub fn insert(
         &mut self,
         directory: NodeId,
@@ -272,7 +273,7 @@ impl Tree {
     /// Replaces the attributes of `node`.
     ///
     /// # Errors
-    /// When one is out of range.
+    /// Fails when one is out of range.
     pub fn set_attributes(
         &mut self,
         node: NodeId,
@@ -286,7 +287,7 @@ impl Tree {
     /// Replaces all extended attributes of `node`. POSIX ACLs come in the kernel's form (`system.posix_acl_access`).
     ///
     /// # Errors
-    /// When ext4 cannot hold one of them, or a limit is met.
+    /// Fails when ext4 cannot hold one of them, or a limit is met.
     pub fn set_xattrs(&mut self, node: NodeId, xattrs: Vec<Xattr>) -> Result<(), TreeError> {
         let (number, cost) = self.xattrs.intern(xattrs)?;
         self.spend(cost)?;
@@ -294,9 +295,9 @@ impl Tree {
         Ok(())
     }
 
-    /// Takes a source of contents.
+    /// Adds a source of contents.
     pub fn add_source(&mut self, source: Source) -> SourceId {
-        // Counted here, refused with the next entry: a source alone holds nothing.
+        // Counted here, refused with the next entry: a source alone has no effect.
         self.spent += size_of::<Source>() + source.allocated();
         self.sources.push(source);
         SourceId((self.sources.len() - 1) as u32)
@@ -333,7 +334,7 @@ impl Tree {
         self.index.find(self.hash(directory, name), is_it).copied()
     }
 
-    /// Takes `entry` out of the look-up.
+    /// Removes `entry` from the index.
     pub(super) fn forget(&mut self, number: u32) {
         let entry = &self.entries[number as usize];
         let hash = self.hash(entry.parent, self.name(entry));
@@ -390,7 +391,7 @@ impl Tree {
         Ok(number)
     }
 
-    /// Checks `kind`; what it takes beside its node.
+    /// Checks `kind`; returns its memory besides the node.
     fn cost(kind: &NodeKind) -> Result<usize, TreeError> {
         match kind {
             NodeKind::Symlink(target) => {
@@ -402,7 +403,7 @@ impl Tree {
         }
     }
 
-    /// Counts `bytes` of memory.
+    /// Counts `bytes` of memory and refuses them above the limit.
     fn spend(&mut self, bytes: usize) -> Result<(), TreeError> {
         if self.spent + bytes > MAX_TREE_BYTES {
             return Err(TreeError::Limit {

@@ -1,4 +1,4 @@
-//! What a node is and whose it is.
+//! Type, owner and permissions of a node.
 
 use super::contents::Contents;
 use super::error::TreeError;
@@ -31,7 +31,7 @@ pub struct Attributes {
     pub uid: u32,
     /// Group.
     pub gid: u32,
-    /// Last modification; access and change times are set to it too.
+    /// Last modification; access and change times get the same value.
     pub mtime: Timestamp,
 }
 
@@ -76,7 +76,7 @@ impl DeviceNumber {
     /// Checks the ranges of Linux's `dev_t`.
     ///
     /// # Errors
-    /// When one of the numbers is out of range.
+    /// Fails when one of the numbers is out of range.
     pub fn new(major: u32, minor: u32) -> Result<Self, TreeError> {
         if major > 0xFFF || minor > 0xF_FFFF {
             return Err(TreeError::BadAttribute {
@@ -88,7 +88,7 @@ impl DeviceNumber {
     }
 }
 
-/// What a node is.
+/// Type of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NodeKind {
     /// A directory.
@@ -108,7 +108,7 @@ pub enum NodeKind {
 }
 
 impl NodeKind {
-    /// Whether it is a directory.
+    /// Tells whether it is a directory.
     pub fn is_directory(&self) -> bool {
         matches!(self, Self::Directory)
     }

@@ -1,4 +1,4 @@
-//! Where the bytes of files lie, and how they are read when an image is written.
+//! Places of the bytes of files, and their reading when an image is written.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -10,7 +10,7 @@ use rustix::fs::OFlags;
 
 use super::error::TreeError;
 
-/// Something that holds contents of files.
+/// Origin of the contents of files.
 #[derive(Debug, Clone)]
 pub enum Source {
     /// An open file, for example an uncompressed archive.
@@ -24,14 +24,14 @@ pub enum Source {
 /// A source that is ready to be read.
 #[derive(Debug, Clone)]
 pub enum OpenSource {
-    /// Of a file.
+    /// An open file.
     File(Arc<File>),
-    /// Of memory.
+    /// Bytes in memory.
     Bytes(Arc<[u8]>),
 }
 
 impl Source {
-    /// Bytes of memory that only it takes; bytes that are shared are their owner's.
+    /// Bytes of memory that it alone uses; shared bytes are counted elsewhere.
     pub(super) fn allocated(&self) -> usize {
         match self {
             Self::Path(path) => path.as_os_str().len() + 16,
@@ -48,7 +48,7 @@ impl Source {
             Self::File(file) => OpenSource::File(Arc::clone(file)),
             Self::Bytes(bytes) => OpenSource::Bytes(Arc::clone(bytes)),
             Self::Path(path) => {
-                // NONBLOCK: a pipe that took the file's place since it was listed must not hang us.
+                // NONBLOCK: a pipe may have replaced the file since it was listed; the open must not block on it.
                 let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
                 let file = OpenOptions::new()
                     .read(true)
@@ -90,7 +90,7 @@ pub struct SourceId(pub(super) u32);
 pub struct Extent {
     /// Offset in the file, in bytes.
     pub at: u64,
-    /// Where the bytes lie.
+    /// Source of the bytes.
     pub source: SourceId,
     /// Offset in the source, in bytes.
     pub offset: u64,
@@ -98,14 +98,14 @@ pub struct Extent {
     pub len: u64,
 }
 
-/// Size of a file and where its bytes lie. What no extent covers reads as zeros.
+/// Size of a file and the places of its bytes. Ranges without an extent read as zeros.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contents {
     size: u64,
     map: Map,
 }
 
-// One extent over the whole file is what nearly all files have: it stays in the node.
+// Nearly all files have one extent over the whole file: it stays in the node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Map {
     Whole { source: SourceId, offset: u64 },
@@ -121,7 +121,7 @@ impl Contents {
         }
     }
 
-    /// `len` bytes that lie together in `source` from `offset`.
+    /// `len` contiguous bytes in `source` from `offset`.
     pub fn whole(source: SourceId, offset: u64, len: u64) -> Self {
         if len == 0 {
             return Self::empty();
@@ -135,7 +135,7 @@ impl Contents {
     /// `size` bytes of which only `extents` are data.
     ///
     /// # Errors
-    /// When the extents overlap, are not in ascending order, or leave the file.
+    /// Fails when the extents overlap, are not in ascending order, or leave the file.
     pub fn sparse(size: u64, extents: Vec<Extent>) -> Result<Self, TreeError> {
         let mut end = 0;
         for extent in &extents {

@@ -1,12 +1,12 @@
-//! Limits of a tree, and what is said when one is met.
+//! Limits of a tree, and its errors.
 
-/// What a tree may take in memory, in bytes: about 1.1 million files. With the buffers of a writer it stays below 200 MiB.
-/// Removed entries count too.
+/// Most memory of a tree, in bytes: about 1.1 million files. With the buffers of a writer it stays below 200 MiB.
+/// Removed entries count as well.
 pub const MAX_TREE_BYTES: usize = 168 << 20;
 /// Most names of one file (`EXT4_LINK_MAX`).
 pub const MAX_LINKS: u32 = 65_000;
 
-/// Why a tree refuses something.
+/// Cause of a refusal by a tree.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TreeError {
     /// A name that no directory can hold.
@@ -14,7 +14,7 @@ pub enum TreeError {
     BadName {
         /// The name, printable.
         name: String,
-        /// What is wrong with it.
+        /// The problem with it.
         why: &'static str,
     },
     /// A target that no symbolic link can have.
@@ -22,7 +22,7 @@ pub enum TreeError {
     BadTarget {
         /// The target, printable.
         target: String,
-        /// What is wrong with it.
+        /// The problem with it.
         why: &'static str,
     },
     /// The name is taken.
@@ -52,7 +52,7 @@ pub enum TreeError {
     /// One of the tree's limits.
     #[error("too many {what}: at most {limit} are taken")]
     Limit {
-        /// What there is too much of.
+        /// Objects of which there are too many.
         what: &'static str,
         /// The limit.
         limit: u64,
@@ -60,7 +60,7 @@ pub enum TreeError {
     /// Mode bits outside 07777, or nanoseconds of a second or more.
     #[error("bad {what}: {value}")]
     BadAttribute {
-        /// Which attribute.
+        /// The attribute.
         what: &'static str,
         /// Its value.
         value: String,
@@ -70,13 +70,13 @@ pub enum TreeError {
     BadXattr {
         /// Its name, printable.
         name: String,
-        /// What is wrong with it.
+        /// The problem with it.
         why: &'static str,
     },
     /// Extents of a file that overlap, run backwards or leave the file.
     #[error("bad extent map: {why}")]
     BadExtents {
-        /// What is wrong with it.
+        /// The problem with it.
         why: String,
     },
 }

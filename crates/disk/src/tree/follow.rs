@@ -1,4 +1,4 @@
-//! Paths in a tree, links followed as the guest's kernel will follow them: never out of the tree.
+//! Paths in a tree. Links are followed as the guest's kernel will follow them: never out of the tree.
 
 use super::arena::{NodeId, Tree};
 use super::attributes::NodeKind;
@@ -7,7 +7,7 @@ use super::attributes::NodeKind;
 const MAX_LINKS: usize = 40;
 
 impl Tree {
-    /// What lies at `path`, links followed; `None` when there is nothing or a link goes round in circles.
+    /// The node at `path`, links followed; `None` if nothing is there or links form a circle.
     pub fn follow(&self, path: &[u8]) -> Option<NodeId> {
         let mut left: Vec<Vec<u8>> = parts(path);
         let (mut at, mut links) = (self.root(), 0);

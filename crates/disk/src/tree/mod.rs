@@ -1,4 +1,4 @@
-//! A file tree in memory: names, attributes and *where* contents lie, never the contents themselves.
+//! A file tree in memory: names, attributes and the *places* of contents, never the contents themselves.
 //!
 //! ```text
 //!  Tree ── entries (parent, name) ──► nodes (kind, attributes, xattrs, link count)
@@ -6,7 +6,7 @@
 //!    └── sources: an archive's file, a host file, bytes ◄─┘   read when the image is written
 //! ```
 //!
-//! Names and link targets are byte strings, as on Linux. What a tree takes in memory is bounded ([`MAX_TREE_BYTES`]), so a
+//! Names and link targets are byte strings, as on Linux. The memory of a tree is bounded ([`MAX_TREE_BYTES`]), so a
 //! hostile archive meets a limit, not the host's memory.
 
 mod arena;

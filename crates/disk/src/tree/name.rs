@@ -1,4 +1,4 @@
-//! Names and link targets: which bytes a file system can hold, and how they are shown to people.
+//! Names and link targets: the bytes that a file system can hold, and their form in messages.
 
 use super::error::TreeError;
 
@@ -7,7 +7,7 @@ pub const MAX_NAME_LEN: usize = 255;
 /// Longest target of a symbolic link, in bytes (`PATH_MAX` without the NUL).
 pub const MAX_TARGET_LEN: usize = 4095;
 
-/// `bytes` as text for messages: control bytes and what is not UTF-8 are escaped, nothing is lost.
+/// `bytes` as text for messages: control bytes and invalid UTF-8 are escaped, nothing is lost.
 pub fn printable(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -25,7 +25,7 @@ pub fn printable(bytes: &[u8]) -> String {
     text
 }
 
-/// Whether `name` can be one entry of a directory.
+/// Checks that `name` can be one entry of a directory.
 pub(super) fn check_name(name: &[u8]) -> Result<(), TreeError> {
     let why = match name {
         b"" => "it is empty",
@@ -41,7 +41,7 @@ pub(super) fn check_name(name: &[u8]) -> Result<(), TreeError> {
     })
 }
 
-/// Whether `target` can be what a symbolic link points to.
+/// Checks that `target` can be the target of a symbolic link.
 pub(super) fn check_target(target: &[u8]) -> Result<(), TreeError> {
     let why = match target {
         b"" => "it is empty",

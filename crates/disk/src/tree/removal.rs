@@ -1,4 +1,4 @@
-//! Taking names out of a tree, for whiteouts and for entries that a later one replaces.
+//! Removal of names from a tree, for whiteouts and for entries that a later one replaces.
 
 use super::arena::{NONE, NodeId, Tree};
 
@@ -102,7 +102,7 @@ mod tests {
         let mut made = 0_u32;
         let refused = loop {
             let name = format!("{made:0>200}");
-            // Taking names away gives nothing back: their room is not used again.
+            // A removal frees no budget: the room is not used again.
             tree.remove(
                 tree.root(),
                 format!("{:0>200}", made.wrapping_sub(1)).as_bytes(),

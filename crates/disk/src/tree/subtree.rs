@@ -11,7 +11,7 @@ impl Tree {
     /// Hard links between files inside stay; names outside are gone.
     ///
     /// # Errors
-    /// When `directory` is none.
+    /// Fails when `directory` is not a directory.
     pub fn subtree(&self, directory: NodeId) -> Result<Self, TreeError> {
         let top = self.node(directory);
         if !top.kind.is_directory() {

@@ -22,7 +22,7 @@ pub struct Xattr {
 pub type XattrSet = Arc<[Xattr]>;
 
 const NAMESPACES: [&[u8]; 3] = [b"user.", b"trusted.", b"security."];
-/// What the kernel calls a node's access control list, and the list that a directory hands down (acl(5)).
+/// Names of a node's access control list and of a directory's default list in the kernel (acl(5)).
 pub const ACL_NAMES: [&[u8]; 2] = [b"system.posix_acl_access", b"system.posix_acl_default"];
 
 /// The distinct sets of a tree; number 0 is the empty set.
@@ -44,7 +44,7 @@ impl XattrTable {
         &self.sets[number as usize]
     }
 
-    /// The number of `attributes`, of which a later one with the same name wins, and the bytes that they newly take.
+    /// The number of the set `attributes`, and the bytes that it newly takes. Of equal names the later one wins.
     pub(super) fn intern(&mut self, attributes: Vec<Xattr>) -> Result<(u32, usize), TreeError> {
         let mut sorted: Vec<Xattr> = Vec::with_capacity(attributes.len());
         for xattr in attributes {
@@ -70,7 +70,7 @@ impl XattrTable {
     }
 }
 
-/// Checks what ext4 asks of one attribute alone.
+/// Checks the rules of ext4 for one attribute.
 pub(crate) fn check(xattr: &Xattr) -> Result<(), TreeError> {
     let bad = |why| {
         Err(TreeError::BadXattr {

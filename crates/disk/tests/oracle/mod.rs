@@ -1,9 +1,9 @@
-//! What e2fsprogs say of an image: the judge that did not write it.
+//! Judgement of e2fsprogs on an image: an implementation independent of this crate.
 
 use std::path::Path;
 use std::process::Command;
 
-/// Asserts that `e2fsck -fn` finds nothing at all to say.
+/// Asserts that `e2fsck -fn` reports nothing.
 pub fn assert_clean(image: &Path) {
     let checked = Command::new("/sbin/e2fsck")
         .arg("-fn")
@@ -21,7 +21,7 @@ pub fn assert_clean(image: &Path) {
     assert!(complaints.is_empty(), "e2fsck said: {complaints:?}");
 }
 
-/// What debugfs answers to `request`.
+/// Answer of debugfs to `request`.
 #[allow(dead_code)] // each test file is its own crate
 pub fn debugfs(image: &Path, request: &str) -> String {
     let answer = Command::new("/sbin/debugfs")
