@@ -59,7 +59,7 @@ impl Containment {
 }
 
 impl Builder {
-    /// Looks at what the host has; builds nothing.
+    /// Finds the tools of the host; builds nothing.
     ///
     /// # Errors
     /// mmdebstrap is missing ([`ImageError::NoMmdebstrap`]), or this user cannot run it
@@ -88,7 +88,7 @@ impl Builder {
         })
     }
 
-    /// Builds `recipe` into `destination`. The archive on the way lies in `scratch`, a folder of the caller's, and is
+    /// Builds `recipe` into `destination`. The intermediate archive lies in `scratch`, a folder of the caller's, and is
     /// removed; a killed build leaves it there.
     ///
     /// # Errors
@@ -102,7 +102,7 @@ impl Builder {
         scratch: &Path,
         watch: &mut Watch<'_>,
     ) -> Result<ImageMetadata, ImageError> {
-        // mmdebstrap runs elsewhere: a folder that only this user may enter is no place for its helpers.
+        // An absolute path: mmdebstrap runs in another folder.
         let scratch = &std::path::absolute(scratch)
             .map_err(|source| ImageError::io("find", scratch, source))?;
         let archive = scratch.join(ARCHIVE);
@@ -145,9 +145,10 @@ impl Builder {
         fs::remove_file(&sources).map_err(|source| ImageError::io("remove", &sources, source))
     }
 
-    /// mmdebstrap as root mounts file systems in its chroot, and leaves them there when it is killed: whoever removed the
-    /// caller's folder then would reach the host's own devices. So it gets mounts and processes of its own (unshare(1)),
-    /// which end with it, and it ends with this process (setpriv(1)). In the other modes it sees to that itself.
+    /// Wraps the command in its own mounts and processes (unshare(1)). As root, mmdebstrap mounts file systems in its
+    /// chroot and leaves them there if it is killed; a later removal of the caller's folder would then reach the host's
+    /// devices. The mounts end with mmdebstrap, which ends with this process (setpriv(1)). In the other modes
+    /// mmdebstrap does this itself.
     fn contained(&self) -> Program {
         match &self.containment {
             Some(Containment { setpriv, unshare }) => Program::new(setpriv)
@@ -200,7 +201,7 @@ impl Builder {
         match self.mode {
             // The chroot is made in the caller's folder, so that even a killed build leaves nothing elsewhere.
             BuildMode::Root | BuildMode::Fakechroot => program.env("TMPDIR", scratch),
-            // Its user of the namespace may not be able to enter the caller's private folders.
+            // The user of its namespace may not be able to enter the caller's private folders.
             BuildMode::Unshare => program,
         }
     }

@@ -1,4 +1,4 @@
-//! An image made of a container image: its tree, and what it says about itself.
+//! An image made of a container image: its tree and its configuration.
 
 use banger_disk::tree::Tree;
 
@@ -15,11 +15,11 @@ use crate::store::{Destination, Parts, write_image};
 pub struct ContainerImage<'a> {
     /// Its files.
     pub tree: &'a Tree,
-    /// How it is started.
+    /// Command, environment and user that it starts with.
     pub defaults: RunDefaults,
-    /// Where it came from.
+    /// Its reference, digests and history.
     pub provenance: Provenance,
-    /// What a user should know of it: what could not be kept as it was, another platform.
+    /// Warnings for the user: for example, losses of the conversion, or another platform.
     pub warnings: Vec<String>,
 }
 

@@ -1,7 +1,7 @@
 //! Applies a recipe's changes to the tree that mmdebstrap made.
 //!
-//! They are made here, on names in memory, and not by scripts in the chroot: they are the same for every way of building,
-//! and a test can look at them.
+//! The changes are made here, on names in memory, and not by scripts in the chroot: they are the same for every build
+//! mode, and a test can check them.
 
 use std::sync::Arc;
 
@@ -56,7 +56,7 @@ fn link(tree: &mut Tree, path: &str, target: &str) -> Result<(), ImageError> {
     )
 }
 
-/// Puts something at a path, in place of what is there.
+/// Puts a node at a path and replaces any older one.
 fn put(tree: &mut Tree, path: &str, kind: NodeKind, mode: u16) -> Result<(), ImageError> {
     let inserted = put_new(tree, path, kind, mode);
     inserted.map_err(|source| ImageError::Change {
@@ -73,7 +73,7 @@ fn put_new(tree: &mut Tree, path: &str, kind: NodeKind, mode: u16) -> Result<(),
         .map(drop)
 }
 
-/// Root's, and as old as everything that the build made.
+/// Attributes for root's files, with the time that all files of the build have.
 fn attributes(mode: u16) -> Attributes {
     Attributes {
         mtime: Timestamp::from_seconds(EPOCH.into()),
@@ -81,7 +81,7 @@ fn attributes(mode: u16) -> Attributes {
     }
 }
 
-/// Takes out every name in a folder that matches; nothing when there is none.
+/// Removes every name in a folder that matches the pattern, if any.
 fn remove(tree: &mut Tree, pattern: &str) {
     let (parent, pattern) = split(pattern);
     let Some(parent) = follow(tree, parent) else {

@@ -1,9 +1,9 @@
-//! What runs in an image by default, as it says itself.
+//! Default command of an image and its surroundings, from the image's own configuration.
 
 use banger_oci::ImageConfig;
 use serde::{Deserialize, Serialize};
 
-/// Environment, user, directory and command of an image that says so itself; all empty for a root file system.
+/// Environment, user, directory and command from an image's configuration; all empty for a root file system.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunDefaults {
     /// `NAME=value`.
@@ -12,13 +12,13 @@ pub struct RunDefaults {
     /// `user[:group]`, by name or number; empty means root.
     #[serde(default)]
     pub user: String,
-    /// Working directory; empty when it says none.
+    /// Working directory; empty when the image sets none.
     #[serde(default)]
     pub working_dir: String,
-    /// What is always run, before the command.
+    /// Program and arguments that always run, before the command.
     #[serde(default)]
     pub entrypoint: Vec<String>,
-    /// What is run, or the arguments of the entry point.
+    /// The default command, or the arguments of the entry point.
     #[serde(default)]
     pub cmd: Vec<String>,
     /// Signal that asks its command to stop, such as `SIGTERM`.
@@ -27,13 +27,13 @@ pub struct RunDefaults {
 }
 
 impl RunDefaults {
-    /// Whether the image says nothing.
+    /// Tells whether the image sets none of them.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// The variables, by name and value; a later one of a name wins.
+    /// The variables, by name and value; of equal names the last one wins.
     pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
         self.env
             .iter()

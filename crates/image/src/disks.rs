@@ -12,14 +12,14 @@ use crate::error::ImageError;
 use crate::metadata::DiskRecord;
 use crate::progress::{Stage, Watch};
 
-/// The grain of a block digest.
+/// Unit of a block digest, in bytes.
 const BLOCK_BYTES: usize = 4096;
-/// Read between two cancel checks.
+/// Bytes that are read between two cancel checks.
 const STEP_BYTES: usize = 1 << 20;
 
 /// A volume label.
 pub(crate) fn label(text: &str) -> Result<Label, ImageError> {
-    // Ours fit; an error here names the label.
+    // banger's own labels fit; the error names the label.
     Label::new(text).map_err(|source| ImageError::Label { source })
 }
 
@@ -52,7 +52,7 @@ pub(crate) fn write(
     finish(&file, folder, name, digest, watch)
 }
 
-/// Copies a disk image that a user has, keeping holes, under `name` into `folder`.
+/// Copies a disk image of the user's, keeping holes, under `name` into `folder`.
 pub(crate) fn copy(
     from: &Path,
     folder: &Path,
@@ -63,7 +63,7 @@ pub(crate) fn copy(
     let path = folder.join(name);
     let file = sparse::clone_file(from, &path)?.file;
     watch.check()?;
-    // Checked again on the copy, which nobody else writes to.
+    // Checked again on the copy, which no other process writes to.
     superblock::read(&path)?;
     let copied = File::open(&path).map_err(|source| ImageError::io("read", &path, source))?;
     let digest = block_digest(&copied, &path, watch)?;
@@ -96,8 +96,8 @@ fn finish(
     })
 }
 
-/// The digest of a file's size and of its blocks that are not all zeros, with their places: the same wherever the file
-/// system keeps holes, and as fast as the data is small.
+/// The digest of a file's size and of its blocks that are not all zeros, with their places: the same on every file
+/// system that keeps holes, and fast when there is little data.
 fn block_digest(file: &File, path: &Path, watch: &Watch<'_>) -> Result<String, ImageError> {
     let failed = |source| ImageError::io("read", path, source);
     let size = file.metadata().map_err(failed)?.len();
@@ -105,7 +105,7 @@ fn block_digest(file: &File, path: &Path, watch: &Watch<'_>) -> Result<String, I
     hash.update(size.to_le_bytes());
     let (mut at, mut buffer) = (0, vec![0; STEP_BYTES]);
     while let Some((start, length)) = sparse::next_data(file, at).map_err(failed)? {
-        // Whole blocks, whatever the grain of the file system's holes; never one twice.
+        // Whole blocks, for any grain of the file system's holes; never one twice.
         let mut from = (start - start % BLOCK_BYTES as u64).max(at);
         let end = (start + length)
             .next_multiple_of(BLOCK_BYTES as u64)

@@ -1,4 +1,4 @@
-//! What can go wrong, as fragments that a caller composes with their sources.
+//! Errors of this crate, as fragments that a caller composes with their sources.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,13 +7,13 @@ use banger_watch::Cancelled;
 
 use crate::layer::LayerError;
 
-/// Why an image could not be made or read.
+/// Reason why an image could not be made or read.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     /// A file of the host could not be used.
     #[error("cannot {action} {}", path.display())]
     Io {
-        /// What was tried: `read`, `write`, `sync`, …
+        /// Action that failed: `read`, `write`, `sync`, …
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
@@ -24,10 +24,10 @@ pub enum ImageError {
     /// The caller asked to stop.
     #[error("cancelled")]
     Cancelled,
-    /// Something is larger than banger accepts.
+    /// Something is larger than its limit.
     #[error("{what} is larger than the limit of {limit} bytes")]
     TooLarge {
-        /// What was measured.
+        /// The large thing.
         what: String,
         /// The limit, bytes.
         limit: u64,
@@ -35,17 +35,17 @@ pub enum ImageError {
     /// There is no such recipe.
     #[error("no recipe `{name}`; there are {known}")]
     UnknownRecipe {
-        /// What was asked for.
+        /// The requested name.
         name: String,
         /// All recipes.
         known: String,
     },
-    /// A recipe's text is wrong.
+    /// A recipe's text is malformed.
     #[error("cannot read recipe `{name}`")]
     BadRecipe {
         /// The recipe.
         name: String,
-        /// What the parser said.
+        /// Error of the parser.
         #[source]
         source: toml::de::Error,
     },
@@ -58,7 +58,7 @@ pub enum ImageError {
     NoDebianSources {
         /// The release.
         suite: String,
-        /// Where sources were looked for.
+        /// Folder in which sources were searched.
         folder: PathBuf,
     },
     /// mmdebstrap is not installed.
@@ -70,7 +70,7 @@ pub enum ImageError {
     /// mmdebstrap cannot run as this user.
     #[error("cannot build a root file system as this user: {}", reasons.join("; "))]
     NoBuildMode {
-        /// What each way lacks.
+        /// The missing needs of each mode.
         reasons: Vec<String>,
     },
     /// A program of the host failed.
@@ -78,7 +78,7 @@ pub enum ImageError {
     Build {
         /// The recipe.
         what: String,
-        /// How it ended and what it said last.
+        /// Exit of the program and its last output.
         #[source]
         source: banger_command::CommandError,
     },
@@ -93,14 +93,14 @@ pub enum ImageError {
     Change {
         /// The path in the tree.
         path: String,
-        /// What is wrong.
+        /// Reason.
         #[source]
         source: banger_disk::tree::TreeError,
     },
     /// A volume label of banger's own is impossible.
     #[error("cannot label a disk image")]
     Label {
-        /// What is wrong with it.
+        /// Reason.
         #[source]
         source: banger_disk::LabelError,
     },
@@ -110,7 +110,7 @@ pub enum ImageError {
     /// A base that banger has written cannot be read back.
     #[error(transparent)]
     ReadImage(#[from] banger_disk::ReadError),
-    /// The base is a disk image that others have made.
+    /// The base is a disk image that banger did not write.
     #[error(
         "image \"{name}\" was registered from a disk image, which is never read on the host: make a VM of it, `banger vm save` \
          that as an image, and export that one"
@@ -125,40 +125,40 @@ pub enum ImageError {
     /// A disk image cannot be copied in.
     #[error(transparent)]
     Copy(#[from] banger_disk::sparse::SparseError),
-    /// A file is no disk image that can be used.
+    /// A file is not a usable disk image.
     #[error(transparent)]
     NotAnImage(#[from] banger_disk::superblock::SuperblockError),
     /// The root file system cannot be a base.
     #[error("{}: {why}", path.display())]
     Unsuitable {
-        /// What was given.
+        /// The given path.
         path: PathBuf,
-        /// What is wrong, and what to do.
+        /// The problem, and a way out.
         why: String,
     },
     /// The image has no `/root` to make a work seed of.
     #[error("no work seed can be made of the image's own /root: {why}")]
     NoRootForSeed {
-        /// Why.
+        /// Reason.
         why: &'static str,
     },
     /// `image.json` cannot be read or written.
     #[error(transparent)]
     Description(#[from] banger_durable::DescriptionError),
-    /// A folder does not hold an image.
+    /// A folder does not hold a complete image.
     #[error("{}: {why}", path.display())]
     NotAnImageFolder {
         /// The folder or the file in it.
         path: PathBuf,
-        /// What is missing.
+        /// The missing part.
         why: String,
     },
-    /// `image.json` cannot be read or written.
+    /// `image.json` cannot be parsed.
     #[error("cannot parse {}", path.display())]
     Metadata {
         /// The file.
         path: PathBuf,
-        /// What the parser said.
+        /// Error of the parser.
         #[source]
         source: serde_json::Error,
     },

@@ -1,10 +1,10 @@
-//! An image as an OCI archive: one layer, its configuration, and what leads to them.
+//! An image as an OCI archive: one layer, its configuration, and the documents that lead to them.
 //!
 //! ```text
 //!  base.ext4 ─► tree ─► layer, first only its digest and length, then its bytes ─┐
 //!  image.json ─► configuration ─► manifest ─► index.json ────────────────────────┴─► archive, in one go
 //! ```
-//! Nothing is put aside: the layer is made twice, which costs less than writing it to a disk and reading it back.
+//! There is no temporary file: the layer is made twice, which costs less than a disk's write and read of it.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -25,7 +25,7 @@ const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
-/// An image that is ready to be exported: everything is known but the bytes of its layer.
+/// An image that is ready for export: everything is known except the bytes of its layer.
 #[derive(Debug)]
 pub struct Export {
     tree: Tree,
@@ -96,13 +96,13 @@ impl Export {
     /// Writes the archive.
     ///
     /// # Errors
-    /// It cannot be written, or the base changed since it was looked at.
+    /// The archive cannot be written, or the base changed since `prepare`.
     pub fn write(&self, to: impl Write, watch: &mut Watch<'_>) -> Result<(), ImageError> {
         let failed = |source| ImageError::io("write", Path::new("the archive"), source);
         let mtime = (self.metadata.created_at.as_second(), 0);
         let mut archive = Writer::new(to);
         for folder in ["blobs/", "blobs/sha256/"] {
-            // The length above counts on it: such a header has no records.
+            // The computed length assumes that these headers have no records.
             archive
                 .header(&entry(folder, Kind::Directory, mtime))
                 .map_err(failed)?;
@@ -190,7 +190,7 @@ fn documents(
     ])
 }
 
-/// The image's configuration (OCI image specification, "Image Configuration"); what it does not say is left out.
+/// The image's configuration (OCI image specification, "Image Configuration"); unset fields are left out.
 fn config(metadata: &ImageMetadata, layer: &Blob) -> Value {
     let own = &metadata.defaults;
     let mut run = serde_json::Map::new();
@@ -225,7 +225,7 @@ fn config(metadata: &ImageMetadata, layer: &Blob) -> Value {
     })
 }
 
-/// Takes bytes and keeps their digest and number.
+/// A writer that computes the digest and the number of bytes.
 #[derive(Default)]
 struct Counting {
     hash: Sha256,
@@ -253,7 +253,7 @@ impl Write for Counting {
     }
 }
 
-/// Content of an entry of an archive, and its digest.
+/// A writer to an entry of an archive that also computes the digest.
 struct Through<'a, W> {
     archive: &'a mut Writer<W>,
     counting: Counting,

@@ -1,11 +1,11 @@
-//! Which init system a root file system has.
+//! Init system of a root file system.
 
 use banger_disk::tree::Tree;
 use serde::{Deserialize, Serialize};
 
 use crate::lookup::follow;
 
-/// What starts the guest's services.
+/// Program that starts the guest's services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InitSystem {
@@ -13,9 +13,9 @@ pub enum InitSystem {
     Systemd,
     /// OpenRC.
     Openrc,
-    /// Nothing: the agent stays PID 1.
+    /// No init system: the agent stays PID 1.
     None,
-    /// Not known: a disk image that was copied in is not looked into on the host; the agent finds out.
+    /// Unknown: the host does not read a disk image that was copied in; the agent finds out.
     Unknown,
 }
 
@@ -31,8 +31,8 @@ impl InitSystem {
         }
     }
 
-    /// Looks at `/sbin/init`. A distribution's base for containers often has parts of systemd but no `/sbin/init`, and
-    /// Alpine's has one that is busybox's and starts nothing without OpenRC: neither counts.
+    /// Finds the init system by `/sbin/init`. A distribution's container base often has parts of systemd but no
+    /// `/sbin/init`, and Alpine's is busybox's, which starts no services without OpenRC: neither counts.
     #[must_use]
     pub fn of(tree: &Tree) -> Self {
         let Some(init) = follow(tree, "sbin/init") else {

@@ -1,4 +1,4 @@
-//! What users give: disk images, folders and archives of their own, told apart and read.
+//! Inputs of users: disk images, folders and archives of their own, told apart and read.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -10,7 +10,7 @@ use banger_oci::Files;
 use crate::error::ImageError;
 use crate::progress::{Stage, Watch};
 
-/// What a path holds.
+/// Type of an input.
 pub(crate) enum Input {
     Disk,
     Folder,
@@ -32,8 +32,8 @@ pub(crate) fn kind_of(path: &Path) -> Result<Input, ImageError> {
     }
 }
 
-/// What is no ext4 image may be an archive: its reader says better than we could what is wrong with it, unless it is
-/// something else that is known.
+/// Takes a file that is not an ext4 image for an archive, unless it has another known format: the archive's reader
+/// explains best what is wrong with it.
 fn archive(path: &Path) -> Result<Input, ImageError> {
     let failed = |source| ImageError::io("read", path, source);
     let file = File::open(path).map_err(failed)?;
@@ -46,7 +46,7 @@ fn archive(path: &Path) -> Result<Input, ImageError> {
     }
 }
 
-/// What to do with it instead.
+/// Advice for a file of an unsupported format.
 fn way(known: &Foreign, path: &Path) -> String {
     let path = path.display();
     match known {

@@ -9,17 +9,17 @@ use banger_watch::Cancelled;
 
 use crate::progress::{Stage, Watch};
 
-/// Read from a source at once, in bytes.
+/// Bytes that are read from a source at once.
 const STEP: usize = 1 << 18;
-/// Bytes of contents between two reports.
+/// Bytes of contents between two progress reports.
 const PROGRESS: u64 = 8 << 20;
-/// What layers say removals with (OCI image specification, "Whiteouts"): no file may be called so.
+/// Prefix by which layers mark removals (OCI image specification, "Whiteouts"): no file may have such a name.
 const WHITEOUT: &[u8] = b".wh.";
 
-/// Why a layer cannot be written.
+/// Reason why a layer cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum LayerError {
-    /// It cannot be written where it goes, or contents cannot be read.
+    /// The layer cannot be written, or contents cannot be read.
     #[error("cannot write \"{entry}\" as part of a layer")]
     Io {
         /// The path in the tree.
@@ -31,7 +31,7 @@ pub enum LayerError {
     /// The caller asked to stop.
     #[error("cancelled")]
     Cancelled,
-    /// A name that a layer gives another meaning.
+    /// A name that marks a removal in a layer.
     #[error("\"{entry}\" cannot be part of a layer: names that begin with .wh. remove files there")]
     Whiteout {
         /// The path in the tree.
@@ -58,7 +58,7 @@ pub(crate) fn write<W: Write>(tree: &Tree, to: W, watch: &mut Watch<'_>) -> Resu
     };
     let root = tree.root();
     layer.entry(root, b"./")?;
-    // Paths of directories whose entries are still to come.
+    // Paths of directories whose entries are still to be written.
     let mut open = vec![(root, Vec::new())];
     while let Some((directory, path)) = open.pop() {
         let mut children: Vec<_> = tree.children(directory).collect();
@@ -80,7 +80,7 @@ pub(crate) fn write<W: Write>(tree: &Tree, to: W, watch: &mut Watch<'_>) -> Resu
                 below.push((child.node, [&path[..], b"/"].concat()));
             }
         }
-        // The first of them next.
+        // The first of them is next.
         open.extend(below.into_iter().rev());
     }
     layer.writer.finish().map_err(|source| LayerError::Io {
@@ -93,9 +93,9 @@ struct Layer<'t, W> {
     tree: &'t Tree,
     writer: Writer<W>,
     opened: HashMap<SourceId, OpenSource>,
-    /// Under which name a file with several was written.
+    /// Name under which a file with several names was written.
     first_names: HashMap<NodeId, Vec<u8>>,
-    /// Bytes of contents.
+    /// Bytes of contents that were written.
     written: u64,
 }
 

@@ -8,14 +8,14 @@
 //!            work seed: /root, archive, folder or ext4 image ─► seed.ext4 ───┘
 //! ```
 //!
-//! What others call: [`Recipe::find`], [`Builder`], [`register`], [`from_container`], [`reseed`], [`share_base`],
+//! Entry points: [`Recipe::find`], [`Builder`], [`register`], [`from_container`], [`reseed`], [`share_base`],
 //! [`Export`], [`write_work_disk`], [`ImageMetadata::read`].
 //!
-//! Promises: the same input gives the same [`ImageMetadata::id`]; a folder with `image.json` is complete and on the disk;
-//! a cancelled build ends its whole process group; the host never looks into a disk image that others have made beyond its
+//! Promises: the same input gives the same [`ImageMetadata::id`]; a folder with `image.json` is complete and durable;
+//! a cancelled build ends its whole process group; of a disk image that banger did not write, the host reads only the
 //! superblock; images are built only from Debian sources that the host itself has.
 //!
-//! It must not: know what a VM is, choose names, rename folders into place, or remove a folder of the caller's.
+//! It must not: know about VMs, choose names, rename folders into place, or remove a folder of the caller's.
 
 mod build;
 mod container;

@@ -1,13 +1,13 @@
-//! Paths in a tree, links followed as the guest's kernel will follow them: never out of the tree.
+//! Paths in a tree. Links are followed as the guest's kernel will follow them: never out of the tree.
 
 use banger_disk::tree::{Attributes, NodeId, NodeKind, Tree, TreeError};
 
-/// What lies at `path` in the tree, links followed; `None` when there is nothing or a link goes round in circles.
+/// The node at `path` in the tree, links followed; `None` if nothing is there or links form a circle.
 pub(crate) fn follow(tree: &Tree, path: &str) -> Option<NodeId> {
     tree.follow(path.as_bytes())
 }
 
-/// The folder that `path` names, links followed, made (root:root 0755) where it is missing.
+/// The folder at `path`, links followed; missing folders are made (root:root 0755).
 pub(crate) fn folder(
     tree: &mut Tree,
     path: &str,

@@ -1,4 +1,4 @@
-//! `image.json`: what an image is.
+//! `image.json`: the description of an image.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::provenance::Provenance;
 pub const FORMAT: u32 = 1;
 /// The read-only root file system.
 pub const BASE: &str = "base.ext4";
-/// What new work disks start from.
+/// The work seed: the initial content of new work disks.
 pub const SEED: &str = "seed.ext4";
 /// The description, written last: a folder without it is not an image.
 pub const METADATA: &str = "image.json";
@@ -26,43 +26,43 @@ pub const METADATA: &str = "image.json";
 pub struct ImageMetadata {
     /// Version of this format.
     pub format: u32,
-    /// `sha256:…` of its content: the same input gives the same.
+    /// `sha256:…` of its content: the same input gives the same id.
     pub id: String,
-    /// When it was made.
+    /// Time of its making.
     pub created_at: Timestamp,
-    /// Where it came from.
+    /// Its origin.
     pub source: ImageOrigin,
     /// Its init system.
     pub init: InitSystem,
-    /// Names in the root file system; `None` when it was copied in and not looked into.
+    /// Number of names in the root file system; `None` when it was copied in without being read.
     pub entries: Option<u64>,
     /// The read-only root file system.
     pub base: DiskRecord,
-    /// What new work disks start from.
+    /// The initial content of new work disks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<DiskRecord>,
-    /// Whether banger has written the seed itself, from files, so that it may be read on the host.
+    /// True when banger has written the seed itself, from files, so that the host may read it.
     #[serde(default)]
     pub seed_is_ours: bool,
-    /// Who says what the seed is: it is carried over when the image is made anew, unless the image itself does.
+    /// Origin of the decision on the seed: a user's decision is kept when the image is made anew.
     #[serde(default)]
     pub seed_choice: SeedChoice,
-    /// What runs in it by default.
+    /// Default command, environment and user.
     #[serde(default)]
     pub defaults: RunDefaults,
     /// The container image that it was made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provenance: Option<Provenance>,
-    /// What a user should know of how it was made: what could not be kept as it was, another platform.
+    /// Warnings for the user from its making: for example, losses of the conversion, or another platform.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
 
-/// Who says what new work disks start from.
+/// Origin of the decision on the initial content of new work disks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SeedChoice {
-    /// The image: its own `/root`, if anything.
+    /// The image: its own `/root`, if that has any files.
     #[default]
     Image,
     /// The user has given one.
@@ -71,7 +71,7 @@ pub enum SeedChoice {
     Nothing,
 }
 
-/// Where an image came from.
+/// Origin of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageOrigin {
     /// `recipe`, `tar`, `directory`, `disk`, `container` or `vm`.
@@ -85,9 +85,9 @@ pub struct ImageOrigin {
 pub struct DiskRecord {
     /// Its name in the folder.
     pub file: String,
-    /// Its apparent size.
+    /// Apparent size in bytes.
     pub bytes: u64,
-    /// What it took on the host's disk when it was made.
+    /// Space that it took on the host's disk when it was made, in bytes.
     pub allocated_bytes: u64,
     /// `sha256:…` of the whole content, or `sha256-blocks:…` of the blocks that are not all zeros, with their places.
     pub digest: String,
@@ -116,13 +116,13 @@ impl ImageMetadata {
         Ok(banger_durable::write_description(folder, self)?)
     }
 
-    /// Whether banger has written the base itself, so that it may be read on the host.
+    /// Tells whether banger has written the base itself, so that the host may read it.
     #[must_use]
     pub fn is_ours(&self) -> bool {
         self.source.kind != "disk"
     }
 
-    /// Whether the folder's files are there with the sizes that were recorded. Their content is not read.
+    /// Checks that the folder's files exist with the recorded sizes. Their content is not read.
     ///
     /// # Errors
     /// Names the first file that is missing or of another size.

@@ -1,4 +1,4 @@
-//! How mmdebstrap can run on this host: by what there is, not by trial.
+//! Choice of mmdebstrap's mode on this host, from the host's tools and settings.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -14,16 +14,16 @@ const SUBIDS_MIN: u64 = 65_536;
 /// A mode of mmdebstrap(1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BuildMode {
-    /// As root.
+    /// Runs as root.
     Root,
-    /// In a user namespace with subordinate ids.
+    /// Runs in a user namespace with subordinate ids.
     Unshare,
-    /// With preloaded libraries that pretend.
+    /// Runs with preloaded libraries that simulate root.
     Fakechroot,
 }
 
 impl BuildMode {
-    /// As `--mode` takes it.
+    /// Name in the option `--mode`.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Root => "root",
@@ -32,7 +32,7 @@ impl BuildMode {
         }
     }
 
-    /// The best mode for what a host has.
+    /// The best mode that the host supports.
     pub(crate) fn choose(host: &HostFacts) -> Result<Self, ImageError> {
         if host.root {
             return Ok(Self::Root);
@@ -53,7 +53,7 @@ impl BuildMode {
     }
 }
 
-/// What decides the mode.
+/// Facts about the host that decide the mode.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct HostFacts {
     pub(crate) root: bool,
@@ -68,7 +68,7 @@ pub(crate) struct HostFacts {
 }
 
 impl HostFacts {
-    /// Of this process on this host.
+    /// Collects the facts of this process on this host.
     pub(crate) fn gather(path: Option<&OsStr>) -> Self {
         let uid = rustix::process::geteuid().as_raw();
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
@@ -106,7 +106,7 @@ impl HostFacts {
     }
 }
 
-/// passwd(5), without the name service: banger asks only for the user that runs it.
+/// Name of a user by passwd(5), without the name service: banger needs only the user that runs it.
 fn user_name(passwd: &str, uid: u32) -> Option<String> {
     let of = |line: &str| {
         let mut fields = line.split(':');
@@ -116,7 +116,7 @@ fn user_name(passwd: &str, uid: u32) -> Option<String> {
     passwd.lines().find_map(of)
 }
 
-/// subuid(5): `name-or-id:start:count`.
+/// Tells whether a user has enough subordinate ids in a subuid(5) file: `name-or-id:start:count`.
 fn has_subids(file: &str, user: &str, uid: u32) -> bool {
     file.lines().any(|line| {
         let fields: Vec<_> = line.trim().split(':').collect();
@@ -130,7 +130,7 @@ fn has_subids(file: &str, user: &str, uid: u32) -> bool {
     })
 }
 
-/// The switches that distributions have for this; one that is not there forbids nothing.
+/// Tells whether the distribution's switches allow user namespaces; a missing switch forbids nothing.
 fn user_namespaces_allowed(proc_sys: &Path) -> bool {
     let is = |name: &str, value: &str| {
         fs::read_to_string(proc_sys.join(name)).is_ok_and(|text| text.trim() == value)

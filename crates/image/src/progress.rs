@@ -1,11 +1,11 @@
 //! The stages of this crate's long work.
 
-/// One event.
+/// One progress event.
 pub type Progress = banger_watch::Progress<Stage>;
 /// The caller's side of progress and cancelling.
 pub type Watch<'a> = banger_watch::Watch<'a, Stage>;
 
-/// The part of the work that is under way.
+/// The current part of the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// mmdebstrap fetches and installs packages.

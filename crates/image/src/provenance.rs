@@ -15,26 +15,26 @@ const MAX_LABELS: usize = 200;
 /// A container image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provenance {
-    /// What was asked for: a reference, or a path on this host at the time.
+    /// The reference, or a path on this host at the time, as the user gave it.
     pub reference: String,
     /// `sha256:…` of its manifest: equal digests, equal images.
     pub digest: String,
-    /// `sha256:…` of its configuration: what container engines call its id.
+    /// `sha256:…` of its configuration: its id in container engines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_digest: Option<String>,
-    /// `sha256:…` of the index of platforms that led to its manifest, where one did.
+    /// `sha256:…` of the index of platforms that led to its manifest, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index_digest: Option<String>,
-    /// What it is made for, as `linux/amd64`; unknown for what an older banger has made.
+    /// Its platform, such as `linux/amd64`; unknown for images of an older banger.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,
-    /// When it was made, as it says.
+    /// Time of its making, by its configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
     /// Its layers, lowest first.
     #[serde(default)]
     pub layers: Vec<LayerRecord>,
-    /// How it was made, oldest step first.
+    /// Steps of its making, oldest first.
     #[serde(default)]
     pub history: Vec<MakingStep>,
     /// Its labels.
@@ -54,19 +54,19 @@ pub struct LayerRecord {
 /// One step of an image's making.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MakingStep {
-    /// When.
+    /// Time of the step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
     /// The command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_by: Option<String>,
-    /// Whether it made no layer.
+    /// True when the step made no layer.
     #[serde(default)]
     pub empty_layer: bool,
 }
 
 impl Provenance {
-    /// Of an image on this machine, under the reference that was asked for.
+    /// Provenance of an image on this machine, under the requested reference.
     #[must_use]
     pub fn of(image: &LocalImage, reference: String) -> Self {
         let layers = image.stored_layers().map(|(digest, bytes)| LayerRecord {
@@ -76,7 +76,7 @@ impl Provenance {
         Self::new(reference, image.digests(), layers.collect(), image.config())
     }
 
-    /// Of digests, stored layers and configuration.
+    /// Provenance from digests, stored layers and configuration.
     #[must_use]
     pub fn new(
         reference: String,

@@ -1,10 +1,10 @@
-//! Recipes: what goes into an image that banger builds, as data.
+//! Recipes: the content of images that banger builds, as data.
 
 use serde::Deserialize;
 
 use crate::error::ImageError;
 
-/// The recipes that banger carries.
+/// The built-in recipes.
 const RECIPES: [(&str, &str); 2] = [
     (
         "debian-bookworm",
@@ -16,7 +16,7 @@ const RECIPES: [(&str, &str); 2] = [
     ),
 ];
 
-/// How an image is built from Debian packages.
+/// A recipe for an image of Debian packages.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
@@ -35,7 +35,7 @@ pub struct Recipe {
     /// Patterns of files that it unpacks nevertheless.
     #[serde(default)]
     pub include: Vec<String>,
-    /// What is changed in the tree before it becomes a base.
+    /// Changes of the tree before it becomes a base.
     #[serde(default)]
     pub tree: TreeChanges,
 }
@@ -44,22 +44,22 @@ pub struct Recipe {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TreeChanges {
-    /// Taken out when it is there; the last part may hold one `*`.
+    /// Names to remove if they exist; the last part may have one `*`.
     #[serde(default)]
     pub remove: Vec<String>,
-    /// Made an empty plain file.
+    /// Files to replace with empty plain files.
     #[serde(default)]
     pub empty: Vec<String>,
-    /// systemd units that are masked.
+    /// systemd units to mask.
     #[serde(default)]
     pub mask: Vec<String>,
-    /// systemd generators that are masked.
+    /// systemd generators to mask.
     #[serde(default)]
     pub mask_generators: Vec<String>,
-    /// Files that are written.
+    /// Files to write.
     #[serde(default, rename = "file")]
     pub files: Vec<NewFile>,
-    /// Symbolic links that are made.
+    /// Symbolic links to make.
     #[serde(default, rename = "link")]
     pub links: Vec<NewLink>,
 }
@@ -68,9 +68,9 @@ pub struct TreeChanges {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewFile {
-    /// Where.
+    /// Path of the file.
     pub path: String,
-    /// What.
+    /// Its content.
     pub content: String,
     /// Permission bits.
     #[serde(default = "readable")]
@@ -85,9 +85,9 @@ fn readable() -> u16 {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewLink {
-    /// Where.
+    /// Path of the link.
     pub path: String,
-    /// To what.
+    /// Its target.
     pub target: String,
 }
 
@@ -101,7 +101,7 @@ impl Recipe {
     /// The recipe of that name.
     ///
     /// # Errors
-    /// [`ImageError::UnknownRecipe`] names those that there are.
+    /// [`ImageError::UnknownRecipe`] lists the known ones.
     pub fn find(name: &str) -> Result<Self, ImageError> {
         let text = RECIPES
             .iter()

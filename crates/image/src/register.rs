@@ -1,4 +1,4 @@
-//! Adds a root file system that the user has: a disk image, a folder or an archive, with an optional work seed.
+//! Registration of a user's root file system: a disk image, a folder or an archive, with an optional work seed.
 
 use std::path::{Path, PathBuf};
 
@@ -12,19 +12,19 @@ use crate::progress::Watch;
 use crate::seed::WorkSeed;
 use crate::store::{Destination, Parts, copy_image, write_image};
 
-/// What is registered.
+/// A root file system to register.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RootFs {
     /// An ext4 image, a folder, or a tar archive (plain, gzip, xz or zstd).
     pub rootfs: PathBuf,
-    /// What new work disks start from.
+    /// The initial content of new work disks.
     pub seed: WorkSeed,
 }
 
-/// Copies a root file system in. Compressed archives are unpacked to a file without a name in `scratch`.
+/// Copies a root file system in. Compressed archives are unpacked to an unnamed file in `scratch`.
 ///
 /// # Errors
-/// Something cannot be read or is of no known kind, or the image cannot be written. The destination then has no
+/// Something cannot be read or has an unknown format, or the image cannot be written. The destination then has no
 /// `image.json`; the caller removes it.
 pub fn register(
     root: &RootFs,
@@ -36,7 +36,7 @@ pub fn register(
     let (kind, files) = match kind_of(&root.rootfs)? {
         Input::Disk => {
             refuse_unclean(&root.rootfs)?;
-            // Before anything is written: what the seed is, and that it can be read. So below.
+            // The seed is read before anything is written, so that its errors come first; the same below.
             let seed = root.seed.read(None, scratch, watch)?;
             let parts = Parts::plain("disk", name, seed);
             return copy_image(&root.rootfs, parts, destination, watch);
@@ -75,7 +75,7 @@ fn refuse_what_is_no_root(tree: &Tree, path: &Path) -> Result<(), ImageError> {
     Ok(())
 }
 
-/// A base is mounted read-only on a read-only disk, where the kernel cannot replay a journal.
+/// Refuses a disk image that was not unmounted cleanly: its base is read-only, so no kernel can replay the journal.
 fn refuse_unclean(path: &Path) -> Result<(), ImageError> {
     if superblock::read(path)?.needs_recovery {
         let why = "it was not unmounted cleanly, and a read-only base cannot be repaired: run `e2fsck -f` on a copy of it".to_owned();

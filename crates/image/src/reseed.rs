@@ -9,11 +9,11 @@ use crate::progress::Watch;
 use crate::seed::{SeedFrom, WorkSeed};
 use crate::store::{Base, Destination, Parts, describe};
 
-/// Makes an image of the base of the one in `image` and of another work seed. Both must lie on one file system.
+/// Makes an image of the base in `image` and another work seed. Both must lie on one file system.
 ///
 /// # Errors
-/// The image or the seed cannot be read, its own `/root` is asked for and the base is a disk image that others have made,
-/// or it cannot be written. The destination then has no `image.json`; the caller removes it.
+/// The image or the seed cannot be read; its own `/root` is requested and the base is a disk image that banger did not
+/// write; or it cannot be written. The destination then has no `image.json`; the caller removes it.
 pub fn reseed(
     image: &Path,
     seed: &WorkSeed,

@@ -1,4 +1,4 @@
-//! An image of what a VM's guest has sent of its root: hostile bytes, read by the same bounded reader as every archive.
+//! An image of the root that a VM's guest has sent: hostile bytes, read by the same bounded reader as every archive.
 
 use std::path::Path;
 
@@ -12,24 +12,24 @@ use crate::progress::Watch;
 use crate::seed::WorkSeed;
 use crate::store::{Destination, Parts, write_image};
 
-/// What each VM has of its own and no image may hand on: its id, keys, and randomness. Emptied rather than removed where
-/// programs insist on the file (machine-id(5)).
+/// Files that belong to one VM and that no image may pass on: ids, keys and randomness. These are emptied rather than
+/// removed, because programs require the file (machine-id(5)).
 const EMPTIED: &[&str] = &["etc/machine-id"];
-/// The same, removed.
+/// Files of the same kind that are removed.
 const REMOVED: &[&str] = &[
     "var/lib/dbus/machine-id",
     "var/lib/systemd/random-seed",
     "var/lib/systemd/credential.secret",
 ];
-/// Where a guest's SSH host keys are, and how their names begin.
+/// Folder of a guest's SSH host keys, and the prefix of their names.
 const HOST_KEYS: (&str, &[u8]) = ("etc/ssh", b"ssh_host_");
 
-/// Makes an image of the archive of a VM's root. The VM was made from the image in `image`, whose words about being run
-/// hold for this one, too.
+/// Makes an image of the archive of a VM's root. The VM was made from the image in `image`, whose default command,
+/// environment and user the new one takes over.
 ///
 /// # Errors
-/// The archive is broken or holds what no root can, or the image cannot be written. The destination then has no
-/// `image.json`; the caller removes it.
+/// The archive is malformed or has entries that no root can have, or the image cannot be written. The destination
+/// then has no `image.json`; the caller removes it.
 pub fn from_saved(
     (archive, vm): (&Path, &str),
     image: &Path,
@@ -55,7 +55,7 @@ fn forget(tree: &mut Tree) -> Result<(), ImageError> {
         let Some((folder, name)) = path.rsplit_once('/') else {
             continue;
         };
-        // Links of the guest are not followed: what they lead to is not what is meant.
+        // The guest's links are not followed: they could lead to other files.
         let Some(folder) = tree.lookup_path(folder.as_bytes()) else {
             continue;
         };

@@ -1,11 +1,11 @@
-//! What new work disks start from.
+//! Work seeds: the initial content of new work disks.
 //!
 //! ```text
 //! auto ─► the image's own /root, when anything is in it ─┐
 //! root ─► the image's own /root ─────────────────────────┼─► tree ─► seed.ext4
 //! path ─► archive or folder, given to root ──────────────┘             ▲
 //!     └─► ext4 image ──────────────────────────────────── sparse copy ─┤
-//! kept ─► what the user has chosen for an older image ────────── link ─┘     else as auto
+//! kept ─► the user's choice for an older image ───────────────── link ─┘     else as auto
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -19,33 +19,33 @@ use crate::lookup::follow;
 use crate::metadata::{DiskRecord, ImageMetadata, SEED, SeedChoice};
 use crate::progress::Watch;
 
-/// Where a work seed comes from.
+/// Origin of a work seed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum SeedFrom {
-    /// The image's own `/root`, when anything is in it; else there is none.
+    /// The image's own `/root`, if that has any files; else there is no seed.
     #[default]
     Auto,
     /// The image's own `/root`.
     Root,
-    /// Nowhere: work disks start empty.
+    /// No seed: work disks start empty.
     None,
-    /// An ext4 image, an archive or a folder of the user's.
+    /// An ext4 image, an archive or a folder of the user.
     Path(PathBuf),
-    /// What the user has chosen for the image in this folder; as [`SeedFrom::Auto`] when that was nothing. Both folders must
-    /// lie on one file system.
+    /// The user's choice for the image in this folder; as [`SeedFrom::Auto`] if there was none. Both folders must lie
+    /// on one file system.
     Kept(PathBuf),
 }
 
-/// A work seed that is wanted.
+/// A requested work seed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WorkSeed {
-    /// Where it comes from.
+    /// Its origin.
     pub from: SeedFrom,
-    /// Size of its file system in bytes, when it is not an ext4 image; what fits when `None`.
+    /// Size of its file system in bytes, unless it is an ext4 image; `None` for one that fits.
     pub size: Option<u64>,
 }
 
-/// A work seed that was read, or will be copied.
+/// A work seed that was read, or that will be copied.
 #[derive(Debug)]
 pub(crate) enum Seed {
     /// A disk image to copy in.
@@ -56,19 +56,19 @@ pub(crate) enum Seed {
     Linked {
         /// Its file.
         path: PathBuf,
-        /// What is known of it.
+        /// Its record.
         disk: DiskRecord,
-        /// Whether banger has written it from files.
+        /// True when banger has written it from files.
         ours: bool,
     },
 }
 
-/// A seed, or none, and who has said so.
+/// A seed, or none, and the origin of that decision.
 #[derive(Debug)]
 pub(crate) struct Chosen {
     pub(crate) by: SeedChoice,
     pub(crate) seed: Option<Seed>,
-    /// What could not be kept of it.
+    /// Properties of the files that could not be kept.
     pub(crate) losses: Losses,
 }
 
@@ -83,7 +83,7 @@ impl Chosen {
 }
 
 impl WorkSeed {
-    /// Reads it. `base` is the image's own tree, when it is known.
+    /// Reads the seed. `base` is the image's own tree, if it is known.
     pub(crate) fn read(
         &self,
         base: Option<&Tree>,
@@ -146,7 +146,7 @@ impl WorkSeed {
     }
 }
 
-/// The image's own `/root`, with all that it keeps there.
+/// The image's own `/root`, with everything in it.
 fn own_root(base: &Tree) -> Result<Option<Tree>, ImageError> {
     match follow(base, "root") {
         Some(node) if base.node(node).kind.is_directory() => {
@@ -186,8 +186,8 @@ fn read_path(
     Ok(Chosen { by, seed, losses })
 }
 
-/// Makes a user's folder fit to be `/root`: its root is root:root 0755, so that sshd accepts it, and what belonged to the
-/// folder's owner on the host belongs to root.
+/// Makes a user's folder fit to be `/root`: its root becomes root:root 0755, so that sshd accepts it, and the files of
+/// the folder's owner on the host become root's.
 fn give_to_root(tree: &mut Tree) -> Result<(), ImageError> {
     let failed = |source| ImageError::Change {
         path: "/".to_owned(),

@@ -1,4 +1,4 @@
-//! A base that another image has already: one file for both, by a hard link.
+//! Sharing of equal bases: one file for two images, by a hard link.
 
 use std::fs::{self, File};
 use std::io;
@@ -11,17 +11,17 @@ use crate::error::ImageError;
 use crate::metadata::{BASE, ImageMetadata};
 use crate::progress::{Stage, Watch};
 
-/// The link until it takes the place of the file that was written.
+/// Name of the link until it replaces the written file.
 const LINK: &str = "base.ext4.shared";
-/// Compared between two cancel checks, bytes.
+/// Bytes that are compared between two cancel checks.
 const STEP: usize = 1 << 20;
 
-/// Lets the base of the image in `folder` be the file of an image below `images` that has an equal one, when there is one:
-/// digests find it, and every byte is compared before it is believed. Whether it is shared now.
+/// Replaces the base of the image in `folder` with a link to an equal one of an image below `images`, if there is one.
+/// Digests find it, and every byte is compared before the link is made. Returns true when it is shared now.
 ///
 /// # Errors
-/// The image in `folder` cannot be read or changed. What is wrong with others is no error, nor that two places cannot
-/// share a file.
+/// The image in `folder` cannot be read or changed. Broken other images, and places that cannot share a file, are no
+/// error.
 pub fn share_base(folder: &Path, images: &Path, watch: &mut Watch<'_>) -> Result<bool, ImageError> {
     let own = ImageMetadata::read(folder)?;
     let base = folder.join(BASE);
@@ -30,7 +30,7 @@ pub fn share_base(folder: &Path, images: &Path, watch: &mut Watch<'_>) -> Result
         let equal = |known: &ImageMetadata| {
             known.base.digest == own.base.digest && known.base.bytes == own.base.bytes
         };
-        // An image that is on its way in or out, or broken, is none to share with.
+        // An image that is being written, removed or is broken is skipped.
         if !ImageMetadata::read(&other).is_ok_and(|known| equal(&known)) {
             continue;
         }
@@ -41,14 +41,14 @@ pub fn share_base(folder: &Path, images: &Path, watch: &mut Watch<'_>) -> Result
                     .map(|()| true)
                     .map_err(|source| ImageError::io("sync", folder, source));
             }
-            // A disk that cannot share, or a file that is going: two files are all right, too.
+            // The file systems cannot share, or the file is being removed: two files are fine as well.
             Ok(false) | Err(_) => watch.check()?,
         }
     }
     Ok(false)
 }
 
-/// Puts a link to `theirs` in the place of `ours`, by way of `link`, when the two are equal.
+/// Replaces `ours` with a link to `theirs`, by way of `link`, when the two are equal.
 fn link(ours: &Path, theirs: &Path, link: &Path, watch: &Watch<'_>) -> io::Result<bool> {
     let (own, other) = (fs::metadata(ours)?, fs::metadata(theirs)?);
     if (own.dev(), own.ino()) == (other.dev(), other.ino()) {
@@ -65,7 +65,7 @@ fn link(ours: &Path, theirs: &Path, link: &Path, watch: &Watch<'_>) -> io::Resul
 fn equal(one: &Path, other: &Path, watch: &Watch<'_>) -> io::Result<bool> {
     let (one, other) = (File::open(one)?, File::open(other)?);
     let (mut of_one, of_other) = (data(&one)?, data(&other)?);
-    // Where one has data and the other a hole, that must be zeros.
+    // A range with data in one file and a hole in the other must be zeros.
     if of_one != of_other {
         of_one.extend(of_other);
     }
@@ -86,7 +86,7 @@ fn equal(one: &Path, other: &Path, watch: &Watch<'_>) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Where a file has data: begin and length, bytes.
+/// Runs of data in a file: offset and length in bytes.
 fn data(file: &File) -> io::Result<Vec<(u64, u64)>> {
     let (mut extents, mut at) = (Vec::new(), 0);
     while let Some((start, length)) = sparse::next_data(file, at)? {

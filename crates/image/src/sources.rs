@@ -1,7 +1,7 @@
-//! Which of the host's package sources are Debian's own archive for one release.
+//! The host's package sources that are Debian's own archive for one release.
 //!
-//! banger names no archive of its own: what the host's administrator trusts for Debian packages, with its mirrors and keys,
-//! is what images are built from. Everything else that the host has (vendors' repositories, other releases) stays out.
+//! banger has no built-in archive: images are built from the Debian sources that the host's administrator trusts, with
+//! their mirrors and keys. All other sources of the host (vendors' repositories, other releases) stay out.
 //!
 //! A source counts as Debian's when its suite is the release or one of its companions, its components are Debian's, and
 //! its address ends as Debian's archives do on every mirror (`…/debian`, `…/debian-security`).
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use crate::error::ImageError;
 use parse::Entry;
 
-/// Largest file of sources that is read; real ones have some hundred bytes.
+/// Largest file of sources that is read, in bytes; real ones have some hundred.
 const FILE_MAX_BYTES: u64 = 1 << 20;
 const COMPONENTS: [&str; 4] = ["main", "contrib", "non-free", "non-free-firmware"];
 const ARCHIVES: [&str; 2] = ["debian", "debian-security"];
@@ -54,14 +54,14 @@ impl DebianSources {
         Ok(Self { entries: debian })
     }
 
-    /// In the deb822 form of sources.list(5).
+    /// The sources in the deb822 form of sources.list(5).
     pub(crate) fn to_deb822(&self) -> String {
         let stanzas: Vec<_> = self.entries.iter().map(Entry::to_deb822).collect();
         stanzas.join("\n")
     }
 }
 
-/// `sources.list`, then `sources.list.d` by name, as apt reads them.
+/// Files of sources: `sources.list`, then `sources.list.d` by name, as apt reads them.
 fn files(etc_apt: &Path) -> Result<Vec<PathBuf>, ImageError> {
     let folder = etc_apt.join("sources.list.d");
     let mut files: Vec<_> = match fs::read_dir(&folder) {
@@ -96,8 +96,8 @@ fn read(file: &Path) -> Result<String, ImageError> {
     Ok(String::from_utf8_lossy(&fs::read(file).map_err(failed)?).into_owned())
 }
 
-/// Debian's cloud images name a file of mirrors (`mirror+file:/etc/apt/mirrors/debian.list`, apt-transport-mirror(1)).
-/// The guest will not have that file, so its mirrors are put in its place.
+/// Replaces a file of mirrors, as Debian's cloud images name one (`mirror+file:/etc/apt/mirrors/debian.list`,
+/// apt-transport-mirror(1)), with its mirrors: the guest will not have that file.
 fn with_mirrors(mut entry: Entry) -> Result<Entry, ImageError> {
     let mut uris = Vec::new();
     for uri in entry.uris {

@@ -1,4 +1,4 @@
-//! From a tree to an image's folder.
+//! The way from a tree to an image's folder.
 
 use std::fs;
 use std::path::Path;
@@ -18,11 +18,11 @@ use crate::provenance::Provenance;
 use crate::seed::{Chosen, Seed};
 use crate::work_disk;
 
-/// Room in a seed beyond its files, in bytes: it is grown to the size of the VM's work disk anyway. Its journal keeps the
-/// size that it has now: enough of it that this gets 16 MiB.
+/// Room in a seed beyond its files, in bytes. A clone grows to the size of the VM's work disk anyway, but its journal
+/// keeps its size: with this room it gets 16 MiB.
 const SEED_ROOM: u64 = 128 << 20;
 
-/// Where an image goes.
+/// Folder and time of a new image.
 #[derive(Debug, Clone, Copy)]
 pub struct Destination<'a> {
     /// An existing, empty folder.
@@ -31,19 +31,19 @@ pub struct Destination<'a> {
     pub created_at: Timestamp,
 }
 
-/// What an image is besides its base.
+/// Parts of an image besides its base.
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) origin: ImageOrigin,
     pub(crate) defaults: RunDefaults,
     pub(crate) provenance: Option<Provenance>,
     pub(crate) seed: Chosen,
-    /// What a user should know of how it was made.
+    /// Warnings for the user from its making.
     pub(crate) warnings: Vec<String>,
 }
 
 impl Parts {
-    /// Of what says nothing about itself.
+    /// Parts of an image without a configuration of its own.
     pub(crate) fn plain(kind: &str, name: String, seed: Chosen) -> Self {
         Self {
             origin: ImageOrigin {
@@ -58,7 +58,7 @@ impl Parts {
     }
 }
 
-/// The base of an image that is being described.
+/// The base of an image, before its description is written.
 pub(crate) struct Base {
     pub(crate) disk: DiskRecord,
     pub(crate) entries: Option<u64>,
@@ -102,7 +102,7 @@ pub(crate) fn copy_image(
     describe(base, parts, destination, watch)
 }
 
-/// Adds the seed to a base that is there, and the description to both.
+/// Writes the seed and the description beside a base.
 pub(crate) fn describe(
     base: Base,
     parts: Parts,
@@ -161,14 +161,14 @@ fn write_seed(seed: &Seed, folder: &Path, watch: &mut Watch<'_>) -> Result<DiskR
     }
 }
 
-/// Contents, a quarter more, an inode and a name for each entry, and some room; whole MiB.
+/// Size for a seed: its contents, a quarter more, an inode and a name for each entry, and some room; whole MiB.
 fn comfortable_size(tree: &Tree) -> u64 {
     let contents = tree.content_bytes() + tree.entry_count() as u64 * 8192;
     (contents + contents / 4 + SEED_ROOM).next_multiple_of(1 << 20)
 }
 
-/// The base's own digest, when it alone says all. What an image runs and what it was made from belong to it: two
-/// container images may differ in nothing else.
+/// The base's own digest, if the image is nothing but its base. Otherwise a digest over the base, the seed, the default
+/// command and the provenance: two container images may differ in one of these alone.
 fn content_id(image: &ImageMetadata) -> Result<String, ImageError> {
     let bare = image.seed.is_none() && image.defaults.is_empty() && image.provenance.is_none();
     if bare && image.base.digest.starts_with("sha256:") {

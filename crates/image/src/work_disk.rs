@@ -1,9 +1,9 @@
-//! A new work disk of its full size, written from a small work seed: its guest then has no file system to grow, which
-//! costs an emulated guest some 70 ms of its first start.
+//! A new work disk of its full size, written from a small work seed: its guest then has no file system to grow. This
+//! saves an emulated guest some 70 ms of its first start.
 //!
 //! ```text
 //!  seed.ext4, ours and small ─► tree ─► work disk of any size
-//!  one that others made, or large ────► none: the caller clones it, and the guest's kernel grows it
+//!  any other seed ────────────────────► none: the caller clones it, and the guest's kernel grows it
 //! ```
 
 use std::ops::ControlFlow;
@@ -18,11 +18,11 @@ use crate::metadata::{ImageMetadata, SEED};
 
 /// UUID of every file system that starts from a seed: a guest sees one, and equal trees must give equal bytes.
 const SEED_UUID: Uuid = Uuid::from_u128(0x6261_6e67_6572_4265_8173_6500_0000_0002);
-/// What a seed may take on the host's disk to be written again rather than cloned, in bytes: above this, cloning and
-/// growing is faster.
+/// Largest seed that is written again rather than cloned, by its allocated bytes: above this, cloning and growing is
+/// faster.
 const SMALL_BYTES: u64 = 4 << 20;
 
-/// What a file system for `/root` is like.
+/// Options of a file system for `/root`.
 pub(crate) fn options(bytes: u64) -> Result<ImageOptions, ImageError> {
     Ok(ImageOptions::seed(
         bytes,
@@ -31,9 +31,9 @@ pub(crate) fn options(bytes: u64) -> Result<ImageOptions, ImageError> {
     ))
 }
 
-/// Writes the new work disk `path` (mode 0600, not synced) with the files of the work seed in the image's `folder`, its
-/// file system `bytes` large. Answers `false`, and leaves nothing at `path`, for a seed that is not banger's own, and for
-/// one that is large: clone these.
+/// Writes the new work disk `path` (mode 0600, not synced) with the files of the work seed in the image's `folder` and
+/// a file system of `bytes` bytes. Returns `false`, and leaves nothing at `path`, for a seed that banger did not write
+/// or a large one: clone these.
 ///
 /// # Errors
 /// The image or its seed cannot be read, or the disk cannot be written; nothing is left at `path` then.

@@ -1,4 +1,4 @@
-//! Images as OCI archives: what they unpack to, with our own reader and with other people's.
+//! Images as OCI archives, unpacked by banger's own reader and by other tools.
 #![allow(clippy::unwrap_used)] // A test that cannot go on fails.
 
 use std::fs;
@@ -48,7 +48,7 @@ fn root(home: &Home) -> PathBuf {
     let sparse = fs::File::create(root.join("var/sparse")).unwrap();
     sparse.set_len(10 << 20).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&sparse, b"data", 5 << 20).unwrap();
-    // Not every file system keeps them.
+    // Some file systems have none.
     let _ = rustix::fs::setxattr(
         root.join("bin/su"),
         c"user.note",
@@ -85,7 +85,7 @@ fn exported(home: &Home, image: &Path) -> PathBuf {
     archive
 }
 
-/// The image in `archive`, made anew in the folder `name`.
+/// The image in `archive`, read back into the folder `name`.
 fn taken_back(home: &Home, archive: &Path, name: &str) -> ImageMetadata {
     let scratch = home.folder(&format!("{name}-scratch"));
     let local = LocalImage::open(archive, Some("mine"), &Platform::host(), &scratch).unwrap();

@@ -105,7 +105,7 @@ fn the_stored_form_is_that_of_the_newest_golden_file() {
 fn what_version_1_wrote_is_read() {
     let mut expected = examples();
     for image in &mut expected {
-        // Neither was kept.
+        // Older versions had neither field.
         image.warnings.clear();
         image.provenance.as_mut().unwrap().platform = None;
     }

@@ -1,4 +1,4 @@
-//! What becomes of a work seed when its image is made anew.
+//! Fate of a work seed when its image is made anew.
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
@@ -61,7 +61,7 @@ fn a_seed_of_the_users_is_kept_as_the_file_that_it_is() {
     assert_ne!(second.base, first.base);
     assert_eq!((&second.seed, second.seed_is_ours), (&first.seed, true));
     assert_eq!(inode(&work.at("second")), inode(&work.at("first")));
-    // And again, when the first one is gone.
+    // And again after the first one is gone.
     fs::remove_dir_all(work.at("first")).unwrap();
     let third = work.make("third", SeedFrom::Kept(work.at("second")));
     assert_eq!(third.seed_choice, SeedChoice::User);

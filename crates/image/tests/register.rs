@@ -1,4 +1,4 @@
-//! Registering what a user has: folders, archives and disk images. The produced images are checked by e2fsck.
+//! Registration of folders, archives and disk images. The produced images are checked by e2fsck.
 #![allow(clippy::unwrap_used)] // A test that cannot go on fails.
 
 use std::fs::{self, File};
@@ -461,7 +461,7 @@ fn an_equal_base_becomes_one_file_and_another_or_a_damaged_one_does_not() {
     assert_eq!(fs::read_dir(staging.path()).unwrap().count(), 2);
     e2fsck(&staging.path().join("base.ext4"));
 
-    // What its description says of a file is not believed.
+    // Its description's claim about a file is not trusted.
     let base = first.join("base.ext4");
     let damaged = fs::read(&base).map(|mut bytes| {
         *bytes.last_mut().unwrap() ^= 1;

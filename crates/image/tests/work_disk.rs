@@ -1,4 +1,4 @@
-//! Work disks that are written from a work seed instead of cloned: what e2fsck and debugfs see of them.
+//! Work disks that are written from a work seed instead of cloned, checked by e2fsck and debugfs.
 #![allow(clippy::unwrap_used)] // A test that cannot go on fails.
 
 use std::fs::{self, File};

@@ -3,7 +3,7 @@ use std::os::unix::fs::PermissionsExt;
 use super::*;
 use crate::init::InitSystem;
 
-/// A host whose mmdebstrap is `script`, with sources of Debian.
+/// A host whose mmdebstrap is `script`, with Debian sources.
 struct FakeHost {
     folder: tempfile::TempDir,
 }
@@ -52,7 +52,7 @@ impl FakeHost {
     }
 }
 
-/// Does what mmdebstrap does, as far as the pipeline sees it: the archive is the last argument but one.
+/// A stand-in for mmdebstrap, as the pipeline sees it: the archive is the last argument but one.
 const MAKES_AN_ARCHIVE: &str = r#"
 echo "$@" > "$TMPDIR/../arguments"
 cp "$TMPDIR/debian.sources" "$TMPDIR/../used.sources"

@@ -1,4 +1,4 @@
-//! The two forms of sources.list(5). What apt would not understand is passed over: apt itself complains about it.
+//! The two forms of sources.list(5). Invalid entries are skipped: apt itself complains about them.
 
 /// Fields that travel with a source into the image.
 const KEPT_OPTIONS: [&str; 3] = ["signed-by", "trusted", "check-valid-until"];
@@ -28,7 +28,7 @@ impl Entry {
     }
 }
 
-/// `deb [option=value …] URI suite component…`
+/// Parses the one-line form: `deb [option=value …] URI suite component…`.
 pub(super) fn one_line(text: &str) -> Vec<Entry> {
     text.lines().filter_map(one_entry).collect()
 }
@@ -56,7 +56,7 @@ fn one_entry(line: &str) -> Option<Entry> {
     usable(entry, options)
 }
 
-/// Stanzas of `Field: value` lines; a line that begins with a blank goes on with the field before it.
+/// Parses stanzas of `Field: value` lines; a line that begins with a blank continues the field before it.
 pub(super) fn deb822(text: &str) -> Vec<Entry> {
     let mut entries = Vec::new();
     let mut fields: Vec<(String, String)> = Vec::new();
@@ -106,7 +106,7 @@ fn stanza(fields: Vec<(String, String)>) -> Option<Entry> {
     usable(entry, fields)
 }
 
-/// Takes the options that stay; `None` for a source of other machines.
+/// Keeps the options that travel; `None` for a source of other architectures.
 fn usable(mut entry: Entry, options: Vec<(String, String)>) -> Option<Entry> {
     for (name, value) in options {
         let architectures = matches!(name.as_str(), "arch" | "architectures");
