@@ -9,6 +9,7 @@
 //! and a text that is not valid (a name, a size, a guest port) cannot become one of them. The crate does no I/O and
 //! knows nothing of disks, processes or guests. No path of the daemon's own state crosses the wire.
 
+mod condition;
 pub mod detached;
 pub mod doctor;
 pub mod error;
@@ -26,6 +27,7 @@ pub mod system;
 pub mod time;
 pub mod vm;
 
+pub use condition::{Condition, ConditionCause, ConditionKind};
 pub use error::{ApiError, ErrorCode};
 pub use exit::ExitCause;
 pub use ids::{ImageName, InvalidName, KernelName, OperationId, VmId, VmName};

@@ -9,6 +9,7 @@ use crate::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::condition::Condition;
 use crate::exit::ExitCause;
 use crate::ids::{ImageName, KernelName, OperationId, VmId, VmName};
 use crate::size::ByteSize;
@@ -240,6 +241,9 @@ pub struct Vm {
     /// Why its VMM last ended by itself.
     #[serde(default)]
     pub exit: Option<ExitCause>,
+    /// What is wrong with it while it runs: told of VMs that are listed or shown.
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
 }
 
 /// Make a VM. What is left out comes from the configuration, then from the host.
@@ -362,6 +366,9 @@ pub struct VmStats {
     /// What the guest says of itself, when it runs and answers. The guest may lie.
     #[schema(value_type = Option<Object>)]
     pub guest: Option<serde_json::Value>,
+    /// What is wrong with it while it runs.
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
 }
 
 /// A socket on which something in the guest listens.
@@ -396,6 +403,9 @@ pub struct VmHealth {
     pub round_trip_us: Option<u64>,
     /// Why it is not healthy.
     pub cause: Option<String>,
+    /// What is wrong with it while it runs.
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
 }
 
 /// Size of a terminal, in characters.

@@ -31,6 +31,7 @@ mod guest_ssh;
 mod habits;
 mod host_path;
 mod launch;
+mod lost_guest;
 mod older_daemon;
 mod output;
 mod progress;

@@ -72,6 +72,16 @@ impl Channels {
         Ok(client)
     }
 
+    /// Ends the conversation with an agent that is known to be gone, and every call in it: the VMM keeps the channel open.
+    pub(crate) fn lose(&self, vm: VmId) {
+        // Whoever greets holds the slot, and found the old conversation over.
+        if let Ok(mut slot) = self.slot(vm).try_lock()
+            && let Some(client) = slot.take()
+        {
+            client.agent_is_gone();
+        }
+    }
+
     /// Ends the conversation with a VM that is going down.
     pub(crate) fn close(&self, vm: VmId) {
         self.slots

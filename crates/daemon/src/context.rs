@@ -10,6 +10,7 @@ use banger_ops::Cancel;
 use banger_store::{Connection, StoreError};
 
 use crate::channels::Channels;
+use crate::conditions::Conditions;
 use crate::config::Config;
 use crate::gate::Gate;
 use crate::paths::Paths;
@@ -28,6 +29,7 @@ pub(crate) struct Parts {
     /// What the engine found on this host when the daemon started.
     pub(crate) probe: Probe,
     pub(crate) channels: Channels,
+    pub(crate) conditions: Conditions,
     pub(crate) started: Instant,
     /// What is under way, and whether more is let in.
     pub(crate) gate: Gate,

@@ -22,6 +22,7 @@
 mod announcement;
 mod build;
 mod channels;
+mod conditions;
 mod config;
 mod console;
 mod context;

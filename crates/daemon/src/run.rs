@@ -25,6 +25,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::announcement::Announcement;
 use crate::channels::Channels;
+use crate::conditions::Conditions;
 use crate::config::Config;
 use crate::context::{Daemon, Parts};
 use crate::environment::LinuxEnvironment;
@@ -182,6 +183,7 @@ fn begin(
     let engine: Arc<dyn Engine> = Arc::new(QemuEngine::new());
     let probe = engine.probe();
     let channels = Channels::default();
+    let conditions = Conditions::default();
     let home = std::env::var_os("HOME").map(std::path::PathBuf::from);
     let host = LinuxHost {
         engine: engine.clone(),
@@ -208,6 +210,7 @@ fn begin(
             engine: engine.clone(),
             probe: probe.clone(),
             channels: channels.clone(),
+            conditions: conditions.clone(),
             paths: paths.clone(),
             runtime,
         }),
@@ -224,6 +227,7 @@ fn begin(
         engine,
         probe,
         channels,
+        conditions,
         started: Instant::now(),
         stop,
     });

@@ -5,6 +5,7 @@ use std::path::Path;
 use banger_api::ApiError;
 use banger_api::vm::{VmState, VmStats};
 use banger_ops::plans;
+use banger_process::Look;
 use banger_store::VmRecord;
 
 use crate::context::Daemon;
@@ -29,7 +30,12 @@ pub(crate) async fn stats(daemon: &Daemon, record: &VmRecord) -> Result<VmStats,
         disk_allocated_bytes: allocated(&files.work_disk()),
         overlay_allocated_bytes: allocated(&files.system_overlay()),
         guest: None,
+        conditions: daemon.conditions.of(record, &mut Look::new()),
     };
+    // A guest that is known not to answer is not waited for.
+    if !stats.conditions.is_empty() {
+        return Ok(stats);
+    }
     if let Some(vmm) = vmm
         && let Ok(client) = daemon.channels.client(record.id, &vmm.channel_socket).await
         && let Ok(guest) = client.stats().await

@@ -101,13 +101,19 @@ pub trait Engine: Send + Sync {
     /// [`EngineError::NotOurs`] with the first difference, [`EngineError::Gone`], [`EngineError::Timeout`].
     fn adopt(&self, id: &VmmIdentity) -> Result<(), EngineError>;
 
+    /// Whether the guest holds its end of the channel open: its agent lives, however long it takes to answer.
+    ///
+    /// # Errors
+    /// [`EngineError::Gone`], [`EngineError::Timeout`], or what the monitor answered.
+    fn channel_is_open(&self, id: &VmmIdentity) -> Result<bool, EngineError>;
+
     /// Stops the virtual CPUs.
     ///
     /// # Errors
     /// [`EngineError::Gone`], or what the monitor answered.
     fn pause(&self, id: &VmmIdentity) -> Result<(), EngineError>;
 
-    /// Lets the virtual CPUs run again, also after [`VmmState::Blocked`].
+    /// Lets the virtual CPUs run again, also after [`VmmState::DiskError`].
     ///
     /// # Errors
     /// [`EngineError::Gone`], or what the monitor answered.

@@ -9,7 +9,7 @@
 //!   own session, no fds of ours ──► VmmIdentity ◄── /proc ── same boot, pid, start time,
 //!               │                          │                  executable, token, socket peer
 //!               │                          ▼
-//!               │        state ─► Running | Paused | Blocked | Gone { cause }
+//!               │        state ─► Running | Paused | DiskError | Blocked | Gone { cause }
 //!               │        pause, resume, quit                 (monitor socket, with deadlines)
 //!               │        kill, wait_gone                     (pidfd, after the identity check)
 //!               ▼

@@ -101,8 +101,10 @@ pub enum VmmState {
     Running,
     /// Stopped by [`Engine::pause`](crate::Engine::pause).
     Paused,
-    /// The VMM stopped the guest by itself and keeps it, most often because the host's disk is full (`io-error`).
+    /// The VMM stopped the guest by itself because it cannot write its disks, most often because the host's is full.
     /// [`Engine::resume`](crate::Engine::resume) repeats what failed.
+    DiskError,
+    /// The VMM stopped the guest by itself for another reason.
     Blocked {
         /// The VMM's word for it; `prelaunch` is a launch whose starter died before it let the guest run.
         reason: String,

@@ -300,3 +300,29 @@ async fn the_conversation_ends_with_its_last_user() {
     let mut rest = Vec::new();
     guest.read_to_end(&mut rest).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_conversation_whose_agent_is_said_to_be_gone_ends_every_call_with_that_cause() {
+    let (client, mut guest) = met().await;
+    let waiting = client.clone();
+    let call = tokio::spawn(async move { waiting.ping().await });
+    let mut stream = client
+        .exec(&banger_guest::ExecRequest::default())
+        .await
+        .unwrap();
+    // Nobody reads the port any more, and it stays open: this guest's socket is kept to the end of the test.
+    let mut some = [0; 12];
+    guest.read_exact(&mut some).await.unwrap();
+    client.agent_is_gone();
+    match call.await.unwrap() {
+        Err(ClientError::Session { end, .. }) => {
+            assert!(matches!(*end, SessionEnd::AgentGone), "{end}");
+        }
+        other => panic!("{other:?}"),
+    }
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest).await;
+    assert!(rest.is_empty());
+    assert!(matches!(*end_of(&client).await, SessionEnd::AgentGone));
+    drop(guest);
+}

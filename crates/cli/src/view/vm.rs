@@ -1,7 +1,7 @@
 //! VMs.
 
 use banger_api::vm::{Port, Pruned, Vm, VmHealth, VmState, VmStats};
-use banger_api::{ByteSize, Timestamp};
+use banger_api::{ByteSize, Condition, Timestamp};
 use serde::Serialize;
 
 use crate::output::Render;
@@ -34,7 +34,7 @@ impl List {
             table.row([
                 vm.name.to_string().into(),
                 vm.id.to_string().into(),
-                state(vm.state),
+                state(vm.state, &vm.conditions),
                 vm.image.to_string().into(),
                 vm.kernel.to_string().into(),
                 vm.engine.clone().into(),
@@ -66,7 +66,7 @@ impl Render for List {
             table.row([
                 vm.name.to_string().into(),
                 short_id(vm).into(),
-                state(vm.state),
+                state(vm.state, &vm.conditions),
                 vm.image.to_string().into(),
                 vm.vcpu.to_string().into(),
                 ByteSize::mib(vm.memory_mib.into()).to_string().into(),
@@ -79,15 +79,23 @@ impl Render for List {
     }
 }
 
-/// A state in its colour.
-fn state(state: VmState) -> Cell {
+/// A state in its colour, with what is wrong beside it.
+fn state(state: VmState, conditions: &[Condition]) -> Cell {
     let tone = match state {
+        _ if !conditions.is_empty() => Tone::Bad,
         VmState::Running => Tone::Good,
         VmState::Error => Tone::Bad,
         VmState::Starting | VmState::Stopping | VmState::Deleting => Tone::Attention,
         VmState::Created | VmState::Stopped | VmState::Suspended => Tone::Faint,
     };
-    Cell::new(state.to_string(), tone)
+    Cell::new(state_text(state, conditions), tone)
+}
+
+fn state_text(state: VmState, conditions: &[Condition]) -> String {
+    match conditions.first() {
+        Some(condition) => format!("{state}, {}", condition.kind.short()),
+        None => state.to_string(),
+    }
 }
 
 /// The start of an id that tells VMs apart: its time of making in milliseconds (RFC 9562, version 7).
@@ -147,6 +155,7 @@ impl Render for Whole {
             ("name", Some(vm.name.to_string())),
             ("id", Some(vm.id.to_string())),
             ("state", Some(vm.state.to_string())),
+            ("condition", condition(vm)),
             ("error", vm.error.clone()),
             ("image", Some(vm.image.to_string())),
             ("kernel", Some(vm.kernel.to_string())),
@@ -174,6 +183,13 @@ impl Render for Whole {
         ];
         page.fields(fields);
     }
+}
+
+/// What is wrong with a VM, each with the next step below it.
+fn condition(vm: &Vm) -> Option<String> {
+    let told = |one: &Condition| format!("{one}\n{}", one.hint(vm.name.as_str()));
+    let all: Vec<_> = vm.conditions.iter().map(told).collect();
+    (!all.is_empty()).then(|| all.join("\n"))
 }
 
 fn network(vm: &Vm) -> String {
@@ -221,7 +237,7 @@ fn stats_row(stats: &VmStats) -> [String; 9] {
         .map(|ms| format!("{}.{}s", ms / 1000, ms % 1000 / 100));
     [
         stats.name.to_string(),
-        stats.state.to_string(),
+        state_text(stats.state, &stats.conditions),
         cpu.unwrap_or_default(),
         stats.host_memory_bytes.map(size).unwrap_or_default(),
         size(stats.disk_allocated_bytes),
@@ -244,7 +260,7 @@ impl Render for Health {
             let trip = health.round_trip_us;
             table.row([
                 health.name.to_string(),
-                health.state.to_string(),
+                state_text(health.state, &health.conditions),
                 if health.healthy { "yes" } else { "no" }.to_owned(),
                 trip.map(|us| format!("{}.{:03} ms", us / 1000, us % 1000))
                     .unwrap_or_default(),

@@ -10,7 +10,7 @@ pub(crate) fn damaged(why: &str) -> String {
     format!("its record in the store is damaged: {why}")
 }
 
-/// The view of a record.
+/// The view of a record. Conditions are not recorded: who watches the VMs adds them.
 pub fn vm_view(record: &VmRecord) -> Vm {
     // The host reaches the guest at what is published on loopback.
     let address = record
@@ -40,5 +40,6 @@ pub fn vm_view(record: &VmRecord) -> Vm {
         restart_needed: record.restart_needed && record.state == VmState::Running,
         error: record.error.clone(),
         exit: record.exit.clone(),
+        conditions: Vec::new(),
     }
 }

@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use super::pull::Pull;
 use super::{images, watch};
 use crate::channels::Channels;
+use crate::conditions::{Conditions, Heartbeat};
 use crate::console;
 use crate::paths::Paths;
 
@@ -24,6 +25,7 @@ pub(crate) struct LinuxEnvironment {
     /// What the engine found when the daemon started.
     pub(crate) probe: Probe,
     pub(crate) channels: Channels,
+    pub(crate) conditions: Conditions,
     pub(crate) paths: Paths,
     pub(crate) runtime: Handle,
 }
@@ -113,7 +115,15 @@ impl Environment for LinuxEnvironment {
 
     fn vm_runs(&self, control: &Control, vm: &VmRecord) {
         if let Some(vmm) = plans::identity(vm) {
-            self.runtime.spawn(watch::vmm(control.clone(), vm.id, vmm));
+            let heartbeat = Heartbeat {
+                control: control.clone(),
+                engine: self.engine.clone(),
+                channels: self.channels.clone(),
+                conditions: self.conditions.clone(),
+                vm: vm.id,
+                vmm,
+            };
+            self.runtime.spawn(watch::vmm(heartbeat));
         }
     }
 

@@ -1,7 +1,7 @@
 //! What happens to running VMs without a request: VMMs end by themselves, and ephemeral VMs are forgotten.
 //!
 //! ```text
-//! running VM ──► pidfd readable ──► vm::vmm_ended
+//! running VM ──► heartbeat … pidfd readable ──► vm::vmm_ended
 //! VM of a run, started or adopted ──► a minute ──► did its run begin? ── yes ──► the end of the run's stream deletes it
 //!                                       ▲   files are on their way to it ┤
 //!                                       └────────────────────────────────┴── no ──► deleted
@@ -16,11 +16,17 @@ use banger_control::vm::{self, Look};
 use banger_engine::VmmIdentity;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use crate::conditions::Heartbeat;
 use crate::readiness::readable;
 
-/// Waits for the end of a VM's VMM, and has the control plane clean up after it.
-pub(super) async fn vmm(control: Control, id: VmId, vmm: VmmIdentity) {
-    gone(&vmm).await;
+/// Waits for the end of a VM's VMM, with a heartbeat until then, and has the control plane clean up after it.
+pub(super) async fn vmm(heartbeat: Heartbeat) {
+    let control = heartbeat.control.clone();
+    let (id, vmm) = (heartbeat.vm, heartbeat.vmm.clone());
+    tokio::select! {
+        () = gone(&vmm) => {}
+        never = heartbeat.beat() => match never {},
+    }
     on_a_thread(move || {
         if let Err(error) = vm::vmm_ended(&control, id, vmm) {
             tracing::error!(vm = %id, %error, "cannot clean up after a VMM that ended");

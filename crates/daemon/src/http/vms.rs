@@ -8,11 +8,12 @@ use banger_api::error::ErrorBody;
 use banger_api::vm::{
     Accepted, CreateVm, KillVm, Port, Prune, Pruned, SetVm, StopVm, Vm, VmHealth, VmState, VmStats,
 };
-use banger_api::{ApiError, ErrorCode};
+use banger_api::{ApiError, Condition, ConditionCause, ErrorCode};
 use banger_control::{find_vm, vm};
 use banger_guest::{Client, TransportProtocol};
 use banger_ops::plans;
 use banger_ops::policy::{self, Request};
+use banger_process::Look;
 use banger_store::VmRecord;
 use serde::Deserialize;
 
@@ -26,11 +27,10 @@ use crate::guest_files::GUEST;
 #[utoipa::path(get, path = "/v1/vms", tag = "vms", responses((status = 200, body = Vec<Vm>)))]
 pub(super) async fn list(State(daemon): State<Daemon>) -> Answer<Vec<Vm>> {
     answer(move || {
-        Ok(daemon
-            .read(banger_store::vm::list)?
-            .iter()
-            .map(vm::vm_view)
-            .collect())
+        let records = daemon.read(banger_store::vm::list)?;
+        let mut look = Look::new();
+        let view = |record| shown(&daemon, record, &mut look);
+        Ok(records.iter().map(view).collect())
     })
     .await
 }
@@ -49,7 +49,11 @@ pub(super) async fn show(
     State(daemon): State<Daemon>,
     Path(reference): Path<String>,
 ) -> Answer<Vm> {
-    answer(move || Ok(vm::vm_view(&find_vm(&daemon.control, &reference)?))).await
+    answer(move || {
+        let record = find_vm(&daemon.control, &reference)?;
+        Ok(shown(&daemon, &record, &mut Look::new()))
+    })
+    .await
 }
 
 /// Change a VM's settings.
@@ -168,6 +172,7 @@ pub(super) async fn health(
         healthy: false,
         round_trip_us: None,
         cause: None,
+        conditions: daemon.conditions.of(&record, &mut Look::new()),
     };
     if record.state != VmState::Running {
         let cause = record
@@ -177,9 +182,16 @@ pub(super) async fn health(
         health.cause = Some(cause);
         return Ok(Json(health));
     }
+    // An agent that was only silent may answer by now; nothing else is worth the wait.
+    let known = health.conditions.first();
+    if let Some(condition) = known.filter(|known| known.cause != ConditionCause::Silent) {
+        health.cause = Some(condition.to_string());
+        return Ok(Json(health));
+    }
     match ping(&daemon, &record).await {
         Ok(us) => {
             health.healthy = true;
+            health.conditions.clear();
             health.round_trip_us = Some(us);
         }
         Err(error) => health.cause = Some(error.message),
@@ -227,6 +239,14 @@ pub(super) async fn ports(
     Ok(Json(listeners.into_iter().map(port).collect()))
 }
 
+/// A VM as users see it, with what is wrong with it now.
+fn shown(daemon: &Daemon, record: &VmRecord, look: &mut Look) -> Vm {
+    Vm {
+        conditions: daemon.conditions.of(record, look),
+        ..vm::vm_view(record)
+    }
+}
+
 /// The record that a reference names.
 pub(super) async fn record(daemon: &Daemon, reference: String) -> Result<VmRecord, Failed> {
     let daemon = daemon.clone();
@@ -247,5 +267,16 @@ async fn client(daemon: &Daemon, record: &VmRecord) -> Result<Client, ApiError> 
     policy::check(Request::Reach, record.name.as_str(), record.state)?;
     let vmm = plans::identity(record)
         .ok_or_else(|| ApiError::new(ErrorCode::GuestUnreachable, "its VMM is not known"))?;
-    daemon.channels.client(record.id, &vmm.channel_socket).await
+    let explained = |condition: Condition| {
+        ApiError::new(ErrorCode::GuestUnreachable, condition.to_string())
+            .hint(condition.hint(record.name.as_str()))
+    };
+    if let Some(lost) = daemon.conditions.lost_agent(&vmm) {
+        return Err(explained(lost));
+    }
+    let client = daemon.channels.client(record.id, &vmm.channel_socket).await;
+    client.map_err(|error| {
+        let known = daemon.conditions.of(record, &mut Look::new());
+        known.into_iter().next().map_or(error, explained)
+    })
 }

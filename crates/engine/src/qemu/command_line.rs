@@ -163,7 +163,7 @@ pub(super) fn console_log(args: &[OsString]) -> Option<std::path::PathBuf> {
 }
 
 fn channel(args: &mut Args, bus: &str) {
-    let socket = files::CHANNEL_SOCKET;
+    let (id, socket) = (files::CHANNEL_ID, files::CHANNEL_SOCKET);
     // Port 0 is the driver's own, for consoles; a port costs two queues, so no more than needed.
     args.option(
         "-device",
@@ -171,11 +171,11 @@ fn channel(args: &mut Args, bus: &str) {
     );
     args.option(
         "-chardev",
-        format!("socket,id=channel,path={socket},server=on,wait=off"),
+        format!("socket,id={id},path={socket},server=on,wait=off"),
     );
     args.option(
         "-device",
-        "virtserialport,bus=serial.0,nr=1,chardev=channel,name=banger.channel",
+        format!("virtserialport,bus=serial.0,nr=1,chardev={id},name=banger.channel"),
     );
 }
 

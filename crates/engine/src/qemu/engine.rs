@@ -186,6 +186,14 @@ impl Engine for QemuEngine {
         Ok(())
     }
 
+    fn channel_is_open(&self, id: &VmmIdentity) -> Result<bool, EngineError> {
+        let devices = self.ask(id, "query-chardev")?;
+        is_channel_open(&devices).ok_or_else(|| EngineError::Protocol {
+            socket: id.control_socket.clone(),
+            reason: "it does not tell the channel's state".to_owned(),
+        })
+    }
+
     fn pause(&self, id: &VmmIdentity) -> Result<(), EngineError> {
         self.ask(id, "stop").map(drop)
     }
@@ -261,6 +269,15 @@ fn is_qemu(exe: &Path) -> bool {
         .is_some_and(|name| name.contains("qemu-system"))
 }
 
+/// What `query-chardev` (`qapi/char.json` of QEMU) says of the channel: `frontend-open` is the guest's side of the port.
+fn is_channel_open(devices: &Value) -> Option<bool> {
+    let channel = devices
+        .as_array()?
+        .iter()
+        .find(|device| device.get("label").and_then(Value::as_str) == Some(files::CHANNEL_ID))?;
+    channel.get("frontend-open")?.as_bool()
+}
+
 /// QEMU's run state (`RunState` in `qapi/run-state.json`) in our words.
 fn state_of(status: &Value) -> VmmState {
     match status
@@ -271,8 +288,35 @@ fn state_of(status: &Value) -> VmmState {
         // `shutdown` lasts only until the process ends.
         "running" | "shutdown" => VmmState::Running,
         "paused" => VmmState::Paused,
+        "io-error" => VmmState::DiskError,
         other => VmmState::Blocked {
             reason: crate::text::printable(other),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::is_channel_open;
+
+    #[test]
+    fn the_state_of_the_channel_is_the_guests_side_of_it_and_nothing_else() {
+        let device = |label: &str, open: serde_json::Value| json!({"label": label, "filename": "x", "frontend-open": open});
+        let others = || device("events", json!(true));
+        for open in [true, false] {
+            let devices = json!([others(), device("channel", json!(open))]);
+            assert_eq!(is_channel_open(&devices), Some(open));
+        }
+        for strange in [
+            json!(null),
+            json!([]),
+            json!([1, "channel"]),
+            json!([others()]),
+            json!([device("channel", json!("yes"))]),
+        ] {
+            assert_eq!(is_channel_open(&strange), None, "{strange}");
+        }
     }
 }

@@ -13,6 +13,9 @@ pub(super) const EVENTS_OUT: &str = "events.out";
 /// Whose launch the other files are of: its token.
 pub(super) const LAUNCH: &str = "launch";
 
+/// The id of the channel's character device.
+pub(super) const CHANNEL_ID: &str = "channel";
+
 /// Every file that a launch leaves in its folder.
 pub(super) const ALL: [&str; 7] = [
     CONTROL_SOCKET,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use tokio_util::compat::TokioAsyncReadCompatExt;
 
 use super::driver::{Ended, Opener, drive};
@@ -26,6 +26,7 @@ use crate::wire::message::{self, MessageError};
 #[derive(Debug, Clone)]
 pub struct Client {
     wishes: mpsc::Sender<Opener>,
+    lost: Arc<Notify>,
     ended: Ended,
     calls: Calls,
     permits: Arc<Semaphore>,
@@ -49,16 +50,19 @@ impl Client {
         fill_random(&mut nonce).map_err(ClientError::Random)?;
         handshake::greet(&mut stream, whom, nonce, timeout).await?;
         let (wishes, wishes_receiver) = mpsc::channel(8);
+        let lost = Arc::new(Notify::new());
         let (ended_sender, ended) = watch::channel(None);
         let calls = Calls::default();
         tokio::spawn(drive(
             stream.compat(),
             calls.clone(),
             wishes_receiver,
+            Arc::clone(&lost),
             ended_sender,
         ));
         Ok(Self {
             wishes,
+            lost,
             ended,
             calls,
             permits: Arc::new(Semaphore::new(MAX_CALLS)),
@@ -86,6 +90,12 @@ impl Client {
             // The task vanished with its runtime.
             Err(_gone) => Arc::new(SessionEnd::HostClosed),
         }
+    }
+
+    /// Ends the conversation and every call in it with [`SessionEnd::AgentGone`]: a virtual port gives no sign of its
+    /// reader's end, so whoever learns of it elsewhere says it here.
+    pub fn agent_is_gone(&self) {
+        self.lost.notify_one();
     }
 
     /// Is the agent alive?

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use yamux::{Connection, ConnectionError, Mode};
 
 use super::error::SessionEnd;
@@ -18,16 +18,20 @@ pub(super) type Opener = oneshot::Sender<yamux::Stream>;
 /// `Some` once the conversation is over.
 pub(super) type Ended = watch::Receiver<Option<Arc<SessionEnd>>>;
 
-/// Runs a conversation until it ends, then says why.
+/// Runs a conversation until it ends, by itself or because it was told that the agent is gone, then says why.
 pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
     socket: S,
     calls: Calls,
     mut wishes: mpsc::Receiver<Opener>,
+    lost: Arc<Notify>,
     ended: watch::Sender<Option<Arc<SessionEnd>>>,
 ) {
     let socket = Intake::new(session::buffered(socket), calls.clone());
     let mut connection = Connection::new(socket, session::config(), Mode::Client);
-    let end = std::future::poll_fn(|cx| poll(&mut connection, &calls, &mut wishes, cx)).await;
+    let end = tokio::select! {
+        end = std::future::poll_fn(|cx| poll(&mut connection, &calls, &mut wishes, cx)) => end,
+        () = lost.notified() => SessionEnd::AgentGone,
+    };
     // The streams of the connection see their end when it is dropped; the reason must be there by then.
     ended.send_replace(Some(Arc::new(end)));
 }

@@ -17,6 +17,9 @@ pub enum SessionEnd {
     /// The guest, or its engine, closed the channel.
     #[error("the guest closed the channel")]
     GuestClosed,
+    /// The agent has ended, and its guest did not start it again.
+    #[error("the guest's agent is gone")]
+    AgentGone,
     /// The guest broke the rules of the multiplexer.
     #[error("the guest broke the protocol")]
     Protocol(#[source] yamux::ConnectionError),

@@ -2,6 +2,7 @@
 //! guests and checks several things in each, as named steps, because under emulation a boot costs seconds.
 
 mod adoption;
+mod agent_gone;
 mod chaos;
 mod copying;
 mod detached;

@@ -24,6 +24,30 @@ fn a_stopped_vmm_and_vanished_sockets_hold_nothing_up_and_lose_nothing() {
     sandbox.in_guest(NAME, "echo kept > /root/file; sync");
 
     step(
+        "a VMM stopped with SIGSTOP is shown as such at once",
+        || {
+            let vmm = sandbox.vmm_pids()[0];
+            signal(vmm, Signal::STOP);
+            let condition = eventually("the condition", SOON, || {
+                sandbox.vm(NAME)["conditions"].get(0).cloned()
+            });
+            assert_eq!(condition["kind"], "vmm_stands_still");
+            assert_eq!(condition["cause"], "stopped_by_signal");
+            assert_eq!(condition["vmm_pid"], vmm.as_raw_nonzero().get());
+            assert!(sandbox.out(&["ps"]).contains("running, stands still"));
+            let shown = sandbox.out(&["vm", "show", NAME]);
+            assert!(shown.contains("kill -CONT"), "{shown}");
+            let stats = sandbox.out(&["vm", "stats"]);
+            assert!(stats.contains("stands still"), "{stats}");
+            let health = sandbox.banger(&["vm", "health", NAME]).run().exits(1);
+            assert!(health.out().contains("a signal stopped it"), "{health}");
+            signal(vmm, Signal::CONT);
+            sandbox.banger(&["exec", NAME, "--", "true"]).ok();
+            assert_eq!(sandbox.vm(NAME)["conditions"], serde_json::json!([]));
+        },
+    );
+
+    step(
         "a VMM stopped with SIGSTOP is ended within its deadline",
         || {
             let vmm = sandbox.vmm_pids()[0];

@@ -12,7 +12,7 @@ use std::io::Write as _;
 
 use banger_api::ErrorCode;
 use banger_api::vm::{Exec, Vm};
-use banger_client::{ClientError, ExecError, ExecEvent, ExecInput, ExecSession};
+use banger_client::{ClientError, ExecError, ExecEvent, ExecInput, ExecSession, Upgraded};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
@@ -21,6 +21,7 @@ use crate::attach::{failure, input, output};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, host_error};
 use crate::guest_ssh::{GuestSsh, ReachedGuest, ssh_error};
+use crate::lost_guest;
 
 /// Where sshd listens.
 const SSH_PORT: u16 = 22;
@@ -66,9 +67,17 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
             }
         })
         .await?;
+    let exit = carried(&vm, at_port, context).await?;
+    lost_guest::refuse(id, context).await?;
+    Ok(exit)
+}
+
+/// Moves bytes over the stream to its sshd at the port, or to the first server that there is otherwise.
+async fn carried(vm: &Vm, at_port: Option<Upgraded>, context: &Context) -> Outcome {
     if let Some(stream) = at_port {
         return carry(stream).await;
     }
+    let id = &vm.id.to_string();
     let exec = &Exec {
         argv: ["sh", "-c", INETD].map(str::to_owned).to_vec(),
         // Whatever user the image names for its commands.
@@ -89,7 +98,7 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
                     .output
                     .note(&format!("its sshd does not start: {complaint}"));
             }
-            serve(&vm, context).await
+            serve(vm, context).await
         }
     }
 }

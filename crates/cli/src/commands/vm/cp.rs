@@ -14,6 +14,7 @@ use banger_guest::{GuestPath, TransferDone};
 use crate::context::Context;
 use crate::counting::Counting;
 use crate::failure::{Failure, Outcome, chain};
+use crate::lost_guest;
 use crate::view::copy::Copied;
 
 mod place;
@@ -59,8 +60,14 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
     let mut interrupts = context.interrupts()?;
     let copying = async {
         match route {
-            Route::In { from, vm, to } => put(from, &vm, to, args.follow_link, context).await,
-            Route::Out { vm, from, to } => get(&vm, from, to, args.follow_link, context).await,
+            Route::In { from, vm, to } => {
+                let done = put(from, &vm, to, args.follow_link, context).await;
+                lost_guest::explain(done, &vm, context).await
+            }
+            Route::Out { vm, from, to } => {
+                let done = get(&vm, from, to, args.follow_link, context).await;
+                lost_guest::explain(done, &vm, context).await
+            }
         }
     };
     let done = tokio::select! {

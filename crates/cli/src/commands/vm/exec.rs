@@ -15,7 +15,7 @@ use crate::env_file::Variable;
 use crate::failure::{Failure, Outcome};
 use crate::signals::Interrupts;
 use crate::view::executed::Executed;
-use crate::{duration, env_file, terminal, workspace};
+use crate::{duration, env_file, lost_guest, terminal, workspace};
 
 /// Arguments of `banger vm exec`.
 #[derive(Debug, clap::Args)]
@@ -177,6 +177,7 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
     }
     if let Some(id) = args.detached.attach.or(args.detached.wait) {
         let followed = detached::follow(vm, id, args.detached.attach.is_some(), context).await;
+        let followed = lost_guest::explain(followed, vm, context).await;
         return followed.map_err(Failure::beside_a_command);
     }
     let mut exec = args.environment.exec(args.command, false, context)?;
@@ -207,6 +208,7 @@ pub(super) async fn enter_then<F: Future<Output = ()>>(
     context: &Context,
 ) -> Outcome {
     let entered = run_here(reference, &exec, then, context).await;
+    let entered = lost_guest::explain(entered, reference, context).await;
     entered.map_err(|failure| hint_at_shell(failure, reference, &exec.argv).beside_a_command())
 }
 

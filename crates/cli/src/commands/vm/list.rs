@@ -12,7 +12,8 @@ use crate::view::vm::{List, Names};
 Examples:
   banger ps
   banger ps --running -q | xargs banger vm stop
-  banger ps --json | jq -r '.[] | select(.state == \"error\") | .error'")]
+  banger ps --json | jq -r '.[] | select(.state == \"error\") | .error'
+  banger ps --json | jq -r '.[] | select(.conditions != []) | .name'")]
 pub struct Args {
     /// Only VMs that run
     #[arg(long)]

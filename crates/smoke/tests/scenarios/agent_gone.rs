@@ -1,0 +1,136 @@
+//! A guest whose agent is gone for good, and one whose agent stands still: both are shown, neither holds anything up.
+
+use std::time::{Duration, Instant};
+
+use banger_smoke::{Sandbox, eventually, step};
+use serde_json::Value;
+
+use crate::guests::{BOOT, reaches_running};
+
+const NAME: &str = "orphan";
+const SOON: Duration = Duration::from_secs(60);
+
+/// Sends a signal to the agent, and to what would start it again, in one call of kill(2) for each.
+fn signal_agents(signal: &str) -> String {
+    format!(
+        r"all=
+for process in /proc/[0-9]*; do
+    case $(tr '\0' ' ' < $process/cmdline) in *banger-agent*) all=$all' '${{process#/proc/}} ;; esac
+done
+kill -{signal} $all"
+    )
+}
+
+/// The condition that is shown, once it has this cause.
+fn condition(sandbox: &Sandbox, cause: &str) -> Value {
+    eventually(cause, SOON, || {
+        let condition = sandbox.vm(NAME)["conditions"][0].clone();
+        (condition["cause"] == cause).then_some(condition)
+    })
+}
+
+fn is_well(sandbox: &Sandbox) {
+    eventually("nothing is wrong", SOON, || {
+        (sandbox.vm(NAME)["conditions"] == serde_json::json!([])).then_some(())
+    });
+}
+
+#[test]
+fn an_agent_that_is_gone_or_silent_is_a_condition_and_its_commands_end_with_the_next_step() {
+    let sandbox = Sandbox::new();
+    let image = [
+        "--image",
+        "debian-bookworm",
+        "--net",
+        "none",
+        "--vcpu",
+        "1",
+        "--memory",
+        "1G",
+    ];
+    sandbox
+        .banger(&[&["vm", "create", "--name", NAME], &image[..]].concat())
+        .deadline(BOOT)
+        .ok();
+    reaches_running(&sandbox, NAME);
+    let unit = |script: &str| {
+        let words = ["exec", NAME, "--", "systemd-run", "--quiet"];
+        sandbox.banger(&[&words[..], &["sh", "-c", script]].concat())
+    };
+
+    step(
+        "an agent that stands still is shown, and comes back",
+        || {
+            let pause = format!(
+                "sleep 1; {}; sleep 12; {}",
+                signal_agents("STOP"),
+                signal_agents("CONT")
+            );
+            unit(&pause).ok();
+            let silent = condition(&sandbox, "silent");
+            assert_eq!(silent["kind"], "agent_gone");
+            assert!(sandbox.out(&["ps"]).contains("running, agent gone"));
+            is_well(&sandbox);
+            sandbox.banger(&["exec", NAME, "--", "true"]).ok();
+        },
+    );
+
+    step(
+        "an agent and its keeper that are killed together end the open commands",
+        || {
+            let open = sandbox
+                .banger(&["exec", NAME, "--", "sh", "-c", "echo up; exec sleep 1000"])
+                .deadline(SOON)
+                .start();
+            open.wait_for_stdout("up");
+            unit(&format!("sleep 1; {}", signal_agents("KILL"))).ok();
+            let lost = open.wait().exits(125);
+            assert!(
+                lost.err().contains("its guest's agent is gone since"),
+                "{lost}"
+            );
+            assert!(lost.err().contains("banger vm restart orphan"), "{lost}");
+            let gone = condition(&sandbox, "port_closed");
+            assert_eq!(gone["kind"], "agent_gone");
+            assert!(gone["since"].is_string(), "{gone}");
+        },
+    );
+
+    step("it is told everywhere, at once", || {
+        let begun = Instant::now();
+        assert!(sandbox.out(&["ps"]).contains("running, agent gone"));
+        assert!(
+            sandbox
+                .out(&["vm", "show", NAME])
+                .contains("banger vm restart")
+        );
+        assert!(sandbox.out(&["vm", "stats", NAME]).contains("agent gone"));
+        let health = sandbox
+            .banger(&["vm", "health", NAME, "--json"])
+            .run()
+            .exits(1);
+        assert_eq!(health.json()[0]["conditions"][0]["cause"], "port_closed");
+        let refused = sandbox
+            .banger(&["exec", NAME, "--json", "--", "true"])
+            .run()
+            .exits(125);
+        assert_eq!(refused.json_error()["code"], "guest_unreachable");
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "{:?}",
+            begun.elapsed()
+        );
+    });
+
+    step("the next step works", || {
+        sandbox
+            .banger(&["vm", "restart", "--timeout", "2", NAME])
+            .deadline(BOOT)
+            .ok();
+        sandbox.banger(&["exec", NAME, "--", "true"]).ok();
+        assert_eq!(sandbox.vm(NAME)["conditions"], serde_json::json!([]));
+    });
+
+    sandbox.banger(&["vm", "delete", "--force", NAME]).ok();
+    sandbox.assert_no_vm();
+}
