@@ -10,14 +10,14 @@ use crate::guests::{BOOT, reaches_running};
 const NAME: &str = "orphan";
 const SOON: Duration = Duration::from_secs(60);
 
-/// Sends a signal to the agent, and to what would start it again, in one call of kill(2) for each.
+/// Sends a signal to the agent, and to what would start it again, in one call.
 fn signal_agents(signal: &str) -> String {
     format!(
-        r"all=
+        r#"all=
 for process in /proc/[0-9]*; do
-    case $(tr '\0' ' ' < $process/cmdline) in *banger-agent*) all=$all' '${{process#/proc/}} ;; esac
+    [ "$(cat $process/comm)" = banger-agent ] && all="$all ${{process#/proc/}}"
 done
-kill -{signal} $all"
+kill -{signal} $all"#
     )
 }
 
