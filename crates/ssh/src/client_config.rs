@@ -1,8 +1,8 @@
 //! The configuration by which OpenSSH's client finds guests (ssh_config(5)).
 //!
-//! How ssh reads what is written here: the value of `ProxyCommand` goes to the user's shell after `%` tokens were
+//! ssh reads this file so: the value of `ProxyCommand` goes to the user's shell after `%` tokens were
 //! expanded; other values are split at white space outside double quotes, then `%` tokens and `${VARIABLE}` are expanded.
-//! Versions differ in what a backslash does inside quotes, so that paths with one are refused.
+//! Versions differ in what a backslash does inside quotes, so paths with one are refused.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::error::SshError;
 /// Host names of guests end with this.
 pub const DOMAIN: &str = ".vm";
 
-/// What the configuration is made from. All paths are absolute.
+/// Inputs of the configuration. All paths are absolute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientConfig {
     /// The program that connects: `PROGRAM internal connect HOST`.

@@ -1,4 +1,4 @@
-//! What can go wrong here.
+//! Errors of this crate.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ pub enum SshError {
     Path {
         /// The path.
         path: PathBuf,
-        /// What it contains.
+        /// The offending part, in words.
         what: &'static str,
     },
     /// The user's file does not want to be changed.
@@ -52,7 +52,7 @@ pub enum SshError {
     Io {
         /// `read`, `write`, …
         what: &'static str,
-        /// Which.
+        /// The file or folder.
         path: PathBuf,
         /// The system's answer.
         source: io::Error,

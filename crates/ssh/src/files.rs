@@ -34,7 +34,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], new_mode: u32) -> io::Result<()
         fs::rename(&beside, path)
     })();
     if written.is_err() {
-        // What cannot be removed either has no better fate; the first error is the one to tell.
+        // A failed removal changes nothing: the first error is the one that the caller needs.
         let _ = fs::remove_file(&beside);
     }
     written
@@ -46,10 +46,10 @@ fn beside(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Writes a file of banger's own, mode 0600, unless it says that already. The folder is made when missing, mode 0700.
+/// Writes a file of banger's own, mode 0600, unless it has that content already. A missing folder is made, mode 0700.
 ///
 /// # Errors
-/// What the system says.
+/// The system call that failed.
 pub fn write_if_changed(path: &Path, content: &str) -> Result<(), SshError> {
     if fs::read(path).is_ok_and(|old| old == content.as_bytes()) {
         return Ok(());

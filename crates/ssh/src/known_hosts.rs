@@ -5,7 +5,7 @@
 //! ```
 //!
 //! A line is written before the first byte of a connection, when ssh has not asked for it yet: keys come from the VM's
-//! folder on this host, so that nothing is ever learnt from a guest and nobody is asked.
+//! folder on this host, so no key is ever learnt from a guest, and ssh never asks the user to accept one.
 
 use std::fs::{self, File};
 use std::io;
@@ -42,7 +42,7 @@ impl KnownHosts {
         Self { path: path.into() }
     }
 
-    /// Where it is.
+    /// Path of the list.
     pub fn path(&self) -> &Path {
         &self.path
     }

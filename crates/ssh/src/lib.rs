@@ -1,4 +1,4 @@
-//! How OpenSSH's client reaches guests.
+//! The way of OpenSSH's client to guests: its configuration, its known hosts, and a server for guests without sshd.
 //!
 //! ```text
 //!  ~/.ssh/config ── fenced Include (user_config) ──► <state>/ssh/config (client_config)

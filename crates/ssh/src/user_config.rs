@@ -32,7 +32,7 @@ pub struct UserConfig {
     file: PathBuf,
 }
 
-/// The user's own bytes, and what was between the fences.
+/// The user's own bytes, and the block between the fences.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Parts {
     own: Vec<u8>,
@@ -55,7 +55,7 @@ impl UserConfig {
         &self.file
     }
 
-    /// Whether it has this very line between banger's fences.
+    /// Tells whether this very line stands between banger's fences.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -129,7 +129,7 @@ impl UserConfig {
         }
         fs::remove_file(&target).map_err(SshError::io("remove", &target))?;
         if made == MADE_FOLDER {
-            // Somebody may keep keys there by now.
+            // The user may keep keys in the folder by now: it is removed only when empty.
             match fs::remove_dir(&self.folder) {
                 Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => {
                     return Err(SshError::io("remove", &self.folder)(error));
@@ -140,7 +140,7 @@ impl UserConfig {
         Ok(true)
     }
 
-    /// No write permission for anybody is how people say no, root included.
+    /// Refuses a file without any write permission: its owner, root included, marks it so against changes.
     fn check_writable(&self) -> Result<(), SshError> {
         match fs::metadata(&self.file) {
             Ok(meta) if meta.permissions().readonly() => Err(SshError::ReadOnly(self.file.clone())),

@@ -29,10 +29,10 @@ const LISTEN_WITHIN: Duration = Duration::from_secs(20);
 /// Connections of one forward at once; the others wait in the guest.
 const MAX_CONNECTIONS: usize = 32;
 
-/// Where connections lead on the client's side.
+/// Target of the connections on the client's side.
 #[derive(Debug, Clone)]
 pub(super) enum Target {
-    /// What the client has for this address and port, in its own words.
+    /// The client's service for this address and port, both in the client's spelling.
     Port(String, u32),
     /// The client's agent.
     Agent,
@@ -40,15 +40,15 @@ pub(super) enum Target {
 
 /// A guest that listens.
 pub(super) struct Listener {
-    /// Where.
+    /// The address on which the guest listens.
     pub(super) at: Listening,
     bytes: DuplexStream,
 }
 
-/// Has the guest listen; `what` is what its agent's program is told.
+/// Makes the guest listen; `what` holds the arguments of the agent's listener.
 ///
 /// # Errors
-/// One line that says why it does not.
+/// The cause, in one line.
 pub(super) async fn listen<G: Guest>(
     guest: &G,
     user: &str,
@@ -119,7 +119,7 @@ pub(super) async fn pass_on(listener: Listener, handle: Handle, target: Target) 
     }
 }
 
-/// Waits at a place until somebody comes.
+/// Waits at a place for the next caller.
 async fn wait(place: &mut Compat<yamux::Stream>) -> Option<Caller> {
     // A stream is not known to the other side before something is sent on it.
     place.write_all(b"\n").await.ok()?;

@@ -1,4 +1,4 @@
-//! What the server needs of a guest.
+//! The server's port to a guest: the calls that it needs of one.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -16,7 +16,7 @@ pub struct Command {
     pub argv: Vec<String>,
     /// Variables on top of the guest's own.
     pub env: BTreeMap<String, String>,
-    /// Who runs it.
+    /// User of the guest that runs it.
     pub user: String,
     /// A terminal for it.
     pub terminal: Option<Terminal>,

@@ -1,7 +1,7 @@
-//! What a client asks for, granted or refused. The work itself is done by a task for each channel.
+//! Grants or refuses a client's requests. A task for each channel does the work itself.
 //!
 //! Requests are granted here, at once and in their order, because a client may send the next one before it has the
-//! answer to the last; a command that cannot be started is told as commands tell it, by error output and exit code.
+//! answer to the last. A command that cannot be started is reported as a failed command: error output and an exit code.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -26,7 +26,7 @@ const MAX_FORWARDS: usize = 32;
 pub(super) struct Connection<G> {
     guest: Arc<G>,
     user: String,
-    /// Ports of the guest that lead to the client, by what it calls them.
+    /// Ports of the guest that lead to the client, by the address and port that the client asked for.
     forwards: HashMap<(String, u32), AbortHandle>,
 }
 
@@ -152,7 +152,7 @@ impl<G: Guest> Handler for Connection<G> {
         if self.forwards.len() == MAX_FORWARDS {
             return Ok(false);
         }
-        // Whatever the client calls it, as with sshd's usual settings (sshd_config(5), `GatewayPorts`).
+        // Always loopback, for any address that the client asks for: sshd's default (sshd_config(5), `GatewayPorts`).
         let at = SocketAddr::from((Ipv4Addr::LOCALHOST, wanted)).to_string();
         let listening = backward::listen(&*self.guest, &self.user, &[LISTEN_TCP, &at]).await;
         // The protocol has no room for the guest's words.

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Cryptography stays on the host: an emulated guest would take a second for each key exchange, and the agent, which
-//! travels into every guest's memory, needs none. Whoever holds the other end of the stream started this process, and
-//! may talk to the daemon anyway: no further proof of who they are is asked for. The host key is still shown, so that
+//! travels into every guest's memory, needs none. The holder of the other end of the stream started this process, and
+//! may talk to the daemon anyway, so no further authentication is asked for. The host key is still shown, so that
 //! a client's check of it means the same for all guests.
 
 mod backward;

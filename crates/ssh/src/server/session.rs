@@ -1,4 +1,4 @@
-//! One session channel: what is asked before the command, then the command's bytes both ways.
+//! One session channel: the client's requests before the command, then the command's bytes both ways.
 //!
 //! ```text
 //!  env* pty? ─► shell │ exec │ sftp ─► exec call
@@ -34,7 +34,7 @@ const FAILED: u32 = 255;
 pub(super) const AGENT: &str = "/proc/self/exe";
 /// It speaks SFTP.
 const SFTP_SERVER: [&str; 2] = [AGENT, "sftp-server"];
-/// Where programs find an agent that holds keys (ssh(1)).
+/// Variable that names the socket of the agent that holds keys (ssh(1)).
 const SSH_AUTH_SOCK: &str = "SSH_AUTH_SOCK";
 /// Commands are read by the user's own shell, as sshd has it (sshd(8), "LOGIN PROCESS").
 const IN_SHELL: [&str; 3] = ["/bin/sh", "-c", "exec \"${SHELL:-/bin/sh}\" -c \"$0\""];
@@ -77,7 +77,7 @@ pub(super) async fn run<G: Guest>(
     let _ = to.close().await;
 }
 
-/// How a command ended.
+/// End of a command.
 enum Ended {
     Code(u32),
     Signal(Sig),
@@ -111,7 +111,8 @@ async fn with_agent<G: Guest>(
     }
 }
 
-/// What the client asks for, and whether with its agent; `None` when it goes away before.
+/// Reads the client's requests up to its command. The flag tells whether it forwards its agent; `None` when it goes
+/// away before.
 async fn asked(
     from: &mut ChannelReadHalf,
     user: String,
@@ -214,7 +215,7 @@ async fn inward(mut from: ChannelReadHalf, mut to: WriteHalf<Box<dyn GuestStream
             _ => continue,
         };
         for frame in frames {
-            // What cannot be sent any more is told by the other direction; the client's close is waited for here.
+            // A failed write is reported by the other direction; the client's close is awaited here.
             open = open && frame::write(&mut to, &frame).await.is_ok();
         }
     }
@@ -266,7 +267,7 @@ async fn outward(
 }
 
 async fn failed(to: &ChannelWriteHalf<Msg>, why: &str, code: u32) -> Ended {
-    // Into somebody's terminal, and perhaps a guest's words.
+    // The line goes to a terminal and may hold a guest's words.
     let line: String = why.chars().filter(|c| !c.is_control()).collect();
     let _ = to
         .extended_data_bytes(STDERR, Bytes::from(format!("banger: {line}\r\n")))
