@@ -13,7 +13,7 @@ const REAPER_STACK_BYTES: usize = 64 * 1024;
 /// Exit statuses remembered; older ones are forgotten.
 const STATUSES_MAX: usize = 1024;
 
-/// Which process: a pid alone is reused.
+/// Pid and start time: a pid alone is reused.
 type Key = (u32, u64);
 
 /// Registry of children; clones share it.

@@ -1,4 +1,4 @@
-//! What can go wrong with a process.
+//! Errors of this crate.
 
 use std::io;
 
@@ -24,7 +24,7 @@ pub enum ProcessError {
     Io {
         /// The attempt, naming its object: "read /proc/7/stat".
         what: String,
-        /// Why.
+        /// Cause of the failure.
         #[source]
         source: io::Error,
     },

@@ -1,4 +1,4 @@
-//! What makes a process recognisable, also to another process than the one that started it.
+//! Identity of a process: it recognises the process from any other process, not only from the starter.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ pub struct Identity {
     pub token: String,
 }
 
-/// How the processes of one program are told from all others.
+/// Marks that tell the processes of one program from all others.
 #[derive(Debug, Clone, Copy)]
 pub struct Program {
     /// Tells whether an executable is the program's. A wrapper or a tracer with the same arguments is not.

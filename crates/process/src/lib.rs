@@ -6,7 +6,7 @@
 //!       pid, start time, boot, executable, token ◄── kept by the caller ────┘
 //!            │                      │                       │
 //!         Process::open          find(token)            list(directory)
-//!     pidfd first, compared     a start of which        what runs below it,
+//!     pidfd first, compared     a start of which        processes below it,
 //!     with the Identity second  no pid was kept         recorded or not
 //!            ▼
 //!   signal · has_ended(within) · end(within)        Look: runs, stands still, gone
@@ -16,7 +16,7 @@
 //! - A process is never signalled by a bare pid: it is opened as a pidfd, then everything of its identity is compared.
 //! - Nothing waits beyond its deadline, also for a process that is stopped or frozen.
 //! - A process that may not be looked at is never taken for one of ours in a search, and never for gone when it is opened.
-//! - While the starter lives, no zombie of what it started stays.
+//! - While the starter lives, no zombie of its children stays.
 //!
 //! It must not: know which program runs or what for, choose directories, keep anything on disk, print, or need a runtime:
 //! all calls block.

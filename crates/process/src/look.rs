@@ -1,22 +1,22 @@
-//! What processes do now, told cheaply enough for a list of all of them.
+//! State of processes, read cheaply enough for a list of all of them.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use crate::{Identity, ProcessError, cgroup, proc};
 
-/// What a process does.
+/// State of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// It is executed.
     Runs,
-    /// It lives and is not executed until somebody lets it.
+    /// It lives and is not executed until something resumes it.
     StandsStill(Stillness),
     /// It has ended, or another process has its pid.
     Gone,
 }
 
-/// Why a process stands still.
+/// Cause of a standstill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stillness {
     /// A signal stopped it (`SIGSTOP`, `SIGTSTP`): `SIGCONT` lets it go on.
@@ -54,10 +54,10 @@ impl Look {
         }
     }
 
-    /// What the process of `id` does. It is not opened: boot, pid and start time, read at one moment, name one process.
+    /// State of the process of `id`. It is not opened: boot, pid and start time, read at one moment, name one process.
     ///
     /// # Errors
-    /// When `/proc` cannot be read.
+    /// `/proc` cannot be read.
     pub fn standing(&mut self, id: &Identity) -> Result<Standing, ProcessError> {
         if proc::boot_id()? != id.boot_id {
             return Ok(Standing::Gone);
@@ -72,7 +72,7 @@ impl Look {
             b'Z' | b'X' => Ok(Standing::Gone),
             b'T' => Ok(Standing::StandsStill(Stillness::Stopped)),
             b't' => Ok(Standing::StandsStill(Stillness::Traced)),
-            // What runs on a processor is not frozen.
+            // A process on a processor is not frozen.
             b'R' => Ok(Standing::Runs),
             _ => Ok(match self.is_frozen(&proc::cgroups(id.pid)?) {
                 true => Standing::StandsStill(Stillness::Frozen),

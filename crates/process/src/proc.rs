@@ -1,4 +1,4 @@
-//! What `/proc` says about processes (proc(5)). Reads are bounded: the processes belong to the user, not to us.
+//! Reads processes from `/proc` (proc(5)). Reads are bounded: the processes belong to the user, not to us.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -24,7 +24,7 @@ pub(crate) struct Observed {
 /// `/proc/sys/kernel/random/boot_id`: differs after every boot of the host. Read once: it does not change while this process lives.
 ///
 /// # Errors
-/// When it cannot be read.
+/// It cannot be read.
 pub fn boot_id() -> Result<String, ProcessError> {
     const PATH: &str = "/proc/sys/kernel/random/boot_id";
     static READ: OnceLock<String> = OnceLock::new();
@@ -74,7 +74,7 @@ pub(crate) fn observe(pid: u32) -> Result<Option<Observed>, ProcessError> {
     }))
 }
 
-/// When a process started, also when only its zombie is left; `None` when there is none.
+/// Start time of a process in clock ticks since boot, also of a zombie; `None` when there is no process.
 pub(crate) fn start_ticks(pid: u32) -> Result<Option<u64>, ProcessError> {
     Ok(state(pid)?.map(|(_, start_ticks)| start_ticks))
 }

@@ -10,7 +10,7 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 use crate::proc::{self, Observed};
 use crate::{Identity, ProcessError, Program};
 
-/// What the pid of an identity is now.
+/// The process that has the pid of an identity now.
 #[derive(Debug)]
 pub enum Found {
     /// That very process, alive when it was looked at.
@@ -35,7 +35,7 @@ impl Process {
     /// Opens the process of `id` and compares everything that can be known of it without asking it.
     ///
     /// # Errors
-    /// When the process may not be looked at, or `/proc` does not tell.
+    /// The process may not be looked at, or `/proc` does not tell.
     pub fn open(id: &Identity, program: &Program) -> Result<Found, ProcessError> {
         if proc::boot_id()? != id.boot_id {
             return Ok(Found::Gone);
@@ -72,10 +72,11 @@ impl Process {
         }
     }
 
-    /// Opens whatever process has this pid; `None` when there is none. Only for a child that nobody has reaped: its pid is its own.
+    /// Opens the process that has this pid; `None` when there is none. Only for a child that is not reaped yet: its pid
+    /// is its own.
     ///
     /// # Errors
-    /// When the kernel refuses.
+    /// The kernel refuses.
     pub fn of_pid(pid: u32) -> Result<Option<Self>, ProcessError> {
         let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
         let Some(raw) = raw else { return Ok(None) };
@@ -86,10 +87,10 @@ impl Process {
         }
     }
 
-    /// Waits until it has ended (as a zombie too); `false` at the deadline.
+    /// Waits until it has ended (a zombie has ended); `false` at the deadline.
     ///
     /// # Errors
-    /// When it cannot be watched.
+    /// It cannot be watched.
     pub fn has_ended(&self, within: Duration) -> Result<bool, ProcessError> {
         let until = Instant::now() + within;
         loop {
@@ -110,7 +111,7 @@ impl Process {
     /// Sends a signal; `false` when it has ended and been reaped.
     ///
     /// # Errors
-    /// When the kernel refuses.
+    /// The kernel refuses.
     pub fn signal(&self, signal: Signal) -> Result<bool, ProcessError> {
         match rustix::process::pidfd_send_signal(&self.fd, signal) {
             Ok(()) => Ok(true),

@@ -8,7 +8,7 @@ use crate::{Identity, ProcessError, Program, proc};
 /// A process that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
-    /// What it is recognised by from now on.
+    /// Identity by which it is recognised from now on.
     pub identity: Identity,
     /// Its command line.
     pub args: Vec<OsString>,
@@ -19,7 +19,7 @@ pub struct Seen {
 /// The executable of a process now; `None` when it has ended.
 ///
 /// # Errors
-/// When `/proc` does not tell.
+/// `/proc` does not tell.
 pub fn observe(pid: u32) -> Result<Option<PathBuf>, ProcessError> {
     Ok(proc::observe(pid)?.map(|seen| seen.exe))
 }
@@ -28,7 +28,7 @@ pub fn observe(pid: u32) -> Result<Option<PathBuf>, ProcessError> {
 /// there is one, is looked at first: that saves a look at every process of the host.
 ///
 /// # Errors
-/// When `/proc` cannot be read.
+/// `/proc` cannot be read.
 pub fn find(
     program: &Program,
     token: &str,
@@ -47,7 +47,7 @@ pub fn find(
 /// All of this user's processes of `program` that run in a directory directly below `parent`, recorded or not.
 ///
 /// # Errors
-/// When `/proc` cannot be read.
+/// `/proc` cannot be read.
 pub fn list(program: &Program, parent: &Path) -> Result<Vec<Seen>, ProcessError> {
     let real_parent = parent.canonicalize().unwrap_or_else(|_| parent.to_owned());
     let below = |seen: &Seen| seen.cwd.parent() == Some(&real_parent);

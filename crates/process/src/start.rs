@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use crate::{Children, Identity, Process, ProcessError, proc, sys};
 
-/// What a killed process may take to end.
+/// Time for a killed process to end.
 const END_WITHIN: Duration = Duration::from_secs(5);
 
-/// What is to run, and all that it gets.
+/// A program to run, and all that it gets.
 #[derive(Debug)]
 pub struct Start<'a> {
     /// The executable.
@@ -21,15 +21,15 @@ pub struct Start<'a> {
     pub args: &'a [OsString],
     /// Its whole environment; nothing is inherited.
     pub env: &'a [(OsString, OsString)],
-    /// Where it runs.
+    /// Its working directory.
     pub cwd: &'a Path,
     /// Its standard error. Standard input and output are `/dev/null`.
     pub stderr: File,
     /// Further descriptors that it gets, each under the number that it has here; no other one comes along.
     pub descriptors: Vec<OwnedFd>,
-    /// Keep huge pages (THP) from it, whatever it asks the kernel for.
+    /// Keeps huge pages (THP) from it, even when it asks the kernel for them.
     pub without_huge_pages: bool,
-    /// What it is found by when its pid is not known.
+    /// Token in its arguments by which it is found when its pid is not known.
     pub token: &'a str,
 }
 

@@ -11,8 +11,8 @@ use rustix::io::FdFlags;
 use rustix::process::{Resource, Rlimit};
 
 /// Makes `command` start in its own session, without core dumps, with files private to the user, and with no
-/// descriptor beyond its standard three and `kept`, whatever this process or its parents left open without close-on-exec.
-/// The descriptors `kept` stay under their numbers; they must be open until the command has been spawned.
+/// descriptor beyond its standard three and `kept`, also when this process or a parent left others open without
+/// close-on-exec. The descriptors `kept` keep their numbers; they must be open until the command has been spawned.
 pub(crate) fn isolate(command: &mut Command, kept: Vec<RawFd>) {
     let here = move || isolate_here(&kept);
     // SAFETY: the closure runs in the forked child before exec, where only async-signal-safe work is allowed:
@@ -20,8 +20,8 @@ pub(crate) fn isolate(command: &mut Command, kept: Vec<RawFd>) {
     unsafe { command.pre_exec(here) };
 }
 
-/// Keeps huge pages (THP) from `command`, whatever it asks the kernel for. A guest that is translated is small and touches its
-/// memory here and there: a huge page at a time is more to clear, and on a host that is itself a guest more to get.
+/// Keeps huge pages (THP) from `command`, even when it asks for them. A guest that is translated is small and touches
+/// its memory here and there: a huge page at a time is more to clear, and on a host that is itself a guest more to get.
 pub(crate) fn without_huge_pages(command: &mut Command) {
     let here = || Ok(rustix::thread::disable_transparent_huge_pages(true)?);
     // SAFETY: as above; this is one system call.

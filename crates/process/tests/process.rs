@@ -38,7 +38,7 @@ fn token_of(arg: &OsStr) -> Option<&str> {
     arg.to_str()?.strip_prefix("token-")
 }
 
-/// A directory and what was started in it, ended when the test ends.
+/// A directory and the processes started in it; they end with the test.
 struct Bench {
     children: Children,
     root: tempfile::TempDir,
@@ -219,7 +219,7 @@ fn a_start_is_found_by_its_token_in_its_directory_alone() {
     assert_eq!(list(&TAIL, bench.root.path()).unwrap(), [], "too deep");
 }
 
-/// Not a test: what the next one runs as another process, which starts one and dies.
+/// Not a test: a process that the next test runs, which starts one and dies.
 #[test]
 #[ignore = "run by a_process_outlives_who_started_it_and_is_adopted"]
 fn start_one_and_die() {
@@ -342,7 +342,7 @@ fn a_zombie_is_gone_for_every_way_to_look() {
     let seen = find(&TAIL, "zombie", &dir, None).unwrap();
     let id = seen.unwrap().identity;
     let process = Process::open_living(&id, &TAIL).unwrap();
-    // Nobody reaps it.
+    // The child is not reaped here.
     assert!(process.end(LONG).unwrap());
     assert!(Path::new(&format!("/proc/{}", id.pid)).exists());
     assert!(matches!(Process::open(&id, &TAIL).unwrap(), Found::Gone));
@@ -352,7 +352,7 @@ fn a_zombie_is_gone_for_every_way_to_look() {
     child.wait().unwrap();
 }
 
-/// Not a test: a process that lets nobody look at it.
+/// Not a test: a process that no other process may look at.
 #[test]
 #[ignore = "run by a_hidden_process_disturbs_no_search_and_is_never_taken_for_gone"]
 fn be_hidden() {
