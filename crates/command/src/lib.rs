@@ -8,10 +8,10 @@
 //! ```
 //!
 //! Promises: the call returns only when the program has been reaped; a cancelled program's whole group has been
-//! signalled; output is bounded in memory whatever the program writes; nothing is read from the terminal.
+//! signalled; output is bounded in memory; nothing is read from the terminal.
 //!
-//! It must not: run anything through a shell, or keep a program running after the call. Programs that outlive their
-//! caller (VMMs) are not its business.
+//! It must not: run anything through a shell, or keep a program running after the call. Crate `process` starts programs
+//! that outlive their caller (VMMs).
 
 mod lines;
 mod program;

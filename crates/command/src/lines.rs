@@ -20,7 +20,7 @@ impl Lines {
         }
     }
 
-    /// Passes on what is left, when there is anything.
+    /// Passes on the last line when it has no line feed.
     pub(crate) fn end(&mut self, on_line: &mut dyn FnMut(&str)) {
         if !self.partial.is_empty() {
             on_line(&String::from_utf8_lossy(&self.partial));

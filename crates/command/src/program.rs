@@ -1,10 +1,10 @@
-//! What is to be run.
+//! Description of one run of a program.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long a cancelled program may clean up before it is killed.
+/// Time for a cancelled program to clean up before it is killed.
 const DEFAULT_GRACE: Duration = Duration::from_secs(5);
 
 /// A program, its arguments and surroundings. Environment variables are inherited unless set here; the locale is `C`,
@@ -66,14 +66,14 @@ impl Program {
         self
     }
 
-    /// How long the program may clean up after a cancel (5 s unless set).
+    /// Sets the time for the program to clean up after a cancel (5 s unless set).
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    /// What messages call it, when it is only run through the program at its path.
+    /// Sets the program's name in messages, for one that is run through another program at its path.
     #[must_use]
     pub fn called(mut self, name: impl Into<String>) -> Self {
         self.called = Some(name.into());

@@ -14,14 +14,14 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use crate::lines::Lines;
 use crate::program::Program;
 
-/// How long a cancel may go unnoticed.
+/// Longest time before a cancel is noticed.
 const TICK: Duration = Duration::from_millis(100);
 /// Lines of the program's last words that an error carries.
 const LAST_LINES: usize = 12;
-/// How long output may still come after the program itself has ended (a grandchild that holds the pipe).
+/// Time for output that still comes after the program itself has ended (a grandchild holds the pipe).
 const DRAIN: Duration = Duration::from_millis(500);
 
-/// How a run went wrong.
+/// Failure of a run.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
     /// It could not be started.
@@ -49,7 +49,7 @@ pub enum CommandError {
         program: String,
         /// Its exit status or signal.
         status: ExitStatus,
-        /// The end of what it wrote.
+        /// The last lines of its output.
         last_lines: Vec<String>,
     },
     /// The caller asked to stop; it has ended.
@@ -229,7 +229,7 @@ impl Running {
         Ok(())
     }
 
-    /// Ends the whole group: politely, then not. Output is thrown away so that nobody blocks on the pipe.
+    /// Ends the whole group: SIGTERM, the grace time, SIGKILL. Output is thrown away so that no writer blocks.
     fn stop(&mut self, grace: Duration) -> io::Result<()> {
         self.signal(Signal::TERM)?;
         let deadline = Instant::now() + grace;
@@ -237,7 +237,7 @@ impl Running {
         while self.child.try_wait()?.is_none() && Instant::now() < deadline {
             self.read_some(&mut discard, &mut |_| {})?;
         }
-        // Also when the leader has ended: what is left of its group must not live on.
+        // The rest of the group must not live on, even when the leader has ended.
         self.signal(Signal::KILL)?;
         self.child.wait()?;
         Ok(())
