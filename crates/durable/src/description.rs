@@ -1,4 +1,4 @@
-//! What a folder says about itself, in JSON of a numbered format.
+//! A folder's description of itself, in JSON of a numbered format.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -12,7 +12,7 @@ use crate::write::{sync_folder, write_new};
 /// Longest description that is read, bytes.
 const MAX_BYTES: u64 = 4 << 20;
 
-/// What a folder says about itself. It is written last: a folder without it is not whole.
+/// A folder's description of itself. It is written last: a folder without it is not whole.
 pub trait Description: Serialize + DeserializeOwned {
     /// Its name in the folder.
     const FILE: &'static str;
@@ -23,13 +23,13 @@ pub trait Description: Serialize + DeserializeOwned {
     fn format(&self) -> u32;
 }
 
-/// Why a folder's description cannot be read or written.
+/// Failure to read or write a folder's description.
 #[derive(Debug, thiserror::Error)]
 pub enum DescriptionError {
     /// There is none.
     #[error("{}: there is no such file", path.display())]
     Absent {
-        /// Where it should be.
+        /// Its expected path.
         path: PathBuf,
     },
     /// It is of a format that is not known yet.
@@ -51,7 +51,7 @@ pub enum DescriptionError {
     /// It, or its folder, cannot be used.
     #[error("cannot {action} {}", path.display())]
     Io {
-        /// What was tried: `read`, `write`, `sync`.
+        /// The action that failed: `read`, `write`, `sync`.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
@@ -64,7 +64,7 @@ pub enum DescriptionError {
     Json {
         /// The file.
         path: PathBuf,
-        /// What the parser said.
+        /// The parser's error.
         #[source]
         source: serde_json::Error,
     },
@@ -78,10 +78,10 @@ fn failed(action: &'static str, path: &Path, source: io::Error) -> DescriptionEr
     }
 }
 
-/// Reads what a folder says about itself.
+/// Reads a folder's description of itself.
 ///
 /// # Errors
-/// It says nothing, or nothing that can be understood.
+/// It is absent, or cannot be understood.
 pub fn read_description<D: Description>(folder: &Path) -> Result<D, DescriptionError> {
     let path = folder.join(D::FILE);
     let file = match File::open(&path) {
@@ -112,7 +112,8 @@ pub fn read_description<D: Description>(folder: &Path) -> Result<D, DescriptionE
     Ok(description)
 }
 
-/// Writes what a folder says about itself, beside the files that it names, which are complete; all their names last then.
+/// Writes a folder's description of itself after the files that it names, which are complete. After this call all
+/// their names are durable.
 ///
 /// # Errors
 /// It is there already, or cannot be written.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
-/// Read by everyone, written by nobody: the mode of content that others rely on (less what the umask takes).
+/// Readable by everyone, writable by none: the mode of content that others rely on (less the bits of the umask).
 pub const SHARED_FILE: u32 = 0o444;
 
 /// Writes a new file of mode [`SHARED_FILE`] and syncs it. Its name lasts after [`sync_folder`].
@@ -35,8 +35,8 @@ pub fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// Makes a file of mode [`SHARED_FILE`] that appears whole or not at all, and lasts. When there is one of that name it is
-/// kept: callers publish what its name says, so it has the same content.
+/// Makes a file of mode [`SHARED_FILE`] that appears whole or not at all, and lasts. An existing file of that name is
+/// kept: callers name files by their content, so it has the same content.
 ///
 /// It has no name before it is complete (`O_TMPFILE`, open(2)); a file system without unnamed files gets a named one
 /// (`NAME.partial-PID`) and a rename.
