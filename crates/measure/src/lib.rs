@@ -1,8 +1,8 @@
-//! What benches share: times of one thing, the lines that report them, and content to work on.
+//! Common parts of benches: times of one thing, the lines that report them, and content to work on.
 //!
 //! ```text
 //! timed(program) ─┐
-//!                 ├─► Samples ─► median, line ─► what a bench prints, each line beside its limit
+//!                 ├─► Samples ─► median, line ─► a bench's output, each line beside its limit
 //! took elsewhere ─┘
 //! ```
 //!

@@ -24,7 +24,7 @@ impl Samples {
         sorted.get(sorted.len() / 2).copied().unwrap_or_default()
     }
 
-    /// One line of a report: the median, the spread, and what it may be at most.
+    /// One line of a report: the median, the spread, and the limit.
     pub fn line(&self, what: &str, limit: Option<Duration>) -> String {
         let least = self.0.iter().min().copied().unwrap_or_default();
         let most = self.0.iter().max().copied().unwrap_or_default();
