@@ -1,6 +1,6 @@
-//! What a writer is told of one entry.
+//! Entries of an archive, as the writer takes them.
 
-/// What an entry is.
+/// Kind of an entry, with the content that the header holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind<'a> {
     /// A regular file; so many bytes follow as its content.
@@ -17,7 +17,7 @@ pub enum Kind<'a> {
     },
     /// A directory.
     Directory,
-    /// A symbolic link and what it says.
+    /// A symbolic link and its target.
     Symlink(&'a [u8]),
     /// A further name of the entry with this name, which came before.
     HardLink(&'a [u8]),
@@ -37,7 +37,7 @@ pub type Xattr = (Vec<u8>, Vec<u8>);
 pub struct Entry<'a> {
     /// Its name, components separated by `/`, without a slash in front.
     pub path: &'a [u8],
-    /// What it is.
+    /// Its kind.
     pub kind: Kind<'a>,
     /// Permission bits, at most 07777.
     pub mode: u32,

@@ -4,8 +4,8 @@
 //!  header(Entry) ─► [pax records] ─► ustar header ─► content(…) … ─► end_content() ─► header(Entry) … ─► finish()
 //! ```
 //!
-//! For what must come back as it was: a guest's root on its way to the host, an image on its way to others. Both sides
-//! of it run with nothing but the standard library, for the agent has to stay small.
+//! For trees that must come back unchanged: a guest's root on its way to the host, an exported image. Both sides
+//! run with nothing but the standard library, because the agent has to stay small.
 //!
 //! Promises: the same entries give the same bytes; names of any bytes and numbers of any size arrive.
 //!

@@ -20,7 +20,7 @@ pub struct Writer<W> {
     written: u64,
 }
 
-/// What a header's fields say.
+/// Fields of a header.
 struct Fields<'a> {
     name: &'a [u8],
     link: &'a [u8],
@@ -35,11 +35,10 @@ impl<W: Write> Writer<W> {
         Self { to, written: 0 }
     }
 
-    /// Writes what is to be known of an entry. The content of a file follows with [`Self::content`], then
-    /// [`Self::end_content`].
+    /// Writes the header of an entry. The content of a file follows with [`Self::content`], then [`Self::end_content`].
     ///
     /// # Errors
-    /// When the stream fails.
+    /// The stream fails.
     pub fn header(&mut self, entry: &Entry<'_>) -> io::Result<()> {
         let mut records = Vec::new();
         let mut map = Vec::new();
@@ -54,7 +53,7 @@ impl<W: Write> Writer<W> {
             Kind::File { size } => fields.size = size,
             Kind::Sparse { size, pieces } => {
                 map = sparse(&mut records, entry.path, size, pieces);
-                // What a program that knows no holes would unpack.
+                // The name under which a program that knows no holes would unpack it.
                 fields.name = b"GNUSparseFile.0/file";
                 fields.size = map.len() as u64 + pieces.iter().map(|(_, len)| len).sum::<u64>();
             }
@@ -89,7 +88,7 @@ impl<W: Write> Writer<W> {
     /// Writes content.
     ///
     /// # Errors
-    /// When the stream fails.
+    /// The stream fails.
     pub fn content(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.written += bytes.len() as u64;
         self.to.write_all(bytes)
@@ -98,16 +97,16 @@ impl<W: Write> Writer<W> {
     /// Ends the content of an entry.
     ///
     /// # Errors
-    /// When the stream fails.
+    /// The stream fails.
     pub fn end_content(&mut self) -> io::Result<()> {
         let over = (std::mem::take(&mut self.written) % BLOCK as u64) as usize;
         self.to.write_all(&[0; BLOCK][..(BLOCK - over) % BLOCK])
     }
 
-    /// Ends the stream and gives back what it was written to.
+    /// Ends the stream and gives back its underlying writer.
     ///
     /// # Errors
-    /// When the stream fails.
+    /// The stream fails.
     pub fn finish(mut self) -> io::Result<W> {
         self.to.write_all(&[0; 2 * BLOCK])?;
         self.to.flush()?;
@@ -115,7 +114,7 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// Records for what the fields of a header cannot hold.
+/// Adds pax records for the values that do not fit the header's fields.
 fn describe(records: &mut Vec<u8>, entry: &Entry<'_>, fields: &Fields<'_>) {
     if fields.name.len() > NAME {
         pax::record(records, b"path", fields.name);
