@@ -1,4 +1,4 @@
-//! Long work and whoever watches it: typed events of how far it is, and the question whether to go on.
+//! Progress and cancelling of long work: typed events for the caller, and the caller's cancel.
 //!
 //! ```text
 //!  work ── report(stage, detail, done, total) ─► Progress<Stage> ─► the caller's closure

@@ -19,7 +19,7 @@ pub trait Stage: Copy {
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress<S> {
-    /// What is being done.
+    /// The part of the work that is under way.
     pub stage: S,
     /// To what: a file, a package, a line of a program's output.
     pub detail: String,
@@ -51,12 +51,12 @@ impl<'a, S: Stage> Watch<'a, S> {
         });
     }
 
-    /// The question itself, for what asks it elsewhere.
+    /// The caller's cancel itself, for other functions that ask it.
     pub fn cancel(&self) -> Cancel<'a> {
         self.cancel
     }
 
-    /// Whether to go on.
+    /// Ends the work when the caller has cancelled it.
     ///
     /// # Errors
     /// [`Cancelled`].
