@@ -7,7 +7,7 @@
 //! Promises: a path may be longer than the 107 bytes of a socket's address (unix(7)); [`connect`] returns by its
 //! deadline, also when the listener is stopped; descriptors are closed on exec.
 //!
-//! It must not: know what is spoken over a socket, choose its path or permissions, or need a runtime (all calls block).
+//! It must not: know the protocol over a socket, choose its path or permissions, or need a runtime (all calls block).
 
 mod socket;
 

@@ -63,7 +63,7 @@ pub fn connect(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
 /// The pid of the process that listens at the other end, as the kernel recorded it (`SO_PEERCRED`, unix(7)).
 ///
 /// # Errors
-/// When the kernel does not say.
+/// The kernel does not say.
 pub fn peer_pid(stream: &UnixStream) -> io::Result<u32> {
     let credentials = sockopt::socket_peercred(stream)?;
     Ok(credentials.pid.as_raw_pid().unsigned_abs())
