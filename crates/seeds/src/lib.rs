@@ -21,7 +21,7 @@ const TAR_BLOCK: usize = 512;
 const TAR_MAGIC: std::ops::Range<usize> = 257..262;
 const TAR_CHECKSUM: std::ops::Range<usize> = 148..156;
 
-/// Where the fuzz targets and their inputs are.
+/// Folder of the fuzz targets and their inputs.
 #[must_use]
 pub fn fuzz_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz")
