@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-/// Why an example is not what its golden file holds.
+/// Difference between an example and its golden file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Drift {
     /// There is no golden file of this name.
@@ -43,7 +43,7 @@ impl fmt::Display for Drift {
     }
 }
 
-/// Compares an example with what its newest golden file holds.
+/// Compares an example with the content of its newest golden file.
 pub(crate) fn compare(golden: Option<&Value>, example: &Value) -> Result<(), Drift> {
     let mut at = Vec::new();
     hollow(example, String::new(), &mut at);

@@ -37,7 +37,7 @@ impl Golden {
     /// The form is another one, or the example does not show all of it.
     ///
     /// # Panics
-    /// When a golden file cannot be read or written.
+    /// A golden file cannot be read or written.
     pub fn holds(&self, name: &str, example: &impl Serialize) -> Result<(), Drift> {
         let example = match serde_json::to_value(example) {
             Ok(value) => value,
@@ -69,10 +69,10 @@ impl Golden {
         versions
     }
 
-    /// What an older build wrote, read as a type of today.
+    /// Reads the text of an older build as a type of today.
     ///
     /// # Panics
-    /// When it cannot be read: then a state folder of that build cannot be either.
+    /// It cannot be read: then a state folder of that build cannot be either.
     #[must_use]
     pub fn read<T: DeserializeOwned>(&self, version: u32, name: &str) -> T {
         let text = self.text(version, name);
@@ -85,7 +85,7 @@ impl Golden {
     /// The text of a golden file.
     ///
     /// # Panics
-    /// When there is none.
+    /// There is none.
     #[must_use]
     pub fn text(&self, version: u32, name: &str) -> String {
         let path = self.path(version, name);
@@ -95,7 +95,7 @@ impl Golden {
         }
     }
 
-    /// Where a golden file is.
+    /// Path of a golden file.
     #[must_use]
     pub fn path(&self, version: u32, name: &str) -> PathBuf {
         self.folder.join(format!("v{version}")).join(name)

@@ -1,4 +1,4 @@
-//! Golden files of what is stored or sent: the forms that older builds wrote, which every later build reads.
+//! Golden files of stored and sent types: the forms that older builds wrote, which every later build reads.
 //!
 //! ```text
 //! crates/<crate>/formats/v1/<name>.json    written once, never edited, read for ever
@@ -13,7 +13,7 @@
 //! - a new variant does not compile until [`every_variant!`] names it, and then has no example.
 //!
 //! The change is made whole by a new version: `BANGER_NEW_FORMAT=2 cargo test` writes the files of version 2 that are
-//! missing. It never writes over one. The test then says what the older ones are read as.
+//! missing. It never writes over one. The test then compares the older ones with the values that they must be read as.
 //!
 //! It must not be linked into the product: it is for tests.
 
