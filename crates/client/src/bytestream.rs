@@ -30,7 +30,7 @@ impl ByteStream {
         &self.request
     }
 
-    /// How many bytes are still to come, where the daemon said so.
+    /// Number of bytes still to come, when the daemon announced a length.
     #[must_use]
     pub fn remaining(&self) -> Option<u64> {
         self.body.size_hint().exact()

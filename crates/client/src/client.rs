@@ -33,7 +33,7 @@ impl Client {
 
     /// The socket that calls go to.
     pub fn socket(&self) -> Arc<Path> {
-        // A path is whole whoever panicked while holding the lock.
+        // A panic of another holder of the lock cannot leave half a path behind.
         self.inner
             .socket
             .lock()
@@ -57,7 +57,7 @@ impl Client {
 
     /// The build that the daemon told in its last answer.
     pub fn daemon_build(&self) -> Option<String> {
-        // A string is whole whoever panicked while holding the lock.
+        // A panic of another holder of the lock cannot leave half a string behind.
         self.inner
             .daemon_build
             .lock()

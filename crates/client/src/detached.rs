@@ -1,4 +1,4 @@
-//! Calls about commands that go on without whoever started them.
+//! Calls about commands that go on after the client that started them has gone.
 
 use banger_api::detached::DetachedCommand;
 use banger_api::routes::{self, fill};

@@ -1,4 +1,4 @@
-//! Why a call failed.
+//! Failures of a call.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use banger_api::ApiError;
 
-/// Why a call failed.
+/// Failure of a call.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nothing listens on the socket, or it may not be opened.
@@ -14,24 +14,24 @@ pub enum ClientError {
     Connect {
         /// The socket.
         socket: PathBuf,
-        /// What connect(2) said.
+        /// Cause of connect(2)'s failure.
         #[source]
         source: io::Error,
     },
-    /// Somebody else listens where the daemon should.
+    /// A process of another user listens where the daemon should.
     #[error("{socket} is served by user {uid}, who is neither you nor root")]
     Stranger {
         /// The socket.
         socket: PathBuf,
-        /// Whose process listens there.
+        /// User id of the process that listens there.
         uid: u32,
     },
-    /// The connection broke, or what came was not HTTP.
+    /// The connection broke, or the answer was not HTTP.
     #[error("lost the daemon during {request}")]
     Http {
         /// Method and path of the call.
         request: String,
-        /// What went wrong.
+        /// Cause of the failure.
         #[source]
         source: hyper::Error,
     },
@@ -40,7 +40,7 @@ pub enum ClientError {
     Request {
         /// Method and path of the call.
         request: String,
-        /// What is wrong with it.
+        /// Fault of the request.
         #[source]
         source: hyper::http::Error,
     },
@@ -49,7 +49,7 @@ pub enum ClientError {
     Encode {
         /// Method and path of the call.
         request: String,
-        /// What is wrong with it.
+        /// Fault of the value.
         #[source]
         source: serde_json::Error,
     },
@@ -58,7 +58,7 @@ pub enum ClientError {
     Late {
         /// Method and path of the call.
         request: String,
-        /// How long the client waited.
+        /// Time that the client waited.
         after: Duration,
     },
     /// An answer is larger than [`crate::limits`] allow.
@@ -69,21 +69,21 @@ pub enum ClientError {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// An answer is not what the API says.
+    /// An answer does not follow the API.
     #[error("cannot read the daemon's answer to {request}")]
     Decode {
         /// Method and path of the call.
         request: String,
-        /// What is wrong with it.
+        /// Fault of the answer.
         #[source]
         source: serde_json::Error,
     },
-    /// An event stream is not what the API says.
+    /// An event stream does not follow the API.
     #[error("cannot read the events of {request}")]
     Events {
         /// Method and path of the call.
         request: String,
-        /// What is wrong with them.
+        /// Fault of the stream.
         #[source]
         source: crate::sse::SseError,
     },
@@ -101,7 +101,7 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// Nothing listens on the socket: a daemon may be started and the call tried again, for it reached nobody.
+    /// True when nothing listens on the socket: the call reached no daemon, so the caller may start one and retry.
     pub fn is_no_daemon(&self) -> bool {
         matches!(self, Self::Connect { source, .. }
             if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused))

@@ -6,7 +6,7 @@ use crate::bytestream::ByteStream;
 use crate::error::ClientError;
 use crate::sse::{SseDecoder, SseError};
 
-/// How much of a bad event an error quotes, in characters.
+/// Longest quotation of a bad event in an error, in characters.
 const QUOTED: usize = 80;
 
 /// The events of an operation from its first. Dropping it closes the connection.
@@ -27,7 +27,7 @@ impl OperationEvents {
     /// The next event, or none when the stream ends. Dropping the future loses nothing.
     ///
     /// # Errors
-    /// The connection broke, or what came is not an operation's event.
+    /// The connection broke, or the stream holds something other than an operation's event.
     pub async fn next(&mut self) -> Result<Option<Event>, ClientError> {
         loop {
             if let Some(text) = self.decoder.pop() {

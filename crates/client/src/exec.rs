@@ -1,13 +1,13 @@
-//! A command in a guest, as its caller hears it and speaks to it.
+//! A command in a guest: its events, and its input.
 //!
 //! ```text
-//! Client::exec ──► ExecSession ── started() ──► Started, or why not, within START_DEADLINE
+//! Client::exec ──► ExecSession ── started() ──► Started or an error, within START_DEADLINE
 //!                       │ next() ──► Stdout │ Stderr │ StdinTaken │ SignalTaken │ TimedOut … Ended
 //!                       └ split() ──► ExecEvents, and ExecInput: stdin, stdin_end, signal, resize
 //! ```
 //!
-//! Dropping a session ends its command. A guest that says what has no place here ends the session with an error; what it
-//! says is bounded by the frame, and whoever keeps more of it sets a limit of their own.
+//! Dropping a session ends its command. A frame out of place ends the session with an error; a guest's data is bounded
+//! by the frame, and a caller that collects frames sets a limit of its own.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ pub struct ExecSession<S = Upgraded> {
     input: ExecInput<S>,
 }
 
-/// What a command says.
+/// Events of a command.
 #[derive(Debug)]
 pub struct ExecEvents<S = Upgraded> {
     frames: FrameReader<ReadHalf<S>>,
@@ -39,7 +39,7 @@ pub struct ExecEvents<S = Upgraded> {
     pending: Option<Frame>,
 }
 
-/// What a command is told. Its end tells the guest that we are gone.
+/// Input of a command. Its end tells the guest that we are gone.
 #[derive(Debug)]
 pub struct ExecInput<S = Upgraded> {
     to: WriteHalf<S>,
@@ -48,11 +48,11 @@ pub struct ExecInput<S = Upgraded> {
 /// The command runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Started {
-    /// The agent reports what the command reads and which signals reached it; an older one does not.
+    /// True when the agent reports consumed input and delivered signals; an older agent does not.
     pub reports: bool,
 }
 
-/// What is heard of a command.
+/// One event of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExecEvent {
     /// Output.
@@ -69,7 +69,7 @@ pub enum ExecEvent {
     Ended(ExitStatus),
 }
 
-/// Why a command did not start, or is not heard any more.
+/// A command did not start, or its events stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecError {
     /// The guest refused, and says why.
@@ -78,10 +78,10 @@ pub enum ExecError {
     /// The guest did not answer.
     #[error("its guest did not answer within {} s", after.as_secs())]
     Late {
-        /// How long it had.
+        /// The deadline.
         after: Duration,
     },
-    /// The guest said what has no place here.
+    /// The guest sent a frame that has no place here.
     #[error("lost the guest command: an unexpected frame: {0}")]
     Unexpected(&'static str),
     /// The stream ended before the command.
@@ -93,7 +93,7 @@ pub enum ExecError {
 }
 
 impl Client {
-    /// Runs a command in a guest, whose agent reports what it reads and which signals reached it.
+    /// Runs a command in a guest. Its agent reports the input that the command reads and the signals that reached it.
     ///
     /// # Errors
     /// As every call: see [`ClientError`].
@@ -129,10 +129,10 @@ impl<S: AsyncRead + AsyncWrite> ExecSession<S> {
         started.await.unwrap_or(Err(late))
     }
 
-    /// What is heard next. Dropping the future loses nothing. Behind [`ExecEvent::Ended`] nothing comes.
+    /// The next event. Dropping the future loses nothing. Nothing comes after [`ExecEvent::Ended`].
     ///
     /// # Errors
-    /// The command did not start, or is not heard any more.
+    /// The command did not start, or its events stopped.
     pub async fn next(&mut self) -> Result<ExecEvent, ExecError> {
         self.events.next().await
     }
@@ -192,7 +192,7 @@ impl<S: AsyncRead> ExecEvents<S> {
     }
 }
 
-/// Where a frame would have its place.
+/// The calls to which a frame that is out of place belongs, for the message.
 fn place(frame: &Frame) -> &'static str {
     match frame {
         Frame::Data(_) | Frame::End | Frame::Done(_) | Frame::TransferFailed(_) => "of a transfer",

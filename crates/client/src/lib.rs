@@ -4,12 +4,12 @@
 //! Client ──one connection for each call──► daemon.sock          (HTTP/1.1)
 //!   │ vms, images, kernels, system        JSON in, JSON out
 //!   │ operation_events ──► OperationEvents   server-sent events, numbered, bounded
-//!   │ vm_logs ──────────► ByteStream         a body read as it comes
-//!   │ exec ─────────────► ExecSession        a command: events, and what it is told
+//!   │ vm_logs ──────────► ByteStream         a body, read while it arrives
+//!   │ exec ─────────────► ExecSession        a command: its events and its input
 //!   └ vm_exec, vm_put_files, … ─101──► Upgraded   raw bytes both ways
 //! ```
 //!
-//! It promises: an answer of the daemon is read within fixed limits ([`limits`]) whatever it is; an error of the daemon
+//! It promises: every answer of the daemon is read within fixed limits ([`limits`]); an error of the daemon
 //! arrives as the [`ApiError`](banger_api::ApiError) that it sent; dropping a stream closes its connection at once. It
 //! must not start a daemon, print, or read the environment: that is its caller's part.
 

@@ -1,4 +1,4 @@
-//! How much of an answer is read, and for how long one waits for it.
+//! Limits of an answer: its size, and the time that the client waits for it.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ pub const MAX_EVENT_LINE_BYTES: usize = 256 * 1024;
 /// Largest event (all its `data:` lines together), in bytes.
 pub const MAX_EVENT_BYTES: usize = 1024 * 1024;
 
-/// How long the daemon may take to answer a call that only reads or starts something.
+/// Time for the daemon to answer a call that only reads or starts something.
 pub const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
 
-/// How long a guest may take to start a command. Its daemon asks as long about its health.
+/// Time for a guest to start a command. Its daemon waits as long for the guest's health.
 pub const START_DEADLINE: Duration = Duration::from_secs(10);

@@ -54,7 +54,7 @@ impl Client {
         Ok(OperationEvents::new(ByteStream::new(answer)))
     }
 
-    /// Cancels an operation. It goes on until what it did is undone.
+    /// Cancels an operation. It goes on until its effects are undone.
     ///
     /// # Errors
     /// As every call: see [`ClientError`].

@@ -1,4 +1,4 @@
-//! The connection to the daemon's socket: a path of any length, and only a server whom the caller may trust.
+//! The connection to the daemon's socket: a path of any length, and only to a server that the caller may trust.
 
 use std::io;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::error::ClientError;
 const CONNECTED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Connects to the daemon that listens at `path`. Its process must belong to this user or to root: the calls carry
-/// what nobody else may see, and whoever can write to the socket's folder could listen there.
+/// private data, and any user who can write to the socket's folder could listen there.
 ///
 /// # Errors
 /// [`ClientError::Connect`] and [`ClientError::Stranger`].

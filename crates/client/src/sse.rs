@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use crate::limits::{MAX_EVENT_BYTES, MAX_EVENT_LINE_BYTES};
 
-/// Why bytes are not an event stream of the API.
+/// Fault of an event stream.
 #[derive(Debug, thiserror::Error)]
 pub enum SseError {
     /// A line does not end.
@@ -24,7 +24,7 @@ pub enum SseError {
     NotAnEvent {
         /// The start of the data.
         text: String,
-        /// What is wrong with it.
+        /// Fault of its data.
         #[source]
         source: serde_json::Error,
     },

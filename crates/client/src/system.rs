@@ -39,7 +39,7 @@ impl Client {
         self.get(routes::DOCTOR).answer().await
     }
 
-    /// What banger owns on the daemon's host.
+    /// Everything that banger owns on the daemon's host.
     ///
     /// # Errors
     /// As every call: see [`ClientError`].

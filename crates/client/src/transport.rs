@@ -96,7 +96,7 @@ impl Call<'_> {
         self
     }
 
-    /// The whole answer, as `T`, whenever the guest has done what it takes.
+    /// The whole answer, as `T`, without a deadline: the guest may need long for it.
     pub(crate) async fn slow_answer<T: DeserializeOwned>(self) -> Result<T, ClientError> {
         self.send().await?.json().await
     }
@@ -193,7 +193,7 @@ impl Answer {
         let answer = self.or_error().await?;
         let request = answer.request.clone();
         let body = answer.bytes().await?;
-        // What has no answer (`()`) may come as an empty body.
+        // A call without an answer (`()`) may get an empty body.
         let body = if body.is_empty() { b"null" } else { &body[..] };
         serde_json::from_slice(body).map_err(|source| ClientError::Decode { request, source })
     }

@@ -112,7 +112,7 @@ impl Client {
         self.post(routes::VMS_PRUNE).json(prune)?.answer().await
     }
 
-    /// What a VM uses now.
+    /// Resources that a VM uses now.
     ///
     /// # Errors
     /// As every call: see [`ClientError`].
@@ -120,7 +120,7 @@ impl Client {
         self.get(fill(routes::VM_STATS, reference)).answer().await
     }
 
-    /// What listens in a VM's guest.
+    /// Listening ports of a VM's guest.
     ///
     /// # Errors
     /// As every call: see [`ClientError`].
@@ -128,7 +128,7 @@ impl Client {
         self.get(fill(routes::VM_PORTS, reference)).answer().await
     }
 
-    /// Whether a VM's guest answers.
+    /// Tells whether a VM's guest answers.
     ///
     /// # Errors
     /// As every call: see [`ClientError`].
@@ -136,7 +136,7 @@ impl Client {
         self.get(fill(routes::VM_HEALTH, reference)).answer().await
     }
 
-    /// A VM's console log: its last `tail` lines, or all; with `follow` also what is still to come.
+    /// A VM's console log: its last `tail` lines, or all; with `follow` also the lines still to come.
     ///
     /// # Errors
     /// As every call: see [`ClientError`].
@@ -165,7 +165,7 @@ impl Client {
     }
 
     /// Sends files to the guest's `path`: a stream of transfer frames (see `banger_guest::files::upload`). A `/` at the
-    /// end of `path` says that it must be a directory; with `contents` what is inside the sent directory goes there.
+    /// end of `path` says that it must be a directory; with `contents` the entries of the sent directory go there.
     ///
     /// # Errors
     /// As every call: see [`ClientError`].
@@ -200,7 +200,7 @@ impl Client {
     }
 
     /// Receives the guest's `path`: a stream of transfer frames (see `banger_guest::files::download`). With `follow`,
-    /// when `path` itself is a link, what it points to.
+    /// and a link at `path` itself, the link's target.
     ///
     /// # Errors
     /// As every call: see [`ClientError`].

@@ -1,4 +1,4 @@
-//! Calls about workspaces: the records of what was sent, and files of a guest by name.
+//! Calls about workspaces: the records of sent workspaces, and files of a guest by name.
 
 use banger_api::files::{FoundFile, KeptWorkspace, TreeFiles};
 use banger_api::routes::{self, fill};
@@ -18,7 +18,7 @@ impl Client {
         self.get(path).answer().await
     }
 
-    /// What was sent to a VM as a workspace, as [`Self::keep_workspace`] had it. `None`: nothing was.
+    /// Record of the workspace that was sent to a VM, as stored by [`Self::keep_workspace`]. `None`: none was sent.
     ///
     /// # Errors
     /// As every call: see [`ClientError`].
@@ -41,7 +41,7 @@ impl Client {
         Ok((!bytes.is_empty()).then_some(bytes))
     }
 
-    /// Keeps the record of what was sent to a VM as a workspace, for as long as there is the VM.
+    /// Stores the record of the workspace that was sent to a VM, for as long as the VM exists.
     ///
     /// # Errors
     /// As every call: see [`ClientError`].
@@ -68,7 +68,7 @@ impl Client {
         self.call(Method::DELETE, path).answer().await
     }
 
-    /// What files of a guest are, in the order asked.
+    /// Type and digest of files of a guest, in the order asked.
     ///
     /// # Errors
     /// As every call: see [`ClientError`].
