@@ -40,7 +40,7 @@ pub(crate) fn text(tree: &Tree, node: NodeId) -> String {
             .open()
             .and_then(|source| source.read_exact_at(part, extent.offset));
         if read.is_err() {
-            // Whoever writes the image reads it again, and says so.
+            // The writer of the image reads it again, and reports the error.
             return String::new();
         }
     }

@@ -19,7 +19,7 @@ use crate::compression::{Compression, UnpackError};
 use crate::keeping::Keeping;
 use crate::tar::{TarError, TarReader, Trailer};
 
-/// How much is taken from an archive.
+/// Limits of an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of the unpacked archive.
@@ -29,7 +29,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 64 GiB, and two million entries: the largest images that are known have one to two million, and what is in the tree at
+    /// 64 GiB, and two million entries: the largest known images have one to two million, and the tree at
     /// the end is bounded by its memory besides ([`banger_disk::tree::MAX_TREE_BYTES`]: some 1.1 million).
     fn default() -> Self {
         Self {
@@ -39,7 +39,7 @@ impl Default for Limits {
     }
 }
 
-/// Why an archive gives no tree.
+/// Failure to make a tree of an archive.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     /// The archive cannot be opened.
@@ -65,7 +65,7 @@ pub enum ArchiveError {
     Unpack {
         /// The archive.
         path: PathBuf,
-        /// Why.
+        /// Cause of the failure.
         #[source]
         source: UnpackError,
     },
@@ -74,7 +74,7 @@ pub enum ArchiveError {
     Tar {
         /// The archive.
         path: PathBuf,
-        /// Why.
+        /// Cause of the failure.
         #[source]
         source: TarError,
     },
@@ -85,7 +85,7 @@ pub enum ArchiveError {
         path: PathBuf,
         /// The entry's name, printable.
         entry: String,
-        /// Why.
+        /// Fault of the entry.
         #[source]
         source: EntryError,
     },
@@ -100,7 +100,7 @@ pub enum ArchiveError {
     Tree {
         /// The archive.
         path: PathBuf,
-        /// Why.
+        /// The tree's refusal.
         #[source]
         source: TreeError,
     },
@@ -108,10 +108,10 @@ pub enum ArchiveError {
 
 /// The tree of the tar archive at `path`: plain, or compressed with gzip, xz or zstd. A compressed one is unpacked to a
 /// file without a name in the folder `scratch`, which should be where the image will be written; it goes when the tree
-/// is dropped. `progress` hears how many bytes are unpacked and may stop it with `Break`.
+/// is dropped. `progress` gets the number of unpacked bytes and may stop the work with `Break`.
 ///
 /// # Errors
-/// When the archive cannot be read, is broken or cut short, is larger than `limits`, or an entry is impossible: the
+/// The archive cannot be read, is broken or cut short, is larger than `limits`, or an entry is impossible: the
 /// error names it.
 pub fn tree_from_archive(
     path: &Path,

@@ -1,13 +1,13 @@
-//! What a manifest is of: an image, or one of the many other things that registries keep.
+//! Kind of a manifest: an image, or one of the many other things that registries keep.
 
 use std::fmt;
 
-/// What an entry of a list, or a manifest, is.
+/// Kind of a manifest, or of an entry in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     /// An image, or an index of some.
     Image,
-    /// Something else: what it is called, with its article.
+    /// Something else: its name, with an article.
     Artifact(String),
 }
 
@@ -27,7 +27,7 @@ const IMAGES: [&str; 2] = [
 ];
 /// The media type of a configuration that is none.
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
-/// Parts of media types of what is not an image, and what it is called.
+/// Parts of media types of other artifacts than images, each with a name for people.
 const NAMES: [(&str, &str); 13] = [
     ("vnd.cncf.helm", "a Helm chart"),
     ("spdx", "a software bill of materials (SBOM)"),
@@ -47,8 +47,8 @@ const NAMES: [(&str, &str); 13] = [
 /// Longest media type that is told, in characters.
 const SHOWN: usize = 100;
 
-/// What media types say: of the manifest's `artifactType`, its configuration and its first layer. `None` when they say
-/// nothing.
+/// Kind by the media types of the manifest's `artifactType`, its configuration and its first layer. `None` when they
+/// do not tell.
 pub(crate) fn kind_of(artifact: Option<&str>, config: &str, layer: Option<&str>) -> Option<Kind> {
     let said = |media: Option<&str>| media.filter(|media| !media.is_empty()).map(str::to_owned);
     if IMAGES.contains(&config) {
@@ -63,7 +63,7 @@ pub(crate) fn kind_of(artifact: Option<&str>, config: &str, layer: Option<&str>)
     Some(artifact_of(&media))
 }
 
-/// What is called by the media type `media`, which is none of an image's.
+/// Kind of an artifact by its media type `media`. A media type of an image's configuration gives an image.
 pub(crate) fn artifact_of(media: &str) -> Kind {
     if IMAGES.contains(&media) {
         return Kind::Image;
@@ -78,8 +78,8 @@ pub(crate) fn artifact_of(media: &str) -> Kind {
     })
 }
 
-/// Whether a configuration's media type is one that images never have. What is vague (`application/octet-stream`) says
-/// nothing.
+/// Tells whether a configuration's media type is one that images never have. Vague ones (`application/octet-stream`)
+/// are not.
 fn is_other(config: &str) -> bool {
     config.starts_with("application/vnd.")
 }

@@ -20,7 +20,7 @@ pub(crate) const MAX_HOPS: usize = 40;
 /// Directories that an archive uses and does not describe.
 pub(crate) const IMPLIED: Attributes = Attributes::root(0o755);
 
-/// Why an entry cannot be part of a tree.
+/// Refusal of an entry that cannot be part of a tree.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EntryError {
     /// More `..` than directories before them.
@@ -50,7 +50,7 @@ pub enum EntryError {
     /// More entries than are taken.
     #[error("it is one of more than {limit} entries")]
     TooMany {
-        /// How many are taken.
+        /// The limit.
         limit: u64,
     },
     /// A whiteout of nothing, or of a directory itself.
@@ -69,7 +69,7 @@ pub enum EntryError {
 pub struct Files {
     /// The tree.
     pub tree: Tree,
-    /// What is not as it was.
+    /// Properties that could not be kept.
     pub losses: Losses,
 }
 
@@ -103,7 +103,7 @@ impl Assembly {
         })
     }
 
-    /// Counts an entry, whatever becomes of it: what replaces, hides or repeats others takes no memory, but time.
+    /// Counts every entry: one that replaces, hides or repeats others takes no memory, but it takes time.
     pub(crate) fn count(&mut self) -> Result<(), EntryError> {
         let limit = self.limit;
         let left = self.left.checked_sub(1);
@@ -116,7 +116,7 @@ impl Assembly {
         &mut self.tree
     }
 
-    /// Begins with a layer: what is in the tree now is below it.
+    /// Begins a layer: the tree's present content lies below it.
     pub(crate) fn begin_layer(&mut self) {
         self.lower = self.tree.node_capacity();
     }
@@ -143,7 +143,7 @@ impl Assembly {
     }
 
     /// Adds `entry`, whose data lie in `source`. A later entry replaces an earlier one with its name; a directory keeps
-    /// what is in it.
+    /// its content.
     pub(crate) fn add(&mut self, entry: &Entry, source: SourceId) -> Result<(), EntryError> {
         let parts = parts(&entry.path)?;
         let Some((name, parents)) = parts.split_last() else {
@@ -180,7 +180,7 @@ impl Assembly {
     fn directory(&mut self, parts: &[&[u8]]) -> Result<NodeId, EntryError> {
         match self.walk(parts, Make::Here)? {
             Some(directory) => Ok(directory),
-            // What is missing is made, so there is nothing that could not be found.
+            // Missing directories are made, so none can be absent.
             None => Err(EntryError::TooManyLinks),
         }
     }
@@ -314,13 +314,13 @@ impl Assembly {
     }
 }
 
-/// Whether directories that are missing on a way are made.
+/// Treatment of missing directories on a way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Make {
     Nothing,
     /// Made, also in the place of a file of a layer below.
     Here,
-    /// Made, but what a link leads to is not replaced: the layer has not named it.
+    /// Made, but the target of a link is not replaced: the layer has not named it.
     BehindLink,
 }
 

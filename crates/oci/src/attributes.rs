@@ -1,5 +1,5 @@
-//! What an entry says about itself, as a tree takes it. What cannot be kept is dropped and counted: one odd attribute is no
-//! reason to refuse an image.
+//! Attributes of an entry, as a tree takes them. Attributes that cannot be kept are dropped and counted: one odd
+//! attribute is no reason to refuse an image.
 
 use std::collections::HashMap;
 
@@ -15,13 +15,13 @@ use crate::losses::{Loss, Losses};
 use crate::posix_acl::{self, AclError};
 use crate::tar::{Entry, EntryKind};
 
-/// Owner of what belongs to nobody, as the kernel shows it (user_namespaces(7)).
+/// Owner of files without an owner, as the kernel shows it (user_namespaces(7)).
 const NOBODY: u32 = 65_534;
-/// What overlayfs says to itself; in a base it would be taken for the guest's own.
+/// Prefix of overlayfs's private attributes; in a base image they would be taken for the guest's own.
 const OVERLAY_PREFIX: &[u8] = b"trusted.overlay.";
 /// Most bytes of lists that wait for the image's accounts, all entries together.
 const MAX_WAITING: usize = 8 << 20;
-/// What a list that waits takes besides its text, in bytes.
+/// Cost of a waiting list besides its text, in bytes.
 const WAITING_COST: usize = 64;
 
 /// Owner, mode and times of `entry`.
@@ -34,7 +34,7 @@ pub(crate) fn attributes(entry: &Entry, losses: &mut Losses) -> Attributes {
         })
     };
     let (uid, gid) = (id(entry.uid), id(entry.gid));
-    // Nobody's program is not run as somebody else.
+    // A program with an unknown owner must not run as another user: it loses set-user-ID and set-group-ID.
     let mode = if odd { entry.mode & 0o1777 } else { entry.mode };
     if odd {
         losses.add(Loss::Owner, &entry.path);
@@ -47,7 +47,7 @@ pub(crate) fn attributes(entry: &Entry, losses: &mut Losses) -> Attributes {
     }
 }
 
-/// What `entry` is in a tree; `None` for what cannot be there and is left out.
+/// Node kind of `entry`; `None` for an entry that a tree cannot hold, which is left out.
 pub(crate) fn kind(
     entry: &Entry,
     source: SourceId,
@@ -71,7 +71,7 @@ pub(crate) fn kind(
             return Ok(device(*major, *minor).map(NodeKind::BlockDevice));
         }
         EntryKind::Fifo => NodeKind::Fifo,
-        // Handled before; a link to itself is what is left, and it is missing.
+        // Other hard links were handled before: this one points to itself, and its target is missing.
         EntryKind::HardLink(target) => {
             return Err(EntryError::MissingTarget {
                 target: printable(target),
@@ -154,7 +154,7 @@ impl Lists {
 
     /// Keeps lists for later; answers whether there is room for them.
     fn wait(&mut self, node: NodeId, lists: [Option<Box<[u8]>>; 2]) -> bool {
-        // What an earlier entry said of a directory does not count any more.
+        // The list of an earlier entry for this directory is void.
         if !self.waiting.is_empty() {
             self.waiting.remove(&node);
         }
@@ -178,7 +178,7 @@ impl Lists {
         losses: &mut Losses,
     ) -> Result<(), TreeError> {
         let mut waiting: Vec<_> = self.waiting.into_iter().collect();
-        // The same whatever the order of the map: what is told, too.
+        // Sorted, so that results and reported losses do not depend on the map's order.
         waiting.sort_unstable_by_key(|(node, _)| *node);
         for (node, lists) in waiting {
             if tree.node(node).links > 0 {
@@ -221,7 +221,8 @@ fn give(
     tree.set_xattrs(node, xattrs)
 }
 
-/// The permissions of `node` when its list `text` is not kept: what the mask, which the mode shows, left to the group.
+/// Sets the permissions of `node` when its list `text` is not kept: the mode shows the mask, and the group gets only its
+/// own permissions within it.
 fn without_list(tree: &mut Tree, node: NodeId, text: &[u8]) -> Result<(), TreeError> {
     let Some(of_group) = posix_acl::group_permissions(text) else {
         return Ok(());
@@ -231,7 +232,7 @@ fn without_list(tree: &mut Tree, node: NodeId, text: &[u8]) -> Result<(), TreeEr
     tree.set_attributes(node, attributes)
 }
 
-/// What of `xattrs` ext4 can hold; the rest is counted as lost by the entry at `path`.
+/// The part of `xattrs` that ext4 can hold; the rest is counted as lost by the entry at `path`.
 fn keepable(xattrs: Vec<Xattr>, losses: &mut Losses, path: &[u8]) -> Vec<Xattr> {
     if xattrs.is_empty() {
         return xattrs;
@@ -243,8 +244,8 @@ fn keepable(xattrs: Vec<Xattr>, losses: &mut Losses, path: &[u8]) -> Vec<Xattr> 
     kept
 }
 
-/// Whether an extended attribute means something on ext4: others (`system.nfs4_acl`, `btrfs.…`) belong to the file
-/// system that the archive was made from.
+/// Tells whether an extended attribute has a meaning on ext4: others (`system.nfs4_acl`, `btrfs.…`) belong to the
+/// file system that the archive was made from.
 pub(crate) fn is_kept(name: &[u8]) -> bool {
     const KEPT: [&[u8]; 3] = [b"user.", b"trusted.", b"security."];
     ACL_NAMES.contains(&name)

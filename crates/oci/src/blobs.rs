@@ -1,4 +1,4 @@
-//! Where the blobs of a local image lie: in a folder, or in an archive that holds one. Nothing is unpacked to look.
+//! Storage of a local image's blobs: a folder, or an archive that holds one. Blobs are read without unpacking.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -14,19 +14,19 @@ use crate::manifest::MAX_JSON;
 /// Most links that are followed to one file of an archive: `docker save` wrote some for layers that repeat.
 const MAX_HOPS: usize = 8;
 
-/// Why a blob cannot be had.
+/// Failure to get a blob.
 #[derive(Debug, thiserror::Error)]
 pub enum BlobError {
     /// It is not there.
     #[error("there is no \"{name}\" in it")]
     Missing {
-        /// What was looked for.
+        /// Name of the blob.
         name: String,
     },
     /// It cannot be read.
     #[error("cannot read \"{name}\" of it")]
     Read {
-        /// What was read.
+        /// Name of the blob.
         name: String,
         /// The system's answer.
         #[source]
@@ -35,33 +35,33 @@ pub enum BlobError {
     /// It lies in pieces, which no tool writes.
     #[error("\"{name}\" of it has holes")]
     Sparse {
-        /// Which file.
+        /// Name of the blob.
         name: String,
     },
     /// A document larger than is read.
     #[error("\"{name}\" of it has {size} bytes, at most {MAX_JSON} are read")]
     TooLarge {
-        /// Which document.
+        /// Name of the document.
         name: String,
         /// Its size in bytes.
         size: u64,
     },
-    /// Its bytes are not what its name says.
+    /// Its bytes do not have the digest in its name.
     #[error("\"{name}\" of it is not what it should be: its digest is {found}")]
     Digest {
-        /// What it should be.
+        /// The expected digest, as a name.
         name: String,
-        /// What it is.
+        /// Digest of its bytes.
         found: Digest,
     },
     /// It is longer or shorter than was said.
     #[error("\"{name}\" of it has {found} bytes, {expected} were announced")]
     Size {
-        /// What was read.
+        /// Name of the blob.
         name: String,
         /// Its size in bytes.
         found: u64,
-        /// What was announced.
+        /// The announced size in bytes.
         expected: u64,
     },
 }
@@ -84,7 +84,7 @@ pub(crate) struct Blob {
 }
 
 impl BlobStore {
-    /// Whether this is what a root file system has at its top, rather than blobs.
+    /// Tells whether the top looks like that of a root file system, rather than that of an image.
     pub(crate) fn looks_like_a_root(&self) -> bool {
         let has = |name: &str| match self {
             Self::Folder(root) => root.join(name).symlink_metadata().is_ok(),
@@ -135,7 +135,7 @@ impl BlobStore {
         self.verified(digest)
     }
 
-    /// The document with `digest`, whatever its size, verified.
+    /// The document with `digest`, whose size is not announced, verified.
     pub(crate) fn verified(&self, digest: Digest) -> Result<Vec<u8>, BlobError> {
         let bytes = self.blob(digest)?.document()?;
         let found = Digest::of(&bytes);

@@ -1,9 +1,9 @@
-//! Which image is meant, of the several that an index, a layout or an archive has. One answer for all of them.
+//! Choice of one image of the several in an index, a layout or an archive, by the same rules for all.
 //!
 //! ```text
 //!  candidates ─► by name: digest, full name, tag, last part of the name, platform ─► by platform ─► one
 //!       ▲                                                                              │
-//!       └────────────── what an entry without a platform is, when that matters ◄───────┘
+//!       └──────────────── kind of an entry without a platform, when it matters ◄───────┘
 //! ```
 
 use crate::artifact::Kind;
@@ -11,7 +11,7 @@ use crate::digest::Digest;
 use crate::manifest::{Descriptor, Platform};
 use crate::reference::Reference;
 
-/// Most entries that are looked into to learn what they are.
+/// Most entries that are opened to learn their kind.
 const MAX_LOOKS: usize = 32;
 /// Most names that messages tell.
 const MAX_TOLD: usize = 20;
@@ -21,13 +21,13 @@ const MIN_DIGITS: usize = 7;
 /// One entry of a list.
 #[derive(Debug, Clone, Default)]
 pub struct Candidate {
-    /// What it is called: tags, full names.
+    /// Its names: tags, full names.
     pub names: Vec<String>,
     /// Its digest, where that is known.
     pub digest: Option<Digest>,
-    /// What it is made for, where that is told.
+    /// The platform that it is made for, when known.
     pub platform: Option<Platform>,
-    /// What it is, where that is known.
+    /// Its kind, when known.
     pub kind: Option<Kind>,
 }
 
@@ -43,7 +43,7 @@ impl From<&Descriptor> for Candidate {
     }
 }
 
-/// What is meant.
+/// Outcome of a choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
     /// This one.
@@ -52,35 +52,35 @@ pub enum Choice {
     Look(usize),
 }
 
-/// Why nothing is chosen.
+/// Refusal to choose.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChoiceError {
     /// None is called so.
     #[error("it has no image \"{wanted}\"; it has: {has}")]
     NoName {
-        /// What was asked for.
+        /// The name that the user asked for.
         wanted: String,
-        /// What there is.
+        /// The names that exist, for the message.
         has: String,
     },
     /// None is made for the platform.
     #[error("it is not made for {wanted}; there is: {has}")]
     NoPlatform {
-        /// What was asked for.
+        /// The platform that the user asked for.
         wanted: String,
-        /// What there is.
+        /// The platforms that exist, for the message.
         has: String,
     },
     /// Several could be meant.
     #[error("it has several images, name one of: {has}")]
     Several {
-        /// What there is.
+        /// The names that exist, for the message.
         has: String,
     },
     /// There is something, and no image.
     #[error("it is {kind}, not an image")]
     NoImage {
-        /// What it is.
+        /// Its kind.
         kind: Kind,
     },
     /// There is nothing.
@@ -140,7 +140,7 @@ pub fn choose(
                 .is_some_and(|other| other.variant == platform.variant)
         });
     }
-    // What does not say what it is made for may be an image all the same, or an artifact that belongs to one.
+    // An entry without a platform may be an image all the same, or an artifact that belongs to one.
     let silent: Vec<usize> = images
         .iter()
         .copied()
@@ -213,7 +213,7 @@ fn by_name(list: &[Candidate], these: &[usize], name: &str) -> Vec<usize> {
             let full = |known: &String| known.parse::<Reference>().ok();
             reference.is_some() && candidate.names.iter().any(|known| full(known) == reference)
         },
-        // `app:1.2`, or `app` of whatever tag, for `registry.example/team/app:1.2`.
+        // `app:1.2`, or `app` with any tag, for `registry.example/team/app:1.2`.
         &|candidate| {
             candidate.names.iter().any(|known| {
                 let last = known.rsplit('/').next().unwrap_or(known);

@@ -16,7 +16,7 @@ const BUFFER: usize = 1 << 18;
 /// Most memory that an xz decoder may take, in bytes: `xz -9` needs 65 MiB.
 const XZ_MEMORY: u64 = 100 << 20;
 
-/// How a file is compressed.
+/// Compression of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
     /// Not at all, or in no way that is known.
@@ -34,13 +34,13 @@ pub enum Compression {
 /// First bytes of a file that tell how it is compressed: at most so many are looked at.
 pub const MAGIC: usize = 10;
 
-/// Why a stream cannot be unpacked.
+/// Failure to unpack a stream.
 #[derive(Debug, thiserror::Error)]
 pub enum UnpackError {
     /// The stream is broken or ends early, or it cannot be read.
     #[error("the compressed data is broken or cut short")]
     Read(#[source] io::Error),
-    /// What comes out cannot be kept.
+    /// The unpacked data cannot be stored.
     #[error("cannot keep the unpacked data")]
     Write(#[source] io::Error),
     /// More comes out than is allowed.
@@ -54,7 +54,7 @@ pub enum UnpackError {
     TooManyEntries {
         /// The first that is too many, printable.
         entry: String,
-        /// How many are taken.
+        /// The limit.
         limit: u64,
     },
     /// It is compressed in a way that is not read.
@@ -81,7 +81,7 @@ pub enum UnpackError {
 }
 
 impl Compression {
-    /// What the first bytes of `file` say.
+    /// Compression by the first bytes of `file`.
     ///
     /// # Errors
     /// The system's answer to reading them.
@@ -97,7 +97,7 @@ impl Compression {
         Ok(Self::of_magic(&magic[..len]))
     }
 
-    /// What these first bytes of a file say.
+    /// Compression by the first bytes of a file.
     pub fn of_magic(magic: &[u8]) -> Self {
         match magic {
             [0x1F, 0x8B, ..] => Self::Gzip,
@@ -140,10 +140,10 @@ impl Compression {
         }
     }
 
-    /// Unpacks `from`, at most `limit` bytes, of which `take` gets one piece after the other.
+    /// Unpacks `from`, at most `limit` bytes, and passes them to `take` piece by piece.
     ///
     /// # Errors
-    /// When the data is broken, cut short or too large, or those of `take`.
+    /// The data is broken, cut short or too large, or `take` fails.
     pub fn unpack(
         self,
         from: impl Read,

@@ -1,4 +1,4 @@
-//! An image's configuration: what it runs on, how it is started, and what its layers unpack to.
+//! An image's configuration: its platform, its command, and the digests of its unpacked layers.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,12 @@ use serde::Deserialize;
 use crate::digest::Digest;
 use crate::manifest::{DocumentError, MAX_LAYERS, Platform};
 
-/// What an image says about itself.
+/// Configuration of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageConfig {
-    /// What it is made for.
+    /// The platform that it is made for.
     pub platform: Platform,
-    /// When it was made, as it says.
+    /// Time of its making, as it claims.
     pub created: Option<String>,
     /// Environment: name and value.
     pub env: Vec<(String, String)>,
@@ -20,9 +20,9 @@ pub struct ImageConfig {
     pub user: String,
     /// Working directory; empty means `/`.
     pub working_dir: String,
-    /// What is always run, before the command.
+    /// The program that always runs, before the command.
     pub entrypoint: Vec<String>,
-    /// What is run, or the arguments of the entry point.
+    /// The command, or the arguments of the entry point.
     pub cmd: Vec<String>,
     /// Signal that asks it to stop, such as `SIGTERM`.
     pub stop_signal: Option<String>,
@@ -32,20 +32,20 @@ pub struct ImageConfig {
     pub exposed_ports: Vec<String>,
     /// Digests of the unpacked layers, lowest first.
     pub diff_ids: Vec<Digest>,
-    /// How it was made, oldest step first.
+    /// Steps of its making, oldest first.
     pub history: Vec<HistoryStep>,
 }
 
 /// One step of an image's making.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct HistoryStep {
-    /// When.
+    /// Time of the step.
     #[serde(default)]
     pub created: Option<String>,
     /// The command.
     #[serde(default)]
     pub created_by: Option<String>,
-    /// Whether it made no layer.
+    /// True when it made no layer.
     #[serde(default, deserialize_with = "null")]
     pub empty_layer: bool,
 }
@@ -59,7 +59,7 @@ impl ImageConfig {
     /// Reads a configuration.
     ///
     /// # Errors
-    /// When it is broken or lists more layers than are taken.
+    /// It is broken or lists more layers than the limit.
     pub fn parse(bytes: &[u8]) -> Result<Self, DocumentError> {
         const WHAT: &str = "configuration";
         let raw: Raw = serde_json::from_slice(bytes)
@@ -193,7 +193,7 @@ impl From<Ports> for Vec<String> {
     }
 }
 
-/// Takes null for what is not set, as Go writes and reads it.
+/// Reads null as an unset value, as Go writes it.
 pub(crate) fn null<'de, T, D>(from: D) -> Result<T, D::Error>
 where
     T: Deserialize<'de> + Default,

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest([u8; 32]);
 
-/// Why a text is no digest.
+/// Refusal of a text that is no digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DigestError {
     /// It is none.
@@ -125,7 +125,7 @@ impl<R: Read> Hashing<R> {
         }
     }
 
-    /// Reads what is left, so that the digest is that of everything.
+    /// Reads the rest, so that the digest covers everything.
     pub(crate) fn finish(mut self) -> io::Result<(Digest, u64)> {
         io::copy(&mut self, &mut io::sink())?;
         Ok((Digest(self.state.finalize().into()), self.len))

@@ -1,4 +1,4 @@
-//! What a layer hides of those below, before its entries are added.
+//! Hiding of names in the layers below, before a layer's entries are added.
 //!
 //! A link that the layer replaces leads nowhere any more, in whichever order the layer has its names: as in an overlay, where
 //! the upper directory hides the lower link.
@@ -9,7 +9,7 @@ use crate::assembly::{Assembly, EntryError, IMPLIED, MAX_HOPS};
 use crate::names::parts;
 use crate::tar::{Entry, EntryKind};
 
-/// How a layer names something.
+/// Way in which a layer names something.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Named<'e> {
     /// It brings it.
@@ -20,7 +20,7 @@ pub(crate) enum Named<'e> {
     Opaque,
 }
 
-/// Where a way ends.
+/// End of a way.
 enum Lead {
     /// At a directory, behind so many links.
     At(NodeId, usize),
@@ -30,9 +30,9 @@ enum Lead {
 }
 
 impl Assembly {
-    /// Prepares for the name `parts` of the layer that is added: what it hides of the layers below goes, so that nothing
-    /// else of the layer is led there. Names to which exactly `links` links lead are meant; answers whether more lead to
-    /// this one.
+    /// Removes from the layers below the names that `parts` of the new layer hides, so that nothing
+    /// else of the new layer is led there. Only names behind exactly `links` links are treated; returns true when more
+    /// lead to this one.
     pub(crate) fn prepare(
         &mut self,
         parts: &[&[u8]],

@@ -26,13 +26,13 @@ use crate::losses::{Loss, Losses};
 /// Longest list of names, and longest value, of extended attributes that Linux gives (xattr(7)), in bytes.
 const MAX_XATTR: usize = 64 << 10;
 
-/// Why a folder gives no tree.
+/// Failure to make a tree of a folder.
 #[derive(Debug, thiserror::Error)]
 pub enum HostDirError {
     /// Something in it cannot be read.
     #[error("cannot read {}", path.display())]
     Read {
-        /// What.
+        /// The file or folder.
         path: PathBuf,
         /// The system's answer.
         #[source]
@@ -41,15 +41,15 @@ pub enum HostDirError {
     /// It is no folder.
     #[error("{} is not a directory", path.display())]
     NotADirectory {
-        /// What it is called.
+        /// Its path.
         path: PathBuf,
     },
     /// Something in it cannot be part of a tree.
     #[error("cannot take {}", path.display())]
     Entry {
-        /// What.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The tree's refusal.
         #[source]
         source: TreeError,
     },
@@ -58,7 +58,7 @@ pub enum HostDirError {
 /// The tree of the folder `root`, which becomes the tree's root.
 ///
 /// # Errors
-/// When something in it cannot be read (as an ordinary user: what others keep private), or has no place in a tree.
+/// A file cannot be read (an ordinary user cannot read others' private files), or has no place in a tree.
 pub fn tree_from_dir(root: &Path) -> Result<Files, HostDirError> {
     let metadata = fs::metadata(root).map_err(|source| unreadable(root, source))?;
     if !metadata.is_dir() {

@@ -1,12 +1,12 @@
-//! Keeps what comes out of a compressed archive, as long as that is worth it.
+//! Keeps the unpacked bytes of a compressed archive while its entries stay within the limits.
 //!
 //! ```text
 //!  bytes ─► file without a name ─► headers, as far as they are written ─► entries counted ─► too many: refused
-//!              │                                                     └──► the archive's end: what follows is not kept
+//!              │                                                     └──► the archive's end: bytes behind it are not kept
 //!              └─► is there still room for others?
 //! ```
 //! Headers are read by the reader that reads the archive afterwards, so both agree on what an entry is, and where the
-//! archive ends or breaks; what is broken is said by the later one, after the digests. Nothing of it is put in a tree here.
+//! archive ends or breaks; the later one reports a broken header, after the digests. Nothing is put in a tree here.
 
 use std::fs::File;
 use std::io;
@@ -28,7 +28,7 @@ pub(crate) struct Keeping<'f> {
     written: u64,
     /// `None` behind the end of the archive.
     reader: Option<TarReader<'f>>,
-    /// How much must be there before the reader gets on.
+    /// Number of kept bytes at which the reader can go on.
     wanted: u64,
 }
 
@@ -45,7 +45,7 @@ impl<'f> Keeping<'f> {
         }
     }
 
-    /// Bytes that are in the file: all of the archive that anybody reads.
+    /// Number of bytes in the file: all of the archive that a reader needs.
     pub(crate) fn kept(&self) -> u64 {
         self.kept
     }
@@ -86,7 +86,7 @@ impl<'f> Keeping<'f> {
                     reader.go_back(before);
                     self.wanted = needed;
                 }
-                // What is wrong with it, the later reader says.
+                // The later reader reports a broken header.
                 Ok(None) | Err(_) => {
                     self.reader = None;
                     return Ok(());
@@ -124,7 +124,7 @@ mod tests {
         tar.finish().unwrap()
     }
 
-    /// How many entries are counted in `bytes` that come `step` by `step`, and how many bytes are kept.
+    /// Number of entries counted in `bytes` that come `step` by `step`, and number of bytes kept.
     fn kept(bytes: &[u8], step: usize) -> (u64, u64) {
         let file = tempfile::tempfile().unwrap();
         let mut keeping = Keeping::new(&file);
@@ -164,7 +164,7 @@ mod tests {
         broken.resize(1 << 20, b'?');
         let (entries, len) = kept(&broken, 1024);
         assert_eq!(entries, 1);
-        // Its header is there for the one who says what is wrong with it.
+        // Its header is kept: the later reader reports it.
         assert!((at + 512..at + 2048).contains(&len), "{len}");
     }
 

@@ -1,14 +1,14 @@
 //! Layers, lowest first, as one tree: whiteouts, opaque directories, links across layers.
 //!
 //! ```text
-//!  for each layer:  1. what it names    hides names of the layers below: whiteouts, opaque directories, links that it
+//!  for each layer:  1. its names        hide names of the layers below: whiteouts, opaque directories, links that it
 //!                                       replaces; names to which fewer links lead come first
 //!                   2. its entries      are added, as those of an archive
 //! ```
 //! In this order, because a layer hides what is below, never what it brings itself, wherever in it the whiteout or the entry
 //! stands (OCI image specification, "Whiteouts"). A link that the layer replaces leads nowhere any more, as in an overlay,
 //! where the upper directory hides the lower link: else a whiteout below it would delete files of another directory. Links
-//! that the layer does not name lead the way, for entries and whiteouts alike.
+//! that the layer does not name are followed, for entries and whiteouts alike.
 
 use std::fs::File;
 use std::ops::Range;
@@ -23,22 +23,22 @@ use crate::names::parts;
 use crate::tar::{Entry, TarError, TarReader, Trailer};
 
 const WHITEOUT: &[u8] = b".wh.";
-/// What one kind of tool writes for itself; only the mark of an opaque directory has a meaning for others.
+/// Prefix of names that one kind of tool keeps for itself; only the mark of an opaque directory concerns others.
 const PRIVATE: &[u8] = b".wh..wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 
 /// One layer: an uncompressed archive whose digest has been verified.
 #[derive(Debug, Clone)]
 pub struct Layer {
-    /// What messages call it: its digest.
+    /// Name for messages: its digest.
     pub name: String,
     /// The file that holds it.
     pub file: Arc<File>,
-    /// Where in the file.
+    /// Its place in the file.
     pub range: Range<u64>,
 }
 
-/// Why layers give no tree.
+/// Failure to merge layers into a tree.
 #[derive(Debug, thiserror::Error)]
 pub enum LayerError {
     /// A layer is no tar archive, or a broken one.
@@ -46,7 +46,7 @@ pub enum LayerError {
     Tar {
         /// The layer.
         layer: String,
-        /// Why.
+        /// Cause of the failure.
         #[source]
         source: TarError,
     },
@@ -57,7 +57,7 @@ pub enum LayerError {
         layer: String,
         /// The entry's name, printable.
         entry: String,
-        /// Why.
+        /// Fault of the entry.
         #[source]
         source: EntryError,
     },
@@ -69,7 +69,7 @@ pub enum LayerError {
 /// The tree of `layers`, lowest first.
 ///
 /// # Errors
-/// When a layer is broken or an entry impossible: the error names both.
+/// A layer is broken or an entry impossible: the error names both.
 pub fn merge(layers: &[Layer], limits: Limits) -> Result<Files, LayerError> {
     let mut assembly = Assembly::new(limits.entries)?;
     for (index, layer) in layers.iter().enumerate() {
@@ -151,7 +151,7 @@ fn each_entry(
     }
 }
 
-/// What a whiteout hides in its directory.
+/// The names that a whiteout hides in its directory.
 #[derive(Debug, Clone, Copy)]
 enum Hidden<'p> {
     Name(&'p [u8]),
@@ -160,7 +160,7 @@ enum Hidden<'p> {
     Nothing,
 }
 
-/// What the name `parts` hides, when it is that of a whiteout.
+/// The names that `parts` hides, when it is the name of a whiteout.
 fn whiteout<'p>(parts: &[&'p [u8]]) -> Result<Option<Hidden<'p>>, EntryError> {
     let Some(name) = parts.last().filter(|name| name.starts_with(WHITEOUT)) else {
         return Ok(None);

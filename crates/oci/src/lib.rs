@@ -1,4 +1,4 @@
-//! What users have (archives, folders, container images) as one file tree that a disk image is written from.
+//! File trees from archives, folders and container images. Disk images are written from them.
 //!
 //! ```text
 //!  archive.tar[.gz|.xz|.zst] ─► compression ─► tar ─► assembly ─► tree::Tree ─► banger_disk::write_tree
@@ -6,7 +6,7 @@
 //!  image layout, docker save ─► local ─► unpacking (digests) ─► layers (whiteouts)
 //! ```
 //!
-//! What other crates call:
+//! Functions for other crates:
 //!
 //! | to | call |
 //! |---|---|
@@ -18,10 +18,10 @@
 //! | take one directory of a tree, such as `/root` | [`directory`] |
 //!
 //! Promises: nothing is unpacked on the host, no name of an archive ever becomes a path of the host; owners, modes,
-//! times, extended attributes, hard links, holes and names that are no text arrive as they are; memory is bounded
-//! whatever the input; an error names the entry.
+//! times, extended attributes, hard links, holes and names that are no text arrive unchanged; memory is bounded
+//! for every input; an error names the entry.
 //!
-//! It must not: know what an image is registered as, write disk images itself, or change the host outside of its
+//! It must not: know the names of registered images, write disk images itself, or change the host outside of its
 //! scratch folder, in which it leaves nothing (its only file has no name).
 
 mod accounts;

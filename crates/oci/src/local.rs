@@ -33,14 +33,14 @@ const MAX_DEPTH: usize = 4;
 /// An image on this machine, chosen and its configuration verified.
 #[derive(Debug)]
 pub struct LocalImage {
-    /// What messages call it.
+    /// Name for messages.
     called: String,
     config: ImageConfig,
     ids: ImageDigests,
     layers: Vec<StoredLayer>,
 }
 
-/// What an image is known by.
+/// Digests of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImageDigests {
     /// Of its manifest, or of its configuration where there is no manifest: equal digests, equal images.
@@ -57,7 +57,7 @@ impl LocalImage {
     /// does `platform`.
     ///
     /// # Errors
-    /// When there is no such image, or it is broken.
+    /// There is no such image, or it is broken.
     pub fn open(
         path: &Path,
         name: Option<&str>,
@@ -99,11 +99,11 @@ impl LocalImage {
         }
     }
 
-    /// Opens the image whose manifest has `digest` in the layout at `path`, which need not have an index: a cache. Messages
-    /// call it `called`: what the user has asked for.
+    /// Opens the image whose manifest has `digest` in the layout at `path`, which need not have an index: a cache.
+    /// `called` is its name for messages: the name that the user asked for.
     ///
     /// # Errors
-    /// When there is no such manifest, or it is broken.
+    /// There is no such manifest, or it is broken.
     pub fn open_manifest(
         path: &Path,
         digest: Digest,
@@ -120,12 +120,12 @@ impl LocalImage {
         }
     }
 
-    /// How it is started, and what it is made for.
+    /// Its configuration: command, environment, platform.
     pub fn config(&self) -> &ImageConfig {
         &self.config
     }
 
-    /// What it is known by.
+    /// Its digests.
     pub fn digests(&self) -> ImageDigests {
         self.ids
     }
@@ -138,10 +138,10 @@ impl LocalImage {
         })
     }
 
-    /// Its files: all layers verified, unpacked beside where the image will lie (`scratch`), and merged.
+    /// Its files: all layers verified, unpacked in the folder of the future image (`scratch`), and merged.
     ///
     /// # Errors
-    /// When a layer is not what its digest says, is broken, or holds an impossible entry.
+    /// A layer does not have its digest, is broken, or holds an impossible entry.
     pub fn tree(
         &self,
         scratch: &Path,
@@ -162,7 +162,7 @@ impl LocalImage {
 }
 
 struct Opening {
-    /// What messages call it.
+    /// Name for messages.
     called: String,
     store: BlobStore,
 }
@@ -248,7 +248,7 @@ impl Opening {
             match choose(&candidates, name, platform).map_err(|error| self.not_chosen(error))? {
                 Choice::Found(at) => return Ok(&list[at]),
                 Choice::Look(at) => {
-                    // What is not there, or cannot be read, says so when it is chosen.
+                    // A missing or broken entry is reported only when it is chosen.
                     let looked = self.document(&list[at]).ok();
                     let kind = looked.and_then(|document| document.kind());
                     candidates[at].kind = Some(kind.unwrap_or(Kind::Image));

@@ -1,4 +1,4 @@
-//! What of an archive or image cannot be kept as it was: counted, with a few names of each kind, for people.
+//! Losses of an archive or image: properties that cannot be kept, counted, with a few names of each kind for people.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use banger_disk::tree::printable;
 /// Names of each kind that are kept.
 const EXAMPLES: usize = 3;
 
-/// What an entry loses.
+/// Kind of loss of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
     /// Its access control list names accounts that the image does not have.
@@ -18,7 +18,7 @@ pub enum Loss {
     Xattrs,
     /// It is a further name of a file that has as many as ext4 takes, and becomes a copy.
     Links,
-    /// Its owner or group has a number that no file system has, and becomes `nobody`'s.
+    /// Its owner or group has a number that no file system holds, and becomes `nobody`'s.
     Owner,
     /// It is a device with a number that Linux does not have, and is left out.
     Device,
@@ -77,7 +77,7 @@ impl Losses {
         }
     }
 
-    /// Whether all is kept.
+    /// True when nothing is lost.
     pub fn is_empty(&self) -> bool {
         self.kinds.iter().all(|count| count.entries == 0)
     }

@@ -13,35 +13,35 @@ pub const MAX_LAYERS: usize = 500;
 /// Most manifests of an index.
 pub const MAX_MANIFESTS: usize = 1000;
 
-/// Why a document cannot be used.
+/// Failure to use a document.
 #[derive(Debug, thiserror::Error)]
 pub enum DocumentError {
     /// It is no JSON of the expected form.
     #[error("its {what} is broken")]
     Json {
-        /// Which document.
+        /// Kind of the document, for the message.
         what: &'static str,
-        /// Why.
+        /// Fault of the JSON.
         #[source]
         source: serde_json::Error,
     },
     /// A digest in it is none.
     #[error("its {what} names a blob that cannot be")]
     Digest {
-        /// Which document.
+        /// Kind of the document, for the message.
         what: &'static str,
-        /// Why.
+        /// Fault of the digest.
         #[source]
         source: crate::digest::DigestError,
     },
     /// More of something than is taken.
     #[error("its {what} lists {count} {of}, at most {limit} are taken")]
     TooMany {
-        /// Which document.
+        /// Kind of the document, for the message.
         what: &'static str,
-        /// What there is too much of.
+        /// Name of the list's entries, in the plural.
         of: &'static str,
-        /// How many.
+        /// Number of entries.
         count: usize,
         /// The limit.
         limit: usize,
@@ -58,7 +58,7 @@ pub struct Descriptor {
     pub digest: Digest,
     /// Its size in bytes.
     pub size: u64,
-    /// What it is.
+    /// Its media type.
     pub media_type: String,
     /// For which platform, where that is told.
     pub platform: Option<Platform>,
@@ -66,16 +66,16 @@ pub struct Descriptor {
     pub ref_name: Option<String>,
     /// `io.containerd.image.name`, where given: the full name in a layout.
     pub image_name: Option<String>,
-    /// What kind of artifact it is, where that is told.
+    /// Its artifact type, where given.
     pub artifact_type: Option<String>,
-    /// What tools say of an entry that belongs to an image: an attestation, a signature.
+    /// Tools' mark of an entry that belongs to an image: an attestation, a signature.
     note: Option<String>,
-    /// Where else it may be had: what is kept elsewhere is not in registries.
+    /// Other places of the blob: a blob with such places is not in registries.
     pub urls: Vec<String>,
 }
 
 impl Descriptor {
-    /// What it is, where that shows.
+    /// Its kind, when the entry shows it.
     pub fn kind(&self) -> Option<Kind> {
         match (&self.note, &self.artifact_type) {
             // cosign calls the image itself so.
@@ -91,7 +91,7 @@ impl Descriptor {
     }
 }
 
-/// What a program needs to run on.
+/// Platform that a program needs.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Platform {
     /// Instruction set in Go's words: `amd64`, `arm64`.
@@ -104,7 +104,7 @@ pub struct Platform {
 }
 
 impl Platform {
-    /// What guests of this host run.
+    /// Platform of this host's guests.
     pub fn host() -> Self {
         let architecture = match std::env::consts::ARCH {
             "x86_64" => "amd64",
@@ -118,7 +118,7 @@ impl Platform {
         }
     }
 
-    /// Whether a guest that is `self` runs what is made for `other`.
+    /// Tells whether a guest of platform `self` runs programs made for `other`.
     pub fn runs(&self, other: &Self) -> bool {
         self.os == other.os && self.architecture == other.architecture
     }
@@ -134,7 +134,7 @@ impl std::fmt::Display for Platform {
     }
 }
 
-/// Why a text is no platform.
+/// Refusal of a text that is no platform.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "\"{text}\" is no platform: use OS/ARCHITECTURE or OS/ARCHITECTURE/VARIANT, as linux/amd64"
@@ -185,12 +185,12 @@ pub struct Manifest {
     pub config: Descriptor,
     /// The layers, lowest first.
     pub layers: Vec<Descriptor>,
-    /// What kind of artifact it says to be.
+    /// The artifact type that it claims.
     pub artifact_type: Option<String>,
 }
 
 impl Document {
-    /// What it is, as far as media types tell.
+    /// Its kind, as far as media types tell.
     pub fn kind(&self) -> Option<Kind> {
         match self {
             Self::Index(_) => Some(Kind::Image),
@@ -200,7 +200,7 @@ impl Document {
 }
 
 impl Manifest {
-    /// What it is, as far as media types tell.
+    /// Its kind, as far as media types tell.
     pub fn kind(&self) -> Option<Kind> {
         let layer = self.layers.first().map(|layer| layer.media_type.as_str());
         kind_of(
@@ -210,7 +210,7 @@ impl Manifest {
         )
     }
 
-    /// What it is when that shows to be no image.
+    /// Its kind when media types show that it is no image.
     pub fn artifact(&self) -> Option<Kind> {
         self.kind().filter(|kind| *kind != Kind::Image)
     }
@@ -248,10 +248,10 @@ struct RawDescriptor {
     annotations: Option<std::collections::BTreeMap<String, Option<String>>>,
 }
 
-/// Reads an index or a manifest: which one it is shows in what it holds, media types are not always told.
+/// Reads an index or a manifest. The content tells one from the other, because a media type is not always given.
 ///
 /// # Errors
-/// When it is neither, or lists more than is taken.
+/// It is neither, or lists more than the limit.
 pub fn parse(bytes: &[u8]) -> Result<Document, DocumentError> {
     const WHAT: &str = "manifest";
     let raw: RawDocument = serde_json::from_slice(bytes)

@@ -19,7 +19,7 @@ pub(crate) fn parts(path: &[u8]) -> Result<Vec<&[u8]>, EntryError> {
     for part in path.split(|&byte| byte == b'/') {
         match part {
             b"" | b"." => {}
-            // Above the root is the root; above an archive is somebody else's.
+            // `..` at the root is the root; above the archive's top it would leave the archive.
             b".." if parts.pop().is_none() && !absolute => return Err(EntryError::Outside),
             b".." => {}
             part => parts.push(part),

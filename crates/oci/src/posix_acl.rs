@@ -11,7 +11,7 @@ const NO_ID: u32 = u32::MAX;
 /// The tag of the owning group.
 const GROUP_OBJ: u16 = 0x04;
 
-/// Why a text is no access control list.
+/// Fault of a text that is no access control list.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AclError {
     /// Not of the form `kind:name:permissions`.
@@ -25,7 +25,7 @@ pub(crate) enum AclError {
     TooLong,
 }
 
-/// One entry: to whom it gives what.
+/// One entry: a user or group, and its permissions.
 #[derive(Debug)]
 struct AclEntry<'t> {
     tag: u16,
@@ -66,8 +66,8 @@ pub(crate) fn from_text(text: &[u8], accounts: &Accounts) -> Result<Vec<u8>, Acl
     Ok(list)
 }
 
-/// What the owning group may do by the list `text`. A file with a list has its mask where others have this: without the
-/// list, the mask would give the group more than it had.
+/// Permissions of the owning group in the list `text`. The mode of a file with a list shows the mask in the group's
+/// place: without the list, the mask would give the group more than it had.
 pub(crate) fn group_permissions(text: &[u8]) -> Option<u16> {
     let text = String::from_utf8_lossy(text);
     let entries = entries_of(&text).ok()?;

@@ -25,7 +25,7 @@ pub struct Reference {
     digest: Option<Digest>,
 }
 
-/// Why a text names no image.
+/// Refusal of a text that names no image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReferenceError {
     /// A part that may not look like this.
@@ -33,11 +33,11 @@ pub enum ReferenceError {
     Part {
         /// The whole text.
         reference: String,
-        /// Which part.
+        /// Name of the part.
         part: &'static str,
         /// The part.
         value: String,
-        /// What is wrong with it.
+        /// Fault of the part.
         why: &'static str,
     },
     /// A digest that is none.
@@ -45,7 +45,7 @@ pub enum ReferenceError {
     Digest {
         /// The whole text.
         reference: String,
-        /// Why.
+        /// Fault of the digest.
         #[source]
         source: DigestError,
     },
@@ -163,7 +163,7 @@ impl fmt::Display for Reference {
     }
 }
 
-/// Whether the first part of a name is a host: what sets it apart from a user's name on Docker Hub.
+/// Tells whether the first part of a name is a host, rather than a user's name on Docker Hub.
 fn is_host(part: &str) -> bool {
     part == "localhost"
         || part.contains(['.', ':'])

@@ -2,7 +2,7 @@
 
 use banger_disk::tree::{Tree, TreeError, printable};
 
-/// Why a directory cannot be taken out of a tree.
+/// Failure to take a directory out of a tree.
 #[derive(Debug, thiserror::Error)]
 pub enum SelectionError {
     /// There is nothing at the path.
@@ -11,12 +11,12 @@ pub enum SelectionError {
         /// The path, printable.
         path: String,
     },
-    /// What is there is no directory, or the tree refuses.
+    /// There is no directory of that name but something else, or the tree refuses.
     #[error("cannot take \"{path}\" out of it")]
     Refused {
         /// The path, printable.
         path: String,
-        /// Why.
+        /// Cause of the failure.
         #[source]
         source: TreeError,
     },
@@ -25,7 +25,7 @@ pub enum SelectionError {
 /// The directory at `path` (such as `/root`) of `tree` as a tree of its own. Links on the way are not followed.
 ///
 /// # Errors
-/// When there is nothing, or no directory.
+/// The path does not exist, or is no directory.
 pub fn directory(tree: &Tree, path: &[u8]) -> Result<Tree, SelectionError> {
     let node = tree
         .lookup_path(path)

@@ -1,11 +1,11 @@
 //! Layers from blobs: digests verified, compressed ones unpacked, several at a time.
 //!
 //! ```text
-//!  blob ─► SHA-256 of what is stored ─► gzip, xz, zstd ─► SHA-256 of what comes out ─► file without a name
+//!  blob ─► SHA-256 as stored ─────────► gzip, xz, zstd ─► SHA-256 as unpacked ───────► file without a name
 //!          = digest in the manifest                        = diff id in the configuration
 //! ```
-//! Nothing of a layer gets into a tree before both digests are right. What unpacks to more entries or bytes than are taken is
-//! refused as soon as that shows.
+//! Nothing of a layer gets into a tree before both digests are right. A layer with more entries or bytes than the limits
+//! is refused as soon as it exceeds them.
 
 use std::fs::File;
 use std::io;
@@ -26,7 +26,7 @@ use crate::layers::Layer;
 /// Most layers that are unpacked at the same time: each holds a decoder's window, of up to 8 MiB for zstd.
 const MAX_THREADS: usize = 8;
 
-/// Why a layer cannot be unpacked.
+/// Failure to unpack a layer.
 #[derive(Debug, thiserror::Error)]
 pub enum LayerUnpackError {
     /// Its blob.
@@ -41,23 +41,23 @@ pub enum LayerUnpackError {
         #[source]
         source: io::Error,
     },
-    /// What is stored is broken.
+    /// The stored data is broken.
     #[error("cannot unpack layer {layer}")]
     Unpack {
         /// The layer.
         layer: Digest,
-        /// Why.
+        /// Cause of the failure.
         #[source]
         source: UnpackError,
     },
-    /// What comes out is not what the configuration says.
+    /// The unpacked data does not have the digest in the configuration.
     #[error("layer {layer} unpacks to {found}, the configuration says {expected}")]
     DiffId {
         /// The layer.
         layer: Digest,
-        /// What came out.
+        /// Digest of the unpacked data.
         found: Digest,
-        /// What should have.
+        /// Digest in the configuration.
         expected: Digest,
     },
 }
@@ -66,20 +66,20 @@ pub enum LayerUnpackError {
 #[derive(Debug, Clone)]
 pub(crate) struct StoredLayer {
     pub(crate) blob: Blob,
-    /// What the manifest says of the blob: digest and size. `docker save` says nothing.
+    /// Digest and size of the blob in the manifest; `None` for `docker save`, which has neither.
     pub(crate) stored: Option<(Digest, u64)>,
-    /// What it unpacks to.
+    /// Digest of the unpacked layer.
     pub(crate) diff_id: Digest,
 }
 
-/// How far the unpacking is.
+/// Progress of the unpacking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnpackProgress {
-    /// Which layer, from 0, lowest first.
+    /// Index of the layer, from 0, lowest first.
     pub layer: usize,
     /// Bytes that came out of it.
     pub bytes: u64,
-    /// Whether it is finished and verified.
+    /// True when it is finished and verified.
     pub finished: bool,
 }
 
@@ -248,7 +248,7 @@ impl Job<'_> {
         if let Err(error @ (UnpackError::Cancelled | UnpackError::Write(_))) = unpacked {
             return Err(unpack(name, error));
         }
-        // What is not what the manifest means says nothing about the image.
+        // A blob with a wrong digest comes first: its content tells nothing about the image.
         let (found, size) = from
             .finish()
             .map_err(|source| stored.blob.unreadable(source))?;

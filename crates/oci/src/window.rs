@@ -1,4 +1,4 @@
-//! How much memory a Zstandard stream wants (RFC 8878, section 3.1.1.1), and who gets how much.
+//! Memory that a Zstandard stream needs (RFC 8878, section 3.1.1.1), and its shares among several streams.
 //!
 //! Decoders keep a window. The usual ones take 8 MiB at most; a stream may ask for 128 MiB, and several at once would take
 //! more memory than an image may: of those with large windows, one is unpacked at a time.
@@ -38,7 +38,7 @@ impl Window {
         }
     }
 
-    /// For a stream that may want a large one, whatever its form.
+    /// The largest window, for a stream that may need it. Waits until no other stream has a large one.
     pub(crate) fn largest() -> Self {
         Self {
             log: LARGEST,

@@ -53,7 +53,7 @@ fn contents(tree: &Tree, path: &str) -> Vec<u8> {
     bytes
 }
 
-/// A folder with what archives find hard.
+/// A folder with files that archives find hard.
 fn nasty_folder(root: &Path) {
     fs::create_dir_all(root.join("usr/bin")).unwrap();
     fs::write(root.join("usr/bin/tool"), b"#!/bin/sh\n").unwrap();
@@ -409,7 +409,7 @@ fn access_control_lists_get_the_numbers_of_the_archive_s_own_accounts() {
             "access control lists that name accounts the image does not have are left out: /journal, /journal"
         ]
     );
-    // The mode showed the mask; what is left is what the group had of that.
+    // The mode showed the mask; the group keeps its own permissions within it.
     let journal = unknown.tree.lookup_path(b"journal").unwrap();
     assert_eq!(unknown.tree.node(journal).attributes.mode, 0o604);
 

@@ -37,7 +37,7 @@ fn layout(root: &Path, packed: &[u8], plain: Digest) {
     .unwrap();
 }
 
-/// What is said of the layer `packed`, and the most bytes that came out of it.
+/// The refusal of the layer `packed`, and the most bytes that were unpacked from it.
 fn refusal(packed: &[u8], plain: Digest) -> (String, u64) {
     let dir = tempfile::tempdir().unwrap();
     let (root, scratch) = (dir.path().join("layout"), dir.path().join("scratch"));

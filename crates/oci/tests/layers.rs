@@ -1,4 +1,4 @@
-//! Layers over each other: what is hidden, what is kept, what is replaced.
+//! Layers over each other: hidden, kept and replaced entries.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that cannot go on has failed
 
@@ -285,8 +285,8 @@ fn peak() -> u64 {
         << 10
 }
 
-/// A layer that says to be ten million entries, of which it has so many; then it has nothing but holes. Who reads on from
-/// there takes the layer for whole, because blocks of zeros are an archive's end.
+/// A layer that claims ten million entries, has `real` of them, and then nothing but holes. A reader that goes on from
+/// there takes the layer for complete, because blocks of zeros end an archive.
 fn ten_million(name: &str, real: u64, entry: impl Fn(u64) -> Forged) -> Layer {
     const ENTRIES: u64 = 10_000_000;
     let mut file = std::io::BufWriter::new(tempfile::tempfile().unwrap());

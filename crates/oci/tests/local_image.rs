@@ -218,7 +218,7 @@ fn a_layer_that_unpacks_to_something_else_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let layout = Layout::new(dir.path().join("layout"));
     let [one, two, _] = layers();
-    // The stored layer is what the manifest says, the configuration speaks of another one.
+    // The stored layer has the manifest's digest; the configuration names another one.
     let manifest = layout.image("amd64", &[two], &[gzip(&one)]);
     fs::write(
         layout.root.join("index.json"),

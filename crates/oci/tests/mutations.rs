@@ -125,7 +125,7 @@ fn is_clean(image: &Path) -> bool {
     checked.status.success()
 }
 
-/// What is read back from an image gives the same image.
+/// Checks that the tree read back from an image gives the same image.
 fn same_again(image: &Path, options: &ImageOptions) {
     // Holes may be as large as a number; comparing them byte by byte tells nothing new.
     if std::fs::metadata(image).unwrap().len() > 16 << 20 {
@@ -223,7 +223,7 @@ fn damaged_documents_and_names_become_errors_or_values() {
         let mut name = names[random.below(3)].as_bytes().to_vec();
         damage(random, &mut name);
         if let Ok(reference) = String::from_utf8_lossy(&name).parse::<Reference>() {
-            // What is taken is written so that it is taken again, and means the same.
+            // An accepted name is written so that it is accepted again, and means the same.
             assert_eq!(
                 reference.to_string().parse::<Reference>().unwrap(),
                 reference

@@ -1,6 +1,6 @@
-//! Layers as engines write them, in any order, against a simple model of what an overlay shows.
+//! Layers as engines write them, in any order, against a simple model of an overlay.
 //!
-//! The model knows no archive, no link on a way and no order: a tree below, a tree above, and what is seen of both.
+//! The model knows no archive, no link on a way and no order: a tree below, a tree above, and the merged view.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that cannot go on has failed
 
@@ -16,7 +16,7 @@ use banger_oci::layers::{Layer, merge};
 use forge::Forged;
 use proptest::prelude::*;
 
-/// What is seen. A file is known by its size.
+/// Visible content of a name. A file is known by its size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Seen {
     File(u8),
@@ -24,7 +24,7 @@ enum Seen {
     Dir(BTreeMap<&'static str, Seen>),
 }
 
-/// What a layer says of one name.
+/// Content that a layer gives to one name.
 #[derive(Debug, Clone)]
 enum Said {
     File(u8),
@@ -36,7 +36,7 @@ enum Said {
     Gone,
 }
 
-/// How a directory of a layer hides the one below.
+/// Way in which a directory of a layer hides the one below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Hides {
     No,
@@ -158,7 +158,7 @@ fn children(
     prop::collection::btree_map(prop::sample::select(&NAMES[..]), inner, 0..4)
 }
 
-/// A layer: what it says below its root, and its entries in some order.
+/// A layer: the content below its root, and its entries in some order.
 fn said_layer() -> impl Strategy<Value = (Said, Entries)> {
     children(said()).prop_flat_map(|children| {
         let mut all = Vec::new();

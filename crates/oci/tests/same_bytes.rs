@@ -14,7 +14,8 @@ use banger_oci::{Digest, Limits, LocalImage, Platform};
 use forge::Forged;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// What the layers of this test become, wherever they do. It changes with what the writer writes, and with nothing else.
+/// Digest of the image made from the layers of this test, the same on every host. It changes only with the writer's
+/// output.
 const IMAGE: &str = "sha256:ac3516b11a1caa14581205958df402ab5648bb68c0832b3d54e251a4f903a04e";
 
 /// Files, folders and links of which upper layers replace and hide some.

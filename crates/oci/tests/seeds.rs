@@ -1,4 +1,4 @@
-//! The stored documents of the fuzz targets are what their names say; `crates/seeds` replays them, and all others.
+//! The stored documents of the fuzz targets match their names; `crates/seeds` replays them, and all others.
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 

@@ -1,4 +1,4 @@
-//! What is measured: made-up images, the same in every run.
+//! Inputs of the bench: made-up images, the same in every run.
 
 use std::fs;
 use std::io::{BufWriter, Write as _};

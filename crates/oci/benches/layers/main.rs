@@ -27,17 +27,17 @@ use inputs::Files;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use usual::Usual;
 
-/// How many times longer unpacking and `mke2fs -d` must take.
+/// Factor by which unpacking plus `mke2fs -d` must take longer, at least.
 const FASTER: u32 = 6;
 /// In how many rounds once, for it takes many times as long as all the others.
 const TAR_EVERY: usize = 4;
 /// Contents of large files, and small files, that are taken in a second from plain layers at least.
 const BYTES_PER_SECOND: f64 = 300e6;
 const FILES_PER_SECOND: f64 = 40_000.0;
-/// Most memory, whatever the image, in KiB.
+/// Most memory for any image, in KiB.
 const MOST_MEMORY: u64 = 200 << 10;
 
-/// What is measured, and what it is held against.
+/// One measured image, and the limit that it is held against.
 struct Input {
     name: &'static str,
     layers: fn(&Path) -> Vec<PathBuf>,

@@ -22,7 +22,7 @@ fn sbom() -> Kind {
     crate::artifact::artifact_of("application/spdx+json")
 }
 
-/// What is chosen, when all that is looked at is an image but the entries `artifacts`.
+/// Chooses from a list in which only the entries `artifacts` turn out to be no images.
 fn chosen_with(
     list: &[Candidate],
     name: Option<&str>,

@@ -1,4 +1,4 @@
-//! Why a local image cannot be used.
+//! Failures of opening or reading a local image.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use crate::layers::LayerError;
 use crate::manifest::DocumentError;
 use crate::unpacking::LayerUnpackError;
 
-/// Why a local image cannot be used.
+/// Failure to use a local image.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalImageError {
     /// The archive cannot be read.
@@ -32,52 +32,52 @@ pub enum LocalImageError {
         root_hint(*is_rootfs)
     )]
     NoImage {
-        /// What was opened.
+        /// The opened image.
         image: String,
-        /// Whether it looks like a root file system instead.
+        /// True when it looks like a root file system instead.
         is_rootfs: bool,
     },
     /// A blob is missing or wrong.
     #[error("cannot use {image}")]
     Blob {
-        /// What was asked for.
+        /// Name that the user asked for.
         image: String,
-        /// Why.
+        /// Cause of the failure.
         #[source]
         source: BlobError,
     },
     /// A document is broken.
     #[error("cannot use {image}")]
     Document {
-        /// What was asked for.
+        /// Name that the user asked for.
         image: String,
-        /// Why.
+        /// Fault of the document.
         #[source]
         source: DocumentError,
     },
-    /// What should be a manifest's digest is none.
+    /// The manifest's digest is malformed.
     #[error("cannot look for the image")]
     Manifest(#[source] crate::digest::DigestError),
     /// None of its images is the one asked for, or several are.
     #[error("cannot use {image}")]
     Choice {
-        /// What was asked for.
+        /// Name that the user asked for.
         image: String,
-        /// Why.
+        /// The refusal.
         #[source]
         source: ChoiceError,
     },
-    /// A layer that whoever made the image has left out, as those of Windows are.
+    /// A layer that the image's maker has left out, as it is done with those of Windows.
     #[error(
         "cannot use {image}: layer {layer} is not in it but kept elsewhere ({url}), and nothing is fetched from there: make the \
          image again with all of its layers"
     )]
     Elsewhere {
-        /// What was asked for.
+        /// Name that the user asked for.
         image: String,
         /// The layer.
         layer: Digest,
-        /// Where it is said to be, printable.
+        /// The address in the manifest, printable.
         url: String,
     },
     /// Manifest and configuration do not fit each other.
@@ -85,7 +85,7 @@ pub enum LocalImageError {
         "image {image} is inconsistent: {layers} layers, {diff_ids} of them in its configuration"
     )]
     LayerCount {
-        /// What was asked for.
+        /// Name that the user asked for.
         image: String,
         /// Layers of the manifest.
         layers: usize,
@@ -95,18 +95,18 @@ pub enum LocalImageError {
     /// A layer cannot be unpacked.
     #[error("cannot unpack image {image}")]
     Unpack {
-        /// What was asked for.
+        /// Name that the user asked for.
         image: String,
-        /// Why.
+        /// Cause of the failure.
         #[source]
         source: Box<LayerUnpackError>,
     },
     /// The layers cannot be merged.
     #[error("cannot unpack image {image}")]
     Layers {
-        /// What was asked for.
+        /// Name that the user asked for.
         image: String,
-        /// Why.
+        /// Cause of the failure.
         #[source]
         source: LayerError,
     },
@@ -122,7 +122,7 @@ fn root_hint(is_rootfs: bool) -> &'static str {
 }
 
 impl LocalImageError {
-    /// Whether it is the list of a layout that leads nowhere, beside which another one may be right.
+    /// Tells whether the fault is a layout's index that leads nowhere; another index beside it may be right.
     pub(super) fn is_of_the_index(&self) -> bool {
         match self {
             Self::LayerCount { .. } => true,
@@ -134,7 +134,7 @@ impl LocalImageError {
         }
     }
 
-    /// The blob whose content is not what its digest says, when that is what is wrong.
+    /// The blob whose content does not have its digest, when that is the fault.
     pub fn damaged_blob(&self) -> Option<Digest> {
         let blob = match self {
             Self::Blob { source, .. } => source,

@@ -5,14 +5,14 @@ use banger_disk::tree::Timestamp;
 use super::pax::{self, Record};
 use super::sparse::Piece;
 
-/// What an entry is.
+/// Kind of an entry, with its content's place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EntryKind {
     /// A regular file of `size` bytes; its data are the pieces (offset in the file, offset in the archive, length).
     File {
         /// Size in bytes, holes included.
         size: u64,
-        /// Where its data lie.
+        /// Places of its data.
         pieces: Vec<(u64, u64, u64)>,
     },
     /// A directory.
@@ -34,7 +34,7 @@ pub enum EntryKind {
 pub struct Entry {
     /// Its name, as written.
     pub path: Vec<u8>,
-    /// What it is.
+    /// Its kind.
     pub kind: EntryKind,
     /// Permission bits.
     pub mode: u16,
@@ -58,7 +58,7 @@ pub(super) fn apply(
     size: &mut u64,
 ) -> Option<()> {
     let value = &record.value[..];
-    // An empty value takes back what a global record said; for names that means the header's own.
+    // An empty value takes back that of a global record; for names the header's own then counts.
     match &record.key[..] {
         b"path" if !value.is_empty() => entry.path = value.to_vec(),
         b"linkpath" if !value.is_empty() => *link = value.to_vec(),

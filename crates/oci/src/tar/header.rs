@@ -9,7 +9,7 @@ pub(super) struct Header<'a> {
     raw: &'a [u8; BLOCK],
 }
 
-/// What is wrong with a header.
+/// Fault of a header.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum HeaderError {
     #[error("its header's checksum is wrong: this is no tar archive, or a broken one")]
@@ -37,7 +37,7 @@ impl<'a> Header<'a> {
         }
     }
 
-    /// Whether all bytes are zero, as at the end of an archive.
+    /// Tells whether all bytes are zero, as at the end of an archive.
     pub(super) fn is_zero(raw: &[u8; BLOCK]) -> bool {
         raw.iter().all(|&byte| byte == 0)
     }

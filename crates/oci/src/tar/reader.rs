@@ -19,7 +19,7 @@ const MAX_EXTENSIONS: u64 = 4 << 20;
 /// Read at once when headers are looked at, in bytes: small files lie within.
 const WINDOW: usize = 1 << 16;
 
-/// Whether an archive must end with the block of zeros that the format asks for.
+/// Rule for the block of zeros at an archive's end, which the format asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trailer {
     /// It must: nothing else tells that it was cut short.
@@ -28,13 +28,13 @@ pub enum Trailer {
     Optional,
 }
 
-/// Why an archive cannot be read.
+/// Failure to read an archive.
 #[derive(Debug, thiserror::Error)]
 pub enum TarError {
     /// The archive's file cannot be read.
     #[error("cannot read the archive at byte {offset}")]
     Read {
-        /// Where.
+        /// Offset in the archive, in bytes.
         offset: u64,
         /// The system's answer.
         #[source]
@@ -45,9 +45,9 @@ pub enum TarError {
     Broken {
         /// Its name as far as known, printable.
         entry: String,
-        /// Where its header lies.
+        /// Offset of its header, in bytes.
         offset: u64,
-        /// What is wrong.
+        /// The fault, in words.
         why: String,
     },
     /// The archive ends in the middle of an entry, or without its trailer.
@@ -55,9 +55,9 @@ pub enum TarError {
     CutShort {
         /// Its length in bytes.
         end: u64,
-        /// What it must have at least, in bytes.
+        /// Least size of the archive, in bytes.
         needed: u64,
-        /// What is missing.
+        /// The missing part, in words.
         what: String,
     },
 }
@@ -75,7 +75,7 @@ pub struct TarReader<'f> {
     window_at: u64,
 }
 
-/// What headers before an entry say about it.
+/// Properties of an entry in the headers before it.
 #[derive(Default)]
 struct Extensions {
     records: Vec<Record>,
@@ -116,7 +116,7 @@ impl<'f> TarReader<'f> {
     /// The next entry; `None` at the end.
     ///
     /// # Errors
-    /// When the archive is broken or cut short, or cannot be read.
+    /// The archive is broken or cut short, or cannot be read.
     pub fn next_entry(&mut self) -> Result<Option<Entry>, TarError> {
         let mut extensions = Extensions::default();
         let start = self.at;

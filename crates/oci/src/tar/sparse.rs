@@ -9,7 +9,7 @@ pub(super) const MAX_PIECES: usize = 100_000;
 /// A run of data: offset in the file and length, in bytes.
 pub(super) type Piece = (u64, u64);
 
-/// What pax records say of a sparse file.
+/// Properties of a sparse file in pax records.
 #[derive(Debug, Default)]
 pub(super) struct PaxSparse {
     /// Real size of the file, when it is sparse.

@@ -4,7 +4,7 @@
 
 /// An archive that is made by hand, header by header.
 pub struct Forged {
-    /// What there is so far.
+    /// The archive so far.
     pub bytes: Vec<u8>,
 }
 
