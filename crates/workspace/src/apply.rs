@@ -16,13 +16,13 @@ use crate::repository::Repository;
 use crate::root::{Opened, Root};
 use crate::tracked::RepoPath;
 
-/// Why a patch was not applied.
+/// Refusal or failure of a patch's application.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// Files of the host are not as they were sent, and the patch does not fit them.
     #[error("{why}")]
     Conflict {
-        /// Which; none when git's words are all that is known.
+        /// The files; none when only git's message is known.
         paths: Vec<RepoPath>,
         /// git's first words.
         why: String,
@@ -56,7 +56,7 @@ pub fn apply(record: &Record, patch: &Patch, bytes: &[u8]) -> Result<(), ApplyEr
     Ok(())
 }
 
-/// Files of a patch that are not on the host what was sent.
+/// Files of a patch whose host copies differ from the sent ones.
 fn differing(
     record: &Record,
     patch: &Patch,

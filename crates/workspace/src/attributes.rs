@@ -1,4 +1,4 @@
-//! What a repository's attributes say of files (gitattributes(5)): how their content is converted on its way into git.
+//! A repository's attributes of files (gitattributes(5)): the conversions of their content on its way into git.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +13,14 @@ const FILTER: &str = "filter";
 /// Settings beside them that decide about line ends.
 const LINE_ENDS: &[&str] = &["core.autocrlf", "core.eol"];
 
-/// What is said of one file: values by attribute; `set` and `unset` are git's words for a name with and without a dash.
+/// Attributes of one file: values by attribute; `set` and `unset` are git's words for a name with and without a dash.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Attributes(BTreeMap<String, String>);
 
 /// Settings about line ends that are made.
 pub(crate) type LineEnds = BTreeMap<String, String>;
 
-/// Settings of a repository that decide what its git takes files for.
+/// Settings of a repository that decide the form in which git stores its files.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Settings {
     /// About line ends.
@@ -29,7 +29,7 @@ pub(crate) struct Settings {
     pub(crate) no_links: bool,
 }
 
-/// What a repository's attributes say of files, as they are in its work tree now.
+/// Reads the attributes of files from the repository's work tree, as they are now.
 pub(crate) fn of(
     git: &Git,
     paths: &[&RepoPath],
@@ -83,7 +83,7 @@ pub(crate) fn settings(git: &Git) -> Result<Settings, GitError> {
     Ok(found)
 }
 
-/// Whether a setting's value means no (git-config(1)).
+/// Tells whether a setting's value means no (git-config(1)).
 pub(crate) fn is_off(value: &str) -> bool {
     matches!(&value.to_lowercase()[..], "false" | "no" | "off" | "0" | "")
 }
@@ -104,7 +104,8 @@ impl Attributes {
         !self.is_on("ident") && !self.is_on("working-tree-encoding")
     }
 
-    /// Whether git converts a file's content. A filter comes first, and what it makes cannot be told.
+    /// Tells whether git converts a file's content. A file with a filter counts as not converted: only the filter knows
+    /// its output.
     pub(crate) fn convert(&self, has_crlf: bool, settings: &LineEnds) -> bool {
         if self.filter().is_some() {
             return false;

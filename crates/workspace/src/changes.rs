@@ -1,12 +1,11 @@
-//! A second prepare: what differs on the host since the last one, and whether the guest still has what it got.
+//! A second prepare: the host's changes since the last one, and the check that the guest still has the sent files.
 //!
 //! ```text
-//! record + survey ──► Changes: files that go, files that are removed, how much of each .git
-//!                       └─ expected: what the guest must still have there ──digests from the guest──► conflicts
+//! record + survey ──► Changes: files to send, files to remove, the part of each .git to send
+//!                       └─ expected: the guest's present files there ──digests from the guest──► conflicts
 //! ```
 //!
-//! Only files that are about to be replaced or removed are looked at in the guest: what was done there elsewhere stays,
-//! whatever it is.
+//! Only files that are about to be replaced or removed are looked at in the guest: all other work there stays.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,23 +21,23 @@ use crate::send::{Composing, GitPart, Shipment};
 use crate::survey::{Part, Source, Survey, as_path};
 use crate::tracked::{EXECUTABLE, LINK, RepoPath, Tracked};
 
-/// What a second prepare does.
+/// Changes that a second prepare makes in a guest.
 #[derive(Debug)]
 pub struct Changes {
     survey: Arc<Survey>,
-    /// Files that go, with what they are here now.
+    /// Files to send, as they are here now.
     pub sent: BTreeMap<RepoPath, Sent>,
     /// Files that were sent once and are no more.
     pub removed: BTreeSet<RepoPath>,
     unchanged: BTreeMap<RepoPath, Sent>,
     git: Vec<GitPart>,
     known: BTreeMap<RepoPath, Known>,
-    /// What the guest must still have, by path.
+    /// Files that the guest must still have, each with its permitted states.
     expected: Vec<(TreePath, Vec<Found>)>,
 }
 
 impl Changes {
-    /// Compares the host with what was sent.
+    /// Compares the host with the record of the sent workspace.
     ///
     /// # Errors
     /// A file cannot be read.
@@ -74,7 +73,7 @@ impl Changes {
         self.expected.iter().map(|(path, _)| path.clone()).collect()
     }
 
-    /// Of these files, in the order of [`Self::asked`], those that are not what was sent: work that was done there.
+    /// Of these files, in the order of [`Self::asked`], those that differ from the sent ones: work that was done there.
     pub fn conflicts(&self, found: &[Found]) -> Vec<RepoPath> {
         let pairs = self.expected.iter().zip(found);
         let differs = pairs.filter(|((_, expected), found)| !expected.contains(found));
@@ -83,7 +82,7 @@ impl Changes {
             .collect()
     }
 
-    /// What goes.
+    /// Turns the changes into the shipment that carries them.
     pub fn into_shipment(self) -> Shipment {
         Shipment {
             composing: Composing::start(&self.survey, self.known),
@@ -122,7 +121,7 @@ impl Changes {
                     self.unchanged
                         .extend(before.cloned().map(|sent| (full, sent)));
                 }
-                // What a commit holds is known when it is read: it goes again, and is compared in the guest.
+                // The content of a commit's file is known once it is read: it is sent again and compared in the guest.
                 Source::Commit(_) => {
                     differs = true;
                     self.sent.insert(full, before.cloned().unwrap_or_default());
@@ -143,12 +142,12 @@ impl Changes {
         Ok(())
     }
 
-    /// What the guest must have: what was sent, or already what is to go.
+    /// Collects the permitted states of the guest's files: as sent before, or already as in this shipment.
     fn expect(&mut self, record: &Record) -> Result<(), WorkspaceError> {
         let mut expected = Vec::new();
         for (path, sent) in &self.sent {
             let before = record.files.get(path).map_or(Found::Absent, as_found);
-            // What is to go may be there already: a prepare before was cut off before its record was kept.
+            // The new file may be there already, when an earlier prepare was cut off before its record was stored.
             expected.push((tree_path(path)?, vec![as_found(sent), before]));
         }
         for path in &self.removed {
@@ -278,7 +277,7 @@ enum Now {
     Gone,
 }
 
-/// What a file is now. One whose state is what it was when it was sent is not read.
+/// State of a file now. A file whose metadata has not changed since it was sent is not read.
 fn now(
     part: &Part,
     root: &Root,

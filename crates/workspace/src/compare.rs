@@ -1,4 +1,4 @@
-//! What came back, beside what was sent: one patch, made by the host's git without touching the host's repository.
+//! Compares a returned workspace with the sent one: one patch, made by the host's git outside of the host's repository.
 //!
 //! ```text
 //! objects kept with the record ─ unpack ─┐
@@ -7,9 +7,9 @@
 //! the host's attributes ─► which contents the host's git converts ──┘
 //! ```
 //!
-//! The old side is what the host's git takes the host's files for; so the new side is what it would take the guest's
-//! for: line ends, encodings and identifiers are converted by the host's attributes, because `git apply` converts them
-//! back. Content filters are programs, and none is started: a filtered file goes in as it is.
+//! The old side holds the host's files as the host's git stores them. So the new side holds the guest's files as that
+//! git would store them: line ends, encodings and identifiers are converted by the host's attributes, because
+//! `git apply` converts them back. Content filters are programs, and none is started: a filtered file goes in as it is.
 //!
 //! git runs in a repository of our own that is gone afterwards and borrows the host's objects.
 
@@ -36,22 +36,22 @@ const FEW_BYTES: usize = 32 * 1024;
 /// Largest file whose line ends are looked at.
 const MAX_LOOKED: u64 = 64 << 20;
 
-/// What the old side of a filtered file is.
+/// Form of a filtered file on the old side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Filtered {
-    /// What the host's git has it for, so that a plain `git apply` takes it.
+    /// As the host's git stores it, so that a plain `git apply` takes it.
     Cleaned,
     /// Its bytes as they were sent, where the host still has them: for a look, and for a git whose filters are off.
     AsSent,
 }
 
-/// A patch, and what is to be known of it.
+/// A patch, and the files that need a remark.
 #[derive(Debug, Default)]
 pub struct Compared {
     /// The patch.
     pub patch: Vec<u8>,
-    /// Filtered files in it that a plain `git apply` does not take, for nobody but the filter knows what it makes of
-    /// them, with the filters' names.
+    /// Filtered files in it that a plain `git apply` does not take, with the filters' names: only the filter knows its
+    /// own output for them.
     pub filtered: Vec<(RepoPath, String)>,
 }
 
@@ -66,16 +66,16 @@ pub struct Comparison {
     tree: String,
     base: String,
     prefix: String,
-    /// Digests of what was sent, by path in this repository.
+    /// Digests of the sent files, by path in this repository.
     sent: BTreeMap<RepoPath, String>,
     _folder: tempfile::TempDir,
 }
 
 impl Comparison {
-    /// Makes the tree of what was sent. `part` is named as in [`crate::Head::parts`].
+    /// Makes the tree of the sent files. `part` is named as in [`crate::Head::parts`].
     ///
     /// # Errors
-    /// The host's repository is not there any more, or has not the objects; the base is a commit that it has not.
+    /// The host's repository is gone, or lacks the objects or the base commit.
     pub fn open(record: &Record, part: &str, base: &Base) -> Result<Self, WorkspaceError> {
         let sent = record.head.parts.get(part);
         let sent = sent.ok_or_else(|| WorkspaceError::Asked(format!("\"{part}\" was not sent")))?;
@@ -134,7 +134,7 @@ impl Comparison {
         })
     }
 
-    /// The patch from there to what came back.
+    /// The patch from the sent tree to the returned files.
     ///
     /// # Errors
     /// git's own, and those of files.
@@ -182,7 +182,7 @@ impl Comparison {
         })
     }
 
-    /// What the host's attributes say of files that came back.
+    /// The host's attributes of the returned files.
     fn attributes(
         &self,
         returned: &Returned,
@@ -192,7 +192,7 @@ impl Comparison {
         Ok(attributes::of(&self.host, &paths)?)
     }
 
-    /// Filtered files whose old side is not what the host's git has them for.
+    /// Filtered files whose old side differs from the form in which the host's git stores them.
     fn doubtful(
         &self,
         names: &BTreeMap<RepoPath, String>,
@@ -293,7 +293,7 @@ impl Comparison {
             };
             entry(&mut entries, mode, oid, &file.path);
         }
-        // What is gone comes first, and --replace lets a file take a directory's place and the other way round.
+        // Removed paths come first, and --replace lets a file take a directory's place and the other way round.
         let args = ["update-index", "-z", "--add", "--replace", "--index-info"];
         self.git.fed(&args, entries).map(drop)?;
         Ok(())
@@ -442,7 +442,7 @@ fn listed(
     Ok(found.collect())
 }
 
-/// What these commands say of each path.
+/// Output of these commands, as the words of each path.
 fn words(
     git: &Git,
     command: &[&str],

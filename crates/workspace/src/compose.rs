@@ -21,23 +21,23 @@ use crate::survey::{Depth, Part, Source, Survey};
 /// Bytes of objects that are in no commit and are kept on the host all the same: with more, the guest's git compares.
 const MAX_OWN: u64 = 64 << 20;
 
-/// What a guest already has of one repository.
+/// The guest's present state of one repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Known {
     /// The commit that was checked out.
     pub commit: Option<Oid>,
     /// The tree that was sent.
     pub tree: Oid,
-    /// Where its history is cut.
+    /// Commits at which its history is cut.
     pub shallow: Vec<Oid>,
 }
 
 /// One repository, ready to be written into a guest.
 #[derive(Debug)]
 pub struct Composed {
-    /// The tree of the files as they are sent, what is not committed included.
+    /// The tree of the files as they are sent, uncommitted changes included.
     pub tree: Oid,
-    /// Where history is cut.
+    /// Commits to send, and the cuts in history.
     pub history: History,
     /// Refs beside the branch, with the commit that an annotated tag stands for.
     pub refs: BTreeMap<String, (Oid, Option<Oid>)>,
@@ -134,7 +134,7 @@ impl Part {
         })
     }
 
-    /// What of the tree is in no commit, as a pack.
+    /// Objects of the tree that are in no commit, as a pack.
     fn own_objects(
         &self,
         git: &Git,
@@ -165,7 +165,7 @@ impl Part {
         }
     }
 
-    /// The host still has what the guest got: history may have been rewritten and cleaned up since.
+    /// True when the host still has the guest's commit: history may have been rewritten and cleaned up since.
     fn has(&self, known: &Known) -> bool {
         known
             .commit
@@ -229,7 +229,7 @@ impl Part {
         Ok(())
     }
 
-    /// Tags at the commits that go, and what the branch's origin was known to be.
+    /// Tags at the commits to send, and the last known commit of the branch at its origin.
     fn refs(
         &self,
         history: &History,

@@ -56,8 +56,8 @@ impl Config {
         self.all.keys().filter_map(name).collect()
     }
 
-    /// Where the repository came from, without anything secret: no user name or password of a URL that carries one, no
-    /// query; nothing at all for a path of this host or a helper program.
+    /// URL of the repository's origin without secrets: without a user name or password that a URL carries, and without
+    /// a query; `None` for a path of this host or a helper program.
     pub fn origin(&self) -> Option<String> {
         public_url(self.get("remote.origin.url")?)
     }

@@ -1,9 +1,9 @@
-//! What can go wrong.
+//! Errors of this crate.
 
 use std::io;
 use std::path::PathBuf;
 
-/// The host's git did not do what it should.
+/// A failure of the host's git.
 #[derive(Debug, thiserror::Error)]
 pub enum GitError {
     /// There is none.
@@ -32,7 +32,7 @@ pub enum GitError {
     Unexpected {
         /// Its subcommand.
         command: &'static str,
-        /// What is wrong with the answer.
+        /// Fault of the answer.
         what: String,
     },
 }
@@ -43,9 +43,9 @@ pub enum WorkspaceError {
     /// There is nothing there.
     #[error("{}", path.display())]
     Path {
-        /// Where.
+        /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The system's answer.
         source: io::Error,
     },
     /// It is no repository.
@@ -54,7 +54,7 @@ pub enum WorkspaceError {
     /// It has no files of its own to work on.
     #[error("{} is a bare repository: it has no files to work on", .0.display())]
     Bare(PathBuf),
-    /// It belongs to somebody else, and git does not read such unless it is told to.
+    /// It belongs to another user, and git reads such a repository only when its configuration says so.
     #[error("{} belongs to another user, so git does not read it", .0.display())]
     Owner(PathBuf),
     /// It is part of a repository's own administration.
@@ -65,7 +65,7 @@ pub enum WorkspaceError {
     GitElsewhere {
         /// The file or link.
         link: PathBuf,
-        /// Where it leads.
+        /// The directory that it leads to.
         leads_to: PathBuf,
     },
     /// A submodule is there but cannot be read.
@@ -73,18 +73,18 @@ pub enum WorkspaceError {
     Submodule {
         /// Its path in the repository.
         path: String,
-        /// Why.
+        /// Cause, in words.
         why: String,
     },
-    /// What the caller asked for does not exist or does not go together.
+    /// Something that the caller asked for does not exist, or two wishes exclude each other.
     #[error("{0}")]
     Asked(String),
     /// A file of the host.
     #[error("cannot {doing} {}", path.display())]
     File {
-        /// What was done with it.
+        /// The action that failed, as a verb.
         doing: &'static str,
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// The system's answer.
         source: io::Error,
@@ -94,7 +94,7 @@ pub enum WorkspaceError {
     Name {
         /// Its path in the repository.
         path: String,
-        /// Why.
+        /// Cause, in words.
         why: String,
     },
     /// git.

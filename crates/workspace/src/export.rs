@@ -1,6 +1,6 @@
-//! What the guest's git is asked: a patch against what was sent, without touching its index, its files or its objects.
+//! Scripts for the guest's git: a patch against the sent workspace, without a change of its index, files or objects.
 //!
-//! New objects go to a folder that is gone afterwards; a copy of the index keeps what its git knows of files, so that
+//! New objects go to a folder that is gone afterwards; a copy of the index keeps git's knowledge of files, so that
 //! only changed ones are read.
 
 use crate::record::{Head, PartRecord};
@@ -11,7 +11,7 @@ pub const NO_GIT: i32 = 97;
 /// Exit code of the script when the workspace is not there.
 pub const NO_WORKSPACE: i32 = 98;
 
-/// Everything that could change what a diff looks like, or run a program, is set.
+/// Fixes every setting that could change a diff's form, or run a program.
 pub(crate) const SETTINGS: &[(&str, &str)] = &[
     ("core.fsmonitor", "false"),
     ("core.hooksPath", "/dev/null"),
@@ -25,7 +25,7 @@ pub(crate) const SETTINGS: &[(&str, &str)] = &[
     ("diff.algorithm", "myers"),
     ("advice.addEmbeddedRepo", "false"),
 ];
-/// What a patch looks like.
+/// Form of a patch.
 pub(crate) const DIFF: &str = "-p --binary --full-index --no-renames --no-ext-diff --no-textconv --no-color \
 --unified=3 --inter-hunk-context=0 --no-relative --ignore-submodules=all";
 
@@ -88,24 +88,24 @@ fi
 echo "tree $(GIT rev-parse 'HEAD^{tree}')"
 "#;
 
-/// What a patch is made against.
+/// The base of a patch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Base {
-    /// What was sent, with what was not committed on the host: the patch fits the host's files.
+    /// The sent files, uncommitted changes of the host included: the patch fits the host's files.
     Sent,
     /// The commit that was sent: the patch fits a clean checkout of it.
     Commit,
-    /// Another commit, by its full name; submodules are compared with what was sent.
+    /// Another commit, by its full name; submodules are compared with their sent state.
     Other(String),
 }
 
-/// Why there is nothing to ask for.
+/// Refusal of a base.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BaseError {
     /// Nothing was sent.
     #[error("nothing was sent to this VM")]
     NothingSent,
-    /// What was sent had no commit.
+    /// The sent workspace has no commit.
     #[error("what was sent has no commit")]
     NoCommit,
     /// It is no commit's full name.
@@ -161,7 +161,7 @@ fn shell(script: &str) -> Vec<String> {
     let settings = SETTINGS
         .iter()
         .map(|(key, value)| format!("-c {key}={value} "));
-    // In the guest root asks about files that may belong to whom its commands run as.
+    // Root asks in the guest, about files that may belong to the user of its commands.
     let git = ["git -c 'safe.directory=*' ".to_owned()];
     let git: String = git.into_iter().chain(settings).collect();
     let verbs = [

@@ -1,6 +1,6 @@
-//! The host's `git`, told to read and nothing else.
+//! The host's `git`, used for reading only.
 //!
-//! Off, whatever the user's or the repository's configuration says: hooks, fsmonitor programs, pagers, external diff
+//! Off, against any configuration of the user or the repository: hooks, fsmonitor programs, pagers, external diff
 //! and textconv programs, content filters (`filter.*.clean`, `smudge`, `process`), fetching of missing objects, prompts,
 //! replace refs, and locks for opportunistic writes (git-config(1), git(1)).
 
@@ -33,7 +33,7 @@ const OVERRIDES: &[(&str, &str)] = &[
     ("advice.graftFileDeprecated", "false"),
 ];
 
-/// How to run git in one repository.
+/// One repository, with the settings and variables for git's runs in it.
 #[derive(Debug, Clone)]
 pub struct Git {
     dir: PathBuf,
@@ -52,7 +52,7 @@ impl Git {
         }
     }
 
-    /// Where it runs.
+    /// Its working directory.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
@@ -199,7 +199,7 @@ fn message_of(stderr: Option<ChildStderr>) -> String {
     let mut message = Vec::new();
     let read = stderr.by_ref().take(MAX_MESSAGE).read_to_end(&mut message);
     if read.is_ok() {
-        // What is left is thrown away; a broken pipe ends it as well.
+        // The rest is thrown away; a broken pipe ends it as well.
         let _ = std::io::copy(&mut stderr, &mut std::io::sink());
     }
     String::from_utf8_lossy(&message).into_owned()

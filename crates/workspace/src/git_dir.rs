@@ -1,9 +1,9 @@
-//! Whether a folder's `.git` is its own: somebody else's archive may hold one that leads to another repository of this
+//! Check that a folder's `.git` is its own: a foreign archive may hold one that leads to another repository of this
 //! host, whose history would then go into a guest.
 //!
 //! A `.git` that is a folder is its own. One that is a file or a link leads to a directory that must point back: a
-//! worktree's `gitdir` names this `.git` (gitrepository-layout(5)), a submodule's `core.worktree` this folder. What a
-//! git directory is made of lies in it, or in the one that its worktrees share.
+//! worktree's `gitdir` names this `.git` (gitrepository-layout(5)), a submodule's `core.worktree` this folder. The parts
+//! of a git directory lie in it, or in the one that its worktrees share.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::error::WorkspaceError;
 use crate::git::Git;
 use crate::repository::one_path;
 
-/// What history and files are read from.
+/// Parts of a git directory from which history and files are read.
 const PARTS: &[&str] = &[
     "HEAD",
     "refs",
@@ -23,7 +23,7 @@ const PARTS: &[&str] = &[
     "shallow",
 ];
 
-/// Where a repository's administration is, links resolved.
+/// Paths of a repository's administration, links resolved.
 #[derive(Debug, Clone)]
 pub(crate) struct GitDirs {
     /// That of this work tree: `HEAD`, `index`.
@@ -93,7 +93,7 @@ fn points_back(git: &Git, dir: &Path, top: &Path) -> Result<bool, WorkspaceError
         let back = back.parent().map(canonical);
         return Ok(back.as_ref() == Some(&top));
     }
-    // What the directory says itself, and nothing that is said elsewhere.
+    // Reads this directory's own configuration only, none from elsewhere.
     let file = dir.join("config");
     let args = [
         "config",

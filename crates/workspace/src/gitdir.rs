@@ -12,7 +12,7 @@ pub const SENT_REF: &str = "refs/banger/sent";
 
 /// Settings of the host that decide how contents are compared, and so must be the same in the guest.
 const COMPARING: &[&str] = &["core.autocrlf", "core.eol"];
-/// Settings of the repository itself that say who works in it.
+/// Settings of the repository itself that name its author.
 const PERSON: &[&str] = &["user.name", "user.email"];
 
 /// `HEAD`.
@@ -46,7 +46,7 @@ pub(crate) fn config(part: &Part, composed: &Composed) -> String {
         text.push_str("[extensions]\n\tobjectformat = sha256\n");
     }
     if is_promised {
-        // What is missing here is missing there; the remote has it (git-clone(1), --filter).
+        // Objects that are missing here are missing there; the remote has them (git-clone(1), --filter).
         text.push_str("[extensions]\n\tpartialClone = origin\n");
         text.push_str("[remote \"origin\"]\n\tpromisor = true\n\tpartialclonefilter = blob:none\n");
     }
@@ -97,7 +97,7 @@ fn setting(text: &mut String, key: &str, value: &str) {
     let _ = writeln!(text, "\t{name} = {}", quoted(value));
 }
 
-/// A value that git reads back as it is, whatever is in it.
+/// A value in quotes, which git reads back unchanged for any content.
 fn quoted(value: &str) -> String {
     let mut out = String::from("\"");
     for c in value.chars() {

@@ -1,7 +1,7 @@
 //! The guest's index (gitformat-index(5)), written so that its git finds every file as it was sent and reads none.
 //!
-//! What it can know of a file in a guest that does not exist yet is its size and modification time: together with
-//! `core.trustctime=false` and `core.checkStat=minimal` in the guest's configuration that is all that git compares.
+//! Size and modification time of a file are known before the guest exists. With `core.trustctime=false` and
+//! `core.checkStat=minimal` in the guest's configuration, git compares nothing else.
 
 use std::collections::HashMap;
 
@@ -18,10 +18,10 @@ const SKIP_WORKTREE: u16 = 0x4000;
 const INTENT_TO_ADD: u16 = 0x2000;
 /// Its file is not looked at.
 const ASSUME_VALID: u16 = 0x8000;
-/// Where the length of a name is kept in the flags; the largest value stands for itself and more.
+/// Bits of the flags that hold the length of a name; the largest value stands for itself and more.
 const NAME_MASK: u16 = 0x0fff;
 
-/// What the guest's git will see of a file that was sent.
+/// Metadata of a sent file, as the guest's git will see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SentStat {
     /// Modification time, seconds since 1970.

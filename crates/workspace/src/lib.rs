@@ -1,17 +1,17 @@
-//! A git repository of this host into a guest, and what changed there back as a checked patch.
+//! Sends a git repository of this host into a guest, and brings the changes back as a checked patch.
 //!
 //! ```text
 //!            host                                                        guest
-//! survey ──► what is to go; all that can be refused is refused here
-//! devcontainer, pins ─► what its files ask of the VM, in bounded words
+//! survey ──► the files to send; all that can be refused is refused here
+//! devcontainer, pins ─► its files' wishes for the VM, in bounded words
 //! compose ─► the tree as it is sent, one pack to the depth        \
 //! send ────► one tar stream: files, then a .git of our own making  ├──► /root/<repo>
-//! record ──► what was sent, kept on the host                      /
-//! changes ─► next time: what differs here, what differs there ◄──────── digests of just these files
-//! returned ◄ files that are not as they were sent ◄───────────────────── the agent, which was told what was sent
-//! compare ─► one patch, made by the host's git from what was sent and what came back
-//! export ──► a script for the guest's git, where the host has no longer what was sent ─► one patch, or its commits
-//! patch ◄─── a bounded parser that refuses whatever leads elsewhere: every patch goes through it
+//! record ──► the sent state, kept on the host                     /
+//! changes ─► next time: differences here, differences there ◄────────── digests of just these files
+//! returned ◄ files that are not as they were sent ◄───────────────────── the agent, which knows the sent state
+//! compare ─► one patch, made by the host's git from the sent and the returned files
+//! export ──► a script for the guest's git, when the host has lost the sent state ─► one patch, or its commits
+//! patch ◄─── a bounded parser that refuses all paths out of the repository: every patch goes through it
 //! ```
 //!
 //! Promises: the host's repository is only read; nothing of its hooks, credentials or ignored files leaves the host; a

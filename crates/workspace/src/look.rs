@@ -1,4 +1,4 @@
-//! Single files of what is to go, looked at on the host: never through a link, never more than asked for.
+//! Reads single files of the workspace on the host: never through a link, never more than asked for.
 
 use std::io::Read as _;
 
@@ -10,7 +10,7 @@ use crate::tracked::{EXECUTABLE, FILE};
 /// Names in a directory that are looked at, at most.
 const MAX_NAMES: usize = 1000;
 
-/// What a path of the outermost repository is.
+/// Content of a path of the outermost repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Look {
     /// Nothing.
@@ -72,7 +72,7 @@ impl Survey {
         }
     }
 
-    /// Whether a file of the outermost repository goes into the guest.
+    /// Tells whether a file of the outermost repository is sent to the guest.
     pub fn sends(&self, path: &str) -> bool {
         let top = self.top();
         let is_it = |other: &Vec<u8>| other == path.as_bytes();

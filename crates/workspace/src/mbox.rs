@@ -21,18 +21,18 @@ const MAX_HEAD: usize = 1 << 20;
 /// Commits, at most.
 const MAX_COMMITS: usize = 10_000;
 
-/// Why commits are refused.
+/// Refusal of commits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MboxError {
-    /// The guest's answer is not what its script writes.
+    /// The guest's answer does not have the form of its script's output.
     #[error("the guest's commits: {0}")]
     Format(&'static str),
     /// One commit's patch.
     #[error("commit {commit}: {source}")]
     Patch {
-        /// Which.
+        /// The commit.
         commit: String,
-        /// Why.
+        /// Fault of its patch.
         source: PatchError,
     },
 }
@@ -57,15 +57,15 @@ pub struct Mbox {
 /// A commit that is in no mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOut {
-    /// Which.
+    /// Its name.
     pub commit: Oid,
     /// The first line of its message.
     pub subject: String,
-    /// Why.
+    /// The reason.
     pub why: WhyLeftOut,
 }
 
-/// Why a commit is in no mail.
+/// Reason for leaving a commit out of the mails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WhyLeftOut {
@@ -75,7 +75,7 @@ pub enum WhyLeftOut {
     Merge,
 }
 
-/// What the guest's script wrote.
+/// Commits in the output of the guest's script.
 #[derive(Debug, Clone, Default)]
 pub struct Commits<'a> {
     all: Vec<Commit<'a>>,
@@ -92,7 +92,7 @@ struct Commit<'a> {
     diff: &'a [u8],
 }
 
-/// Reads what the guest's script wrote, and composes mails of all commits.
+/// Reads the output of the guest's script, and composes mails of all commits.
 ///
 /// # Errors
 /// See [`MboxError`].
@@ -105,10 +105,10 @@ pub fn compose(
 }
 
 impl<'a> Commits<'a> {
-    /// Reads what the guest's script wrote.
+    /// Reads the output of the guest's script.
     ///
     /// # Errors
-    /// It is not what that writes.
+    /// It does not have the form of that script's output.
     pub fn read(answer: &'a [u8]) -> Result<Self, MboxError> {
         let mut commits = Self::default();
         let mut rest = answer;
@@ -155,7 +155,7 @@ impl<'a> Commits<'a> {
         Ok(commits)
     }
 
-    /// Whether some of them are merges: then the others, one after the other, may not come to the same.
+    /// True when some of them are merges: then the others, one after the other, may give another result.
     pub fn has_merges(&self) -> bool {
         self.all.iter().any(|commit| commit.is_merge)
     }
@@ -274,7 +274,7 @@ fn sizes(line: &[u8]) -> Option<(Commit<'static>, usize, usize)> {
     words.next().is_none().then_some((commit, head, diff))
 }
 
-/// Who wrote a commit, when, and what about.
+/// Author, date and subject of a commit.
 struct Head {
     author: String,
     address: String,
@@ -314,7 +314,7 @@ impl Head {
             .join(" ")
     }
 
-    /// Whether `git am` takes the name as it is: of one that looks like an address, or is long, it takes the address
+    /// Tells whether `git am` keeps the name: it replaces one that looks like an address, or is long, by the address
     /// (git, mailinfo.c get_sane_name).
     fn is_carried(&self) -> bool {
         self.author.len() <= 60 && !self.author.contains(['@', '<', '>'])

@@ -35,7 +35,7 @@ pub struct History {
     pub is_promised: bool,
 }
 
-/// What a pack is to hold.
+/// Content of a pack to make.
 #[derive(Debug, Default)]
 pub struct Contents<'a> {
     /// Objects with all that they lead to.
@@ -44,7 +44,7 @@ pub struct Contents<'a> {
     pub without: Vec<&'a str>,
     /// Commits at which history is cut.
     pub shallow: BTreeSet<Oid>,
-    /// What a remote has and this repository has not is left out.
+    /// Leaves out objects that a remote has and this repository lacks.
     pub is_promised: bool,
 }
 
@@ -106,7 +106,7 @@ pub(crate) fn history(
     Ok(history)
 }
 
-/// Whether all files of a commit are here.
+/// Tells whether all files of a commit are here.
 fn is_whole(git: &Git, commit: &str) -> Result<bool, WorkspaceError> {
     let tree = format!("{commit}^{{tree}}");
     let args = [
@@ -143,7 +143,7 @@ pub(crate) fn make(
     }
     let base = folder.join("pack");
     let base = base.as_os_str();
-    // No search for new deltas: what the host has packed is taken over as it is, and time counts more than bytes here.
+    // No search for new deltas: objects that the host has packed are taken over, and time counts more than bytes here.
     let args = [
         "pack-objects",
         "--revs",

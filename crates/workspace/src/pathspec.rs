@@ -1,10 +1,10 @@
-//! Which paths of a change are meant, written as git writes it (gitglossary(7), "pathspec").
+//! Selection of paths in a change, in git's notation (gitglossary(7), "pathspec").
 //!
 //! ```text
 //! dir/file   *.log   :(exclude)x   :!x   :^x   :/x   :(top,glob)**/x   :(icase)readme   :(literal)a*
 //! ```
 //!
-//! Must not: ask git. What is left out here never reaches it.
+//! Must not: ask git. Paths that are left out here never reach it.
 
 use gix_glob::wildmatch::Mode;
 
@@ -17,7 +17,7 @@ pub struct Pathspec {
     exclude: Vec<Item>,
 }
 
-/// Why words are no pathspec.
+/// Refusal of a text that is no pathspec.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PathspecError {
     /// It leads out of the repository.
@@ -79,13 +79,13 @@ impl Pathspec {
         self.include.is_empty() && self.exclude.is_empty()
     }
 
-    /// Whether a path is meant.
+    /// Tells whether a path is selected.
     pub fn selects(&self, path: &[u8]) -> bool {
         let included = self.include.is_empty() || self.names(path);
         included && !self.exclude.iter().any(|item| item.matches(path))
     }
 
-    /// Whether a path is named by what is included; nothing is when there is nothing.
+    /// Tells whether an included pattern matches a path; false when there are no patterns.
     pub fn names(&self, path: &[u8]) -> bool {
         self.include.iter().any(|item| item.matches(path))
     }

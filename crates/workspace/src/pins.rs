@@ -1,8 +1,8 @@
 //! Tools that a repository pins: `mise.toml` in its places (<https://mise.jdx.dev/configuration.html>), and
-//! `.tool-versions`, which asdf reads, too.
+//! `.tool-versions`, which asdf also reads.
 //!
-//! Read here are names and versions, to be told to the user. What is installed is the business of the tool manager in the
-//! guest, and only of the files that go there.
+//! This module reads names and versions, to show them to the user. The tool manager in the guest decides what to
+//! install, and it sees only the files that are sent.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -21,7 +21,7 @@ const MAX_TOOLS: usize = 200;
 const MAX_WORD: usize = 60;
 /// Tools that are told by name.
 const SHOWN: usize = 12;
-/// Where mise looks in a project, without the files that are for one machine alone.
+/// Files that mise reads in a project, without those that are for one machine alone.
 const MISE: &[&str] = &[
     "mise.toml",
     ".mise.toml",
@@ -30,7 +30,7 @@ const MISE: &[&str] = &[
     ".config/mise.toml",
     ".config/mise/config.toml",
 ];
-/// What asdf reads, and mise as well.
+/// File that asdf reads, and mise as well.
 const TOOL_VERSIONS: &str = ".tool-versions";
 
 /// Tools that a repository pins.
@@ -40,14 +40,14 @@ pub struct Pins {
     pub files: Vec<String>,
     /// Versions of tools by their names, as far as they can be read here.
     pub tools: BTreeMap<String, String>,
-    /// Names in `.tool-versions`: what asdf would install.
+    /// Names in `.tool-versions`: the tools that asdf would install.
     pub asdf: Vec<String>,
     /// SHA-256 of the files, in hexadecimal digits.
     pub digest: String,
 }
 
 impl Pins {
-    /// What the files pin, in words: `node 20, python 3.12 (mise.toml)`.
+    /// The pinned tools, in words: `node 20, python 3.12 (mise.toml)`.
     pub fn told(&self) -> String {
         let tools = self.tools.iter().take(SHOWN);
         let tools = tools.map(|(name, version)| match version.is_empty() {
@@ -66,7 +66,7 @@ impl Pins {
     }
 }
 
-/// What a repository that goes into a guest pins; `None`: nothing.
+/// Finds the pinned tools of a repository that is sent to a guest; `None`: nothing is pinned.
 ///
 /// # Errors
 /// A file of it cannot be read.

@@ -1,6 +1,6 @@
-//! What was sent to a guest, kept on the host: the guest's own word for it is never believed.
+//! Record of a workspace sent to a guest, kept on the host: the guest's own statement is never believed.
 //!
-//! One line of JSON, which says how long each pack is; the packs; then one line for each file, ended by NUL because
+//! One line of JSON, which holds the length of each pack; the packs; then one line for each file, ended by NUL because
 //! names may hold anything else: `mode size mtime.nanos ctime.nanos inode sha256 path`.
 
 use std::collections::BTreeMap;
@@ -17,15 +17,14 @@ const VERSION: u32 = 2;
 /// Largest record, in bytes: a million files.
 pub const MAX_RECORD: usize = 256 << 20;
 
-/// What was sent to a guest.
+/// Record of a workspace that was sent to a guest.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Record {
     /// All but the files.
     pub head: Head,
     /// The files, by their path below the workspace.
     pub files: BTreeMap<RepoPath, Sent>,
-    /// Objects of what was sent that are in no commit, a pack for each repository that has some; named as in
-    /// [`Head::parts`].
+    /// Sent objects that are in no commit, a pack for each repository that has some; named as in [`Head::parts`].
     pub packs: BTreeMap<String, Vec<u8>>,
 }
 
@@ -40,7 +39,7 @@ pub struct Head {
     pub guest_path: String,
     /// The commit that was checked out; none: there was none.
     pub commit: Option<Oid>,
-    /// What was checked out on the host then, which `--from` may make another commit.
+    /// The commit that was checked out on the host then, which `--from` may make another one.
     pub host_head: Option<Oid>,
     /// The branch that was checked out.
     pub branch: Option<String>,
@@ -52,14 +51,14 @@ pub struct Head {
     /// The user that they run as; none: root.
     #[serde(default)]
     pub user: Option<String>,
-    /// What has been done in the guest beside sending files.
+    /// Steps that were done in the guest beside sending files.
     #[serde(default)]
     pub set_up: SetUp,
     /// Repositories by their path below the workspace, written as in the protocol; the outermost is "".
     pub parts: BTreeMap<String, PartRecord>,
 }
 
-/// What has been done in a guest because the repository's own files ask for it: each once, and written down when it is done.
+/// Steps that a repository's own files ask for: each is done once in a guest, and recorded when it is done.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SetUp {
@@ -74,11 +73,11 @@ pub struct SetUp {
 /// One repository.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PartRecord {
-    /// What the guest has of it.
+    /// The guest's state of it.
     pub known: Known,
     /// The branch that was checked out.
     pub branch: Option<String>,
-    /// SHA-256 of what its index listed.
+    /// SHA-256 of its index's list.
     pub index: String,
     /// Bytes of its pack in the record.
     #[serde(default)]
@@ -92,17 +91,18 @@ pub struct Sent {
     pub mode: u32,
     /// Bytes.
     pub size: u64,
-    /// When it was modified, as the guest was told: seconds since 1970, nanoseconds.
+    /// Modification time, as the guest was told: seconds since 1970, nanoseconds.
     pub modified: (i64, u32),
-    /// When its state on the host changed; zero: look at its content to know whether it changed since.
+    /// Time of the last status change on the host (ctime): seconds since 1970, nanoseconds. Zero: only the content
+    /// tells whether it changed since.
     pub changed: (i64, u32),
     /// Its inode on the host.
     pub inode: u64,
-    /// SHA-256 of its content or of what the link says, in hexadecimal digits.
+    /// SHA-256 of its content or of the link's target, in hexadecimal digits.
     pub sha256: String,
 }
 
-/// Why bytes are no record.
+/// Refusal of bytes that are no record.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// Its first line is not ours.

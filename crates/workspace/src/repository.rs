@@ -13,7 +13,7 @@ use crate::git_dir::GitDirs;
 /// An object's name, in hexadecimal digits.
 pub type Oid = String;
 
-/// How a repository names objects.
+/// Format of a repository's object names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ObjectFormat {
     /// SHA-1, 40 digits.
@@ -39,13 +39,13 @@ impl ObjectFormat {
         }
     }
 
-    /// Whether this is an object's name.
+    /// Tells whether a text is an object's name.
     pub fn is_oid(self, text: &str) -> bool {
         is_oid(text) && text.len() == self.digits()
     }
 }
 
-/// Whether this is an object's name in either format.
+/// Tells whether a text is an object's name in either format.
 pub fn is_oid(text: &str) -> bool {
     matches!(text.len(), 40 | 64)
         && text
@@ -58,9 +58,9 @@ pub fn is_oid(text: &str) -> bool {
 pub struct Repository {
     /// Runs git at its top directory.
     pub git: Git,
-    /// Where its administration is.
+    /// Paths of its administration.
     pub(crate) dirs: GitDirs,
-    /// How it names objects.
+    /// Format of its object names.
     pub format: ObjectFormat,
     /// The commit that is checked out; none in a repository without commits.
     pub head: Option<Oid>,

@@ -1,4 +1,4 @@
-//! What a guest says has changed: contents in numbered files of a folder of our own, names only in memory. No name of
+//! Changes that a guest reports: contents in numbered files of a folder of our own, names only in memory. No name of
 //! the guest's ever becomes a path of this host.
 
 use std::fs::File;
@@ -18,7 +18,7 @@ use crate::tracked::{EXECUTABLE, FILE, LINK, RepoPath};
 /// Bytes of a file that are read at once.
 const PIECE: usize = 64 * 1024;
 
-/// What of one repository is not as it was sent.
+/// Changes of one repository since it was sent.
 #[derive(Debug)]
 pub struct Returned {
     folder: tempfile::TempDir,
@@ -32,7 +32,7 @@ pub struct Returned {
 pub(crate) struct ReturnedFile {
     /// As git writes it.
     pub(crate) mode: u32,
-    /// Where it is in the repository.
+    /// Its path in the repository.
     pub(crate) path: RepoPath,
     /// Its content has this number for a name.
     pub(crate) number: usize,
@@ -45,7 +45,7 @@ pub(crate) struct ReturnedFile {
 pub struct LeftBehind {
     /// Its kind.
     pub kind: LeftKind,
-    /// Where it is in the workspace.
+    /// Its path in the workspace.
     pub path: RepoPath,
 }
 
@@ -134,7 +134,7 @@ impl Returned {
         offences.finish()
     }
 
-    /// Leaves out what is not meant. `prefix` is where the repository is in the workspace: empty, or ends with a slash.
+    /// Drops paths that are not selected. `prefix` is the repository's path in the workspace: empty, or with `/` at its end.
     pub fn select(&mut self, selection: &Pathspec, prefix: &[u8]) {
         let meant = |path: &RepoPath| selection.selects(&[prefix, path].concat());
         self.files.retain(|file| meant(&file.path));
@@ -142,7 +142,7 @@ impl Returned {
         self.left_behind.retain(|left| meant(&left.path));
     }
 
-    /// What of the guest no patch can hold.
+    /// Changes in the guest that no patch can hold.
     pub fn left_behind(&self) -> &[LeftBehind] {
         &self.left_behind
     }
@@ -201,8 +201,8 @@ impl Returned {
     }
 }
 
-/// What a guest needs to know of what was sent, to tell what changed since in one repository of a workspace: named as
-/// in [`crate::Head::parts`].
+/// The sent state that a guest needs to find the changes in one repository of a workspace: named as in
+/// [`crate::Head::parts`].
 pub fn manifest(record: &Record, part: &str) -> Manifest {
     let prefix_of = |name: &str| {
         let path = banger_guest::TreePath::try_from(name.to_owned()).ok();
@@ -245,7 +245,7 @@ pub fn manifest(record: &Record, part: &str) -> Manifest {
     manifest
 }
 
-/// What a list of things that stay says.
+/// Parses the guest's list of changes that no patch can hold.
 fn left_behind(list: &[u8]) -> Option<Vec<LeftBehind>> {
     let lines = list.split(|byte| *byte == 0);
     let lines = lines.filter(|line| !line.is_empty());

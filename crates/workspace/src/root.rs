@@ -17,7 +17,7 @@ pub(crate) struct Root {
     path: PathBuf,
 }
 
-/// What is at a path.
+/// Kind of a path's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     File,
@@ -27,7 +27,7 @@ pub(crate) enum Kind {
     Absent,
 }
 
-/// What was found at a path, opened.
+/// Content of a path, opened.
 pub(crate) enum Opened {
     File(File, Stat),
     Link(Vec<u8>, Stat),

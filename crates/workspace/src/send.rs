@@ -1,9 +1,9 @@
-//! One tar stream of everything that goes: files first, read and digested as they pass, then each repository's `.git`.
+//! One tar stream of a whole shipment: files first, read and digested as they pass, then each repository's `.git`.
 //!
 //! ```text
 //! files ──read, SHA-256──► tar ──► channel        meanwhile git makes the packs
 //!                                  then: pack, idx, refs, shallow, HEAD, config, and the index last, because it
-//!                                  holds what was seen of the files while they were sent
+//!                                  holds the metadata of the files as they were sent
 //! ```
 
 mod administration;
@@ -24,7 +24,7 @@ use crate::survey::Survey;
 use crate::tracked::RepoPath;
 use stream::Stream;
 
-/// How much of a repository's `.git` goes.
+/// The part of a repository's `.git` that is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GitPart {
     /// All of it.
@@ -37,14 +37,14 @@ pub enum GitPart {
     Nothing,
 }
 
-/// What goes.
+/// A workspace to send, or the changes of one.
 #[derive(Debug)]
 pub struct Shipment {
     /// The survey that it comes from.
     pub survey: Arc<Survey>,
     /// Paths below the workspace of files that need not go; `None`: all go.
     pub unchanged: BTreeMap<RepoPath, Sent>,
-    /// How much of each repository, in the survey's order.
+    /// The part of each repository's `.git`, in the survey's order.
     pub git: Vec<GitPart>,
     /// The packs, in the making.
     pub composing: Composing,
@@ -68,7 +68,7 @@ impl Composing {
     }
 }
 
-/// Why a shipment broke off.
+/// Cause of a broken shipment.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
     /// On the host.
@@ -90,7 +90,7 @@ impl Shipment {
         }
     }
 
-    /// Writes the stream; answers what was in it, and what the guest has now.
+    /// Writes the stream; returns the number of entries and bytes, and the record of the guest's new state.
     ///
     /// # Errors
     /// A file cannot be read, git fails, or the stream breaks.

@@ -1,4 +1,4 @@
-//! Whether mails, one after the other, come to what they should: tried in an index of our own.
+//! Check that mails, applied one after the other, give the expected tree: tried in an index of our own.
 
 use std::path::Path;
 

@@ -1,8 +1,8 @@
-//! What git does not say of files, because it was told not to look or cannot tell: looked up here.
+//! State of files that git does not report, because a flag hides them or it cannot tell.
 //!
 //! | told or not | here |
 //! |---|---|
-//! | skip-worktree, assume-unchanged | a file that is there goes as it is on the disk; the guest's index has the flag, too |
+//! | skip-worktree, assume-unchanged | an existing file is sent as on the disk; the guest's index gets the flag |
 //! | content filters, which are never run | a filtered file whose time alone differs is taken for unchanged |
 
 use std::collections::{BTreeSet, HashSet};
@@ -123,7 +123,7 @@ pub(crate) fn settle_filtered(
     Ok(())
 }
 
-/// What Git LFS keeps instead of a file.
+/// Git LFS's stand-in for a file.
 struct Pointer {
     sha256: String,
     size: u64,

@@ -1,4 +1,4 @@
-//! What is to go: looked at before anything exists, so that all that can be refused is refused here.
+//! Survey of the files to send, before a guest exists, so that all that can be refused is refused here.
 //!
 //! ```text
 //! path ──► repository ──► tracked files, changed files, untracked files
@@ -18,7 +18,7 @@ const MAX_TARGET: u64 = 4095;
 /// Submodules in submodules, at most.
 const MAX_SUBMODULE_DEPTH: usize = 16;
 
-/// How much history goes.
+/// Depth of the history to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
     /// Commits from the tip, itself included.
@@ -27,19 +27,19 @@ pub enum Depth {
     Full,
 }
 
-/// History that goes when nobody says how much, in commits.
+/// Default depth of the history to send, in commits.
 pub const DEFAULT_DEPTH: u32 = 10;
 
-/// What is wanted.
+/// The caller's choices.
 #[derive(Debug, Clone)]
 pub struct Wanted {
-    /// How much history.
+    /// Depth of the history.
     pub depth: Depth,
     /// Files that are neither tracked nor ignored go, too.
     pub include_untracked: bool,
     /// The guest gets a new branch of this name.
     pub branch: Option<String>,
-    /// That begins at this revision instead of what is checked out; uncommitted changes stay behind.
+    /// The start of that branch, a revision instead of the checked-out commit; uncommitted changes stay behind.
     pub from: Option<String>,
     /// A git directory that the repository may lead to although it does not point back.
     pub git_dir: Option<PathBuf>,
@@ -57,10 +57,10 @@ impl Default for Wanted {
     }
 }
 
-/// Where files come from.
+/// Source of files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// The work tree, with what is not committed.
+    /// The work tree, with uncommitted changes.
     WorkTree,
     /// A commit.
     Commit(Oid),
@@ -69,21 +69,21 @@ pub enum Source {
 /// One repository: the one that was asked for, or a submodule.
 #[derive(Debug)]
 pub struct Part {
-    /// Where its files go below the workspace: empty, or a path that ends with `/`.
+    /// Path of its files below the workspace: empty, or a path that ends with `/`.
     pub prefix: RepoPath,
     /// The repository.
     pub repository: Repository,
-    /// Where its files come from.
+    /// Source of its files.
     pub source: Source,
     /// The commit that is checked out in the guest.
     pub commit: Option<Oid>,
     /// The branch that is checked out in the guest; none: the commit itself.
     pub branch: Option<String>,
-    /// What it tracks.
+    /// Entries of its index or tree.
     pub tracked: Vec<Tracked>,
     /// Of that, what may differ from the index.
     pub changed: BTreeSet<RepoPath>,
-    /// Of that, what git was told not to look at, and is there or gone from the disk: what the disk has goes.
+    /// Tracked files that git was told not to look at, and that exist on the disk or are gone from it: the disk counts.
     pub hidden: BTreeSet<RepoPath>,
     /// Of that, where a socket, a fifo or a device is now.
     pub special: Vec<RepoPath>,
@@ -95,14 +95,14 @@ pub struct Part {
     pub submodules: Vec<(String, RepoPath)>,
 }
 
-/// What is to go.
+/// A workspace to send.
 #[derive(Debug)]
 pub struct Survey {
     /// Repositories, the outermost first.
     pub parts: Vec<Part>,
     /// Submodules that are not checked out here, and so are empty in the guest.
     pub absent_submodules: Vec<String>,
-    /// What was wanted.
+    /// The caller's choices.
     pub wanted: Wanted,
 }
 
@@ -328,12 +328,12 @@ impl Part {
             .filter(|tracked| tracked.mode == GITLINK)
     }
 
-    /// Whether an entry is a file that goes: of one in conflict its first entry, nothing for a submodule.
+    /// Tells whether an entry is a file that is sent: the first entry of a conflict is, a submodule is not.
     pub(crate) fn goes(&self, tracked: &Tracked) -> bool {
         tracked.mode != GITLINK && !tracked.kept_out
     }
 
-    /// Whether what goes of a path is what the index has of it.
+    /// Tells whether a path is sent with the index's content.
     pub(crate) fn is_as_indexed(&self, path: &RepoPath) -> bool {
         !self.changed.contains(path) && !self.hidden.contains(path)
     }
@@ -348,14 +348,14 @@ impl Part {
         }
     }
 
-    /// Whether a file that has not changed may go with this mode: where git takes modes from the index it may have
-    /// changed there alone.
+    /// Tells whether an unchanged file may be sent with this mode: where git takes modes from the index, the mode may
+    /// have changed there alone.
     pub(crate) fn may_be(&self, entry: Option<&Tracked>, mode: u32) -> bool {
         let indexed = entry.map(|entry| entry.mode);
         self.repository.trusts_modes() || mode == LINK || indexed.unwrap_or(FILE) == mode
     }
 
-    /// Whether a plain file stands for a link, because the file system has none (core.symlinks).
+    /// Tells whether a plain file stands for a link, because the file system has none (core.symlinks).
     pub(crate) fn stands_for_link(&self, entry: Option<&Tracked>, size: u64) -> bool {
         let is_link = entry.is_some_and(|entry| entry.mode == LINK);
         is_link && !self.repository.has_links() && (1..=MAX_TARGET).contains(&size)

@@ -1,4 +1,4 @@
-//! What a repository tracks, and how its files stand.
+//! Tracked and untracked files of a repository, and their state.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -29,7 +29,7 @@ pub type RepoPath = Vec<u8>;
 /// One entry of an index or a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tracked {
-    /// Where it is.
+    /// Its path.
     pub path: RepoPath,
     /// Its mode, as git writes it.
     pub mode: u32,
@@ -43,7 +43,7 @@ pub struct Tracked {
     pub kept_out: bool,
 }
 
-/// What somebody told git of an entry (git-update-index(1)).
+/// Flags that a user set on an entry (git-update-index(1)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Flags {
     /// It is kept out of the work tree on purpose: by a sparse checkout, or by hand.
@@ -61,7 +61,7 @@ impl Flags {
     }
 }
 
-/// How the files of an index stand, by what the file system says of them.
+/// State of an index's files, by the file system's metadata.
 #[derive(Debug, Default)]
 pub(crate) struct Stands {
     /// Paths whose file may differ from the index; also those in conflict.
@@ -129,7 +129,7 @@ pub(crate) fn tree(repository: &Repository, commit: &str) -> Result<Vec<Tracked>
         .ok_or_else(|| unexpected("ls-tree"))
 }
 
-/// How the files of the index stand.
+/// Reads the state of the index's files.
 pub(crate) fn stands(repository: &Repository) -> Result<Stands, GitError> {
     let listing = repository.git.output(&[
         "diff-files",
@@ -153,7 +153,7 @@ pub(crate) fn stands(repository: &Repository) -> Result<Stands, GitError> {
     Ok(stands)
 }
 
-/// What the index keeps of a file beside its content.
+/// Metadata of a file in the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Recorded {
     /// Its size when git last looked.
@@ -162,7 +162,7 @@ pub(crate) struct Recorded {
     pub(crate) intent_to_add: bool,
 }
 
-/// What the index keeps of these files beside their content.
+/// Reads the index's metadata of these files.
 pub(crate) fn recorded(
     repository: &Repository,
     paths: &[&RepoPath],
@@ -202,7 +202,7 @@ pub(crate) fn recorded(
     Ok(all)
 }
 
-/// What is neither tracked nor ignored.
+/// Files and repositories that are neither tracked nor ignored.
 #[derive(Debug, Default)]
 pub(crate) struct Untracked {
     /// Files.
@@ -211,7 +211,7 @@ pub(crate) struct Untracked {
     pub(crate) repositories: Vec<RepoPath>,
 }
 
-/// What is neither tracked nor ignored.
+/// Lists files and repositories that are neither tracked nor ignored.
 pub(crate) fn untracked(repository: &Repository) -> Result<Untracked, GitError> {
     let listing =
         repository

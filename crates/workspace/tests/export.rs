@@ -1,4 +1,4 @@
-//! What changed in a guest comes back: `git apply` on the host gives the same files, whatever was done there.
+//! Changes of a guest come back: `git apply` on the host gives the same files, after any edit there.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -218,7 +218,7 @@ fn a_patch_is_applied_here_whole_or_not_at_all_and_what_is_in_its_way_is_named()
     assert_eq!(files(&host), files(&guest));
 }
 
-/// The mails of what was committed in a guest, by the way that the tool takes.
+/// The mails of a guest's commits, made as the tool makes them.
 fn mails(record: &Record, host: &Path, guest: &Path) -> mbox::Mbox {
     let mut head = record.head.clone();
     head.guest_path = guest.to_str().unwrap().to_owned();
@@ -337,7 +337,7 @@ fn merges_come_as_what_they_bring() {
     }
 }
 
-/// What somebody does in a history.
+/// One step in a history.
 #[derive(Debug, Clone)]
 enum Step {
     Edits(Vec<Edit>, String),
@@ -387,7 +387,7 @@ proptest! {
                     write(&guest.join(format!("side{n}")), "s\n");
                     commit(&guest, "side");
                     git(&guest, &["checkout", "-q", "main"]);
-                    // As somebody may resolve it: all of ours, and the new file.
+                    // A possible resolution: all of ours, and the new file.
                     git(&guest, &["merge", "-q", "-s", "ours", "--no-commit", "--no-ff", "side"]);
                     write(&guest.join(format!("merged{n}")), &tree);
                     commit(&guest, "merged");

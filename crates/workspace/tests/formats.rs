@@ -1,4 +1,4 @@
-//! The stored form of what was sent to a guest.
+//! The stored form of a sent workspace's record.
 
 #![allow(clippy::unwrap_used)] // a test may stop at the first surprise
 

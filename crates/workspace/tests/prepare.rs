@@ -26,7 +26,7 @@ fn a_clean_repository_arrives_clean_and_git_reads_none_of_its_files() {
     );
     assert_eq!(git(&guest, &["log", "--format=%s"]), "second\nfirst");
     git(&guest, &["fsck", "--strict"]);
-    // diff-files goes by what the index knows of files, and looks into none.
+    // diff-files goes by the index's metadata of files, and reads none.
     assert_eq!(git(&guest, &["diff-files", "--name-only"]), "");
     assert_eq!(status(&guest), "## main");
 }
@@ -414,7 +414,7 @@ fn a_pointer_to_a_large_file_elsewhere_stays_one() {
     write(&host.join("large.bin"), pointer);
     git(&host, &["add", "-A"]);
     commit(&host, "large");
-    // What would fetch it ends the test when it runs.
+    // A program that would fetch it ends the test when it runs.
     for key in ["clean", "smudge", "process"] {
         git(&host, &["config", &format!("filter.lfs.{key}"), "false"]);
     }

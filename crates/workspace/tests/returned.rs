@@ -1,4 +1,4 @@
-//! What an agent says has changed, compared on the host: the same patch as the guest's own git makes, without it.
+//! Changes that an agent reports, compared on the host: the same patch as the guest's own git makes, without it.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -47,7 +47,7 @@ fn a_clean_repository_costs_the_record_nothing_and_a_changed_one_only_its_change
     write(&host.join("README"), "not committed\n");
     let record = prepare(&host, Wanted::default(), &place.at("guest"));
     assert!(record.packs[""].len() < 500, "{}", record.packs[""].len());
-    // What was sent can be compared with even when the host has moved on.
+    // The sent state can be compared with even when the host has moved on.
     git(&host, &["checkout", "-q", "-f", "HEAD~1"]);
     write(&place.at("guest").join("README"), "in the guest\n");
     let patch = text(&compared(&record, &place.at("guest"), &Base::Sent));

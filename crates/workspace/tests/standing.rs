@@ -1,5 +1,5 @@
-//! What was sent is what is recorded, whatever git says of the host's files: the guest is clean, and the patch of what was
-//! done there is taken by a plain `git apply` here.
+//! The record matches the sent files, for any answer of git about the host's files: the guest is clean, and a plain
+//! `git apply` here takes the patch of the guest's changes.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -39,7 +39,7 @@ fn run_bit(path: &Path, run: bool) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// Prepares; the guest says of itself what the host says.
+/// Prepares; the guest's git reports the same state as the host's.
 fn clean(place: &Place, host: &Path) -> (PathBuf, Record) {
     let guest = place.at("guest");
     let before = status(host);
@@ -48,7 +48,7 @@ fn clean(place: &Place, host: &Path) -> (PathBuf, Record) {
     (guest, record)
 }
 
-/// What was done in the guest comes here, by a plain git apply; answers with the patch.
+/// Applies the guest's changes here by a plain git apply; returns the patch.
 fn comes_back(host: &Path, guest: &Path, record: &Record) -> String {
     let patch = compared(record, guest, &Base::Sent);
     let mut checker = Checker::new(PatchLimits::default(), Default::default());
@@ -206,7 +206,7 @@ fn a_filtered_file_that_was_edited_here_is_named_and_a_git_without_filters_takes
 fn a_file_of_git_lfs_is_known_by_its_pointer() {
     let place = Place::new();
     let host = place.repository("host");
-    // Cleans to the pointer of what it is given, as Git LFS does.
+    // Cleans to the pointer of its input, as Git LFS does.
     git(
         &host,
         &[
@@ -271,7 +271,7 @@ fn what_git_converts_comes_back_as_git_would_have_it() {
     write(&guest.join("plain"), "one\r\ntwo\nthree\r\n");
     write(&guest.join("new.dos"), "new\r\n");
     let patch = comes_back(&host, &guest, &record);
-    // Lines that nobody touched are in no change.
+    // Untouched lines are in no change.
     for line in ["-one", "+one", "-$Id"] {
         assert!(
             !patch.lines().any(|other| other.starts_with(line)),
@@ -311,7 +311,7 @@ fn a_second_prepare_sends_what_changed_by_the_same_rules() {
     assert_eq!(changes.sent.keys().collect::<Vec<_>>(), [b"README"]);
 }
 
-/// What makes git's word differ from the disk.
+/// Cause for which git's answer differs from the disk.
 #[derive(Debug, Clone)]
 enum Twist {
     FileMode,
@@ -391,7 +391,7 @@ fn twisted(host: &Path, twists: &[Twist]) {
     }
 }
 
-/// A rule that comes after the commit does not say what the index has of a file: only the filter would know.
+/// Drops rules that come after the commit: with them, only the filter would know the index's content of a file.
 fn without_new_filters(mut twists: Vec<Twist>) -> Vec<Twist> {
     for twist in &mut twists {
         if let Twist::Attributes(rules) = twist {
@@ -401,7 +401,7 @@ fn without_new_filters(mut twists: Vec<Twist>) -> Vec<Twist> {
     twists
 }
 
-/// What git makes of a host's file: the same for two contents that it takes for one.
+/// git's stored form of a host's file: the same for two contents that it takes for one.
 fn cleaned(host: &Path, path: &[u8], content: &[u8]) -> String {
     use std::os::unix::ffi::OsStrExt as _;
     let path = std::ffi::OsStr::from_bytes(path).to_str().unwrap();
@@ -432,7 +432,7 @@ proptest! {
         twisted(&host, &twists);
         let filtered = |name: &str| git(&host, &["check-attr", "filter", "--", name]).ends_with(": up");
         for (name, text) in &dirty {
-            // What a filter makes of an edit nobody but the filter knows: those are tried above.
+            // Only the filter knows its output for an edit: such files are tried above.
             if !filtered(NAMES[*name]) {
                 write(&host.join(NAMES[*name]), text);
             }

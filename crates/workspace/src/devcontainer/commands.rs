@@ -22,7 +22,7 @@ pub enum Command {
     Program(Vec<String>),
 }
 
-/// What one property asks for.
+/// Commands of one property.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Commands {
     /// One command.

@@ -1,8 +1,8 @@
-//! Why a `devcontainer.json` cannot be used.
+//! Errors of `devcontainer.json`.
 
 use crate::error::WorkspaceError;
 
-/// Why a `devcontainer.json` cannot be used.
+/// Failure to use a `devcontainer.json`.
 #[derive(Debug, thiserror::Error)]
 pub enum DevcontainerError {
     /// It cannot be read.
@@ -20,7 +20,7 @@ pub enum DevcontainerError {
     /// It is too large.
     #[error("{file} has more than {max} bytes")]
     TooLarge {
-        /// Which.
+        /// The file.
         file: String,
         /// Bytes that are read.
         max: usize,
@@ -34,12 +34,12 @@ pub enum DevcontainerError {
     /// It is no JSON with comments.
     #[error("it is not JSON with comments")]
     Syntax(#[source] jsonc_parser::errors::ParseError),
-    /// One of its properties is not what it should be.
+    /// A property has the wrong type, or a value beyond its limits.
     #[error("\"{name}\" {why}")]
     Property {
         /// The property.
         name: String,
-        /// What is wrong with it.
+        /// The fault, in words.
         why: String,
     },
 }

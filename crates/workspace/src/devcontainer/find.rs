@@ -1,4 +1,4 @@
-//! Where a repository's `devcontainer.json` is.
+//! Search for a repository's `devcontainer.json`.
 
 use std::path::{Component, Path};
 
@@ -8,9 +8,9 @@ use crate::survey::Survey;
 
 /// Largest file that is read, in bytes.
 pub(super) const MAX_FILE: usize = 256 * 1024;
-/// Where it is looked for first, in this order.
+/// First places of the search, in this order.
 const PLACES: &[&str] = &[".devcontainer/devcontainer.json", ".devcontainer.json"];
-/// Where several may be, one in each folder.
+/// Folder that may hold several, one in each folder below it.
 const FOLDER: &str = ".devcontainer";
 
 /// A file that was found.

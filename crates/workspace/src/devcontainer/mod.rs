@@ -4,8 +4,8 @@
 //! repository ──► find ──► bytes ──► parse: shapes and limits ──► resolve: variables ──► Resolved
 //! ```
 //!
-//! Whoever wrote the repository wrote this file. So nothing of it runs on the host, names a path of the host, or learns a
-//! variable of the host's that the user has not named.
+//! The repository's authors wrote this file, and they are not trusted. So nothing of it runs on the host, names a path
+//! of the host, or learns a variable of the host's that the user has not named.
 
 mod commands;
 mod error;

@@ -17,7 +17,7 @@ const MAX_TEXT: usize = 32 * 1024;
 const MAX_TEXTS: usize = 128 * 1024;
 /// Ports.
 const MAX_PORTS: usize = 64;
-/// Properties that have no part in what a VM is: what editors make of it, and what VMs always do.
+/// Properties that mean nothing for a VM: settings of editors, and things that VMs always do.
 const OF_NO_CONCERN: &[&str] = &[
     "$schema",
     "customizations",
@@ -53,7 +53,7 @@ pub enum Image {
     Built(String),
 }
 
-/// What a file asks for.
+/// A file's wishes, before variables have values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Devcontainer {
     /// The image.
@@ -64,19 +64,19 @@ pub struct Devcontainer {
     pub(super) remote_env: BTreeMap<String, String>,
     /// `remoteUser`, else `containerUser`.
     pub(super) user: Option<String>,
-    /// What runs once, in order, with the name of its property.
+    /// Commands that run once, in order, with the names of their properties.
     pub(super) commands: Vec<(String, Commands)>,
     /// `forwardPorts`, those of the guest itself.
     pub(super) ports: Vec<u16>,
-    /// What is not done, in the file's own words.
+    /// Properties that are not supported, in the file's own words.
     pub(super) unused: Vec<String>,
 }
 
 impl Devcontainer {
-    /// From the file's bytes.
+    /// Parses the file's bytes.
     ///
     /// # Errors
-    /// It is no JSON with comments, or a property that is used here is not what it should be.
+    /// It is no JSON with comments, or a property used here has a wrong type or value.
     pub fn parse(bytes: &[u8]) -> Result<Self, DevcontainerError> {
         let text = std::str::from_utf8(bytes).map_err(DevcontainerError::NoText)?;
         // A byte order mark is no part of JSON, but of what some editors write (RFC 8259, 8.1).
@@ -123,7 +123,7 @@ fn image(fields: &mut Map<String, Value>) -> Result<Image, DevcontainerError> {
     let named = word(fields, "image")?;
     Ok(match (built, named) {
         (Some(name), _) => {
-            // What goes with it is meant, too.
+            // These belong to the build: they are not reported one by one.
             for name in [
                 "build",
                 "dockerFile",

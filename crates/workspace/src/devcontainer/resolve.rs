@@ -1,4 +1,4 @@
-//! Variables get their values: what of the host may be told, then what the guest says of itself.
+//! Gives variables their values: first those of the host that may be told, then those of the guest.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,16 +7,16 @@ use super::error::DevcontainerError;
 use super::parse::{Devcontainer, Image, check_variables};
 use super::variables::{is_name, replace};
 
-/// Longest name of an image, in bytes: what a registry takes, a tag and a digest.
+/// Longest name of an image, in bytes: the limit of registries, a tag and a digest.
 const MAX_IMAGE: usize = 512;
 /// Longest name of a user, in bytes (`useradd`(8) takes 32; others take more).
 const MAX_USER: usize = 64;
 
-/// What a file may learn of the host.
+/// The part of the host that a file may learn.
 pub struct Host<'a> {
     /// The folder's own name.
     pub folder: &'a str,
-    /// Where the repository is in the guest.
+    /// The repository's path in the guest.
     pub guest_folder: &'a str,
     /// A variable that the user has named; `None` for one that is not set.
     pub variable: &'a dyn Fn(&str) -> Option<String>,
@@ -34,7 +34,7 @@ impl std::fmt::Debug for Host<'_> {
     }
 }
 
-/// What a file asks for, with all values but those of the guest.
+/// A file's wishes, with all values but those of the guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolved {
     /// The image.
@@ -43,11 +43,11 @@ pub struct Resolved {
     pub env: BTreeMap<String, String>,
     /// The user that commands run as; none: the image's.
     pub user: Option<String>,
-    /// What runs once, in order, with the name of its property.
+    /// Commands that run once, in order, with the names of their properties.
     pub commands: Vec<(String, Commands)>,
     /// Ports of the guest to be reached from the host.
     pub ports: Vec<u16>,
-    /// What is not done, in the file's own words.
+    /// Properties that are not supported, in the file's own words.
     pub unused: Vec<String>,
     /// Variables of the host that the file asks for and does not get.
     pub withheld: BTreeSet<String>,
@@ -56,10 +56,10 @@ pub struct Resolved {
 }
 
 impl Devcontainer {
-    /// With the values of variables.
+    /// Replaces variables by their values.
     ///
     /// # Errors
-    /// A property has grown too large by that, or is not what it should be.
+    /// A property has grown too large by that, or is invalid now.
     pub fn resolve(&self, host: &Host<'_>) -> Result<Resolved, DevcontainerError> {
         let mut withheld = BTreeSet::new();
         let mut value = |name: &str, args: &[&str]| host.value(name, args, &mut withheld);
@@ -146,8 +146,8 @@ impl Host<'_> {
                 Some((self.variable)(variable).unwrap_or_else(|| default.to_owned()))
             }
             ("localWorkspaceFolderBasename", None) => Some(self.folder.to_owned()),
-            // What a file means by the host's folder is where programs find the repository: nothing of the host's own
-            // folders is in a guest, not even their names.
+            // For a file, the host's folder is the place where programs find the repository. A guest has none of the host's
+            // own folders, and does not learn their names.
             ("containerWorkspaceFolder" | "localWorkspaceFolder", None) => {
                 Some(self.guest_folder.to_owned())
             }
@@ -183,7 +183,7 @@ fn asked(text: &str) -> BTreeSet<String> {
     names
 }
 
-/// What a reference may be is its reader's business; here it is a short word.
+/// Checks that an image's name is one short word. The reader of references checks the rest.
 fn check_image(image: &str) -> Result<(), DevcontainerError> {
     let word = image.bytes().all(|byte| byte.is_ascii_graphic());
     if image.is_empty() || image.len() > MAX_IMAGE || !word {

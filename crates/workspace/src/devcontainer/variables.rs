@@ -1,6 +1,6 @@
 //! `${variables}` in texts of the file.
 
-/// Where a text that grows by its variables ends, in bytes: far above what any property may have.
+/// Limit of a text that grows by its variables, in bytes: far above the limit of every property.
 const MAX_REPLACED: usize = 1 << 20;
 
 /// The text with each `${name}` or `${name:argument:argument}` replaced by what `value` says; those that it does not know

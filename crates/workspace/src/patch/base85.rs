@@ -3,7 +3,7 @@
 const DIGITS: &[u8; 85] =
     b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~";
 
-/// Whether a byte is a digit.
+/// Tells whether a byte is a digit.
 pub(super) fn is_digit(byte: u8) -> bool {
     DIGITS.contains(&byte)
 }

@@ -1,4 +1,4 @@
-//! What a patch does beside the links that are there.
+//! Check of a patch against the links that exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,11 +7,11 @@ use super::error::Offences;
 use super::file::{FileChange, How};
 use crate::tracked::RepoPath;
 
-/// Nothing is written or removed behind a link, whether it was there or comes with the patch; and no path comes
-/// twice, except as a file that goes and another that comes in its place.
+/// Refuses a patch that writes or removes behind a link, old or new, or that names a path
+/// twice, except for a removed file and another one in its place.
 ///
-/// What goes from behind a link that the patch makes was there before the link: a folder becomes a link when all that
-/// is in it goes, and git removes before it makes (git, apply.c write_out_results).
+/// Removals behind a link that the patch makes come before the link: a folder becomes a link when all that
+/// is in it is removed, and git removes before it creates (git, apply.c write_out_results).
 pub(super) fn check_links(
     links: &BTreeSet<RepoPath>,
     files: &[FileChange],

@@ -21,7 +21,7 @@ use crate::tracked::RepoPath;
 
 /// Longest line outside of content, in bytes: a path quoted to the last byte, twice, and some words.
 const MAX_HEADER_LINE: usize = 64 * 1024;
-/// What git writes after a last line that has no end.
+/// git's line after a last line without an end.
 const NO_NEWLINE: &[u8] = b"\\ No newline at end of file";
 
 /// Checks a patch as it comes.
@@ -32,7 +32,7 @@ pub struct Checker {
     selection: Pathspec,
     line: Vec<u8>,
     lines: u64,
-    /// Where the next line begins, and where the current file did.
+    /// Offset of the next line, and offset of the current file, in bytes.
     at: usize,
     file_at: usize,
     state: State,
@@ -357,7 +357,7 @@ impl Checker {
         }
     }
 
-    /// git makes this many bytes when the patch is applied, whatever the size of what it is made of.
+    /// Counts the bytes that git makes when the patch is applied, independent of the size of the delta.
     fn makes(&mut self, size: u64, left: u8) -> Result<(), PatchError> {
         let [forward, backward] = &mut self.made;
         let made = if left == 2 { forward } else { backward };

@@ -1,11 +1,11 @@
-//! What a user approves of before a patch is written: the rule for every client.
+//! Consent of the user before a patch is written: one rule for every client.
 
 use super::file::{Consent, FileChange, Patch};
 use super::obeyed;
 use crate::pathspec::Pathspec;
 use crate::tracked::{EXECUTABLE, LINK};
 
-/// What a user approved of.
+/// The user's approval.
 #[derive(Debug, Clone, Default)]
 pub struct Approval {
     /// Everything.
@@ -15,7 +15,7 @@ pub struct Approval {
 }
 
 impl Approval {
-    /// Whether a file is approved of.
+    /// Tells whether a file is approved.
     pub fn covers(&self, path: &[u8]) -> bool {
         self.all || self.paths.names(path)
     }

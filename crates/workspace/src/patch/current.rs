@@ -18,7 +18,7 @@ pub(super) struct Current {
     pub(super) removed: u64,
     pub(super) context: u64,
     pub(super) binary: bool,
-    /// What a link says, as far as it was seen.
+    /// Target of a link, as far as it was read.
     pub(super) target: Vec<u8>,
     /// The last line has no end, on which side.
     pub(super) last: u8,

@@ -1,27 +1,27 @@
-//! Why a patch is refused.
+//! Errors of a patch.
 
 /// Paths that are listed.
 const LISTED: usize = 20;
 /// Characters of each.
 const SHOWN: usize = 200;
 
-/// Why a patch is refused.
+/// Refusal of a patch.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PatchError {
-    /// Paths that lead where a patch has no business, or are not what they should be.
+    /// Paths that lead out of the repository or into its `.git`, or break another rule.
     #[error("the guest's patch names {}", told(listed, *more))]
     Paths {
         /// The first of them.
         listed: Vec<Offence>,
-        /// How many more there are.
+        /// Number of further paths.
         more: usize,
     },
     /// A line is none that git writes there.
     #[error("the guest's patch: line {line}: {why}")]
     Line {
-        /// Which line, from 1.
+        /// Number of the line, from 1.
         line: u64,
-        /// What is wrong.
+        /// The fault, in words.
         why: &'static str,
     },
     /// It is too large.
@@ -29,7 +29,7 @@ pub enum PatchError {
     TooMuch {
         /// Of what.
         what: &'static str,
-        /// How many are allowed.
+        /// The limit.
         limit: u64,
     },
     /// It ends too early.
@@ -42,7 +42,7 @@ pub enum PatchError {
 pub struct Offence {
     /// The path, as far as it can be shown.
     pub path: String,
-    /// Why it is refused.
+    /// Reason of the refusal.
     pub why: &'static str,
 }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::tracked::{LINK, RepoPath};
 
-/// What happens to a file.
+/// Change of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum How {
@@ -19,9 +19,9 @@ pub enum How {
 /// One file of a patch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileChange {
-    /// Where it is.
+    /// Its path.
     pub path: RepoPath,
-    /// What happens to it.
+    /// Kind of the change.
     pub how: How,
     /// Its mode before; 0 when it is new.
     pub old_mode: u32,
@@ -35,7 +35,7 @@ pub struct FileChange {
     pub binary: bool,
 }
 
-/// Why a user must approve of a file before the patch is applied.
+/// Reason for which a user must approve a file before the patch is applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Consent {

@@ -27,7 +27,7 @@ pub(super) fn diff_git(line: &[u8]) -> Option<RepoPath> {
     (old == new).then(|| old.to_vec())
 }
 
-/// What a line `--- …` or `+++ …` names: a path with this prefix, or nothing (`/dev/null`).
+/// Path in a line `--- …` or `+++ …`, which has this prefix; the inner `None` is `/dev/null`.
 pub(super) fn side(line: &[u8], mark: &[u8], prefix: &[u8]) -> Option<Option<RepoPath>> {
     let rest = line.strip_prefix(mark)?;
     if rest == b"/dev/null" {
@@ -58,7 +58,7 @@ const EMPTY: [&str; 2] = [
     "473a0f4c3be8a93681a267e3b1e9a7dcda1185436fe141f7749120a303721813",
 ];
 
-/// What an index line says.
+/// Content of an index line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Index {
     /// The file was, or becomes, empty.

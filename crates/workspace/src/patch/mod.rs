@@ -1,8 +1,8 @@
-//! A patch that a guest made, read by our own rules before anything else sees it.
+//! Check of a patch from a guest, by our own rules, before any other program reads it.
 //!
 //! ```text
 //! bytes ─► lines ─► checker: every line must be one that git writes at that place, with nothing between files
-//!                     └─► path rules, link rules, sizes ─► Patch: what it does, and what needs consent
+//!                     └─► path rules, link rules, sizes ─► Patch: its changes, and files that need consent
 //!                           └─► paths that break a rule, all of them; those that were left out are not judged
 //! ```
 //!
@@ -32,7 +32,7 @@ pub use error::{Offence, PatchError};
 pub use file::{Consent, FileChange, How, Patch};
 pub use path::{check_link, check_path};
 
-/// What a patch may be at most.
+/// Limits of a patch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PatchLimits {
     /// Bytes of the whole, and of all binary files that it makes together.

@@ -1,7 +1,7 @@
 //! Files that programs or agents obey without being asked, told by rule and not by a list of products.
 //!
-//! A dot before a name is how tools of every kind mark what they read by themselves: hooks, editors, shells, CI, package
-//! managers, agents. So each file with such a name, or in a folder with one, is one, except a few that no program takes
+//! Tools of every kind mark files that they read by themselves with a dot before the name: hooks, editors, shells, CI,
+//! package managers, agents. So each file with such a name, or in a folder with one, is one, except a few that no program takes
 //! orders from. Beside them there are conventions without a dot: files that builds and test runners execute, services
 //! read on a server, and texts that agents take as instructions.
 //!
@@ -75,7 +75,7 @@ const EXECUTED: &[&str] = &[
 ];
 /// Tools whose settings are read wherever they lie: `NAME.toml`, `NAME.local.toml`, `NAME-local.yml`, `NAME/`.
 const TOOLS: &[&str] = &["lefthook", "mise", "rtx", "pre-commit-config"];
-/// What settings are written in.
+/// Ends of files with settings.
 const SETTINGS: &[&str] = &["toml", "yml", "yaml", "json", "jsonc"];
 /// Ends of names that editors and interpreters read by themselves.
 const ENDS: &[&str] = &[
@@ -86,7 +86,7 @@ const ENDS: &[&str] = &[
     ".gyp",
     ".gypi",
 ];
-/// Names of what agents read as instructions, before the first dot.
+/// Names of files that agents read as instructions, before the first dot.
 const AGENTS: &[&str] = &[
     "agent",
     "agents",
@@ -108,7 +108,7 @@ const AGENTS: &[&str] = &[
     "opencode",
 ];
 
-/// Why a file at this path wants consent when it is new or changed; `None`: it is ordinary.
+/// Reason for which a new or changed file at this path needs consent; `None`: it is ordinary.
 pub(super) fn why(path: &[u8]) -> Option<Consent> {
     let text = folded(path);
     let mut names: Vec<&str> = text.split(['/', '\\']).map(stem).collect();

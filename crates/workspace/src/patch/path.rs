@@ -1,4 +1,4 @@
-//! Where a patch may write: below the repository, and not in its `.git`, however that is spelled.
+//! Rules for a patch's paths: below the repository, and not in its `.git` by any spelling.
 //!
 //! Other file systems fold names that differ here: HFS+ ignores case and some invisible characters, NTFS ignores case,
 //! dots and spaces at the end, has short names (`git~1`) and streams (`name:stream`), and takes `\` for `/`. A patch
@@ -12,7 +12,7 @@ use super::obeyed::{folded, stem};
 const MAX_PATH: usize = 4095;
 const MAX_NAME: usize = 255;
 
-/// Whether a name is `.git` somewhere.
+/// Tells whether some file system takes a name for `.git`.
 fn is_git(name: &[u8]) -> bool {
     let folded = folded(name);
     let stem = stem(&folded);
@@ -22,10 +22,10 @@ fn is_git(name: &[u8]) -> bool {
     stem == ".git" || short
 }
 
-/// A path that a patch may touch.
+/// Checks a path that a patch touches.
 ///
 /// # Errors
-/// Names the path and what is wrong with it.
+/// Names the path and its fault.
 pub fn check_path(path: &[u8]) -> Result<(), PatchError> {
     let refuse = |why| Err(PatchError::path(path, why));
     if path.is_empty() {
@@ -65,10 +65,10 @@ fn is_parent(name: &[u8]) -> bool {
     text.starts_with("..") && text.chars().all(|c| c == '.' || c == ' ')
 }
 
-/// What a link at `path` may say: something inside the repository.
+/// Checks the target of a link at `path`: it must stay inside the repository.
 ///
 /// # Errors
-/// Names the link and what is wrong with it.
+/// Names the link and its fault.
 pub fn check_link(path: &[u8], target: &[u8]) -> Result<(), PatchError> {
     let refuse = |why| Err(PatchError::path(path, why));
     if target.is_empty() || target.contains(&0) || target.len() > MAX_PATH {
@@ -83,7 +83,7 @@ pub fn check_link(path: &[u8], target: &[u8]) -> Result<(), PatchError> {
         match name {
             b"" | b"." => {}
             b".." if down => {
-                // What is before it may be a link itself: where this leads cannot be told from its text.
+                // The name before it may be a link itself: the text does not tell where this leads.
                 return refuse("it is a link with .. in its middle");
             }
             b".." => match up.checked_sub(1) {

@@ -124,7 +124,7 @@ impl Part {
         }
     }
 
-    /// What is to be ignored in the guest because it is ignored here by other rules than the repository's own files.
+    /// Rules to ignore files in the guest that are ignored here by other rules than the repository's own files.
     fn excludes(&self) -> Result<Vec<u8>, WorkspaceError> {
         let mut rules = Vec::new();
         let own = self.repository.dirs.common.join("info/exclude");

@@ -151,7 +151,7 @@ impl Stream<'_> {
         }
     }
 
-    /// When a file was modified, and when its state changed.
+    /// Modification time of a file as the guest gets it, and its status change time on the host.
     ///
     /// The guest is told of no time later than the second before now: git compares whole seconds, takes a file that is
     /// as young as its index for one that may have changed since, and would look into it.
@@ -186,7 +186,7 @@ impl Stream<'_> {
     }
 }
 
-/// Where the files of a repository are read.
+/// Source of a repository's files.
 pub(super) enum Contents {
     WorkTree(Root),
     Commit(Objects),

@@ -1,4 +1,4 @@
-//! The stream itself: entries in order, each directory once before what is in it.
+//! The stream itself: entries in order, each directory once before its entries.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::File;
@@ -17,10 +17,10 @@ use crate::tracked::RepoPath;
 
 /// Bytes of a file that are read at once.
 pub(super) const PIECE: usize = 64 * 1024;
-/// Name of the stream's top entry; the receiver places what is in it.
+/// Name of the stream's top entry; the receiver places its content.
 const TOP: &[u8] = b"workspace";
 
-/// What is written, and what was.
+/// The archive in the making, and the count of its content.
 pub(super) struct Stream<'a> {
     pub(super) archive: ArchiveWriter<&'a mut dyn Write>,
     made: HashSet<RepoPath>,
@@ -48,7 +48,7 @@ impl<'a> Stream<'a> {
         Ok(stream)
     }
 
-    /// The files of one repository. Answers what its index can know of them.
+    /// Writes the files of one repository. Returns their metadata for its index.
     pub(super) fn part(
         &mut self,
         part: &Part,

@@ -281,7 +281,7 @@ fn what_is_left_out_is_neither_judged_nor_in_what_passes() {
         assert_eq!(patch.bytes, good.len() as u64);
         assert_eq!(patch.cut(text.clone().into_bytes()), good.as_bytes());
     }
-    // What is not well formed is refused all the same.
+    // A malformed file is refused all the same.
     let mut checker = Checker::new(PatchLimits::default(), BTreeSet::new()).selecting(selection);
     let broken = bad.replace("@@ -0,0 +1 @@", "@@ -0,0 +1,2 @@");
     assert!(
@@ -292,7 +292,7 @@ fn what_is_left_out_is_neither_judged_nor_in_what_passes() {
     );
 }
 
-/// What git makes of two files.
+/// git's binary delta between two contents.
 fn git_delta(old: &[u8], new: &[u8]) -> Vec<u8> {
     let place = tempfile::tempdir().unwrap();
     let git = |args: &[&str]| {
