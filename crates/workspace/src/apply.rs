@@ -24,7 +24,7 @@ pub enum ApplyError {
     Conflict {
         /// The files; none when only git's message is known.
         paths: Vec<RepoPath>,
-        /// git's first words.
+        /// The beginning of git's message.
         why: String,
     },
     /// The repository cannot be read or written.

@@ -17,7 +17,7 @@ const LINE_ENDS: &[&str] = &["core.autocrlf", "core.eol"];
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Attributes(BTreeMap<String, String>);
 
-/// Settings about line ends that are made.
+/// Configured settings about line ends.
 pub(crate) type LineEnds = BTreeMap<String, String>;
 
 /// Settings of a repository that decide the form in which git stores its files.
@@ -62,7 +62,7 @@ pub(crate) fn of(
     Ok(found)
 }
 
-/// These settings, wherever they are made.
+/// Values of these settings, from every configuration file.
 pub(crate) fn settings(git: &Git) -> Result<Settings, GitError> {
     let mut found = Settings::default();
     let names = r"^core\.(autocrlf|eol|symlinks)$";
@@ -99,7 +99,7 @@ impl Attributes {
         (!matches!(&name[..], "set" | "unset")).then_some(name)
     }
 
-    /// Nothing but its line ends is converted.
+    /// True when nothing but its line ends can be converted.
     pub(crate) fn only_line_ends(&self) -> bool {
         !self.is_on("ident") && !self.is_on("working-tree-encoding")
     }

@@ -62,7 +62,7 @@ impl Changes {
         Ok(changes)
     }
 
-    /// Nothing differs.
+    /// True when nothing differs.
     pub fn is_empty(&self) -> bool {
         let still = |git: &GitPart| *git == GitPart::Nothing;
         self.sent.is_empty() && self.removed.is_empty() && self.git.iter().all(still)
@@ -175,7 +175,7 @@ impl Changes {
 }
 
 impl Part {
-    /// Its commit is of exactly this tree.
+    /// True when its source is a commit of exactly this tree.
     fn is_tree(&self, tree: &str) -> bool {
         let Source::Commit(commit) = &self.source else {
             return false;
@@ -202,7 +202,7 @@ impl Part {
         }
     }
 
-    /// `HEAD` and the branch as they were sent: a commit made in the guest changes one of them.
+    /// Expected content of `HEAD` and the branch, as they were sent: a commit made in the guest changes one of them.
     fn heads(&self, known: &PartRecord) -> Result<Vec<(TreePath, Vec<Found>)>, WorkspaceError> {
         let at = |name: String| tree_path(&[&self.prefix[..], b".git/", name.as_bytes()].concat());
         let head = match (&known.branch, &known.known.commit) {
@@ -245,7 +245,7 @@ impl Part {
     }
 }
 
-/// A file of the guest that was made by us, with this text.
+/// Expected state of a guest's file that banger wrote, with this text.
 fn text(text: &str) -> Found {
     Found::File {
         sha256: banger_durable::hex(&Sha256::digest(text)),

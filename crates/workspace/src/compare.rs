@@ -41,7 +41,7 @@ const MAX_LOOKED: u64 = 64 << 20;
 pub enum Filtered {
     /// As the host's git stores it, so that a plain `git apply` takes it.
     Cleaned,
-    /// Its bytes as they were sent, where the host still has them: for a look, and for a git whose filters are off.
+    /// Its bytes as they were sent, where the host still has them: for a reader, and for a git whose filters are off.
     AsSent,
 }
 
@@ -58,11 +58,11 @@ pub struct Compared {
 /// One repository as it was sent, ready to be compared with.
 #[derive(Debug)]
 pub struct Comparison {
-    /// In the repository of our own.
+    /// git in the repository of our own.
     git: Git,
-    /// In the host's.
+    /// git in the host's repository.
     host: Git,
-    /// As it was sent.
+    /// The tree as it was sent.
     tree: String,
     base: String,
     prefix: String,
@@ -299,7 +299,7 @@ impl Comparison {
         Ok(())
     }
 
-    /// Objects of contents that the host's git would convert, by their numbers. What it cannot convert is not here.
+    /// Objects of contents that the host's git would convert, by their numbers, without those that it cannot convert.
     fn converted(
         &self,
         returned: &Returned,
@@ -326,7 +326,7 @@ impl Comparison {
             .env("GIT_WORK_TREE", returned.folder())
             .within(returned.folder());
         let files: Vec<_> = wanted.into_iter().map(|(file, _)| file).collect();
-        // An encoding may be unknown here, or the content not be in it: git apply then takes it as it is, too.
+        // An encoding may be unknown here, or the content invalid in it: git apply then also takes it unchanged.
         Ok(hashed(&git, returned, &files, &[]).unwrap_or_default())
     }
 
@@ -361,7 +361,7 @@ impl Comparison {
     }
 }
 
-/// Looks at what passes.
+/// Writer that looks for a CR LF in the bytes.
 #[derive(Debug, Default)]
 struct LooksForCrlf {
     last: u8,

@@ -43,12 +43,12 @@ pub struct Composed {
     pub refs: BTreeMap<String, (Oid, Option<Oid>)>,
     /// The objects; none when the guest has them all.
     pub pack: Option<Pack>,
-    /// Objects of the tree that the commit has not, so that what comes back can be compared with it here; none when
+    /// Objects of the tree that the commit lacks, so that returned files can be compared with it here; `None` when
     /// there are none, or too many.
     pub own: Option<Vec<u8>>,
 }
 
-/// Composes every repository of a survey. What the guest already has, by prefix, is left out.
+/// Composes every repository of a survey. Objects that the guest already has (`known`, by prefix) are left out.
 ///
 /// # Errors
 /// git's own, and those of files.

@@ -1,4 +1,4 @@
-//! A repository's configuration: what of it may go to a guest, and what must not.
+//! A repository's configuration: the parts that may be sent to a guest, and those that must not.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +26,7 @@ impl Config {
         config
     }
 
-    /// A setting, wherever it was made.
+    /// A setting, from any configuration file.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.all.get(key).map(String::as_str)
     }
@@ -36,12 +36,12 @@ impl Config {
         self.local.get(key).map(String::as_str)
     }
 
-    /// A setting that is off, however that is written (git-config(1)).
+    /// True when a setting is off, in any spelling (git-config(1)).
     pub(crate) fn is_off(&self, key: &str) -> bool {
         self.get(key).is_some_and(crate::attributes::is_off)
     }
 
-    /// Objects may be missing here that a remote has (partial clone).
+    /// True when objects may be missing here that a remote has (partial clone).
     pub(crate) fn is_partial(&self) -> bool {
         let promisor = |key: &String| key.starts_with("remote.") && key.ends_with(".promisor");
         self.get("extensions.partialclone").is_some() || self.all.keys().any(promisor)
@@ -69,7 +69,7 @@ pub(crate) fn public_url(url: &str) -> Option<String> {
         return None;
     }
     let Some((scheme, rest)) = url.split_once("://") else {
-        // user@host:path: what comes before the @ is a login name, as ssh has no place for a password there.
+        // user@host:path: the part before the @ is a login name, as ssh has no place for a password there.
         let (host, path) = url.split_once(':')?;
         let plain = |c: char| c.is_ascii_alphanumeric() || "@.-_".contains(c);
         let remote = host.chars().all(plain) && !host.is_empty() && !path.starts_with(':');

@@ -53,8 +53,8 @@ done
 
 /// Arguments: directory, base. For each commit a line `commit OID HEAD-BYTES DIFF-BYTES`, its head (author, address,
 /// date, message; NUL between them), its diff; a merge is `merge OID HEAD-BYTES 0`. Where there are merges a line
-/// `linear` follows, and the commits of the first parents' line, each with its diff to its first parent. At the end the
-/// tree that all comes to.
+/// `linear` follows, and the commits of the first parents' line, each with its diff to its first parent. The last line
+/// is the resulting tree.
 const COMMITS: &str = r#"set -eu
 export LC_ALL=C GIT_OPTIONAL_LOCKS=0 GIT_TERMINAL_PROMPT=0 TZ=UTC
 command -v git >/dev/null 2>&1 || exit 97

@@ -98,7 +98,7 @@ impl Git {
         Err(failed(args, status, &message))
     }
 
-    /// The first line of the output of a command, or `None` when it exits with 1, which for many commands means no.
+    /// The first line of the output of a command, or `None` when it exits with 1, the "no" of many commands.
     ///
     /// # Errors
     /// As [`Self::output`], for other exit codes.

@@ -2,8 +2,8 @@
 //! host, whose history would then go into a guest.
 //!
 //! A `.git` that is a folder is its own. One that is a file or a link leads to a directory that must point back: a
-//! worktree's `gitdir` names this `.git` (gitrepository-layout(5)), a submodule's `core.worktree` this folder. The parts
-//! of a git directory lie in it, or in the one that its worktrees share.
+//! worktree's `gitdir` names this `.git` (gitrepository-layout(5)), a submodule's `core.worktree` this folder. The
+//! parts of a git directory lie in it, or in the one that its worktrees share.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! The text files of the guest's `.git`: written by us, line by line, so that nothing of the host's comes along unseen.
+//! The text files of the guest's `.git`: written by us, line by line, so that nothing of the host's is sent unseen.
 
 use std::fmt::Write as _;
 

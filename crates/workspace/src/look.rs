@@ -24,7 +24,7 @@ pub enum Look {
 }
 
 impl Survey {
-    /// A file of the outermost repository as it would go: of the work tree, tracked or not, or of the commit that
+    /// A file of the outermost repository as it would be sent: of the work tree, tracked or not, or of the commit that
     /// `--from` names.
     ///
     /// # Errors

@@ -80,7 +80,7 @@ pub enum WhyLeftOut {
 pub struct Commits<'a> {
     all: Vec<Commit<'a>>,
     linear: Vec<Commit<'a>>,
-    /// The tree that they come to.
+    /// The resulting tree.
     pub tree: Option<Oid>,
 }
 

@@ -13,7 +13,7 @@ use crate::survey::Depth;
 /// Largest commit object that is read, in bytes.
 const MAX_COMMIT: u64 = 16 << 20;
 
-/// A pack and its index. The files have no name any more.
+/// A pack and its index. Their files have no names.
 #[derive(Debug)]
 pub struct Pack {
     /// The name that git gave it: its files are `pack-NAME.pack` and `.idx`.
@@ -24,14 +24,14 @@ pub struct Pack {
     pub index: File,
 }
 
-/// The history that goes.
+/// The history to send.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct History {
-    /// Commits whose parents do not go, and which the guest's git must know as such.
+    /// Commits whose parents are not sent; the guest's git must know them as shallow.
     pub shallow: BTreeSet<Oid>,
-    /// All commits that go; none when all history goes.
+    /// All commits to send; `None` when all history is sent.
     pub commits: Option<BTreeSet<Oid>>,
-    /// Files of the newest commit are missing here that a remote has (partial clone with a sparse checkout).
+    /// True when files of the newest commit are missing here that a remote has (partial clone with a sparse checkout).
     pub is_promised: bool,
 }
 
@@ -125,7 +125,7 @@ fn is_whole(git: &Git, commit: &str) -> Result<bool, WorkspaceError> {
     Ok(!lines.any(|line| line.starts_with(b"?")))
 }
 
-/// Writes a pack into `folder` and takes it over. `None`: there is nothing to go.
+/// Writes a pack into `folder` and takes it over. `None`: there is nothing to send.
 pub(crate) fn make(
     git: &Git,
     folder: &Path,

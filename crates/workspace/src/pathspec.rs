@@ -10,7 +10,7 @@ use gix_glob::wildmatch::Mode;
 
 use crate::tracked::RepoPath;
 
-/// Paths that are meant: all, or some.
+/// Selected paths: all, or some.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pathspec {
     include: Vec<Item>,
@@ -41,7 +41,7 @@ pub enum PathspecError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Item {
     path: RepoPath,
-    /// No wildcards in it are meant.
+    /// True when wildcards in it are plain characters.
     literal: bool,
     /// A star does not match a slash.
     glob: bool,
@@ -74,7 +74,7 @@ impl Pathspec {
         Ok(spec)
     }
 
-    /// Everything is meant.
+    /// True when every path is selected.
     pub fn is_everything(&self) -> bool {
         self.include.is_empty() && self.exclude.is_empty()
     }

@@ -19,7 +19,7 @@ const MAX_FILE: usize = 256 * 1024;
 const MAX_TOOLS: usize = 200;
 /// Characters of a name or version that are kept.
 const MAX_WORD: usize = 60;
-/// Tools that are told by name.
+/// Most tools that are shown by name.
 const SHOWN: usize = 12;
 /// Files that mise reads in a project, without those that are for one machine alone.
 const MISE: &[&str] = &[
@@ -36,7 +36,7 @@ const TOOL_VERSIONS: &str = ".tool-versions";
 /// Tools that a repository pins.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Pins {
-    /// The files that say so, below the repository's top.
+    /// The files that pin them, below the repository's top.
     pub files: Vec<String>,
     /// Versions of tools by their names, as far as they can be read here.
     pub tools: BTreeMap<String, String>,
@@ -80,7 +80,7 @@ pub fn find(survey: &Survey) -> Result<Option<Pins>, WorkspaceError> {
         let (tools, content) = match survey.look(file, MAX_FILE)? {
             Look::File(content) if *file == TOOL_VERSIONS => (tool_versions(&content), content),
             Look::File(content) => (mise(&content), content),
-            // A tool manager may read what we do not.
+            // A tool manager may read forms that we do not.
             Look::TooLarge => (Some(BTreeMap::new()), Vec::new()),
             Look::Absent | Look::Other => continue,
         };

@@ -12,7 +12,7 @@ use crate::compose::Known;
 use crate::repository::Oid;
 use crate::tracked::RepoPath;
 
-/// Version of the format: 2 has packs, which 1 had not. A record of a later version is as good as none.
+/// Version of the format: 2 has packs, 1 had none. A record of a later version counts as absent.
 const VERSION: u32 = 2;
 /// Largest record, in bytes: a million files.
 pub const MAX_RECORD: usize = 256 << 20;
@@ -43,7 +43,7 @@ pub struct Head {
     pub host_head: Option<Oid>,
     /// The branch that was checked out.
     pub branch: Option<String>,
-    /// Everything arrived.
+    /// True when everything arrived.
     pub complete: bool,
     /// Variables for commands that run there.
     #[serde(default)]

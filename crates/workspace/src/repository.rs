@@ -1,4 +1,4 @@
-//! One repository of the host: where it is and how it stands.
+//! One repository of the host: its place, its format, its checked-out commit.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -143,12 +143,12 @@ impl Repository {
         })
     }
 
-    /// The file system keeps whether a file may be run (core.fileMode).
+    /// True when the file system keeps the executable bit (core.fileMode).
     pub(crate) fn trusts_modes(&self) -> bool {
         !self.config.is_off("core.filemode")
     }
 
-    /// The file system keeps links (core.symlinks).
+    /// True when the file system keeps links (core.symlinks).
     pub(crate) fn has_links(&self) -> bool {
         !self.config.is_off("core.symlinks")
     }

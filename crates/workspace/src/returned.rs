@@ -134,7 +134,7 @@ impl Returned {
         offences.finish()
     }
 
-    /// Drops paths that are not selected. `prefix` is the repository's path in the workspace: empty, or with `/` at its end.
+    /// Drops paths that are not selected. `prefix` is the repository's path in the workspace, empty or ending in `/`.
     pub fn select(&mut self, selection: &Pathspec, prefix: &[u8]) {
         let meant = |path: &RepoPath| selection.selects(&[prefix, path].concat());
         self.files.retain(|file| meant(&file.path));
@@ -168,7 +168,7 @@ impl Returned {
         &self.files
     }
 
-    /// Files that are not there any more.
+    /// Files that were removed.
     pub(crate) fn gone(&self) -> &[RepoPath] {
         &self.gone
     }

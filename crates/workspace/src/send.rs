@@ -40,9 +40,9 @@ pub enum GitPart {
 /// A workspace to send, or the changes of one.
 #[derive(Debug)]
 pub struct Shipment {
-    /// The survey that it comes from.
+    /// The survey of the workspace.
     pub survey: Arc<Survey>,
-    /// Paths below the workspace of files that need not go; `None`: all go.
+    /// Files that need not be sent, by path below the workspace; empty: all are sent.
     pub unchanged: BTreeMap<RepoPath, Sent>,
     /// The part of each repository's `.git`, in the survey's order.
     pub git: Vec<GitPart>,
@@ -80,7 +80,7 @@ pub enum SendError {
 }
 
 impl Shipment {
-    /// Everything goes.
+    /// A shipment of everything.
     pub fn whole(survey: &Arc<Survey>) -> Self {
         Self {
             survey: Arc::clone(survey),

@@ -3,7 +3,7 @@
 //! | told or not | here |
 //! |---|---|
 //! | skip-worktree, assume-unchanged | an existing file is sent as on the disk; the guest's index gets the flag |
-//! | content filters, which are never run | a filtered file whose time alone differs is taken for unchanged |
+//! | content filters, which are never run | a filtered file whose time alone differs counts as unchanged |
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;

@@ -35,7 +35,7 @@ pub const DEFAULT_DEPTH: u32 = 10;
 pub struct Wanted {
     /// Depth of the history.
     pub depth: Depth,
-    /// Files that are neither tracked nor ignored go, too.
+    /// True when untracked files are also sent (ignored files never are).
     pub include_untracked: bool,
     /// The guest gets a new branch of this name.
     pub branch: Option<String>,
@@ -81,15 +81,15 @@ pub struct Part {
     pub branch: Option<String>,
     /// Entries of its index or tree.
     pub tracked: Vec<Tracked>,
-    /// Of that, what may differ from the index.
+    /// Tracked files that may differ from the index.
     pub changed: BTreeSet<RepoPath>,
     /// Tracked files that git was told not to look at, and that exist on the disk or are gone from it: the disk counts.
     pub hidden: BTreeSet<RepoPath>,
-    /// Of that, where a socket, a fifo or a device is now.
+    /// Tracked paths at which a socket, a fifo or a device is now.
     pub special: Vec<RepoPath>,
     /// Repositories inside that are no submodules.
     pub nested: Vec<RepoPath>,
-    /// Files that are neither tracked nor ignored; they go when that is wanted.
+    /// Files that are neither tracked nor ignored; they are sent on request.
     pub untracked: Vec<RepoPath>,
     /// Names of its submodules, with their paths.
     pub submodules: Vec<(String, RepoPath)>,
@@ -183,7 +183,7 @@ impl Survey {
         parts.collect()
     }
 
-    /// Every path that goes, below the workspace, in order.
+    /// Every path that is sent, below the workspace, in order.
     pub fn paths(&self) -> Vec<RepoPath> {
         let below = |part: &Part| {
             let wanted = self.wanted.include_untracked;
@@ -338,8 +338,8 @@ impl Part {
         !self.changed.contains(path) && !self.hidden.contains(path)
     }
 
-    /// The mode with which a file of the work tree goes: what git takes it for. Where it was told that the file system
-    /// has no modes, the index knows them.
+    /// The mode with which a file of the work tree is sent: git's view of it. When git is configured for a file system
+    /// without modes, the index holds them.
     pub(crate) fn mode_of(&self, entry: Option<&Tracked>, st_mode: u32) -> u32 {
         let known = entry.filter(|entry| matches!(entry.mode, FILE | EXECUTABLE));
         match self.repository.trusts_modes() {

@@ -248,7 +248,7 @@ fn submodules_arrive_as_repositories_of_their_own() {
         "{known}"
     );
 
-    // One that is not checked out is empty there, too; one that lost its repository is refused.
+    // A submodule that is not checked out here is empty there as well; one that lost its repository is refused.
     git(
         &host,
         &["submodule", "--quiet", "deinit", "-f", "deps/inner"],

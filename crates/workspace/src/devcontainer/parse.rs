@@ -79,7 +79,7 @@ impl Devcontainer {
     /// It is no JSON with comments, or a property used here has a wrong type or value.
     pub fn parse(bytes: &[u8]) -> Result<Self, DevcontainerError> {
         let text = std::str::from_utf8(bytes).map_err(DevcontainerError::NoText)?;
-        // A byte order mark is no part of JSON, but of what some editors write (RFC 8259, 8.1).
+        // A byte order mark is no part of JSON, but some editors write one (RFC 8259, 8.1).
         let text = text.trim_start_matches('\u{feff}');
         let options = ParseOptions {
             allow_comments: true,
@@ -220,7 +220,7 @@ fn check_text(name: &str, text: &str) -> Result<(), DevcontainerError> {
     Ok(())
 }
 
-/// A stranger's words for a message: one short line.
+/// Text of the file for a message: one short line.
 fn short(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(100).collect()
 }

@@ -146,8 +146,8 @@ impl Host<'_> {
                 Some((self.variable)(variable).unwrap_or_else(|| default.to_owned()))
             }
             ("localWorkspaceFolderBasename", None) => Some(self.folder.to_owned()),
-            // For a file, the host's folder is the place where programs find the repository. A guest has none of the host's
-            // own folders, and does not learn their names.
+            // For a file, the host's folder is the place where programs find the repository. A guest has none of the
+            // host's own folders, and does not learn their names.
             ("containerWorkspaceFolder" | "localWorkspaceFolder", None) => {
                 Some(self.guest_folder.to_owned())
             }

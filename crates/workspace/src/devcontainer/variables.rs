@@ -3,8 +3,8 @@
 /// Limit of a text that grows by its variables, in bytes: far above the limit of every property.
 const MAX_REPLACED: usize = 1 << 20;
 
-/// The text with each `${name}` or `${name:argument:argument}` replaced by what `value` says; those that it does not know
-/// stay as they are written. Values are not looked through again. What grows beyond all limits is cut, for its user to refuse.
+/// The text with each `${name}` or `${name:argument:argument}` replaced by its `value`; unknown ones stay as they are
+/// written. Values are not expanded again. A text that grows beyond the limit is cut, for the caller to refuse.
 pub(super) fn replace(
     text: &str,
     value: &mut dyn FnMut(&str, &[&str]) -> Option<String>,

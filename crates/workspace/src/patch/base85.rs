@@ -8,7 +8,7 @@ pub(super) fn is_digit(byte: u8) -> bool {
     DIGITS.contains(&byte)
 }
 
-/// The first `length` bytes that digits stand for; `None`: they are none.
+/// The first `length` bytes of decoded digits; `None`: they are malformed.
 pub(super) fn decode(digits: &[u8], length: usize) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(digits.len() / 5 * 4);
     for five in digits.chunks(5) {

@@ -1,9 +1,9 @@
 //! The lines of `GIT binary patch` (git, diff.c emit_binary_diff_body, apply.c parse_binary_hunk).
 //!
 //! Two blocks, forward and backward, each `literal SIZE` or `delta SIZE`, then lines of a length letter (A–Z for 1 to
-//! 26 bytes, a–z for 27 to 52) and that many bytes in base 85, then an empty line. The bytes are deflated. SIZE is what
-//! they inflate to: of a literal that is the file; of a delta it is the delta, which says inside how large the file is
-//! that it makes (gitformat-pack(5)), and two bytes of a delta can make a megabyte.
+//! 26 bytes, a–z for 27 to 52) and that many bytes in base 85, then an empty line. The bytes are deflated. SIZE is
+//! their inflated length. The inflated bytes of a literal are the file. Those of a delta hold the size of the file that
+//! it makes (gitformat-pack(5)); two bytes of a delta can make a megabyte.
 
 use flate2::{Decompress, FlushDecompress};
 

@@ -24,7 +24,7 @@ const MAX_HEADER_LINE: usize = 64 * 1024;
 /// git's line after a last line without an end.
 const NO_NEWLINE: &[u8] = b"\\ No newline at end of file";
 
-/// Checks a patch as it comes.
+/// Checks a patch while it arrives.
 #[derive(Debug)]
 pub struct Checker {
     limits: PatchLimits,
@@ -87,7 +87,7 @@ impl Checker {
         }
     }
 
-    /// Only these paths are judged, and part of what passes; the others must be well formed all the same.
+    /// Checks and keeps only these paths; the others must be well formed all the same.
     #[must_use]
     pub fn selecting(mut self, selection: Pathspec) -> Self {
         self.selection = selection;

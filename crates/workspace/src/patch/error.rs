@@ -16,7 +16,7 @@ pub enum PatchError {
         /// Number of further paths.
         more: usize,
     },
-    /// A line is none that git writes there.
+    /// A line is not one that git writes there.
     #[error("the guest's patch: line {line}: {why}")]
     Line {
         /// Number of the line, from 1.

@@ -10,7 +10,7 @@ use crate::tracked::{LINK, RepoPath};
 pub enum How {
     /// It is new.
     Added,
-    /// It goes.
+    /// It is removed.
     Deleted,
     /// Its content or mode changes.
     Modified,
@@ -25,13 +25,13 @@ pub struct FileChange {
     pub how: How,
     /// Its mode before; 0 when it is new.
     pub old_mode: u32,
-    /// Its mode afterwards; 0 when it goes.
+    /// Its mode afterwards; 0 when it is removed.
     pub new_mode: u32,
-    /// Lines that come.
+    /// Number of added lines.
     pub added: u64,
-    /// Lines that go.
+    /// Number of removed lines.
     pub removed: u64,
-    /// Its content is not text.
+    /// True when its content is not text.
     pub binary: bool,
 }
 

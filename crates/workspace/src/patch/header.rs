@@ -40,7 +40,7 @@ pub(super) fn side(line: &[u8], mark: &[u8], prefix: &[u8]) -> Option<Option<Rep
         }
         name
     } else {
-        // git ends a name that has spaces with a tab, a quoted one, too.
+        // git ends a name that has spaces with a tab, also when it is quoted.
         rest.strip_suffix(b"\t").unwrap_or(rest).to_vec()
     };
     Some(Some(name.strip_prefix(prefix)?.to_vec()))

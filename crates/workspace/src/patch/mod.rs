@@ -10,7 +10,7 @@
 //! path in it is below the repository, not in a `.git` by any spelling, not behind a link; each link that it makes
 //! stays inside; memory is bounded by the size that the caller allows.
 //!
-//! Must not: skip a line because it looks harmless: what we skip, `git apply` may read.
+//! Must not: skip a line because it looks harmless: `git apply` may read a line that we skip.
 
 mod base85;
 mod behind_links;

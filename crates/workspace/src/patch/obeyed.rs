@@ -1,15 +1,15 @@
-//! Files that programs or agents obey without being asked, told by rule and not by a list of products.
+//! Files that programs or agents obey unasked, recognised by rules and not by a list of products.
 //!
 //! Tools of every kind mark files that they read by themselves with a dot before the name: hooks, editors, shells, CI,
-//! package managers, agents. So each file with such a name, or in a folder with one, is one, except a few that no program takes
-//! orders from. Beside them there are conventions without a dot: files that builds and test runners execute, services
-//! read on a server, and texts that agents take as instructions.
+//! package managers, agents. So each file with such a name, or in a folder with one, counts, except a few that no
+//! program takes orders from. Beside them there are conventions without a dot: files that builds and test runners
+//! execute, files that services read on a server, and texts that agents take as instructions.
 //!
 //! Names are compared as the most forgiving file systems do (HFS+, NTFS, APFS), for a patch may be carried there.
 
 use super::file::Consent;
 
-/// Dotted files that say what to leave alone or how to lay out text, and nothing that a program would run.
+/// Dotted files that list exclusions or text styles, and contain nothing that a program would run.
 const HARMLESS: &[&str] = &[
     ".gitignore",
     ".gitkeep",
@@ -27,7 +27,7 @@ const HARMLESS: &[&str] = &[
 ];
 /// Folders whose files are run at events of git or of a package manager.
 const HOOK_FOLDERS: &[&str] = &["githooks", "git-hooks", "husky"];
-/// In a folder that is called `hooks` files with these ends are such, and those with none; others are components.
+/// In a folder called `hooks`, files with these ends or without one are hooks; others are components.
 const HOOK_ENDS: &[&str] = &["sh", "bash", "py", "pl", "rb", "ps1", "bat", "cmd", "exe"];
 /// First words of the names of files that builds, tests, shells and CI services execute by themselves.
 const EXECUTED: &[&str] = &[
@@ -175,7 +175,7 @@ pub(super) fn folded(name: &[u8]) -> String {
     capitals.flat_map(char::to_lowercase).collect()
 }
 
-/// A name without what NTFS leaves out: streams, and dots and blanks at its end.
+/// A name without the parts that NTFS ignores: streams, and dots and blanks at its end.
 pub(super) fn stem(name: &str) -> &str {
     let stem = name.split(':').next().unwrap_or_default();
     stem.trim_end_matches([' ', '.'])

@@ -59,7 +59,7 @@ pub fn check_path(path: &[u8]) -> Result<(), PatchError> {
     Ok(())
 }
 
-/// `..`, also with what Windows ignores behind it.
+/// `..`, also with trailing characters that Windows ignores.
 fn is_parent(name: &[u8]) -> bool {
     let text = String::from_utf8_lossy(name);
     text.starts_with("..") && text.chars().all(|c| c == '.' || c == ' ')

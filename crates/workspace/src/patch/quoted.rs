@@ -1,6 +1,6 @@
 //! Names as git writes them in patches: plain, or in double quotes with C's escapes (git, quote.c).
 
-/// A name at the beginning of `text`, and what follows it; `None` when it is not written as git writes one.
+/// A name at the beginning of `text`, and the rest behind it; `None` when it is not written as git writes one.
 pub(super) fn unquote(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     let mut rest = text.strip_prefix(b"\"")?;
     let mut name = Vec::new();

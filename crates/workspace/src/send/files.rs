@@ -79,7 +79,7 @@ impl Stream<'_> {
             let want = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
             let read = file.read(&mut self.piece[..want])?;
             if read == 0 {
-                // It shrank. What was announced must follow; its state differs, so that the next time it goes again.
+                // It shrank. The announced bytes must follow; its state differs, so the next prepare sends it again.
                 self.piece.fill(0);
             }
             let got = &self.piece[..if read == 0 { want } else { read }];
@@ -201,7 +201,7 @@ impl Contents {
     }
 }
 
-/// Digests what passes on its way into the archive.
+/// Writer that digests the bytes on their way into the archive.
 struct Digesting<'a, 'b>(Sha256, Option<&'a mut ArchiveWriter<&'b mut dyn Write>>);
 
 impl Write for Digesting<'_, '_> {
