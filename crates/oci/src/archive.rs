@@ -1,7 +1,7 @@
 //! A tar archive, compressed or not, as a tree.
 //!
 //! ```text
-//!  compressed ─► unpacked once into a file without a name, beside where the image will lie ─┐
+//!  compressed ─► unpacked once into a file without a name, beside the future image ─────────┐
 //!  plain ───────────────────────────────────────────────────────────────────────────────────┴─► headers ─► tree
 //! ```
 //! Contents stay where they are until an image is written: the tree knows their offsets.
@@ -24,13 +24,13 @@ use crate::tar::{TarError, TarReader, Trailer};
 pub struct Limits {
     /// Bytes of the unpacked archive.
     pub unpacked_bytes: u64,
-    /// Entries, all layers together: those that others replace or hide count, too.
+    /// Entries, all layers together: replaced and hidden ones count as well.
     pub entries: u64,
 }
 
 impl Default for Limits {
-    /// 64 GiB, and two million entries: the largest known images have one to two million, and the tree at
-    /// the end is bounded by its memory besides ([`banger_disk::tree::MAX_TREE_BYTES`]: some 1.1 million).
+    /// 64 GiB, and two million entries: the largest known images have one to two million, and the finished
+    /// tree is bounded by its memory besides ([`banger_disk::tree::MAX_TREE_BYTES`]: some 1.1 million).
     fn default() -> Self {
         Self {
             unpacked_bytes: 64 << 30,
@@ -107,8 +107,8 @@ pub enum ArchiveError {
 }
 
 /// The tree of the tar archive at `path`: plain, or compressed with gzip, xz or zstd. A compressed one is unpacked to a
-/// file without a name in the folder `scratch`, which should be where the image will be written; it goes when the tree
-/// is dropped. `progress` gets the number of unpacked bytes and may stop the work with `Break`.
+/// file without a name in the folder `scratch`, which should be on the file system of the future image; it is freed
+/// when the tree is dropped. `progress` gets the number of unpacked bytes and may stop the work with `Break`.
 ///
 /// # Errors
 /// The archive cannot be read, is broken or cut short, is larger than `limits`, or an entry is impossible: the

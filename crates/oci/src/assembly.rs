@@ -64,7 +64,7 @@ pub enum EntryError {
     Tree(#[from] TreeError),
 }
 
-/// The files of an archive or image, and what could not be kept of them.
+/// The files of an archive or image, and their losses.
 #[derive(Debug)]
 pub struct Files {
     /// The tree.
@@ -121,7 +121,7 @@ impl Assembly {
         self.lower = self.tree.node_capacity();
     }
 
-    /// The finished tree: what waited for the image's accounts gets them.
+    /// The finished tree: lists that waited for the image's accounts get them.
     pub(crate) fn finish(mut self) -> Result<Files, TreeError> {
         let lists = std::mem::take(&mut self.lists);
         if !lists.is_empty() {

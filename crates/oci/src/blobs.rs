@@ -54,7 +54,7 @@ pub enum BlobError {
         /// Digest of its bytes.
         found: Digest,
     },
-    /// It is longer or shorter than was said.
+    /// It is longer or shorter than announced.
     #[error("\"{name}\" of it has {found} bytes, {expected} were announced")]
     Size {
         /// Name of the blob.
@@ -71,7 +71,7 @@ pub enum BlobError {
 pub(crate) enum BlobStore {
     /// An OCI image layout.
     Folder(PathBuf),
-    /// An archive of a layout, or what `docker save` writes.
+    /// An archive of a layout, or one of `docker save`.
     Archive(Box<Tree>),
 }
 

@@ -23,7 +23,7 @@ const MIN_DIGITS: usize = 7;
 pub struct Candidate {
     /// Its names: tags, full names.
     pub names: Vec<String>,
-    /// Its digest, where that is known.
+    /// Its digest, when known.
     pub digest: Option<Digest>,
     /// The platform that it is made for, when known.
     pub platform: Option<Platform>,
@@ -48,7 +48,7 @@ impl From<&Descriptor> for Candidate {
 pub enum Choice {
     /// This one.
     Found(usize),
-    /// That depends on what this one is.
+    /// The choice depends on the kind of this entry: the caller opens it and asks again.
     Look(usize),
 }
 

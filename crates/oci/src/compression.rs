@@ -19,15 +19,15 @@ const XZ_MEMORY: u64 = 100 << 20;
 /// Compression of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
-    /// Not at all, or in no way that is known.
+    /// None, or an unknown one.
     None,
-    /// gzip (RFC 1952), several members too.
+    /// gzip (RFC 1952), also with several members.
     Gzip,
     /// xz.
     Xz,
     /// Zstandard (RFC 8878).
     Zstd,
-    /// In a way that is known and not read: its name.
+    /// A known format that is not supported: its name.
     Other(&'static str),
 }
 
@@ -43,13 +43,13 @@ pub enum UnpackError {
     /// The unpacked data cannot be stored.
     #[error("cannot keep the unpacked data")]
     Write(#[source] io::Error),
-    /// More comes out than is allowed.
+    /// The unpacked data exceed the limit.
     #[error("it unpacks to more than {limit} bytes")]
     TooLarge {
         /// The limit.
         limit: u64,
     },
-    /// More entries come out than are taken.
+    /// The unpacked archive has more entries than the limit.
     #[error("it has more than {limit} entries: the next one is \"{entry}\"")]
     TooManyEntries {
         /// The first that is too many, printable.
@@ -57,12 +57,12 @@ pub enum UnpackError {
         /// The limit.
         limit: u64,
     },
-    /// It is compressed in a way that is not read.
+    /// Its compression is not supported.
     #[error(
         "it is compressed with {name}, which is not supported: pack it again with gzip, xz or zstd"
     )]
     Unsupported {
-        /// The way.
+        /// Name of the compression.
         name: &'static str,
     },
     /// It wants a larger window than any stream gets.

@@ -51,7 +51,7 @@ pub struct HistoryStep {
 }
 
 impl ImageConfig {
-    /// The command line that the image starts: entry point, then command. Empty when it says none.
+    /// The command line that the image starts: entry point, then command. Empty when it has none.
     pub fn command_line(&self) -> Vec<String> {
         self.entrypoint.iter().chain(&self.cmd).cloned().collect()
     }

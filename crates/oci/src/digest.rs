@@ -13,7 +13,7 @@ pub struct Digest([u8; 32]);
 /// Refusal of a text that is no digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DigestError {
-    /// It is none.
+    /// It does not have the form of a digest.
     #[error("\"{text}\" is no digest: sha256: and 64 hexadecimal digits are expected")]
     NotADigest {
         /// The text, cut where it is long.
@@ -109,7 +109,7 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// Reads on, and keeps the digest and the length of what went by.
+/// Reader that keeps the digest and the length of the bytes that it passes on.
 pub(crate) struct Hashing<R> {
     inner: R,
     state: Sha256,

@@ -1,6 +1,6 @@
 //! Hiding of names in the layers below, before a layer's entries are added.
 //!
-//! A link that the layer replaces leads nowhere any more, in whichever order the layer has its names: as in an overlay, where
+//! A link that the layer replaces no longer leads anywhere, in any order of the layer's names: as in an overlay, where
 //! the upper directory hides the lower link.
 
 use banger_disk::tree::{NodeId, NodeKind};
@@ -16,7 +16,7 @@ pub(crate) enum Named<'e> {
     Entry(&'e Entry),
     /// It takes it away.
     Whiteout,
-    /// It is a directory of which nothing below is seen.
+    /// It is a directory that hides all of its content in the layers below.
     Opaque,
 }
 
@@ -56,7 +56,7 @@ impl Assembly {
         }
     }
 
-    /// The directory at `parts` when at most `most` links lead there, and how many do.
+    /// The directory at `parts` when at most `most` links lead there, and their number.
     fn lead(&self, parts: &[&[u8]], most: usize) -> Lead {
         let mut left: Vec<&[u8]> = parts.iter().rev().copied().collect();
         let (mut at, mut followed) = (self.tree.root(), 0);
@@ -101,7 +101,7 @@ impl Assembly {
                 self.tree.remove(directory, name);
             }
             Named::Entry(entry) => {
-                // A link that is written again as it was leads where it did.
+                // A link that is written again unchanged keeps its target.
                 let is_the_same = match &entry.kind {
                     EntryKind::Symlink(target) => link == Some(target),
                     EntryKind::HardLink(target) => parts(target)? == parts(&entry.path)?,

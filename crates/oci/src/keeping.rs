@@ -5,8 +5,8 @@
 //!              │                                                     └──► the archive's end: bytes behind it are not kept
 //!              └─► is there still room for others?
 //! ```
-//! Headers are read by the reader that reads the archive afterwards, so both agree on what an entry is, and where the
-//! archive ends or breaks; the later one reports a broken header, after the digests. Nothing is put in a tree here.
+//! Headers are read by the reader that reads the archive afterwards, so both find the same entries, and the same
+//! end or break of the archive. The later one reports a broken header, after the digests. No tree is made here.
 
 use std::fs::File;
 use std::io;
@@ -59,7 +59,7 @@ impl<'f> Keeping<'f> {
         self.room.check(self.file, self.written)
     }
 
-    /// Takes the next bytes of the archive. `count` counts an entry, and says with `Err` how many there may be.
+    /// Takes the next bytes of the archive. `count` counts an entry; its `Err` is the exceeded limit.
     ///
     /// # Errors
     /// They cannot be written, there is no room for them, or there are too many entries.

@@ -5,10 +5,10 @@
 //!                                       replaces; names to which fewer links lead come first
 //!                   2. its entries      are added, as those of an archive
 //! ```
-//! In this order, because a layer hides what is below, never what it brings itself, wherever in it the whiteout or the entry
-//! stands (OCI image specification, "Whiteouts"). A link that the layer replaces leads nowhere any more, as in an overlay,
-//! where the upper directory hides the lower link: else a whiteout below it would delete files of another directory. Links
-//! that the layer does not name are followed, for entries and whiteouts alike.
+//! The order is this because a layer hides names of the layers below, never its own, wherever its whiteouts and entries
+//! stand (OCI image specification, "Whiteouts"). A link that the layer replaces no longer leads anywhere, as in an
+//! overlay, where the upper directory hides the lower link: else a whiteout below it would delete files of another
+//! directory. Links that the layer does not name are followed, for entries and whiteouts alike.
 
 use std::fs::File;
 use std::ops::Range;
@@ -94,8 +94,8 @@ pub fn merge(layers: &[Layer], limits: Limits) -> Result<Files, LayerError> {
     Ok(assembly.finish()?)
 }
 
-/// Takes out of the tree what `layer` hides. Names to which fewer links lead come first: a link that one of them replaces
-/// does not lead to the others any more, in whichever order the layer has them.
+/// Removes from the tree the names that `layer` hides. Names to which fewer links lead come first: a link that one of
+/// them replaces no longer leads to the others, in any order of the layer's names.
 fn prepare(assembly: &mut Assembly, layer: &Layer) -> Result<(), LayerError> {
     let (mut more, mut links) = (true, 0);
     while more {

@@ -45,7 +45,7 @@ pub struct LocalImage {
 pub struct ImageDigests {
     /// Of its manifest, or of its configuration where there is no manifest: equal digests, equal images.
     pub manifest: Digest,
-    /// Of its configuration: what container engines call its id.
+    /// Of its configuration: its id, in the words of container engines.
     pub config: Digest,
     /// Of the index that led to the manifest, where one did; the outermost of several.
     pub index: Option<Digest>,

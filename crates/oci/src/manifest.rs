@@ -60,7 +60,7 @@ pub struct Descriptor {
     pub size: u64,
     /// Its media type.
     pub media_type: String,
-    /// For which platform, where that is told.
+    /// The platform that it is made for, where given.
     pub platform: Option<Platform>,
     /// `org.opencontainers.image.ref.name`, where given: the tag in a layout.
     pub ref_name: Option<String>,

@@ -4,7 +4,7 @@ use crate::accounts::Accounts;
 
 /// `POSIX_ACL_XATTR_VERSION`.
 const VERSION: u32 = 2;
-/// Most entries of one list: what fits an extended attribute.
+/// Most entries of one list: more do not fit an extended attribute.
 const MAX_ENTRIES: usize = 500;
 /// The id of entries that have none.
 const NO_ID: u32 = u32::MAX;

@@ -5,9 +5,9 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// log2 of the largest window that any number of streams may have at once: what RFC 8878 recommends decoders to support.
+/// log2 of the largest window that any number of streams may have at once: RFC 8878 asks decoders to support it.
 const USUAL: u32 = 23;
-/// log2 of the largest window that is taken at all: what `zstd --ultra -22` needs.
+/// log2 of the largest window that is accepted: `zstd --ultra -22` needs it.
 const LARGEST: u32 = 27;
 /// The same in bytes.
 pub(crate) const LARGEST_WINDOW: u64 = 1 << LARGEST;

@@ -152,7 +152,7 @@ fn damaged_archives_become_errors_or_clean_images() {
         let Ok(files) = tree_from_archive(&path, dir.path(), Limits::default(), go_on) else {
             return;
         };
-        // A hole may be as large as a number: what does not fit is refused before a file is made.
+        // A hole may have any size: one that does not fit is refused before a file is made.
         let options = ImageOptions {
             digest: false,
             ..ImageOptions::base(Label::new("damaged").unwrap())

@@ -14,7 +14,7 @@ pub struct Usual<'d> {
 }
 
 impl<'d> Usual<'d> {
-    /// Of plain layers in `dir`, or of what lies packed beside them.
+    /// Of plain layers in `dir`, or of the packed ones beside them.
     pub fn new(layers: &'d [PathBuf], dir: &'d Path) -> Self {
         Self { layers, dir }
     }

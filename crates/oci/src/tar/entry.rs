@@ -1,4 +1,4 @@
-//! One entry of an archive, and what pax records say about it.
+//! One entry of an archive, with the properties that pax records give it.
 
 use banger_disk::tree::Timestamp;
 

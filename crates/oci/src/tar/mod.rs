@@ -3,7 +3,7 @@
 //! ```text
 //!  header block ─► 'x' pax records, 'L'/'K' GNU long names ─► kept for the next entry
 //!               ─► 'g' pax records ─► kept for all entries
-//!               ─► anything else ─► Entry { path, kind, owner, time, xattrs, where its data lies }
+//!               ─► anything else ─► Entry { path, kind, owner, time, xattrs, place of its data }
 //! ```
 //! pax records are cut by their length, not at newlines: a file capability may hold any byte.
 

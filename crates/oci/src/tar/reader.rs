@@ -12,7 +12,7 @@ use super::header::{BLOCK, Header};
 use super::pax::{self, Record};
 use super::sparse::{MapReader, PaxSparse, gnu_entries};
 
-/// Longest pax header or long name that is read, in bytes. A name is at most 4 KiB; attributes are what takes room.
+/// Longest pax header or long name that is read, in bytes. A name is at most 4 KiB; attributes take the room.
 const MAX_EXTENSION: u64 = 1 << 20;
 /// Most bytes of all that describes one entry before its own header.
 const MAX_EXTENSIONS: u64 = 4 << 20;
@@ -40,7 +40,7 @@ pub enum TarError {
         #[source]
         source: io::Error,
     },
-    /// A header, or what belongs to it, is broken.
+    /// A header, or its extension, is broken.
     #[error("\"{entry}\" (header at byte {offset}): {why}")]
     Broken {
         /// Its name as far as known, printable.
