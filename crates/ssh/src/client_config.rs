@@ -2,7 +2,7 @@
 //!
 //! ssh reads this file so: the value of `ProxyCommand` goes to the user's shell after `%` tokens were
 //! expanded; other values are split at white space outside double quotes, then `%` tokens and `${VARIABLE}` are expanded.
-//! Versions differ in what a backslash does inside quotes, so paths with one are refused.
+//! Versions differ in the meaning of a backslash inside quotes, so paths with one are refused.
 
 use std::path::{Path, PathBuf};
 
@@ -64,7 +64,7 @@ Host *{DOMAIN}
 /// The line that brings a configuration at `path` into another one.
 ///
 /// # Errors
-/// [`SshError::Path`] when ssh would not read it back. `Include` expands file name patterns, too (glob(7)).
+/// [`SshError::Path`] when ssh would not read it back. `Include` also expands file name patterns (glob(7)).
 pub fn include_line(path: &Path) -> Result<String, SshError> {
     if text_of(path)?.contains(['*', '?', '[', '%']) {
         return Err(refused(path, "one of * ? [ %"));

@@ -41,7 +41,7 @@ pub enum SshError {
         /// The line that is missing.
         end: &'static str,
     },
-    /// The VM's host key is none.
+    /// The VM's host key is malformed.
     #[error("the host key cannot be read")]
     HostKey(#[source] russh::keys::ssh_key::Error),
     /// The conversation with a client failed.

@@ -19,7 +19,7 @@ use crate::files::{make_folder, replace};
 
 /// Names that one VM's line keeps: its own two, and the newest others by which it was called.
 const MAX_NAMES: usize = 16;
-/// Largest file that is read, in bytes; a larger one is none of ours and is made anew.
+/// Largest file that is read, in bytes; a larger one is not ours and is made anew.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The list.
@@ -48,7 +48,7 @@ impl KnownHosts {
     }
 
     /// Makes sure that the VM `id` is known by these names (without [`DOMAIN`]) with this public key, and by no other
-    /// key. VMs that do not `exist` any more are forgotten.
+    /// key. VMs that no longer `exist` are forgotten.
     ///
     /// # Errors
     /// The list cannot be read or written.
@@ -106,7 +106,7 @@ fn noted(
         },
         |at| lines.remove(at),
     );
-    // Type and key; what follows is a comment.
+    // Type and key; the rest is a comment.
     own.key = public_key
         .split_whitespace()
         .take(2)
@@ -147,7 +147,7 @@ fn parse(line: &str) -> Option<Line> {
     })
 }
 
-/// Nothing that means more than itself in a list of hosts: no pattern, no negation, no hash, no comma.
+/// Tells whether a name has only small letters, digits and hyphens, which mean nothing else in a list of hosts.
 fn is_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= 255

@@ -9,7 +9,7 @@
 //!
 //! It promises: the user's own file is touched by [`UserConfig::install`] and [`UserConfig::uninstall`] alone, and the
 //! second restores it to the byte; a host key that is trusted was made by this host, never learnt from a guest; every
-//! path in what is written is read back by ssh as that very path, or refused.
+//! path in a written file is read back by ssh as that very path, or refused.
 //!
 //! It must not: know VMs, daemons or engines, or print.
 

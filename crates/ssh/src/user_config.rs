@@ -1,7 +1,7 @@
 //! Banger's block in the user's `~/.ssh/config`.
 //!
 //! ```text
-//! # >>> banger >>> made this file           only what banger made is taken away again
+//! # >>> banger >>> made this file           only banger's own work is taken away again
 //! Include "/home/ann/.local/state/banger/ssh/config"
 //! # <<< banger <<<
 //! …the user's own lines, to the byte…

@@ -1,4 +1,4 @@
-//! `~/.ssh/config` in every state that users bring it in: what install adds, uninstall takes away, and nothing else.
+//! `~/.ssh/config` in every state that users bring it in: uninstall takes away install's additions, and nothing else.
 
 #![allow(clippy::unwrap_used, reason = "a test helper fails the test")]
 

@@ -70,7 +70,7 @@ pub(super) async fn listen<G: Guest>(
     }
 }
 
-/// Passes on what comes, until the guest no longer listens. Dropped, it ends with all its connections.
+/// Passes on connections until the guest no longer listens. Dropped, it ends with all its connections.
 pub(super) async fn pass_on(listener: Listener, handle: Handle, target: Target) {
     let socket = session::buffered(listener.bytes.compat());
     let mut connection = Connection::new(socket, session::config(), Mode::Client);

@@ -20,7 +20,7 @@ const CHANNEL_QUEUE: usize = 256;
 /// Serves one client until it is gone. `host_key` is the VM's private key in OpenSSH's format.
 ///
 /// # Errors
-/// The key is none, or the client does not speak SSH.
+/// The key is malformed, or the client does not speak SSH.
 pub async fn serve<S, G>(stream: S, host_key: &str, guest: G) -> Result<(), SshError>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -39,7 +39,7 @@ where
     };
     let session = run_stream(Arc::new(config), stream, Connection::new(guest)).await?;
     match session.await {
-        // A client that goes away without a word is how connections end.
+        // Connections usually end so: the client closes without a message.
         Ok(()) | Err(russh::Error::HUP | russh::Error::Disconnect) => Ok(()),
         Err(russh::Error::IO(_)) => Ok(()),
         Err(error) => Err(error.into()),

@@ -30,7 +30,7 @@ const NOT_FOUND: u32 = 127;
 const NOT_EXECUTABLE: u32 = 126;
 const FAILED: u32 = 255;
 
-/// The guest's agent, as a program. It is what starts the command, and names itself so (proc(5)).
+/// The guest's agent, as a program. The agent starts the command, so this is its own name for itself (proc(5)).
 pub(super) const AGENT: &str = "/proc/self/exe";
 /// It speaks SFTP.
 const SFTP_SERVER: [&str; 2] = [AGENT, "sftp-server"];
@@ -92,7 +92,7 @@ impl Drop for Ending {
     }
 }
 
-/// Gives a command the client's agent, for as long as what comes beside it is kept.
+/// Gives a command the client's agent, for as long as the returned guard lives.
 async fn with_agent<G: Guest>(
     mut command: Command,
     guest: &G,
