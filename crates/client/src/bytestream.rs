@@ -1,4 +1,4 @@
-//! A body that is read as it comes, such as a log that is followed.
+//! A body that is read while it arrives, such as a log that is followed.
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;

@@ -71,7 +71,7 @@ impl Client {
             .await
     }
 
-    /// An image as an OCI archive, byte by byte. It comes whole, or its last call fails.
+    /// An image as an OCI archive, byte by byte. It arrives whole, or the last read fails.
     ///
     /// # Errors
     /// As every call: see [`ClientError`].
@@ -114,7 +114,7 @@ impl Client {
         self.post(routes::IMAGES_PRUNE).json(prune)?.answer().await
     }
 
-    /// Removes what pulls have fetched.
+    /// Removes the cache of pulled layers.
     ///
     /// # Errors
     /// As every call: see [`ClientError`].

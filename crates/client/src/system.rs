@@ -47,7 +47,7 @@ impl Client {
         self.get(routes::SYSTEM_RESOURCES).answer().await
     }
 
-    /// Removes what nothing claims, or says what would go.
+    /// Removes everything that nothing claims, or only lists it.
     ///
     /// # Errors
     /// As every call: see [`ClientError`].

@@ -28,7 +28,7 @@ use crate::error::ClientError;
 use crate::limits::{ANSWER_DEADLINE, MAX_JSON_BYTES};
 use crate::socket;
 
-/// The bytes of a connection after its upgrade: what either side sends, as it is.
+/// The bytes of a connection after its upgrade, unchanged in both directions.
 pub type Upgraded = TokioIo<hyper::upgrade::Upgraded>;
 
 /// A request that is being put together.
@@ -107,7 +107,7 @@ impl Call<'_> {
         within_deadline(request, async { self.send().await?.json().await }).await
     }
 
-    /// The head of an answer whose body is read as it comes.
+    /// The head of an answer whose body is read while it arrives.
     pub(crate) async fn stream(self) -> Result<Answer, ClientError> {
         let request = self.shown();
         within_deadline(request, self.send())

@@ -182,8 +182,8 @@ impl Client {
             .await
     }
 
-    /// [`Self::vm_put_files`] of what goes into a directory; with `unchanged`, files there are replaced only when they are
-    /// as they were when [`Self::digest_files`] looked at them.
+    /// [`Self::vm_put_files`] for the content of a directory; with `unchanged`, files there are replaced only when they
+    /// are as they were when [`Self::digest_files`] looked at them.
     ///
     /// # Errors
     /// As every call: see [`ClientError`].
