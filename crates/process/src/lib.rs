@@ -18,7 +18,7 @@
 //! - A process that may not be looked at is never taken for one of ours in a search, and never for gone when it is opened.
 //! - While the starter lives, no zombie of its children stays.
 //!
-//! It must not: know which program runs or what for, choose directories, keep anything on disk, print, or need a runtime:
+//! It must not: know the program or its purpose, choose directories, keep anything on disk, print, or need a runtime:
 //! all calls block.
 
 mod cgroup;

@@ -98,7 +98,7 @@ pub(crate) fn own_pids() -> Result<Vec<u32>, ProcessError> {
         .filter_map(Result::ok)
         .filter_map(|entry| {
             let pid = entry.file_name().to_str()?.parse().ok()?;
-            // It may end while we look: then it is none of ours.
+            // It may end while we look: then it is not ours.
             (entry.metadata().ok()?.uid() == uid).then_some(pid)
         })
         .collect())
@@ -128,7 +128,7 @@ fn is_gone(error: &io::Error) -> bool {
         || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
 }
 
-/// State (field 3) and start time (field 22). The name (field 2) may hold spaces and brackets: what counts is the last `)`.
+/// State (field 3) and start time (field 22). The name (field 2) may hold spaces and brackets: the last `)` ends it.
 fn parse_stat(stat: &[u8]) -> Option<(u8, u64)> {
     let after_name = stat.iter().rposition(|byte| *byte == b')')? + 1;
     let mut fields = std::str::from_utf8(stat.get(after_name..)?)

@@ -62,7 +62,7 @@ fn among(
     let boot_id = proc::boot_id()?;
     let mut found = Vec::new();
     for pid in pids {
-        // A process of the user's that may not be looked at is none of ours.
+        // A process of the user's that may not be looked at is not ours.
         let Ok(Some(observed)) = proc::observe(pid) else {
             continue;
         };

@@ -35,7 +35,7 @@ pub struct Start<'a> {
 
 impl Start<'_> {
     /// Starts it in a session of its own, without core dumps, with files private to the user. Returns when it has been executed.
-    /// On an error nothing of it runs any more.
+    /// After an error no part of it runs.
     ///
     /// # Errors
     /// [`ProcessError::Io`] naming the program.

@@ -1,4 +1,4 @@
-//! The only unsafe code of this crate: what runs between fork and exec.
+//! The only unsafe code of this crate: the calls between fork and exec.
 #![allow(unsafe_code)]
 
 use std::io;
