@@ -10,7 +10,7 @@
 //! Promises: after `Ok` the content survives a power cut (for [`write_new`] together with [`sync_folder`]); a killed
 //! [`publish`] leaves nothing behind where the file system knows unnamed files.
 //!
-//! It must not: know what the files are for, choose their names, or remove anything of the caller's.
+//! It must not: know the purpose of the files, choose their names, or remove anything of the caller's.
 
 mod description;
 mod digest;
