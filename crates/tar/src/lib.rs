@@ -9,7 +9,7 @@
 //!
 //! Promises: the same entries give the same bytes; names of any bytes and numbers of any size arrive.
 //!
-//! It must not: read a file system, or know what a layer is. Reading archives is `banger_oci`'s.
+//! It must not: read a file system, or know layers. Crate `banger_oci` reads archives.
 
 mod entry;
 mod pax;
