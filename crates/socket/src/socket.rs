@@ -43,7 +43,7 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
 
 /// Connects to the Unix socket at `path`, of any length.
 ///
-/// A listener that does not accept any more (a stopped process) fills its backlog, and a plain connect then sleeps for ever:
+/// A listener that no longer accepts (a stopped process) fills its backlog, and a plain connect then sleeps for ever:
 /// this one fails after `timeout`, which must not be zero. The stream keeps no timeout.
 ///
 /// # Errors
