@@ -1,4 +1,4 @@
-//! The stored inputs of the fuzz targets (`fuzz/seeds`), and what becomes of them when they are damaged.
+//! The stored inputs of the fuzz targets (`fuzz/seeds`), and damaged copies of them.
 //!
 //! ```text
 //! fuzz/targets/NAME.rs ──► make fuzz: libFuzzer, for as long as is wanted
@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Promises: the targets' own code runs, not a copy of it; every stored input is tried whole; the damages are always
-//! the same ones in the same order, so that what failed once fails again.
+//! the same ones in the same order, so that a failure repeats.
 //!
 //! Must not: search by itself. What is found by searching is stored as an input.
 
