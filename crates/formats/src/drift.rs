@@ -73,7 +73,7 @@ pub(crate) fn compare(golden: Option<&Value>, example: &Value) -> Result<(), Dri
     })
 }
 
-/// Finds what says nothing: `null`, an empty list, object or text.
+/// Finds values that show no form: `null`, an empty list, object or text.
 fn hollow(value: &Value, place: String, at: &mut Vec<String>) {
     match value {
         Value::Null => at.push(place),
