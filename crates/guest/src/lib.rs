@@ -1,4 +1,4 @@
-//! The protocol between host and guest: what both sides say, how it is framed and bounded, and the host's side of it.
+//! The protocol between host and guest: messages, framing and limits, and the host's side of it.
 //!
 //! ```text
 //!  host                                                   guest (PID 1's child, the agent)
@@ -18,10 +18,10 @@
 //! ```
 //!
 //! Promises: every length is checked against a named limit in [`limits`] before memory is taken for it; every reply
-//! has a deadline; whatever a guest sends ends in a typed error, never in a hang, a panic or unbounded memory.
+//! has a deadline; all bytes of a guest end in a typed error at worst, never in a hang, a panic or unbounded memory.
 //!
-//! Must not: trust a name, a length, a number or a path of the guest; open a file of the host outside the directory
-//! the caller named; know anything about engines, stores or commands.
+//! It must not: trust a name, a length, a number or a path of the guest; open a file of the host outside the directory
+//! that the caller named; know about engines, stores or commands.
 
 pub mod client;
 pub mod files;

@@ -17,9 +17,9 @@ pub const MAX_ANSWER: usize = 1024 * 1024;
 /// Largest payload of one frame, in bytes.
 pub const MAX_FRAME: usize = 64 * 1024;
 
-/// Bytes that the host skips while it looks for the answer to its hello: what a guest may still have had queued.
+/// Bytes that the host skips while it looks for the answer to its hello: a guest may still have had them queued.
 pub const MAX_HANDSHAKE_SKIP: usize = 8 * 1024 * 1024;
-/// How often an unanswered hello is repeated.
+/// Time between two hellos to a guest that does not answer.
 pub const HELLO_INTERVAL: Duration = Duration::from_millis(250);
 /// The same for a guest that boots.
 pub const BOOTING_HELLO_INTERVAL: Duration = Duration::from_secs(5);
@@ -47,21 +47,22 @@ pub const STDIN_WINDOW: usize = 256 * 1024;
 /// Time between `SIGTERM` and `SIGKILL` for a command that has had its time (`ExecRequest::timeout_ms`).
 pub const TIMEOUT_GRACE: Duration = Duration::from_secs(5);
 
-/// Bytes of a detached command's words that a list shows. The answer with all commands fits [`MAX_ANSWER`] with them.
+/// Bytes of a detached command's arguments that a list shows. The answer with all commands fits [`MAX_ANSWER`] with
+/// them.
 pub const MAX_SHOWN_ARGV: usize = 4096;
-/// Detached commands that a guest keeps: those that run, and the newest that do not.
+/// Detached commands that a guest keeps: the running ones, and the newest of the ended ones.
 pub const MAX_DETACHED: usize = 64;
 
-/// How long a guest may neither take nor give a byte of a file transfer before the host gives up.
+/// Longest time in which a guest neither takes nor gives a byte of a file transfer before the host gives up.
 pub const TRANSFER_STALL: Duration = Duration::from_secs(60);
 /// Entries of one file transfer that the host accepts from a guest by default.
 pub const MAX_TRANSFER_ENTRIES: u64 = 5_000_000;
-/// Bytes of one extended tar header (long names), in bytes.
+/// Size of one extended tar header (long names), in bytes.
 pub const MAX_TAR_EXTENSION: u64 = 64 * 1024;
 /// Deepest directory nesting of one file transfer.
 pub const MAX_TRANSFER_DEPTH: usize = 512;
 
-/// Bytes of the list of what was sent that `get_changes` begins with: two million files.
+/// Size of the manifest at the begin of `get_changes`, in bytes: two million files.
 pub const MAX_MANIFEST: usize = 64 * 1024 * 1024;
 
 /// Files of one `digest_files` or `remove_files`.

@@ -1,4 +1,4 @@
-//! What host and agent of any two builds say to each other: messages, frames and the hello, byte by byte.
+//! Messages, frames and the hello between host and agent of any two builds, byte by byte.
 
 #![allow(clippy::unwrap_used)] // a test may stop at the first surprise
 
@@ -168,10 +168,10 @@ fn requests_of_version_1() -> Vec<Request> {
     requests.collect()
 }
 
-/// Kinds of guest files that came with version 3; they stand first.
+/// Number of kinds of guest files that are new in version 3; they stand first.
 const NEW_FILES_IN_VERSION_3: usize = 2;
 
-/// Frames that version 1 did not have.
+/// Number of frames that version 1 did not have.
 const NEW_IN_VERSION_2: usize = 3;
 
 fn tree() -> TreeFiles {

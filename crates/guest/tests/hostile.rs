@@ -1,4 +1,4 @@
-//! Guests that lie, flood and keep silent, as a host meets them.
+//! Guests that lie, flood and keep silent, from the view of a host.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -174,7 +174,7 @@ async fn words_of_a_guest_are_cut_and_cleaned_before_they_are_shown() {
 #[tokio::test]
 async fn a_flood_that_belongs_to_no_call_is_cut_off() {
     let (client, mut guest) = met().await;
-    // Data for a stream that nobody opened: the multiplexer takes and forgets it.
+    // Data for a stream that was never opened: the multiplexer takes and drops it.
     let mut frame = vec![0, 0, 0, 0, 0, 0, 0, 99, 0, 0, 0x40, 0];
     frame.resize(12 + 0x4000, 7);
     let flooding = tokio::spawn(async move { while guest.write_all(&frame).await.is_ok() {} });
@@ -182,7 +182,7 @@ async fn a_flood_that_belongs_to_no_call_is_cut_off() {
     flooding.await.unwrap();
 }
 
-/// A frame of data as the multiplexer has it.
+/// A data frame of the multiplexer.
 fn data(id: u32, bytes: &[u8]) -> Vec<u8> {
     let mut frame = vec![0, 0, 0, 0];
     frame.extend_from_slice(&id.to_be_bytes());
@@ -208,7 +208,7 @@ async fn empty_frames_of_an_open_call_are_cut_off() {
 async fn calls_that_end_one_after_the_other_leave_no_credit_for_a_flood() {
     let (client, guest) = met().await;
     let (mut from, mut to) = tokio::io::split(guest);
-    // Whatever the host sends is taken.
+    // Takes all bytes of the host.
     tokio::spawn(async move { tokio::io::copy(&mut from, &mut tokio::io::sink()).await });
     for _ in 0..500 {
         let request = banger_guest::ExecRequest::default();
@@ -242,7 +242,7 @@ async fn the_memory_of_calls_is_bounded_whatever_the_size_of_their_frames() {
         calls.push(client.exec(&request).await.unwrap());
     }
     let before = resident_kib();
-    // A whole window for each, which nobody reads, byte by byte; the calls take turns.
+    // A whole window for each, unread, byte by byte; the calls take turns.
     let window = banger_guest::limits::CALL_WINDOW;
     for chunk in 0..window / 1024 {
         for call in 0..CALLS {

@@ -80,33 +80,33 @@ impl Client {
         }
     }
 
-    /// Waits until the conversation is over, and says why.
+    /// Waits until the conversation is over, and returns the cause.
     pub async fn closed(&self) -> Arc<SessionEnd> {
         let mut ended = self.ended.clone();
         match ended.wait_for(Option::is_some).await {
             Ok(end) => end
                 .clone()
                 .unwrap_or_else(|| Arc::new(SessionEnd::HostClosed)),
-            // The task vanished with its runtime.
+            // The task was dropped with its runtime.
             Err(_gone) => Arc::new(SessionEnd::HostClosed),
         }
     }
 
-    /// Ends the conversation and every call in it with [`SessionEnd::AgentGone`]: a virtual port gives no sign of its
-    /// reader's end, so whoever learns of it elsewhere says it here.
+    /// Ends the conversation and every call in it with [`SessionEnd::AgentGone`]. A virtual port does not report the end
+    /// of its reader, so a caller that learns of it in another way reports it here.
     pub fn agent_is_gone(&self) {
         self.lost.notify_one();
     }
 
-    /// Is the agent alive?
+    /// Asks the agent for a sign of life.
     ///
     /// # Errors
-    /// See [`ClientError`]; so for all calls.
+    /// See [`ClientError`]; the same holds for all calls.
     pub async fn ping(&self) -> Result<Pong, ClientError> {
         self.ask(&Request::Ping).await
     }
 
-    /// Makes the guest what it is to be. Mounting and growing disks takes time: give it a deadline of its own.
+    /// Configures the guest. Mounting and growing disks takes time: give this call a deadline of its own.
     ///
     /// # Errors
     /// [`ClientError::Failed`] names the part of the guest and the check that failed.
@@ -122,10 +122,10 @@ impl Client {
         self.start(&Request::Exec(request.clone())).await
     }
 
-    /// Starts a command that goes on without this host.
+    /// Starts a command that runs on without this host.
     ///
     /// # Errors
-    /// [`ClientError::Failed`] when there are too many already.
+    /// [`ClientError::Failed`] when the guest has too many such commands.
     pub async fn detach(&self, request: &ExecRequest) -> Result<Detached, ClientError> {
         self.ask(&Request::Detach(request.clone())).await
     }
@@ -138,7 +138,7 @@ impl Client {
         self.ask(&Request::Detached).await
     }
 
-    /// Follows one of them; the stream gives the frames of an exec call, and takes none.
+    /// Follows a detached command; the stream gives the frames of an exec call, and takes none.
     ///
     /// # Errors
     /// Only when the request cannot be sent; the guest's refusal is a frame.
@@ -162,7 +162,7 @@ impl Client {
         self.start(&Request::GetFiles(request.clone())).await
     }
 
-    /// Receives what changed in a tree; the stream takes and gives what [`crate::files::ask_changes`] says.
+    /// Receives the changes in a tree; [`crate::files::ask_changes`] describes the frames of the stream.
     ///
     /// # Errors
     /// Only when the request cannot be sent; the guest's refusal is a frame.
@@ -204,7 +204,8 @@ impl Client {
         .await
     }
 
-    /// What these files of the guest are now, in the order asked. Reading much takes time: give it a deadline of its own.
+    /// States of these files of the guest, in the order of the request. Much reading takes time: give it a deadline of
+    /// its own.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -212,7 +213,7 @@ impl Client {
         self.ask(&Request::DigestFiles(files.clone())).await
     }
 
-    /// Removes these files of the guest, and directories that this leaves empty; answers how many were there.
+    /// Removes these files of the guest, and directories that become empty; returns the number of files removed.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -220,7 +221,7 @@ impl Client {
         self.ask(&Request::RemoveFiles(files.clone())).await
     }
 
-    /// Which sockets listen in the guest?
+    /// Lists the sockets that listen in the guest.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -228,7 +229,7 @@ impl Client {
         self.ask(&Request::Ports).await
     }
 
-    /// How is the guest?
+    /// Load, memory and disks of the guest.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -244,7 +245,7 @@ impl Client {
         self.ask(&Request::Sync).await
     }
 
-    /// Has the guest write everything to its disks and begin to shut down; returns when it has begun.
+    /// Has the guest write everything to its disks and begin to shut down; returns as soon as it has begun.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -329,10 +330,10 @@ impl Client {
         }
     }
 
-    /// A call fails with its session: then the session's end is the cause to tell.
+    /// Replaces the failure of a call with the session's end, when that is the cause.
     async fn explain(&self, call: &'static str, source: MessageError) -> ClientError {
         if matches!(source, MessageError::Io(_)) {
-            // The driver may be about to record the end: let it.
+            // The driver may be about to record the end: let it run.
             tokio::task::yield_now().await;
             if let Some(end) = self.ended.borrow().clone() {
                 return ClientError::Session { call, end };

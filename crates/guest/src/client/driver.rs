@@ -13,12 +13,12 @@ use super::error::SessionEnd;
 use super::intake::{Calls, Flood, Intake};
 use crate::wire::session;
 
-/// How a client asks for a new call.
+/// Request of a client for a new call.
 pub(super) type Opener = oneshot::Sender<yamux::Stream>;
 /// `Some` once the conversation is over.
 pub(super) type Ended = watch::Receiver<Option<Arc<SessionEnd>>>;
 
-/// Runs a conversation until it ends, by itself or because it was told that the agent is gone, then says why.
+/// Runs a conversation until it ends, by itself or after a report that the agent is gone, then records the cause.
 pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
     socket: S,
     calls: Calls,
@@ -55,7 +55,7 @@ fn poll<S: AsyncRead + AsyncWrite + Unpin>(
                     }
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(ended_by(error)),
-                // Only with more unacknowledged calls than may be open at all.
+                // Happens only with more unacknowledged calls than may be open at all.
                 Poll::Pending => return Poll::Ready(SessionEnd::Stalled),
             },
             Poll::Pending => break,

@@ -1,4 +1,4 @@
-//! What can go wrong between host and guest.
+//! Errors between host and guest.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use crate::wire::frame::FrameError;
 use crate::wire::handshake::HandshakeError;
 use crate::wire::message::MessageError;
 
-/// Why a conversation with a guest ended.
+/// Cause of the end of a conversation with a guest.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionEnd {
-    /// The host let go of it.
+    /// The host dropped the conversation.
     #[error("the host closed the channel")]
     HostClosed,
     /// The guest, or its engine, closed the channel.
@@ -20,19 +20,19 @@ pub enum SessionEnd {
     /// The agent has ended, and its guest did not start it again.
     #[error("the guest's agent is gone")]
     AgentGone,
-    /// The guest broke the rules of the multiplexer.
+    /// The guest violated the multiplexer's protocol.
     #[error("the guest broke the protocol")]
     Protocol(#[source] yamux::ConnectionError),
-    /// So many calls wait for the guest to take even their end that it will never do so.
+    /// The guest stopped reading: so many dropped calls wait for it that it counts as dead.
     #[error("the guest stopped reading")]
     Stalled,
-    /// Streams are opened by the host alone.
+    /// The guest opened a stream: only the host may do so.
     #[error("the guest tried to open a call to the host")]
     GuestOpenedCall,
-    /// More came that nobody asked for than an honest guest ever sends.
+    /// The guest sent more unrequested bytes than an honest guest ever does.
     #[error("the guest sent {received} bytes that belong to no call")]
     Flood {
-        /// What they cost in this conversation: their bytes, and the work for each frame.
+        /// Their cost to this conversation: their bytes, and the work for each frame.
         received: u64,
     },
 }
@@ -51,7 +51,7 @@ pub enum ClientError {
     Session {
         /// The call.
         call: &'static str,
-        /// Why.
+        /// Cause of the end.
         #[source]
         end: Arc<SessionEnd>,
     },
@@ -72,28 +72,28 @@ pub enum ClientError {
         /// The call.
         call: &'static str,
     },
-    /// The request could not be sent, or the answer is too long or not what was expected.
+    /// The request could not be sent, or the answer is too long or malformed.
     #[error("call {call} to the guest")]
     Message {
         /// The call.
         call: &'static str,
-        /// What is wrong.
+        /// The problem.
         source: MessageError,
     },
-    /// A frame of the guest is not what was expected.
+    /// A frame of the guest is malformed or out of place.
     #[error("call {call} to the guest")]
     Frame {
         /// The call.
         call: &'static str,
-        /// What is wrong.
+        /// The problem.
         source: FrameError,
     },
-    /// The guest said no.
+    /// The guest refused, or failed to do, the call.
     #[error("guest: {failure}")]
     Failed {
         /// The call.
         call: &'static str,
-        /// Its reason.
+        /// Its cause.
         failure: Failure,
     },
 }

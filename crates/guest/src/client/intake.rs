@@ -1,14 +1,14 @@
-//! What a guest sends, before the multiplexer sees it.
+//! Filter for the bytes of a guest, before the multiplexer sees them.
 //!
 //! ```text
 //!                ┌ of 1 KiB and more ──────────────────────────────► multiplexer ──► the call's reader
-//! socket ─ frames┼ smaller ──► held for the call ──► 16 KiB of them, or a reader that waits ─┘
+//! socket ─ frames┼ smaller ──► held for the call ──► 16 KiB of them, or a waiting reader ────┘
 //!                └ empty, for no call, pings, windows ──► counted against a budget
 //! ```
 //!
-//! The multiplexer keeps each frame of a call by itself until somebody reads it, and its window counts bytes: one-byte
-//! frames cost thirty times what they say. Merged, the memory of a call is its window and little more, whatever the size of
-//! its frames. What belongs to no call is bounded by a budget that time and the ends of calls fill up again.
+//! The multiplexer keeps each frame of a call by itself until it is read, and its window counts bytes: one-byte frames
+//! cost thirty times their size. Merged, the memory of a call is its window and little more, for any size of its
+//! frames. Frames of no call are bounded by a budget that refills with time and with the ends of calls.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -33,31 +33,31 @@ const ACK: u16 = 2;
 const FIN: u16 = 4;
 const RST: u16 = 8;
 
-/// Frames of so many bytes are passed on as they are.
+/// Frames of at least this many bytes are passed on unchanged.
 const SMALL: usize = 1024;
-/// Held bytes that become one frame.
+/// Number of held bytes that become one frame.
 const MERGED: usize = SPLIT_SEND;
 
-/// Cost, in bytes, that nobody asked for: as much as can be in flight for all calls, dropped at once, with the smallest
-/// frames that commands make.
+/// Budget for unrequested frames, as a cost in bytes: as much as can be in flight for all calls, dropped at once, in
+/// the smallest frames that commands make.
 const BUDGET: u64 = (MAX_CALLS * CALL_WINDOW) as u64 * 4;
-/// How much of it each second gives back.
+/// Part of the budget that returns each second.
 const REFILL: u64 = 1024 * 1024;
-/// How much of it the end of a call gives back: what may still come for it.
+/// Part of the budget that returns with the end of a call: frames for it may still be in flight.
 const PER_CALL: u64 = 2 * CALL_WINDOW as u64;
-/// What a frame costs beside its bytes: the work for it.
+/// Cost of a frame besides its bytes: the work for it.
 const FRAME_COST: u64 = 32;
-/// The same for a frame that says nothing, of which an honest guest sends few.
+/// The same for an empty frame, of which an honest guest sends few.
 const IDLE_COST: u64 = 256;
 
-/// The calls that are open, and what is held for each. Clones share them.
+/// The open calls, and the held bytes of each. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Calls(Arc<Mutex<Inner>>);
 
 #[derive(Debug, Default)]
 struct Inner {
     open: HashMap<u32, Call>,
-    /// Calls whose held bytes are wanted now.
+    /// Calls whose held bytes a reader waits for.
     ready: VecDeque<u32>,
     driver: Option<Waker>,
     ended: u64,
@@ -66,7 +66,7 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Call {
     held: BytesMut,
-    /// Its reader has read everything and waits.
+    /// True when its reader has read everything and waits.
     hungry: bool,
     acknowledged: bool,
     finished: bool,
@@ -74,23 +74,23 @@ struct Call {
 
 impl Calls {
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // Every change is whole before anything can panic.
+        // Each change is complete before a panic is possible: a poisoned lock has valid data.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A call was opened.
+    /// Records a new call.
     pub(super) fn open(&self, id: u32) {
         self.lock().open.insert(id, Call::default());
     }
 
-    /// A call was dropped.
+    /// Forgets a dropped call.
     pub(super) fn close(&self, id: u32) {
         let mut inner = self.lock();
         inner.open.remove(&id);
         inner.ended += 1;
     }
 
-    /// A call's reader waits for more.
+    /// Notes that a call's reader waits for more.
     pub(super) fn wait(&self, id: u32) {
         let mut inner = self.lock();
         let Some(call) = inner.open.get_mut(&id) else {
@@ -112,12 +112,12 @@ impl Calls {
     }
 }
 
-/// Too much came that nobody asked for.
+/// The guest sent too many unrequested bytes.
 #[derive(Debug, thiserror::Error)]
 #[error("{0} bytes that belong to no call")]
 pub(super) struct Flood(pub(super) u64);
 
-/// A guest's socket, merged and counted.
+/// A guest's socket, with small frames merged and unrequested ones counted.
 pub(super) struct Intake<S> {
     inner: S,
     calls: Calls,
@@ -128,14 +128,14 @@ pub(super) struct Intake<S> {
     out: BytesMut,
 }
 
-/// Where in the guest's stream we are.
+/// Position in the guest's stream.
 #[derive(Debug, Clone, Copy)]
 enum Place {
-    /// So many bytes of a header are there.
+    /// Inside a header, of which so many bytes have arrived.
     Header(usize),
-    /// So many bytes of a frame are still to be passed on.
+    /// Inside a frame, of which so many bytes are still to be passed on.
     Pass(usize),
-    /// So many bytes are still to be held for a call.
+    /// Inside a small frame, of which so many bytes are still to be held for a call.
     Hold(u32, usize),
 }
 
@@ -151,13 +151,13 @@ impl<S> Intake<S> {
         }
     }
 
-    /// Decides about the frame whose header is there.
+    /// Decides about the frame whose header is complete.
     fn begin(&mut self) -> io::Result<()> {
         let [_, kind, f1, f0, s3, s2, s1, s0, l3, l2, l1, l0] = self.header;
         let flags = u16::from_be_bytes([f1, f0]);
         let id = u32::from_be_bytes([s3, s2, s1, s0]);
         let value = u32::from_be_bytes([l3, l2, l1, l0]);
-        // Only of data it is a length.
+        // The value is a length only in a data frame.
         let len = match kind {
             DATA => usize::try_from(value).unwrap_or(usize::MAX),
             _ => 0,
@@ -189,7 +189,7 @@ impl<S> Intake<S> {
                 if kind == WINDOW_UPDATE {
                     self.budget.spend(IDLE_COST)?;
                 }
-                // In its order: what was held comes first.
+                // Held bytes go first, to keep the order.
                 if kind == DATA || flags & (FIN | RST) != 0 {
                     let held = call.held.split();
                     self.emit(id, &held)?;
@@ -219,12 +219,12 @@ impl<S> Intake<S> {
         Ok(())
     }
 
-    /// Keeps bytes of a small frame, and passes on what is held when it is much or wanted.
+    /// Holds bytes of a small frame, and passes the held ones on when they are many or a reader waits.
     fn hold(&mut self, id: u32, data: &[u8], last: bool) -> io::Result<()> {
         let calls = self.calls.clone();
         let mut calls = calls.lock();
         let Some(call) = calls.open.get_mut(&id) else {
-            // It was dropped in the middle of the frame.
+            // The call was dropped in the middle of the frame.
             return self.budget.spend(FRAME_COST + data.len() as u64);
         };
         call.held.put_slice(data);
@@ -236,7 +236,7 @@ impl<S> Intake<S> {
         Ok(())
     }
 
-    /// Passes on what a reader waits for; else the driver is woken as soon as one does.
+    /// Passes on the bytes that a reader waits for; otherwise a waiting reader will wake the driver.
     fn feed(&mut self, cx: &Context<'_>) -> io::Result<()> {
         let calls = self.calls.clone();
         let mut calls = calls.lock();
@@ -327,7 +327,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Intake<S> {
     }
 }
 
-/// How much may come that nobody asked for. What time and calls give back is never more than was spent: no credit grows.
+/// Budget for unrequested bytes. Time and calls refill it up to its start value, never above.
 #[derive(Debug)]
 struct Budget {
     spent: u64,

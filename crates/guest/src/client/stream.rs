@@ -12,7 +12,7 @@ use super::calls::Client;
 use super::intake::Calls;
 
 /// The raw bytes of one call, after its request was sent. Dropping it ends the call; shutting the writing side down
-/// tells the guest that no more input comes. Keeps the conversation alive.
+/// tells the guest that the input has ended. Keeps the conversation alive.
 pub struct CallStream {
     stream: Compat<yamux::Stream>,
     calls: Calls,

@@ -1,7 +1,7 @@
 //! A bounded subset of tar (POSIX pax, with GNU's long names for reading): files, directories, symlinks.
 //!
-//! The crate `tar` reads and writes single headers here and nothing else: its entry iterator collects names of any
-//! length in memory, and splits pax records at line ends instead of by their lengths.
+//! The crate `tar` only reads and writes single headers here: its entry iterator collects names of any length in
+//! memory, and splits pax records at line ends instead of by their lengths.
 
 use std::ffi::OsStr;
 use std::io::{Read, Write};
@@ -16,7 +16,7 @@ use crate::limits::MAX_TAR_EXTENSION;
 
 const BLOCK: usize = 512;
 
-/// What an entry is.
+/// Type of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EntryKind {
     /// A regular file; so many bytes follow.
@@ -28,19 +28,19 @@ pub enum EntryKind {
     Directory,
     /// A symbolic link.
     Symlink {
-        /// What it says.
+        /// Its target.
         target: Vec<u8>,
     },
-    /// Something that we neither make nor send.
+    /// Another type, which is neither made nor sent.
     Other,
 }
 
 /// One entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Its name, components separated by `/`. Unchecked when it was read.
+    /// Its name, components separated by `/`. Unchecked when it comes from a stream.
     pub path: Vec<u8>,
-    /// What it is.
+    /// Its type.
     pub kind: EntryKind,
     /// Permission bits.
     pub mode: u32,
@@ -73,7 +73,7 @@ impl<W: Write> ArchiveWriter<W> {
     /// Writes the header of an entry; content of a file follows by [`Self::content`], then [`Self::pad`].
     ///
     /// # Errors
-    /// When the stream fails.
+    /// Fails when the stream fails.
     pub fn header(&mut self, entry: &Entry) -> std::io::Result<()> {
         let mut records = Vec::new();
         let (name, target): (&[u8], &[u8]) = match &entry.kind {
@@ -122,7 +122,7 @@ impl<W: Write> ArchiveWriter<W> {
     /// Writes content.
     ///
     /// # Errors
-    /// When the stream fails.
+    /// Fails when the stream fails.
     pub fn content(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.to.write_all(bytes)
     }
@@ -130,7 +130,7 @@ impl<W: Write> ArchiveWriter<W> {
     /// Ends a content of `size` bytes.
     ///
     /// # Errors
-    /// When the stream fails.
+    /// Fails when the stream fails.
     pub fn pad(&mut self, size: u64) -> std::io::Result<()> {
         self.to.write_all(&[0; BLOCK][..padding(size)])
     }
@@ -138,7 +138,7 @@ impl<W: Write> ArchiveWriter<W> {
     /// Ends the stream.
     ///
     /// # Errors
-    /// When the stream fails.
+    /// Fails when the stream fails.
     pub fn finish(mut self) -> std::io::Result<()> {
         self.to.write_all(&[0; 2 * BLOCK])?;
         self.to.flush()
@@ -175,7 +175,7 @@ fn padding(size: u64) -> usize {
     (BLOCK - (size % BLOCK as u64) as usize) % BLOCK
 }
 
-/// Reads entries of a stream that nobody vouches for. Memory: one block and one extended header.
+/// Reads entries of an untrusted stream. Memory: one block and one extended header.
 #[derive(Debug)]
 pub struct ArchiveReader<R> {
     from: R,
@@ -194,10 +194,10 @@ impl<R: Read> ArchiveReader<R> {
         }
     }
 
-    /// The next entry, or `None` at the end mark. What is left of the entry before is skipped.
+    /// The next entry, or `None` at the end mark. Skips the unread rest of the entry before.
     ///
     /// # Errors
-    /// When the bytes are no tar stream within our limits, or the stream fails or ends before its end mark.
+    /// Fails when the bytes are no tar stream within the limits, or the stream fails or ends before its end mark.
     pub fn next_entry(&mut self) -> Result<Option<Entry>, FilesError> {
         self.skip()?;
         let mut extension = Extension::default();
@@ -228,7 +228,7 @@ impl<R: Read> ArchiveReader<R> {
     /// Reads content of the current entry; 0 at its end.
     ///
     /// # Errors
-    /// When the stream fails or ends before the content does.
+    /// Fails when the stream fails or ends before the content does.
     pub fn read_content(&mut self, to: &mut [u8]) -> Result<usize, FilesError> {
         let want = usize::try_from(self.left)
             .unwrap_or(usize::MAX)
@@ -247,10 +247,10 @@ impl<R: Read> ArchiveReader<R> {
         Ok(read)
     }
 
-    /// Reads to the end of the stream, behind the end mark: whoever sends it expects that.
+    /// Reads to the end of the stream, behind the end mark: senders expect that.
     ///
     /// # Errors
-    /// When the stream fails, or goes on for more than the blocking factors of known programs explain.
+    /// Fails when the stream fails, or goes on for more than the blocking factors of known programs explain.
     pub fn drain(mut self) -> Result<(), FilesError> {
         let mut block = [0; 8192];
         for _ in 0..256 {
@@ -300,7 +300,7 @@ impl<R: Read> ArchiveReader<R> {
         } else {
             size
         };
-        // Whatever the kind, a size means content behind the header; entries without content must not have one.
+        // For every type, a size means content behind the header; entries without content must not have one.
         self.left = size;
         self.padding = padding(size);
         let kind = match kind {

@@ -1,9 +1,9 @@
-//! The frames of `get_changes`: a manifest to the guest, then a tar stream of what changed since.
+//! The frames of `get_changes`: a manifest to the guest, then a tar stream of the changes since.
 //!
 //! ```text
 //! host  ── Data… End: the manifest ──► guest
-//!       ◄── Data… End: `f/PATH` for each file or link that is new or other, `gone` with the names of those that are
-//!                      not there any more, NUL behind each, `left` with what no patch can hold ── Done │ TransferFailed
+//!       ◄── Data… End: `f/PATH` for each new or changed file or link, `gone` with the names of removed ones, NUL
+//!                      behind each, `left` with the ones that no patch can hold ── Done │ TransferFailed
 //! ```
 
 use std::io::{self, Read, Write};
@@ -17,19 +17,19 @@ use crate::limits::{MAX_FRAME, MAX_MANIFEST, TRANSFER_STALL};
 use crate::schema::{TransferDone, TransferFailure};
 use crate::wire::frame::{self, Frame, FrameError, FrameReader};
 
-/// What names of changed files begin with in the stream.
+/// Prefix of the names of changed files in the stream.
 pub const CHANGED: &[u8] = b"f/";
-/// The name of the entry that lists files that are gone.
+/// Name of the entry that lists removed files.
 pub const GONE: &[u8] = b"gone";
-/// The name of the entry that lists what no patch can hold, NUL behind each: a letter of [`LeftKind`], and its path.
-/// An agent that was built before there was this entry does not send it.
+/// Name of the entry that lists the paths that no patch can hold, NUL behind each: a letter of [`LeftKind`], and the
+/// path. An agent from before this entry does not send it.
 pub const LEFT: &[u8] = b"left";
 
-/// Something in a tree that no patch can hold.
+/// Type of a path that no patch can hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LeftKind {
-    /// A git repository that was made inside.
+    /// A git repository inside the tree.
     Repository,
     /// A socket, a fifo or a device.
     Special,
@@ -55,7 +55,7 @@ impl LeftKind {
 /// The host's side: sends the manifest, and gives the tar stream of the answer to `take`, on a thread of its own.
 ///
 /// # Errors
-/// When `take` fails, looking fails there, or the call breaks.
+/// Fails when `take` fails, the guest cannot read its tree, or the call breaks.
 pub async fn ask_changes<S, T>(
     call: S,
     manifest: Vec<u8>,
@@ -82,7 +82,7 @@ where
         tokio::select! {
             biased;
             sent = &mut sending => sent?,
-            // The guest speaks first only to refuse.
+            // The guest sends first only to refuse.
             early = frames.next() => return Err(match verdict(early?) {
                 Ok(_done) => TransferError::Unexpected("the guest was done before it was asked"),
                 Err(error) => error,
@@ -95,10 +95,10 @@ where
     Ok(taken)
 }
 
-/// The guest's side: reads the manifest, has `make` write the stream, and tells how it went.
+/// The guest's side: reads the manifest, has `make` write the stream, and reports the result.
 ///
 /// # Errors
-/// When the call breaks; what goes wrong with the files is told to the other side.
+/// Fails when the call breaks; errors with the files are reported to the other side.
 pub async fn answer_changes<S>(
     call: S,
     make: impl FnOnce(Manifest, &mut dyn Write) -> Result<TransferDone, FilesError> + Send + 'static,

@@ -1,4 +1,4 @@
-//! What can go wrong with files.
+//! Errors with files.
 
 use std::path::PathBuf;
 
@@ -11,27 +11,27 @@ pub enum FilesError {
     /// A file system call failed.
     #[error("cannot {doing} {}", path.display())]
     Io {
-        /// What was done: `open`, `create`, …
+        /// Action that failed: `open`, `create`, …
         doing: &'static str,
-        /// With which file.
+        /// The file.
         path: PathBuf,
-        /// Why it failed.
+        /// Cause.
         source: std::io::Error,
     },
-    /// An entry of the stream that we do not make.
+    /// An entry of the stream that is not allowed.
     #[error("entry {}: {why}", path.display())]
     Refused {
         /// Its name in the stream.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem with it.
         why: &'static str,
     },
-    /// The place where files are to go cannot take them.
+    /// The target cannot take the files.
     #[error("{}: {why}", path.display())]
     Target {
-        /// The place.
+        /// The target.
         path: PathBuf,
-        /// Why.
+        /// Reason.
         why: &'static str,
     },
     /// The stream is no tar stream.
@@ -40,9 +40,9 @@ pub enum FilesError {
     /// There is more than the caller allowed.
     #[error("more than the {limit} {what} allowed")]
     Limit {
-        /// Of what.
+        /// Things that are limited.
         what: &'static str,
-        /// How many.
+        /// Their greatest number.
         limit: u64,
     },
     /// The stream itself failed.
@@ -51,7 +51,7 @@ pub enum FilesError {
 }
 
 impl FilesError {
-    /// The path concerned, and the cause with its causes, for the other side.
+    /// The failure for the other side: the path, and the cause with its own causes.
     #[must_use]
     pub fn to_failure(&self) -> TransferFailure {
         let (path, message) = match self {
@@ -85,10 +85,10 @@ pub enum TransferError {
     /// The frames between them broke.
     #[error("file transfer")]
     Frame(#[from] FrameError),
-    /// The guest neither took nor gave a byte for so long.
+    /// The guest neither took nor gave a byte for this time.
     #[error("file transfer: the guest did nothing for {:.0} s", .0.as_secs_f64())]
     Stalled(std::time::Duration),
-    /// The other side said something that has no place here, or nothing more.
+    /// The other side sent an unexpected message, or the end of the stream.
     #[error("file transfer: {0}")]
     Unexpected(&'static str),
 }

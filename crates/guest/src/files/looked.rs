@@ -1,8 +1,7 @@
-//! What was seen of files when a host last asked what they are, so that a file which somebody changed since is not
-//! replaced unseen.
+//! State of files when a host last asked for it, so that a file which was changed since is not replaced by mistake.
 //!
 //! ```text
-//! digest_files ─► saw(file) … put_files, only what is unchanged ─► is_as_seen(file)?  ─► the new file takes its place
+//! digest_files ─► saw(file) … put_files, `unchanged` set ─► is_as_seen(file)?  ─► the new file replaces it
 //! ```
 
 use std::collections::HashMap;
@@ -10,10 +9,10 @@ use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::Stat;
 
-/// Files that are remembered; with more, all are forgotten, and nothing is replaced until it was asked about again.
+/// Files that are remembered; with more, all are forgotten, and none is replaced until the host has asked again.
 const MAX_LOOKED: usize = 500_000;
 
-/// Files by device and inode: their size, and when they were modified.
+/// Files by device and inode: their size, and their modification time.
 #[derive(Debug, Default)]
 pub struct Looked(Mutex<HashMap<(u64, u64), Seen>>);
 
@@ -24,7 +23,7 @@ struct Seen {
 }
 
 impl Looked {
-    /// Remembers a file as it is now.
+    /// Remembers the current state of a file.
     pub fn saw(&self, stat: &Stat) {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.len() >= MAX_LOOKED {
@@ -33,7 +32,7 @@ impl Looked {
         seen.insert((stat.st_dev, stat.st_ino), of(stat));
     }
 
-    /// Whether it is a file that was seen, and still as it was.
+    /// Tells whether a file was seen and is unchanged since.
     pub fn is_as_seen(&self, stat: &Stat) -> bool {
         let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         seen.get(&(stat.st_dev, stat.st_ino)) == Some(&of(stat))

@@ -1,4 +1,4 @@
-//! What a host once sent, so that a guest can tell what changed since without reading a file.
+//! List of the files that a host once sent, so that a guest can find changes without reading a file.
 //!
 //! ```text
 //! version │ directory │ directory │ …
@@ -13,7 +13,7 @@ use crate::limits::{MAX_GUEST_PATH, MAX_NAME};
 
 const VERSION: u8 = 1;
 
-/// What a file is, as far as git keeps it.
+/// Type of a file, as far as git records it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileKind {
     /// A file.
@@ -22,7 +22,7 @@ pub enum FileKind {
     Executable,
     /// A symbolic link.
     Link,
-    /// A directory that is none of this tree's business: a repository in it.
+    /// A repository inside the tree, which is left alone.
     Apart,
 }
 
@@ -31,36 +31,36 @@ pub enum FileKind {
 pub struct KnownFile {
     /// Its name in its directory.
     pub name: Vec<u8>,
-    /// What it is.
+    /// Its type.
     pub kind: FileKind,
-    /// Bytes.
+    /// Its size in bytes.
     pub size: u64,
-    /// When it was modified, as the guest was told: seconds since 1970.
+    /// Its modification time as sent to the guest, in seconds since 1970.
     pub seconds: i64,
-    /// Nanoseconds of it.
+    /// Nanoseconds of the modification time.
     pub nanos: u32,
 }
 
-/// Files by their directory; the top is the empty path. Of every directory those around it are there, too, and the
-/// files of one are in the order of their names.
+/// Files by their directory; the top is the empty path. The parents of every directory are present as well, and the
+/// files of one directory are in the order of their names.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Manifest {
     directories: BTreeMap<Vec<u8>, Vec<KnownFile>>,
 }
 
-/// Why bytes are no manifest.
+/// Reason why bytes are not a manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
-    /// It is of another version.
+    /// Its version is unknown.
     #[error("list of what was sent: version {0}, which this agent does not know")]
     Version(u8),
-    /// It is cut, or a number or a length in it makes no sense.
+    /// It is cut, or has an impossible number or length.
     #[error("list of what was sent: damaged")]
     Damaged,
 }
 
 impl Manifest {
-    /// One more file, by its path below the top.
+    /// Adds a file by its path below the top.
     pub fn add(&mut self, path: &[u8], mut file: KnownFile) {
         let cut = path.iter().rposition(|byte| *byte == b'/');
         let (directory, name) = match cut {
@@ -86,7 +86,7 @@ impl Manifest {
         }
     }
 
-    /// The files of a directory; `None` for one in which nothing was sent.
+    /// The files of a directory; `None` if nothing in it was sent.
     #[must_use]
     pub fn directory(&self, path: &[u8]) -> Option<&[KnownFile]> {
         self.directories.get(path).map(Vec::as_slice)
@@ -98,7 +98,7 @@ impl Manifest {
         all.map(|(path, files)| (path.as_slice(), files.as_slice()))
     }
 
-    /// The bytes.
+    /// Encodes the manifest.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = vec![VERSION];
@@ -117,7 +117,7 @@ impl Manifest {
                 number(&mut out, file.size);
                 let since = file.seconds.wrapping_sub(before);
                 before = file.seconds;
-                // Small differences to either side are small numbers.
+                // Small differences in both directions become small numbers.
                 number(&mut out, ((since << 1) ^ (since >> 63)).cast_unsigned());
                 number(&mut out, u64::from(file.nanos));
             }
@@ -125,7 +125,7 @@ impl Manifest {
         out
     }
 
-    /// From its bytes.
+    /// Decodes a manifest.
     ///
     /// # Errors
     /// See [`ManifestError`].

@@ -1,4 +1,4 @@
-//! Files as tar streams: what both sides use to pack a tree, and to unpack one that they do not trust.
+//! Files as tar streams: both sides pack a tree with it, and unpack an untrusted one.
 //!
 //! ```text
 //!  pack ──► archive::ArchiveWriter ──► Data frames ══ channel ══► archive::ArchiveReader ──► unpack
@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Kept: names of any bytes, permission bits with the sticky bit, modification times to the nanosecond, symlinks as
-//! links, files of any size; holes come back for what is zero. Not kept: owners, set-user-id and set-group-id bits,
+//! links, files of any size; runs of zeros become holes. Not kept: owners, set-user-id and set-group-id bits,
 //! hard links (each becomes a file), extended attributes. Sockets, fifos and devices are left out and counted.
 //! [`pack_root`] keeps all of these, for a whole root that becomes an image.
 

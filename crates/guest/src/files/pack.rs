@@ -1,4 +1,4 @@
-//! Packing a tree. Directories are opened by descriptor, one name at a time, and links are never followed.
+//! Packing of a tree. Directories are opened by descriptor, one name at a time, and links are never followed.
 
 use std::ffi::{CStr, OsStr};
 use std::fs::File;
@@ -14,12 +14,12 @@ use super::archive::{ArchiveWriter, Entry, EntryKind};
 use crate::limits::MAX_TRANSFER_DEPTH;
 use crate::schema::TransferDone;
 
-/// How to pack.
+/// Options of packing.
 #[derive(Debug, Clone, Default)]
 pub struct PackOptions {
-    /// If the path itself is a symlink, pack what it points to. Links inside are always packed as links.
+    /// True to pack the target of the path itself if it is a symlink. Links inside are always packed as links.
     pub follow: bool,
-    /// Leave links out, and count them as skipped.
+    /// True to leave links out, and count them as skipped.
     pub skip_links: bool,
     /// Permission bits of every file, instead of its own.
     pub file_mode: Option<u32>,
@@ -29,7 +29,7 @@ pub struct PackOptions {
 /// `/`).
 ///
 /// # Errors
-/// When something cannot be read, or the stream fails. A file that vanishes while its directory is read is left out.
+/// Fails when something cannot be read, or the stream fails. A file that vanishes meanwhile is left out.
 pub fn pack<W: Write>(
     path: &Path,
     options: &PackOptions,
@@ -65,7 +65,7 @@ pub fn pack<W: Write>(
 }
 
 /// Writes the file or link called `name` in an open directory as one entry called `packed`; `shown` is its path for
-/// messages. What has become something else meanwhile is left out and counted as skipped.
+/// messages. One that has become something else meanwhile is left out and counted as skipped.
 ///
 /// # Errors
 /// It cannot be read, or the stream fails.
@@ -91,7 +91,7 @@ pub fn pack_entry<W: Write>(
     Ok(packer.done)
 }
 
-/// Something to pack: a name in an open directory, and its path for messages.
+/// A name in an open directory, and its path for messages.
 struct Place<'a> {
     dir: BorrowedFd<'a>,
     name: &'a OsStr,
@@ -124,7 +124,7 @@ impl<W: Write> Packer<'_, W> {
     }
 
     fn file(&mut self, place: &Place<'_>, packed: &[u8]) -> Result<(), FilesError> {
-        // NONBLOCK: should it have become a fifo meanwhile, do not wait for its writer.
+        // NONBLOCK: if it has become a fifo meanwhile, the open must not wait for a writer.
         let mut file = File::from(open(place, OFlags::NONBLOCK | OFlags::NOFOLLOW)?);
         let stat = stat_of(&file, place)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
@@ -141,7 +141,7 @@ impl<W: Write> Packer<'_, W> {
                 .read(&mut piece[..want])
                 .map_err(|source| failed("read", place.shown, source))?;
             if read == 0 {
-                // It shrank. What was announced must follow; zeros are what a reader of a hole would see.
+                // The file shrank. The announced bytes must follow: zeros, as a reader of a hole would see.
                 piece.fill(0);
             }
             let got = if read == 0 { want } else { read };

@@ -1,13 +1,13 @@
-//! Extended headers: pax records, each `"LEN key=value\n"` where LEN counts the whole record (POSIX, pax interchange
-//! format). Read by their lengths, never by line ends, which values may hold.
+//! Extended headers: pax records, each `"LEN key=value\n"` with LEN as the length of the whole record (POSIX, pax
+//! interchange format). Records end by their length, never at a line end, which values may contain.
 
 use super::FilesError;
 use crate::limits::MAX_GUEST_PATH;
 
-/// Seconds since 1970 that are believed to be a time of modification (about ±34,000 years).
+/// Greatest modification time that is accepted, in seconds since 1970 (about ±34,000 years).
 pub(super) const MAX_SECONDS: i64 = 1 << 40;
 
-/// Appends `"LEN key=value\n"`, where LEN counts itself.
+/// Appends `"LEN key=value\n"`. LEN counts itself.
 pub(super) fn pax_record(to: &mut Vec<u8>, key: &str, value: &[u8]) {
     let rest = key.len() + value.len() + 3;
     let mut len = rest + 1;
@@ -49,7 +49,7 @@ pub(super) fn parse_pax_time(text: &[u8]) -> Option<(i64, u32)> {
     })
 }
 
-/// What extended headers say of the next entry.
+/// Fields of extended headers for the next entry.
 #[derive(Debug, Default)]
 pub(super) struct Extension {
     pub(super) path: Option<Vec<u8>>,

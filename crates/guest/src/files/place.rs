@@ -1,4 +1,4 @@
-//! Where a stream goes: decided from the caller's words and the file system, before the first entry is read.
+//! Target of a stream: decided from the caller's options and the file system, before the first entry is read.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
@@ -9,25 +9,25 @@ use rustix::io::Errno;
 
 use super::FilesError;
 
-/// Where a stream goes, with the rules of `cp -r`; see [`crate::schema::PutFiles`].
+/// Target of a stream, with the rules of `cp -r`; see [`crate::schema::PutFiles`].
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// Where to. Trusted: links in it are followed.
+    /// Path of the target. Trusted: links in it are followed.
     pub dest: PathBuf,
-    /// `dest` must be an existing directory (it was written with a trailing `/`).
+    /// True if `dest` must be an existing directory (it was written with a trailing `/`).
     pub must_be_dir: bool,
-    /// Place what is inside the top entry.
+    /// True to place the contents of the top entry.
     pub contents: bool,
-    /// Make missing parents of `dest`.
+    /// True to make missing parents of `dest`.
     pub parents: bool,
-    /// What the top entry is called when it goes into an existing directory; `None` believes the stream, which only
-    /// fits streams of a trusted sender.
+    /// Name of the top entry when it goes into an existing directory; `None` takes the name from the stream, so only
+    /// for streams of a trusted sender.
     pub name: Option<OsString>,
-    /// Owner of everything that is made; `None` leaves it to the system.
+    /// Owner of all new files; `None` leaves it to the system.
     pub owner: Option<(u32, u32)>,
 }
 
-/// The directory under which everything is made, and what the stream's top entry becomes in it: a name, or the
+/// The directory under which everything is made, and the role of the stream's top entry in it: a named child, or the
 /// directory itself.
 pub(super) struct Placed {
     pub(super) root: OwnedFd,
@@ -36,15 +36,15 @@ pub(super) struct Placed {
 }
 
 pub(super) enum TopName {
-    /// This name.
+    /// A child with this name.
     Fixed(OsString),
-    /// Its own.
+    /// A child with its own name.
     Own,
-    /// It is the directory itself.
+    /// The directory itself.
     Itself,
 }
 
-/// Decides where a stream goes.
+/// Decides the target of a stream.
 pub(super) fn place(target: &Target) -> Result<Placed, FilesError> {
     let dest = &target.dest;
     let refuse = |why| {
@@ -89,7 +89,7 @@ pub(super) fn place(target: &Target) -> Result<Placed, FilesError> {
     if target.must_be_dir {
         return refuse("is not an existing directory");
     }
-    // An existing file behind links is replaced where it is, as `cp` does.
+    // An existing file behind links is replaced in its place, as `cp` does.
     let real = if exists.is_some() {
         dest.canonicalize()
             .map_err(|source| failed("open", dest, source))?
@@ -122,7 +122,7 @@ fn open_root(path: &Path) -> Result<OwnedFd, FilesError> {
     .map_err(|error| failed("open", path, error.into()))
 }
 
-/// Sets an owner, when one is wanted; of a link, not of what it points to.
+/// Sets the owner, if one is requested; of a link, not of its target.
 pub(super) fn own(dir: impl AsFd, name: &OsStr, owner: Option<(u32, u32)>) -> Result<(), Errno> {
     let Some((uid, gid)) = owner else {
         return Ok(());

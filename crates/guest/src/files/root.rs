@@ -1,5 +1,5 @@
-//! A guest's root as a tar stream that keeps everything: owners, set-id bits, hard links, devices, extended attributes and
-//! holes. It is what an image is made of; [`super::pack`] is for copies that belong to whoever takes them.
+//! A guest's root as a tar stream that keeps everything: owners, set-id bits, hard links, devices, extended attributes
+//! and holes. Images are made of it; [`super::pack`] is for copies that belong to their receiver.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, OsStr};
@@ -18,22 +18,22 @@ use super::FilesError;
 use crate::limits::MAX_TRANSFER_DEPTH;
 use crate::schema::TransferDone;
 
-/// Read from a file at once, in bytes.
+/// Bytes that are read from a file at once.
 const STEP: usize = 64 * 1024;
 /// Runs of data of one file beyond which its holes are sent as zeros.
 const MAX_PIECES: usize = 10_000;
-/// What overlayfs keeps for itself.
+/// Prefix of the extended attributes that overlayfs keeps for itself.
 const OVERLAY: &[u8] = b"trusted.overlay.";
 
-/// Writes the root at `root` and what is mounted at the directories `also`, such as `/root`: other mounts are written as
-/// the empty directories that they lie on.
+/// Writes the root at `root` and the mounts at the directories `also`, such as `/root`: other mounts are written as
+/// the empty directories below them.
 ///
 /// # Errors
-/// When something cannot be read, or the stream fails. Nothing else may change the root meanwhile.
+/// Fails when something cannot be read, or the stream fails. Nothing else may change the root meanwhile.
 pub fn pack_root<W: Write>(root: &Path, also: &[&Path], to: W) -> Result<TransferDone, FilesError> {
     let mut devices = Vec::new();
     for place in std::iter::once(&root).chain(also) {
-        // A place that is not there has nothing mounted on it.
+        // A missing place has nothing mounted on it.
         if let Ok(stat) = rustix::fs::stat(*place) {
             devices.push(stat.st_dev);
         }
@@ -56,7 +56,7 @@ struct Packer<W> {
     writer: Writer<W>,
     done: TransferDone,
     devices: Vec<u64>,
-    /// Under which name a file with several was written, by device and inode.
+    /// Name under which a file with several was written, by device and inode.
     first_names: HashMap<(u64, u64), Vec<u8>>,
 }
 
@@ -207,14 +207,14 @@ impl<W: Write> Packer<W> {
     }
 }
 
-/// The runs of data of a file; one over all of it where they cannot be told.
+/// The runs of data of a file; one over all of it if the file system does not report them.
 fn pieces(file: &File, size: u64) -> Vec<(u64, u64)> {
     let whole = if size == 0 { vec![] } else { vec![(0, size)] };
     let mut pieces = Vec::new();
     let mut at = 0;
     while at < size {
         let Ok(start) = rustix::fs::seek(file, SeekFrom::Data(at)) else {
-            // Only a hole is left (lseek(2)), or the file system does not tell.
+            // Only a hole remains (lseek(2)), or the file system does not report runs.
             break;
         };
         let Ok(end) = rustix::fs::seek(file, SeekFrom::Hole(start)) else {

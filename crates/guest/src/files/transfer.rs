@@ -22,10 +22,10 @@ use crate::wire::frame::{self, Frame, FrameError, FrameReader};
 /// Pieces of at most one frame that wait between thread and task.
 const QUEUE: usize = 8;
 
-/// The host's side of `put_files`: packs `path` into the call and waits for the guest's word.
+/// The host's side of `put_files`: packs `path` into the call and waits for the guest's answer.
 ///
 /// # Errors
-/// When packing fails here, placing fails there, or the call breaks.
+/// Fails when packing fails here, unpacking fails in the guest, or the call breaks.
 pub async fn upload<S>(
     call: S,
     path: PathBuf,
@@ -37,10 +37,10 @@ where
     upload_made(call, move |to| pack(&path, &options, to)).await
 }
 
-/// [`upload`] of a tar stream that the caller makes: `make` writes it, on a thread of its own, and says what is in it.
+/// [`upload`] of a tar stream that the caller makes: `make` writes it, on a thread of its own, and returns its totals.
 ///
 /// # Errors
-/// When `make` fails, placing fails there, or the call breaks.
+/// Fails when `make` fails, unpacking fails in the guest, or the call breaks.
 pub async fn upload_made<S>(call: S, make: impl Make) -> Result<TransferDone, TransferError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -48,7 +48,7 @@ where
     upload_within(call, make, TRANSFER_STALL).await
 }
 
-/// Writes a tar stream and says what is in it.
+/// A function that writes a tar stream and returns its totals.
 pub trait Make:
     FnOnce(&mut dyn Write) -> Result<TransferDone, FilesError> + Send + 'static
 {
@@ -71,7 +71,7 @@ where
         let sending = send_data(&mut to, make, stall);
         tokio::pin!(sending);
         tokio::select! {
-            // The guest speaks first only to refuse.
+            // The guest sends first only to refuse.
             early = frames.next() => return verdict(early?),
             sent = &mut sending => sent,
         }
@@ -79,11 +79,11 @@ where
     match sent {
         Ok(_done) => {}
         Err(TransferError::Here(error)) => {
-            // The guest need not wait for the rest; that it may be gone too changes nothing.
+            // The guest need not wait for the rest. An error is ignored: the guest may be gone as well.
             let _ = frame::write(&mut to, &Frame::TransferFailed(error.to_failure())).await;
             return Err(error.into());
         }
-        // It stopped reading. Perhaps it said why.
+        // The guest stopped reading. It may have sent the cause.
         Err(error) => {
             let last = in_time(stall, frames.next()).await;
             return last.map_or(Err(error), verdict);
@@ -117,10 +117,10 @@ pub(super) fn verdict(frame: Option<Frame>) -> Result<TransferDone, TransferErro
     }
 }
 
-/// The host's side of `get_files`: unpacks what the guest sends.
+/// The host's side of `get_files`: unpacks the guest's stream.
 ///
 /// # Errors
-/// When packing fails there, placing fails here, or the call breaks.
+/// Fails when packing fails in the guest, unpacking fails here, or the call breaks.
 pub async fn download<S>(
     call: S,
     target: Target,
@@ -153,10 +153,10 @@ where
     }
 }
 
-/// The guest's side of `put_files`: unpacks, and tells how it went.
+/// The guest's side of `put_files`: unpacks, and reports the result.
 ///
 /// # Errors
-/// When the call breaks; what goes wrong with the files is told to the other side.
+/// Fails when the call breaks; errors with the files are reported to the other side.
 pub async fn receive<S>(call: S, target: Target) -> Result<(), FrameError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -203,10 +203,10 @@ where
     frame::write(&mut to, &last).await
 }
 
-/// The guest's side of `get_files`: packs, and tells how it went.
+/// The guest's side of `get_files`: packs, and reports the result.
 ///
 /// # Errors
-/// When the call breaks; what goes wrong with the files is told to the other side.
+/// Fails when the call breaks; errors with the files are reported to the other side.
 pub async fn send<S>(mut call: S, path: PathBuf, options: PackOptions) -> Result<(), FrameError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -221,10 +221,10 @@ where
     frame::write(&mut call, &last).await
 }
 
-/// The guest's side of `get_root`: packs the root with all that it keeps, and tells how it went.
+/// The guest's side of `get_root`: packs the root with all its properties, and reports the result.
 ///
 /// # Errors
-/// When the call breaks; what goes wrong with the files is told to the other side.
+/// Fails when the call breaks; errors with the files are reported to the other side.
 pub async fn send_root<S>(mut call: S, root: PathBuf) -> Result<(), FrameError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -240,10 +240,10 @@ where
     frame::write(&mut call, &last).await
 }
 
-/// The host's side of `get_root`: the stream as it comes, at most `limit` bytes of it. Nothing of it is looked at.
+/// The host's side of `get_root`: writes the stream unread, at most `limit` bytes of it.
 ///
 /// # Errors
-/// When packing fails there, the stream is longer, it cannot be written here, or the call breaks.
+/// Fails when packing fails in the guest, the stream is longer, it cannot be written here, or the call breaks.
 pub async fn download_stream<S>(
     call: S,
     mut to: impl Write,
@@ -304,7 +304,7 @@ pub(super) async fn receive_pieces<R: AsyncRead + Unpin, T: Send + 'static>(
         match in_time(stall, frames.next()).await {
             Ok(Some(Frame::Data(piece))) => {
                 if queue.send(piece).await.is_err() {
-                    // Taking failed and says why below.
+                    // The taker failed; its error is returned below.
                     break;
                 }
             }
@@ -338,7 +338,7 @@ async fn joined<T>(work: JoinHandle<Result<T, FilesError>>) -> Result<T, FilesEr
         .unwrap_or_else(|error| Err(FilesError::Stream(io::Error::other(error))))
 }
 
-/// Cuts what is written into pieces of one frame.
+/// Cuts written bytes into pieces of one frame.
 struct PieceWriter {
     queue: mpsc::Sender<Bytes>,
     piece: Vec<u8>,

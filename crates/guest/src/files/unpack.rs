@@ -1,9 +1,9 @@
-//! Unpacking a stream that nobody vouches for.
+//! Unpacking of an untrusted stream.
 //!
-//! Where things go is the caller's word alone: the stream's top name is replaced, and everything below is made by
-//! `openat2(2)` with `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS` under one open directory. So no entry can leave it, not
-//! by `..`, not by an absolute name, not through a link that was there before, came in the stream, or is put there by
-//! somebody while this runs.
+//! The caller alone decides the target: the stream's top name is replaced, and everything below is made by `openat2(2)`
+//! with `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS` under one open directory. So no entry can leave it: not by `..`, not by
+//! an absolute name, not through a link that was there before, is part of the stream, or is made by another process
+//! meanwhile.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -23,12 +23,12 @@ use crate::schema::TransferDone;
 
 /// Permission bits that are kept: no set-user-id, no set-group-id.
 const KEPT_MODE: u32 = 0o1777;
-/// What a file is called until it takes the place of another.
+/// Name of a new file until it replaces an old one.
 const BESIDE: &str = ".banger-incoming";
 /// A piece of zeros of this size, in bytes, becomes a hole.
 const PIECE: usize = 64 * 1024;
 
-/// What a stream may hold at most.
+/// Most contents of a stream.
 #[derive(Debug, Clone)]
 pub struct UnpackLimits {
     /// Entries.
@@ -46,7 +46,7 @@ impl Default for UnpackLimits {
     }
 }
 
-/// Unpacks a tar stream. What was made before an error stays, except for a file that is incomplete.
+/// Unpacks a tar stream. Entries made before an error stay, except for an incomplete file.
 ///
 /// # Errors
 /// Names the entry or path that could not be made.
@@ -58,10 +58,10 @@ pub fn unpack<R: Read>(
     unpack_with(from, target, limits, None)
 }
 
-/// [`unpack`] that replaces only files that are as `looked` saw them; those of a `.git` aside.
+/// [`unpack`] that replaces only files that are as `looked` saw them; files of a `.git` are not checked.
 ///
 /// # Errors
-/// As [`unpack`], and names the first file that is not.
+/// As [`unpack`], and names the first file that was changed.
 pub fn unpack_unchanged<R: Read>(
     from: R,
     target: &Target,
@@ -111,18 +111,18 @@ fn unpack_with<R: Read>(
     Ok(unpacker.done)
 }
 
-/// A directory of the stream whose mode and time are set when it is left: until then it must be writable.
+/// A directory of the stream whose mode and time are set at its end: until then it must be writable.
 struct OpenDirectory {
     names: Vec<OsString>,
     fd: OwnedFd,
-    /// `None` for one that was there before: it keeps what it has.
+    /// `None` for one that existed before: it keeps its mode and time.
     finish: Option<Entry>,
 }
 
 struct Unpacker<'a> {
     place: Placed,
     target: &'a Target,
-    /// Only what is as it was seen is replaced.
+    /// The seen files: if set, only these may be replaced, and only unchanged.
     looked: Option<&'a Looked>,
     /// Top name of the stream, once it is known.
     top: Option<OsString>,
@@ -143,7 +143,7 @@ impl Unpacker<'_> {
         let names = self.names(entry)?;
         let Some((name, parents)) = names.split_last() else {
             return match entry.kind {
-                // The top entry of a stream whose contents are wanted.
+                // The top entry of a stream of which only the contents are placed.
                 EntryKind::Directory => Ok(()),
                 _ => Err(refuse("is not a directory")),
             };
@@ -250,19 +250,19 @@ impl Unpacker<'_> {
         let fd = fd.map_err(|error| failed("create", shown, error.into()))?;
         let written = self.fill(reader, File::from(fd), entry, size, shown);
         if written.is_err() {
-            // The error that is being reported says more than a failure to tidy up.
+            // The error that is being reported is more useful than one of the cleanup.
             let _ = rustix::fs::unlinkat(dir, name, AtFlags::empty());
         }
         written
     }
 
-    /// What an entry replaces must be as it was seen then; but nobody is asked about what is in a `.git`.
+    /// Files that guard an entry against replacing a changed file; none for entries of a `.git`.
     fn guards(&self, entry: &Entry) -> Option<&Looked> {
         let mut names = entry.path.split(|byte| *byte == b'/');
         self.looked.filter(|_| names.all(|name| name != b".git"))
     }
 
-    /// Makes the file beside the one that it replaces, and exchanges the two; if the other was changed at the last
+    /// Makes the file beside the one that it replaces, and exchanges the two; if the old one was changed at the last
     /// moment, they are exchanged back.
     fn exchange<R: Read>(
         &self,
@@ -284,7 +284,7 @@ impl Unpacker<'_> {
         if placed.is_ok() {
             placed = still_as_seen(dir, OsStr::new(BESIDE), shown, looked);
             if placed.is_err() {
-                // What somebody wrote goes back to its name before anything is removed.
+                // The changed file gets its name back before anything is removed.
                 swap(dir, name).map_err(create)?;
             }
         }
@@ -418,7 +418,7 @@ fn open_beneath(dir: &OwnedFd, path: &OsStr, flags: OFlags) -> Result<OwnedFd, E
     )
 }
 
-/// A file that is to be replaced is as it was when somebody asked about it; or there is none.
+/// Refuses to replace a file that was changed since the host asked for it; a missing file is fine.
 fn still_as_seen(
     dir: &OwnedFd,
     name: &OsStr,
@@ -436,12 +436,12 @@ fn still_as_seen(
     }
 }
 
-/// Exchanges a name with the one beside it, at once (renameat2(2)).
+/// Exchanges a name with the one beside it, atomically (renameat2(2)).
 fn swap(dir: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
     rustix::fs::renameat_with(dir, BESIDE, dir, name, rustix::fs::RenameFlags::EXCHANGE)
 }
 
-/// Removes a file or link that has the name; a directory stays, and is the error.
+/// Removes a file or link with this name; a directory stays, and is an error.
 fn make_room(dir: &OwnedFd, name: &OsStr, shown: &Path) -> Result<(), FilesError> {
     match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),

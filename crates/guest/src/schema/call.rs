@@ -10,42 +10,43 @@ use crate::limits::MAX_GUEST_TEXT;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "call", content = "with", rename_all = "snake_case")]
 pub enum Request {
-    /// Is the agent alive, and how far is the guest? Answer: [`Pong`].
+    /// Ask for a sign of life and the phase of the guest. Answer: [`Pong`].
     Ping,
-    /// Make this guest what it is to be. Answer: [`super::Configured`].
+    /// Configure this guest. Answer: [`super::Configured`].
     Configure(Box<Configure>),
     /// Run a command. Followed by frames in both directions.
     Exec(ExecRequest),
-    /// Start a command that goes on without the host; it gets no input and no terminal. Answer: [`super::Detached`].
+    /// Start a command that runs on without the host; it gets no input and no terminal. Answer: [`super::Detached`].
     Detach(ExecRequest),
-    /// Which commands were started so? Answer: `Vec<`[`super::DetachedCommand`]`>`, the oldest first.
+    /// List the detached commands. Answer: `Vec<`[`super::DetachedCommand`]`>`, the oldest first.
     Detached,
-    /// Follow one of them. Followed by the frames that the guest sends in an exec call.
+    /// Follow a detached command. Followed by the frames that the guest sends in an exec call.
     Attach(Attach),
     /// Receive a tar stream and place it. Followed by frames.
     PutFiles(PutFiles),
     /// Send a tree as a tar stream. Followed by frames.
     GetFiles(GetFiles),
-    /// Send what changed in a tree since it was sent. Followed by frames: first the host's, with what it sent.
+    /// Send the changes in a tree since it was sent. Followed by frames: first the host's, with the manifest of its
+    /// files.
     GetChanges(GetChanges),
-    /// Send the whole root, the work disk included, as a tar stream that keeps everything. Followed by frames. Only for a
-    /// guest in which nothing else runs.
+    /// Send the whole root, the work disk included, as a tar stream that keeps all properties. Followed by frames. Only
+    /// for a guest in which nothing else runs.
     GetRoot,
     /// Open a connection inside the guest. Answer: `()`, then raw bytes both ways.
     Connect(ConnectTarget),
-    /// What are these files of a tree? Answer: `Vec<`[`super::Found`]`>`, in the order asked.
+    /// Get the states of these files of a tree. Answer: `Vec<`[`super::Found`]`>`, in the order of the request.
     DigestFiles(TreeFiles),
-    /// Remove these files of a tree, and directories that this leaves empty. Answer: how many were removed, as `u64`.
+    /// Remove these files of a tree, and directories that become empty. Answer: the number of files removed, as `u64`.
     RemoveFiles(TreeFiles),
-    /// Which sockets listen in the guest? Answer: `Vec<`[`super::Listener`]`>`.
+    /// List the listening sockets of the guest. Answer: `Vec<`[`super::Listener`]`>`.
     Ports,
-    /// How is the guest? Answer: [`super::GuestStats`].
+    /// Get load, memory and disks of the guest. Answer: [`super::GuestStats`].
     Stats,
     /// Write everything to the disks (`sync(2)`). Answer: `()`.
     Sync,
     /// Write everything to the disks, answer `()`, then power off or reboot.
     Shutdown {
-        /// What follows.
+        /// Action after the shutdown.
         mode: ShutdownMode,
     },
 }
@@ -80,25 +81,25 @@ impl Request {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer<T> {
-    /// It was done.
+    /// Success.
     Ok(T),
-    /// It was not done.
+    /// Failure.
     Failed(Failure),
 }
 
-/// Why the guest did not do what a call asked.
+/// Reason why the guest did not do a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// The part of the guest that failed: `disk base`, `hostname`, `file /etc/fstab`, …
     pub part: String,
-    /// What was checked or done when it failed: `mount`, `find by serial`, `read back`, …
+    /// Step that failed: `mount`, `find by serial`, `read back`, …
     pub check: String,
     /// The cause, a lower-case fragment.
     pub message: String,
 }
 
 impl Failure {
-    /// The same with words that are safe to show.
+    /// The same with texts that are safe to show.
     #[must_use]
     pub fn harmless(self) -> Self {
         Self {
@@ -120,13 +121,13 @@ impl std::fmt::Display for Failure {
 pub struct Pong {
     /// Version of the agent's program.
     pub agent_version: String,
-    /// How far the guest is.
+    /// State of the guest's start.
     pub phase: Phase,
     /// `/proc/sys/kernel/random/boot_id`: new at every boot.
     pub boot_id: String,
 }
 
-/// How far a guest is.
+/// State of a guest's start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
@@ -140,7 +141,7 @@ pub enum Phase {
     Stopping,
 }
 
-/// What [`Request::Connect`] connects to, inside the guest.
+/// Target of [`Request::Connect`], inside the guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConnectTarget {
@@ -151,12 +152,12 @@ pub enum ConnectTarget {
     },
     /// A Unix stream socket of the guest.
     Unix {
-        /// Where it is.
+        /// Path of the socket.
         path: GuestPath,
     },
 }
 
-/// What a shutdown ends in.
+/// Action after a shutdown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ShutdownMode {

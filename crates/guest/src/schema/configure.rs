@@ -1,4 +1,4 @@
-//! What makes a booted kernel this VM: disks, identity, files, network.
+//! Configuration that makes a booted kernel this VM: disks, identity, files, network.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{GuestPath, Net, Relay};
 
-/// Everything that a guest is told about itself.
+/// Complete configuration of a guest.
 ///
 /// Sent once to a fresh guest, where it assembles the root; sent again to a restored or forked one, where `root`,
 /// `init` and `mounts` are skipped (they hold already) and the rest is applied anew.
@@ -22,10 +22,10 @@ pub struct Configure {
     pub entropy: Content,
     /// The disks.
     pub root: RootPlan,
-    /// Who is PID 1 afterwards.
+    /// PID 1 once the root is assembled.
     #[serde(default)]
     pub init: InitMode,
-    /// Where `/tmp` is.
+    /// Place of `/tmp`.
     #[serde(default)]
     pub tmp: TmpMode,
     /// Applied in order, in the new root, before its init starts.
@@ -34,7 +34,7 @@ pub struct Configure {
     /// Mounted in order, after those that every guest gets.
     #[serde(default)]
     pub mounts: Vec<GuestMount>,
-    /// The network; `None` leaves all but loopback alone.
+    /// The network; `None` changes nothing but loopback.
     #[serde(default)]
     pub net: Option<Net>,
     /// Ports that the host has published.
@@ -46,10 +46,10 @@ pub struct Configure {
     /// Default working directory of commands; default: the user's home.
     #[serde(default)]
     pub cwd: Option<GuestPath>,
-    /// Who commands run as by default, as in [`super::ExecRequest::user`]; default: root.
+    /// Default user of commands, as in [`super::ExecRequest::user`]; default: root.
     #[serde(default)]
     pub user: Option<String>,
-    /// What the image always runs, before its command.
+    /// The image's entry point: program and arguments that always run, before the command.
     #[serde(default)]
     pub entrypoint: Vec<String>,
     /// The image's own command, or the arguments of its entry point.
@@ -75,7 +75,7 @@ pub struct RootPlan {
     pub grow_work: bool,
 }
 
-/// Who is PID 1 once the root is assembled.
+/// Choice of PID 1 once the root is assembled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InitMode {
@@ -86,14 +86,14 @@ pub enum InitMode {
     Agent,
 }
 
-/// Where a guest's `/tmp` is.
+/// Place of a guest's `/tmp`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TmpMode {
     /// On the VM's system disk, emptied at each start.
     #[default]
     Disk,
-    /// In memory, at most half of it.
+    /// In memory, at most half of the guest's memory.
     Memory,
 }
 
@@ -104,7 +104,7 @@ pub enum TmpMode {
 pub enum GuestFile {
     /// Make or replace a file.
     Write {
-        /// Which.
+        /// Path of the file.
         path: GuestPath,
         /// Permission bits, at most 0o7777.
         mode: u32,
@@ -114,27 +114,27 @@ pub enum GuestFile {
         /// Group.
         #[serde(default)]
         gid: u32,
-        /// All of it.
+        /// Complete content.
         content: Content,
     },
-    /// Make or replace a file of root's, unless its user has changed it since it was last written so; at the first time
-    /// whatever is there makes way, but a directory that holds something.
+    /// Make or replace a file of root's, unless the user has changed it since it was last written so. The first time,
+    /// any other file is replaced as well, except for a directory that is not empty.
     WriteUnlessEdited {
-        /// Which.
+        /// Path of the file.
         path: GuestPath,
         /// Permission bits, at most 0o7777.
         mode: u32,
-        /// All of it.
+        /// Complete content.
         content: Content,
     },
-    /// Make a directory root's own, and take from others the right to write into it; other bits stay.
+    /// Make root the owner of a directory, and take the right to write into it from others; other bits stay.
     Guard {
-        /// Which.
+        /// Path of the directory.
         path: GuestPath,
     },
-    /// Make a file, unless something is there.
+    /// Make a file, unless its name exists.
     WriteIfAbsent {
-        /// Which.
+        /// Path of the file.
         path: GuestPath,
         /// Permission bits, at most 0o7777.
         mode: u32,
@@ -144,42 +144,42 @@ pub enum GuestFile {
         /// Group.
         #[serde(default)]
         gid: u32,
-        /// All of it.
+        /// Complete content.
         content: Content,
     },
-    /// Add a line, unless the file has that very line; other lines stay. Makes the file when missing.
+    /// Add a line, unless the file has that very line; other lines stay. Makes the file if it is missing.
     AddLineOnce {
-        /// Which.
+        /// Path of the file.
         path: GuestPath,
         /// Without line end.
         line: String,
-        /// Permission bits of the file; set in any case.
+        /// Permission bits of the file; set even if the line exists.
         mode: u32,
-        /// Owner; set in any case.
+        /// Owner; set even if the line exists.
         #[serde(default)]
         uid: u32,
-        /// Group; set in any case.
+        /// Group; set even if the line exists.
         #[serde(default)]
         gid: u32,
     },
-    /// Edit `/etc/fstab` (fstab(5)): leave out the entries for some mount points, add others. Kept lines keep their
+    /// Edit `/etc/fstab` (fstab(5)): remove the entries for some mount points, add others. Kept lines keep their
     /// text; an added line replaces all entries for its mount point.
     Fstab {
-        /// Mount points whose entries go.
+        /// Mount points whose entries are removed.
         drop_mountpoints: Vec<String>,
         /// Lines to add, at the end, without line ends.
         add: Vec<String>,
     },
-    /// Make a symlink, replacing a file or link of that name.
+    /// Make a symlink, and replace a file or link of that name.
     Symlink {
-        /// Where.
+        /// Path of the link.
         path: GuestPath,
-        /// What it says.
+        /// Target of the link.
         target: String,
     },
-    /// Make a directory, or set mode and owner of the one that is there.
+    /// Make a directory, or set mode and owner of an existing one.
     Dir {
-        /// Which.
+        /// Path of the directory.
         path: GuestPath,
         /// Permission bits, at most 0o7777.
         mode: u32,
@@ -190,9 +190,9 @@ pub enum GuestFile {
         #[serde(default)]
         gid: u32,
     },
-    /// Remove a file or link, when it is there.
+    /// Remove a file or link, if it exists.
     Remove {
-        /// Which.
+        /// Path to remove.
         path: GuestPath,
     },
 }
@@ -202,7 +202,7 @@ pub enum GuestFile {
 pub struct GuestMount {
     /// Device, or any word for file systems without one.
     pub source: String,
-    /// Where; made when missing.
+    /// Mount point; made if it is missing.
     pub target: GuestPath,
     /// Kind of file system.
     pub fstype: String,
@@ -214,9 +214,9 @@ pub struct GuestMount {
 /// Answer to [`super::Request::Configure`]: the root is assembled and its init was started.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Configured {
-    /// Who is PID 1 now.
+    /// The current PID 1.
     pub init: RunningInit,
-    /// What took how long in the guest, in order, from the start of `/init`.
+    /// Stages of the guest's start with their durations, in order, from the start of `/init`.
     pub stages: Vec<Stage>,
     /// New at every boot.
     pub boot_id: String,
@@ -224,11 +224,11 @@ pub struct Configured {
     pub kernel: String,
 }
 
-/// Who is PID 1.
+/// The running PID 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunningInit {
-    /// The agent: the image has no init, or was not to start it.
+    /// The agent: the image has no init, or the configuration chose the agent.
     Agent,
     /// systemd.
     Systemd,
@@ -241,7 +241,7 @@ pub enum RunningInit {
 pub struct Stage {
     /// Its name.
     pub name: String,
-    /// How long it took, in microseconds.
+    /// Its duration in microseconds.
     pub us: u64,
 }
 
@@ -250,7 +250,7 @@ pub struct Stage {
 #[serde(try_from = "ContentForm", into = "ContentForm")]
 pub struct Content(pub Vec<u8>);
 
-/// How [`Content`] looks in JSON.
+/// JSON form of [`Content`].
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum ContentForm {
@@ -258,7 +258,7 @@ enum ContentForm {
     Hex(String),
 }
 
-/// A [`Content`] that is not what it says.
+/// Error of a [`Content`] that is malformed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("content is not an even number of hexadecimal digits")]
 pub struct ContentError;
@@ -332,7 +332,7 @@ impl From<Vec<u8>> for Content {
 
 impl std::fmt::Debug for Content {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // May be a private key: never print it.
+        // It may be a private key: never print it.
         write!(f, "Content({} bytes)", self.0.len())
     }
 }

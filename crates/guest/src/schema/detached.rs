@@ -1,10 +1,10 @@
-//! Commands that go on without whoever started them.
+//! Commands that run on without the host that started them.
 
 use serde::{Deserialize, Serialize};
 
 use super::{ExecFailure, ExitStatus};
 
-/// A command's number: small, and its own until the guest stops.
+/// A command's number: small, and never used again until the guest stops.
 pub type DetachedId = u32;
 
 /// Answer to [`super::Request::Detach`].
@@ -28,7 +28,7 @@ pub struct DetachedCommand {
     pub pid: u32,
     /// Milliseconds since 1970 UTC.
     pub started_unix_ms: u64,
-    /// How it ended.
+    /// Its end; `None` while it runs.
     #[serde(default)]
     pub ended: Option<DetachedEnd>,
     /// Bytes of output that are kept.
@@ -41,18 +41,18 @@ pub struct DetachedCommand {
 /// The end of a detached command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DetachedEnd {
-    /// How; `None`: what watched it was itself ended.
+    /// Exit status; `None` when the process that watched the command was itself killed.
     pub status: Option<ExitStatus>,
     /// Milliseconds since 1970 UTC.
     pub unix_ms: u64,
 }
 
-/// Which detached command to follow.
+/// Request to follow a detached command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attach {
-    /// Which.
+    /// Number of the command.
     pub id: DetachedId,
-    /// Send what it has put out and puts out; without it only its end is told.
+    /// True to send its output, old and new; false for the end alone.
     #[serde(default)]
     pub output: bool,
 }

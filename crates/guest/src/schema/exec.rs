@@ -29,13 +29,15 @@ pub struct ExecRequest {
     /// A terminal for the command; without it, it gets pipes.
     #[serde(default)]
     pub tty: Option<Tty>,
-    /// Will standard input be sent? Without it the command's standard input is `/dev/null` (ignored with a terminal).
+    /// True if standard input will be sent. Otherwise the command's standard input is `/dev/null` (ignored with a
+    /// terminal).
     #[serde(default)]
     pub stdin: bool,
-    /// The host understands what the agent reports of a command: `StdinTaken`, `SignalTaken`, `TimedOut`.
+    /// True if the host understands the agent's reports: `StdinTaken`, `SignalTaken`, `TimedOut`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reports: bool,
-    /// The command is ended after this time, with everything that it has started: `SIGTERM`, and `SIGKILL` for what goes on.
+    /// Time limit in milliseconds. At its end the command and all its children get `SIGTERM`, and later `SIGKILL` if
+    /// they still run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
 }
@@ -51,7 +53,7 @@ pub struct Tty {
     pub term: String,
 }
 
-/// How a command ended.
+/// End of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExitStatus {
@@ -61,17 +63,17 @@ pub enum ExitStatus {
     Signal(i32),
 }
 
-/// Why a command was not started.
+/// Reason why a command was not started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecFailure {
-    /// What kind of cause.
+    /// Kind of the cause.
     pub kind: ExecFailureKind,
     /// The cause, a lower-case fragment that names the thing.
     pub message: String,
 }
 
 impl ExecFailure {
-    /// The same with words that are safe to show.
+    /// The same with texts that are safe to show.
     #[must_use]
     pub fn harmless(self) -> Self {
         let message = one_line(&self.message, MAX_GUEST_TEXT);

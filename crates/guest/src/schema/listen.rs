@@ -1,8 +1,8 @@
-//! Listening in a guest for somebody outside: what the agent's `listen` program and whoever started it tell each other.
+//! Listening in a guest for a program outside: messages between the agent's `listen` program and its starter.
 //!
-//! The program says first where it listens, or why not, in one message. Then both speak yamux: whoever started it opens
-//! a stream for each connection that it would take and sends one byte; the answer, when a connection comes, is who it is,
-//! and the connection's bytes follow.
+//! The program first sends its address, or the cause of its failure, in one message. Then both speak yamux: the starter
+//! opens a stream for each connection that it can take and sends one byte. When a connection arrives, the answer is its
+//! peer, and the connection's bytes follow.
 
 use std::net::SocketAddr;
 
@@ -12,22 +12,22 @@ use serde::{Deserialize, Serialize};
 pub const LISTEN: &str = "listen";
 /// Listens at a TCP address, which follows.
 pub const LISTEN_TCP: &str = "tcp";
-/// Listens at a Unix socket in a new folder that is its user's alone.
+/// Listens at a Unix socket in a new folder that only its user can enter.
 pub const LISTEN_SOCKET: &str = "socket";
 
-/// Where it listens.
+/// Place at which the program listens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Listening {
-    /// At this port.
+    /// Port of the TCP socket.
     Port(u16),
-    /// At this socket.
+    /// Path of the Unix socket.
     Socket(String),
 }
 
-/// A connection that has come.
+/// A new connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caller {
-    /// Who it is; nobody can tell at a Unix socket.
+    /// Address of the peer; `None` for a Unix socket.
     pub address: Option<SocketAddr>,
 }

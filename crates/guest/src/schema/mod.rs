@@ -1,4 +1,4 @@
-//! What the two sides say to each other: plain data, checked while it is read.
+//! Messages between the two sides: plain data, checked while it is read.
 
 mod call;
 mod configure;

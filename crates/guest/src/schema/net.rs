@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-/// The network of a guest. The agent sets it with netlink; loopback comes up in any case. DNS servers are no part of
-/// it: `/etc/resolv.conf` is a file like any other and is written by a [`super::GuestFile`].
+/// The network of a guest. The agent sets it with netlink; loopback always comes up. DNS servers are no part of it:
+/// `/etc/resolv.conf` is a file like any other and is written by a [`super::GuestFile`].
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Net {
     /// The interfaces; each must exist.
@@ -15,11 +15,11 @@ pub struct Net {
 /// One interface.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interface {
-    /// Which one.
+    /// MAC address of the interface.
     pub mac: MacAddr,
     /// Its addresses; all others that it has are removed.
     pub addresses: Vec<InterfaceAddress>,
-    /// Where the default route leads.
+    /// Next hop of the default route.
     #[serde(default)]
     pub gateway: Option<IpAddr>,
     /// Largest packet, in bytes; default: the device's.
@@ -36,12 +36,12 @@ pub struct InterfaceAddress {
     pub prefix: u8,
 }
 
-/// A published port: what comes to `listen` is for the server at `port`, wherever in the guest that listens.
+/// A published port: connections to `listen` are passed to the server at `port`, at any address of the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Relay {
-    /// Where the agent listens: an address of the guest, and a port that nothing else is expected to use.
+    /// Address at which the agent listens: of the guest, with a port that no other program is expected to use.
     pub listen: SocketAddr,
-    /// Whose connections are passed on; those of others are closed.
+    /// Peer whose connections are passed on; those of others are closed.
     pub from: IpAddr,
     /// The port of the server: at the address of `listen`, else at 127.0.0.1, else at `::1`.
     pub port: u16,

@@ -9,7 +9,7 @@ use crate::limits::{MAX_GUEST_PATH, MAX_NAME};
 #[serde(try_from = "String", into = "String")]
 pub struct GuestPath(String);
 
-/// Why a text is not a [`GuestPath`].
+/// Reason why a text is not a [`GuestPath`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GuestPathError {
     /// It does not begin with `/`.
@@ -30,7 +30,7 @@ impl GuestPath {
     /// Checks and normalises: `//a/./b/` becomes `/a/b`.
     ///
     /// # Errors
-    /// When the path is relative, has a `..` component or a NUL byte, or is longer than Linux allows.
+    /// Fails when the path is relative, has a `..` component or a NUL byte, or is longer than Linux allows.
     pub fn new(path: &str) -> Result<Self, GuestPathError> {
         if !path.starts_with('/') {
             return Err(GuestPathError::Relative(path.chars().take(80).collect()));

@@ -1,4 +1,4 @@
-//! What a guest tells about itself. All of it is a hostile guest's word: show it, never act on it alone.
+//! Reports of a guest about itself. A hostile guest may lie in all of it: show it, never act on it alone.
 
 use std::net::IpAddr;
 
@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 pub struct Listener {
     /// Its protocol.
     pub protocol: TransportProtocol,
-    /// The address it is bound to; unspecified means all.
+    /// The address that it is bound to; an unspecified one means all.
     pub address: IpAddr,
     /// Its port.
     pub port: u16,
-    /// The process that holds it, when one was found.
+    /// The process that holds it, if one was found.
     pub pid: Option<u32>,
     /// Name of that process (`/proc/PID/comm`).
     pub process: Option<String>,
@@ -29,10 +29,10 @@ pub enum TransportProtocol {
     Udp,
 }
 
-/// How a guest is.
+/// Load, memory and disks of a guest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GuestStats {
-    /// Since boot, summed over all CPUs.
+    /// CPU times since boot, summed over all CPUs.
     pub cpu: CpuTimes,
     /// CPUs online.
     pub cpus: u32,
@@ -42,7 +42,7 @@ pub struct GuestStats {
     pub disks: Vec<DiskStats>,
     /// Load over 1, 5 and 15 minutes.
     pub load: [f64; 3],
-    /// Since boot.
+    /// Time since boot in milliseconds.
     pub uptime_ms: u64,
     /// Processes and threads that exist (`/proc/loadavg`).
     pub processes: u32,
@@ -57,11 +57,11 @@ pub struct CpuTimes {
     pub user_ms: u64,
     /// In the kernel, interrupts included.
     pub system_ms: u64,
-    /// Idle.
+    /// Idle time.
     pub idle_ms: u64,
-    /// Idle while a disk worked.
+    /// Idle time during disk I/O.
     pub iowait_ms: u64,
-    /// Wanted by the guest, given to others by the host.
+    /// Time that the guest wanted and the host gave to others.
     pub steal_ms: u64,
 }
 
@@ -72,7 +72,7 @@ pub struct MemoryStats {
     pub total: u64,
     /// Unused.
     pub free: u64,
-    /// What programs could still get.
+    /// Memory that programs could still get.
     pub available: u64,
     /// Page cache and buffers.
     pub cached: u64,
@@ -85,13 +85,13 @@ pub struct MemoryStats {
 /// A file system in bytes and inodes (`statvfs(3)`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskStats {
-    /// Where it is mounted.
+    /// Mount point.
     pub mount: String,
     /// Its size.
     pub total: u64,
-    /// Unused, with what is reserved for root.
+    /// Unused bytes, those reserved for root included.
     pub free: u64,
-    /// What users can still write.
+    /// Bytes that users can still write.
     pub available: u64,
     /// Its inodes.
     pub inodes: u64,

@@ -8,26 +8,26 @@ use crate::limits::MAX_GUEST_TEXT;
 
 /// Receive a tar stream.
 ///
-/// The stream has one top entry (`name` or `name/…`). Where it lands: `dest` is an existing directory → inside it,
-/// under its own name; `dest` does not exist → the top entry becomes `dest`; with `contents`, what is *inside* the
-/// top entry goes into `dest`, which is made when missing.
+/// The stream has one top entry (`name` or `name/…`). Its place: if `dest` is an existing directory, inside of it under
+/// its own name; if `dest` does not exist, the top entry becomes `dest`; with `contents`, the contents of the top entry
+/// go into `dest`, which is made if it is missing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PutFiles {
-    /// Where to.
+    /// Path of the target.
     pub dest: GuestPath,
-    /// `dest` must be a directory (it was written with a trailing `/`).
+    /// True if `dest` must be a directory (it was written with a trailing `/`).
     #[serde(default)]
     pub must_be_dir: bool,
-    /// Place what is inside the top entry, not the top entry itself (`SRC/.`).
+    /// True to place the contents of the top entry, not the top entry itself (`SRC/.`).
     #[serde(default)]
     pub contents: bool,
-    /// Make missing parents of `dest`, mode 0755.
+    /// True to make missing parents of `dest`, mode 0755.
     #[serde(default)]
     pub parents: bool,
-    /// Replace only files that are as they were when `digest_files` looked at them last; those of a `.git` aside.
+    /// True to replace only files that are unchanged since the last `digest_files`; files of a `.git` are not checked.
     #[serde(default)]
     pub unchanged: bool,
-    /// Owner of everything that is made; default: root.
+    /// Owner of all new files; default: root.
     #[serde(default)]
     pub owner: Option<(u32, u32)>,
 }
@@ -35,15 +35,15 @@ pub struct PutFiles {
 /// Send a file or tree as a tar stream; its top entry is named by the last name of `path`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GetFiles {
-    /// What.
+    /// Path of the file or tree.
     pub path: GuestPath,
-    /// If `path` itself is a symlink, send what it points to. Links inside are always sent as links.
+    /// True to send the target of `path` itself if it is a symlink. Links inside are always sent as links.
     #[serde(default)]
     pub follow: bool,
 }
 
-/// Send what changed in a tree since it was sent: files that are new or other, and the names of those that are gone.
-/// What git ignores, and repositories inside, are left out.
+/// Send the changes in a tree since it was sent: new and changed files, and the names of removed ones. Files that git
+/// ignores, and repositories inside, are left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GetChanges {
     /// The tree's top directory.
@@ -64,7 +64,7 @@ pub struct TransferDone {
     pub skipped: u64,
 }
 
-/// A transfer failed; what was made so far stays.
+/// A failed transfer; files made so far stay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransferFailure {
     /// The path concerned.
@@ -74,7 +74,7 @@ pub struct TransferFailure {
 }
 
 impl TransferFailure {
-    /// The same with words that are safe to show.
+    /// The same with texts that are safe to show.
     #[must_use]
     pub fn harmless(self) -> Self {
         Self {

@@ -9,16 +9,16 @@ use serde::{Deserialize, Serialize};
 use super::GuestPath;
 use crate::limits::{MAX_GUEST_PATH, MAX_NAME};
 
-/// A path below a directory: names without `.`, `..`, NUL or emptiness, joined by `/`. On the wire, bytes that are not
-/// printable ASCII, and `%`, are written as `%XX`.
+/// A path below a directory: names without `.`, `..`, NUL or emptiness, joined by `/`. On the wire, each `%` and each
+/// byte that is not printable ASCII is written as `%XX`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TreePath(Vec<u8>);
 
-/// Why bytes are not a [`TreePath`].
+/// Reason why bytes are not a [`TreePath`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TreePathError {
-    /// It is absolute, or has a name that leads elsewhere or nowhere.
+    /// It is absolute, or has a name that is empty, `.` or `..`, or contains NUL.
     #[error("path {0:?} is not a plain path below a directory")]
     NotBelow(String),
     /// It, or one of its names, is longer than Linux allows.
@@ -30,7 +30,7 @@ pub enum TreePathError {
 }
 
 impl TreePath {
-    /// Checks.
+    /// Checks a path.
     ///
     /// # Errors
     /// See [`TreePathError`].
@@ -110,22 +110,22 @@ pub struct TreeFiles {
     pub files: Vec<TreePath>,
 }
 
-/// What a file of a tree is.
+/// State of a file of a tree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Found {
-    /// There is none, or a directory on the way to it is none.
+    /// The file does not exist, or its parent is not a directory.
     Absent,
     /// A regular file.
     File {
         /// SHA-256 of its content, in hexadecimal digits.
         sha256: String,
-        /// Its owner may run it.
+        /// True if its owner may run it.
         executable: bool,
     },
     /// A symbolic link.
     Link {
-        /// SHA-256 of what it says, in hexadecimal digits.
+        /// SHA-256 of its target, in hexadecimal digits.
         sha256: String,
     },
     /// A directory.

@@ -1,7 +1,7 @@
-//! Words that a guest chose, on their way into a message.
+//! Texts of a guest, on their way into a message.
 
-/// At most `limit` characters of a text, on one line: what would command a terminal or break the line is a blank, what
-/// would be invisible or turn the reading direction round is a replacement character.
+/// At most `limit` characters of a text, on one line: control characters and line breaks become blanks; invisible
+/// characters, and those that reverse the reading direction, become replacement characters.
 #[must_use]
 pub fn one_line(text: &str, limit: usize) -> String {
     let shown = |c: char| match c {

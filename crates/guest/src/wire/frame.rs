@@ -10,13 +10,13 @@
 //! ```
 //!
 //! In an exec call the host keeps its writing direction open until it has read `Exit` or `Failed`: `StdinEof` ends the
-//! input, while the end of the direction says that whoever asked is gone, and ends the command. An empty `Stdout` says
-//! nothing; the guest sends it to find out whether the host still listens.
+//! input, while the end of the direction means that the host's caller is gone, and ends the command. An empty `Stdout`
+//! has no meaning; the guest sends it to find out whether the host still listens.
 //!
-//! Reports come only when the request asks for them (`ExecRequest::reports`), and the first of them before anything else:
-//! a host that does not see it there talks to an older agent.
+//! Reports are sent only on request (`ExecRequest::reports`), and `StdinTaken` before any other frame: a host that
+//! does not see it there talks to an older agent.
 //!
-//! Nothing here knows of yamux: the daemon hands these bytes to its clients unchanged, and they decode them.
+//! This module is independent of yamux: the daemon passes these bytes to its clients unchanged, and they decode them.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -27,7 +27,7 @@ use crate::schema::{ExecFailure, ExitStatus, TransferDone, TransferFailure};
 /// Bytes before the payload.
 pub const FRAME_HEADER: usize = 5;
 
-/// One frame. Lengths and kinds are checked; what a kind means in a given call is the caller's business.
+/// One frame. Lengths and kinds are checked; the caller decides on the kinds that its call allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Frame {
     /// Input of the command.
@@ -56,11 +56,11 @@ pub enum Frame {
     Exit(ExitStatus),
     /// The command was not started.
     Failed(ExecFailure),
-    /// Bytes of standard input, in all, that the command has read or that nobody counts.
+    /// Total bytes of standard input that the command has read or that were dropped.
     StdinTaken(u64),
     /// This signal reached the command's process group.
     SignalTaken(u8),
-    /// The command has had its time: it is being ended.
+    /// The command's time limit is over: it is being ended.
     TimedOut,
     /// A piece of a tar stream.
     Data(Bytes),
@@ -78,7 +78,7 @@ pub enum FrameError {
     /// Its payload is longer than [`MAX_FRAME`].
     #[error("frame of {0} bytes is longer than the {MAX_FRAME} allowed")]
     TooLong(usize),
-    /// No such kind.
+    /// Its kind is unknown.
     #[error("frame of unknown kind {0}")]
     UnknownKind(u8),
     /// The payload does not have the length that its kind has.
@@ -94,7 +94,7 @@ pub enum FrameError {
     Invalid {
         /// The kind.
         kind: u8,
-        /// What is wrong.
+        /// The problem.
         source: serde_json::Error,
     },
     /// The stream ended inside a frame.
@@ -254,11 +254,11 @@ fn header(bytes: [u8; FRAME_HEADER]) -> Result<(u8, usize), FrameError> {
     }
 }
 
-/// Takes one frame off the front of `from`, when it is complete. Callers that read bytes themselves use this; the
-/// memory they need is bounded by one frame.
+/// Removes one frame from the front of `from`, if it is complete. For callers that read bytes themselves; they need
+/// memory for one frame at most.
 ///
 /// # Errors
-/// When the bytes are not a frame. The stream is then useless.
+/// Fails when the bytes are not a frame. The stream is then useless.
 pub fn decode(from: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
     let Some(head) = from.first_chunk::<FRAME_HEADER>() else {
         return Ok(None);
@@ -274,7 +274,7 @@ pub fn decode(from: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
 /// Sends one frame in one write.
 ///
 /// # Errors
-/// When it is too long, or the stream fails.
+/// Fails when it is too long, or the stream fails.
 pub async fn write(to: &mut (impl AsyncWrite + Unpin), frame: &Frame) -> Result<(), FrameError> {
     to.write_all(&frame.to_bytes()?).await?;
     to.flush().await?;
@@ -297,10 +297,10 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
     }
 
-    /// The next frame, or `None` where the stream ends between two frames.
+    /// The next frame, or `None` if the stream ends between two frames.
     ///
     /// # Errors
-    /// When the bytes are not frames, or the stream fails or ends inside a frame.
+    /// Fails when the bytes are not frames, or the stream fails or ends inside a frame.
     pub async fn next(&mut self) -> Result<Option<Frame>, FrameError> {
         loop {
             if let Some(frame) = decode(&mut self.bytes)? {

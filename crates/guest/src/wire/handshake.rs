@@ -1,4 +1,4 @@
-//! The handshake: how two sides that know nothing of each other's state agree where a fresh conversation begins.
+//! The handshake: two sides that know nothing of each other's state agree on the start of a fresh conversation.
 //!
 //! A record has 64 bytes, in every version of the protocol:
 //!
@@ -24,24 +24,24 @@ use crate::limits::{
 
 /// Bytes of a record.
 pub const RECORD: usize = 64;
-/// How a record begins. The first byte is no yamux version and the second no ASCII.
+/// First bytes of a record. The first one is no yamux version and the second no ASCII.
 pub const MAGIC: [u8; 16] = *b"\xb4\x9cbanger-chan\r\n\x1a";
-/// What a conversation that must end is fed: longer than a yamux header and the longest body that we send.
+/// Length of the run that ends a conversation: longer than a yamux header and the longest body that is sent.
 pub const RESET_RUN: usize = SPLIT_SEND + 64;
 
 /// Fresh random bytes that name one conversation.
 pub type Nonce = [u8; 32];
 
-/// What a record says.
+/// Kind of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Host: is anyone there?
+    /// Host: asks for an agent.
     Hello,
     /// Guest: yes; waiting for start.
     Ack,
-    /// Host: what follows is yamux.
+    /// Host: yamux follows.
     Start,
-    /// Guest: what follows is yamux.
+    /// Guest: yamux follows.
     Go,
 }
 
@@ -50,9 +50,9 @@ pub enum Kind {
 pub struct Record {
     /// The sender's [`PROTOCOL_VERSION`].
     pub version: u16,
-    /// What it says.
+    /// Its kind.
     pub kind: Kind,
-    /// Which conversation it is about.
+    /// The conversation that it belongs to.
     pub nonce: Nonce,
 }
 
@@ -109,14 +109,14 @@ impl Record {
     }
 }
 
-/// FNV-1a, 64 bits. Guards against chance, not against malice: a record proves nothing but its own wholeness.
+/// FNV-1a, 64 bits. It detects accidents, not attacks: a record proves only that it is complete.
 fn checksum(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| {
         (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })
 }
 
-/// Finds records in a stream of anything. Holds less than one record.
+/// Finds records in a stream of any bytes. Holds less than one record.
 #[derive(Debug, Default)]
 pub struct Scanner {
     held: Vec<u8>,
@@ -124,7 +124,7 @@ pub struct Scanner {
 }
 
 impl Scanner {
-    /// Feeds one byte; a record when this byte completed one.
+    /// Feeds one byte; returns a record if this byte completes one.
     pub fn feed(&mut self, byte: u8) -> Option<Record> {
         self.held.push(byte);
         // Keep the longest tail that may still become a record.
@@ -153,7 +153,7 @@ impl Scanner {
         self.held[..n] == MAGIC[..n]
     }
 
-    /// Bytes that were no part of a record so far.
+    /// Number of bytes so far that were no part of a record.
     #[must_use]
     pub fn skipped(&self) -> usize {
         self.skipped
@@ -163,18 +163,18 @@ impl Scanner {
 /// The handshake failed.
 #[derive(Debug, thiserror::Error)]
 pub enum HandshakeError {
-    /// Nobody answered.
+    /// No answer within this time.
     #[error("the guest's agent did not answer within {:.1} s", .0.as_secs_f64())]
     Timeout(Duration),
-    /// Only garbage came.
+    /// The answer was garbage of so many bytes.
     #[error("the guest sent {0} bytes and no answer to the hello among them")]
     Garbage(usize),
     /// The other side speaks another version.
     #[error("the guest's agent speaks protocol version {guest}, this program version {host}")]
     Version {
-        /// Ours.
+        /// Version of this program.
         host: u16,
-        /// Theirs.
+        /// Version of the guest's agent.
         guest: u16,
     },
     /// The channel was closed.
@@ -185,18 +185,18 @@ pub enum HandshakeError {
     Io(#[from] std::io::Error),
 }
 
-/// Who is greeted.
+/// State of the guest that is greeted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whom {
-    /// A guest that boots: there was no conversation before, and the first hello waits in the device until the agent opens
-    /// its port. Each further one, and above all a run, is work for a machine that is slow just then.
+    /// A booting guest: there was no conversation before, and the first hello waits in the device until the agent opens
+    /// its port. Each further hello, and a run even more, is work for a machine that is slow just then.
     Booting,
-    /// A guest that may believe in an older conversation.
+    /// A running guest, which may still be in an older conversation.
     Running,
 }
 
 impl Whom {
-    /// How often an unanswered hello is repeated.
+    /// Time between two hellos without an answer.
     fn interval(self) -> Duration {
         match self {
             Self::Booting => BOOTING_HELLO_INTERVAL,
@@ -228,7 +228,7 @@ async fn greet_until_answered<S: AsyncRead + AsyncWrite + Unpin>(
     let (mut from, mut to) = tokio::io::split(stream);
     let mut scanner = Scanner::default();
     {
-        // The two directions run beside each other: a guest that is not there yet takes no bytes.
+        // The two directions run in parallel: a guest that is not ready takes no bytes.
         let acked = read_until(&mut from, &mut scanner, Kind::Ack, nonce);
         tokio::pin!(acked);
         let hellos = repeat_hello(&mut to, whom, nonce);
@@ -245,7 +245,7 @@ async fn greet_until_answered<S: AsyncRead + AsyncWrite + Unpin>(
     read_until(&mut from, &mut scanner, Kind::Go, nonce).await
 }
 
-/// Repeats the hello until it is dropped. Hellos have a run before them now and then, see the module's words.
+/// Repeats the hello until it is dropped. A run precedes some of them, see the module's documentation.
 async fn repeat_hello(
     to: &mut (impl AsyncWrite + Unpin),
     whom: Whom,
@@ -270,7 +270,7 @@ async fn repeat_hello(
 /// them all.
 const RESET_EVERY: u32 = 20;
 
-/// Reads records until the wanted one comes.
+/// Reads records until the right one arrives.
 async fn read_until(
     from: &mut (impl AsyncRead + Unpin),
     scanner: &mut Scanner,
@@ -292,7 +292,7 @@ async fn read_until(
         if record.kind == wanted {
             return Ok(());
         }
-        // A repeated hello is acknowledged repeatedly. Counted, so that nobody can send them for ever.
+        // A repeated hello gets repeated answers. They are counted, so that a guest cannot send them for ever.
         scanner.skipped += RECORD;
     }
 }
@@ -300,7 +300,7 @@ async fn read_until(
 /// Reads up to the end of the next record and not a byte further.
 ///
 /// # Errors
-/// [`HandshakeError::Garbage`] after more than `limit` bytes that were no record, or when the stream fails or ends.
+/// [`HandshakeError::Garbage`] after more than `limit` bytes that were no record, or if the stream fails or ends.
 pub async fn next_record(
     from: &mut (impl AsyncRead + Unpin),
     scanner: &mut Scanner,
@@ -325,8 +325,8 @@ pub async fn next_record(
     }
 }
 
-/// The guest's part: waits for a host, however long, and skips whatever comes before it. Afterwards the next byte in
-/// both directions is yamux.
+/// The guest's part: waits for a host without a time limit, and skips all bytes before its hello. Afterwards the next
+/// byte in both directions is yamux.
 ///
 /// # Errors
 /// [`HandshakeError::Closed`] when the host disconnects, [`HandshakeError::Io`] when the channel fails.
@@ -354,11 +354,11 @@ pub async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// Ends whatever conversation the other side may still believe in: for a guest's service that lost its own in a crash,
-/// and whose host cannot see that. A host that is already greeting skips these bytes.
+/// Ends any older conversation of the other side: for an agent's service that lost its own in a crash, which its host
+/// cannot see. A host that is already greeting skips these bytes.
 ///
 /// # Errors
-/// When the channel fails.
+/// Fails when the channel fails.
 pub async fn end_old_conversation(to: &mut (impl AsyncWrite + Unpin)) -> std::io::Result<()> {
     to.write_all(&[0xff; RESET_RUN]).await?;
     to.flush().await

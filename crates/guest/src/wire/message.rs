@@ -15,7 +15,7 @@ pub enum MessageError {
         /// The limit in bytes.
         limit: usize,
     },
-    /// It is not the JSON that was expected.
+    /// It is not the expected JSON.
     #[error("message is not what was expected")]
     Invalid(#[source] serde_json::Error),
     /// The stream failed or ended.
@@ -41,7 +41,7 @@ pub fn encode<T: Serialize>(message: &T, limit: usize) -> Result<Vec<u8>, Messag
 /// Sends a message in one write.
 ///
 /// # Errors
-/// When it is too long, or the stream fails.
+/// Fails when it is too long, or the stream fails.
 pub async fn write<T: Serialize>(
     to: &mut (impl AsyncWrite + Unpin),
     message: &T,
@@ -55,7 +55,7 @@ pub async fn write<T: Serialize>(
 /// Reads a message. Takes memory as bytes arrive, not as the length promises.
 ///
 /// # Errors
-/// When it is longer than `limit` bytes, is not a `T`, or the stream fails or ends.
+/// Fails when it is longer than `limit` bytes, is not a `T`, or the stream fails or ends.
 pub async fn read<T: DeserializeOwned>(
     from: &mut (impl AsyncRead + Unpin),
     limit: usize,

@@ -1,12 +1,12 @@
-//! How both sides set up yamux.
+//! Settings of yamux, the same on both sides.
 
 use futures::io::{AsyncRead, AsyncWrite, BufReader, BufWriter};
 use yamux::Config;
 
 use crate::limits::{CALL_WINDOW, MAX_CALLS, SPLIT_SEND};
 
-/// Calls that yamux keeps count of: those open, and those that were dropped and whose end could not be sent yet. A
-/// peer that has stopped reading for so many calls is given up.
+/// Calls that yamux counts: the open ones, and dropped ones whose end could not be sent yet. A peer that has stopped
+/// reading for so many calls is given up.
 const KNOWN_CALLS: usize = MAX_CALLS * 2;
 
 /// The settings of both sides. Windows do not grow, see [`CALL_WINDOW`].

@@ -183,7 +183,7 @@ fn no_entry_leaves_the_place() {
     std::fs::create_dir_all(dest.join("t")).unwrap();
     std::fs::create_dir(home.path().join("out")).unwrap();
     symlink("../../out", dest.join("t/before")).unwrap();
-    // Long names travel in a pax record, which can hold a NUL.
+    // Long names are stored in a pax record, which can hold a NUL.
     let long = [&b"t/n\0ul"[..], &[b'x'; 120]].concat();
     let hostile: &[&[(&[u8], EntryKind, u32)]] = &[
         &[(b"/etc/x", FILE, 0o644)],
@@ -321,7 +321,7 @@ fn only_what_is_as_it_was_seen_is_replaced_and_what_somebody_wrote_since_stays()
     let kept = std::fs::read_to_string(dest.join("file")).unwrap();
     assert_eq!(kept, "written in the meantime");
     saw("file");
-    // A link that nobody asked about is somebody's work, too.
+    // A link that the host has not asked about may be a user's work as well.
     assert!(put().unwrap_err().to_string().contains("link"));
     assert!(!dest.join(BESIDE).exists());
 }

@@ -69,7 +69,7 @@ async fn a_guest_in_the_middle_of_a_frame_sees_a_hello_after_the_run() {
     let (mut host, mut guest) = duplex(1 << 20);
     let host_side =
         tokio::spawn(async move { greet(&mut host, Whom::Running, NONCE, 10 * SECOND).await });
-    // It believes to be in a body of the largest size that a host sends.
+    // The guest expects a body of the largest size that a host sends.
     let mut body = vec![0; SPLIT_SEND];
     guest.read_exact(&mut body).await.unwrap();
     let mut header = [0; 12];
