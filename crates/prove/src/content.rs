@@ -1,4 +1,4 @@
-//! What simulated files hold: of images and kernels, and of everything else.
+//! Contents of simulated files: of images and kernels, and of all others.
 
 use std::path::Path;
 
@@ -9,10 +9,10 @@ use banger_ops::{ContainerAt, HostResult, ImageSource};
 use crate::fs::Content;
 use crate::machine::{Extent, World};
 
-/// Size of every made base and image, bytes: the smallest disk that a VM may ask for.
+/// Size of every made base and image, in bytes: the smallest disk that a VM may have.
 pub(crate) const SIZE: u64 = 64 << 20;
 
-/// A content that is its name's own.
+/// A content that stands for `text`.
 pub(crate) fn content_of(text: &str) -> u64 {
     // FNV-1a, http://www.isthe.com/chongo/tech/comp/fnv/
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
@@ -32,7 +32,7 @@ pub(crate) fn cut(content: u64, extent: Extent) -> Content {
     }
 }
 
-/// Writes a directory of files whose content is `what`; cut off, its record is missing.
+/// Writes a directory of files with the content `what`; if it is cut off, the record is missing.
 pub(crate) fn make_files(
     world: &mut World,
     into: &Path,
@@ -73,7 +73,7 @@ pub(crate) fn made(world: &World, dir: &Path) -> HostResult<String> {
     })
 }
 
-/// Files of an image that is made from `what`: not all have a work seed.
+/// Files of an image that is made from `what`: some have no work seed.
 pub(crate) fn image_files(what: &str) -> &'static [&'static str] {
     match what.contains("alpine") {
         true => &["base.img"],
@@ -81,7 +81,7 @@ pub(crate) fn image_files(what: &str) -> &'static [&'static str] {
     }
 }
 
-/// Names of an image's source and of what is made from it.
+/// Name of an image's source.
 pub(crate) fn image_name(source: &ImageSource) -> String {
     match source {
         ImageSource::Recipe { recipe, .. } => recipe.clone(),

@@ -1,4 +1,4 @@
-//! One incarnation of a daemon on a simulated machine: the real control plane over it. What is asked of it stands in
+//! One life of a daemon on a simulated machine: the real control plane over it. Its requests are in
 //! [`crate::requests`].
 
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ use crate::machine::Machine;
 use crate::tamper::Tamper;
 use crate::turns::{SimSpawn, WatchedQueues};
 
-/// One incarnation of the daemon.
+/// One life of the daemon.
 pub(crate) struct Daemon {
     pub(crate) machine: Arc<Machine>,
     pub(crate) control: Control,
@@ -27,7 +27,7 @@ pub(crate) struct Daemon {
     recovered: AtomicBool,
 }
 
-/// Where the simulated machine keeps things.
+/// Directories of the simulated machine.
 pub(crate) fn places() -> Places {
     Places {
         vms: PathBuf::from("/s/vms"),
@@ -39,7 +39,7 @@ pub(crate) fn places() -> Places {
 }
 
 impl Daemon {
-    /// A daemon that has just been started; the machine takes its calls again.
+    /// Starts a daemon; the machine accepts calls again.
     pub(crate) fn start(
         machine: &Arc<Machine>,
         tamper: &'static dyn Tamper,
@@ -84,7 +84,7 @@ impl Daemon {
         self.control.read(query)
     }
 
-    /// Recovers, and tells what could not be put in order or was not started again.
+    /// Recovers, and returns the failures, VMs that were not started again included.
     pub(crate) fn recover(&self) -> HostResult<Recovered> {
         self.recovered.store(true, Ordering::Relaxed);
         let mut recovered = banger_control::recover(&self.control)?;
@@ -100,12 +100,12 @@ impl Daemon {
         Ok(recovered)
     }
 
-    /// Whether this incarnation began with a recovery: then no operation is left from before.
+    /// Tells whether this life began with a recovery: then no operation of an earlier life is left.
     pub(crate) fn has_recovered(&self) -> bool {
         self.recovered.load(Ordering::Relaxed)
     }
 
-    /// Waits for the end of an operation, and tells how it ended.
+    /// Waits for the end of an operation, and returns its result.
     pub(crate) fn ended(&self, id: OperationId) -> HostResult<()> {
         let lost = || ApiError::new(ErrorCode::Internal, "the operation never ended");
         let running = self.control.operations().find(id).ok_or_else(lost)?;
@@ -114,24 +114,24 @@ impl Daemon {
         error.map_or(Ok(()), Err)
     }
 
-    /// The same for what a request has answered.
+    /// The same for the answer of a request.
     pub(crate) fn done(&self, accepted: HostResult<Accepted>) -> HostResult<()> {
         self.ended(accepted?.operation)
     }
 
-    /// Waits for something that an operation brings.
+    /// Waits for an effect of an operation.
     pub(crate) fn wait(&self, ready: &mut dyn FnMut() -> bool) {
         self.spawn.wait(ready);
     }
 
-    /// Cancels all that runs now.
+    /// Cancels all running operations.
     pub(crate) fn cancel_all(&self) {
         for running in self.control.operations().all_running() {
             running.cancel();
         }
     }
 
-    /// Whoever asks from here on changes their mind before the first plan of what they have asked for.
+    /// Sets whether operations that are requested from now on are cancelled before their first plan.
     pub(crate) fn cancel_what_comes(&self, cancel: bool) {
         self.cancelling.store(cancel, Ordering::Relaxed);
     }

@@ -1,10 +1,10 @@
-//! Damage of what is stored: as an older or newer build, or a bad disk, might have left it.
+//! Damage to stored data: as an older or newer build, or a bad disk, might have left it.
 
 use banger_ops::{HostResult, store_error};
 
 use crate::daemon::Daemon;
 
-/// Renames a field of a VM's recorded identity: what one new required field does at an upgrade.
+/// Renames a field of a VM's recorded identity: the same as a new required field after an upgrade.
 pub(crate) fn identity(daemon: &Daemon, name: &str) -> HostResult<()> {
     let name = name.to_owned();
     daemon

@@ -18,16 +18,16 @@ use crate::content::made;
 use crate::machine::Machine;
 use crate::tamper::Tamper;
 
-/// What registries call the one container image that they have.
+/// Name of the only container image in the registries.
 const REFERENCE: &str = "app";
-/// Recipes, of which the second makes images without a work seed.
+/// Recipes; the second one makes images without a work seed.
 pub(crate) const RECIPES: [&str; 2] = ["debian", "alpine"];
 
 /// The surroundings.
 pub(crate) struct SimEnvironment {
     pub(crate) machine: Arc<Machine>,
     pub(crate) tamper: &'static dyn Tamper,
-    /// Operations are cancelled when their first plan comes.
+    /// True to cancel operations at their first plan.
     pub(crate) cancelling: Arc<AtomicBool>,
 }
 
@@ -116,7 +116,7 @@ impl Environment for SimEnvironment {
         }))
     }
 
-    /// The stories themselves see what becomes of VMMs and of runs.
+    /// Nothing to do: the scenarios follow VMMs and runs themselves.
     fn vm_runs(&self, _control: &Control, _vm: &VmRecord) {}
 
     fn run_is_expected(&self, _control: &Control, _vm: VmId) {}
@@ -133,7 +133,7 @@ impl Environment for SimEnvironment {
     }
 }
 
-/// The image that the registry calls `app` now.
+/// The current image `app` of the registry.
 struct SimFetch {
     manifest: String,
 }

@@ -1,30 +1,30 @@
-//! Faults: what may go wrong, and when.
+//! Faults: their kinds and their times.
 
 use serde::Serialize;
 
 use crate::fs::Loss;
 use crate::random::Random;
 
-/// What an action does: decides what can go wrong with it.
+/// Nature of an action: it decides on the faults that apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Nature {
     /// It changes the machine.
     Effect,
     /// It changes the machine, and waits to a deadline for something.
     Wait,
-    /// It only looks.
+    /// It only reads.
     Look,
     /// It commits to the store.
     Commit,
 }
 
-/// What goes wrong.
+/// Kind of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// The daemon dies before the action.
     CrashBefore,
-    /// The daemon dies with a part of the effect done; where it has no parts, right after it.
+    /// The daemon dies with a part of the effect done, or right after it if the effect has no parts.
     CrashAfter,
     /// The call fails without any effect.
     FailBefore,
@@ -32,11 +32,11 @@ pub enum Mode {
     FailAfter,
     /// The call hangs to its deadline and then fails, with a part of its effect.
     Hang,
-    /// The power fails before the action; what was not synced is lost.
+    /// The power fails before the action; unsynced changes are lost.
     PowerLose,
-    /// The power fails before the action; names are kept, contents that were not synced are torn.
+    /// The power fails before the action; names are kept, unsynced contents are torn.
     PowerTear,
-    /// The power fails with a part of the effect done; any mixture is left.
+    /// The power fails with a part of the effect done; any mixture remains.
     PowerMix,
 }
 
@@ -67,14 +67,14 @@ impl Mode {
         }
     }
 
-    /// Whether it makes sense for an action of this nature, beside the others.
+    /// Tells whether it applies to actions of this nature and adds anything to the other modes.
     pub(crate) fn applies_to(self, nature: Nature) -> bool {
         match nature {
             Nature::Wait => true,
             Nature::Effect => self != Self::Hang,
-            // A crash at a look is one before the next effect. A look with a deadline is a wait.
+            // A crash at a look equals one before the next effect. A look with a deadline is a wait.
             Nature::Look => self == Self::FailBefore,
-            // A crash after a commit is one before the next action.
+            // A crash after a commit equals one before the next action.
             Nature::Commit => !matches!(self, Self::Hang | Self::FailAfter | Self::CrashAfter),
         }
     }
@@ -92,7 +92,7 @@ impl Mode {
         }
     }
 
-    /// Whether a part of the effect happens.
+    /// Tells whether a part of the effect happens.
     pub(crate) fn acts(self) -> bool {
         matches!(
             self,
@@ -101,14 +101,14 @@ impl Mode {
     }
 }
 
-/// Where faults come from.
+/// Source of faults.
 #[derive(Debug, Clone)]
 pub(crate) enum Faults {
-    /// Nowhere.
+    /// No faults.
     None,
-    /// One, at the action with this number.
+    /// One fault, at the action with this number.
     At(u64, Mode),
-    /// From a seed; each action is hit once in this many times.
+    /// Faults from a seed; one of `of` actions is hit.
     Random { random: Random, of: u64 },
 }
 

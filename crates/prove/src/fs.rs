@@ -1,13 +1,13 @@
-//! Simulated files: what a running system sees, and what a power cut leaves of it.
+//! Simulated files: their state in a running system, and their state after a power cut.
 //!
 //! ```text
 //!          now                         kept
 //! file     content      ──sync_file──► content      (else: older content, or torn)
-//! dir      name ► inode ──sync_dir───► name ► inode (else: the older entry, or the newer, as it happens)
+//! dir      name ► inode ──sync_dir───► name ► inode (else: the older entry, or the newer, at random)
 //! ```
 //!
-//! Harder than any one file system: entries reach the disk in any order. As everywhere, a rename is atomic: what was moved
-//! is afterwards at its old place or its new one, never nowhere.
+//! Stricter than any one file system: entries reach the disk in any order. As everywhere, a rename is atomic: a moved
+//! file is afterwards at its old place or its new one, never missing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
@@ -17,23 +17,23 @@ use banger_ops::HostResult;
 
 use crate::random::Random;
 
-/// What a file holds.
+/// Content of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Content {
     /// All of this content.
     Whole(u64),
-    /// A part of something.
+    /// A part of a content.
     Torn,
 }
 
-/// What a power cut leaves of what was not synced.
+/// Fate of unsynced changes at a power cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Loss {
-    /// Nothing: everything is as it was last synced.
+    /// All are lost: everything is as it was last synced.
     All,
-    /// The names, without their contents.
+    /// Names are kept, contents are lost.
     Contents,
-    /// Any mixture.
+    /// Any mixture is kept.
     Mixed,
 }
 
@@ -57,7 +57,7 @@ enum Node {
 #[derive(Debug, Clone)]
 pub(crate) struct Files {
     nodes: Vec<Node>,
-    /// How many files fit; each counts one.
+    /// Number of files that fit; each counts one.
     pub(crate) capacity: usize,
 }
 
@@ -128,14 +128,14 @@ impl Files {
         }
     }
 
-    /// Names in a directory, none when it is absent.
+    /// Names in a directory; none if it does not exist.
     pub(crate) fn list(&self, path: &Path) -> Vec<PathBuf> {
         let entries = self.find(path).and_then(|at| self.entries(at));
         let names = entries.into_iter().flat_map(|entries| entries.keys());
         names.map(|name| path.join(name)).collect()
     }
 
-    /// Names in a directory that are there, or that a power cut may bring back.
+    /// Names in a directory that exist, or that may exist after a power cut.
     pub(crate) fn list_possible(&self, path: &Path) -> BTreeSet<PathBuf> {
         let Some(Node::Dir { now, kept }) = self.find(path).and_then(|at| self.nodes.get(at))
         else {
@@ -174,10 +174,10 @@ impl Files {
             .sum()
     }
 
-    /// Writes a file, new or over what is there. On a full disk a part of it is left.
+    /// Writes a file, new or over an old one. A full disk keeps a part of it.
     pub(crate) fn write(&mut self, path: &Path, content: Content, bytes: u64) -> HostResult<()> {
         let present = self.find(path);
-        // What is there already has its room.
+        // An existing file has its room already.
         let full =
             present.is_none() && self.capacity != usize::MAX && self.count(ROOT) >= self.capacity;
         let content = if full { Content::Torn } else { content };
@@ -224,7 +224,7 @@ impl Files {
         Ok(())
     }
 
-    /// Removes a directory and all in it. Cut off half-way, half of its entries are left.
+    /// Removes a directory and all in it. If it is cut off half-way, half of its entries remain.
     pub(crate) fn remove_tree(&mut self, path: &Path, half: bool) -> HostResult<()> {
         let inside = self.list(path);
         if half && !inside.is_empty() {
@@ -269,7 +269,7 @@ impl Files {
         Ok(())
     }
 
-    /// Makes the entries of a directory durable. One that is gone needs none.
+    /// Makes the entries of a directory durable. A removed one needs nothing.
     pub(crate) fn sync_dir(&mut self, path: &Path) {
         if let Some(Node::Dir { now, kept }) = self.find(path).and_then(|at| self.nodes.get_mut(at))
         {
@@ -285,7 +285,7 @@ impl Files {
         self.sync_file(path)
     }
 
-    /// What a power cut leaves.
+    /// Replaces the files by those that remain after a power cut.
     pub(crate) fn power_cut(&mut self, loss: Loss, random: &mut Random) {
         let (places_now, places_kept) = (self.places(false), self.places(true));
         let mut chosen: BTreeMap<Inode, Entries> = BTreeMap::new();
@@ -307,7 +307,7 @@ impl Files {
             }
             chosen.insert(at, left);
         }
-        // A rename is atomic: what moved has one place, the old one when the choice above says nothing.
+        // A rename is atomic: a moved file has one place, the old one unless the choice above says otherwise.
         for (inode, new) in &places_now {
             let Some(old) = places_kept.get(inode).filter(|old| *old != new) else {
                 continue;
@@ -349,7 +349,7 @@ impl Files {
         }
     }
 
-    /// Where each inode is.
+    /// Place of each inode: its directory and name.
     fn places(&self, of_kept: bool) -> BTreeMap<Inode, (Inode, String)> {
         let mut places = BTreeMap::new();
         for (at, node) in self.nodes.iter().enumerate() {

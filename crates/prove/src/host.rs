@@ -34,12 +34,12 @@ pub(crate) fn failed(code: ErrorCode, message: impl Into<String>) -> ApiError {
 }
 
 impl SimHost {
-    /// Ends whatever has this pid now: what code that trusts a pid would do. For planted bugs.
+    /// Ends the process with this pid, without further checks: a bug to plant, of code that trusts a pid.
     pub fn end_bare_pid(&self, pid: u32) {
         self.machine.world().processes.end(pid, None);
     }
 
-    /// Whether anything has this pid now: what code that trusts a pid would ask. For planted bugs.
+    /// Tells whether a process with this pid lives, without further checks: a bug to plant, of code that trusts a pid.
     pub fn pid_lives(&self, pid: u32) -> bool {
         self.machine.world().processes.list.contains_key(&pid)
     }
@@ -70,7 +70,7 @@ impl SimHost {
     }
 }
 
-/// What is in `from`, which becomes the disk `to`.
+/// Content and length of `from`, which is copied to the disk `to`.
 fn seed_to_copy(world: &mut World, from: &Path, to: &Path) -> HostResult<(u64, u64)> {
     world.guard_work_disk(to);
     match world.files.file(from) {
@@ -365,7 +365,7 @@ impl Host for SimHost {
     }
 
     fn make_initramfs(&self, kernel_dir: &Path, path: &Path) -> HostResult<()> {
-        // As the real one: written without a name, synced, then linked; cut off, nothing is there.
+        // Like the real one: written without a name, synced, then linked; if it is cut off, there is no file.
         self.effect("make initramfs", path, |world, extent| {
             if world.files.exists(path) || extent == Extent::Part {
                 return Ok(());

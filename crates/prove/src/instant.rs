@@ -1,4 +1,4 @@
-//! What must hold at every instant, also in the middle of a plan: a power cut may come now.
+//! Rules that hold at every instant, in the middle of a plan as well: a power cut may come at any time.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,7 +8,7 @@ use banger_store::{Claim, ClaimKind, claim};
 use crate::machine::{Machine, ROOTS, RUN};
 use crate::process::Launch;
 
-/// Checks that everything on the machine, and everything that a power cut may bring back, is claimed.
+/// Checks that everything on the machine, and everything that may exist after a power cut, has a claim.
 pub(crate) fn check(machine: &Machine) {
     let Ok(claims) = machine.store().and_then(|store| store.read(claim::list)) else {
         machine.world().broke("the store cannot be read".to_owned());
@@ -28,7 +28,7 @@ pub(crate) fn check(machine: &Machine) {
     };
     let strays = world.ledger.strays.clone();
     for root in ROOTS {
-        // A memory file system forgets all at a power cut: there only what is there counts.
+        // A memory file system is empty after a power cut: there only existing names count.
         let possible = match root {
             RUN => world.files.list(Path::new(root)).into_iter().collect(),
             _ => world.files.list_possible(Path::new(root)),

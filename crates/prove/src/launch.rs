@@ -1,4 +1,4 @@
-//! A simulated VMM is started, and its guest comes up or does not.
+//! Start of a simulated VMM: its guest becomes reachable or does not.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -101,7 +101,7 @@ pub(crate) fn guest_up(
         Manners::Good | Manners::NeverDown | Manners::Stubborn if setup.bare => Ok(()),
         Manners::Good | Manners::NeverDown | Manners::Stubborn => {
             let vm = setup.vm;
-            // Its user writes something worth keeping, and syncs it.
+            // Its user writes data that must not be lost, and syncs it.
             let (path, user) = (crate::layout::work_disk(vm), world.random.next());
             let bytes = world.files.file(&path).map_or(SIZE, |(_, len)| len);
             world.files.write(&path, Content::Whole(user), bytes)?;

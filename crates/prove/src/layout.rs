@@ -1,4 +1,4 @@
-//! Where a simulated machine keeps things.
+//! Directories of a simulated machine.
 
 use std::path::{Path, PathBuf};
 

@@ -1,18 +1,18 @@
-//! Shows by machine that nothing is lost and nothing is left behind, whatever fails at whatever moment.
+//! Proof by machine that no data is lost and no resource is left behind, for every failure at every moment.
 //!
 //! ```text
 //!  scenarios, seeds ──► the real control plane: requests, queues, plans, recovery ──► Host ──► SimHost: files, processes
 //!                          │                        │                                      │  a fault at action k:
 //!                          │                        └──► the real store, in memory ◄───────┤  crash, failure, hang,
 //!                          ▼                                                               ▼  power cut
-//!                   every command works                    after every action: all that is there is claimed
+//!                   every command works                    after every action: everything that exists has a claim
 //!                                                          at rest: no work disk lost, nothing left, states are true …
 //! ```
 //!
-//! Promises: the same seed is the same story; what it finds names the one command that plays it again; the code under proof
-//! is the code that runs, `banger-control` and all below it, not a copy; threads take turns as the seed says.
+//! Promises: the same seed gives the same run; each finding names the one command that repeats it; the code under proof
+//! is the product's, `banger-control` and all below it, not a copy; threads take turns in the order of the seed.
 //!
-//! It must not touch the real machine: no file, no process, no clock but for its own running time.
+//! It must not touch the real machine: no file, no process, no clock except for its own running time.
 
 mod content;
 mod daemon;

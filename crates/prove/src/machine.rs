@@ -1,12 +1,12 @@
-//! The simulated machine: its world, and the one way in which anything acts on it.
+//! The simulated machine: its world, and the only way to act on it.
 //!
 //! ```text
-//! Host call, commit ──► act ──► a turn of the schedule ──► what holds at every instant is checked
+//! Host call, commit ──► act ──► a turn of the schedule ──► the rules of every instant are checked
 //!                                                       └─► a fault, or the effect, or a part of it
 //! ```
 //!
-//! A daemon that dies is poisoned: every later call and commit of that incarnation fails without effect, which is all that
-//! the rest of the world can see of a dead process.
+//! A dead daemon is poisoned: every later call and commit of that life fails without effect. The rest of the world can
+//! see no more than this of a dead process.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -24,19 +24,19 @@ use crate::random::Random;
 use crate::schedule::Schedule;
 use crate::snapshot::Tables;
 
-/// The well-known directories that nobody needs to claim; what is directly in them must be claimed.
+/// The well-known directories, which need no claim; each entry directly in them needs one.
 pub(crate) const ROOTS: [&str; 5] = ["/s/vms", "/s/images", "/s/kernels", "/s/staging", "/r"];
-/// The directory that a reboot empties.
+/// The directory that is empty after a reboot.
 pub(crate) const RUN: &str = "/r";
 
-/// What is known of a VM beside the store: what users would say of it.
+/// Knowledge about VMs outside of the store: the view of their users.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ledger {
-    /// VMs whose making was answered with success, and what is on their work disks.
+    /// VMs whose creation succeeded, and the contents of their work disks.
     pub(crate) work: BTreeMap<VmId, Option<u64>>,
-    /// VMs whose deletion was asked for.
+    /// VMs whose deletion was requested.
     pub(crate) doomed: BTreeSet<VmId>,
-    /// What an imagined older build left behind: directories that nobody claims, with a VMM that runs in one of them.
+    /// Leftovers of an imagined older build: directories without a claim, with a VMM that runs in one of them.
     pub(crate) strays: BTreeSet<PathBuf>,
 }
 
@@ -50,27 +50,27 @@ pub(crate) struct World {
     pub(crate) clock_us: u64,
     pub(crate) random: Random,
     pub(crate) faults: Faults,
-    /// The daemon is dead.
+    /// True when the daemon is dead.
     pub(crate) dead: bool,
-    /// What the store held when it was last wholly on the disk, while something of it is not.
+    /// Last content of the store that was entirely on the disk, while a later one is not.
     pub(crate) kept: Option<Arc<Tables>>,
-    /// What the last power cut did; the store is told when the next daemon opens it.
+    /// Losses of the last power cut; the store learns of them when the next daemon opens it.
     pub(crate) lost: Option<Loss>,
-    /// The power was cut.
+    /// True once the power was cut.
     pub(crate) powered_down: bool,
-    /// No power cut will come any more: nothing need be remembered for one.
+    /// True when no power cut will follow: nothing need be kept for one.
     pub(crate) power_stays: bool,
-    /// Commits that are to survive a power cut do.
+    /// True when durable commits really survive a power cut.
     pub(crate) syncs: bool,
     /// Actions so far.
     pub(crate) actions: u64,
-    /// How often each kind of fault struck.
+    /// Number of faults of each kind that struck.
     pub(crate) struck: BTreeMap<Mode, u64>,
     /// Rules that were broken.
     pub(crate) broken: Vec<String>,
-    /// What happened, when somebody wants to know.
+    /// Log of all events, if requested.
     pub(crate) trace: Option<Vec<String>>,
-    /// Natures of the actions, when somebody wants to know.
+    /// Natures of the actions, if requested.
     pub(crate) natures: Option<Vec<Nature>>,
 }
 
@@ -78,7 +78,7 @@ impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let mut files = Files::new();
         for dir in std::iter::once("/s").chain(ROOTS) {
-            // Into an empty root this cannot fail.
+            // This cannot fail in an empty root.
             let _ = files.make_dir(Path::new(dir));
         }
         for dir in ["/", "/s"] {
@@ -120,11 +120,11 @@ impl World {
         }
     }
 
-    /// The whole machine goes down and comes up again.
+    /// The whole machine loses its power and boots again.
     pub(crate) fn power_cut(&mut self, loss: Loss) {
         self.note(|| format!("--- power cut, losing {loss:?}"));
         self.files.power_cut(loss, &mut self.random);
-        // What an unlucky mixture did to a memory file system is of no account: it is empty.
+        // The random mixture in a memory file system does not matter: it is empty.
         let run = Path::new(RUN);
         for child in self.files.list(run) {
             let _ = self.files.remove_tree(&child, false);
@@ -135,7 +135,7 @@ impl World {
         self.lost = Some(loss);
     }
 
-    /// What a work disk holds was changed, or will be: only by its guest, or by a deletion that was asked for.
+    /// Checks a change of a work disk: only its guest, or a requested deletion, may change it.
     pub(crate) fn guard_work_disk(&mut self, path: &Path) {
         let touched: Vec<VmId> = self
             .ledger
@@ -153,7 +153,7 @@ impl World {
         }
     }
 
-    /// A work disk goes last: nothing else of its VM may be left.
+    /// Checks that a work disk is removed last: no other file of its VM may remain.
     pub(crate) fn guard_order(&mut self, path: &Path) {
         let Some(id) = self
             .ledger
@@ -167,7 +167,7 @@ impl World {
         let dir = crate::layout::vm_dir(id);
         let others: Vec<PathBuf> = self.files.list(&dir);
         if self.powered_down {
-            // What was removed before it may have come back.
+            // Files that were removed before it may have come back.
             return;
         }
         if self.files.exists(path) && others.iter().any(|other| other != path) {
@@ -175,8 +175,8 @@ impl World {
         }
     }
 
-    /// No VMM runs in a directory that goes.
-    /// Refuses what is not below a directory of banger's own, as the real host does. That it was asked for is broken already.
+    /// Refuses a path that is not below a directory of banger's own, as the real host does. The request alone breaks a
+    /// rule.
     pub(crate) fn guard_roots(&mut self, path: &Path) -> HostResult<()> {
         let below = |root: &&str| path.starts_with(root) && path != Path::new(root);
         if ROOTS.iter().any(below) {
@@ -187,6 +187,7 @@ impl World {
         Err(ApiError::new(ErrorCode::Internal, message))
     }
 
+    /// Checks that no VMM uses a directory that is removed.
     pub(crate) fn guard_vmm_dir(&mut self, path: &Path) {
         let living: Vec<PathBuf> = self
             .processes
@@ -212,12 +213,12 @@ pub(crate) struct Machine {
     schedule: Mutex<Option<Arc<Schedule>>>,
 }
 
-/// What an action is to do.
+/// Part of an action that is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extent {
-    /// All of it.
+    /// The whole action.
     Whole,
-    /// What is done when it is cut off.
+    /// The part that is done before an interruption.
     Part,
 }
 
@@ -229,7 +230,7 @@ impl Machine {
     /// A machine with an empty store.
     ///
     /// # Errors
-    /// When SQLite refuses.
+    /// Fails when SQLite refuses.
     pub(crate) fn new() -> Result<Arc<Self>, StoreError> {
         let machine = Arc::new(Self {
             world: Mutex::new(World::new(0)),
@@ -265,7 +266,7 @@ impl Machine {
             .clone()
     }
 
-    /// Anything that a daemon does to the machine.
+    /// Runs an action of a daemon on the machine.
     pub(crate) fn act<T>(
         &self,
         nature: Nature,
@@ -301,11 +302,11 @@ impl Machine {
         world.note(|| format!("{n:4} {what} {} ◄── {mode:?}", path.display()));
         let given_up_us = world.clock_us + u64::try_from(deadline.as_micros()).unwrap_or(0);
         if mode.acts() {
-            // What the part of the effect says is lost with its caller.
+            // The result of the partial effect is lost with its caller.
             let _ = effect(&mut world, Extent::Part);
         }
         if mode == Mode::Hang {
-            // The effect may have waited to the same deadline.
+            // The effect may have waited until the same deadline.
             world.clock_us = world.clock_us.max(given_up_us);
         }
         if mode.ends_the_daemon() {
@@ -323,7 +324,7 @@ impl Machine {
         Err(ApiError::new(code, message))
     }
 
-    /// Opens the store as a power cut has left it.
+    /// Opens the store in the state after a power cut.
     pub(crate) fn open_store(&self) -> Result<(), StoreError> {
         let (lost, before) = {
             let mut world = self.world();
@@ -347,13 +348,13 @@ impl Machine {
         Ok(())
     }
 
-    /// Whether what the store holds on the disk need not be remembered before it changes.
+    /// Tells whether the store's durable content need not be kept before a change.
     fn is_remembered(&self) -> bool {
         let world = self.world();
         world.power_stays || world.kept.is_some()
     }
 
-    /// Before each commit.
+    /// Runs before each commit.
     fn commit_point(&self, durability: Durability) -> Result<(), StoreError> {
         let (none, what) = match durability {
             Durability::Now => (Duration::ZERO, "commit"),

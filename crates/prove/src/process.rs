@@ -1,4 +1,4 @@
-//! Simulated processes: VMMs, strangers, pids that come round again, and the ports that they hold.
+//! Simulated processes: VMMs, strangers, reused pids, and the ports that they hold.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 use banger_api::ExitCause;
 use banger_engine::{EngineKind, IdentityVersion, NetSpec, VmmIdentity, VmmSpec};
 
-/// Pids are few, so that they are reused soon.
+/// Pids are few, so that they are soon reused.
 const PIDS: std::ops::Range<u32> = 100..112;
 /// The VMM's program.
 const EXE: &str = "/usr/bin/vmm";
 
-/// How a guest, and the VMM around it, behave.
+/// Behaviour of a guest and of its VMM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Manners {
-    /// It does what it is asked.
+    /// It obeys.
     Good,
     /// It never becomes reachable.
     NeverUp,
@@ -23,7 +23,7 @@ pub(crate) enum Manners {
     Panics,
     /// It does not power off.
     NeverDown,
-    /// Neither does it power off nor its VMM end on a signal that can be caught.
+    /// It does not power off, and its VMM ignores every signal that can be caught.
     Stubborn,
 }
 
@@ -32,7 +32,7 @@ pub(crate) enum Manners {
 pub(crate) struct Process {
     pub(crate) start: u64,
     pub(crate) exe: &'static str,
-    /// What a VMM runs; a stranger runs nothing of ours.
+    /// The launch, for a VMM; `None` for a stranger.
     pub(crate) launch: Option<Launch>,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct Launch {
     pub(crate) disks: Vec<PathBuf>,
     pub(crate) ports: Vec<(IpAddr, u16)>,
     pub(crate) manners: Manners,
-    /// It answers at its socket.
+    /// True when it answers at its socket.
     pub(crate) answers: bool,
 }
 
@@ -53,12 +53,12 @@ pub(crate) struct Launch {
 #[derive(Debug, Clone)]
 pub(crate) struct Processes {
     pub(crate) list: BTreeMap<u32, Process>,
-    /// How VMMs ended, by token, as far as there is a record.
+    /// Ends of VMMs, by token, as far as they are recorded.
     pub(crate) exits: BTreeMap<String, ExitCause>,
     next: u32,
     started: u64,
     boot: u32,
-    /// Strangers that were signalled: there must be none.
+    /// Signalled strangers: there must be none.
     pub(crate) wronged: Vec<u32>,
 }
 
@@ -78,7 +78,7 @@ impl Processes {
         let free = (0..PIDS.len() as u32)
             .map(|n| PIDS.start + (self.next - PIDS.start + n) % PIDS.len() as u32)
             .find(|pid| !self.list.contains_key(pid));
-        // More processes than that only with very many VMs: then pids go on above.
+        // Only with very many VMs are there more processes: then pids continue above the range.
         let pid = free.unwrap_or_else(|| self.list.keys().last().map_or(PIDS.end, |last| last + 1));
         self.next = if pid + 1 < PIDS.end {
             pid + 1
@@ -95,7 +95,7 @@ impl Processes {
         pid
     }
 
-    /// A stranger with this very pid, when it is free.
+    /// Starts a stranger with this very pid, if it is free.
     pub(crate) fn stranger_at(&mut self, pid: u32) {
         if !self.list.contains_key(&pid) {
             self.next = pid.clamp(PIDS.start, PIDS.end - 1);
@@ -144,7 +144,7 @@ impl Processes {
         }
     }
 
-    /// The launch of the very VMM that `vmm` names, when it lives.
+    /// The launch of the very VMM that `vmm` identifies, if it lives.
     pub(crate) fn same(&self, vmm: &VmmIdentity) -> Option<&Launch> {
         let process = self.list.get(&vmm.pid)?;
         let launch = process.launch.as_ref()?;
@@ -176,7 +176,7 @@ impl Processes {
             .filter_map(|(pid, process)| Some((*pid, process.launch.as_ref()?)))
     }
 
-    /// Ends a process, with what is on record of its end. A stranger that is ended has been wronged.
+    /// Ends a process and records the cause. A stranger that is ended counts as wronged.
     pub(crate) fn end(&mut self, pid: u32, cause: Option<ExitCause>) {
         match self.list.remove(&pid).map(|process| process.launch) {
             Some(Some(launch)) => {
@@ -189,7 +189,7 @@ impl Processes {
         }
     }
 
-    /// The machine goes down and comes up again, with strangers under the pids that VMMs had.
+    /// The machine loses its power and boots again, with strangers under the pids of former VMMs.
     pub(crate) fn power_cut(&mut self) {
         let pids: Vec<u32> = self.launches().map(|(pid, _)| pid).collect();
         self.list.clear();
@@ -200,7 +200,7 @@ impl Processes {
         }
     }
 
-    /// Whether the host was started again since this VMM was.
+    /// Tells whether the host was booted again since the start of this VMM.
     pub(crate) fn rebooted_since(&self, vmm: &VmmIdentity) -> bool {
         self.boot_id() != vmm.boot_id
     }

@@ -17,12 +17,12 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number below `n`; 0 when `n` is 0. The slight bias for huge `n` is of no account here.
+    /// A number below `n`; 0 when `n` is 0. The slight bias for huge `n` does not matter here.
     pub(crate) fn below(&mut self, n: usize) -> usize {
         (self.next() % (n.max(1) as u64)) as usize
     }
 
-    /// True `n` times of `of`.
+    /// True in `n` of `of` cases.
     pub(crate) fn chance(&mut self, n: u64, of: u64) -> bool {
         self.next() % of.max(1) < n
     }

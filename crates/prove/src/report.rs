@@ -1,4 +1,4 @@
-//! What is asked of a proof, and what it says.
+//! Options of a proof, and its report.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::Mode;
 
-/// What is to be proved.
+/// Options of a proof.
 #[derive(Default)]
 pub struct Options {
     /// Leave the sweep out.
@@ -15,13 +15,13 @@ pub struct Options {
     pub scenario: Option<String>,
     /// Stop soon after the first case that breaks a rule.
     pub until_failure: bool,
-    /// How many random seeds, from 1 on.
+    /// Number of random seeds, from 1 on.
     pub seeds: u64,
-    /// Only this seed, and what happened in it.
+    /// Only this seed, with a log of its events.
     pub seed: Option<u64>,
-    /// Only this case of the sweep, and what happened in it.
+    /// Only this case of the sweep, with a log of its events.
     pub case: Option<String>,
-    /// Told now and then how far it is: done, total. Called from several threads.
+    /// Called at intervals with the progress: done, total. Called from several threads.
     pub progress: Option<Box<dyn Fn(u64, u64) + Send + Sync>>,
 }
 
@@ -32,11 +32,11 @@ pub struct Failure {
     pub case: String,
     /// The rules that were broken.
     pub broken: Vec<String>,
-    /// The command that plays it again.
+    /// The command that repeats it.
     pub replay: String,
 }
 
-/// What a proof covered and found.
+/// Coverage and findings of a proof.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Report {
     /// Scenarios of the sweep.
@@ -47,32 +47,32 @@ pub struct Report {
     pub faults: u64,
     /// Recoveries that were cut off by a second fault.
     pub recoveries_cut: u64,
-    /// Times that every rule was checked on a machine at rest.
+    /// Number of checks of all rules on a machine at rest.
     pub checks: u64,
     /// Random seeds.
     pub seeds: u64,
     /// Requests of the random seeds.
     pub requests: u64,
-    /// Those of them that were answered with success.
+    /// Requests of the random seeds that succeeded.
     pub succeeded: u64,
-    /// How often each kind of fault struck.
+    /// Number of faults of each kind that struck.
     pub struck: BTreeMap<Mode, u64>,
     /// Cases that broke a rule; at most 20 are kept.
     pub failures: Vec<Failure>,
-    /// How many there were.
+    /// Number of cases that broke a rule.
     pub failed: u64,
-    /// How often each rule was broken, by the story and the rule without ids.
+    /// Number of times that each rule was broken, by scenario and rule without ids.
     pub rules: BTreeMap<String, u64>,
-    /// What happened, when one case was asked for.
+    /// Log of the events, if one case was requested.
     pub trace: Vec<String>,
-    /// Wall time in ms.
+    /// Wall time in milliseconds.
     pub took_ms: u64,
 }
 
-/// Failures that are kept.
+/// Failures that are kept, at most.
 const KEPT: usize = 20;
 
-/// A rule in words that are the same for every machine.
+/// A rule's text without ids: the same on every machine.
 fn without_ids(rule: &str) -> String {
     let is_id =
         |word: &str| word.len() >= 32 && word.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
@@ -89,7 +89,7 @@ fn without_ids(rule: &str) -> String {
 }
 
 impl Report {
-    /// Whether every rule held.
+    /// Tells whether every rule held.
     pub fn holds(&self) -> bool {
         self.failed == 0
     }

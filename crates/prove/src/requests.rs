@@ -1,4 +1,4 @@
-//! What is asked of a daemon, and what users remember of it.
+//! Requests to a daemon, and the users' record of them.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,26 +16,26 @@ use crate::content::SIZE;
 use crate::daemon::Daemon;
 use crate::layout;
 
-/// Time for a guest to go down, seconds.
+/// Time for a guest to shut down, in seconds.
 const STOP_S: u32 = 10;
 
 fn invalid(error: impl std::fmt::Display) -> ApiError {
     ApiError::new(ErrorCode::InvalidArgument, error.to_string())
 }
 
-/// What a VM is made from.
+/// Parts and options of a new VM.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct From<'a> {
     pub(crate) image: &'a str,
-    /// The default one when absent.
+    /// Kernel; `None` for the default one.
     pub(crate) kernel: Option<&'a str>,
-    /// The work disk is larger than the seed.
+    /// True for a work disk that is larger than the seed.
     pub(crate) grown: bool,
     /// A published port.
     pub(crate) port: Option<u16>,
-    /// Whether it is started again when it was lost.
+    /// Restart policy after a host crash or reboot.
     pub(crate) restart: RestartPolicy,
-    /// It is started as soon as it is there.
+    /// True to start it right after its creation.
     pub(crate) start: bool,
 }
 
@@ -70,7 +70,7 @@ impl Daemon {
         let made = self.ended(accepted.operation);
         let mut world = self.machine.world();
         if let Err(error) = made {
-            // Nobody counts on it, and the daemon may take it away.
+            // Its user does not rely on it, and the daemon may remove it.
             world.ledger.doomed.insert(id);
             return Err(error);
         }
@@ -87,12 +87,12 @@ impl Daemon {
         self.done(vm::start(&self.control, name))
     }
 
-    /// Stops a VM in order.
+    /// Shuts a VM down.
     pub(crate) fn stop(&self, name: &str) -> HostResult<()> {
         self.done(vm::stop(&self.control, name, &stop()))
     }
 
-    /// Stops a VM in order and boots it again.
+    /// Shuts a VM down and boots it again.
     pub(crate) fn restart(&self, name: &str) -> HostResult<()> {
         self.done(vm::restart(&self.control, name, &stop()))
     }
@@ -112,7 +112,7 @@ impl Daemon {
         self.done(vm::delete(&self.control, &id.to_string(), true))
     }
 
-    /// Removes every VM that does not run.
+    /// Removes every VM that is not running.
     pub(crate) fn prune(&self) -> HostResult<()> {
         for vm in vm::prune(&self.control, true)?.vms {
             self.machine.world().ledger.doomed.insert(vm.id);
@@ -124,7 +124,7 @@ impl Daemon {
         outcome
     }
 
-    /// Makes an image of a VM that does not run.
+    /// Makes an image of a VM that is not running.
     pub(crate) fn save(&self, name: &str, image: &str, replace: bool) -> HostResult<()> {
         let request = SaveVm {
             image: image.parse().map_err(invalid)?,
@@ -143,7 +143,7 @@ impl Daemon {
         };
         let lives = self.machine.world().processes.same(&vmm).is_some();
         match lives {
-            // The kernel tells of the end of processes, and of nothing else.
+            // The kernel reports ends of processes, and nothing else.
             true => Ok(()),
             false => vm::vmm_ended(&self.control, vm.id, vmm),
         }
@@ -187,7 +187,7 @@ impl Daemon {
         self.done(image::build(&self.control, request))
     }
 
-    /// Makes an image of what a registry calls `app` now, and gives it this name, whatever has it.
+    /// Makes an image of the registry's current `app`, and gives it this name, even if the name is taken.
     pub(crate) fn pull(&self, name: &str, manifest: &str) -> HostResult<()> {
         let request = PullImage {
             source: PullSource::Path {
@@ -240,7 +240,7 @@ impl Daemon {
         self.done(kernel::delete(&self.control, name))
     }
 
-    /// Removes what nothing claims.
+    /// Removes everything without a claim.
     pub(crate) fn sweep(&self) -> HostResult<()> {
         match system::sweep(&self.control, false)? {
             (_resources, Some(running)) => self.ended(running.id),
@@ -248,7 +248,7 @@ impl Daemon {
         }
     }
 
-    /// Does what is done now and then.
+    /// Runs the periodic upkeep.
     pub(crate) fn upkeep(&self) {
         system::upkeep(&self.control, true);
     }

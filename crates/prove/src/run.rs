@@ -21,7 +21,7 @@ pub enum ProveError {
     /// The store in memory failed.
     #[error("cannot make a store in memory")]
     Store(#[from] StoreError),
-    /// There is no such case.
+    /// The case does not exist.
     #[error("there is no case \"{0}\" in the sweep")]
     NoCase(String),
 }
@@ -38,15 +38,15 @@ enum Work {
 /// Seeds in a unit of work.
 const CHUNK: u64 = 50;
 
-/// Proves what `options` ask for.
+/// Runs the proof that `options` select.
 ///
 /// # Errors
-/// Only when the proof itself cannot be made; what it finds is in the report.
+/// Only when the proof itself cannot run; findings are in the report.
 pub fn run(options: &Options) -> Result<Report, ProveError> {
     run_with(options, &Honest)
 }
 
-/// The same with something planted.
+/// The same with a planted bug.
 ///
 /// # Errors
 /// As [`run`].

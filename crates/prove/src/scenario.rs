@@ -1,4 +1,4 @@
-//! What the sweep lets happen: a machine in some state, and one thing that is done to it.
+//! Scenarios of the sweep: a machine in some state, and one action on it.
 
 use banger_api::ExitCause;
 use banger_api::vm::RestartPolicy;
@@ -63,7 +63,7 @@ const RUN: From<'static> = From {
     ..PUBLISHED
 };
 
-/// Ends the VMM of every VM by itself, and gives its pid to a stranger.
+/// Ends every VMM by itself, and gives its pid to a stranger.
 fn vmms_end(daemon: &Daemon, cause: Option<ExitCause>) {
     let mut world = daemon.machine.world();
     let pids: Vec<u32> = world.processes.launches().map(|(pid, _)| pid).collect();
@@ -73,7 +73,7 @@ fn vmms_end(daemon: &Daemon, cause: Option<ExitCause>) {
     }
 }
 
-/// Nothing is done: what follows is the daemon's restart alone.
+/// Does nothing: only the daemon's restart follows.
 fn nothing(_daemon: &Daemon) -> HostResult<()> {
     Ok(())
 }
@@ -236,7 +236,7 @@ fn vms() -> Vec<Scenario> {
     ]
 }
 
-/// A VM runs, and the identity of its VMM cannot be read any more.
+/// A running VM whose VMM's identity has become unreadable.
 fn unreadable(daemon: &Daemon) -> HostResult<()> {
     running(daemon, PUBLISHED)?;
     damage::identity(daemon, "a")
@@ -337,7 +337,7 @@ fn ends() -> Vec<Scenario> {
     ]
 }
 
-/// A sweep beside a VM that runs and one that does not.
+/// Removal of strays beside a running VM and a stopped one.
 fn strays() -> Vec<Scenario> {
     vec![
         scenario!(
@@ -353,19 +353,19 @@ fn strays() -> Vec<Scenario> {
     ]
 }
 
-/// An image of what a registry called `app` when it was pulled.
+/// An image of the registry's `app` at the time of the pull.
 fn pulled(daemon: &Daemon) -> HostResult<()> {
     daemon.pull("img", "first")?;
     daemon.import("krn", "linux")
 }
 
-/// The same, and a VM of it.
+/// The same, and a VM made from it.
 fn pulled_and_used(daemon: &Daemon) -> HostResult<()> {
     pulled(daemon)?;
     daemon.create("a", &BARE).map(|_| ())
 }
 
-/// Pulls, and names that get other images by them.
+/// Pulls, and names that move to other images.
 fn pulls() -> Vec<Scenario> {
     vec![
         scenario!("pull", nothing, |c| c.pull("img", "first")),

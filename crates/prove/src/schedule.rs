@@ -1,8 +1,8 @@
-//! Concurrency that repeats: threads that take turns, one at a time, as a seed decides.
+//! Repeatable concurrency: threads take turns, one at a time, in the order of a seed.
 //!
 //! ```text
-//! task: … act ── point() ──► the seed picks a task that may go on ──► it runs to its next point
-//!                 wait_until(ready) ──► as point(), and goes on only when it is ready: asked again after each wake()
+//! task: … act ── point() ──► the seed picks a task that may run ──► it runs to its next point
+//!                 wait_until(ready) ──► as point(), but runs only when it is ready: checked again after each wake()
 //!                 spawn(job) ──► one more task
 //! ```
 
@@ -17,7 +17,7 @@ use crate::random::Random;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Status {
     Ready,
-    /// It waits for something that another task brings.
+    /// It waits for an effect of another task.
     Waits,
     Done,
 }
@@ -25,10 +25,10 @@ enum Status {
 #[derive(Debug)]
 struct Turns {
     random: Random,
-    /// Whose turn it is.
+    /// The task that runs now.
     current: Option<usize>,
     tasks: Vec<Status>,
-    /// All that were left waited for each other.
+    /// True when all remaining tasks wait for each other.
     stuck: bool,
 }
 
@@ -38,7 +38,7 @@ impl Turns {
         (0..self.tasks.len()).filter(ready).collect()
     }
 
-    /// Picks who goes on.
+    /// Picks the next task to run.
     fn next(&mut self) {
         let mut ready = self.ready();
         if ready.is_empty() && self.tasks.contains(&Status::Waits) {
@@ -69,7 +69,7 @@ impl Turns {
 pub(crate) struct Schedule {
     turns: Mutex<Turns>,
     turn: Condvar,
-    /// Threads of the tasks that tasks have made.
+    /// Threads of tasks that other tasks spawned.
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -120,7 +120,7 @@ impl Schedule {
         TASK.set(None);
     }
 
-    /// Lets the first task begin, once all are there.
+    /// Lets the first task run, once all exist.
     pub(crate) fn begin(&self) {
         self.turns().next();
         self.turn.notify_all();
@@ -139,7 +139,7 @@ impl Schedule {
         threads.push(thread);
     }
 
-    /// Waits until every task has ended. Whether all went on without waiting for each other in vain.
+    /// Waits until every task has ended. Returns false if tasks waited for each other in a deadlock.
     pub(crate) fn end(&self) -> bool {
         loop {
             let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
@@ -152,7 +152,7 @@ impl Schedule {
         !self.turns().stuck
     }
 
-    /// Another task may go on here.
+    /// Gives other tasks the chance to run.
     pub(crate) fn point(&self) {
         let Some(task) = TASK.get() else { return };
         let mut turns = self.turns();
@@ -162,7 +162,7 @@ impl Schedule {
         }
     }
 
-    /// Lets the others go on until `ready`, or until nothing can make it so any more.
+    /// Lets other tasks run until `ready` returns true, or until no task can make it true.
     pub(crate) fn wait_until(&self, ready: &mut dyn FnMut() -> bool) {
         let Some(task) = TASK.get() else { return };
         while !ready() {
@@ -178,7 +178,7 @@ impl Schedule {
         }
     }
 
-    /// Has those that wait ask again.
+    /// Makes waiting tasks check their conditions again.
     pub(crate) fn wake(&self) {
         self.turns().wake();
     }

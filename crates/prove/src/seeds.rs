@@ -1,9 +1,9 @@
-//! Random seeds: several daemons' lives on one machine, with concurrent requests, faults and crashes in all of them.
+//! Random seeds: several lives of a daemon on one machine, with concurrent requests, faults and crashes in all of them.
 //!
 //! ```text
-//! life: tasks take turns ─► requests, guests that misbehave, VMMs that die, pids that come round ─► dead, or all answered
-//!       └─► recovery, perhaps cut off, until one comes through ─► the rules ─► the next life …
-//! last: no fault any more: recovery, the rules, every command
+//! life: tasks take turns ─► requests, guests that misbehave, VMMs that die, reused pids ─► dead, or all answered
+//!       └─► recovery, perhaps cut off, until one succeeds ─► the rules ─► the next life …
+//! last: no more faults: recovery, the rules, every command
 //! ```
 
 use std::sync::Arc;
@@ -36,7 +36,7 @@ const PORTS: [u16; 2] = [8080, 8081];
 /// Recoveries in a row that may be cut off or fail, before one without a fault.
 const CUTS: u32 = 3;
 
-/// Plays one seed.
+/// Runs one seed.
 pub(crate) fn play(
     machine: &Arc<Machine>,
     tamper: &'static dyn Tamper,
@@ -54,7 +54,7 @@ pub(crate) fn play(
         }
     }
     if random.chance(3, 4) {
-        // Most machines have something to make VMs from.
+        // Most machines have an image and a kernel for VMs.
         let daemon = Daemon::start(machine, &Honest)?;
         let _ = daemon.build("x", "debian", false);
         let _ = daemon.import("x", "debian");
@@ -122,7 +122,7 @@ fn live(
             scope.spawn(move || {
                 schedule.task(task, || {
                     for _ in 0..requests {
-                        // What a request answers is its own business; the rules are looked at when all is at rest.
+                        // Errors of requests are allowed; the rules are checked when everything is at rest.
                         if request(daemon, &mut random).is_ok() {
                             succeeded.fetch_add(1, Ordering::Relaxed);
                         }
@@ -184,7 +184,7 @@ fn request(daemon: &Daemon, random: &mut Random) -> HostResult<()> {
     }
 }
 
-/// A VMM ends by itself.
+/// Ends a VMM by itself.
 fn vmm_ends(daemon: &Daemon, random: &mut Random) {
     let mut world = daemon.machine.world();
     let pids: Vec<u32> = world.processes.launches().map(|(pid, _)| pid).collect();
@@ -197,7 +197,7 @@ fn vmm_ends(daemon: &Daemon, random: &mut Random) {
     }
 }
 
-/// Guests that misbehave, and people who change their minds.
+/// Lets guests misbehave, and cancels requests.
 fn mischief(daemon: &Daemon, name: &str, random: &mut Random) {
     let manners = [
         Manners::Good,
@@ -221,7 +221,7 @@ fn power_cut(machine: &Machine, random: &mut Random) {
     machine.world().power_cut(loss.unwrap_or(Loss::All));
 }
 
-/// Recoveries until one comes through, and what is wrong then.
+/// Recovers until one recovery succeeds, and returns the violations after it.
 fn recover(
     machine: &Arc<Machine>,
     tamper: &'static dyn Tamper,
@@ -237,7 +237,7 @@ fn recover(
         };
         let daemon = Daemon::start(machine, tamper)?;
         if cut < CUTS {
-            // Cut off, or with failures: the next one must cope.
+            // Cut off, or with failures: the next recovery must handle it.
             let _ = daemon.recover();
             continue;
         }

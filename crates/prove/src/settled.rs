@@ -1,4 +1,4 @@
-//! What must hold when nothing runs: after a recovery, and when every request has been answered.
+//! Rules that hold at rest: after a recovery, and when every request has been answered.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::fs::Content;
 use crate::layout;
 use crate::machine::World;
 
-/// Everything that is wrong now, one line each.
+/// All current violations, one line each.
 pub(crate) fn violations(daemon: &Daemon) -> Vec<String> {
     let mut wrong = Vec::new();
     if let Err(error) = look(daemon, &mut wrong) {
@@ -23,7 +23,7 @@ pub(crate) fn violations(daemon: &Daemon) -> Vec<String> {
     wrong
 }
 
-/// Recovers, and tells what it could not do and which running VM it has ended without need.
+/// Recovers, and returns its failures and the running VMs that it ended without need.
 pub(crate) fn recover(daemon: &Daemon) -> Vec<String> {
     let before = alive(daemon);
     let mut wrong = match daemon.recover() {
@@ -41,7 +41,7 @@ pub(crate) fn recover(daemon: &Daemon) -> Vec<String> {
     wrong
 }
 
-/// Names of VMs that run, and whose VMM lives.
+/// Names of running VMs with a living VMM.
 fn alive(daemon: &Daemon) -> BTreeSet<String> {
     let vms = daemon.vms().unwrap_or_default();
     let world = daemon.machine.world();
@@ -124,14 +124,14 @@ fn look(daemon: &Daemon, wrong: &mut Vec<String>) -> HostResult<()> {
     Ok(())
 }
 
-/// No plan is unfinished, no operation runs, and what is finished was done or undone as a whole.
+/// Checks that no plan is unfinished, no operation runs, and finished plans were done or undone as a whole.
 fn journal(daemon: &Daemon, wrong: &mut Vec<String>) -> HostResult<()> {
     for plan in daemon.read(operation::unfinished_plans)? {
         let plan: Result<Plan, _> = serde_json::from_str(&plan.plan);
         wrong.push(format!("a plan is unfinished: {:?}", plan.map(|p| p.kind)));
     }
     for op in daemon.read(|db| operation::operations(db, None, 200))? {
-        // An end that the store refused to take is written by the next recovery.
+        // The next recovery writes an end that the store refused.
         if op.state == "running" && daemon.has_recovered() {
             wrong.push(format!(
                 "operation {} of {:?} is still running",

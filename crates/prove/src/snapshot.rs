@@ -1,10 +1,10 @@
-//! A machine and its store as they were, to go back to.
+//! An earlier state of a machine and its store, to return to.
 
 use banger_store::{Connection, Store, StoreError};
 
 use crate::machine::{Machine, World};
 
-/// Tables, those that others refer to first.
+/// Tables in the order of their references: referenced ones first.
 const TABLES: [(&str, usize); 7] = [
     ("vms", 8),
     ("images", 4),
@@ -24,7 +24,7 @@ enum Value {
     Text(String),
 }
 
-/// What a store holds.
+/// Contents of a store.
 #[derive(Debug, Clone)]
 pub(crate) struct Tables(Vec<Vec<Row>>);
 
@@ -39,7 +39,7 @@ impl Tables {
         })
     }
 
-    /// Puts this into the store, in place of what is there.
+    /// Replaces the contents of the store with these.
     pub(crate) fn put(self, store: &Store) -> Result<(), StoreError> {
         store.write(move |db| {
             for (table, _) in TABLES.iter().rev() {
@@ -66,7 +66,7 @@ impl Tables {
     }
 }
 
-/// All of it.
+/// The whole state.
 #[derive(Clone)]
 pub(crate) struct Snapshot {
     world: World,
@@ -103,7 +103,7 @@ impl Snapshot {
         Ok(Self { world, tables })
     }
 
-    /// The same, from which on everything is written down.
+    /// The same, with a log of all events from here on.
     pub(crate) fn traced(&self) -> Self {
         let mut traced = self.clone();
         traced.world.trace = Some(Vec::new());

@@ -1,4 +1,4 @@
-//! What nothing claims: planted as an older build might have left it, and the sweep that must remove it and nothing else.
+//! Things without a claim: planted as leftovers of an older build, and the sweep that must remove exactly them.
 
 use std::path::{Path, PathBuf};
 
@@ -20,12 +20,12 @@ const LEFT: [&str; 4] = [
     "/s/staging/stray",
 ];
 
-/// Leaves directories in all places, and a VMM that runs in one of them.
+/// Plants directories in all places, and a VMM that runs in one of them.
 pub(crate) fn plant(daemon: &Daemon) -> HostResult<()> {
     let mut world = daemon.machine.world();
     let run = Path::new(RUN).join("stray");
     for dir in LEFT.map(PathBuf::from).into_iter().chain([run.clone()]) {
-        // First: a full disk may keep the rest from being there.
+        // Recorded first: a full disk may prevent the rest.
         world.ledger.strays.insert(dir.clone());
         world.files.make_dir(&dir)?;
         world
@@ -58,7 +58,7 @@ fn spec(dir: PathBuf) -> VmmSpec {
     }
 }
 
-/// Strays that are still there, one line each.
+/// Remaining strays, one line each.
 pub(crate) fn left(world: &World) -> Vec<String> {
     let running = |dir: &Path| {
         world

@@ -1,10 +1,10 @@
-//! The exhaustive sweep: every scenario × every action × every fault × a recovery that is clean, or cut off at every action.
+//! The exhaustive sweep: every scenario × every action × every fault × a recovery, clean or cut off at every action.
 //!
 //! ```text
 //! prepare ─► act, with one fault at action k ─┬─► the daemon died: recover ─► rules ─► every command works
 //!                                             │        └─► again, cut off at its action j ─► recover ─► rules
 //!                                             └─► it lives: every command works
-//!                                                      └─► again: it is restarted, as on the left
+//!                                                      └─► again: it is restarted, as for a dead one
 //! ```
 
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::{settled, works};
 /// Faults that cut off a recovery.
 const SECOND: [Mode; 3] = [Mode::CrashBefore, Mode::CrashAfter, Mode::PowerMix];
 
-/// One scenario, ready to be played again and again on one machine.
+/// One scenario, prepared for many runs on one machine.
 pub(crate) struct Stage<'a> {
     machine: Arc<Machine>,
     tamper: &'static dyn Tamper,
@@ -38,7 +38,7 @@ pub(crate) struct Stage<'a> {
 pub(crate) struct Case {
     pub(crate) at: usize,
     pub(crate) mode: Mode,
-    /// The daemon is restarted though it lives.
+    /// True to restart the daemon although it lives.
     pub(crate) restart: bool,
     pub(crate) second: Option<(usize, Mode)>,
 }
@@ -57,7 +57,7 @@ impl std::fmt::Display for Case {
 }
 
 impl Case {
-    /// Reads what [`Case`] writes.
+    /// Parses the text form of a [`Case`].
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut words = text.split(':').peekable();
         let mode = |word: &str| {
@@ -89,7 +89,7 @@ impl<'a> Stage<'a> {
         empty: &Snapshot,
     ) -> Result<Self, StoreError> {
         empty.restore(machine)?;
-        // What a scenario stands on was made by an honest daemon.
+        // An untampered daemon prepares the scenario.
         let daemon = Daemon::start(machine, &crate::tamper::Honest)?;
         let prepared = (scenario.prepare)(&daemon);
         let ready = Snapshot::take(machine)?;
@@ -106,13 +106,13 @@ impl<'a> Stage<'a> {
         stage.ready.restore(machine)?;
         machine.world().natures = Some(Vec::new());
         let daemon = Daemon::start(machine, tamper)?;
-        // What it answers is the scenario's business: some are about requests that fail.
+        // The result is ignored: some scenarios are about failing requests.
         let _ = (scenario.act)(&daemon);
         stage.natures = machine.world().natures.take().unwrap_or_default();
         Ok(stage)
     }
 
-    /// Plays every case at action `at`; behind the last action, what a restart finds.
+    /// Runs every case at action `at`; behind the last action, the cases of a restart.
     pub(crate) fn play_all(&self, at: usize, report: &mut Report) -> Result<(), StoreError> {
         report.points += 1;
         for mode in Mode::ALL {
@@ -140,7 +140,7 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Everything up to the moment when the daemon is restarted, or left alone.
+    /// Runs everything up to the moment when the daemon is restarted, or left alone.
     fn first_part(&self, case: &Case) -> Result<(), StoreError> {
         self.ready.restore(&self.machine)?;
         self.machine.world().faults = Faults::At(case.at as u64, case.mode);
@@ -225,7 +225,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Plays one case, and tells what happened.
+    /// Runs one case, and logs its events.
     pub(crate) fn replay(&self, case: &Case, report: &mut Report) -> Result<(), StoreError> {
         let traced = Stage {
             machine: Arc::clone(&self.machine),

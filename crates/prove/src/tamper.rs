@@ -1,4 +1,4 @@
-//! How a proof of the proof plants its bugs: in front of the machine, in the locks, or in the plans.
+//! Planted bugs for the proof of the proof: in front of the machine, in the locks, or in the plans.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use banger_ops::{Host, Plan};
 
 use crate::SimHost;
 
-/// Changes what the code under proof does.
+/// Changes the behaviour of the code under proof.
 pub trait Tamper: Send + Sync {
     /// The host that the code under proof gets.
     fn host(&self, host: SimHost) -> Arc<dyn Host> {
@@ -19,7 +19,7 @@ pub trait Tamper: Send + Sync {
         locks
     }
 
-    /// Whether a commit that is to survive a power cut does.
+    /// Tells whether a durable commit really survives a power cut.
     fn syncs(&self) -> bool {
         true
     }

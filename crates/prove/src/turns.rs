@@ -1,4 +1,5 @@
-//! How the control plane's work runs in a proof: at once, or in turns that a seed decides; and who holds a lock for too long.
+//! Execution of the control plane's work in a proof: at once, or in turns that a seed decides; and a check of locks
+//! that are held for too long.
 
 use std::sync::Arc;
 
@@ -7,10 +8,10 @@ use banger_control::{Held, Job, Key, Locks, Queues, Spawn, Waiter};
 
 use crate::machine::Machine;
 
-/// The longest that a VM's lock may be held, ms: a guest that does not come up to its deadline, and what undoes its start.
+/// Longest time that a VM's lock may be held, in ms: a guest's whole start deadline, and the undoing of its start.
 const LOCK_MS: u64 = 240_000;
 
-/// Runs work in the turns of the machine's schedule; without one, at once.
+/// Runs work in the turns of the machine's schedule; without a schedule, at once.
 pub(crate) struct SimSpawn {
     pub(crate) machine: Arc<Machine>,
 }
@@ -26,7 +27,7 @@ impl Spawn for SimSpawn {
     fn wait(&self, ready: &mut dyn FnMut() -> bool) {
         match self.machine.schedule() {
             Some(schedule) => schedule.wait_until(ready),
-            // All else has run to its end already.
+            // Everything else has already run to its end.
             None if ready() => {}
             None => self.machine.world().broke(STUCK.to_owned()),
         }
@@ -42,7 +43,7 @@ impl Spawn for SimSpawn {
 /// The rule that a deadlock breaks.
 pub(crate) const STUCK: &str = "somebody waits for what nobody will bring";
 
-/// The real queues, watched.
+/// The real queues, with a check of the time that locks are held.
 pub(crate) struct WatchedQueues {
     pub(crate) machine: Arc<Machine>,
     pub(crate) queues: Queues,
@@ -66,7 +67,7 @@ impl Locks for WatchedQueues {
 }
 
 fn watched(machine: Arc<Machine>, held: Held) -> Held {
-    // Beside other tasks the clock is theirs, too.
+    // With other tasks, the clock advances for them as well.
     if !matches!(held.key(), Key::Vm(_)) || machine.schedule().is_some() {
         return held;
     }

@@ -1,4 +1,4 @@
-//! Whether every command works from here: everything is used, removed, made again under its name, and removed.
+//! Check that every command works from here: everything is used, removed, made again under its name, and removed.
 
 use banger_api::vm::{RestartPolicy, VmState};
 use banger_ops::{HostResult, plans};
@@ -8,7 +8,7 @@ use crate::daemon::Daemon;
 use crate::requests::From;
 use crate::{settled, stray};
 
-/// What does not work, one line each. Nothing is left of the machine afterwards.
+/// Commands that do not work, one line each. Empties the machine.
 pub(crate) fn failures(daemon: &Daemon) -> Vec<String> {
     let mut failed = Vec::new();
     daemon.cancel_what_comes(false);
@@ -28,7 +28,7 @@ fn check(failed: &mut Vec<String>, what: &str, name: &str, result: HostResult<()
 }
 
 fn everything(daemon: &Daemon, failed: &mut Vec<String>) -> HostResult<()> {
-    // What was given up half-way is tried again by the next command of its VM, and now and then for files.
+    // The next command of a VM retries its unfinished work; the periodic upkeep does so for files.
     daemon.upkeep();
     for image in daemon.read(plans::superseded)? {
         failed.push(format!("image {} stays without a VM", image.name));
@@ -41,7 +41,7 @@ fn everything(daemon: &Daemon, failed: &mut Vec<String>) -> HostResult<()> {
             daemon.control.runner().settle(vm.id),
         );
     }
-    // Two VMs may publish one port as long as one of them runs.
+    // Two VMs may publish the same port as long as only one of them runs.
     for vm in daemon.vms()? {
         if vm.state == VmState::Running {
             check(
@@ -67,7 +67,7 @@ fn everything(daemon: &Daemon, failed: &mut Vec<String>) -> HostResult<()> {
     failed.extend(stray::left(&daemon.machine.world()));
     failed.extend(settled::violations(daemon));
     let (mut images, kernels) = (daemon.read(image::list)?, daemon.read(kernel::list)?);
-    // Those go with their VMs.
+    // Superseded images are removed with their VMs.
     images.retain(|image| !image.superseded);
     for vm in daemon.vms()? {
         check(
