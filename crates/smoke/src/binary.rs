@@ -1,4 +1,4 @@
-//! Where the program under test is.
+//! Search for the program under test.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// The `banger` to drive: `BANGER_BIN`, or the one that cargo built beside this test.
 ///
 /// # Panics
-/// When there is none, with what to do about it.
+/// Panics when there is none; the message tells how to build it.
 pub fn banger_binary() -> PathBuf {
     if let Some(named) = env::var_os("BANGER_BIN") {
         let named = PathBuf::from(named);

@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! banger image export debian-bookworm ─► reshaped (usr merged into bin, no Debian) ─► fedora-like   2 layers
-//! banger image export debian-minimal  ─► as it is, and OpenRC with System V's init ─► openrc        2 layers
+//! banger image export debian-minimal  ─► unchanged, and OpenRC with System V's init ─► openrc       2 layers
 //! mmdebstrap, packages unpacked only  ─► busybox as /sbin/init, OpenRC, musl       ─► alpine-like   1 layer
 //! ```
 //!
-//! They are *shaped like* these distributions and made of Debian's packages: what matters to banger (paths, links, inits,
-//! C library, labels, what is missing) is theirs; the programs are not. Nobody else's packages can be had by these tests.
+//! They are *shaped like* these distributions and made of Debian's packages: the properties that banger depends on
+//! (paths, links, inits, C library, labels, missing parts) are theirs; the programs are not. No other packages are
+//! available to these tests.
 //!
 //! Made once for each recipe, in `d-<key>` beside the prepared guests.
 
@@ -34,11 +35,11 @@ use crate::test_root::test_root;
 
 /// Packages for images without systemd. Their dependencies come with them.
 const PACKAGES: &str = "openrc,sysvinit-core,initscripts,musl,busybox-static";
-/// The release that the other images are of, too.
+/// Debian release, the same as that of the other images.
 const SUITE: &str = "bookworm";
-/// Packages are fetched, on a slow machine.
+/// Time limit for fetching packages on a slow machine.
 const DEADLINE: Duration = Duration::from_secs(300);
-/// What decides the images, besides the guests that they are made from.
+/// Sources that determine the images, besides the guests that they are made from.
 const SOURCES: [&str; 6] = [
     include_str!("distributions.rs"),
     include_str!("distributions/alpine.rs"),
@@ -48,14 +49,14 @@ const SOURCES: [&str; 6] = [
     include_str!("distributions/openrc.rs"),
 ];
 
-/// Where the images are.
+/// Folder of the images.
 #[derive(Debug)]
 pub struct Distributions {
     folder: PathBuf,
 }
 
 impl Distributions {
-    /// Makes them from the prepared guests when they are not there; waits while another process does.
+    /// Makes them from the prepared guests if they are missing; waits while another process does.
     ///
     /// # Errors
     /// A file cannot be read or written. A command that fails panics with its output.
@@ -106,7 +107,7 @@ impl Distributions {
     }
 }
 
-/// One archive of what the packages bring, in the folders that Debian had before it merged them.
+/// An archive of the packages' files, in the folders that Debian had before it merged them.
 fn unpacked_packages(scratch: &Path) -> PathBuf {
     let archive = scratch.join("packages.tar");
     let Some(mmdebstrap) = find_on_path("mmdebstrap") else {

@@ -1,12 +1,12 @@
-//! Waiting for something that another process does, with a deadline.
+//! Wait for an effect of another process, with a deadline.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Asks again and again until `probe` answers, and panics with `what` when it has not by the deadline.
+/// Polls until `probe` returns a value, and panics with `what` if it has not done so by the deadline.
 ///
-/// For facts that can only be asked for (a process is gone, a state is reached); output is waited for with
-/// [`crate::Running::wait_for_stderr`] and [`crate::Terminal::expect`], which need no asking.
+/// For facts without an event (a process is gone, a state is reached); for output, [`crate::Running::wait_for_stderr`]
+/// and [`crate::Terminal::expect`] wait without polling.
 pub fn eventually<T>(what: &str, within: Duration, mut probe: impl FnMut() -> Option<T>) -> T {
     const PAUSE: Duration = Duration::from_millis(25);
     let started = Instant::now();

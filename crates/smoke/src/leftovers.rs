@@ -1,4 +1,4 @@
-//! What is still there that belongs to a folder: processes, mounts, sockets, files of VMs.
+//! Leftovers of a folder: processes, mounts, sockets, files of VMs.
 
 use std::fmt;
 use std::fs;
@@ -12,10 +12,10 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::process::ends_before;
 
-/// How long a process may take to disappear once SIGKILL is sent.
+/// Longest time for a process to disappear after SIGKILL.
 const DYING: Duration = Duration::from_secs(5);
 
-/// Something that should not be there any more.
+/// A thing that should be gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Leftover {
     /// A process that names the folder on its command line, in its environment or as its working directory.
@@ -25,7 +25,7 @@ pub enum Leftover {
         /// Its command line.
         command: String,
     },
-    /// Something mounted below the folder.
+    /// A mount below the folder.
     Mount(PathBuf),
     /// A Unix socket.
     Socket(PathBuf),
@@ -64,7 +64,7 @@ pub fn processes_of(folder: &Path) -> Vec<Leftover> {
 
 fn named_by(number: i32, folder: &Path) -> Option<Leftover> {
     let proc = PathBuf::from(format!("/proc/{number}"));
-    // A process may end while one looks at it, or belong to somebody else: then there is nothing to read.
+    // A process may have ended meanwhile, or belong to another user: then there is nothing to read.
     let command = fs::read(proc.join("cmdline")).unwrap_or_default();
     let environment = fs::read(proc.join("environ")).unwrap_or_default();
     let works_in = fs::read_link(proc.join("cwd")).is_ok_and(|cwd| cwd.starts_with(folder));
@@ -82,7 +82,7 @@ fn named_by(number: i32, folder: &Path) -> Option<Leftover> {
     })
 }
 
-/// Whether `text` holds `folder` as a whole path: `/x/s-1-1` is not in `/x/s-1-10`.
+/// Tells whether `text` contains `folder` as a whole path: `/x/s-1-1` is not in `/x/s-1-10`.
 fn names(text: &[u8], folder: &[u8]) -> bool {
     let continues = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     text.windows(folder.len()).enumerate().any(|(at, window)| {
@@ -90,7 +90,7 @@ fn names(text: &[u8], folder: &[u8]) -> bool {
     })
 }
 
-/// A dead process that its parent has not waited for holds nothing; outside a real init it may stay for ever.
+/// Tells whether a process is dead and not yet reaped: it holds nothing, and without a real init it may stay for ever.
 fn is_zombie(proc: &Path) -> bool {
     matches!(stat_field(proc, 0).as_deref(), None | Some("Z" | "X"))
 }
@@ -108,7 +108,7 @@ pub(crate) fn left_in(banger_home: &Path) -> Vec<Leftover> {
     let mut left = processes_of(banger_home);
     left.extend(mounts_below(banger_home).into_iter().map(Leftover::Mount));
     sockets_below(banger_home, &mut left);
-    // Whatever the layout is, a VM's files are in a folder called vms.
+    // In every layout, a VM's files are in a folder called vms.
     for folder in folders_called(banger_home, "vms") {
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
         left.extend(entries.map(|entry| Leftover::VmFile(entry.path())));
@@ -151,7 +151,7 @@ fn mounts_below(folder: &Path) -> Vec<PathBuf> {
 
 /// Kills the processes that name `folder`, and waits until they are gone.
 ///
-/// One at a terminal is somebody looking around in a kept sandbox: it is left alone.
+/// A process at a terminal is left alone: a person is looking into a kept sandbox.
 pub(crate) fn end_processes_of(folder: &Path) {
     /// `tty_nr` in proc(5), counted from the state; 0 is no terminal.
     const TERMINAL: usize = 4;
@@ -161,17 +161,17 @@ pub(crate) fn end_processes_of(folder: &Path) {
         };
         let proc = PathBuf::from(format!("/proc/{}", pid.as_raw_nonzero()));
         if stat_field(&proc, TERMINAL).as_deref() == Some("0") {
-            // It may have ended by itself meanwhile.
+            // It may have ended meanwhile.
             let _ = kill_process(pid, Signal::KILL);
             ends_before(pid, Instant::now() + DYING);
         }
     }
 }
 
-/// Unmounts what is mounted below `folder`, the deepest first.
+/// Unmounts everything below `folder`, the deepest first.
 pub(crate) fn unmount_below(folder: &Path) {
     for place in mounts_below(folder).into_iter().rev() {
-        // What cannot be unmounted makes the removal of the folder fail, which says so.
+        // A failed unmount makes the removal of the folder fail, which reports it.
         let _ = unmount(&place, UnmountFlags::DETACH);
     }
 }

@@ -11,14 +11,14 @@
 //! ```
 //!
 //! Promises:
-//! - nothing here links to a crate of the product: what a scenario sees is what a user sees;
-//! - every command has a deadline, and what it started is ended with it;
-//! - a scenario that passes has also left no process, socket, mount or VM file behind: dropping its sandbox checks;
-//! - what a killed run left is swept by the next one, and only that: never the user's own VMs.
+//! - nothing here links to a crate of the product: a scenario sees what a user sees;
+//! - every command has a deadline, and all its children are ended with it;
+//! - a scenario that passes has left no process, socket, mount or VM file behind: dropping its sandbox checks this;
+//! - leftovers of a killed run are removed by the next one, and only these: never the user's own VMs.
 //!
 //! It must not use the user's own banger state, nor send traffic beyond loopback.
 //!
-//! Failures panic with the command line and all output, because a panic is how a test speaks.
+//! Failures panic with the command line and all output, as tests do.
 
 mod binary;
 mod distributions;

@@ -1,4 +1,4 @@
-//! The banger of an old commit, with guests that it has made itself: what an upgrade begins with.
+//! The banger of an old commit, with guests that it has made itself: the start of an upgrade.
 //!
 //! `scripts/old-build.sh` builds it from the repository's own history.
 
@@ -11,7 +11,7 @@ use crate::test_root::test_root;
 /// The commit, as in `scripts/old-build.sh`.
 const COMMIT: &str = "17532d3";
 
-/// See the module.
+/// An old build of banger, see the module.
 #[derive(Debug)]
 pub struct OldBuild {
     program: PathBuf,
@@ -21,7 +21,7 @@ impl OldBuild {
     /// The program that `make guests` has built.
     ///
     /// # Panics
-    /// When it is not there, with the cause: a test of upgrades must not pass without one.
+    /// Panics when it is missing, with the cause: a test of upgrades must not pass without one.
     pub fn find() -> Self {
         let folder = test_root().join("builds").join(COMMIT);
         let program = folder.join("banger");
@@ -45,7 +45,7 @@ impl OldBuild {
     /// A `BANGER_HOME` that it has made, with the default kernel and `debian-minimal`, and no VM.
     ///
     /// # Panics
-    /// When it cannot be made.
+    /// Panics when it cannot be made.
     pub fn guests(&self) -> PreparedGuests {
         match PreparedGuests::of_build(&self.program, &format!("o-{COMMIT}")) {
             Ok(guests) => guests,

@@ -5,8 +5,8 @@
 //! PreparedGuests::find ──► give_to(home): folders made anew, big files linked, small files (store, metadata) copied
 //! ```
 //!
-//! The key is a digest of the sources that decide what the images and kernels look like, so that a change of a recipe
-//! makes new ones, and nothing else does.
+//! The key is a digest of the sources that determine the images and kernels, so that a change of these sources, and
+//! nothing else, makes new ones.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -26,7 +26,7 @@ use crate::sandbox::environment;
 use crate::step::note;
 use crate::test_root::test_root;
 
-/// What decides the content of prepared guests, relative to the workspace.
+/// Sources that determine the content of prepared guests, relative to the workspace.
 const RECIPES: [&str; 4] = [
     "crates/image/recipes",
     "crates/image/src",
@@ -35,19 +35,19 @@ const RECIPES: [&str; 4] = [
 ];
 /// The images that scenarios use.
 const IMAGES: [&str; 2] = ["debian-minimal", "debian-bookworm"];
-/// Files larger than this are images and kernels, which nobody writes to: they are shared.
+/// Files larger than this are images and kernels, which are never written to: they are shared.
 const SHARED_FROM_BYTES: u64 = 1024 * 1024;
-/// Prepared guests that nobody has used for this long are removed when others are made.
+/// Prepared guests that were unused for this long are removed when others are made.
 const KEPT_UNUSED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// An image is fetched, unpacked and written on a slow machine.
+/// Time limit for one image: it is fetched, unpacked and written on a slow machine.
 const IMAGE_DEADLINE: Duration = Duration::from_secs(15 * 60);
 
-/// Why there are no prepared guests.
+/// Reason why there are no prepared guests.
 #[derive(Debug)]
 pub enum PrepareError {
-    /// They have not been made yet.
+    /// They are not made yet.
     Missing(PathBuf),
-    /// The file system refuses.
+    /// The file system refused an operation.
     Io(PathBuf, io::Error),
 }
 
@@ -81,7 +81,7 @@ impl PreparedGuests {
     /// [`PrepareError::Missing`] when they have not been made.
     pub fn find() -> Result<Self, PrepareError> {
         let folder = Self::folder()?;
-        // The mark's time says when they were used last.
+        // The mark's time is the time of the last use.
         let mark = File::options().write(true).open(folder.join("ready"));
         match mark.and_then(|mark| mark.set_modified(SystemTime::now())) {
             Ok(()) => Ok(Self { folder }),
@@ -90,10 +90,10 @@ impl PreparedGuests {
         }
     }
 
-    /// Makes them when they are not there; waits when another process is just making them.
+    /// Makes them if they are missing; waits while another process makes them.
     ///
     /// # Errors
-    /// When the folder cannot be used. A banger command that fails panics with its output.
+    /// Fails when the folder cannot be used. A banger command that fails panics with its output.
     pub fn make() -> Result<Self, PrepareError> {
         let folder = Self::folder()?;
         let lock_path = folder.with_extension("lock");
@@ -118,10 +118,11 @@ impl PreparedGuests {
         Ok(guests)
     }
 
-    /// Those that another build has made for itself, in the folder of this name; they are made when they are not there.
+    /// The guests that another build has made for itself, in the folder of this name; they are made if they are
+    /// missing.
     ///
     /// # Errors
-    /// When the folder cannot be used. A banger command that fails panics with its output.
+    /// Fails when the folder cannot be used. A banger command that fails panics with its output.
     pub(crate) fn of_build(program: &Path, name: &str) -> Result<Self, PrepareError> {
         let guests = Self {
             folder: test_root().join(name),
@@ -168,7 +169,7 @@ impl PreparedGuests {
             .iter()
             .map(|image| banger(&["image", "build", image]))
             .collect();
-        // Stopped before anything is judged: a failure must not leave a daemon behind.
+        // Stopped before the checks: a failure must not leave a daemon behind.
         let stopped = banger(&["daemon", "stop"]);
         kernel.ok();
         for image in images {
@@ -178,7 +179,7 @@ impl PreparedGuests {
         leftovers::end_processes_of(&self.folder);
     }
 
-    /// What sets these guests apart from those of other recipes.
+    /// Identity of these guests: those of other recipes have another one.
     pub(crate) fn key(&self) -> &OsStr {
         self.folder.file_name().unwrap_or_default()
     }
@@ -186,13 +187,13 @@ impl PreparedGuests {
     /// Puts the kernel and the images into another `BANGER_HOME`.
     ///
     /// # Errors
-    /// When a file can be neither linked nor copied.
+    /// Fails when a file can be neither linked nor copied.
     pub fn give_to(&self, banger_home: &Path) -> Result<(), PrepareError> {
         share(&self.banger_home(), banger_home)
     }
 }
 
-/// Removes what was made from other recipes and nobody has used for a while. Another checkout may be using its own.
+/// Removes guests of other recipes that were unused for a while. Another checkout may be using its own.
 pub(crate) fn remove_unused(prefix: &str, but: &Path) {
     for entry in fs::read_dir(test_root()).into_iter().flatten().flatten() {
         let path = entry.path();
@@ -227,7 +228,7 @@ fn share(from: &Path, to: &Path) -> Result<(), PrepareError> {
             let points_to = fs::read_link(&source).map_err(failed(&source))?;
             std::os::unix::fs::symlink(points_to, &target).map_err(failed(&target))?;
         } else if kind.is_socket() || kind.is_fifo() {
-            // Of a daemon that is gone.
+            // A file of a stopped daemon: left out.
         } else if found.len() > SHARED_FROM_BYTES {
             fs::hard_link(&source, &target).map_err(failed(&target))?;
         } else {
@@ -251,8 +252,8 @@ fn remove(path: &Path) -> Result<(), PrepareError> {
     }
 }
 
-/// Twelve hexadecimal digits that change when a recipe does. `BANGER_TEST_GUESTS` pins other words while one works on
-/// that code and wants to keep the guests one has.
+/// Twelve hexadecimal digits that change when a recipe does. `BANGER_TEST_GUESTS` sets the key by hand, to keep the
+/// existing guests during work on that code.
 fn key() -> Result<String, PrepareError> {
     if let Ok(pinned) = std::env::var("BANGER_TEST_GUESTS") {
         return Ok(pinned);

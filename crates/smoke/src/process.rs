@@ -1,13 +1,13 @@
-//! Running a command with a deadline, its input and output in hand.
+//! A command with a deadline, and access to its input and output.
 //!
 //! ```text
 //! Invocation ──run()──────────────► Finished
 //!     └───────start()──► Running ──wait()──┘     signals and partial output while it runs
 //! ```
 //!
-//! The command leads its own process group, so that a deadline ends all that it started, and a signal reaches what a
-//! terminal's Ctrl-C would reach. What outlives it by design (the daemon, a VMM) has a session of its own and must not
-//! hold its output open: that is checked too.
+//! The command leads its own process group: a deadline ends all its children, and a signal reaches the same processes
+//! as a terminal's Ctrl-C. Processes that outlive it by design (the daemon, a VMM) have a session of their own and
+//! must not hold its output open, which is checked as well.
 
 mod capture;
 mod finished;

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::eventually::eventually;
 
-/// How long it may take to listen, on a loaded machine.
+/// Longest time until it listens, on a loaded machine.
 const STARTING: Duration = Duration::from_secs(60);
 
 /// A registry; dropping it ends it.
@@ -21,10 +21,10 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Starts one that keeps its images in `folder`.
+    /// Starts a registry that keeps its images in `folder`.
     ///
     /// # Panics
-    /// When it does not start.
+    /// Panics when it does not start.
     pub fn start(folder: &Path) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
         let address = match port {
@@ -49,12 +49,12 @@ impl Registry {
         &self.address
     }
 
-    /// It answers nobody until [`Registry::go_on`].
+    /// Stops it from answering until [`Registry::go_on`].
     pub fn pause(&self) {
         self.signal(Signal::STOP);
     }
 
-    /// It answers again.
+    /// Lets it answer again.
     pub fn go_on(&self) {
         self.signal(Signal::CONT);
     }
@@ -68,7 +68,7 @@ impl Registry {
 
 impl Drop for Registry {
     fn drop(&mut self) {
-        // One that has ended already is what is wanted.
+        // It may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

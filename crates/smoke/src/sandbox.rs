@@ -1,4 +1,4 @@
-//! One scenario's own banger: a home, a daemon, VMs, and nobody else's.
+//! A banger for one scenario alone: its own home, daemon and VMs.
 //!
 //! ```text
 //! s-<pid>-<n>/
@@ -6,7 +6,7 @@
 //!   b/    BANGER_HOME: store, VMs, images, sockets, logs
 //! ```
 //!
-//! Dropping it deletes the VMs, stops the daemon, and then fails the scenario when anything is left.
+//! Dropping it deletes the VMs, stops the daemon, and then fails the scenario if anything is left.
 
 use std::fs;
 use std::io;
@@ -23,15 +23,15 @@ use crate::step::note;
 use crate::terminal::Terminal;
 use crate::test_root::{new_sandbox_folder, sweep_dead_sandboxes};
 
-/// How long what was told to end may take to be gone.
+/// Longest time for processes to disappear after they were told to end.
 const ENDING: Duration = Duration::from_secs(10);
-/// How much of a log is shown when a scenario fails.
+/// Bytes of a log that are shown when a scenario fails.
 const LOG_TAIL_BYTES: usize = 12 * 1024;
 
-/// A user and a group that nothing else on the host has; no passwd entry is needed (setpriv(1)).
+/// A user and group id that nothing else on the host has; no passwd entry is needed (setpriv(1)).
 const FRESH_UID: u32 = 61_417;
 
-/// A banger of its own.
+/// A banger for one scenario alone.
 #[derive(Debug)]
 pub struct Sandbox {
     folder: PathBuf,
@@ -40,10 +40,10 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// With the default kernel and the images.
+    /// A sandbox with the default kernel and the images.
     ///
     /// # Panics
-    /// When no guests are prepared, with what to run.
+    /// Panics when no guests are prepared; the message names the command to run.
     pub fn new() -> Self {
         let sandbox = Self::empty();
         let given =
@@ -54,7 +54,7 @@ impl Sandbox {
         sandbox
     }
 
-    /// Without kernel and images: for what needs no guest.
+    /// A sandbox without kernel and images: for scenarios without a guest.
     pub fn empty() -> Self {
         sweep_dead_sandboxes();
         let sandbox = Self {
@@ -71,10 +71,10 @@ impl Sandbox {
     }
 
     /// Makes everything here belong to a user who owns nothing else, and runs banger as that user from now on.
-    /// Answers `None` when this process is not root, and so runs as an ordinary user anyway.
+    /// Returns `None` if this process is not root: then it runs as an ordinary user anyway.
     ///
     /// # Panics
-    /// When files cannot be given away.
+    /// Panics when files cannot be given away.
     pub fn as_fresh_user(mut self) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             return None;
@@ -92,7 +92,7 @@ impl Sandbox {
         Some(self)
     }
 
-    /// Where everything of this sandbox is.
+    /// Folder of everything in this sandbox.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -138,10 +138,10 @@ impl Sandbox {
         environment(command, &self.home(), &self.banger_home())
     }
 
-    /// A copy of the program under test whose build is newer: a build is known by its file's time.
+    /// A copy of the program under test that counts as a newer build: builds are compared by the time of their file.
     ///
     /// # Panics
-    /// When it cannot be copied.
+    /// Panics when it cannot be copied.
     pub fn newer_build(&self) -> PathBuf {
         let copy = self.folder.join("newer-banger");
         match fs::copy(&self.binary, &copy) {
@@ -153,7 +153,7 @@ impl Sandbox {
     /// Another program of the host in this sandbox's environment.
     ///
     /// # Panics
-    /// When it is not on `PATH`.
+    /// Panics when it is not on `PATH`.
     pub fn program(&self, name: &str, words: &[&str]) -> Invocation {
         let Some(path) = find_on_path(name) else {
             panic!("{name} is not installed: run `make host-packages`")
@@ -167,27 +167,27 @@ impl Sandbox {
         Terminal::start(self.banger(words), rows, columns)
     }
 
-    /// Runs a command that must succeed, and answers with its output, trimmed.
+    /// Runs a command that must succeed, and returns its output, trimmed.
     pub fn out(&self, words: &[&str]) -> String {
         self.banger(words).ok().out()
     }
 
-    /// Runs a command in a guest that must succeed, and answers with its output, trimmed.
+    /// Runs a command in a guest that must succeed, and returns its output, trimmed.
     pub fn in_guest(&self, vm: &str, script: &str) -> String {
         self.out(&["exec", vm, "--", "sh", "-c", script])
     }
 
-    /// A VM as `show --json` has it.
+    /// A VM, from `show --json`.
     pub fn vm(&self, reference: &str) -> Value {
         self.shown("vm", reference)
     }
 
-    /// An image as `show --json` has it.
+    /// An image, from `show --json`.
     pub fn image(&self, name: &str) -> Value {
         self.shown("image", name)
     }
 
-    /// The one thing that `show --json` has; it is always a list.
+    /// The single entry of `show --json`, which is always a list.
     fn shown(&self, noun: &str, reference: &str) -> Value {
         let shown = self.banger(&[noun, "show", reference, "--json"]).ok();
         shown.json()[0].take()
@@ -204,7 +204,7 @@ impl Sandbox {
     /// Names of all VMs, in the order of the list.
     ///
     /// # Panics
-    /// When the list is not an array of VMs.
+    /// Panics when the list is not an array of VMs.
     pub fn vm_names(&self) -> Vec<String> {
         let list = self.banger(&["ps", "--json"]).ok().json();
         let Some(vms) = list.as_array() else {
@@ -215,7 +215,7 @@ impl Sandbox {
             .collect()
     }
 
-    /// Asserts that there is no VM, and no file and no VMM of one.
+    /// Asserts that there is no VM, no file of a VM and no VMM.
     pub fn assert_no_vm(&self) {
         assert_eq!(
             self.vm_names(),
@@ -230,7 +230,7 @@ impl Sandbox {
         );
     }
 
-    /// What there is of VMs on the host: VMM processes and files.
+    /// Leftovers of VMs on the host: VMM processes and files.
     pub fn left_of_vms(&self) -> Vec<Leftover> {
         let of_vms = |leftover: &Leftover| match leftover {
             Leftover::VmFile(_) | Leftover::Mount(_) => true,
@@ -243,7 +243,7 @@ impl Sandbox {
             .collect()
     }
 
-    /// Process ids of the VMMs that run here.
+    /// Process ids of the VMMs that run in this sandbox.
     pub fn vmm_pids(&self) -> Vec<rustix::process::Pid> {
         let vmm = |leftover| match leftover {
             Leftover::Process { pid, command } if command.contains("qemu-system") => Some(pid),
@@ -258,7 +258,7 @@ impl Sandbox {
     /// The daemon's process id, from `daemon status`.
     ///
     /// # Panics
-    /// When there is none.
+    /// Panics when there is none.
     pub fn daemon_pid(&self) -> rustix::process::Pid {
         let status = self.banger(&["daemon", "status", "--json"]).ok().json();
         let pid = status["pid"]
@@ -273,14 +273,14 @@ impl Sandbox {
 
     fn end(&self) -> Vec<Leftover> {
         let quietly = |words: &[&str]| self.banger(words).deadline(Duration::from_secs(60)).run();
-        // A scenario without any command has made no daemon; asking would start one.
+        // A scenario without any command has started no daemon; a command now would start one.
         if leftovers::processes_of(&self.banger_home()).is_empty() {
             return leftovers::left_in(&self.banger_home());
         }
         for name in self.vm_names() {
             quietly(&["vm", "delete", "--force", &name]).ok();
         }
-        // What is still under way here belongs to a scenario that has ended.
+        // Operations that still run here belong to a scenario that has ended.
         quietly(&["daemon", "stop", "--force"]).ok();
         let due = Instant::now() + ENDING;
         loop {
@@ -292,7 +292,7 @@ impl Sandbox {
         }
     }
 
-    /// Logs are what explains a failure; they go with the folder otherwise.
+    /// Prints the logs: they explain a failure, and are removed with the folder.
     fn show_logs(&self) {
         let mut logs = Vec::new();
         logs_below(&self.banger_home(), &mut logs);
@@ -332,7 +332,7 @@ impl Drop for Sandbox {
             note(&format!("kept {}", self.folder.display()));
             return;
         }
-        // Whatever the end finds, the folder and its processes go first: a panic in between would leak them.
+        // The folder and its processes are removed in any case: a panic in between would leak them.
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.end()));
         if !failed && !matches!(&ended, Ok(left) if left.is_empty()) {
             self.show_logs();
@@ -353,7 +353,7 @@ impl Drop for Sandbox {
     }
 }
 
-/// The environment of every banger command: nothing of the user's own, except where the programs are.
+/// The environment of every banger command: nothing of the user's own except for the path of programs.
 pub(crate) fn environment(command: Invocation, home: &Path, banger_home: &Path) -> Invocation {
     let mut command = command
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -385,8 +385,8 @@ fn logs_below(folder: &Path, logs: &mut Vec<PathBuf>) {
     }
 }
 
-/// Folders and files of one name become the fresh user's. Shared images stay root's and must be readable: that others
-/// may read them is part of what is tested.
+/// Gives folders and files with one name to the fresh user. Shared images stay root's and must be readable: the test
+/// covers that other users may read them.
 fn give_away(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::MetadataExt as _;
     let found = fs::symlink_metadata(path)?;

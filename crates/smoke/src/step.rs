@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::time::Instant;
 
-/// Runs one named part of a scenario and notes its name and time on standard error.
+/// Runs one named part of a scenario, and prints its name and duration on standard error.
 pub fn step<T>(name: &str, part: impl FnOnce() -> T) -> T {
     note(&format!("--- {name}"));
     let started = Instant::now();

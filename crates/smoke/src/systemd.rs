@@ -1,15 +1,15 @@
-//! A guest whose init is systemd, and when it has started.
+//! Wait for the start of a guest whose init is systemd.
 
 use std::time::Duration;
 
 use crate::{Sandbox, eventually};
 
-/// systemd's whole start under emulation on a loaded machine.
+/// Time limit for systemd's whole start under emulation on a loaded machine.
 pub const BOOT: Duration = Duration::from_secs(180);
 
-/// Waits until the guest's systemd has started everything, and asserts that nothing of it failed.
+/// Waits until the guest's systemd has started everything, and asserts that no unit failed.
 ///
-/// The agent answers before systemd has begun: until then systemctl calls the guest offline.
+/// The agent answers before systemd has begun: until then systemctl reports the guest as offline.
 ///
 /// # Panics
 /// It does not start in time, or units failed, with their names.

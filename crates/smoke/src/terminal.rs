@@ -1,4 +1,4 @@
-//! A command at a real pseudo-terminal, typed at and read as a person would.
+//! A command at a real pseudo-terminal, used as a person would.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -21,10 +21,10 @@ use crate::step::note;
 pub struct Terminal {
     child: Child,
     master: File,
-    /// Kept open: the settings are read from it, and the master sees no end before we say so.
+    /// Kept open: the settings are read from it, and the master must not see an end too early.
     line: File,
     screen: Capture,
-    /// How much of the screen the expectations so far have used up.
+    /// Bytes of the screen that earlier expectations have consumed.
     seen: usize,
     at_start: Termios,
     deadline: Duration,
@@ -35,7 +35,7 @@ impl Terminal {
     /// Starts `invocation` at a new terminal of `rows` × `columns` characters.
     ///
     /// # Panics
-    /// When the host gives no pseudo-terminal or the command cannot be started.
+    /// Panics when the host gives no pseudo-terminal or the command cannot be started.
     pub fn start(invocation: Invocation, rows: u16, columns: u16) -> Self {
         note(&format!(
             "$ {}   (at a terminal of {rows} x {columns})",
@@ -80,10 +80,10 @@ impl Terminal {
         })
     }
 
-    /// Types.
+    /// Types keys.
     ///
     /// # Panics
-    /// When the terminal is gone.
+    /// Panics when the terminal is gone.
     pub fn type_keys(&mut self, keys: &str) {
         if let Err(error) = self.master.write_all(keys.as_bytes()) {
             panic!(
@@ -93,10 +93,10 @@ impl Terminal {
         }
     }
 
-    /// Waits until the screen shows `text` after what earlier expectations have matched.
+    /// Waits until the screen shows `text` behind the matches of earlier expectations.
     ///
     /// # Panics
-    /// When it does not within the deadline.
+    /// Panics when it does not appear before the deadline.
     pub fn expect(&mut self, text: &str) {
         let due = Instant::now() + self.deadline;
         match self.screen.wait_for(text, self.seen, due) {
@@ -108,7 +108,7 @@ impl Terminal {
         }
     }
 
-    /// Everything that was shown.
+    /// All output so far.
     pub fn screen(&self) -> String {
         String::from_utf8_lossy(&self.screen.so_far()).into_owned()
     }
@@ -116,14 +116,14 @@ impl Terminal {
     /// Makes the window another size; the kernel sends SIGWINCH to the foreground group.
     ///
     /// # Panics
-    /// When the terminal is gone.
+    /// Panics when the terminal is gone.
     pub fn resize(&self, rows: u16, columns: u16) {
         if let Err(error) = tcsetwinsize(&self.master, size(rows, columns)) {
             panic!("cannot resize: {error}");
         }
     }
 
-    /// Whether what is typed reaches the command key by key, without echo, as a full-screen program wants it.
+    /// Tells whether keys reach the command one by one, without echo, as a full-screen program needs it.
     pub fn is_raw(&self) -> bool {
         tcgetattr(&self.line).is_ok_and(|now| {
             !now.local_modes
@@ -131,7 +131,7 @@ impl Terminal {
         })
     }
 
-    /// Whether the terminal's settings are those of before the command.
+    /// Tells whether the terminal's settings are those from before the command.
     pub fn is_restored(&self) -> bool {
         tcgetattr(&self.line).is_ok_and(|now| {
             now.local_modes == self.at_start.local_modes
@@ -152,10 +152,10 @@ impl Terminal {
         Pid::from_child(&self.child)
     }
 
-    /// Waits for the command's end and answers with its exit code, or 128 + the signal that ended it.
+    /// Waits for the command's end and returns its exit code, or 128 + the signal that ended it.
     ///
     /// # Panics
-    /// When it does not end within the deadline.
+    /// Panics when it does not end within the deadline.
     pub fn wait(&mut self) -> i32 {
         use std::os::unix::process::ExitStatusExt as _;
         let in_time = ends_before(self.pid(), Instant::now() + self.deadline);

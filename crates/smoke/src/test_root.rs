@@ -1,4 +1,4 @@
-//! The one folder where scenarios keep everything: prepared guests and the sandboxes of the runs.
+//! The one folder for all files of scenarios: prepared guests and the sandboxes of the runs.
 //!
 //! ```text
 //! /var/tmp/banger-test-<uid>/        or $BANGER_TEST_DIR
@@ -20,17 +20,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::leftovers;
 use crate::step::note;
 
-/// The folder, made when it is not there.
+/// The folder; made if it is missing.
 ///
 /// # Panics
-/// When it cannot be made, or belongs to somebody else: everybody may write to `/var/tmp`.
+/// Panics when it cannot be made, or belongs to another user: every user may write to `/var/tmp`.
 pub fn test_root() -> PathBuf {
     let uid = rustix::process::geteuid().as_raw();
     let root = match env::var_os("BANGER_TEST_DIR") {
         Some(named) => PathBuf::from(named),
         None => PathBuf::from(format!("/var/tmp/banger-test-{uid}")),
     };
-    // Others may look in: a scenario runs banger as another user.
+    // Other users may read it: a scenario runs banger as another user.
     match DirBuilder::new().mode(0o755).create(&root) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -57,7 +57,7 @@ pub(crate) fn new_sandbox_folder() -> PathBuf {
     }
 }
 
-/// Ends and removes what killed runs of scenarios left: sandboxes whose maker is gone.
+/// Ends and removes leftovers of killed runs: sandboxes whose process is gone.
 pub fn sweep_dead_sandboxes() {
     let root = test_root();
     let Ok(entries) = fs::read_dir(&root) else {

@@ -1,4 +1,4 @@
-//! The harness itself: a check that cannot fail is worth nothing, so each of its checks is shown something to find.
+//! Tests of the harness: each of its checks gets something to find, because a check that cannot fail is worthless.
 
 use std::fs;
 use std::path::Path;

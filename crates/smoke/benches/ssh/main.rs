@@ -1,4 +1,4 @@
-//! What SSH through banger's channel costs, beside plain SSH to the same sshd over forwarded TCP, in turns.
+//! Cost of SSH through banger's channel, against plain SSH to the same sshd over forwarded TCP, in turns.
 //!
 //! ```text
 //! channel   ssh web.vm true                       ProxyCommand, channel, the guest's sshd      ┐ in turns
@@ -6,7 +6,7 @@
 //! host      ssh small.vm true                     an image without sshd: served on the host
 //! ```
 //!
-//! `cargo bench -p banger-smoke --bench ssh`; `BANGER_BENCH_RUNS` sets how many (10 at least are a result).
+//! `cargo bench -p banger-smoke --bench ssh`; `BANGER_BENCH_RUNS` sets the number of runs (10 at least are a result).
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -16,7 +16,7 @@ use std::time::Duration;
 use banger_measure::{Samples, asked_to_measure, row, runs};
 use banger_smoke::{Sandbox, reaches_running};
 
-/// What the channel may cost beyond plain SSH.
+/// Allowed cost of the channel beyond plain SSH.
 const BEYOND_PLAIN: Duration = Duration::from_millis(300);
 
 fn main() -> io::Result<()> {

@@ -1,5 +1,4 @@
-//! QEMU alone, with the kernel, initramfs and machine that banger gives it, and nothing else: the floor that nothing
-//! can go below.
+//! QEMU alone, with the kernel, initramfs and machine of banger, and nothing else: the lower bound of a boot's time.
 
 use std::fs;
 use std::io;
@@ -9,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use banger_smoke::Sandbox;
 
-/// Options of QEMU that say what machine it is, each with a value; disks, sockets and networks are left out.
+/// Options of QEMU that define the machine, each with a value; disks, sockets and networks are left out.
 const MACHINE: [&str; 10] = [
     "-machine", "-M", "-accel", "-cpu", "-m", "-smp", "-kernel", "-initrd", "-object", "-bios",
 ];
-/// Asked so, `/init` says as the first thing it does that it runs.
+/// Kernel parameter that makes `/init` announce itself as its first action.
 const ANNOUNCE: &str = "-- announce";
 const ANNOUNCED: &[u8] = b"/init runs";
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -22,13 +21,13 @@ const DEADLINE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct BareBoot {
     program: PathBuf,
-    /// Whether the VMM gets huge pages (proc_pid_status(5)).
+    /// True when the VMM gets huge pages (proc_pid_status(5)).
     huge_pages: bool,
     arguments: Vec<String>,
 }
 
 impl BareBoot {
-    /// From the one VMM that runs in the sandbox.
+    /// Copies the machine from the one VMM that runs in the sandbox.
     pub fn like_the_vmm_of(sandbox: &Sandbox) -> Self {
         let Some(pid) = sandbox.vmm_pids().first().map(|pid| pid.as_raw_nonzero()) else {
             panic!("no VMM runs")
@@ -74,9 +73,9 @@ impl BareBoot {
         }
     }
 
-    /// The time from the start of QEMU to the first line of `/init`.
+    /// Measures the time from the start of QEMU to the first line of `/init`.
     pub fn boot(&self) -> io::Result<Duration> {
-        // Inherited by what is started.
+        // QEMU inherits this.
         rustix::thread::disable_transparent_huge_pages(!self.huge_pages)?;
         let started = Instant::now();
         let mut qemu = Command::new(&self.program)

@@ -1,4 +1,4 @@
-//! How long the everyday commands take, as whole processes, beside a bare QEMU boot in the same run.
+//! Duration of the everyday commands, as whole processes, against a bare QEMU boot in the same run.
 //!
 //! ```text
 //! run    banger vm run --rm --image debian-minimal -- true   ┐ in turns, so that a busy moment
@@ -8,7 +8,7 @@
 //! rss    the daemon at rest                after all that
 //! ```
 //!
-//! `cargo bench -p banger-smoke --bench start`; `BANGER_BENCH_RUNS` sets how many (10 at least are a result).
+//! `cargo bench -p banger-smoke --bench start`; `BANGER_BENCH_RUNS` sets the number of runs (10 at least are a result).
 
 mod bare_boot;
 
@@ -33,7 +33,7 @@ const SMALL: [&str; 8] = [
     "512M",
 ];
 
-/// What the whole of `vm run` may take beyond the bare boot, and the other promises.
+/// Allowed time of `vm run` beyond the bare boot; the other promises follow.
 const RUN_BEYOND_BOOT: Duration = Duration::from_millis(700);
 const EXEC: Duration = Duration::from_millis(60);
 const PS: Duration = Duration::from_millis(20);

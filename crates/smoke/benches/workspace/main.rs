@@ -1,16 +1,16 @@
-//! A repository in and a patch out, beside what people do without banger: a shallow clone, and tar through `exec`.
+//! A repository in and a patch out, against the ways without banger: a shallow clone, and tar through `exec`.
 //!
 //! ```text
 //! prepare   banger vm workspace prepare                  20,000 files, 200 MB, depth 10  ┐
 //! clone     git clone --depth 10, tar c | exec tar x     the same, cloned on the host    ├ in turns, into empty folders
 //! tar       tar c | exec tar x                           the repository as it is         ┘
 //! again     prepare after one file changed
-//! export    ten files changed in the guest; also in a small repository, and as the first thing after boot
+//! export    ten files changed in the guest; also in a small repository, and as the first action after boot
 //! ```
 //!
-//! `cargo bench -p banger-smoke --bench workspace`; `BANGER_BENCH_RUNS` sets how many (5 at least are a result). Of the
-//! first three, which take two minutes together, there are 3 rounds at most; each line tells how many it is of, and
-//! comes when it is known.
+//! `cargo bench -p banger-smoke --bench workspace`; `BANGER_BENCH_RUNS` sets the number of runs (5 at least are a
+//! result). The first three take two minutes together and run at most 3 rounds; each line of the result names its
+//! number of rounds, and is printed as soon as it is known.
 
 mod repository;
 
@@ -24,14 +24,14 @@ use banger_smoke::{Sandbox, reaches_running};
 
 use repository::Repository;
 
-/// What prepare may take of the faster of the other ways: 13 tenths.
+/// Allowed time of prepare, as a fraction of the faster of the other ways: 13 tenths.
 const OF_THE_BETTER: (u32, u32) = (13, 10);
-/// A prepare after one change takes this part of the first at most.
+/// Divisor for a prepare after one change: it takes at most this part of the first one.
 const AGAIN: u32 = 20;
-/// Rounds of what moves the whole large repository.
+/// Rounds of benchmarks that move the whole large repository.
 const LARGE_RUNS: usize = 3;
 const EXPORT: Duration = Duration::from_millis(500);
-/// 200 MB in TCG, on a machine that does other things, too.
+/// Time limit for 200 MB in TCG, on a machine with other load.
 const DEADLINE: Duration = Duration::from_secs(600);
 const NAME: &str = "bench";
 const IMAGE: &str = "debian-bookworm";
@@ -50,7 +50,7 @@ fn main() -> io::Result<()> {
     create(&sandbox);
     reaches_running(&sandbox, NAME);
     let first = first_times(&sandbox, &large, runs.clamp(1, LARGE_RUNS))?;
-    // What follows is not to wait for some hundred megabytes that the guest has yet to write.
+    // Later benchmarks must not wait for some hundred megabytes that the guest has yet to write.
     sandbox
         .banger(&["exec", "-w", "/", NAME, "--", "sync"])
         .deadline(DEADLINE)
@@ -62,7 +62,7 @@ fn main() -> io::Result<()> {
     fresh_export(&sandbox)
 }
 
-/// A line of the result, as soon as it is known.
+/// Prints a line of the result as soon as it is known.
 fn tell(line: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{line}")?;
@@ -80,8 +80,8 @@ fn prepare(sandbox: &Sandbox, path: &Path) -> Duration {
     sandbox.banger(&words).deadline(DEADLINE).ok().took
 }
 
-/// Whole repositories, each time into a folder that is not there: what was sent once is not sent again, so the
-/// repository has another name in each round but the last. All stay: to remove them takes longer. Answers the median.
+/// Whole repositories, each time into a new folder. A repository is sent only once, so it has another name in each
+/// round but the last. All stay, because their removal takes longer. Returns the median.
 fn first_times(sandbox: &Sandbox, repository: &Repository, runs: usize) -> io::Result<Duration> {
     let (mut ours, mut cloned, mut plain) = <(Samples, Samples, Samples)>::default();
     for round in 1..=runs {
@@ -136,7 +136,7 @@ fn exports(sandbox: &Sandbox, repository: &Repository, what: &str, runs: usize) 
     tell(&exported.line(what, Some(EXPORT)))
 }
 
-/// The first export after a boot, once: nothing of what changed before is in the guest's memory.
+/// The first export after a boot, once: the guest has no cached data of earlier changes.
 fn fresh_export(sandbox: &Sandbox) -> io::Result<()> {
     sandbox.in_guest(NAME, "sync");
     sandbox.banger(&["vm", "kill", NAME]).ok();

@@ -44,7 +44,7 @@ impl Repository {
         Ok(repository)
     }
 
-    /// Where it is.
+    /// Path of the repository.
     pub fn path(&self) -> &Path {
         &self.path
     }

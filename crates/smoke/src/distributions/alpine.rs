@@ -9,7 +9,7 @@ use std::process::Command;
 use super::layer::Layer;
 use super::{layout, openrc};
 
-/// As Alpine's `alpine-baselayout` has it.
+/// Copy of the one in Alpine's `alpine-baselayout`.
 const INITTAB: &str = "::sysinit:/sbin/openrc sysinit
 ::sysinit:/sbin/openrc boot
 ::wait:/sbin/openrc default
@@ -18,12 +18,12 @@ tty1::respawn:/sbin/getty 38400 tty1
 ::shutdown:/sbin/openrc shutdown
 ";
 const OS_RELEASE: &str = "NAME=\"Alpine Linux\"\nID=alpine\nVERSION_ID=3.20.0\nPRETTY_NAME=\"shaped like Alpine, of Debian's packages\"\n";
-/// Alpine's openrc has this one; Debian's leaves it to System V scripts.
+/// Service of Alpine's openrc; Debian leaves this to System V scripts.
 const HOSTNAME: &str = "#!/sbin/openrc-run\ndescription=\"Sets the hostname\"\nstart() { hostname -F /etc/hostname; }\n";
-/// Alpine's `mount-ro`, as far as it goes without its list of exceptions.
+/// Alpine's `mount-ro` without its list of exceptions.
 const MOUNT_RO: &str =
     "#!/sbin/openrc-run\nstart() { sync; umount -r /root; mount -o remount,ro /; }\n";
-/// Says by which C library it is run.
+/// A program that names its C library.
 const PROGRAM: &str =
     "#include <stdio.h>\nint main(void) { puts(\"musl says hello\"); return 0; }\n";
 
@@ -75,7 +75,7 @@ pub fn make(packages: &Path, to: &Path) -> io::Result<()> {
     layout::write(to, &[layer.finish()?])
 }
 
-/// Where busybox wants links to itself. The host's is the same package.
+/// Paths at which busybox wants links to itself. The host's busybox is the same package.
 fn applets() -> io::Result<Vec<String>> {
     let listed = Command::new("busybox").arg("--list-full").output()?;
     let names = String::from_utf8_lossy(&listed.stdout);

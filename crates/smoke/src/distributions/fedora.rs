@@ -12,7 +12,7 @@ ID=fedora
 VERSION_ID=42
 PRETTY_NAME=\"shaped like Fedora, of Debian's packages\"
 ";
-/// The part of Fedora's that comes before everything else.
+/// First part of Fedora's configuration.
 const SSHD: &str = "Include /etc/ssh/sshd_config.d/*.conf\nAuthorizedKeysFile .ssh/authorized_keys\nSubsystem sftp /usr/lib/openssh/sftp-server\n";
 const SSHD_REDHAT: &str =
     "SyslogFacility AUTHPRIV\nChallengeResponseAuthentication no\nUsePAM yes\nX11Forwarding yes\n";
@@ -29,7 +29,7 @@ ExecStart=/usr/sbin/sshd -D
 WantedBy=multi-user.target
 ";
 const SELINUX: &str = "SELINUX=enforcing\nSELINUXTYPE=targeted\n";
-/// What Fedora has not, and what would only make the image large.
+/// Paths that Fedora does not have, or that would only make the image large.
 const LEFT_OUT: [&str; 24] = [
     "etc/apt",
     "etc/debian_version",
@@ -56,7 +56,7 @@ const LEFT_OUT: [&str; 24] = [
     "usr/share/perl",
     "var/lib/dpkg",
 ];
-/// Parts of names that are left out: the toolchain, Debian's package manager, services that Fedora calls otherwise.
+/// Parts of names that are left out: the toolchain, Debian's package manager, services with other names in Fedora.
 const LEFT_OUT_WORDS: [&str; 9] = [
     "/x86_64-linux-gnu-",
     "/apt",
@@ -71,7 +71,7 @@ const LEFT_OUT_WORDS: [&str; 9] = [
 
 pub fn make(base: &Path, to: &Path) -> io::Result<()> {
     let mut tree = Layer::create(base.with_file_name("fedora.layer"))?;
-    // /root is closed to others, and comes before the one of the base.
+    // /root is closed to others, and its entry comes before the one of the base.
     tree.folder("root", 0o550)?;
     for (link, target) in [("usr/sbin", "bin"), ("bin", "usr/bin"), ("sbin", "usr/bin")] {
         tree.link(link, target)?;
@@ -95,7 +95,7 @@ pub fn make(base: &Path, to: &Path) -> io::Result<()> {
         "etc/systemd/system/multi-user.target.wants/sshd.service",
         "/usr/lib/systemd/system/sshd.service",
     )?;
-    // What the second layer takes away again.
+    // The second layer removes this again.
     tree.file("etc/machine-info", 0o644, b"CHASSIS=container\n")?;
     tree.take(base, |path, header| {
         let is_left_out = LEFT_OUT.iter().any(|left| path.starts_with(left));

@@ -1,4 +1,4 @@
-//! A layer of an image in the making.
+//! A new layer of an image.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tar::{Archive, Builder, EntryType, Header};
 
-/// A tar archive that grows by files, links, and what is taken from other archives. What it has already stays.
+/// A tar archive that grows by files, links, and entries of other archives. Existing entries stay.
 pub struct Layer {
     path: PathBuf,
     archive: Builder<BufWriter<File>>,
@@ -44,7 +44,7 @@ impl Layer {
         self.file(path, 0o644, content)
     }
 
-    /// Takes what is in the layers below away (OCI image specification, "Whiteouts").
+    /// Hides an entry of the layers below (OCI image specification, "Whiteouts").
     pub fn whiteout(&mut self, path: &str) -> io::Result<()> {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         self.file(&format!("{folder}/.wh.{name}"), 0o644, b"")
@@ -75,7 +75,7 @@ impl Layer {
         }
     }
 
-    /// Takes what another archive has, under the names that `named` gives; `None` leaves it out.
+    /// Adds the entries of another archive, under the names that `named` gives; `None` leaves one out.
     pub fn take(
         &mut self,
         from: &Path,
@@ -112,7 +112,7 @@ impl Layer {
     }
 }
 
-/// Without `./` before and `/` behind.
+/// The path without `./` before and `/` behind.
 fn plain(path: &Path) -> PathBuf {
     path.components()
         .filter(|part| matches!(part, std::path::Component::Normal(_)))

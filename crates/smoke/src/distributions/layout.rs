@@ -1,4 +1,4 @@
-//! OCI layouts (OCI image layout specification): written from layers, and what `banger image export` wrote.
+//! OCI layouts (OCI image layout specification): writing one from layers, and reading one that banger exported.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader};

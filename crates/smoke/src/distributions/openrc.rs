@@ -1,4 +1,4 @@
-//! Debian with OpenRC and System V's init, in a layer over `debian-minimal`: what `apt install openrc sysvinit-core` makes.
+//! Debian with OpenRC and System V's init, in a layer over `debian-minimal`, as after `apt install openrc sysvinit-core`.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::layer::{Layer, names};
 use super::layout;
 
-/// Runs for as long as the guest does, and says in a file when it is told to end.
+/// A service that runs for as long as the guest does, and records in a file that it was told to end.
 const GREETER: &str = "#!/sbin/openrc-run
 description=\"A service of the test\"
 command=/bin/sh
@@ -20,7 +20,7 @@ echo started >> /root/greeter
 while true; do sleep 1 & wait $!; done
 ";
 
-/// What Debian's packages enable in their `postinst`, as far as it concerns a virtual machine.
+/// Services that Debian's packages enable in their `postinst`, as far as a virtual machine needs them.
 const ENABLED: [(&str, &str); 6] = [
     ("sysinit", "mountkernfs.sh"),
     ("sysinit", "hostname.sh"),
@@ -54,7 +54,7 @@ pub fn make(base: &Path, packages: &Path, to: &Path) -> io::Result<()> {
         };
         let documents =
             merged.starts_with("usr/share") && !merged.starts_with("usr/share/sysvinit");
-        // OpenRC reads every script there is, which takes an emulated machine long.
+        // OpenRC reads every script that exists, which takes an emulated machine long.
         if path.starts_with("etc/init.d") && !SCRIPTS.iter().any(|kept| path.ends_with(kept)) {
             return None;
         }
@@ -83,7 +83,7 @@ pub fn services(layer: &mut Layer, enabled: &[(&str, &str)]) -> io::Result<()> {
     Ok(())
 }
 
-/// The package's own, which its `postinst` copies; its terminals are not there.
+/// The package's own inittab, which its `postinst` copies; without terminals.
 fn inittab(packages: &Path) -> io::Result<String> {
     let mut archive = tar::Archive::new(std::fs::File::open(packages)?);
     for entry in archive.entries_with_seek()? {

@@ -11,7 +11,7 @@ struct Text {
     closed: bool,
 }
 
-/// What a stream has said so far, and whether it may still say more.
+/// Output of a stream so far, and its state.
 #[derive(Debug)]
 pub(crate) struct Capture {
     shared: Arc<(Mutex<Text>, Condvar)>,
@@ -35,13 +35,13 @@ impl Capture {
         Self { shared }
     }
 
-    /// Everything until now.
+    /// All output so far.
     pub(crate) fn so_far(&self) -> Vec<u8> {
         locked(&self.shared.0).bytes.clone()
     }
 
-    /// Waits until `wanted` appears after the first `from` bytes, and answers with where it ends; nothing when the
-    /// deadline passed or the stream ended first.
+    /// Waits until `wanted` appears after the first `from` bytes, and returns the position of its end; `None` if the
+    /// deadline passes or the stream ends first.
     pub(crate) fn wait_for(&self, wanted: &str, from: usize, due: Instant) -> Option<usize> {
         let wanted = wanted.as_bytes();
         let mut text = locked(&self.shared.0);
@@ -60,7 +60,7 @@ impl Capture {
         }
     }
 
-    /// Waits for the end of the stream.
+    /// Waits for the end of the stream; returns false after the deadline.
     pub(crate) fn closes_before(&self, due: Instant) -> bool {
         let mut text = locked(&self.shared.0);
         while !text.closed {

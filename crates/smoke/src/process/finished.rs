@@ -1,11 +1,11 @@
-//! A command that has ended, and what it said.
+//! A command that has ended, and its output.
 
 use std::fmt;
 use std::time::Duration;
 
 use serde_json::Value;
 
-/// The end of a command: how it ended, what it wrote, how long it took.
+/// The end of a command: its exit, its output, its duration.
 #[derive(Debug, Clone)]
 pub struct Finished {
     pub(super) shown: String,
@@ -17,7 +17,7 @@ pub struct Finished {
     pub stdout: Vec<u8>,
     /// Standard error.
     pub stderr: Vec<u8>,
-    /// From just before it was started until it was reaped.
+    /// Time from just before its start until it was reaped.
     pub took: Duration,
 }
 
@@ -40,7 +40,7 @@ impl Finished {
     /// Asserts one exit code.
     ///
     /// # Panics
-    /// With everything the command said, when it ended in another way.
+    /// With the command's whole output, if it ended in another way.
     pub fn exits(self, code: i32) -> Self {
         assert!(self.code == Some(code), "expected exit code {code}: {self}");
         self
@@ -55,7 +55,7 @@ impl Finished {
         self
     }
 
-    /// Asserts that standard error is one line, as a refusal is.
+    /// Asserts that standard error is one line, the form of a refusal.
     pub fn in_one_line(self) -> Self {
         let lines = self.err().lines().count();
         assert!(
@@ -68,7 +68,7 @@ impl Finished {
     /// Standard output as JSON.
     ///
     /// # Panics
-    /// When it is none.
+    /// Panics when it is not JSON.
     pub fn json(&self) -> Value {
         match serde_json::from_slice(&self.stdout) {
             Ok(value) => value,
@@ -79,7 +79,7 @@ impl Finished {
     /// The error object on standard error: the last line of it that is a JSON object.
     ///
     /// # Panics
-    /// When there is none.
+    /// Panics when there is none.
     pub fn json_error(&self) -> Value {
         let err = self.err();
         let whole = serde_json::from_str::<Value>(&err).ok();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::{Finished, Running};
 use crate::step::note;
 
-/// Long enough for two cold boots under emulation on a loaded machine.
+/// Enough for two cold boots under emulation on a loaded machine.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(90);
 
 /// A command with its input and its deadline.
@@ -23,7 +23,7 @@ pub struct Invocation {
 }
 
 impl Invocation {
-    /// A command with an empty environment: the caller says what it may see.
+    /// A command with an empty environment: the caller adds variables.
     pub fn new(program: &Path) -> Self {
         let mut command = Command::new(program);
         command.env_clear();
@@ -64,13 +64,13 @@ impl Invocation {
         self
     }
 
-    /// Ends the command, and all it started, after this long.
+    /// Sets the time limit after which the command and all its children are ended.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
     }
 
-    /// Has another program start it: `program words… command…`.
+    /// Starts the command through another program: `program words… command…`.
     pub fn through(mut self, program: &Path, words: &[&str]) -> Self {
         self.command = prefixed(&self.command, program, words);
         self
@@ -85,7 +85,7 @@ impl Invocation {
     /// Runs it to its end.
     ///
     /// # Panics
-    /// When it cannot be started, or its deadline passes.
+    /// Panics when it cannot be started, or its deadline passes.
     pub fn run(self) -> Finished {
         self.start().wait()
     }
@@ -98,7 +98,7 @@ impl Invocation {
     /// Starts it and returns at once.
     ///
     /// # Panics
-    /// When it cannot be started.
+    /// Panics when it cannot be started.
     pub fn start(mut self) -> Running {
         let shown = self.shown();
         note(&format!("$ {shown}"));
@@ -114,7 +114,8 @@ impl Invocation {
         };
         if let Some(mut stdin) = child.stdin.take() {
             let input = std::mem::take(&mut self.input);
-            // A command that ends before it has read everything closes the pipe: its own result says whether that is right.
+            // A command that ends before it has read everything closes the pipe: its own result decides whether that is
+            // right.
             thread::spawn(move || stdin.write_all(&input));
         }
         Running::of(child, shown, started, self.deadline)

@@ -1,4 +1,4 @@
-//! A command that runs: its output so far, signals, and the wait for its end.
+//! A running command: its output so far, signals, and the wait for its end.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Child;
@@ -11,9 +11,9 @@ use super::Finished;
 use super::capture::Capture;
 use crate::step::note;
 
-/// How long output may stay open after the command has ended: whoever holds it then was left behind.
+/// Longest time that output may stay open after the command has ended: a process that still holds it was left behind.
 const OUTPUT_AFTER_END: Duration = Duration::from_secs(3);
-/// How long a command gets to end by itself once its deadline has passed and SIGTERM is sent.
+/// Time for a command to end by itself after its deadline and SIGTERM.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// A started command. Dropping it ends it and its whole group.
@@ -56,14 +56,14 @@ impl Running {
     /// Sends a signal to its process group, as a terminal would.
     ///
     /// # Panics
-    /// When the group is gone.
+    /// Panics when the group is gone.
     pub fn signal(&self, signal: Signal) {
         if let Err(error) = kill_process_group(self.pid(), signal) {
             panic!("cannot signal {}: {error}", self.shown);
         }
     }
 
-    /// Standard error until now.
+    /// Standard error so far.
     pub fn stderr_so_far(&self) -> String {
         self.stderr
             .as_ref()
@@ -71,7 +71,7 @@ impl Running {
             .unwrap_or_default()
     }
 
-    /// Standard output until now.
+    /// Standard output so far.
     pub fn stdout_so_far(&self) -> String {
         self.stdout
             .as_ref()
@@ -82,7 +82,7 @@ impl Running {
     /// Waits until standard error contains `text`.
     ///
     /// # Panics
-    /// When it does not within the deadline.
+    /// Panics when it does not appear before the deadline.
     pub fn wait_for_stderr(&self, wanted: &str) {
         let seen = self
             .stderr
@@ -99,7 +99,7 @@ impl Running {
     /// Waits until standard output contains `text`.
     ///
     /// # Panics
-    /// When it does not within the deadline.
+    /// Panics when it does not appear before the deadline.
     pub fn wait_for_stdout(&self, wanted: &str) {
         let seen = self
             .stdout
@@ -118,11 +118,11 @@ impl Running {
         self.started + self.deadline
     }
 
-    /// Waits for its end, at most until its deadline.
+    /// Waits for the command's end, at most until its deadline.
     ///
     /// # Panics
-    /// When the deadline passes (the whole group is ended first), or when something that outlives the command holds its
-    /// output open.
+    /// Panics when the deadline passes (the whole group is ended first), or when a process that outlives the command
+    /// holds its output open.
     pub fn wait(mut self) -> Finished {
         let in_time = ends_before(self.pid(), self.due());
         if !in_time {
@@ -174,7 +174,7 @@ impl Running {
 
     fn end_group(&self) {
         let pid = self.pid();
-        // The group may be gone between the look and the signal: then there is nothing to end.
+        // The group may be gone between the check and the signal: then there is nothing to end.
         let _ = kill_process_group(pid, Signal::TERM);
         if !ends_before(pid, Instant::now() + GRACE) {
             let _ = kill_process_group(pid, Signal::KILL);
@@ -194,7 +194,7 @@ impl Drop for Running {
 /// Waits on a pidfd, which becomes readable when the process ends (pidfd_open(2)).
 pub(crate) fn ends_before(pid: Pid, due: Instant) -> bool {
     let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) else {
-        // No such process any more.
+        // The process is gone.
         return true;
     };
     loop {

@@ -1,4 +1,4 @@
-//! The daemon may be killed, stopped or replaced at any moment: VMs go on, and half-made ones are gone.
+//! The daemon is killed, stopped or replaced at any moment: VMs run on, and half-made ones are removed.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
-//! The daemon is killed with SIGKILL at random moments of everything that a VM can go through, again and again. After
-//! each kill: the next command works, what is listed is there, what is there is listed, and the user's data is whole.
+//! The daemon is killed with SIGKILL at random moments of a VM's life, again and again. After each kill: the next
+//! command works, the list matches the files and processes, and the user's data is whole.
 //!
-//! `CHAOS_ROUNDS` (default 20) and `CHAOS_SEED` choose how long and which; `make chaos` runs it for longer. Without a seed the
-//! commit is one: each has rounds of its own, and the same ones every time.
+//! `CHAOS_ROUNDS` (default 20) sets the number of rounds and `CHAOS_SEED` their order; `make chaos` runs more rounds.
+//! Without a seed the commit is the seed: each commit has its own rounds, and the same ones every time.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ impl Random {
     }
 }
 
-/// A number that is chosen outside. One that is none is a mistake, not a wish for another.
+/// A number from the environment. A value that is not a number is an error, not a missing setting.
 fn setting(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     match text.parse() {
@@ -50,7 +50,7 @@ fn seed_of_commit() -> u64 {
         .unwrap_or(1)
 }
 
-/// One thing to do to a VM, and how many milliseconds it takes at most: the kill comes somewhere in them.
+/// A random action on a VM, and its longest duration in milliseconds: the kill comes within it.
 fn next_action(random: &mut Random, sandbox: &Sandbox) -> (Vec<&'static str>, u64) {
     let vms = sandbox.vm_names();
     let name = NAMES[random.below(NAMES.len() as u64) as usize];
@@ -69,7 +69,7 @@ fn next_action(random: &mut Random, sandbox: &Sandbox) -> (Vec<&'static str>, u6
     }
 }
 
-/// What is listed is there, and what is there is listed.
+/// Checks that every listed VM exists, and that every existing one is listed.
 fn check(sandbox: &Sandbox, round: u64) {
     let list = sandbox.banger(&["ps", "--json"]).ok().json();
     let vms = list.as_array().cloned().unwrap_or_default();
@@ -124,7 +124,7 @@ fn a_daemon_killed_at_random_moments_loses_nothing_and_leaves_nothing() {
         };
         println!("round {round}: {words:?}");
         let running = command.start();
-        // A random moment is the point of it.
+        // The random moment is the purpose of this wait.
         std::thread::sleep(Duration::from_millis(random.below(takes)));
         if let Err(error) = kill_process(daemon, Signal::KILL) {
             panic!("round {round}: cannot kill the daemon: {error}");

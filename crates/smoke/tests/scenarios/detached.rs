@@ -1,4 +1,4 @@
-//! Commands that go on without whoever started them.
+//! Detached commands: they run on without the client that started them.
 
 use banger_smoke::{Sandbox, eventually, step};
 use rustix::process::{Signal, kill_process};

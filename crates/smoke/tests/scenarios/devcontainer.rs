@@ -1,4 +1,4 @@
-//! What a repository's devcontainer.json asks of its VM, through the built tool and a real guest.
+//! Effects of a repository's devcontainer.json on its VM, through the built tool and a real guest.
 
 use std::fs;
 use std::io;
@@ -12,7 +12,7 @@ use crate::guests::{MINIMAL, SMALL, minimal};
 use crate::published::{self, free_port};
 use crate::workspace::{git, repository, text};
 
-/// How long a program in a busy emulated guest takes to begin.
+/// Time for a program to begin in a busy emulated guest.
 const BEGINNING: Duration = Duration::from_secs(60);
 
 /// A repository with this devcontainer.json.

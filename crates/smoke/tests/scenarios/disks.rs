@@ -148,7 +148,7 @@ fn an_image_without_a_usable_root_is_refused_or_says_that_nothing_runs() -> io::
         },
     );
 
-    // A kernel boots with anything below it; what there is to run is asked when something is to be run.
+    // A kernel boots with anything below it; a program is needed only when one is to be run.
     step("a folder with no program in it", || {
         sandbox
             .banger(&["image", "register", "hollow", "--rootfs", &path])

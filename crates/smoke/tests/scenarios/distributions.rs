@@ -1,5 +1,5 @@
-//! Images of other distributions' shapes: OpenRC over System V's init and over busybox's, musl, Fedora's layout. Their
-//! programs are Debian's, because no other packages can be had here; see `banger_smoke::Distributions`.
+//! Images with the shapes of other distributions: OpenRC over System V's init and over busybox's, musl, Fedora's
+//! layout. Their programs are Debian's, because no other packages are available; see `banger_smoke::Distributions`.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use banger_smoke::{Distributions, PreparedGuests, Sandbox, eventually, step};
 
 use crate::guests::{BOOT, reaches_running};
 
-/// Under emulation, beside other guests.
+/// Time limit under emulation, beside other guests.
 const SOON: Duration = Duration::from_secs(60);
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -31,7 +31,7 @@ fn start(sandbox: &Sandbox, image: &str) {
         .ok();
 }
 
-/// SPEC.md, "What every guest gets", with tools that every shell has.
+/// Checks the list of SPEC.md, "What every guest gets", with tools that every shell has.
 fn has_what_every_guest_gets(sandbox: &Sandbox, name: &str) {
     let script = "cat /proc/sys/kernel/hostname /etc/hostname; echo $PATH $LANG $HOME; cat /etc/machine-id; \
         test -L /etc/resolv.conf || grep -v '^#' /etc/resolv.conf; grep -c 127.0.1.1 /etc/hosts; \
@@ -64,7 +64,7 @@ fn has_what_every_guest_gets(sandbox: &Sandbox, name: &str) {
     assert!(!lines[expected.len()..].is_empty(), "a way out: {said}");
 }
 
-/// The service of these images runs, and OpenRC knows it.
+/// Checks that the test's service in these images runs, and that OpenRC knows it.
 fn greeter_has_started(sandbox: &Sandbox, name: &str) {
     let script = "until test -s /root/greeter; do sleep 0.5; done; \
         until rc-status default | grep -q 'greeter.*started'; do sleep 0.5; done; cat /root/greeter";
@@ -73,7 +73,7 @@ fn greeter_has_started(sandbox: &Sandbox, name: &str) {
     assert_eq!(said, "started");
 }
 
-/// A stop that tells the service to end, and a start that finds every file.
+/// Checks a stop that tells the service to end, and a start after it with all files.
 fn stops_cleanly_and_keeps_files(sandbox: &Sandbox, name: &str) {
     sandbox.in_guest(name, "echo kept > /etc/kept; echo kept > /root/kept");
     let stopped = sandbox
@@ -86,9 +86,9 @@ fn stops_cleanly_and_keeps_files(sandbox: &Sandbox, name: &str) {
     assert!(kept.starts_with("kept\nkept\nstarted\ntold"), "{kept}");
 }
 
-/// The agent is not a service of the image's: whatever becomes of it, there is one.
+/// Checks that another agent starts after its death: it does not depend on the image's services.
 fn survives_the_death_of_the_agent(sandbox: &Sandbox, name: &str) {
-    // What a command is the child of.
+    // The parent process of a command.
     let script = "grep -q '^@banger-agent' /proc/$PPID/cmdline && kill -9 $PPID; sleep 60";
     let words = ["exec", name, "--", "sh", "-c", script];
     let cut = sandbox.banger(&words).run();
@@ -115,7 +115,7 @@ fn debian_with_openrc_runs_its_services_under_system_v_init() {
     step(
         "/run became noexec, and the agent can be started again",
         || {
-            // What Debian's scripts do themselves once they check the root file system.
+            // Debian's scripts do this themselves once they check the root file system.
             let script = "/etc/init.d/mountkernfs.sh reload; grep ' /run tmpfs ' /proc/mounts";
             let mounted = sandbox.in_guest(name, script);
             assert!(mounted.contains("noexec"), "{mounted}");

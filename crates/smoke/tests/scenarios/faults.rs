@@ -101,7 +101,7 @@ fn kernels_that_cannot_boot_are_refused_or_named_with_what_the_console_said() ->
             .banger(&["kernel", "import", &path, "--name", "broken"])
             .run();
         if imported.code != Some(0) {
-            // Refused already at import: then the reason must be there.
+            // Refused at import already: then the error must name the file.
             assert!(imported.err().contains("vmlinux"), "{imported}");
             return;
         }

@@ -1,4 +1,4 @@
-//! How the scenarios make their guests: small, without network, from the image that boots fastest.
+//! Guests of the scenarios: small, without network, from the image that boots fastest.
 
 pub use banger_smoke::{BOOT, reaches_running};
 use banger_smoke::{Invocation, Sandbox};

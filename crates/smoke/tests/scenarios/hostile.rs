@@ -1,4 +1,4 @@
-//! A guest whose root has turned hostile: what it sends breaks nothing on the host.
+//! A guest whose root has turned hostile: its bytes break nothing on the host.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use crate::guests::{BOOT, reaches_running};
 const NAME: &str = "evil";
 const SOON: Duration = Duration::from_secs(30);
 
-/// Ends the agent, and what would start it again, and writes garbage to the host in its place for ever.
+/// Kills the agent and the programs that would start it again, and writes garbage to the host in its place for ever.
 const FLOOD: &str = r"
 for pass in 1 2 3; do
     for process in /proc/[0-9]*; do
@@ -43,7 +43,7 @@ fn a_guest_that_answers_garbage_breaks_nothing_on_the_host() {
         || {
             let keep = ["exec", NAME, "--", "sh", "-c", "cat > /root/flood"];
             sandbox.banger(&keep).input(FLOOD).ok();
-            // The agent that would say how this ended is what it ends.
+            // Run apart from the agent, because the script kills the agent.
             let start = [
                 "systemd-run",
                 "--quiet",

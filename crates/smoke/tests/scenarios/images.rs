@@ -1,5 +1,5 @@
-//! Images of other makers: one program and nothing else, busybox without an init to speak of; and what becomes of a VM
-//! that is saved as an image.
+//! Images of other makers: one program and nothing else, busybox with hardly an init; and a VM that is saved as an
+//! image.
 
 use std::fs;
 use std::io;
@@ -39,7 +39,7 @@ fn create(sandbox: &Sandbox, name: &str, image: &str) {
     sandbox.banger(&[&words[..], &SMALL].concat()).ok();
 }
 
-/// Writes what an image says about being run, as a container image's configuration would.
+/// Sets an image's default command and environment, as a container image's configuration would.
 fn say(sandbox: &Sandbox, image: &str, defaults: serde_json::Value) -> io::Result<()> {
     let shown = sandbox.image(image);
     let digest = shown["digest"].as_str().unwrap_or_default();

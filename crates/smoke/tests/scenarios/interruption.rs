@@ -1,4 +1,4 @@
-//! Ctrl-C at every kind of moment of `vm run`: it ends, quickly, and cleanly.
+//! Ctrl-C at every kind of moment of `vm run`: it ends quickly and cleanly.
 
 use std::thread;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use crate::guests::minimal;
 
 const SOON: Duration = Duration::from_secs(20);
-/// Milliseconds until the program has taken the signal over, on a machine that is busy.
+/// Time until the program handles the signal, in milliseconds, on a busy machine.
 const EARLY: u64 = 150;
 
 #[test]
@@ -36,7 +36,7 @@ fn an_interrupted_run_ends_cleanly_at_every_moment() {
             thread::sleep(Duration::from_millis(delay));
             running.signal(Signal::INT);
             let ended = running.wait();
-            // The first moments may come before the program has said what it does with the signal; it has nothing then.
+            // The first moments may come before the program handles the signal; it has made nothing then.
             let early = delay <= EARLY && ended.signal == Some(Signal::INT.as_raw());
             assert!(early || ended.code == Some(130), "{ended}");
             gone();

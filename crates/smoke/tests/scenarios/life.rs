@@ -1,4 +1,4 @@
-//! A VM's life: create, set, restart, stop, start, kill, delete, prune, and what is said about it meanwhile.
+//! A VM's life: create, set, restart, stop, start, kill, delete, prune, and its state in between.
 
 use std::time::Duration;
 
@@ -225,7 +225,7 @@ fn prune_removes_only_vms_that_do_not_run_and_names_are_free_again() {
     );
 
     step("prune", || {
-        // Nobody can be asked here, and silence is no consent.
+        // There is no terminal for the question, and silence is no consent.
         sandbox
             .banger(&["vm", "prune"])
             .run()

@@ -1,4 +1,4 @@
-//! Names that come to stand for newer images, and what becomes of the older ones.
+//! Names that move to newer images, and the fate of the older images.
 
 use std::fs;
 use std::io;
@@ -34,7 +34,7 @@ fn inode(sandbox: &Sandbox, name: &str) -> io::Result<u64> {
     Ok(fs::metadata(folder(sandbox, name).join("base.ext4"))?.ino())
 }
 
-/// What a file of an image's work seed holds.
+/// Content of a file in an image's work seed.
 fn in_seed(sandbox: &Sandbox, path: &str) -> String {
     let seed = folder(sandbox, "app:v1").join("seed.ext4");
     let request = format!("cat {path}");

@@ -7,10 +7,10 @@ use std::time::Duration;
 use banger_smoke::{Sandbox, eventually, step};
 use rustix::process::Signal;
 
-/// For what takes a moment in a busy emulated guest.
+/// Time limit for short actions in a busy emulated guest.
 const SOON: Duration = Duration::from_secs(60);
 
-/// Waits until the other side has said that it has ended, and sends all of it back, with its own address before it.
+/// Waits until the other side has closed its direction, and sends all of its data back, with its own address before it.
 const SERVE: &str = "$| = 1; my ($at, $port) = @ARGV; \
     my $s = IO::Socket::IP->new(LocalHost => $at, LocalPort => $port, Listen => 5, ReuseAddr => 1) or die $@; \
     print \"serving\\n\"; \
@@ -24,7 +24,7 @@ pub fn free_port() -> u16 {
         .map_or(0, |address| address.port())
 }
 
-/// What the server behind `port` makes of `sent`; nothing when there is none.
+/// Answer of the server behind `port` to `sent`; empty if there is no server.
 fn exchange(port: u16, sent: Vec<u8>) -> Vec<u8> {
     let mut back = Vec::new();
     let Ok(mut stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else {
@@ -37,14 +37,14 @@ fn exchange(port: u16, sent: Vec<u8>) -> Vec<u8> {
             let _ = writing.write_all(&sent);
             let _ = writing.shutdown(Shutdown::Write);
         });
-        // Ends with a reset when nobody takes the connection.
+        // Ends with a reset if no server takes the connection.
         let _ = stream.read_to_end(&mut back);
         let _ = writer.join();
     }
     back
 }
 
-/// The host's `port` reaches whatever listens at `port` of the guest `vm`.
+/// Checks that the host's `port` reaches any listener at `port` of the guest `vm`.
 pub fn reaches_servers_wherever_they_listen(sandbox: &Sandbox, vm: &str, port: u16) {
     step("no server, no answer", || {
         assert_eq!(exchange(port, b"hello".to_vec()), b"");
@@ -79,7 +79,7 @@ pub fn reaches_servers_wherever_they_listen(sandbox: &Sandbox, vm: &str, port: u
     }
 }
 
-/// Neither the daemon nor the agent of that moment is needed, and the ports are there again after a restart.
+/// Checks that the ports need neither that daemon nor that agent, and that they are back after a restart.
 pub fn outlives_daemon_agent_and_boot(sandbox: &Sandbox, vm: &str, port: u16) {
     let serve = || {
         let number = port.to_string();

@@ -1,4 +1,4 @@
-//! Images from a registry: pulled, booted, and the same in the guest as what another tool unpacks.
+//! Images from a registry: pulled, booted, and the same in the guest as when another tool unpacks them.
 
 use std::fs;
 use std::io;
@@ -12,9 +12,9 @@ use rustix::process::{Signal, kill_process};
 
 use crate::guests::SMALL;
 
-/// What has to be unpacked, packed and read under emulation takes its time.
+/// Time limit for unpacking, packing and reading under emulation.
 pub const LONG: Duration = Duration::from_secs(300);
-/// Fewest entries that the comparison is worth something with.
+/// Fewest entries that make the comparison worthwhile.
 const ENTRIES: usize = 15_000;
 
 const INVENTORY: &str = include_str!("pulling/inventory.py");
@@ -53,7 +53,7 @@ fn debian_tree(sandbox: &Sandbox, into: &Path) {
     tool("/usr/sbin/debugfs", &["-R", &rdump, text(&base)]);
 }
 
-/// Where the two inventories differ, a few lines of it.
+/// Differences of the two inventories, a few lines of them.
 fn differences(ours: &str, theirs: &str) -> Vec<String> {
     let set = |text: &str| {
         text.lines()
@@ -188,7 +188,7 @@ fn a_pulled_image_is_in_the_guest_what_a_reference_tool_unpacks() {
     assert!(differ.is_empty(), "{}", differ.join("\n"));
 }
 
-/// Pushes an image of one incompressible file of some megabytes; answers with its reference.
+/// Pushes an image of one incompressible file of some megabytes; returns its reference.
 fn push_small(work: &Path, registry: &Registry) -> String {
     let tree = work.join("small");
     let noise: Vec<u8> = (0..500_000_u64)
@@ -199,7 +199,7 @@ fn push_small(work: &Path, registry: &Registry) -> String {
     push(&tree, work, registry, "small:v1")
 }
 
-/// Pushes an image of this tree under a name with a tag; answers with its reference.
+/// Pushes an image of this tree under a name with a tag; returns its reference.
 pub fn push(tree: &Path, work: &Path, registry: &Registry, name: &str) -> String {
     let packed = work.join("packed");
     fs::create_dir(&packed).unwrap_or_else(|error| panic!("{error}"));
@@ -252,7 +252,7 @@ fn two_pulls_at_once_and_a_daemon_killed_in_a_pull_leave_one_image_or_none() {
             });
             kill_daemon(&sandbox);
             registry.go_on();
-            // The next daemon has nothing to go on with: the operation was lost, and so the pull fails.
+            // The next daemon cannot continue: the operation was lost, and so the pull fails.
             pulling.wait();
             assert_eq!(sandbox.out(&["image", "list", "--json"]), "[]");
             assert_eq!(count(&sandbox.banger_home().join("state/staging")), 0);
@@ -267,7 +267,7 @@ fn two_pulls_at_once_and_a_daemon_killed_in_a_pull_leave_one_image_or_none() {
         assert_eq!(count(&sandbox.banger_home().join("cache/oci/parts")), 0);
     });
     let home = sandbox.banger_home();
-    // What shows how far it is: fetching, making, writing the base, giving it its place.
+    // Files that show the progress: fetching, making, writing the base, moving it into place.
     for (what, there) in [
         ("fetches", home.join("cache/oci/blobs/sha256")),
         ("makes", home.join("state/staging")),
@@ -286,7 +286,7 @@ fn two_pulls_at_once_and_a_daemon_killed_in_a_pull_leave_one_image_or_none() {
             }
             kill_process(pid, Signal::KILL).unwrap_or_else(|error| panic!("{error}"));
             pulling.wait();
-            // The image, when it was made before the end came; else nothing.
+            // The image, if it was made before the end; else nothing.
             let images = sandbox.banger(&["image", "list", "--json"]).ok().json();
             let named = images.as_array().map_or(0, Vec::len);
             assert_eq!(count(&home.join("state/images")), named, "{images}");
@@ -350,7 +350,7 @@ fn a_bare_word_is_never_looked_for_in_a_registry() {
     );
 }
 
-/// A credential helper is looked for where the caller's shell finds it, not where the daemon would, which runs already.
+/// Checks that a credential helper is searched in the caller's `PATH`, not in that of the daemon, which runs already.
 fn asks_the_callers_helper(sandbox: &Sandbox, absent: &str) -> io::Result<()> {
     let (docker, bin) = (sandbox.home().join(".docker"), sandbox.home().join("bin"));
     fs::create_dir_all(&docker)?;

@@ -1,5 +1,5 @@
-//! What bad input gets: an error and a hint that name the value, what is allowed and the nearest match; the right exit
-//! code; nothing on standard output; no trace.
+//! Refusals of bad input: an error and a hint that name the value, the allowed ones and the nearest match; the right
+//! exit code; nothing on standard output; no trace.
 
 use std::fs;
 use std::io;
@@ -8,13 +8,13 @@ use banger_smoke::{Finished, Sandbox, step};
 
 use crate::guests::{MINIMAL, minimal};
 
-/// Words of the command, its exit code, and what its error must name.
+/// Words of the command, its exit code, and the names that its error must contain.
 type Refusal<'a> = (&'a [&'a str], i32, &'a [&'a str]);
 
 /// An error line and a hint line.
 const LINES: usize = 2;
 
-/// What is wrong with a refusal; nothing when it is as it should be.
+/// Defects of a refusal; empty if it is as it should be.
 fn complaints(refused: &Finished, code: i32, named: &[&str]) -> Vec<String> {
     let mut wrong = Vec::new();
     if refused.code != Some(code) {
@@ -37,7 +37,7 @@ fn complaints(refused: &Finished, code: i32, named: &[&str]) -> Vec<String> {
         .collect()
 }
 
-/// All of them are tried before any of them fails the scenario.
+/// Tries all of them before any of them fails the scenario.
 fn all_refused(sandbox: &Sandbox, refusals: &[Refusal<'_>]) {
     let wrong: Vec<String> = refusals
         .iter()

@@ -1,4 +1,4 @@
-//! A newer build of banger over a running daemon: nobody's work ends by it.
+//! A newer build of banger over a running daemon: no running command ends by it.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use crate::guests::{MINIMAL, SMALL, boot, boot_id};
 
 const NAME: &str = "works";
 const SOON: Duration = Duration::from_secs(30);
-/// Says `up`, goes on until a file is there, and then proves that it was not cut.
+/// Prints `up`, waits for a file, and then prints proof that it was not interrupted.
 const WORK: &str = "echo up; while [ ! -e /tmp/go ]; do sleep 0.2; done; echo through";
 
-/// A command, one over SSH and one with much input, all under way until [`let_go`].
+/// A command, one over SSH and one with much input, all running until [`let_go`].
 fn work(sandbox: &Sandbox, program: &std::path::Path) -> Vec<Running> {
     sandbox.in_guest(NAME, "rm -f /tmp/go");
     let exec = sandbox
@@ -47,7 +47,7 @@ fn exec_ssh_and_cp_go_on_while_a_newer_build_is_used() {
     let newer = sandbox.newer_build();
     let under_way = work(&sandbox, sandbox.binary());
     let pid = sandbox.daemon_pid();
-    // Large enough to be under way while the newer build is used.
+    // Large enough to be still running while the newer build is used.
     let copied = sandbox.folder().join("copied");
     let copied_to = copied.display().to_string();
     sandbox.in_guest(NAME, "head -c 200000000 /dev/zero > /tmp/large");

@@ -1,4 +1,4 @@
-//! What drives a guest command from outside: signals, time, standard input, programs that read results.
+//! Control of a guest command from outside: signals, time limits, standard input, programs that read results.
 
 use std::time::{Duration, Instant};
 

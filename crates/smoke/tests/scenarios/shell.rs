@@ -37,7 +37,7 @@ fn an_interactive_shell_has_a_proper_terminal_and_gives_it_back() {
     });
 
     step("Ctrl-C interrupts the guest's command, not banger", || {
-        // One process group says the word and sleeps: the shell's own turn with the terminal is over by then.
+        // One process group prints the word and sleeps: the shell no longer owns the terminal then.
         terminal.type_keys("sh -c 'echo be$((1))fore; exec sleep 1000'\n");
         terminal.expect("be1fore");
         terminal.type_keys("\x03");

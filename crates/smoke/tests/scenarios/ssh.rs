@@ -81,7 +81,7 @@ fn exit_codes_and_streams(vm: &Vm<'_>) {
         let mut terminal = sandbox.terminal(&["ssh", "web"], 33, 99);
         terminal.type_keys("echo at-$(stty size | tr ' ' x)\n");
         terminal.expect("at-33x99");
-        // As in the scenario of the shell: one process group says the word and sleeps.
+        // As in the scenario of the shell: one process group prints the word and sleeps.
         terminal.type_keys("sh -c 'echo be$((1))fore; exec sleep 1000'\n");
         terminal.expect("be1fore");
         terminal.type_keys("\x03");
@@ -154,8 +154,8 @@ fn forwarding(vm: &Vm<'_>, serve: &str) {
     });
 }
 
-/// The other way: what the guest reaches of this host, because somebody here wants it to. In one connection, because
-/// the guest's sshd takes seconds for each.
+/// The other direction: ports of this host that the guest reaches because a user here forwards them. In one
+/// connection, because the guest's sshd takes seconds for each.
 fn forwarding_back(vm: &Vm<'_>) {
     let sandbox = vm.sandbox;
     step("a port and an SSH agent of ours are in the guest", || {
@@ -193,12 +193,12 @@ fn forwarding_back(vm: &Vm<'_>) {
     });
 }
 
-/// Says hello at port 7778.
+/// Sends a line to port 7778 and prints the answer.
 const ASK: &str = "perl -MIO::Socket::INET -e '\
     my $s=IO::Socket::INET->new(PeerAddr=>\"127.0.0.1\",PeerPort=>7778,Timeout=>9) or exit 1; \
     print $s \"hello\\n\"; my $l=<$s>; exit 1 unless $l; print $l'";
 
-/// Asks an SSH agent for its keys (draft-miller-ssh-agent, 4.4): the kind of the answer, and how many there are.
+/// Asks an SSH agent for its keys (draft-miller-ssh-agent, 4.4): prints the kind of the answer, and their number.
 const IDENTITIES: &str = "perl -MIO::Socket::UNIX -e '\
     my $s=IO::Socket::UNIX->new(Peer=>$ENV{SSH_AUTH_SOCK}) or die; syswrite $s, pack(\"NC\", 1, 11); \
     sysread $s, my $a, 9; my (undef, $kind, $keys)=unpack(\"NCN\", $a); print \"$kind $keys\\n\"'";

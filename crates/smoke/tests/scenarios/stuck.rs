@@ -1,4 +1,4 @@
-//! A VMM that is stopped with SIGSTOP, and one whose sockets are gone: nothing hangs, nothing is lost, the next command
+//! A VMM that is stopped with SIGSTOP, and one without its sockets: nothing hangs, nothing is lost, the next command
 //! works.
 
 use std::time::Duration;

@@ -93,7 +93,7 @@ fn what_every_guest_gets(sandbox: &Sandbox) {
             .any(|line| line.split_whitespace().eq(["127.0.1.1", NAME])),
         "{hosts}"
     );
-    // Without a way out a name server would only be waited for.
+    // Without outbound network, a name server would only cause waits.
     let resolver = cat("/etc/resolv.conf");
     assert!(!resolver.contains("nameserver"), "{resolver}");
     let sshd = cat("/etc/ssh/sshd_config.d/99-banger.conf");
@@ -115,7 +115,7 @@ fn what_every_guest_gets(sandbox: &Sandbox) {
         NAME,
         "stat -c '%U:%G %a' /root /root/.ssh; wc -l < /root/.ssh/authorized_keys",
     );
-    // The image's own, less what others might write.
+    // The image's own, without write permission for others.
     assert_eq!(modes, "root:root 700\nroot:root 700\n1");
     assert!(!cat("/etc/machine-id").is_empty());
     assert_eq!(
@@ -126,7 +126,7 @@ fn what_every_guest_gets(sandbox: &Sandbox) {
         sandbox.in_guest(NAME, "test -e /root/.hushlogin && findmnt -no FSTYPE /root"),
         "ext4"
     );
-    // Docker's own overlays cannot lie on an overlay: its storage is a disk's before anything of the image runs.
+    // Docker's own overlays cannot lie on an overlay: its storage is on a disk before any program of the image runs.
     assert_eq!(
         sandbox.in_guest(NAME, "findmnt -no FSTYPE /var/lib/docker"),
         "ext4"

@@ -1,4 +1,4 @@
-//! A root file system of three megabytes, made from the host's own shell and a few programs: enough to look around in.
+//! A root file system of three megabytes, made from the host's own shell and a few programs: enough for a simple shell.
 
 use std::fs;
 use std::io;
@@ -7,7 +7,7 @@ use std::process::Command;
 
 use banger_smoke::find_on_path;
 
-/// What the scenarios call in it.
+/// Programs that the scenarios run in it.
 const PROGRAMS: [&str; 8] = ["sh", "cat", "df", "stat", "ls", "touch", "tail", "true"];
 
 /// Fills `folder` with a shell, programs, the libraries that they need, and an `/etc` of three files.

@@ -1,4 +1,4 @@
-//! Tools that a repository pins, and a tool manager in the guest: here a program that writes down what it is asked.
+//! Tools that a repository pins, and a tool manager in the guest: here a program that records its arguments.
 
 use std::fs;
 use std::io;
@@ -9,7 +9,7 @@ use banger_smoke::{Sandbox, step};
 use crate::guests::{MINIMAL, SMALL};
 use crate::workspace::{git, repository, text};
 
-/// Installs `node` as a shim that mise would make, and records how it was called.
+/// Installs `node` as a shim as mise would, and records its own call.
 const MISE: &str = r#"#!/bin/sh
 echo "$* in $PWD yes=$MISE_YES trusted=$MISE_TRUSTED_CONFIG_PATHS" >> /root/mise.log
 [ ! -e /root/mise.broken ] || { echo "no route to the tools" >&2; exit 4; }

@@ -1,5 +1,5 @@
-//! Repositories in, through the built tool and real guests. The prepared minimal guest has no git: what arrives is looked
-//! at file by file there, and the repository itself on the host, copied back.
+//! Repositories in, through the built tool and real guests. The prepared minimal guest has no git: the files are
+//! checked one by one there, and the repository itself on the host, copied back.
 
 use std::fs;
 use std::io;
@@ -11,7 +11,7 @@ use banger_smoke::{Sandbox, step};
 
 use crate::guests::{boot, minimal};
 
-/// Runs git as a person without any configuration would, and answers with its output, trimmed.
+/// Runs git as a user without any configuration would, and returns its output, trimmed.
 pub fn git(dir: &Path, args: &[&str]) -> String {
     let output = Command::new("git")
         .args([
@@ -48,7 +48,7 @@ fn put(path: &Path, text: &str) -> io::Result<()> {
     fs::write(path, text)
 }
 
-/// A repository with a commit, a change that is not committed, an untracked file and an ignored one.
+/// A repository with a commit, an uncommitted change, an untracked file and an ignored one.
 pub fn repository(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)?;
     git(path, &["init", "-q", "-b", "main"]);

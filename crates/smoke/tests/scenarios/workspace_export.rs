@@ -1,4 +1,4 @@
-//! What changed in a guest comes back as a patch that git applies; a guest that offers anything else is refused by name.
+//! Changes in a guest come back as a patch that git applies; a guest that sends anything else is refused by name.
 
 use std::fs;
 use std::io;
@@ -88,7 +88,7 @@ fn an_export_is_applied_by_git_and_has_what_was_committed_there() -> io::Result<
             git(&home.join("mailed"), &["am", "-q", text(&mails)]);
             let log = git(&home.join("mailed"), &["log", "-1", "--format=%an %s"]);
             assert_eq!(log, "G from the guest");
-            // As with a devcontainer's `remoteUser`: git asks whose a repository is, and an export does not mind.
+            // As with a devcontainer's `remoteUser`: git refuses a repository of another owner, and an export does not.
             sandbox.in_guest("box", "chown -R nobody .");
             assert_eq!(
                 export(&["--format", "mbox"]).ok().stdout,
@@ -141,7 +141,7 @@ fn a_guest_that_offers_something_else_is_refused_and_the_host_stays_well() -> io
         sandbox.in_guest("box", "rm out");
     });
 
-    // A commit that this host has not: only the guest's git can tell what changed since.
+    // A commit that is unknown to this host: only the guest's git can find the changes since.
     let theirs = "1".repeat(40);
     let words = [
         "vm",

@@ -1,5 +1,4 @@
-//! Repositories as they are: this project itself, and twenty thousand files with names that make trouble. Both go into a
-//! guest that is there already.
+//! Real repositories: this project itself, and twenty thousand files with odd names. Both go into an existing guest.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -20,13 +19,13 @@ fn workspace(sandbox: &Sandbox, words: &[&str]) -> Finished {
     invocation.deadline(DEADLINE).ok()
 }
 
-/// Runs a script in the workspace of a repository: the VM has several, and the folder says which is meant.
+/// Runs a script in the workspace of a repository: the VM has several, and the folder selects one.
 fn in_guest(sandbox: &Sandbox, vm: &str, repo: &Path, script: &str) -> String {
     let invocation = sandbox.banger(&["exec", vm, "--", "sh", "-c", script]);
     invocation.within(repo).deadline(DEADLINE).ok().out()
 }
 
-/// The tree of all files as they are, by git's own name for it.
+/// Id of the tree of all current files, by git.
 const TREE: &str = "git add -A && git write-tree";
 
 fn tree(repo: &Path) -> String {
@@ -34,7 +33,7 @@ fn tree(repo: &Path) -> String {
     git(repo, &["write-tree"])
 }
 
-/// What was done in the guest is done here by `git apply`, and then both have the same tree.
+/// Exports the guest's changes and applies them here with `git apply`; both trees must be equal then.
 fn comes_back(sandbox: &Sandbox, vm: &str, repo: &Path) {
     let patch = sandbox.home().join("large.patch").display().to_string();
     let words = [
@@ -46,7 +45,7 @@ fn comes_back(sandbox: &Sandbox, vm: &str, repo: &Path) {
         &patch,
         "--allow-exec",
     ];
-    // The VM has other workspaces as well: the folder says which is meant.
+    // The VM has other workspaces as well: the folder selects one.
     let exported = sandbox.banger(&words).within(repo);
     exported.deadline(DEADLINE).ok();
     git(repo, &["apply", "--whitespace=nowarn", &patch]);

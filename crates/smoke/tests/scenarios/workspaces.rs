@@ -1,4 +1,5 @@
-//! Several repositories in one VM, and what is only there: chosen by the folder or by name, named before it goes.
+//! Several repositories in one VM, and work that exists only there: selected by folder or name, listed before a
+//! deletion.
 
 use std::fs;
 use std::io;
