@@ -1,4 +1,4 @@
-//! The trait that every VMM backend implements, and what a backend says about itself.
+//! The trait that every VMM backend implements, and the report of a backend about itself.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{EngineError, VmmIdentity, VmmSpec, VmmState};
 
-/// Which VMM program runs a VM.
+/// VMM program that runs a VM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EngineKind {
@@ -24,7 +24,7 @@ impl std::fmt::Display for EngineKind {
     }
 }
 
-/// What executes the guest's instructions.
+/// Means by which the guest's instructions are executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Accel {
@@ -43,59 +43,59 @@ impl std::fmt::Display for Accel {
     }
 }
 
-/// What an engine finds on this host. Made without starting a VM.
+/// Result of an engine's look at this host. Made without starting a VM.
 #[derive(Debug, Clone)]
 pub struct Probe {
-    /// The engine that was asked.
+    /// The engine.
     pub kind: EngineKind,
-    /// The VMM's executable, or what is missing and how to get it.
+    /// The VMM's executable, or the missing parts and the way to get them.
     pub available: Result<PathBuf, String>,
-    /// As the program states it, for example `7.2.22`.
+    /// Version, as the program states it, for example `7.2.22`.
     pub version: Option<String>,
     /// The accelerator that really works here.
     pub accel: Accel,
-    /// Why that one, in a sentence fit for `doctor`.
+    /// Reason for this accelerator, in a sentence for `doctor`.
     pub accel_reason: String,
 }
 
 /// One VMM backend. All calls block; none blocks beyond its deadline (where it takes none: five seconds).
 pub trait Engine: Send + Sync {
-    /// Which backend this is.
+    /// Kind of this backend.
     fn kind(&self) -> EngineKind;
 
-    /// What of this backend works on this host.
+    /// Finds out the parts of this backend that work on this host.
     fn probe(&self) -> Probe;
 
-    /// Starts the VMM in its own session and waits until its control socket answers.
-    /// On an error nothing of the launch runs any more. A guest that ends at once may be gone when this returns: that is no error.
+    /// Starts the VMM in its own session and waits until its control socket answers. After an error, no process of the
+    /// launch is left. A guest that ends at once may be gone when this returns: that is no error.
     ///
     /// # Errors
-    /// [`EngineError::Missing`] without the VMM program, [`EngineError::Invalid`] naming the field of `spec` that cannot be passed
-    /// on, and what the VMM itself said, as far as possible as an error of its own
-    /// ([`EngineError::PortTaken`], [`EngineError::GuestMemory`]).
+    /// [`EngineError::Missing`] without the VMM program, [`EngineError::Invalid`] for the field of `spec` that cannot
+    /// be passed on, and the VMM's own error, if possible as a kind of its own ([`EngineError::PortTaken`],
+    /// [`EngineError::GuestMemory`]).
     fn start(&self, spec: &VmmSpec, deadline: Duration) -> Result<VmmIdentity, EngineError>;
 
-    /// What the VMM does now. A process that is not the one of `id` counts as gone.
+    /// Current state of the VMM. A process that is not the one of `id` counts as gone.
     ///
     /// # Errors
     /// [`EngineError::Timeout`] when the process lives and does not answer (a stopped VMM, for example).
     fn state(&self, id: &VmmIdentity) -> Result<VmmState, EngineError>;
 
-    /// Looks among this user's processes for the launch with this token, which runs in `dir`.
-    /// Finds also a launch whose control socket is not there yet.
+    /// Searches this user's processes for the launch with this token in `dir`. It also finds a launch that has no
+    /// control socket yet.
     ///
     /// # Errors
-    /// When `/proc` cannot be read.
+    /// Fails when `/proc` cannot be read.
     fn find(&self, launch_token: &str, dir: &Path) -> Result<Option<VmmIdentity>, EngineError>;
 
-    /// All of this user's launches whose folder is directly in `parent`, also those that nobody has recorded.
+    /// All of this user's launches whose folder is directly in `parent`, unrecorded ones included.
     ///
     /// # Errors
-    /// When `/proc` cannot be read.
+    /// Fails when `/proc` cannot be read.
     fn list(&self, parent: &Path) -> Result<Vec<VmmIdentity>, EngineError>;
 
-    /// Confirms that the process of `id` is that very VMM and that it answers: same boot, pid, start time, executable and token,
-    /// and the kernel names the same pid as the peer of its control socket.
+    /// Confirms that the process of `id` is that very VMM and that it answers: same boot, pid, start time, executable
+    /// and token, and the kernel names the same pid as the peer of its control socket.
     ///
     /// # Errors
     /// [`EngineError::NotOurs`] with the first difference, [`EngineError::Gone`], [`EngineError::Timeout`].
@@ -110,37 +110,39 @@ pub trait Engine: Send + Sync {
     /// Stops the virtual CPUs.
     ///
     /// # Errors
-    /// [`EngineError::Gone`], or what the monitor answered.
+    /// [`EngineError::Gone`], or the monitor's error.
     fn pause(&self, id: &VmmIdentity) -> Result<(), EngineError>;
 
-    /// Lets the virtual CPUs run again, also after [`VmmState::DiskError`].
+    /// Lets the virtual CPUs run again, after [`VmmState::DiskError`] as well.
     ///
     /// # Errors
-    /// [`EngineError::Gone`], or what the monitor answered.
+    /// [`EngineError::Gone`], or the monitor's error.
     fn resume(&self, id: &VmmIdentity) -> Result<(), EngineError>;
 
-    /// Ends the VMM in order: it flushes its disks and exits. The guest is not asked. Success when it is gone, also before.
+    /// Ends the VMM cleanly, without asking the guest: it flushes its disks and exits. Succeeds also if it is gone
+    /// already.
     ///
     /// # Errors
     /// [`EngineError::Timeout`] when it still lives at the deadline.
     fn quit(&self, id: &VmmIdentity, deadline: Duration) -> Result<(), EngineError>;
 
-    /// Sends a signal to the VMM, through a pidfd after the identity check. `false`: it was gone already.
+    /// Sends a signal to the VMM, through a pidfd after the identity check. Returns `false` if it was gone already.
     ///
     /// # Errors
-    /// When the kernel refuses.
+    /// Fails when the kernel refuses.
     fn kill(&self, id: &VmmIdentity, signal: Signal) -> Result<bool, EngineError>;
 
-    /// Waits until the VMM's process has ended; `false` when it still lives at the deadline.
+    /// Waits until the VMM's process has ended; returns `false` if it still lives at the deadline.
     ///
     /// # Errors
-    /// When `/proc` cannot be read or the process cannot be watched.
+    /// Fails when `/proc` cannot be read or the process cannot be watched.
     fn wait_gone(&self, id: &VmmIdentity, deadline: Duration) -> Result<bool, EngineError>;
 
-    /// Bounds what a guest made its VMM write: the console's log to `console_max_bytes` (its last half stays), the VMM's own
-    /// records to fixed sizes. To be called now and then while it runs; cheap when there is nothing to do.
+    /// Limits the files that a guest makes its VMM write: the console's log to `console_max_bytes` (its last half
+    /// stays), the VMM's own records to fixed sizes. To be called at intervals while the VMM runs; cheap when there is
+    /// nothing to do.
     ///
     /// # Errors
-    /// When a file cannot be shortened.
+    /// Fails when a file cannot be shortened.
     fn trim(&self, id: &VmmIdentity, console_max_bytes: u64) -> Result<(), EngineError>;
 }

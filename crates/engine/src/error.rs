@@ -1,4 +1,4 @@
-//! What can go wrong between the caller and a VMM process.
+//! Errors between the caller and a VMM process.
 
 use std::io;
 use std::net::IpAddr;
@@ -26,7 +26,7 @@ pub enum EngineError {
         field: &'static str,
         /// Its value, or the offending part.
         value: String,
-        /// What is wrong, and what is allowed.
+        /// The problem, and the allowed values.
         reason: String,
     },
     /// A published port is taken by another process.
@@ -44,11 +44,11 @@ pub enum EngineError {
         ip: IpAddr,
         /// The host port.
         port: u16,
-        /// Why.
+        /// Cause.
         #[source]
         source: io::Error,
     },
-    /// A VMM lives in the folder.
+    /// Another VMM runs in the folder.
     #[error("another VMM runs in {}", dir.display())]
     Occupied {
         /// The folder.
@@ -57,9 +57,9 @@ pub enum EngineError {
     /// The host cannot give the guest its memory.
     #[error("cannot set up {memory_mib} MiB of guest memory: {message}")]
     GuestMemory {
-        /// What was asked for, MiB.
+        /// Requested memory in MiB.
         memory_mib: u32,
-        /// What the VMM said.
+        /// Message of the VMM.
         message: String,
     },
     /// The VMM ended before its control socket answered.
@@ -72,18 +72,18 @@ pub enum EngineError {
         /// The end of its standard error.
         message: String,
     },
-    /// Something did not happen in time.
+    /// A step did not happen in time.
     #[error("{what} within {} ms", after.as_millis())]
     Timeout {
-        /// What did not happen, as "… did not …".
+        /// The missing step, as "… did not …".
         what: String,
-        /// How long it was waited for.
+        /// Length of the wait.
         after: Duration,
     },
     /// The process with this pid is not the VMM of the identity.
     #[error("process {pid} is not the VMM that was started: {difference}")]
     NotOurs {
-        /// The pid that was looked at.
+        /// The pid that was checked.
         pid: u32,
         /// The first difference.
         difference: String,
@@ -94,12 +94,12 @@ pub enum EngineError {
         /// Its pid.
         pid: u32,
     },
-    /// The monitor answered something that is not its protocol, or too much.
+    /// The monitor's answer violates its protocol, or is too long.
     #[error("the monitor {socket} broke its protocol: {reason}")]
     Protocol {
         /// The socket.
         socket: PathBuf,
-        /// What was wrong.
+        /// The problem.
         reason: String,
     },
     /// The monitor refused a command.
@@ -107,7 +107,7 @@ pub enum EngineError {
     Refused {
         /// The command.
         command: &'static str,
-        /// Its words.
+        /// Message of the monitor.
         reason: String,
     },
     /// A call of the operating system failed.
@@ -115,7 +115,7 @@ pub enum EngineError {
     Io {
         /// The attempt, naming its object: "read /proc/7/stat".
         what: String,
-        /// Why.
+        /// Cause.
         #[source]
         source: io::Error,
     },
@@ -132,7 +132,7 @@ impl From<ProcessError> for EngineError {
 }
 
 impl EngineError {
-    /// For `map_err` at a call of the operating system.
+    /// Converter for `map_err` at a call of the operating system.
     pub(crate) fn io<E: Into<io::Error>>(what: impl Into<String>) -> impl FnOnce(E) -> Self {
         let what = what.into();
         move |source| Self::Io {

@@ -1,4 +1,4 @@
-//! What this host can do for VMs: processors, memory, virtualisation, clock.
+//! Abilities of this host for VMs: processors, memory, virtualisation, clock.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -16,16 +16,16 @@ pub struct HostFacts {
     pub cpus: usize,
     /// Memory of the machine, MiB.
     pub memory_mib: u64,
-    /// `vmx` or `svm`, when the CPU has it: hardware virtualisation.
+    /// `vmx` or `svm` if the CPU has hardware virtualisation.
     pub virtualisation_flag: Option<&'static str>,
-    /// What can be used to run guests.
+    /// Accelerator that can run guests.
     pub accel: Accel,
-    /// Why, in a sentence fit for `doctor`.
+    /// Reason for it, in a sentence for `doctor`.
     pub accel_reason: String,
 }
 
 impl HostFacts {
-    /// Reads them from `/proc`, `/dev/kvm` and sysinfo(2). What cannot be read counts as absent.
+    /// Reads the facts from `/proc`, `/dev/kvm` and sysinfo(2). Unreadable ones count as absent.
     #[must_use]
     pub fn read() -> Self {
         let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -57,7 +57,8 @@ fn virtualisation_flag(cpuinfo: &str) -> Option<&'static str> {
     words.find_map(|word| ["vmx", "svm"].into_iter().find(|flag| word == *flag))
 }
 
-/// The CPU's flag decides, not the file: without it `/dev/kvm` may open, make VMs, and then hang in the guest's kernel.
+/// Chooses by the CPU's flag, not by the file: without the flag, `/dev/kvm` may open, make VMs, and then hang in the
+/// guest's kernel.
 fn choose_accel(flag: Option<&str>, kvm: Option<io::Error>) -> (Accel, String) {
     match (flag, kvm) {
         (Some(flag), None) => (Accel::Kvm, format!("the CPU has {flag} and /dev/kvm opens")),
@@ -80,7 +81,7 @@ fn choose_accel(flag: Option<&str>, kvm: Option<io::Error>) -> (Accel, String) {
     }
 }
 
-/// Frequency of the time stamp counter in kHz, when the host's own kernel trusts that counter as its clock. Takes 4 ms.
+/// Frequency of the time stamp counter in kHz, if the host's own kernel uses that counter as its clock. Takes 4 ms.
 pub(crate) fn tsc_khz() -> Option<u32> {
     const SOURCE: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
     if std::fs::read_to_string(SOURCE).ok()?.trim() != "tsc" {
@@ -97,13 +98,13 @@ pub(crate) fn tsc_khz() -> Option<u32> {
 
 fn khz(cycles: u64, ns: u64) -> Option<u32> {
     let khz = u128::from(cycles) * 1_000_000 / u128::from(ns.max(1));
-    // Outside, something else than a CPU's counter was measured.
+    // Values outside of this range come from something other than a CPU's counter.
     u32::try_from(khz)
         .ok()
         .filter(|khz| (100_000..=20_000_000).contains(khz))
 }
 
-/// The counter and the clock at the same moment: of several tries the one with the least time between them.
+/// The counter and the clock at the same moment: of several tries the one with the least time between the two reads.
 fn instant() -> Option<(u64, u64)> {
     let once = || {
         let before = sys::time_stamp()?;
@@ -118,7 +119,7 @@ fn instant() -> Option<(u64, u64)> {
     Some((best.1, best.2))
 }
 
-/// Finds a program in `PATH`, then where system packages put it.
+/// Finds a program in `PATH`, then in the folders of system packages.
 pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
@@ -181,7 +182,7 @@ mod tests {
 
     #[test]
     fn two_measurements_of_the_counter_agree_within_a_tenth_of_a_percent() {
-        // A host with another clock gives none, twice.
+        // A host with another clock gives none, both times.
         match (tsc_khz(), tsc_khz()) {
             (Some(a), Some(b)) => assert!(a.abs_diff(b) < a / 1000, "{a} {b}"),
             (a, b) => assert_eq!(a, b),

@@ -1,5 +1,5 @@
-//! Starts VMMs, recognises them again and ends them. What holds for every process is `banger-process`'s; what holds for a VMM,
-//! its command line, monitor and end, is here.
+//! Starts VMMs, recognises them again and ends them. Code for every process is in `banger-process`; code for VMMs,
+//! their command line, monitor and end, is here.
 //!
 //! ```text
 //!            VmmSpec ──► check ──► command line (pure)
@@ -14,17 +14,17 @@
 //!               │        kill, wait_gone                     (pidfd, after the identity check)
 //!               ▼
 //!   the VMM writes its own events and errors into its folder, so that the cause of
-//!   its end is known also when nobody was there to see it
+//!   its end is known even if no process was there to see it
 //! ```
 //!
 //! Promises:
 //! - A process is never signalled by a bare pid: it is opened as a pidfd, then its identity is compared.
-//! - Every call returns by its deadline, also when the VMM is stopped, hangs or lies.
-//! - Whatever a VMM answers is bounded: after an escape the guest speaks through it.
+//! - Every call returns by its deadline, even when the VMM is stopped, hangs or lies.
+//! - Every answer of a VMM is bounded: after an escape the guest speaks through it.
 //! - A VMM outlives the process that started it; while that process lives, no zombie stays.
 //!
-//! It must not: choose names, addresses or sizes, keep state of its own on disk beyond the VM's folder, print, or need a runtime:
-//! all calls block and belong on a thread where blocking is allowed.
+//! It must not: choose names, addresses or sizes, keep state of its own on disk beyond the VM's folder, print, or need
+//! a runtime: all calls block and belong on a thread where blocking is allowed.
 
 mod engine;
 mod error;

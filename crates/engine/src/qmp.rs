@@ -4,7 +4,7 @@
 //! connect ─► peer is the pid? ─► greeting ─► qmp_capabilities ─► command ─► return | error
 //!                                                                 events in between are skipped
 //! ```
-//! One deadline bounds the whole connection, one limit every line: a QEMU whose guest has escaped may send anything.
+//! One deadline limits the whole connection, one length every line: a QEMU whose guest has escaped may send anything.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -33,7 +33,7 @@ pub(crate) struct Monitor {
 }
 
 impl Monitor {
-    /// Connects to the monitor of process `pid` and negotiates. `within` bounds this and all commands that follow.
+    /// Connects to the monitor of process `pid` and negotiates. `within` limits this and all later commands together.
     pub(crate) fn open(socket: &Path, pid: u32, within: Duration) -> Result<Self, EngineError> {
         let began = Instant::now();
         let failed = || EngineError::io(format!("connect to {}", socket.display()));
@@ -61,7 +61,7 @@ impl Monitor {
         Ok(monitor)
     }
 
-    /// Runs a command without arguments and gives its `return`.
+    /// Runs a command without arguments and returns its `return` value.
     pub(crate) fn execute(&mut self, command: &'static str) -> Result<Value, EngineError> {
         let id = self.next_id;
         self.next_id += 1;
@@ -144,7 +144,7 @@ impl Monitor {
         }
     }
 
-    /// What is left until the deadline; never zero, which sockets take for "no timeout".
+    /// Time until the deadline; never zero, which means "no timeout" for sockets.
     fn left(&self) -> Result<Duration, EngineError> {
         match self.within.checked_sub(self.began.elapsed()) {
             Some(left) if !left.is_zero() => Ok(left),

@@ -1,4 +1,4 @@
-//! What a VMM is to run: paths, sizes and devices, all chosen by the caller.
+//! Specification of a VMM: paths, sizes and devices, all chosen by the caller.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -14,11 +14,11 @@ pub const SERIAL_MAX_BYTES: usize = 20;
 /// One launch of one VM.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VmmSpec {
-    /// The VM; the guest sees it as the machine's UUID.
+    /// Id of the VM; the guest sees it as the machine's UUID.
     pub vm_id: Uuid,
-    /// For people, in process lists: `[a-z0-9-]`, at most 63 bytes.
+    /// Name for people in process lists: `[a-z0-9-]`, at most 63 bytes.
     pub vm_name: String,
-    /// Own to this launch and visible on the command line: 8 to 64 of `[A-Za-z0-9-]`.
+    /// Token of this launch alone, visible on the command line: 8 to 64 of `[A-Za-z0-9-]`.
     pub launch_token: String,
     /// An existing folder (0700) for this VM's sockets, pid file and the VMM's own log. At most one VMM runs in it.
     pub dir: PathBuf,
@@ -32,13 +32,13 @@ pub struct VmmSpec {
     pub vcpu: u32,
     /// The guest's memory, MiB.
     pub memory_mib: u32,
-    /// In the order in which the guest sees them; it should find them by serial number.
+    /// Disks in the order in which the guest sees them; it should find them by serial number.
     pub disks: Vec<DiskSpec>,
-    /// How the guest reaches the network.
+    /// Network of the guest.
     pub net: NetSpec,
-    /// Receives what the guest writes to its serial console, appended.
+    /// File to which the guest's serial console is appended.
     pub console_log: PathBuf,
-    /// What executes the guest; see [`Probe::accel`](crate::Probe::accel).
+    /// Accelerator; see [`Probe::accel`](crate::Probe::accel).
     pub accel: Accel,
 }
 
@@ -47,7 +47,7 @@ pub struct VmmSpec {
 pub struct DiskSpec {
     /// The image file.
     pub path: PathBuf,
-    /// At most [`SERIAL_MAX_BYTES`] of `[A-Za-z0-9_-]`; the guest reads it in `/sys/block/*/serial`.
+    /// Serial number: at most [`SERIAL_MAX_BYTES`] of `[A-Za-z0-9_-]`; the guest reads it in `/sys/block/*/serial`.
     pub serial: String,
     /// Read-only images may be shared by any number of VMMs; a writable one belongs to one VMM, which locks it.
     pub read_only: bool,
@@ -62,7 +62,7 @@ pub enum NetSpec {
     User {
         /// The guest's hardware address; must be unicast.
         mac: [u8; 6],
-        /// Whether the guest reaches anything beyond the published ports.
+        /// True when the guest reaches addresses beyond the published ports.
         egress: bool,
         /// Host ports that lead to guest ports.
         publish: Vec<Publish>,
@@ -72,10 +72,10 @@ pub enum NetSpec {
 /// A TCP port of the host that leads into the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Publish {
-    /// Where the host listens.
+    /// Host address that listens.
     pub host_ip: IpAddr,
-    /// Not 0.
+    /// Host port; not 0.
     pub host_port: u16,
-    /// Not 0.
+    /// Guest port; not 0.
     pub guest_port: u16,
 }

@@ -1,4 +1,4 @@
-//! Who a VMM process is, what it does, and why it ended.
+//! Identity of a VMM process, its state, and the cause of its end.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ const IDENTITY_VERSION: u32 = 2;
 pub struct IdentityVersion(u32);
 
 impl IdentityVersion {
-    /// The one that this build writes.
+    /// The version that this build writes.
     pub const NEWEST: Self = Self(IDENTITY_VERSION);
 
     const fn first() -> Self {
@@ -48,16 +48,16 @@ fn qemu() -> EngineKind {
     EngineKind::Qemu
 }
 
-/// What makes a VMM process recognisable for ever: stored by the caller, compared by every call.
+/// Lasting identity of a VMM process: stored by the caller, compared by every call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VmmIdentity {
-    /// Version of this form.
+    /// Version of this stored form.
     #[serde(default = "IdentityVersion::first")]
     pub version: IdentityVersion,
     /// The engine that started it.
     #[serde(default = "qemu")]
     pub engine: EngineKind,
-    /// Reused by the kernel, so never enough alone.
+    /// Process id. The kernel reuses it, so it is never enough alone.
     pub pid: u32,
     /// Field 22 of `/proc/PID/stat`: clock ticks between boot and the process's start.
     pub start_ticks: u64,
@@ -71,7 +71,7 @@ pub struct VmmIdentity {
     pub control_socket: PathBuf,
     /// The guest channel's Unix socket, absolute; may be longer than `sun_path`: connect with `banger_socket::connect`.
     pub channel_socket: PathBuf,
-    /// Where the guest's serial console is kept.
+    /// File with the output of the guest's serial console.
     pub console_log: PathBuf,
 }
 
@@ -87,13 +87,13 @@ impl VmmIdentity {
         }
     }
 
-    /// The VM's folder, in which the sockets and the VMM's own records are.
+    /// The VM's folder, with the sockets and the VMM's own records.
     pub fn dir(&self) -> &Path {
         self.control_socket.parent().unwrap_or(Path::new("/"))
     }
 }
 
-/// What a VMM does now.
+/// Current state of a VMM.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "state")]
 pub enum VmmState {
@@ -102,51 +102,52 @@ pub enum VmmState {
     /// Stopped by [`Engine::pause`](crate::Engine::pause).
     Paused,
     /// The VMM stopped the guest by itself because it cannot write its disks, most often because the host's is full.
-    /// [`Engine::resume`](crate::Engine::resume) repeats what failed.
+    /// [`Engine::resume`](crate::Engine::resume) repeats the failed operation.
     DiskError,
     /// The VMM stopped the guest by itself for another reason.
     Blocked {
-        /// The VMM's word for it; `prelaunch` is a launch whose starter died before it let the guest run.
+        /// The VMM's name for the reason; `prelaunch` is a launch whose starter died before it let the guest run.
         reason: String,
     },
     /// The process has ended (or another one has its pid).
     Gone {
-        /// As far as it can be known afterwards.
+        /// Cause, as far as it is known afterwards.
         cause: Option<ExitCause>,
     },
 }
 
-/// Why a VMM ended.
+/// Cause of a VMM's end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "cause")]
 pub enum ExitCause {
     /// The guest's kernel panicked; `message` is its own, from the console.
     GuestPanic {
-        /// What follows `Kernel panic - not syncing:`, one bounded line. Text from the guest.
+        /// Text behind `Kernel panic - not syncing:`, one bounded line. Text from the guest.
         message: String,
     },
     /// The guest powered off.
     GuestShutdown,
-    /// The guest rebooted (or its CPU triple-faulted); VMMs here end then.
+    /// The guest rebooted (or its CPU triple-faulted); a VMM ends in this case.
     GuestReset,
     /// It was asked to quit through its monitor.
     HostQuit,
-    /// It ended itself in order on a catchable signal (`SIGTERM`, `SIGINT`, `SIGHUP`).
+    /// It ended itself cleanly on a catchable signal (`SIGTERM`, `SIGINT`, `SIGHUP`).
     HostSignal {
-        /// The signal's number, where known.
+        /// The signal's number, if it is known.
         signal: Option<i32>,
     },
-    /// It was ended by a signal, seen by the process that started it.
+    /// A signal ended it, as the process that started it saw.
     Killed {
         /// The signal's number.
         signal: i32,
     },
-    /// It failed; `message` is what it said.
+    /// It failed; `message` is its own.
     Failed {
         /// The end of its standard error, bounded.
         message: String,
     },
-    /// It left no record of its end: killed with `SIGKILL`, by the kernel for want of memory, or with the whole host.
+    /// It left no record of its end: it was killed with `SIGKILL`, by the kernel for lack of memory, or with the whole
+    /// host.
     Vanished,
 }
 

@@ -5,7 +5,8 @@
 pub(crate) fn time_stamp() -> Option<u64> {
     #[cfg(target_arch = "x86_64")]
     {
-        // SAFETY: every x86-64 CPU has RDTSC, and Linux leaves it open to user space unless a process forbids it to itself.
+        // SAFETY: every x86-64 CPU has RDTSC, and Linux leaves it open to user space unless a process forbids it to
+        // itself.
         Some(unsafe { std::arch::x86_64::_rdtsc() })
     }
     #[cfg(not(target_arch = "x86_64"))]

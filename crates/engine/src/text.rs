@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-/// Longest text kept of what a VMM or guest said, characters.
+/// Longest text of a VMM or guest that is kept, in characters.
 const SHOWN_MAX_CHARS: usize = 600;
 
-/// `text` on one line: control characters become spaces, runs of white space one, the end is cut.
+/// `text` on one line: control characters become spaces, each run of white space becomes one, the end is cut.
 pub(crate) fn printable(text: &str) -> String {
     let words = text
         .split(|c: char| c.is_whitespace() || c.is_control())
@@ -34,7 +34,7 @@ pub(crate) fn printable(text: &str) -> String {
     shown
 }
 
-/// The last `max` bytes of a file; nothing when there is no such file.
+/// The last `max` bytes of a file; empty if there is no such file.
 pub(crate) fn tail(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     let mut file = match File::open(path) {
         Ok(file) => file,

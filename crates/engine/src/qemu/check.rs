@@ -1,4 +1,4 @@
-//! Which specs QEMU is given: everything else is refused by the name of its field.
+//! Check of a spec for QEMU: an unusable field is refused by its name.
 
 use std::ops::RangeInclusive;
 use std::os::unix::ffi::OsStrExt;
@@ -8,11 +8,11 @@ use crate::{DiskSpec, EngineError, NetSpec, Publish, SERIAL_MAX_BYTES, VmmSpec};
 
 /// Most disks of a VM: a `microvm` machine has eight virtio-mmio slots in all (QEMU `docs/system/i386/microvm.rst`).
 const DISKS_MAX: usize = 5;
-/// Most published ports of a VM: the command line must stay far below what a process may have.
+/// Most published ports of a VM: the command line must stay far below the limit for a process.
 const PUBLISH_MAX: usize = 256;
-/// Memory, MiB: below it no kernel of today starts, above it a typing error is likelier than the machine.
+/// Memory in MiB: below it no current kernel starts, above it a typing error is likelier than such a machine.
 const MEMORY_MIB: RangeInclusive<u32> = 32..=4 * 1024 * 1024;
-/// Virtual CPUs that QEMU's machines take without an interrupt remapper.
+/// Virtual CPUs that QEMU's machines accept without an interrupt remapper.
 const VCPU: RangeInclusive<u32> = 1..=255;
 
 pub(super) fn check(spec: &VmmSpec) -> Result<(), EngineError> {

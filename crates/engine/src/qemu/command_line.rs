@@ -1,4 +1,4 @@
-//! A spec becomes QEMU's arguments: checked, escaped, and nothing else than what is needed.
+//! QEMU's arguments for a spec: checked, escaped, and no more than necessary.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -7,15 +7,15 @@ use std::path::Path;
 use super::{check, files, kernel_cmdline};
 use crate::{Accel, DiskSpec, EngineError, NetSpec, Publish, VmmSpec};
 
-/// MiB of translated code that TCG keeps. Its default is up to 1024, which a busy guest fills: host memory that nobody asked for.
+/// MiB of translated code that TCG keeps. Its default is up to 1024, which a busy guest fills: too much host memory.
 const TCG_CODE_MIB: u32 = 512;
 
 /// Facts of the host that shape the command line.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Host {
-    /// Whether QEMU has the `qboot` firmware, which starts a PVH kernel without a BIOS's detours.
+    /// True when QEMU has the `qboot` firmware, which starts a PVH kernel without a BIOS's detours.
     pub has_qboot: bool,
-    /// Frequency of the host's time stamp counter, when that counter is its clock.
+    /// Frequency of the host's time stamp counter in kHz, if that counter is its clock.
     pub tsc_khz: Option<u32>,
 }
 
@@ -29,10 +29,10 @@ pub(super) enum Board {
 }
 
 impl Board {
-    /// `microvm` is for hardware virtualisation only. Translated, it boots faster than `q35`, but on a host with 20 runnable
-    /// processes for 2 cores 2 of 147 boots never came up. It has no second timer by which Linux could correct what it measures
-    /// of the CPU's own; a pause in that moment makes it ten times too fast, which is the likely cause. (Without
-    /// `tsc_early_khz` two boots of three hang there.)
+    /// Chooses `microvm` for hardware virtualisation only. Translated, it boots faster than `q35`, but on a host with
+    /// 20 runnable processes for 2 cores 2 of 147 boots never came up. It has no second timer by which Linux could
+    /// correct its measurement of the CPU's own timer; the likely cause is a pause in that moment, which makes it ten
+    /// times too fast. (Without `tsc_early_khz` two boots of three hang there.)
     pub(super) fn choose(accel: Accel) -> Self {
         match accel {
             Accel::Kvm => Self::Microvm,
@@ -40,7 +40,7 @@ impl Board {
         }
     }
 
-    /// What virtio devices are called on this board, after `virtio-blk-` and so on.
+    /// Ending of the names of virtio devices on this board, after `virtio-blk-` and so on.
     fn device_suffix(self) -> &'static str {
         match self {
             Self::Microvm => "device",
@@ -79,9 +79,9 @@ fn confinement(args: &mut Args) {
         "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
     );
     args.option("-display", "none");
-    // A guest that reboots ends its VMM: the caller decides whether it starts again.
+    // A guest that reboots ends its VMM: the caller decides on a restart.
     args.flag("-no-reboot");
-    // The guest waits until its starter has seen that the VMM answers and records: nothing of its life is missed.
+    // The guest waits until its starter has seen that the VMM answers and records: so no event of its life is missed.
     args.flag("-S");
 }
 
@@ -92,7 +92,7 @@ fn identity(args: &mut Args, spec: &VmmSpec) {
     args.option("-pidfile", files::PID_FILE);
 }
 
-/// The figures behind these choices are in [`kernel_cmdline`].
+/// Adds the machine, its CPUs and its memory. The figures behind these choices are in [`kernel_cmdline`].
 fn machine(args: &mut Args, spec: &VmmSpec, board: Board, has_qboot: bool) {
     const HOST_SIDE: &str = "dump-guest-core=off,mem-merge=off";
     let machine = match board {
@@ -135,7 +135,7 @@ fn monitors(args: &mut Args, spec: &VmmSpec) {
     args.option("-mon", "chardev=events,mode=control");
 }
 
-/// What stands before and after the escaped path of the console's log: [`console_log`] reads it back.
+/// Text before and after the escaped path of the console's log: [`console_log`] searches for it.
 const CONSOLE_BEFORE: &str = "file,id=console,path=";
 const CONSOLE_AFTER: &str = ",append=on";
 
@@ -144,7 +144,7 @@ fn console(args: &mut Args, log: &Path) {
     args.option("-serial", "chardev:console");
 }
 
-/// The console's log named in the arguments of a running QEMU of ours.
+/// The console's log in the arguments of a running QEMU of ours.
 pub(super) fn console_log(args: &[OsString]) -> Option<std::path::PathBuf> {
     let escaped = args.iter().find_map(|arg| {
         arg.as_bytes()
@@ -164,7 +164,7 @@ pub(super) fn console_log(args: &[OsString]) -> Option<std::path::PathBuf> {
 
 fn channel(args: &mut Args, bus: &str) {
     let (id, socket) = (files::CHANNEL_ID, files::CHANNEL_SOCKET);
-    // Port 0 is the driver's own, for consoles; a port costs two queues, so no more than needed.
+    // Port 0 is reserved by the driver for consoles; a port costs two queues, so there are no more than needed.
     args.option(
         "-device",
         format!("virtio-serial-{bus},id=serial,max_ports=2"),
@@ -181,7 +181,7 @@ fn channel(args: &mut Args, bus: &str) {
 
 fn add_disk(args: &mut Args, index: usize, disk: &DiskSpec, bus: &str) {
     let node = format!("disk{index}");
-    // A read-only image takes a shared lock, which keeps writers out; a writable one keeps everybody out.
+    // A read-only image takes a shared lock, which keeps writers out; a writable one takes an exclusive lock.
     let access = if disk.read_only {
         "read-only=on"
     } else {
@@ -216,7 +216,7 @@ fn network(args: &mut Args, net: &NetSpec, board: Board) {
     args.option("-netdev", netdev);
     let [a, b, c, d, e, f] = mac;
     let mac = format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
-    // Nothing boots from the network: no option ROM on PCI.
+    // No guest boots from the network: no option ROM on PCI.
     let rom = if board == Board::Q35 { ",romfile=" } else { "" };
     let bus = board.device_suffix();
     args.option(
@@ -225,7 +225,7 @@ fn network(args: &mut Args, net: &NetSpec, board: Board) {
     );
 }
 
-/// The forwarding rule as QEMU takes it, and as it names it when it cannot listen.
+/// The forwarding rule in QEMU's form, which its error messages repeat.
 pub(super) fn forward_rule(port: &Publish) -> String {
     format!(
         "tcp:{}:{}-:{}",
@@ -245,7 +245,7 @@ impl Args {
         self.0.push(value.into());
     }
 
-    /// An option list with a path in it, in which QEMU reads a doubled comma as one.
+    /// Adds an option list with a path in it; QEMU reads a doubled comma as one.
     fn escaped(&mut self, name: &str, before: &str, path: &Path, after: &str) {
         let mut value = before.as_bytes().to_vec();
         for byte in path.as_os_str().as_bytes() {

@@ -1,7 +1,7 @@
-//! Why a QEMU ended, from what it and its guest left behind.
+//! Cause of a QEMU's end, from the files that it and its guest left.
 //!
-//! A second monitor has no reader: it writes its events into a file of the VM's folder. So the cause is known also when nobody was
-//! connected, and when the process that started QEMU is gone.
+//! A second monitor has no reader: it writes its events into a file of the VM's folder. So the cause is known even if
+//! no process was connected, and after the process that started QEMU is gone.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -13,12 +13,12 @@ use super::files;
 use crate::text::{printable, tail};
 use crate::{EngineError, ExitCause, VmmIdentity};
 
-/// How much of each record is read, bytes.
+/// Bytes of each record that are read.
 const TAIL_BYTES: u64 = 64 * 1024;
-/// What Linux prints before a panic's message (`kernel/panic.c`).
+/// Text that Linux prints before a panic's message (`kernel/panic.c`).
 const PANIC: &str = "Kernel panic - not syncing: ";
 
-/// What is left of one launch.
+/// Records of one launch after its end.
 #[derive(Debug, Default)]
 pub(super) struct Remains {
     pub events: Vec<u8>,
@@ -27,7 +27,7 @@ pub(super) struct Remains {
     pub status: Option<ExitStatus>,
 }
 
-/// Reads the remains of a launch; `None` when its folder has been used by another one since.
+/// Reads the remains of a launch; `None` if another launch has used its folder since.
 pub(super) fn remains(
     id: &VmmIdentity,
     status: Option<ExitStatus>,
@@ -48,7 +48,7 @@ pub(super) fn remains(
     }))
 }
 
-/// Whether the event monitor in this folder has accepted its negotiation, after which it writes events.
+/// Tells whether the event monitor in this folder has accepted its negotiation: from then on it writes events.
 pub(super) fn is_recording(dir: &Path) -> Result<bool, EngineError> {
     let events = read(&dir.join(files::EVENTS_OUT))?;
     let mut answers = events
@@ -57,7 +57,7 @@ pub(super) fn is_recording(dir: &Path) -> Result<bool, EngineError> {
     Ok(answers.any(|answer| answer.is_ok_and(|answer| answer.get("return").is_some())))
 }
 
-/// Whether the VMM in this folder has run its guest and recorded the end of that.
+/// Tells whether the VMM in this folder has run its guest and recorded the guest's end.
 pub(super) fn is_recorded(dir: &Path) -> Result<bool, EngineError> {
     Ok(shutdown_reason(&read(&dir.join(files::EVENTS_OUT))?).is_some())
 }
@@ -79,7 +79,7 @@ fn since_launch<'a>(console: &'a [u8], launch_token: &str) -> &'a [u8] {
     found.map_or(console, |at| &console[at + mark.len()..])
 }
 
-/// The cause, as far as the remains tell.
+/// The cause, as far as the remains show it.
 pub(super) fn cause(remains: &Remains) -> ExitCause {
     let reason = shutdown_reason(&remains.events);
     match reason.as_deref() {
@@ -124,7 +124,8 @@ fn shutdown_reason(events: &[u8]) -> Option<String> {
     })
 }
 
-/// The message of the last kernel panic in the end of a console's log, if there is one. The guest writes this text: it may lie.
+/// The message of the last kernel panic at the end of a console's log, if there is one. The guest writes this text: it
+/// may lie.
 #[must_use]
 pub fn panic_message(console_tail: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(console_tail);
@@ -137,7 +138,7 @@ pub fn panic_message(console_tail: &[u8]) -> Option<String> {
     Some(printable(message))
 }
 
-/// QEMU says which signal ended it: "terminating on signal 15 from pid 1 (…)".
+/// Signal that ended QEMU, from its log: "terminating on signal 15 from pid 1 (…)".
 fn terminating_signal(log: &[u8]) -> Option<i32> {
     let text = String::from_utf8_lossy(log);
     let (_, rest) = text.rsplit_once("terminating on signal ")?;
@@ -147,7 +148,7 @@ fn terminating_signal(log: &[u8]) -> Option<i32> {
         .ok()
 }
 
-/// What QEMU said, without its own name before every line.
+/// Message of QEMU, without its own name before every line.
 pub(super) fn log_message(log: &[u8]) -> String {
     let text = String::from_utf8_lossy(log);
     let lines = text

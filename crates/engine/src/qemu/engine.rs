@@ -17,19 +17,19 @@ use crate::{
     VmmState,
 };
 
-/// How long a monitor may take to answer where the caller sets no deadline.
+/// Longest wait for a monitor's answer if the caller sets no deadline.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
-/// How much is kept of what QEMU says and records, bytes.
+/// Bytes of QEMU's log and records that are kept.
 const LOG_MAX_BYTES: u64 = 256 * 1024;
 
-/// A wrapper script or a tracer that carries the same arguments is not the VMM.
+/// Test for QEMU itself: a wrapper script or a tracer with the same arguments is not the VMM.
 const PROCESSES: Program = Program {
     is_executable: is_qemu,
     token_of: files::token_of,
 };
 
-/// QEMU as an engine. Cheap to clone; clones share the knowledge of the VMMs that were started here.
+/// QEMU as an engine. Cheap to clone; clones share the list of VMMs that this process started.
 #[derive(Debug, Clone)]
 pub struct QemuEngine {
     program: Option<PathBuf>,
@@ -45,16 +45,16 @@ impl Default for QemuEngine {
 }
 
 impl QemuEngine {
-    /// The QEMU found in `PATH`. Runs no program; takes some 4 ms to measure the host's clock.
+    /// Uses the QEMU in `PATH`. Runs no program; takes some 4 ms to measure the host's clock.
     #[must_use]
     pub fn new() -> Self {
         Self::with_program(host::find_program(probe::PROGRAM))
     }
 
-    /// A given QEMU executable, or none.
+    /// Uses the given QEMU executable, or none.
     #[must_use]
     pub fn with_program(program: Option<PathBuf>) -> Self {
-        // The identity of a process names its executable without links.
+        // The identity of a process has the executable's path without links.
         let program = program.map(|path| path.canonicalize().unwrap_or(path));
         let host = command_line::Host {
             has_qboot: program.as_deref().is_some_and(probe::has_qboot),
@@ -158,7 +158,7 @@ impl Engine for QemuEngine {
     }
 
     fn find(&self, launch_token: &str, dir: &Path) -> Result<Option<VmmIdentity>, EngineError> {
-        // The pid file is a hint; what it says is checked like any other.
+        // The pid file is only a hint: its pid is checked like any other.
         let found = banger_process::find(&PROCESSES, launch_token, dir, recorded_pid(dir))?;
         Ok(found.map(|seen| identity(seen, dir)))
     }
@@ -174,7 +174,7 @@ impl Engine for QemuEngine {
 
     fn adopt(&self, id: &VmmIdentity) -> Result<(), EngineError> {
         self.ask(id, "query-status")?;
-        // Whoever started it may have ended before QEMU took its first line; a second one does no harm.
+        // The starter may have died before QEMU read its first line; a second line does no harm.
         let pipe = id.dir().join(files::EVENTS_IN);
         let negotiated = launch::open_pipe(&pipe).and_then(|mut pipe| {
             std::io::Write::write_all(&mut pipe, launch::NEGOTIATE)
@@ -209,7 +209,7 @@ impl Engine for QemuEngine {
         };
         let asked = Monitor::open(&id.control_socket, id.pid, deadline.min(ANSWER_WITHIN))
             .and_then(|mut monitor| monitor.execute("quit"));
-        // It may end before it answers: only its end counts. A monitor that could not be asked is not waited for.
+        // It may end before it answers: only its end counts. There is no wait for a monitor that could not be asked.
         let left = deadline.saturating_sub(began.elapsed());
         let wait = if asked.is_ok() {
             left
@@ -240,7 +240,7 @@ impl Engine for QemuEngine {
             Found::Gone | Found::Other { .. } => true,
         };
         if gone {
-            // Until it is reaped it is a zombie.
+            // It is a zombie until it is reaped.
             self.children.status(&id.process());
         }
         Ok(gone)
@@ -253,7 +253,7 @@ impl Engine for QemuEngine {
     }
 }
 
-/// Runs a monitor command; an end of the process in between is told as that.
+/// Runs a monitor command; if the process ends in between, the error says so.
 fn ask(process: &Process, id: &VmmIdentity, command: &'static str) -> Result<Value, EngineError> {
     let answer = Monitor::open(&id.control_socket, id.pid, ANSWER_WITHIN)
         .and_then(|mut monitor| monitor.execute(command));
@@ -269,7 +269,7 @@ fn is_qemu(exe: &Path) -> bool {
         .is_some_and(|name| name.contains("qemu-system"))
 }
 
-/// What `query-chardev` (`qapi/char.json` of QEMU) says of the channel: `frontend-open` is the guest's side of the port.
+/// State of the channel in `query-chardev` (`qapi/char.json` of QEMU): `frontend-open` is the guest's side of the port.
 fn is_channel_open(devices: &Value) -> Option<bool> {
     let channel = devices
         .as_array()?
@@ -278,7 +278,7 @@ fn is_channel_open(devices: &Value) -> Option<bool> {
     channel.get("frontend-open")?.as_bool()
 }
 
-/// QEMU's run state (`RunState` in `qapi/run-state.json`) in our words.
+/// State for QEMU's run state (`RunState` in `qapi/run-state.json`).
 fn state_of(status: &Value) -> VmmState {
     match status
         .get("status")

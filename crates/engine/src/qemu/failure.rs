@@ -1,4 +1,4 @@
-//! Why a QEMU did not start: its own words, told as an error that names the thing.
+//! Cause of a QEMU's failed start: its own message, as an error that names the thing.
 
 use std::io;
 use std::net::TcpListener;
@@ -9,10 +9,10 @@ use super::{command_line, end, files};
 use crate::text::tail;
 use crate::{EngineError, NetSpec, Publish, VmmSpec};
 
-/// How much of the log is read, bytes.
+/// Bytes of the log that are read.
 const LOG_BYTES: u64 = 16 * 1024;
 
-/// `error` unless it is that QEMU ended: then what QEMU said.
+/// Returns `error`, unless QEMU ended: then the error in QEMU's message.
 pub(super) fn explain(
     error: EngineError,
     spec: &VmmSpec,
@@ -45,7 +45,7 @@ pub(super) fn explain(
     }
 }
 
-/// QEMU: "Could not set up host forwarding rule 'tcp:127.0.0.1:8080-:80'".
+/// Port in QEMU's message: "Could not set up host forwarding rule 'tcp:127.0.0.1:8080-:80'".
 fn refused_port(message: &str, net: &NetSpec) -> Option<Publish> {
     let NetSpec::User { publish, .. } = net else {
         return None;
@@ -58,7 +58,7 @@ fn refused_port(message: &str, net: &NetSpec) -> Option<Publish> {
         .copied()
 }
 
-/// QEMU does not say why it cannot listen; trying it does.
+/// Finds the reason by a listen of its own, because QEMU does not give it.
 fn port_error(port: Publish) -> EngineError {
     let Publish {
         host_ip: ip,

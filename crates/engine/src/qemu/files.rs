@@ -10,7 +10,7 @@ pub(super) const LOG: &str = "vmm.log";
 pub(super) const EVENTS: &str = "events";
 pub(super) const EVENTS_IN: &str = "events.in";
 pub(super) const EVENTS_OUT: &str = "events.out";
-/// Whose launch the other files are of: its token.
+/// File with the token of the launch that the other files belong to.
 pub(super) const LAUNCH: &str = "launch";
 
 /// The id of the channel's character device.
@@ -27,12 +27,12 @@ pub(super) const ALL: [&str; 7] = [
     LAUNCH,
 ];
 
-/// The id of the monitor's character device carries the launch token: that is how the token gets on the command line.
+/// Id of the monitor's character device: it brings the launch token onto the command line.
 pub(super) fn control_chardev_id(launch_token: &str) -> String {
     format!("control-{launch_token}")
 }
 
-/// The launch token that this argument of a QEMU command line carries, when it carries one.
+/// The launch token in this argument of a QEMU command line, if it has one.
 pub(super) fn token_of(arg: &OsStr) -> Option<&str> {
     let id = arg
         .to_str()?

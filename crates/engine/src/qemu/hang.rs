@@ -1,7 +1,8 @@
-//! A QEMU that has recorded its end and does not go.
+//! A QEMU that has recorded its end and does not exit.
 //!
-//! QEMU before 8.2 waits for ever in its own clean-up when a monitor command arrives while it ends (seen here with 7.2: one end
-//! in ten, when it is asked at that moment). By then its guest has stopped and its disks are closed, so it may be killed.
+//! QEMU before 8.2 waits for ever in its own clean-up if a monitor command arrives while it ends (seen here with 7.2:
+//! one end in ten, with a command at that moment). By then its guest has stopped and its disks are closed, so a kill is
+//! safe.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,14 +12,15 @@ use banger_process::Process;
 use super::{end, files};
 use crate::EngineError;
 
-/// What an honest end may take after it was recorded: disks are flushed in it.
+/// Longest time of an honest exit after its record: disks are flushed in it.
 const GRACE: Duration = Duration::from_secs(3);
-/// How often a wait looks whether the end is recorded.
+/// Pause between two checks for a recorded end.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// What a killed process may take to end.
+/// Longest time for a killed process to end.
 const END_WITHIN: Duration = Duration::from_secs(5);
 
-/// Waits until the process of the VMM in `dir` has ended, `false` at the deadline. Kills it when it hangs in its end.
+/// Waits until the process of the VMM in `dir` has ended; returns `false` at the deadline. Kills it if it hangs in its
+/// end.
 pub(super) fn wait_for_end(
     process: &Process,
     dir: &Path,
@@ -39,7 +41,7 @@ pub(super) fn wait_for_end(
     }
 }
 
-/// Whether the VMM has ended, or is ending: then its end is waited for.
+/// Tells whether the VMM has ended or is ending; waits for its end in the latter case.
 pub(super) fn is_over(process: &Process, dir: &Path) -> Result<bool, EngineError> {
     if process.has_ended(Duration::ZERO)? {
         return Ok(true);
@@ -55,7 +57,7 @@ fn kill(process: &Process) -> Result<bool, EngineError> {
     Ok(process.end(END_WITHIN)?)
 }
 
-/// For how long the end has been on record; `None` when it is not.
+/// Time since the end was recorded; `None` if it is not.
 fn recorded_for(dir: &Path) -> Result<Option<Duration>, EngineError> {
     if !end::is_recorded(dir)? {
         return Ok(None);
@@ -85,7 +87,7 @@ mod tests {
         (child, process)
     }
 
-    /// A folder whose VMM recorded `events` so long ago.
+    /// A folder whose VMM recorded `events` this long ago.
     fn recorded(events: &str, ago: Duration) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(files::EVENTS_OUT);

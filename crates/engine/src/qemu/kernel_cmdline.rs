@@ -1,4 +1,4 @@
-//! The guest kernel's command line, and what it and the machine cost a translated guest.
+//! The guest kernel's command line, and the cost of it and of the machine to a translated guest.
 //!
 //! Measured with QEMU 7.2 (TCG) on 2 shared cores: Debian's 6.1 cloud kernel as vmlinux, 2 GiB, one virtual CPU, three disks,
 //! network, serial port, an initramfs of 3 MiB. CPU seconds of the whole QEMU process until the first line of `/init`, the least of
@@ -15,7 +15,7 @@
 //! | all of these: 2 GiB; 3 GiB; 2 GiB and two CPUs | 2.03; 2.29; 2.49 | 1.48; 1.48; 2.07 | yes |
 //! | machine `microvm` for `q35` | 1.60 | 1.45 | no: see `Board` |
 //! | `nolapic_timer` | 1.62 | 1.53 | no: an idle guest would wake 37 times a second, and on microvm timers stop |
-//! | `mitigations=off` | 1.58 | 1.62 | kept: there is no such CPU to guard, but no time is won either |
+//! | `mitigations=off` | 1.58 | 1.62 | kept: there is no such CPU to guard, but it saves no time either |
 //! | `-smap,-mpx,-umip` (and `-pku`, see below); with `-avx,-avx2,-xsave` | 1.62 | 1.61; 1.60 | no: programs want them |
 //! | `-pku,-pks`, the whole of `vm run --rm -- true` in wall clock | 2.11 | 2.04 | yes: the TLB survives a change of process |
 //! | 2 GiB of memory to 1; to 4 (with bounce buffers) | 1.40 | 1.36; 1.73 | the caller's choice |
@@ -27,7 +27,7 @@
 use super::check::invalid;
 use crate::{Accel, EngineError, VmmSpec};
 
-/// Linux on x86 cuts what is longer: `COMMAND_LINE_SIZE` is 2048 bytes with the closing NUL.
+/// Linux on x86 cuts longer lines: `COMMAND_LINE_SIZE` is 2048 bytes with the closing NUL.
 const LENGTH_MAX_BYTES: usize = 2047;
 
 /// For every guest: one serial console, silent until something is wrong; a panic ends the VM at once.
@@ -39,12 +39,13 @@ const ALWAYS: &[&str] = &[
     "cryptomgr.notests",
     "8250.nr_uarts=1",
     "random.trust_cpu=on",
-    // Virtio reaches all memory. Else Linux sets 64 MiB aside as soon as some lies above 4 GiB, and a translated guest clears
-    // them byte by byte for 0.4 s.
+    // Virtio reaches all memory. Otherwise Linux reserves 64 MiB as soon as some memory lies above 4 GiB, and a
+    // translated guest clears them byte by byte for 0.4 s.
     "swiotlb=noforce",
 ];
 
-/// For translated guests: what guards against the speculation of a CPU that is not there, and waits for hardware that is exact.
+/// For translated guests: no guards against the speculation of a CPU that does not exist, and no waits for exact
+/// hardware.
 const TCG: &[&str] = &[
     "mitigations=off",
     "nokaslr",
@@ -52,7 +53,7 @@ const TCG: &[&str] = &[
     "no_timer_check",
 ];
 
-/// The engine's own words, then the caller's, which may override them.
+/// Joins the engine's own words and the caller's, which may override them.
 pub(super) fn compose(spec: &VmmSpec, tsc_khz: Option<u32>) -> Result<String, EngineError> {
     let mut line = ALWAYS.join(" ");
     let mut add = |word: &str| {
@@ -62,7 +63,7 @@ pub(super) fn compose(spec: &VmmSpec, tsc_khz: Option<u32>) -> Result<String, En
     if spec.accel == Accel::Tcg {
         TCG.iter().for_each(|word| add(word));
         if spec.vcpu == 1 {
-            // Else Linux takes the lock prefixes out of its own code, one write into translated code at a time.
+            // Otherwise Linux removes the lock prefixes from its own code, one write into translated code at a time.
             add("noreplace-smp");
         }
         if let Some(khz) = tsc_khz {

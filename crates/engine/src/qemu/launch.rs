@@ -1,9 +1,9 @@
-//! From a command line to a VMM that answers. On any failure nothing of the launch runs any more.
+//! The way from a command line to a VMM that answers. After a failure, no process of the launch is left.
 //!
 //! ```text
 //! folder free? ─► files, event pipe ─► spawn ─► pidfd, start time ─► reaper
 //!                                                    │
-//!                    ended? ─► what it said ◄── wait ┴─► monitor answers ─► VmmIdentity
+//!                    ended? ─► its message ◄─── wait ┴─► monitor answers ─► VmmIdentity
 //! ```
 
 use std::ffi::OsString;
@@ -21,9 +21,9 @@ use super::{end, failure, files, hang};
 use crate::qmp::Monitor;
 use crate::{Accel, EngineError, EngineKind, IdentityVersion, VmmIdentity, VmmSpec};
 
-/// How long between two looks for the control socket: QEMU needs some 50 ms to make it.
+/// Pause between two checks for the control socket: QEMU needs some 50 ms to make it.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
-/// What a killed process may take to end.
+/// Longest time for a killed process to end.
 const END_WITHIN: Duration = Duration::from_secs(5);
 
 /// Puts QEMU's event monitor into command mode; without it no event is written.
@@ -34,7 +34,7 @@ pub(super) const NEGOTIATE: &[u8] = b"{\"execute\":\"qmp_capabilities\"}\n";
 pub(super) struct Launch {
     /// QEMU's executable.
     pub program: PathBuf,
-    /// Its arguments, the program's own name not among them.
+    /// Its arguments, without the program's own name.
     pub args: Vec<OsString>,
 }
 
@@ -52,7 +52,7 @@ pub(super) fn start(
     drop(pipe);
     match result {
         Ok(()) => {}
-        // The guest ran and ended before we could ask: that is no failure to start.
+        // The guest ran and ended before the check: that is no failure to start.
         Err(EngineError::Gone { .. }) if end::is_recorded(&spec.dir)? => {}
         Err(error) => {
             end_now(&process);
@@ -60,7 +60,7 @@ pub(super) fn start(
             return Err(failure::explain(error, spec, launch, status));
         }
     }
-    // A wrapper may stand before the program itself; by now it has made way.
+    // A wrapper may come before the program itself; by now it has executed the program.
     if let Some(exe) = banger_process::observe(id.pid)? {
         id.exe = exe;
     }
@@ -73,7 +73,7 @@ pub(super) fn start(
     Ok(id)
 }
 
-/// Refuses a folder in which a QEMU lives: it holds a lock on its pid file, so no stale file deceives.
+/// Refuses a folder in which a QEMU lives: QEMU holds a lock on its pid file, so a stale file does no harm.
 fn free_folder(dir: &Path) -> Result<(), EngineError> {
     let path = dir.join(files::PID_FILE);
     match OpenOptions::new().write(true).open(&path) {
@@ -101,7 +101,7 @@ fn free_folder(dir: &Path) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// Makes the files that QEMU expects, and gives the pipe that must stay open until QEMU has it.
+/// Makes the files that QEMU expects, and returns the pipe, which must stay open until QEMU has opened it.
 fn make_files(spec: &VmmSpec) -> Result<File, EngineError> {
     let private = |path: &Path| {
         OpenOptions::new()
@@ -131,7 +131,7 @@ fn make_files(spec: &VmmSpec) -> Result<File, EngineError> {
     Ok(pipe)
 }
 
-/// Opened for both directions a pipe neither waits for a reader nor loses what is in it.
+/// Opens a pipe for both directions: then it neither waits for a reader nor loses its content.
 pub(super) fn open_pipe(path: &Path) -> Result<File, EngineError> {
     let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty())
@@ -154,7 +154,7 @@ fn spawn(
     let start = Start {
         program: &launch.program,
         args: &launch.args,
-        // Its messages are read: they must be in English.
+        // Its messages are parsed: they must be in English.
         env: &[("LC_ALL".into(), "C".into())],
         cwd: &spec.dir,
         stderr: log,
@@ -178,7 +178,7 @@ fn spawn(
     Ok((process, id))
 }
 
-/// Waits for the monitor, sees that events are recorded, and lets the guest run.
+/// Waits for the monitor, checks that events are recorded, and lets the guest run.
 fn confirm(
     process: &Process,
     id: &VmmIdentity,
@@ -202,7 +202,7 @@ fn confirm(
         match let_run(id, left) {
             Ok(()) => return Ok(()),
             Err(EngineError::Io { source, .. }) if is_not_there_yet(&source) => {}
-            // It may have broken off because it ends: then what it left counts.
+            // The monitor may have closed because QEMU ends: then QEMU's records count.
             Err(error) => {
                 let broke_off = !matches!(error, EngineError::Timeout { .. });
                 let gone = hang::is_over(process, id.dir())?
@@ -219,14 +219,14 @@ fn confirm(
 
 fn let_run(id: &VmmIdentity, within: Duration) -> Result<(), EngineError> {
     let mut monitor = Monitor::open(&id.control_socket, id.pid, within)?;
-    // The event monitor got its command before this one, but nothing says that it is served first.
+    // The event monitor got its command before this one, but may be served later.
     while !end::is_recording(id.dir())? {
         monitor.execute("query-status")?;
     }
     monitor.execute("cont").map(drop)
 }
 
-/// No socket file, or one that is bound and not listened on.
+/// Tells whether there is no socket file, or one on which no process listens.
 fn is_not_there_yet(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -5,9 +5,9 @@
 //!             command_line ───┴─► Launch ─► launch ─►    control.sock   monitor (QMP)
 //!                                              │         channel.sock   guest channel (virtio-serial)
 //!                                              │         vmm.pid        locked while QEMU lives
-//!                                              │         vmm.log        what QEMU says on standard error
+//!                                              │         vmm.log        QEMU's standard error
 //!                                              ▼         events.in/out  a second monitor without reader: QEMU
-//!             end ◄──────────────────────── events.out                  writes there why it ends
+//!             end ◄──────────────────────── events.out                  writes the cause of its end there
 //! ```
 
 mod check;

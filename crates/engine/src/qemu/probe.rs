@@ -1,4 +1,4 @@
-//! Which QEMU is installed, and what belongs to it.
+//! The installed QEMU and its data files.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -28,7 +28,7 @@ fn parse_version(text: &str) -> Option<String> {
     rest.split_ascii_whitespace().next().map(printable)
 }
 
-/// Whether this QEMU comes with the `qboot` firmware: its data folder is `share/qemu` beside its `bin`.
+/// Tells whether this QEMU comes with the `qboot` firmware: its data folder is `share/qemu` beside its `bin`.
 pub(super) fn has_qboot(program: &Path) -> bool {
     let beside = program.canonicalize().ok().and_then(|exe| {
         let prefix = exe.parent()?.parent()?;

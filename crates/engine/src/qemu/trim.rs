@@ -1,4 +1,4 @@
-//! Bounds on the files that a guest can make its VMM write: a console without end must not fill the host's disk.
+//! Limits on the files that a guest makes its VMM write: an endless console must not fill the host's disk.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
@@ -10,8 +10,8 @@ use rustix::io::Errno;
 use crate::EngineError;
 use crate::text::tail;
 
-/// Shortens a log that its writer appends to, keeping the last half of `max_bytes`; nothing when it is not longer than `max_bytes`.
-/// What is written between the reading and the cut is lost.
+/// Shortens a log that its writer appends to, keeping the last half of `max_bytes`; leaves a log of at most `max_bytes`
+/// as it is. Bytes that are written between the read and the cut are lost.
 pub(super) fn appended(path: &Path, max_bytes: u64) -> Result<(), EngineError> {
     let failed = || EngineError::io(format!("shorten {}", path.display()));
     if length(path)? <= max_bytes {
@@ -31,7 +31,7 @@ pub(super) fn appended(path: &Path, max_bytes: u64) -> Result<(), EngineError> {
         .map_err(failed())
 }
 
-/// Gives back the space of the front of a log whose writer remembers its offset; the last `keep_bytes` stay where they are.
+/// Frees the space at the front of a log whose writer remembers its offset; the last `keep_bytes` keep their place.
 pub(super) fn positioned(path: &Path, keep_bytes: u64) -> Result<(), EngineError> {
     let failed = || format!("shorten {}", path.display());
     let Some(front) = length(path)?
@@ -46,7 +46,7 @@ pub(super) fn positioned(path: &Path, keep_bytes: u64) -> Result<(), EngineError
         .map_err(EngineError::io(failed()))?;
     let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
     match rustix::fs::fallocate(&file, flags, 0, front) {
-        // A file system without holes keeps it all.
+        // A file system without holes keeps all of it.
         Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
         Err(e) => Err(EngineError::io(failed())(e)),
     }

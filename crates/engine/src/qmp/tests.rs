@@ -9,7 +9,7 @@ const SOON: Duration = Duration::from_millis(300);
 const LONG: Duration = Duration::from_secs(20);
 const GREETING: &[u8] = b"{\"QMP\": {\"version\": {}, \"capabilities\": []}}\r\n";
 
-/// A monitor that says `script` piece by piece, each after it received one line, the first at once.
+/// A monitor that sends `script` piece by piece: the first at once, each other one after it received a line.
 struct Fake {
     dir: tempfile::TempDir,
     thread: Option<JoinHandle<()>>,

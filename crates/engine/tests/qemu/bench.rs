@@ -7,7 +7,7 @@ use std::time::Duration;
 use banger_engine::{Accel, Engine, NetSpec, QemuEngine, Signal, VmmIdentity, VmmSpec, VmmState};
 use uuid::Uuid;
 
-/// No honest step takes as long, on a loaded machine with emulation neither.
+/// Time limit: no correct step takes as long, even under emulation on a loaded machine.
 pub const LONG: Duration = Duration::from_secs(60);
 
 /// One VM's folder, and the QEMUs started in it.
@@ -18,7 +18,7 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// Fails where QEMU is missing: these tests mean nothing without it.
+    /// Fails if QEMU is missing: these tests mean nothing without it.
     pub fn new() -> Self {
         let engine = QemuEngine::new();
         if let Err(missing) = engine.probe().available {
@@ -67,7 +67,7 @@ impl Bench {
         id
     }
 
-    /// For a QEMU that somebody else started.
+    /// Adopts a QEMU that another process started.
     pub fn owns(&mut self, id: &VmmIdentity) {
         self.started.push(id.clone());
     }
@@ -92,7 +92,7 @@ impl Drop for Bench {
     }
 }
 
-/// One field of `/proc/PID/FILE`, for what the engine does not tell.
+/// Content of `/proc/PID/FILE`, for facts that the engine does not report.
 pub fn proc_file(pid: u32, file: &str) -> String {
     std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join(file)).unwrap()
 }

@@ -1,8 +1,8 @@
-//! Guests of a few instructions, which do one thing and need no kernel: ELF files that QEMU boots by their PVH entry.
+//! Guests of a few instructions that do one thing and need no kernel: ELF files that QEMU boots by their PVH entry.
 //!
 //! The CPU enters in 32-bit protected mode with flat segments (Xen `docs/misc/pvh.pandoc`).
 
-/// Where the guest is loaded: above the first MiB, which belongs to the firmware.
+/// Load address of the guest: above the first MiB, which belongs to the firmware.
 const LOAD_ADDRESS: u32 = 0x10_0000;
 /// The note that names the entry point: owner "Xen", type `XEN_ELFNOTE_PHYS32_ENTRY`.
 const PHYS32_ENTRY: u32 = 18;
@@ -12,7 +12,7 @@ pub fn idle() -> Vec<u8> {
     elf(&[0xf4, 0xeb, 0xfd]) // hlt; jmp back
 }
 
-/// A guest that writes `text` to its serial port and then does as `then` says.
+/// A guest that writes `text` to its serial port and then runs the code `then`.
 pub fn says(text: &str, then: &[u8]) -> Vec<u8> {
     let mut code = vec![0x66, 0xba, 0xf8, 0x03]; // mov dx, 0x3f8
     for byte in text.bytes() {
@@ -22,15 +22,15 @@ pub fn says(text: &str, then: &[u8]) -> Vec<u8> {
     elf(&code)
 }
 
-/// Reset, the hard way: a triple fault.
+/// Code for a reset by a triple fault.
 pub const RESET: &[u8] = &[
     0x31, 0xc0, 0x50, 0x50, // xor eax, eax; push eax; push eax
     0x0f, 0x01, 0x1c, 0x24, // lidt [esp]: an empty table
     0xcc, // int3
 ];
 
-/// Power off: the sleep register of a microvm's event device (QEMU `hw/acpi/generic_event_device.c`, `SLP_EN` and S5),
-/// then the PM1 control register of a q35 (`hw/acpi/ich9.c`), whichever there is.
+/// Code to power off: the sleep register of a microvm's event device (QEMU `hw/acpi/generic_event_device.c`, `SLP_EN`
+/// and S5), then the PM1 control register of a q35 (`hw/acpi/ich9.c`); only one of them exists.
 pub const POWER_OFF: &[u8] = &[
     0xc6, 0x05, 0x00, 0x02, 0xa0, 0xfe, 0x34, // mov byte [0xfea00200], 0x34
     0x66, 0xba, 0x04, 0x06, // mov dx, 0x604

@@ -60,7 +60,7 @@ fn a_guest_that_resets_powers_off_or_panics_is_told_apart() {
     let message = "no root".to_owned();
     assert_eq!(cause(bench.is_gone(&id)), ExitCause::GuestPanic { message });
 
-    // The panic of the launch before is still in the same console log.
+    // The panic of the earlier launch is still in the same console log.
     let spec = bench.spec(&guest::says("well\r\n", guest::RESET));
     let id = bench.start(&spec);
     assert_eq!(cause(bench.is_gone(&id)), ExitCause::GuestReset);
@@ -120,7 +120,7 @@ fn a_stopped_vmm_delays_nobody_for_long_and_can_be_killed() {
     let id = bench.start(&bench.spec(&guest::idle()));
     assert!(bench.engine.kill(&id, Signal::STOP).unwrap());
     let began = Instant::now();
-    // More calls than its socket has room for waiting connections.
+    // More calls than its socket accepts as waiting connections.
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
@@ -143,7 +143,7 @@ fn a_stopped_vmm_delays_nobody_for_long_and_can_be_killed() {
     assert_eq!(cause(bench.is_gone(&id)), ExitCause::Killed { signal: 9 });
 }
 
-/// Not a test: what the next one runs as another process, which starts a QEMU and dies.
+/// Not a test: the next one runs it as another process, which starts a QEMU and dies.
 #[test]
 #[ignore = "run by a_vmm_outlives_who_started_it_and_is_adopted"]
 fn start_one_and_die() {

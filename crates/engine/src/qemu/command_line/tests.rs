@@ -1,4 +1,4 @@
-//! The whole command line as it is, and what is refused.
+//! The whole command line, and the refused specs.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
