@@ -1,10 +1,10 @@
-//! Commands in a guest that go on without whoever started them.
+//! Detached commands: they run in a guest on their own, without the client that started them.
 
 use crate::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// How a detached command stands.
+/// State of a detached command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DetachedState {
@@ -12,12 +12,12 @@ pub enum DetachedState {
     Running,
     /// It has ended.
     Ended,
-    /// What watched it in the guest was ended: how it ends, or ended, is not known.
+    /// The process that watched it in the guest was ended: its end is unknown.
     Lost,
 }
 
 impl DetachedState {
-    /// As in JSON.
+    /// The name in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -28,7 +28,7 @@ impl DetachedState {
     }
 }
 
-/// A command that was started detached since the VM's start. All of it is what the guest says.
+/// A command that was started detached since the VM's start. All fields come from the guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DetachedCommand {
     /// Its number in this VM, until the VM stops.
@@ -37,18 +37,18 @@ pub struct DetachedCommand {
     pub argv: Vec<String>,
     /// Process id in the guest.
     pub pid: u32,
-    /// How it stands.
+    /// Its state.
     pub state: DetachedState,
-    /// Its exit code; 128 + n when signal n ended it, as shells have it.
+    /// Its exit code; 128 + n if signal n ended it, as in shells.
     pub exit_code: Option<i32>,
-    /// When it was started.
+    /// Time of its start.
     #[schema(value_type = String, format = "date-time")]
     pub started_at: Timestamp,
-    /// When it ended.
+    /// Time of its end.
     #[schema(value_type = Option<String>, format = "date-time")]
     pub ended_at: Option<Timestamp>,
     /// Bytes of its output that the guest keeps.
     pub log_bytes: u64,
-    /// Older output was dropped.
+    /// True when older output was dropped.
     pub log_cut: bool,
 }

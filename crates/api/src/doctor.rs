@@ -1,4 +1,4 @@
-//! `doctor`: every precondition with its verdict and what to do.
+//! `doctor`: every precondition with its verdict and advice.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -7,11 +7,11 @@ use utoipa::ToSchema;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// As it should be.
+    /// Everything is in order.
     Pass,
-    /// Works, but could be better.
+    /// It works, but could be better.
     Warn,
-    /// Stops banger from working.
+    /// It prevents banger from working.
     Fail,
 }
 
@@ -22,9 +22,9 @@ pub struct Check {
     pub name: String,
     /// The verdict.
     pub verdict: Verdict,
-    /// What was found.
+    /// The finding.
     pub finding: String,
-    /// What to do about it.
+    /// The next step for the user.
     pub advice: Option<String>,
 }
 

@@ -19,7 +19,7 @@ pub enum ErrorCode {
     WrongState,
     /// The name is taken.
     NameTaken,
-    /// Something still uses the thing.
+    /// The thing is still in use.
     InUse,
     /// A part of the host that banger needs is missing or not usable.
     HostNotReady,
@@ -27,15 +27,15 @@ pub enum ErrorCode {
     NoSpace,
     /// The VMM did not start or ended.
     VmmFailed,
-    /// The guest did not do what it must, or answered nonsense.
+    /// The guest failed, or gave a malformed answer.
     GuestFailed,
     /// The guest has no such program.
     NoSuchProgram,
-    /// The program may not be run in the guest.
+    /// The program is not executable in the guest.
     NotExecutable,
     /// The guest did not answer in time.
     GuestUnreachable,
-    /// A registry does not answer, or answers nonsense.
+    /// A registry does not answer, or gives a malformed answer.
     RegistryFailed,
     /// A deadline passed.
     Timeout,
@@ -70,8 +70,8 @@ impl ErrorCode {
         Self::Internal,
     ];
 
-    /// The exit code of the CLI: 1 failed, 2 usage, 3 not found, 4 wrong state, 5 host not ready, 130 interrupted; of
-    /// commands that were not started 127 and 126, as shells have it.
+    /// The exit code of the CLI: 1 failed, 2 usage, 3 not found, 4 wrong state, 5 host not ready, 130 interrupted; for
+    /// commands that were not started 127 and 126, as in shells.
     pub fn exit_code(self) -> u8 {
         match self {
             Self::InvalidArgument => 2,
@@ -113,18 +113,18 @@ impl ErrorCode {
     }
 }
 
-/// What went wrong, why, and what to do next.
+/// An error: the thing, the cause, and the next step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, thiserror::Error)]
 #[error("{message}")]
 pub struct ApiError {
     /// The stable code.
     pub code: ErrorCode,
-    /// The thing and the cause, one line; console lines may follow on lines of their own.
+    /// The thing and the cause on one line; lines of the console may follow.
     pub message: String,
     /// The next step for the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
-    /// The operation that failed, when there was one.
+    /// The operation that failed, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub op_id: Option<OperationId>,
 }
@@ -147,7 +147,7 @@ impl ApiError {
         self
     }
 
-    /// The same error, of this operation.
+    /// The same error with the id of its operation.
     #[must_use]
     pub fn of_operation(mut self, id: OperationId) -> Self {
         self.op_id = Some(id);
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn all_codes_are_all() {
-        // A new code does not compile here until it has its place, and then fails until it is in ALL.
+        // A new code does not compile here until it has a place, and then fails until it is in ALL.
         let place = |code: ErrorCode| match code {
             ErrorCode::InvalidArgument => 0,
             ErrorCode::NotFound => 1,

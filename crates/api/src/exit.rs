@@ -1,28 +1,28 @@
-//! Why a VM's VMM ended.
+//! Cause of the end of a VM's VMM.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Why a VM's VMM ended by itself.
+/// Cause of the end of a VM's VMM.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "cause", rename_all = "snake_case")]
 pub enum ExitCause {
     /// The guest's kernel panicked.
     GuestPanic {
-        /// The kernel's own words.
+        /// Message of the kernel.
         message: String,
     },
     /// The guest powered off.
     GuestShutdown,
-    /// The guest rebooted, which ends a VMM.
+    /// The guest rebooted, which ends its VMM.
     GuestReset,
     /// The VMM was told to quit.
     HostQuit,
-    /// The VMM ended in order on a signal.
+    /// The VMM ended cleanly on a signal.
     HostSignal {
-        /// The signal's number, where it is known.
+        /// The signal's number, if it is known.
         signal: Option<i32>,
     },
     /// The VMM was killed by a signal.
@@ -32,19 +32,19 @@ pub enum ExitCause {
     },
     /// The VMM failed.
     Failed {
-        /// The end of what it said.
+        /// The end of its standard error.
         message: String,
     },
     /// The VMM left no record of its end.
     Vanished,
     /// The host went down with it.
     HostWentDown,
-    /// The VMM is gone, and nothing tells why.
+    /// The VMM is gone for an unknown cause.
     Unknown,
 }
 
 impl ExitCause {
-    /// Whether the end is no fault of the VM: its guest powered off, or its host went down.
+    /// Tells whether the end is no fault of the VM: its guest powered off, or its host went down.
     pub fn is_orderly(&self) -> bool {
         match self {
             Self::GuestShutdown | Self::HostWentDown => true,
@@ -59,17 +59,17 @@ impl ExitCause {
         }
     }
 
-    /// Whether the guest wanted this end. Every other one is a loss, which the restart policy `always` makes good.
+    /// Tells whether the guest wanted this end. The restart policy `always` restarts the VM after every other end.
     pub fn is_wanted(&self) -> bool {
         matches!(self, Self::GuestShutdown)
     }
 
-    /// Whether the last lines of the console tell more.
+    /// Tells whether the last lines of the console show more.
     pub fn is_on_the_console(&self) -> bool {
         matches!(self, Self::GuestPanic { .. })
     }
 
-    /// The cause of a record of format 1, which holds only its sentence; `None` for a sentence that says no more than
+    /// The cause from a record of format 1, which has only a sentence; `None` for a sentence that says no more than
     /// that the VM is in error.
     pub fn of_format_1(sentence: &str) -> Option<Self> {
         let plain = [

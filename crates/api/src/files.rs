@@ -1,4 +1,5 @@
-//! Files of a guest, asked about by name. Names are bytes: what is not printable ASCII, and `%`, is written as `%XX`.
+//! Files of a guest, requested by name. Names are bytes: `%`, and each byte that is not printable ASCII, is written as
+//! `%XX`.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -15,22 +16,22 @@ pub struct TreeFiles {
     pub files: Vec<String>,
 }
 
-/// What a file of a guest is. The guest may lie.
+/// State of a file of a guest. The guest may lie.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum FoundFile {
-    /// There is none.
+    /// The file does not exist.
     Absent,
     /// A regular file.
     File {
         /// SHA-256 of its content, in hexadecimal digits.
         sha256: String,
-        /// Its owner may run it.
+        /// True when its owner may run it.
         executable: bool,
     },
     /// A symbolic link.
     Link {
-        /// SHA-256 of what it says, in hexadecimal digits.
+        /// SHA-256 of its target, in hexadecimal digits.
         sha256: String,
     },
     /// A directory.
@@ -42,11 +43,11 @@ pub enum FoundFile {
 /// The record of a workspace that a client keeps with a VM.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct KeptWorkspace {
-    /// The key that it was kept by; none: by an older client, which knew one workspace alone.
+    /// The key of the workspace; absent for one from an older client, which kept only one.
     pub key: Option<String>,
-    /// Its first line, in the client's own words.
+    /// Its first line, as the client wrote it.
     pub head: String,
-    /// When it was kept.
+    /// Time when it was kept.
     #[schema(value_type = String, format = DateTime)]
     pub kept_at: Timestamp,
 }

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// Most bytes of a name: a DNS label holds no more.
+/// Longest name in bytes: the limit of a DNS label.
 const MAX_NAME: usize = 63;
 
-/// Why a text is not a name.
+/// Reason why a text is not a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{what} \"{given}\" is not valid: use 1 to 63 of a-z, 0-9 and \"-\"{extra}, starting with a letter or digit"
@@ -45,10 +45,10 @@ macro_rules! name_type {
         pub struct $name(String);
 
         impl $name {
-            /// Most bytes of such a name.
+            /// Longest name of this kind, in bytes.
             pub const MAX_LEN: usize = MAX_NAME;
 
-            /// Stands in for a name that cannot be read.
+            /// A placeholder for a name that cannot be read.
             pub fn unreadable() -> Self {
                 Self("unreadable".to_owned())
             }
@@ -89,11 +89,11 @@ name_type!(
     VmName, "VM name", ""
 );
 name_type!(
-    /// An image's name, as [`VmName`] and also `.`, `_` and `:`.
+    /// An image's name: the characters of [`VmName`] and also `.`, `_` and `:`.
     ImageName, "image name", "._:"
 );
 name_type!(
-    /// A kernel's name, as [`VmName`] and also `.`, `_` and `+`.
+    /// A kernel's name: the characters of [`VmName`] and also `.`, `_` and `+`.
     KernelName, "kernel name", "._+"
 );
 
@@ -106,7 +106,7 @@ macro_rules! id_type {
         pub struct $name(pub Uuid);
 
         impl $name {
-            /// A new id, ordered by the time of its making (UUID version 7).
+            /// A new id, ordered by the time of its creation (UUID version 7).
             pub fn new() -> Self {
                 Self(Uuid::now_v7())
             }
@@ -135,7 +135,7 @@ id_type!(
     VmId
 );
 id_type!(
-    /// One operation: a request that changes something, with its events and its outcome.
+    /// One operation: a request that changes something, with its events and its result.
     OperationId
 );
 

@@ -14,37 +14,37 @@ use crate::size::ByteSize;
 pub struct Image {
     /// Its name.
     pub name: ImageName,
-    /// Digest of its content (`sha256:…`): two images of one content share their files.
+    /// Digest of its content (`sha256:…`): images with equal content share their files.
     pub digest: String,
-    /// Where it came from: `recipe debian-minimal`, `tar rootfs.tar`, …
+    /// Its origin: `recipe debian-minimal`, `tar rootfs.tar`, …
     pub source: String,
     /// The init system in it: `systemd`, `openrc` or `none` (the agent stays PID 1).
     pub init: String,
     /// Size of the base's file system in bytes.
     pub base_bytes: u64,
-    /// Bytes that base and work seed have allocated on the host.
+    /// Bytes that are allocated on the host for base and work seed.
     pub allocated_bytes: u64,
-    /// Bytes of those that other images share: they stay when this one goes.
+    /// Bytes of those that other images share: they stay when this image is removed.
     pub shared_bytes: u64,
-    /// Size of the work seed in bytes, when it has one.
+    /// Size of the work seed in bytes, if it has one.
     pub seed_bytes: Option<u64>,
-    /// How many VMs are made from it.
+    /// Number of VMs made from it.
     pub used_by: u64,
-    /// Its name was given to a newer image: it is there for its VMs, and goes with the last of them.
+    /// True when a newer image has taken its name: it is kept for its VMs, and removed with the last of them.
     #[serde(default)]
     pub superseded: bool,
-    /// When it was made.
+    /// Time of its creation.
     #[schema(value_type = String, format = "date-time")]
     pub created_at: Timestamp,
-    /// Why it cannot be used: its record in the store is damaged.
+    /// Reason why it cannot be used: its record in the store is damaged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// More about it, when one image is asked for.
+    /// More fields, in the answer to a request for one image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<ImageDetails>,
 }
 
-/// What only one image at a time tells of itself.
+/// Fields of an image that only a request for one image gives.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ImageDetails {
     /// Digest of the base's file.
@@ -55,16 +55,16 @@ pub struct ImageDetails {
     pub seed_digest: Option<String>,
     /// VMs made from it, by name.
     pub vms: Vec<String>,
-    /// What runs in it by default.
+    /// Default command, environment and user.
     pub run: ImageRun,
     /// The container image that it was made from.
     pub container: Option<ContainerSource>,
-    /// What a user should know of how it was made: what could not be kept as it was, another platform.
+    /// Warnings from its creation: for example, losses of the conversion, or another platform.
     #[serde(default)]
     pub warnings: Vec<String>,
 }
 
-/// What runs in an image by default, as it says itself; empty where it says nothing.
+/// Default command, environment and user of an image, from its own configuration; empty if it sets none.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ImageRun {
     /// `NAME=value`.
@@ -73,7 +73,7 @@ pub struct ImageRun {
     pub user: String,
     /// Working directory.
     pub working_dir: String,
-    /// What is always run, before the command.
+    /// Program and arguments that always run, before the command.
     pub entrypoint: Vec<String>,
     /// The command, or the arguments of the entry point.
     pub cmd: Vec<String>,
@@ -84,24 +84,24 @@ pub struct ImageRun {
 /// A container image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ContainerSource {
-    /// What was asked for.
+    /// The reference or path of the pull.
     pub reference: String,
     /// Digest of its manifest; of its configuration when it came from `docker save`.
     pub digest: String,
-    /// Digest of its configuration: what container engines call its id. Unknown for what an older banger has made.
+    /// Digest of its configuration: its id in container engines. Unknown for images of an older banger.
     #[serde(default)]
     pub config_digest: Option<String>,
-    /// Digest of the index of platforms that led to its manifest, where one did.
+    /// Digest of the index of platforms that led to its manifest, if there was one.
     #[serde(default)]
     pub index_digest: Option<String>,
-    /// What it is made for, as `linux/amd64`. Unknown for what an older banger has made.
+    /// Its platform, such as `linux/amd64`. Unknown for images of an older banger.
     #[serde(default)]
     pub platform: Option<String>,
-    /// When it was made, as it says.
+    /// Time of its creation, by its configuration.
     pub created: Option<String>,
     /// Its layers, lowest first.
     pub layers: Vec<Layer>,
-    /// How it was made, oldest step first.
+    /// Steps of its creation, oldest first.
     pub history: Vec<MakingStep>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
@@ -116,14 +116,14 @@ pub struct Layer {
     pub bytes: u64,
 }
 
-/// One step of an image's making.
+/// One step of an image's creation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MakingStep {
-    /// When.
+    /// Time of the step.
     pub created: Option<String>,
     /// The command.
     pub created_by: Option<String>,
-    /// Whether it made no layer.
+    /// True when the step made no layer.
     pub empty_layer: bool,
 }
 
@@ -135,20 +135,20 @@ pub struct RenameImage {
     pub name: ImageName,
 }
 
-/// Make an image of a VM that does not run: its root as its own kernel sees it, with its work disk as `/root`.
+/// Make an image of a VM that is not running: its root as its own kernel sees it, with its work disk as `/root`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SaveVm {
     /// The image's name.
     pub image: ImageName,
-    /// What new work disks of the image start from: with `auto` the VM's own `/root`.
+    /// Initial content of the image's new work disks: with `auto` the VM's own `/root`.
     #[serde(default)]
     #[schema(value_type = String, default = "auto")]
     pub work_seed: WorkSeed,
-    /// Size of the work seed's file system in bytes; what fits when absent.
+    /// Size of the work seed's file system in bytes; absent: the size that fits.
     #[serde(default)]
     pub seed_size: Option<ByteSize>,
-    /// Whether it takes the name from the image that has it; VMs that are made from that one keep it.
+    /// True to take the name from the image that has it; VMs made from that image keep using it.
     #[serde(default)]
     pub replace: bool,
 }
@@ -157,21 +157,21 @@ pub struct SaveVm {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReseedImage {
-    /// What new work disks start from.
+    /// Initial content of new work disks.
     #[serde(default)]
     #[schema(value_type = String, default = "auto")]
     pub work_seed: WorkSeed,
-    /// Size of the work seed's file system in bytes; what fits when absent.
+    /// Size of the work seed's file system in bytes; absent: the size that fits.
     #[serde(default)]
     pub seed_size: Option<ByteSize>,
 }
 
-/// Images that a prune removed, or would.
+/// Images that a prune removed, or would remove.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PrunedImages {
     /// The images.
     pub images: Vec<Image>,
-    /// Bytes of disk that nothing else shares.
+    /// Bytes of disk that no other image shares.
     pub freed_bytes: u64,
     /// Operations that remove them; empty in a dry run.
     pub operations: Vec<OperationId>,
@@ -184,11 +184,11 @@ pub struct CachedBlob {
     pub digest: String,
     /// Bytes that it takes on the disk.
     pub bytes: u64,
-    /// Whether it is whole and verified; the rest of a pull that was cut off is not.
+    /// True when it is complete and verified; the rest of an interrupted pull is not.
     pub complete: bool,
 }
 
-/// What a prune of that cache removed, or would.
+/// Blobs that a prune of the cache removed, or would remove.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PrunedCache {
     /// The blobs.
@@ -197,17 +197,18 @@ pub struct PrunedCache {
     pub freed_bytes: u64,
 }
 
-/// What new work disks of an image start from: `auto` (the image's own `/root` when anything is in it), `root` (the
-/// same, in any case), `none` (they start empty), or the absolute path of an ext4 image, a tar archive or a directory.
+/// Initial content of an image's new work disks: `auto` (the image's own `/root` if that has any files), `root` (the
+/// same, even if it is empty), `none` (they start empty), or the absolute path of an ext4 image, a tar archive or a
+/// directory.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum WorkSeed {
-    /// The image's own `/root`, when anything is in it; else there is none.
+    /// The image's own `/root`, if that has any files; else there is no seed.
     #[default]
     Auto,
     /// The image's own `/root`.
     Root,
-    /// Nothing: work disks start empty.
+    /// No seed: work disks start empty.
     None,
     /// An ext4 image, a tar archive or a directory of this host.
     Path(String),
@@ -235,7 +236,7 @@ impl From<WorkSeed> for String {
     }
 }
 
-/// Build an image from a recipe that banger carries.
+/// Build an image from a recipe of banger's own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BuildImage {
@@ -244,14 +245,14 @@ pub struct BuildImage {
     /// The image's name; the recipe's when absent.
     #[serde(default)]
     pub name: Option<ImageName>,
-    /// What new work disks start from.
+    /// Initial content of new work disks.
     #[serde(default)]
     #[schema(value_type = String, default = "auto")]
     pub work_seed: WorkSeed,
-    /// Size of the work seed's file system in bytes; what fits when absent.
+    /// Size of the work seed's file system in bytes; absent: the size that fits.
     #[serde(default)]
     pub seed_size: Option<ByteSize>,
-    /// Whether it takes the name from the image that has it; VMs that are made from that one keep it.
+    /// True to take the name from the image that has it; VMs made from that image keep using it.
     #[serde(default)]
     pub replace: bool,
 }
@@ -264,14 +265,14 @@ pub struct RegisterImage {
     pub name: ImageName,
     /// Absolute path of an ext4 image, a tar archive or a directory.
     pub rootfs: String,
-    /// What new work disks start from.
+    /// Initial content of new work disks.
     #[serde(default)]
     #[schema(value_type = String, default = "auto")]
     pub work_seed: WorkSeed,
-    /// Size of the work seed's file system in bytes, when it is not an ext4 image; what fits when absent.
+    /// Size of the work seed's file system in bytes, unless it is an ext4 image; absent: the size that fits.
     #[serde(default)]
     pub seed_size: Option<ByteSize>,
-    /// Whether it takes the name from the image that has it; VMs that are made from that one keep it.
+    /// True to take the name from the image that has it; VMs made from that image keep using it.
     #[serde(default)]
     pub replace: bool,
 }

@@ -1,4 +1,4 @@
-//! Kernels as users see them, and the requests that bring them in.
+//! Kernels as users see them, and the requests that import them.
 
 use crate::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -15,25 +15,25 @@ pub struct Kernel {
     pub version: String,
     /// Digest of the uncompressed image (`sha256:…`).
     pub digest: String,
-    /// Where it came from.
+    /// Its origin.
     pub source: String,
     /// Size of the uncompressed image in bytes.
     pub image_bytes: u64,
     /// Modules that are loaded at boot, in order.
     pub modules: Vec<String>,
-    /// How many VMs boot it.
+    /// Number of VMs that boot it.
     pub used_by: u64,
-    /// It is the one that VMs get when none is named.
+    /// True when it is the default kernel of new VMs.
     pub default: bool,
-    /// When it was imported.
+    /// Time of its import.
     #[schema(value_type = String, format = "date-time")]
     pub created_at: Timestamp,
-    /// Why it cannot be used: its record in the store is damaged.
+    /// Reason why it cannot be used: its record in the store is damaged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
-/// Where a kernel is imported from. Paths are absolute.
+/// Origin of a kernel to import. Paths are absolute.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "from", rename_all = "snake_case", deny_unknown_fields)]
 pub enum KernelSource {
@@ -67,6 +67,6 @@ pub struct ImportKernel {
     /// Its name; the kernel's version when absent.
     #[serde(default)]
     pub name: Option<KernelName>,
-    /// Where it comes from.
+    /// Its origin.
     pub source: KernelSource,
 }

@@ -1,4 +1,4 @@
-//! Operations: what a request started, and the events that tell how it goes.
+//! Operations: the work that a request started, and the events that report its progress.
 //!
 //! ```text
 //! POST … ──► Accepted{operation} ──► GET /v1/operations/{id}/events (server-sent)
@@ -12,20 +12,20 @@ use utoipa::ToSchema;
 use crate::error::ApiError;
 use crate::ids::{OperationId, VmId};
 
-/// Stage of an operation that found what was asked for, and did nothing.
+/// Stage of an operation that found nothing to do.
 pub const UP_TO_DATE: &str = "up_to_date";
 
-/// How an operation stands.
+/// State of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OperationState {
     /// Its steps are being applied.
     Running,
-    /// It failed or was cancelled and what it did is being undone.
+    /// It failed or was cancelled, and its effects are being undone.
     Reverting,
-    /// It ended well.
+    /// It succeeded.
     Done,
-    /// It ended with an error; what it did was undone, or kept on purpose as the error says.
+    /// It ended with an error; its effects were undone, or kept on purpose as the error says.
     Failed,
     /// It was cancelled and undone.
     Cancelled,
@@ -36,25 +36,25 @@ pub enum OperationState {
 pub struct Operation {
     /// Its id.
     pub id: OperationId,
-    /// What it does: `create_vm`, `start_vm`, `build_image`, …
+    /// Kind of the operation: `create_vm`, `start_vm`, `build_image`, …
     pub kind: String,
     /// The VM that it concerns.
     pub vm: Option<VmId>,
-    /// How it stands.
+    /// Its state.
     pub state: OperationState,
-    /// When it began.
+    /// Time of its start.
     #[schema(value_type = String, format = "date-time")]
     pub started_at: Timestamp,
-    /// When it ended.
+    /// Time of its end.
     #[schema(value_type = Option<String>, format = "date-time")]
     pub finished_at: Option<Timestamp>,
-    /// Why it failed.
+    /// Cause of its failure.
     pub error: Option<ApiError>,
-    /// Its stages so far, with their times.
+    /// Its stages so far, with their durations.
     pub stages: Vec<StageTime>,
 }
 
-/// How long a stage took.
+/// Duration of a stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StageTime {
     /// Name of the stage.
@@ -63,7 +63,7 @@ pub struct StageTime {
     pub us: u64,
 }
 
-/// What happened in an operation, step by step, as its journal has it.
+/// An operation with its steps, from the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LoggedOperation {
     /// The operation.
@@ -71,7 +71,7 @@ pub struct LoggedOperation {
     pub operation: Operation,
     /// The name that its VM had.
     pub vm_name: Option<String>,
-    /// The steps of its plans, in the order in which they were begun.
+    /// The steps of its plans, in the order in which they began.
     pub steps: Vec<LoggedStep>,
 }
 
@@ -80,62 +80,62 @@ pub struct LoggedOperation {
 pub struct LoggedStep {
     /// Its name.
     pub step: String,
-    /// `applying` (it was cut off there), `applied` or `reverted`.
+    /// `applying` (it was interrupted there), `applied` or `reverted`.
     pub state: String,
-    /// When it got there.
+    /// Time at which it reached that state.
     #[schema(value_type = String, format = "date-time")]
     pub at: Timestamp,
-    /// How long it took, in microseconds.
+    /// Its duration in microseconds.
     pub us: Option<u64>,
-    /// Why it failed, or why it was undone.
+    /// Cause of its failure, or of its undoing.
     pub error: Option<String>,
 }
 
-/// One event of an operation. Events are numbered from 0; a late follower gets them all.
+/// One event of an operation. Events are numbered from 0; a late follower gets all of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Event {
     /// Number of the event in its operation.
     pub seq: u64,
-    /// When it happened.
+    /// Time of the event.
     #[schema(value_type = String, format = "date-time")]
     pub at: Timestamp,
-    /// What happened.
+    /// Kind of the event.
     #[serde(flatten)]
     pub kind: EventKind,
 }
 
-/// What happened.
+/// Kind of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum EventKind {
-    /// A stage began, or got further.
+    /// A stage began, or made progress.
     Stage {
-        /// Its name, as `prepare_work_disk`.
+        /// Its name, such as `prepare_work_disk`.
         stage: String,
-        /// What it does just now, as `cloning work seed`.
+        /// Its current action, such as `cloning work seed`.
         detail: Option<String>,
-        /// How far it got, in units of its own (bytes, entries).
+        /// Its progress, in units of its own (bytes, entries).
         done: Option<u64>,
-        /// How far it has to go.
+        /// Its goal, in the same units.
         total: Option<u64>,
     },
-    /// A stage ended well.
+    /// A stage succeeded.
     StageDone {
         /// Its name.
         stage: String,
         /// Its duration in microseconds.
         us: u64,
     },
-    /// Something that the user should know, and that stops nothing.
+    /// A problem that the user should know and that stops nothing.
     Warning {
-        /// One line.
+        /// The problem on one line.
         message: String,
     },
     /// The operation ended; no event follows.
     Finished {
-        /// How it ended.
+        /// Its final state.
         state: OperationState,
-        /// Why, when it did not end well.
+        /// Cause of its failure, if it failed.
         error: Option<ApiError>,
     },
 }

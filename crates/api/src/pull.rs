@@ -11,28 +11,28 @@ use crate::size::ByteSize;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PullImage {
-    /// Where the container image is.
+    /// Place of the container image.
     pub source: PullSource,
-    /// The image's name; made of the reference or the file's name when absent.
+    /// The image's name; absent: derived from the reference or the file's name.
     #[serde(default)]
     pub name: Option<ImageName>,
-    /// `OS/ARCHITECTURE[/VARIANT]`, as `linux/amd64`; the host's own when absent.
+    /// `OS/ARCHITECTURE[/VARIANT]`, such as `linux/amd64`; absent: the host's own.
     #[serde(default)]
     pub platform: Option<String>,
-    /// What new work disks start from.
+    /// Initial content of new work disks.
     #[serde(default)]
     #[schema(value_type = String, default = "auto")]
     pub work_seed: WorkSeed,
-    /// Size of the work seed's file system in bytes; what fits when absent.
+    /// Size of the work seed's file system in bytes; absent: the size that fits.
     #[serde(default)]
     pub seed_size: Option<ByteSize>,
-    /// Whether it takes the name from an image of another reference, too. From an older one of the same it always does; VMs
-    /// that are made from the older one keep it.
+    /// True to take the name even from an image of another reference. It always takes the name from an older image of
+    /// the same reference; VMs made from the older image keep using it.
     #[serde(default)]
     pub replace: bool,
 }
 
-/// Where a container image is.
+/// Place of a container image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "from", rename_all = "snake_case")]
 pub enum PullSource {
@@ -40,39 +40,39 @@ pub enum PullSource {
     Registry {
         /// `[REGISTRY/]REPOSITORY[:TAG][@DIGEST]`.
         reference: String,
-        /// Speak to the registry in the clear, wherever it is.
+        /// True to use plain HTTP even when the registry is not at loopback.
         #[serde(default)]
         plain_http: bool,
-        /// Absolute paths of files with the user's credentials, asked in this order; those of the daemon's environment
-        /// when absent.
+        /// Absolute paths of files with the user's credentials, in search order; absent: those of the daemon's
+        /// environment.
         #[serde(default)]
         auth_files: Option<Vec<String>>,
-        /// Folders with the credential helpers that these files name, as in `PATH`; the daemon's own `PATH` when absent.
+        /// Folders with the credential helpers that these files name, as in `PATH`; absent: the daemon's own `PATH`.
         #[serde(default)]
         helper_path: Option<String>,
-        /// Whether only public addresses may be connected to, redirects and token services included: for what a file of a
-        /// repository asks for, and not the user.
+        /// True to connect only to public addresses, redirects and token services included: for requests that come from
+        /// a repository's file and not from the user.
         #[serde(default)]
         public_only: bool,
     },
     /// On this host.
     Path {
-        /// Absolute path of an OCI layout, an archive of one, or what `docker save` writes.
+        /// Absolute path of an OCI layout, an archive of one, or an archive of `docker save`.
         path: String,
-        /// Which of its images, when it has several.
+        /// Tag that selects one of several images.
         #[serde(default)]
         tag: Option<String>,
-        /// What it is called from then on, when its path says nothing: `standard input`.
+        /// Name for the source if its path is not meaningful: `standard input`.
         #[serde(default)]
         called: Option<String>,
     },
 }
 
 impl PullImage {
-    /// The name that the image gets.
+    /// The name for the new image.
     ///
     /// # Errors
-    /// None was given, and none can be made of the reference or the path.
+    /// No name was given, and none can be derived from the reference or the path.
     pub fn image_name(&self) -> Result<ImageName, InvalidName> {
         match (&self.name, &self.source) {
             (Some(name), _) => Ok(name.clone()),
@@ -101,12 +101,12 @@ fn name_of_reference(reference: &str) -> Result<ImageName, InvalidName> {
     text.to_ascii_lowercase().parse()
 }
 
-/// The file's name without what is behind its first dot.
+/// Derives a name from a file's name, without its first dot and the rest.
 fn name_of_path(path: &str, tag: Option<&str>) -> Result<ImageName, InvalidName> {
     let file = path.trim_end_matches('/').rsplit('/').next();
     let file = file.unwrap_or_default().trim_start_matches('.');
     let stem = file.split('.').next().unwrap_or(file);
-    // A full name chooses in an archive, and names the image as it would if it came from a registry.
+    // A full name selects an image in an archive, and names the new image as a pull from a registry would.
     if let Some(reference) =
         tag.filter(|tag| tag.contains(['/', ':']) && !tag.starts_with("sha256:"))
     {

@@ -10,7 +10,7 @@ pub const MAX_WORKSPACE_RECORD: usize = 256 * 1024 * 1024;
 pub const OPENAPI: &str = "/v1/openapi.json";
 /// `GET`: [`crate::system::DaemonStatus`].
 pub const DAEMON: &str = "/v1/daemon";
-/// `POST`: stop the daemon; running VMs go on.
+/// `POST`: stop the daemon; running VMs stay.
 pub const DAEMON_STOP: &str = "/v1/daemon/stop";
 /// `GET`: [`crate::doctor::Report`].
 pub const DOCTOR: &str = "/v1/doctor";
@@ -40,17 +40,18 @@ pub const VM_ATTACH: &str = "/v1/vms/{ref}/detached/attach";
 pub const VM_PUT_FILES: &str = "/v1/vms/{ref}/files/put";
 /// `POST` (`?path=`): upgrade; the guest's `path` comes back as a tar stream.
 pub const VM_GET_FILES: &str = "/v1/vms/{ref}/files/get";
-/// `POST` (`?path=&max_bytes=N`): upgrade; the caller sends what it once sent to `path`, and what changed there since comes
-/// back as a tar stream.
+/// `POST` (`?path=&max_bytes=N`): upgrade; the caller sends the manifest of the files that it once sent to `path`, and
+/// the changes there since come back as a tar stream.
 pub const VM_CHANGES: &str = "/v1/vms/{ref}/files/changes";
-/// `POST` [`crate::files::TreeFiles`]: all [`crate::files::FoundFile`], in the order asked.
+/// `POST` [`crate::files::TreeFiles`]: all [`crate::files::FoundFile`], in the order of the request.
 pub const VM_DIGEST_FILES: &str = "/v1/vms/{ref}/files/digest";
-/// `POST` [`crate::files::TreeFiles`]: how many were removed.
+/// `POST` [`crate::files::TreeFiles`]: the number of files removed.
 pub const VM_REMOVE_FILES: &str = "/v1/vms/{ref}/files/remove";
-/// `GET` (`?head=true`: its first line), `PUT`, `DELETE`: what a client sent to the VM as a workspace, in the client's own
-/// words. `?key=` tells workspaces apart: up to 64 hexadecimal digits. Without it: the one that an older client kept.
+/// `GET` (`?head=true`: its first line), `PUT`, `DELETE`: a client's record of a workspace that it sent to the VM, in
+/// the client's own form. `?key=` selects the workspace: up to 64 hexadecimal digits. Without it: the one of an older
+/// client.
 pub const VM_WORKSPACE: &str = "/v1/vms/{ref}/workspace";
-/// `GET`: all [`crate::files::KeptWorkspace`], the one that was kept last first.
+/// `GET`: all [`crate::files::KeptWorkspace`], the last kept one first.
 pub const VM_WORKSPACES: &str = "/v1/vms/{ref}/workspaces";
 /// `POST` (`?port=` or `?socket=`): upgrade to the bytes of a TCP or Unix connection in the guest.
 pub const VM_CONNECT: &str = "/v1/vms/{ref}/connect";
@@ -87,7 +88,8 @@ pub const KERNELS: &str = "/v1/kernels";
 pub const KERNELS_IMPORT: &str = "/v1/kernels/import";
 /// `GET`: one [`crate::kernel::Kernel`]; `DELETE`: [`crate::vm::Accepted`].
 pub const KERNEL: &str = "/v1/kernels/{ref}";
-/// `GET` (`?vm=REF&limit=N`): the newest [`crate::operation::LoggedOperation`]s, newest first; also of VMs that are gone.
+/// `GET` (`?vm=REF&limit=N`): the newest [`crate::operation::LoggedOperation`]s, newest first; those of deleted VMs as
+/// well.
 pub const OPERATIONS: &str = "/v1/operations";
 /// `GET`: one [`crate::operation::Operation`].
 pub const OPERATION: &str = "/v1/operations/{id}";

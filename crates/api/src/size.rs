@@ -18,7 +18,7 @@ const TIB: u64 = 1024 * GIB;
 #[serde(transparent)]
 pub struct ByteSize(pub u64);
 
-/// Why a text is not a size.
+/// Reason why a text is not a size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("size \"{0}\" is not valid: write it like 4G, 4GiB or 512M (a bare number is MiB)")]
 pub struct InvalidSize(String);
@@ -65,7 +65,7 @@ impl FromStr for ByteSize {
 }
 
 impl fmt::Display for ByteSize {
-    /// The largest binary unit that gives a number of at least one, with one decimal where it is not whole.
+    /// Uses the largest binary unit that gives a number of at least one, with one decimal if it is not whole.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (unit, name) = match self.0 {
             n if n >= TIB => (TIB, "TiB"),

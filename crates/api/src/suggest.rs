@@ -1,6 +1,6 @@
 //! "Did you mean …": the known word nearest to an unknown one.
 
-/// The known word nearest to `given`, when it is near enough to be a slip of the fingers.
+/// The known word nearest to `given`, if it is near enough to be a typing error.
 pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()
@@ -10,7 +10,7 @@ pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
         .map(|(_, word)| word)
 }
 
-/// A hint for an unknown word: the nearest known one, or the list of all, or `empty` when nothing is known yet.
+/// A hint for an unknown word: the nearest known one, or the list of all, or `empty` if nothing is known yet.
 pub fn hint(given: &str, known: &[&str], empty: &str) -> String {
     match (nearest(given, known.iter().copied()), known) {
         (Some(word), _) => format!("did you mean \"{word}\"?"),

@@ -1,4 +1,4 @@
-//! The daemon itself, and what banger owns on this host.
+//! The daemon itself, and the resources of banger on this host.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -14,46 +14,46 @@ pub struct DaemonStatus {
     pub pid: u32,
     /// Its version.
     pub version: String,
-    /// Digest of its executable: another one replaces the daemon.
+    /// Digest of its executable: a client of another build replaces the daemon.
     pub build: String,
     /// Path of its socket.
     pub socket: String,
     /// Seconds since it started.
     pub uptime_s: u64,
-    /// VMs that run.
+    /// Number of running VMs.
     pub running_vms: u64,
-    /// Memory that the daemon holds, in bytes.
+    /// Memory of the daemon, in bytes.
     pub memory_bytes: u64,
-    /// How VMs are connected that do not say it, as the configuration has it.
+    /// Network mode of VMs that do not set one, from the configuration.
     #[serde(default)]
     pub default_net: NetMode,
-    /// What its end would cut. Absent: a build that does not say it.
+    /// Work that its end would interrupt. Absent: an older build that does not report it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activity: Option<Activity>,
-    /// The newest build that has asked for this daemon's place and waits until nothing is under way here.
+    /// The newest build that wants to replace this daemon and waits until no work is under way here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting_build: Option<String>,
 }
 
-/// What is under way in the daemon.
+/// Work that is under way in the daemon.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Activity {
     /// Operations that run or wait for their turn.
     pub operations: Vec<RunningOperation>,
-    /// Connections that stay open: commands, shells, copies, logs that are followed.
+    /// Open connections: commands, shells, copies, followed logs.
     pub streams: Vec<OpenStream>,
-    /// Requests that change something and are not answered yet.
+    /// Number of unanswered requests that change something.
     pub requests: u64,
 }
 
 impl Activity {
-    /// Nothing is under way.
+    /// Tells whether no work is under way.
     pub fn is_empty(&self) -> bool {
         self.operations.is_empty() && self.streams.is_empty() && self.requests == 0
     }
 
-    /// Each thing that is under way, in a few words.
+    /// Each piece of work, in a few words.
     pub fn named(&self) -> Vec<String> {
         let operations = self.operations.iter().map(|operation| match &operation.vm {
             Some(vm) => format!("{} of \"{vm}\"", operation.kind),
@@ -70,7 +70,7 @@ impl Activity {
         operations.chain(streams).chain(requests).collect()
     }
 
-    /// Why a daemon does not end that was not forced to.
+    /// The error for a request to end the daemon without force.
     pub fn refuses_to_end(&self) -> ApiError {
         let message = format!(
             "the daemon is busy, and its end would cut: {}",
@@ -109,36 +109,36 @@ pub struct OpenStream {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct StopDaemon {
-    /// Also when something is under way, which is cut then.
+    /// True to stop it even with work under way, which is interrupted then.
     pub force: bool,
-    /// Whoever asks wants to start its own daemon: the answer to a refusal, and the status, name its build.
+    /// True when the caller wants to start its own daemon: the refusal, and the status, name its build.
     pub replace: bool,
 }
 
-/// Something on this host that banger made.
+/// A resource on this host that banger made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Resource {
     /// `file`, `process`, `socket`, …
     pub kind: String,
-    /// What names it.
+    /// Its id.
     pub id: String,
-    /// Where it is, when it has a place.
+    /// Its path, if it has one.
     pub path: Option<String>,
-    /// Who claims it; nobody: it may be swept.
+    /// Its owner; absent: it has none and may be swept.
     pub claimed_by: Option<String>,
 }
 
-/// What banger owns on this host, or what a sweep removed (or would remove).
+/// Resources of banger on this host, or those that a sweep removed (or would remove).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Resources {
     /// The resources.
     pub resources: Vec<Resource>,
 }
 
-/// Remove what nothing claims.
+/// Remove resources without an owner.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sweep {
-    /// Only say what would go.
+    /// True to only list them.
     pub dry_run: bool,
 }

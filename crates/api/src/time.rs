@@ -1,4 +1,4 @@
-//! Moments.
+//! Points in time.
 
 use std::fmt;
 use std::ops::Deref;

@@ -76,7 +76,7 @@ impl fmt::Display for VmState {
     }
 }
 
-/// How a VM is connected.
+/// Network mode of a VM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NetMode {
@@ -109,22 +109,22 @@ impl fmt::Display for NetMode {
     }
 }
 
-/// What a guest in `user` mode may reach.
+/// Addresses that a guest in `user` mode may reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Egress {
-    /// Whatever the host can reach.
+    /// All addresses that the host can reach.
     #[default]
     All,
-    /// Nothing; published ports still work.
+    /// None; published ports still work.
     None,
 }
 
-/// What happens to a VM that ran when the host went down.
+/// Fate of a running VM after its host went down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RestartPolicy {
-    /// It is `stopped`.
+    /// It becomes `stopped`.
     #[default]
     No,
     /// The next daemon starts it again.
@@ -201,7 +201,7 @@ pub struct Vm {
     pub name: VmName,
     /// Its state.
     pub state: VmState,
-    /// The name of its image at the time it was made.
+    /// Name of its image at the time of its creation.
     pub image: ImageName,
     /// The name of its kernel.
     pub kernel: KernelName,
@@ -211,34 +211,34 @@ pub struct Vm {
     pub vcpu: u32,
     /// Memory in MiB.
     pub memory_mib: u32,
-    /// Size of the work disk in bytes, as the guest may fill it.
+    /// Size of the work disk in bytes, as the guest sees it.
     pub disk_bytes: u64,
-    /// Size of the system overlay in bytes, as the guest may fill it.
+    /// Size of the system overlay in bytes, as the guest sees it.
     pub overlay_bytes: u64,
-    /// How it is connected.
+    /// Its network mode.
     pub net: NetMode,
-    /// What it may reach.
+    /// Addresses that it may reach.
     pub egress: Egress,
     /// Ports published on the host.
     pub publish: Vec<Publish>,
-    /// The address at which the host reaches it, when it has one.
+    /// The address at which the host reaches it, if it has one.
     pub address: Option<String>,
-    /// When it was made.
+    /// Time of its creation.
     #[schema(value_type = String, format = "date-time")]
     pub created_at: Timestamp,
-    /// When its guest last became reachable.
+    /// Time at which its guest last became reachable.
     #[schema(value_type = Option<String>, format = "date-time")]
     pub started_at: Option<Timestamp>,
-    /// It is deleted when its `run` ends.
+    /// True when it is deleted at the end of its `run`.
     pub ephemeral: bool,
-    /// What happens to it when the host went down while it ran.
+    /// Policy for a restart after the host went down.
     #[serde(default)]
     pub restart: RestartPolicy,
-    /// Settings were changed that apply at the next start.
+    /// True when settings were changed that apply at the next start.
     pub restart_needed: bool,
-    /// Why it is in state `error`, or why it last ended by itself.
+    /// Cause of its state `error`, or of its last end by itself.
     pub error: Option<String>,
-    /// Why its VMM last ended by itself.
+    /// Cause of the last end of its VMM by itself.
     #[serde(default)]
     pub exit: Option<ExitCause>,
     /// What is wrong with it while it runs: told of VMs that are listed or shown.
@@ -246,13 +246,13 @@ pub struct Vm {
     pub conditions: Vec<Condition>,
 }
 
-/// Make a VM. What is left out comes from the configuration, then from the host.
+/// Make a VM. Absent fields come from the configuration, then from the host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CreateVm {
-    /// Its name; one is made up when there is none.
+    /// Its name; absent: a generated one.
     pub name: Option<VmName>,
-    /// The image's name; a recipe's name builds the image first when it is missing.
+    /// The image's name; if it is missing, the recipe of that name is built first.
     pub image: Option<ImageName>,
     /// The kernel's name.
     pub kernel: Option<KernelName>,
@@ -266,21 +266,21 @@ pub struct CreateVm {
     pub disk_size: Option<ByteSize>,
     /// System overlay in bytes.
     pub overlay_size: Option<ByteSize>,
-    /// How it is connected.
+    /// Its network mode.
     pub net: Option<NetMode>,
-    /// What it may reach.
+    /// Addresses that it may reach.
     pub egress: Option<Egress>,
     /// Ports to publish.
     pub publish: Vec<Publish>,
-    /// Start it, too.
+    /// True to start it as well.
     pub start: bool,
-    /// Delete it when its `run` ends.
+    /// True to delete it at the end of its `run`.
     pub ephemeral: bool,
-    /// What happens to it when the host went down while it ran.
+    /// Policy for a restart after the host went down.
     pub restart: Option<RestartPolicy>,
 }
 
-/// Change a VM's settings; what is absent stays. Applies at the next start.
+/// Change a VM's settings; absent fields stay. Applies at the next start.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SetVm {
@@ -292,13 +292,13 @@ pub struct SetVm {
     pub memory: Option<ByteSize>,
     /// Work disk in bytes; it can only grow.
     pub disk_size: Option<ByteSize>,
-    /// How it is connected.
+    /// Its network mode.
     pub net: Option<NetMode>,
-    /// What it may reach.
+    /// Addresses that it may reach.
     pub egress: Option<Egress>,
-    /// Ports to publish, in place of the present ones.
+    /// Ports to publish, in place of the current ones.
     pub publish: Option<Vec<Publish>>,
-    /// What happens to it when the host went down while it ran.
+    /// Policy for a restart after the host went down.
     pub restart: Option<RestartPolicy>,
 }
 
@@ -323,7 +323,7 @@ pub struct KillVm {
 pub struct Accepted {
     /// The operation to follow.
     pub operation: OperationId,
-    /// The VM that it concerns, as it stands now.
+    /// The VM that it concerns, in its current state.
     pub vm: Option<Vm>,
 }
 
@@ -331,11 +331,11 @@ pub struct Accepted {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Prune {
-    /// Only say what would go.
+    /// True to only list them.
     pub dry_run: bool,
 }
 
-/// VMs that a prune removed, or would.
+/// VMs that a prune removed, or would remove.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Pruned {
     /// The VMs.
@@ -346,7 +346,7 @@ pub struct Pruned {
     pub operations: Vec<OperationId>,
 }
 
-/// What a VM uses now.
+/// Current resource use of a VM.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct VmStats {
     /// The VM.
@@ -363,7 +363,7 @@ pub struct VmStats {
     pub disk_allocated_bytes: u64,
     /// Bytes allocated on the host for its system overlay.
     pub overlay_allocated_bytes: u64,
-    /// What the guest says of itself, when it runs and answers. The guest may lie.
+    /// Report of the guest about itself, if it runs and answers. The guest may lie.
     #[schema(value_type = Option<Object>)]
     pub guest: Option<serde_json::Value>,
     /// What is wrong with it while it runs.
@@ -371,7 +371,7 @@ pub struct VmStats {
     pub conditions: Vec<Condition>,
 }
 
-/// A socket on which something in the guest listens.
+/// A socket that listens in the guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Port {
     /// `tcp` or `udp`.
@@ -384,11 +384,11 @@ pub struct Port {
     pub pid: Option<u32>,
     /// Name of the process.
     pub process: Option<String>,
-    /// Where to reach it from the host, when it can be.
+    /// Address at which the host reaches it, if it can.
     pub reach: Option<String>,
 }
 
-/// Whether a VM answers.
+/// Health of a VM.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VmHealth {
     /// The VM.
@@ -397,11 +397,11 @@ pub struct VmHealth {
     pub name: VmName,
     /// Its state.
     pub state: VmState,
-    /// The guest answered.
+    /// True when the guest answered.
     pub healthy: bool,
     /// Time of one call to the guest and back, in microseconds.
     pub round_trip_us: Option<u64>,
-    /// Why it is not healthy.
+    /// Cause if it is not healthy.
     pub cause: Option<String>,
     /// What is wrong with it while it runs.
     #[serde(default)]
@@ -421,9 +421,9 @@ pub struct Terminal {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Exec {
-    /// Program and arguments. Empty: a shell; the image's own command where the guest has no shell.
+    /// Program and arguments. Empty: a shell; the image's own command if the guest has no shell.
     pub argv: Vec<String>,
-    /// Run the image's own command: its entry point, then `argv`, or its command where `argv` is empty.
+    /// True to run the image's own command: its entry point, then `argv`, or its command if `argv` is empty.
     pub image_command: bool,
     /// Variables on top of the guest's own.
     pub env: BTreeMap<String, String>,
@@ -431,16 +431,16 @@ pub struct Exec {
     pub cwd: Option<String>,
     /// User in the guest, by name or number; the image's own when absent, else root.
     pub user: Option<String>,
-    /// Give it a terminal of this size.
+    /// Size of the command's terminal; absent: no terminal.
     pub terminal: Option<Terminal>,
     /// Value of `TERM`.
     pub term: Option<String>,
-    /// The caller sends standard input.
+    /// True when the caller sends standard input.
     pub stdin: bool,
-    /// End the command, with everything that it has started, after so many milliseconds: `SIGTERM`, after 5 s `SIGKILL`.
+    /// Time limit in milliseconds. At its end the command and all its children get `SIGTERM`, and after 5 s `SIGKILL`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
-    /// Delete the VM when this ends, however it ends (the `--rm` of `vm run`).
+    /// True to delete the VM when this ends for any reason (the `--rm` of `vm run`).
     pub then_delete: bool,
 }
 
