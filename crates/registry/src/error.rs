@@ -104,7 +104,7 @@ pub enum RegistryError {
         source: ChoiceError,
     },
     /// A repository names a host with an address that is not public.
-    #[error("{host} is not for a repository to ask: it has no public address")]
+    #[error("a repository may not use {host}: it has no public address")]
     Near {
         /// The refused host.
         host: String,

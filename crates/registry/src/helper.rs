@@ -130,7 +130,7 @@ fn understood(said: &Said) -> Result<Option<Credentials>, String> {
     }
     // The parser's message could quote the secret.
     let Ok(answer) = serde_json::from_slice::<Answer>(&said.output) else {
-        return Err("answers what cannot be understood".to_owned());
+        return Err("gives a malformed answer".to_owned());
     };
     Ok(match (answer.username, answer.secret) {
         (_, secret) if secret.is_empty() => None,

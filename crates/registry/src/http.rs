@@ -96,7 +96,7 @@ pub(crate) fn distrust(error: &reqwest::Error) -> Option<String> {
     among_causes(error, |cause| match cause.downcast_ref::<rustls::Error>() {
         Some(rustls::Error::InvalidCertificate(why)) => Some(why.to_string()),
         Some(rustls::Error::AlertReceived(alert)) if is_about_ours(*alert) => Some(format!(
-            "it refuses ours, or that there is none ({alert:?})"
+            "it refuses the client certificate, or requires one ({alert:?})"
         )),
         _ => None,
     })

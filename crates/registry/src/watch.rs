@@ -1,4 +1,4 @@
-//! The caller's side of a fetch: progress, and the question whether to go on.
+//! The caller's side of a fetch: progress and cancellation.
 
 use banger_oci::Digest;
 

@@ -55,7 +55,7 @@ fn a_real_registry_is_shown_what_a_helper_keeps() {
             format!(r#"{{"credHelpers":{{"{address}":"kept"}}}}"#),
         ),
         ("for-all", r#"{"auths":{},"credsStore":"kept"}"#.to_owned()),
-        // An entry that names the registry and says nothing: what `docker login` leaves when a store keeps the password.
+        // An entry that names the registry without a password: `docker login` writes it when a store keeps the password.
         (
             "said-there",
             format!(r#"{{"auths":{{"{address}":{{}}}},"credsStore":"kept"}}"#),
@@ -149,13 +149,10 @@ fn a_helper_that_fails_is_named_with_the_file_that_names_it() {
         ),
         ("exit 7", "names, fails without a word"),
         ("kill -9 $$", "names, fails without a word"),
-        (
-            "echo '{\"Username\":'",
-            "names, answers what cannot be understood",
-        ),
+        ("echo '{\"Username\":'", "names, gives a malformed answer"),
         (
             "printf '\\377\\000garbage'",
-            "names, answers what cannot be understood",
+            "names, gives a malformed answer",
         ),
         (
             "while :; do echo 0123456789; done",

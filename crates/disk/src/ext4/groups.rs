@@ -13,7 +13,7 @@ use super::volume::{GroupState, descriptor};
 pub(crate) struct Groups {
     /// The table of descriptors, in whole blocks.
     pub(crate) descriptors: Vec<u8>,
-    /// True for each group whose block bitmap is written, and for each whose inode bitmap is.
+    /// For each group: true if its block bitmap is written, and true if its inode bitmap is.
     pub(crate) written: Vec<(bool, bool)>,
     pub(crate) free_blocks: u64,
     pub(crate) free_inodes: u64,

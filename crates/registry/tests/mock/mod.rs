@@ -308,7 +308,7 @@ impl Image {
     }
 }
 
-/// A blob, or the range of it that is asked for.
+/// A blob, or the range of it of the request.
 pub fn part_of(bytes: &[u8], asked: &Asked) -> Reply {
     let from = asked.range.as_ref().map(|range| {
         range

@@ -32,7 +32,7 @@ impl Registry {
         Self::start_with(dir, password, "")
     }
 
-    /// Its `http` section goes on with `http`.
+    /// Starts a registry; `http` is appended to the `http` section of its configuration.
     pub fn start_with(dir: &Path, password: bool, http: &str) -> Self {
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
