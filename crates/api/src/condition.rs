@@ -1,4 +1,4 @@
-//! What is wrong with a VM that runs, beside its state.
+//! Conditions: problems of a running VM, besides its state.
 
 use std::fmt;
 
@@ -7,14 +7,14 @@ use utoipa::ToSchema;
 
 use crate::time::Timestamp;
 
-/// One thing that is wrong with a running VM. It goes away by itself when its cause does.
+/// One problem of a running VM. It disappears by itself when its cause does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Condition {
-    /// What is wrong.
+    /// The problem.
     pub kind: ConditionKind,
-    /// How it is known.
+    /// Observation that shows it.
     pub cause: ConditionCause,
-    /// When it was first seen; of an agent that is silent, when it last answered.
+    /// Time of its first observation; for a silent agent, the time of its last answer.
     #[schema(value_type = String, format = "date-time")]
     pub since: Timestamp,
     /// Process id of the VM's VMM on the host.
@@ -22,24 +22,24 @@ pub struct Condition {
     pub vmm_pid: Option<u32>,
 }
 
-/// What is wrong with a running VM.
+/// Problem of a running VM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ConditionKind {
-    /// Its VMM lives and executes nothing of its guest.
+    /// Its VMM lives, but does not execute the guest.
     VmmStandsStill,
-    /// Nobody in its guest answers for it.
+    /// The guest's agent is gone or does not answer.
     AgentGone,
-    /// Something that only a newer build knows.
+    /// A value that only a newer build knows.
     #[serde(other)]
     Other,
 }
 
-/// How a condition is known.
+/// Observation that shows a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ConditionCause {
-    /// A signal stopped the VMM: `SIGSTOP` or its like.
+    /// A signal such as `SIGSTOP` stopped the VMM.
     StoppedBySignal,
     /// A debugger holds the VMM.
     Traced,
@@ -55,13 +55,13 @@ pub enum ConditionCause {
     PortClosed,
     /// The agent has not answered for 5 s.
     Silent,
-    /// Something that only a newer build knows.
+    /// A value that only a newer build knows.
     #[serde(other)]
     Other,
 }
 
 impl ConditionKind {
-    /// A word or two for a column.
+    /// The problem in one or two words, for a column.
     pub fn short(self) -> &'static str {
         match self {
             Self::VmmStandsStill => "stands still",

@@ -241,7 +241,7 @@ pub struct Vm {
     /// Cause of the last end of its VMM by itself.
     #[serde(default)]
     pub exit: Option<ExitCause>,
-    /// What is wrong with it while it runs: told of VMs that are listed or shown.
+    /// Problems while it runs; set in the answers to list and show requests.
     #[serde(default)]
     pub conditions: Vec<Condition>,
 }
@@ -366,7 +366,7 @@ pub struct VmStats {
     /// Report of the guest about itself, if it runs and answers. The guest may lie.
     #[schema(value_type = Option<Object>)]
     pub guest: Option<serde_json::Value>,
-    /// What is wrong with it while it runs.
+    /// Problems while it runs.
     #[serde(default)]
     pub conditions: Vec<Condition>,
 }
@@ -403,7 +403,7 @@ pub struct VmHealth {
     pub round_trip_us: Option<u64>,
     /// Cause if it is not healthy.
     pub cause: Option<String>,
-    /// What is wrong with it while it runs.
+    /// Problems while it runs.
     #[serde(default)]
     pub conditions: Vec<Condition>,
 }

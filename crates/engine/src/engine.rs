@@ -101,10 +101,10 @@ pub trait Engine: Send + Sync {
     /// [`EngineError::NotOurs`] with the first difference, [`EngineError::Gone`], [`EngineError::Timeout`].
     fn adopt(&self, id: &VmmIdentity) -> Result<(), EngineError>;
 
-    /// Whether the guest holds its end of the channel open: its agent lives, however long it takes to answer.
+    /// Tells whether the guest holds its end of the channel open: then its agent lives, even if its answer takes long.
     ///
     /// # Errors
-    /// [`EngineError::Gone`], [`EngineError::Timeout`], or what the monitor answered.
+    /// [`EngineError::Gone`], [`EngineError::Timeout`], or the monitor's error.
     fn channel_is_open(&self, id: &VmmIdentity) -> Result<bool, EngineError>;
 
     /// Stops the virtual CPUs.

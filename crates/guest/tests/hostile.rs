@@ -310,7 +310,7 @@ async fn a_conversation_whose_agent_is_said_to_be_gone_ends_every_call_with_that
         .exec(&banger_guest::ExecRequest::default())
         .await
         .unwrap();
-    // Nobody reads the port any more, and it stays open: this guest's socket is kept to the end of the test.
+    // The port has no reader any more and stays open: this guest's socket is kept until the end of the test.
     let mut some = [0; 12];
     guest.read_exact(&mut some).await.unwrap();
     client.agent_is_gone();

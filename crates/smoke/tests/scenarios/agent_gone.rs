@@ -10,7 +10,7 @@ use crate::guests::{BOOT, reaches_running};
 const NAME: &str = "orphan";
 const SOON: Duration = Duration::from_secs(60);
 
-/// Sends a signal to the agent, and to what would start it again, in one call.
+/// Sends a signal to the agent, and to the processes that would start it again, in one call.
 fn signal_agents(signal: &str) -> String {
     format!(
         r#"all=
@@ -21,7 +21,7 @@ kill -{signal} $all"#
     )
 }
 
-/// The condition that is shown, once it has this cause.
+/// The shown condition, once it has this cause.
 fn condition(sandbox: &Sandbox, cause: &str) -> Value {
     eventually(cause, SOON, || {
         let condition = sandbox.vm(NAME)["conditions"][0].clone();
@@ -53,8 +53,8 @@ fn an_agent_that_is_gone_or_silent_is_a_condition_and_its_commands_end_with_the_
         .deadline(BOOT)
         .ok();
     reaches_running(&sandbox, NAME);
-    // A unit of systemd, which reads "$" in a command line itself: the script is a file. What it does may end the agent that
-    // would say how it ended.
+    // A unit of systemd, so that the script may end the agent. It is a file, because systemd expands "$" in a command
+    // line itself.
     let unit = |script: &str| {
         let keep = ["exec", NAME, "--", "sh", "-c", "cat > /root/script"];
         sandbox.banger(&keep).input(script).ok();
