@@ -97,6 +97,18 @@ name_type!(
     KernelName, "kernel name", "._+"
 );
 
+name_type!(
+    /// An engine's name, as `qemu`; in a request also `auto`.
+    EngineName, "engine", ""
+);
+
+impl EngineName {
+    /// The name of QEMU's engine.
+    pub fn qemu() -> Self {
+        Self("qemu".to_owned())
+    }
+}
+
 macro_rules! id_type {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

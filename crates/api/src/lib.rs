@@ -11,6 +11,7 @@
 
 mod condition;
 pub mod detached;
+mod digest;
 pub mod doctor;
 pub mod error;
 mod exit;
@@ -28,8 +29,9 @@ pub mod time;
 pub mod vm;
 
 pub use condition::{Condition, ConditionCause, ConditionKind};
+pub use digest::{ContentDigest, InvalidDigest};
 pub use error::{ApiError, ErrorCode};
 pub use exit::ExitCause;
-pub use ids::{ImageName, InvalidName, KernelName, OperationId, VmId, VmName};
+pub use ids::{EngineName, ImageName, InvalidName, KernelName, OperationId, VmId, VmName};
 pub use size::ByteSize;
 pub use time::Timestamp;

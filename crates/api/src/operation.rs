@@ -5,6 +5,8 @@
 //!                                       stage* … finished
 //! ```
 
+use std::fmt;
+
 use crate::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -21,8 +23,6 @@ pub const UP_TO_DATE: &str = "up_to_date";
 pub enum OperationState {
     /// Its steps are being applied.
     Running,
-    /// It failed or was cancelled, and its effects are being undone.
-    Reverting,
     /// It succeeded.
     Done,
     /// It ended with an error; its effects were undone, or kept on purpose as the error says.
@@ -31,13 +31,147 @@ pub enum OperationState {
     Cancelled,
 }
 
+/// Work that an operation does.
+///
+/// A client of an older build reads a kind that it does not know as [`Unknown`](Self::Unknown).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OperationKind {
+    /// Makes a VM, and starts it when that was asked for.
+    CreateVm,
+    /// Starts a VM.
+    StartVm,
+    /// Stops a VM and starts it again.
+    RestartVm,
+    /// Has a guest shut down.
+    StopVm,
+    /// Ends a VMM by a signal.
+    KillVm,
+    /// Deletes a VM with its disks.
+    DeleteVm,
+    /// Makes an image of a VM.
+    SaveVm,
+    /// Settles a VM whose VMM ended by itself.
+    VmmEnded,
+    /// Settles a VM whose VMM was gone when the daemon started.
+    RecoverVm,
+    /// Builds an image from a recipe.
+    BuildImage,
+    /// Makes an image from a file or a folder of this host.
+    RegisterImage,
+    /// Makes an image from a container image.
+    PullImage,
+    /// Gives an image another work seed.
+    ReseedImage,
+    /// Gives an image another name.
+    RenameImage,
+    /// Deletes an image.
+    DeleteImage,
+    /// Imports a kernel.
+    ImportKernel,
+    /// Deletes a kernel.
+    DeleteKernel,
+    /// Removes what nothing claims.
+    Sweep,
+    /// Work that only another build knows.
+    #[serde(other)]
+    Unknown,
+}
+
+impl OperationKind {
+    /// Every kind that this build knows.
+    pub const ALL: [Self; 18] = [
+        Self::CreateVm,
+        Self::StartVm,
+        Self::RestartVm,
+        Self::StopVm,
+        Self::KillVm,
+        Self::DeleteVm,
+        Self::SaveVm,
+        Self::VmmEnded,
+        Self::RecoverVm,
+        Self::BuildImage,
+        Self::RegisterImage,
+        Self::PullImage,
+        Self::ReseedImage,
+        Self::RenameImage,
+        Self::DeleteImage,
+        Self::ImportKernel,
+        Self::DeleteKernel,
+        Self::Sweep,
+    ];
+
+    /// The kind's name, as JSON and the store have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CreateVm => "create_vm",
+            Self::StartVm => "start_vm",
+            Self::RestartVm => "restart_vm",
+            Self::StopVm => "stop_vm",
+            Self::KillVm => "kill_vm",
+            Self::DeleteVm => "delete_vm",
+            Self::SaveVm => "save_vm",
+            Self::VmmEnded => "vmm_ended",
+            Self::RecoverVm => "recover_vm",
+            Self::BuildImage => "build_image",
+            Self::RegisterImage => "register_image",
+            Self::PullImage => "pull_image",
+            Self::ReseedImage => "reseed_image",
+            Self::RenameImage => "rename_image",
+            Self::DeleteImage => "delete_image",
+            Self::ImportKernel => "import_kernel",
+            Self::DeleteKernel => "delete_kernel",
+            Self::Sweep => "sweep",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The kind of this name; [`Unknown`](Self::Unknown) for a name that only another build knows.
+    pub fn of(name: &str) -> Self {
+        let known = Self::ALL.into_iter().find(|kind| kind.as_str() == name);
+        known.unwrap_or(Self::Unknown)
+    }
+}
+
+impl fmt::Display for OperationKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl OperationState {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Running, Self::Done, Self::Failed, Self::Cancelled];
+
+    /// The state's name, as JSON and the store have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The state of this name.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+}
+
+impl fmt::Display for OperationState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
 /// One operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Operation {
     /// Its id.
     pub id: OperationId,
-    /// Kind of the operation: `create_vm`, `start_vm`, `build_image`, …
-    pub kind: String,
+    /// Kind of the operation.
+    pub kind: OperationKind,
     /// The VM that it concerns.
     pub vm: Option<VmId>,
     /// Its state.
@@ -75,13 +209,51 @@ pub struct LoggedOperation {
     pub steps: Vec<LoggedStep>,
 }
 
+/// Progress of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StepState {
+    /// It was about to be applied; it may have had any part of its effect.
+    Applying,
+    /// Its effect is there.
+    Applied,
+    /// Its effect was undone, or never was.
+    Reverted,
+}
+
+impl StepState {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Applying, Self::Applied, Self::Reverted];
+
+    /// The state's name, as JSON and the store have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Applying => "applying",
+            Self::Applied => "applied",
+            Self::Reverted => "reverted",
+        }
+    }
+
+    /// The state of this name; of a name that is not known, the least that can be assumed.
+    pub fn of(name: &str) -> Self {
+        let known = Self::ALL.into_iter().find(|state| state.as_str() == name);
+        known.unwrap_or(Self::Applying)
+    }
+}
+
+impl fmt::Display for StepState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
 /// One line of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LoggedStep {
     /// Its name.
     pub step: String,
-    /// `applying` (it was interrupted there), `applied` or `reverted`.
-    pub state: String,
+    /// State of the step; `applying` in a finished operation: it was interrupted there.
+    pub state: StepState,
     /// Time at which it reached that state.
     #[schema(value_type = String, format = "date-time")]
     pub at: Timestamp,
@@ -138,4 +310,33 @@ pub enum EventKind {
         /// Cause of its failure, if it failed.
         error: Option<ApiError>,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_and_state_has_one_name_in_json_and_in_the_store() {
+        for kind in OperationKind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+            assert_eq!(OperationKind::of(kind.as_str()), kind);
+        }
+        for state in OperationState::ALL {
+            assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
+            assert_eq!(OperationState::of(state.as_str()), Some(state));
+        }
+        for state in StepState::ALL {
+            assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
+            assert_eq!(StepState::of(state.as_str()), state);
+        }
+    }
+
+    #[test]
+    fn a_kind_of_a_newer_build_is_read_as_unknown() {
+        let read: OperationKind = serde_json::from_str("\"freeze_vm\"").unwrap();
+        assert_eq!(read, OperationKind::Unknown);
+        assert_eq!(OperationKind::of("freeze_vm"), OperationKind::Unknown);
+        assert_eq!(OperationState::of("frozen"), None);
+    }
 }

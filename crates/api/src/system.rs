@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use crate::error::{ApiError, ErrorCode};
 use crate::ids::OperationId;
+use crate::operation::OperationKind;
 use crate::vm::NetMode;
 
 /// The daemon.
@@ -87,8 +88,8 @@ impl Activity {
 pub struct RunningOperation {
     /// Its id.
     pub id: OperationId,
-    /// `create`, `start`, `build`, …
-    pub kind: String,
+    /// The work that it does.
+    pub kind: OperationKind,
     /// The name of the VM that it works on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vm: Option<String>,

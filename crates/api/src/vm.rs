@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use crate::condition::Condition;
 use crate::exit::ExitCause;
-use crate::ids::{ImageName, KernelName, OperationId, VmId, VmName};
+use crate::ids::{EngineName, ImageName, KernelName, OperationId, VmId, VmName};
 use crate::size::ByteSize;
 
 /// The state of a VM.
@@ -206,7 +206,7 @@ pub struct Vm {
     /// The name of its kernel.
     pub kernel: KernelName,
     /// The engine that runs it: `qemu`.
-    pub engine: String,
+    pub engine: EngineName,
     /// Virtual CPUs.
     pub vcpu: u32,
     /// Memory in MiB.
@@ -257,7 +257,7 @@ pub struct CreateVm {
     /// The kernel's name.
     pub kernel: Option<KernelName>,
     /// The engine: `auto` or `qemu`.
-    pub engine: Option<String>,
+    pub engine: Option<EngineName>,
     /// Virtual CPUs, at least 1.
     pub vcpu: Option<u32>,
     /// Memory in bytes.

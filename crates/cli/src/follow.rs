@@ -138,10 +138,7 @@ impl Following<'_> {
                 .session
                 .read(|client| async move { client.operation(id).await })
                 .await?;
-            if !matches!(
-                operation.state,
-                OperationState::Running | OperationState::Reverting
-            ) {
+            if operation.state != OperationState::Running {
                 self.followed.stages = operation.stages;
                 return self.finished(operation.state, operation.error);
             }

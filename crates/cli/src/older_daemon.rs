@@ -34,12 +34,7 @@ pub async fn activity(pid: u32, client: &Client) -> Result<Activity, ApiError> {
     let operations = log
         .map_err(api_error)?
         .into_iter()
-        .filter(|logged| {
-            matches!(
-                logged.operation.state,
-                OperationState::Running | OperationState::Reverting
-            )
-        })
+        .filter(|logged| logged.operation.state == OperationState::Running)
         .map(|logged| RunningOperation {
             id: logged.operation.id,
             kind: logged.operation.kind,

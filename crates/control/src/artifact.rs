@@ -5,11 +5,12 @@
 //!                                                 publishing, removing: one at a time for each directory
 //! ```
 
+use banger_api::operation::OperationKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use banger_api::vm::Accepted;
-use banger_api::{ApiError, ErrorCode, OperationId};
+use banger_api::{ApiError, ContentDigest, ErrorCode, OperationId};
 use banger_ops::Plan;
 use banger_ops::plans::{self, DeleteFiles, PublishImage};
 use banger_store::{
@@ -26,24 +27,24 @@ pub(crate) trait Artifact: Clone + Send + 'static {
     /// The word for it.
     const WHAT: &'static str;
     /// Kind of the operation that removes it.
-    const DELETE: &'static str;
+    const DELETE: OperationKind;
 
     fn name(&self) -> &str;
-    fn digest(&self) -> &str;
+    fn digest(&self) -> &ContentDigest;
     /// The digest of the one that a VM uses.
-    fn used_by(vm: &VmRecord) -> &str;
+    fn used_by(vm: &VmRecord) -> &ContentDigest;
     /// What to do when a name is taken.
     fn when_taken(name: &str) -> String;
 
     fn by_name(db: &Connection, name: &str) -> Result<Option<Self>, StoreError>;
     fn list(db: &Connection) -> Result<Vec<Self>, StoreError>;
-    fn is_named(db: &Connection, digest: &str) -> Result<bool, StoreError>;
+    fn is_named(db: &Connection, digest: &ContentDigest) -> Result<bool, StoreError>;
 
     /// The lock of making one of this name.
     fn making(name: &str) -> Key;
     /// The lock of the files with this digest.
-    fn files(digest: &str) -> Key;
-    fn directory(places: &Places, digest: &str) -> PathBuf;
+    fn files(digest: &ContentDigest) -> Key;
+    fn directory(places: &Places, digest: &ContentDigest) -> PathBuf;
 
     fn publishing(&self, op: OperationId, to: PublishImage) -> Plan;
     fn deleting(&self, op: OperationId, files: DeleteFiles) -> Plan;
@@ -51,15 +52,15 @@ pub(crate) trait Artifact: Clone + Send + 'static {
 
 impl Artifact for ImageRecord {
     const WHAT: &'static str = "image";
-    const DELETE: &'static str = "delete_image";
+    const DELETE: OperationKind = OperationKind::DeleteImage;
 
     fn name(&self) -> &str {
         self.name.as_str()
     }
-    fn digest(&self) -> &str {
+    fn digest(&self) -> &ContentDigest {
         &self.digest
     }
-    fn used_by(vm: &VmRecord) -> &str {
+    fn used_by(vm: &VmRecord) -> &ContentDigest {
         &vm.image_digest
     }
     fn when_taken(name: &str) -> String {
@@ -73,16 +74,16 @@ impl Artifact for ImageRecord {
     fn list(db: &Connection) -> Result<Vec<Self>, StoreError> {
         image::list(db)
     }
-    fn is_named(db: &Connection, digest: &str) -> Result<bool, StoreError> {
+    fn is_named(db: &Connection, digest: &ContentDigest) -> Result<bool, StoreError> {
         image::is_named(db, digest)
     }
     fn making(name: &str) -> Key {
         Key::Image(name.to_owned())
     }
-    fn files(digest: &str) -> Key {
-        Key::ImageFiles(digest.to_owned())
+    fn files(digest: &ContentDigest) -> Key {
+        Key::ImageFiles(*digest)
     }
-    fn directory(places: &Places, digest: &str) -> PathBuf {
+    fn directory(places: &Places, digest: &ContentDigest) -> PathBuf {
         places.image(digest)
     }
     fn publishing(&self, op: OperationId, to: PublishImage) -> Plan {
@@ -95,15 +96,15 @@ impl Artifact for ImageRecord {
 
 impl Artifact for KernelRecord {
     const WHAT: &'static str = "kernel";
-    const DELETE: &'static str = "delete_kernel";
+    const DELETE: OperationKind = OperationKind::DeleteKernel;
 
     fn name(&self) -> &str {
         self.name.as_str()
     }
-    fn digest(&self) -> &str {
+    fn digest(&self) -> &ContentDigest {
         &self.digest
     }
-    fn used_by(vm: &VmRecord) -> &str {
+    fn used_by(vm: &VmRecord) -> &ContentDigest {
         &vm.kernel_digest
     }
     fn when_taken(name: &str) -> String {
@@ -115,16 +116,16 @@ impl Artifact for KernelRecord {
     fn list(db: &Connection) -> Result<Vec<Self>, StoreError> {
         kernel::list(db)
     }
-    fn is_named(db: &Connection, digest: &str) -> Result<bool, StoreError> {
+    fn is_named(db: &Connection, digest: &ContentDigest) -> Result<bool, StoreError> {
         kernel::is_named(db, digest)
     }
     fn making(name: &str) -> Key {
         Key::Kernel(name.to_owned())
     }
-    fn files(digest: &str) -> Key {
-        Key::KernelFiles(digest.to_owned())
+    fn files(digest: &ContentDigest) -> Key {
+        Key::KernelFiles(*digest)
     }
-    fn directory(places: &Places, digest: &str) -> PathBuf {
+    fn directory(places: &Places, digest: &ContentDigest) -> PathBuf {
         places.kernel(digest)
     }
     fn publishing(&self, op: OperationId, to: PublishImage) -> Plan {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use banger_api::image::ImageDetails;
 use banger_api::pull::PullImage;
 use banger_api::vm::NetMode;
-use banger_api::{ApiError, ByteSize};
+use banger_api::{ApiError, ByteSize, EngineName};
 use banger_engine::Accel;
 use banger_ops::{ContainerAt, GuestDefaults, HostResult, ImageSource, Plan};
 use banger_store::VmRecord;
@@ -105,8 +105,8 @@ pub trait Fetch: Send {
 /// # Errors
 /// Each names its object and the cause.
 pub trait Environment: Send + Sync {
-    /// The engine that new VMs get, by its stored name.
-    fn engine(&self) -> String;
+    /// The engine that new VMs get, by its name.
+    fn engine(&self) -> EngineName;
 
     /// The host's size.
     fn host_size(&self) -> HostSize;

@@ -12,7 +12,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use banger_api::{ApiError, ErrorCode, OperationId, VmId};
+use banger_api::{ApiError, ContentDigest, ErrorCode, OperationId, VmId};
 use banger_ops::Cancel;
 
 use crate::spawn::Spawn;
@@ -25,9 +25,9 @@ pub enum Key {
     /// Making a kernel of this name.
     Kernel(String),
     /// The files of the image with this digest.
-    ImageFiles(String),
+    ImageFiles(ContentDigest),
     /// The files of the kernel with this digest.
-    KernelFiles(String),
+    KernelFiles(ContentDigest),
     /// A VM.
     Vm(VmId),
 }

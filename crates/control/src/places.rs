@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use banger_api::{OperationId, VmId};
+use banger_api::{ContentDigest, OperationId, VmId};
 use banger_ops::{VmFiles, inventory};
 
 /// The directories in which a control plane keeps things. Every entry of them is its own.
@@ -31,13 +31,13 @@ impl Places {
     }
 
     /// The directory of an image's files.
-    pub fn image(&self, digest: &str) -> PathBuf {
-        self.images.join(digest)
+    pub fn image(&self, digest: &ContentDigest) -> PathBuf {
+        self.images.join(digest.to_string())
     }
 
     /// The directory of a kernel's files.
-    pub fn kernel(&self, digest: &str) -> PathBuf {
-        self.kernels.join(digest)
+    pub fn kernel(&self, digest: &ContentDigest) -> PathBuf {
+        self.kernels.join(digest.to_string())
     }
 
     /// The directory in which an operation makes one thing, as `image` or `kernel`.

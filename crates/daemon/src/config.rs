@@ -220,6 +220,38 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_was_written_for_the_first_build_is_read_in_every_key() {
+        let seen = Config::parse(include_str!("../formats/v1/config.toml")).unwrap();
+        let sync = |host: &str, guest: &str, mode: Option<&str>| FileSync {
+            host: host.to_owned(),
+            guest: guest.to_owned(),
+            mode: mode.map(str::to_owned),
+        };
+        let wanted = Config {
+            log_level: Some("debug".to_owned()),
+            default_image: Some("debian-minimal".to_owned()),
+            engine: Some("qemu".to_owned()),
+            ssh_key_path: Some("/home/ann/.ssh/id_ed25519".to_owned()),
+            vm_defaults: VmDefaults {
+                vcpu: Some(3),
+                memory_mib: Some(1536),
+                disk_size: Some(SizeText(ByteSize::gib(12))),
+                overlay_size: Some(SizeText(ByteSize::gib(4))),
+            },
+            network: Network {
+                mode: Some(NetMode::None),
+                dns: Some("192.0.2.53".parse().unwrap()),
+            },
+            file_sync: vec![
+                sync("~/.gitconfig", "~/.gitconfig", Some("0600")),
+                sync("/etc/ssl/company", "/root/company", None),
+            ],
+            ..Config::default()
+        };
+        assert_eq!(seen, wanted);
+    }
+
+    #[test]
     fn sizes_are_text_or_mib() {
         let config =
             Config::parse("[vm_defaults]\ndisk_size = \"4G\"\noverlay_size = 512\n").unwrap();

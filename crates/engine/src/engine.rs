@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
-use crate::{EngineError, VmmIdentity, VmmSpec, VmmState};
+use crate::{EngineError, LaunchToken, VmmIdentity, VmmSpec, VmmState};
 
 /// VMM program that runs a VM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -86,7 +86,11 @@ pub trait Engine: Send + Sync {
     ///
     /// # Errors
     /// Fails when `/proc` cannot be read.
-    fn find(&self, launch_token: &str, dir: &Path) -> Result<Option<VmmIdentity>, EngineError>;
+    fn find(
+        &self,
+        launch_token: &LaunchToken,
+        dir: &Path,
+    ) -> Result<Option<VmmIdentity>, EngineError>;
 
     /// All of this user's launches whose folder is directly in `parent`, unrecorded ones included.
     ///

@@ -35,6 +35,7 @@ mod spec;
 mod state;
 mod sys;
 mod text;
+mod token;
 
 pub use engine::{Accel, Engine, EngineKind, Probe};
 pub use error::EngineError;
@@ -42,5 +43,6 @@ pub use host::HostFacts;
 pub use qemu::{QemuEngine, panic_message};
 pub use spec::{DiskSpec, NetSpec, Publish, SERIAL_MAX_BYTES, VmmSpec};
 pub use state::{ExitCause, IdentityVersion, VmmIdentity, VmmState};
+pub use token::{InvalidToken, LaunchToken};
 
 pub use banger_process::Signal;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::Accel;
+use crate::{Accel, LaunchToken};
 
 /// Longest serial number of a virtio disk, bytes (`VIRTIO_BLK_ID_BYTES`, virtio specification 1.2, 5.2.6).
 pub const SERIAL_MAX_BYTES: usize = 20;
@@ -18,8 +18,8 @@ pub struct VmmSpec {
     pub vm_id: Uuid,
     /// Name for people in process lists: `[a-z0-9-]`, at most 63 bytes.
     pub vm_name: String,
-    /// Token of this launch alone, visible on the command line: 8 to 64 of `[A-Za-z0-9-]`.
-    pub launch_token: String,
+    /// Token of this launch alone, visible on the command line.
+    pub launch_token: LaunchToken,
     /// An existing folder (0700) for this VM's sockets, pid file and the VMM's own log. At most one VMM runs in it.
     pub dir: PathBuf,
     /// An ELF `vmlinux` (or a bzImage, which boots more slowly).

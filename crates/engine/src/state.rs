@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use banger_process::Identity;
 use serde::{Deserialize, Serialize};
 
-use crate::EngineKind;
+use crate::{EngineKind, LaunchToken};
 
 /// Version of an identity's stored form that this build writes. Older ones are read, newer ones are refused.
 const IDENTITY_VERSION: u32 = 2;
@@ -66,7 +66,7 @@ pub struct VmmIdentity {
     /// The target of `/proc/PID/exe`.
     pub exe: PathBuf,
     /// [`VmmSpec::launch_token`](crate::VmmSpec::launch_token).
-    pub launch_token: String,
+    pub launch_token: LaunchToken,
     /// The monitor's Unix socket, absolute; may be longer than `sun_path`.
     pub control_socket: PathBuf,
     /// The guest channel's Unix socket, absolute; may be longer than `sun_path`: connect with `banger_socket::connect`.
@@ -83,7 +83,7 @@ impl VmmIdentity {
             start_ticks: self.start_ticks,
             boot_id: self.boot_id.clone(),
             exe: self.exe.clone(),
-            token: self.launch_token.clone(),
+            token: self.launch_token.to_string(),
         }
     }
 

@@ -18,7 +18,7 @@ fn spec(net: NetSpec, accel: Accel) -> VmmSpec {
     VmmSpec {
         vm_id: Uuid::from_u128(1),
         vm_name: "web".to_owned(),
-        launch_token: "01a21896-6f72-74c6-8388-26c922037455".to_owned(),
+        launch_token: "01a21896-6f72-74c6-8388-26c922037455".parse().unwrap(),
         dir: PathBuf::from("/b/run/vms/1"),
         kernel: PathBuf::from("/b/state/kernels/cd/vmlinux"),
         initramfs: PathBuf::from("/b/state/kernels/cd/initramfs.cpio"),
@@ -57,7 +57,7 @@ fn identity() -> VmmIdentity {
         start_ticks: 123_456,
         boot_id: "0b4ee1a3-0000-4000-8000-000000000001".to_owned(),
         exe: PathBuf::from("/usr/bin/qemu-system-x86_64"),
-        launch_token: "01a21896-6f72-74c6-8388-26c922037455".to_owned(),
+        launch_token: "01a21896-6f72-74c6-8388-26c922037455".parse().unwrap(),
         control_socket: PathBuf::from("/b/run/vms/1/control.sock"),
         channel_socket: PathBuf::from("/b/run/vms/1/channel.sock"),
         console_log: PathBuf::from("/b/state/vms/1/console.log"),

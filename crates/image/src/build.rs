@@ -14,7 +14,7 @@ use banger_disk::ext4::EPOCH;
 use crate::customise::customise;
 use crate::error::ImageError;
 use crate::input::read_archive;
-use crate::metadata::ImageMetadata;
+use crate::metadata::{ImageMetadata, OriginKind};
 use crate::mode::{BuildMode, HostFacts};
 use crate::progress::{Stage, Watch};
 use crate::recipe::Recipe;
@@ -112,7 +112,7 @@ impl Builder {
         fs::remove_file(&archive).map_err(|source| ImageError::io("remove", &archive, source))?;
         customise(&mut tree, &recipe.tree)?;
         let seed = seed.read(Some(&tree), scratch, watch)?;
-        let parts = Parts::plain("recipe", recipe.name.clone(), seed);
+        let parts = Parts::plain(OriginKind::Recipe, recipe.name.clone(), seed);
         write_image(&tree, parts, destination, watch)
     }
 

@@ -4,7 +4,7 @@ use banger_disk::tree::Tree;
 
 use crate::defaults::RunDefaults;
 use crate::error::ImageError;
-use crate::metadata::{ImageMetadata, ImageOrigin};
+use crate::metadata::{ImageMetadata, ImageOrigin, OriginKind};
 use crate::progress::Watch;
 use crate::provenance::Provenance;
 use crate::seed::WorkSeed;
@@ -37,7 +37,7 @@ pub fn from_container(
 ) -> Result<ImageMetadata, ImageError> {
     let parts = Parts {
         origin: ImageOrigin {
-            kind: "container".to_owned(),
+            kind: OriginKind::Container,
             name: image.provenance.reference.clone(),
         },
         defaults: image.defaults,

@@ -50,7 +50,7 @@ pub use export::Export;
 pub use init::InitSystem;
 pub use layer::LayerError;
 pub use metadata::{
-    BASE, DiskRecord, FORMAT, ImageMetadata, ImageOrigin, METADATA, SEED, SeedChoice,
+    BASE, DiskRecord, FORMAT, ImageMetadata, ImageOrigin, METADATA, OriginKind, SEED, SeedChoice,
 };
 pub use progress::{Progress, Stage, Watch};
 pub use provenance::{LayerRecord, MakingStep, Provenance};

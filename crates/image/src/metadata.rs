@@ -1,5 +1,6 @@
 //! `image.json`: the description of an image.
 
+use std::fmt;
 use std::fs;
 use std::path::Path;
 
@@ -71,11 +72,54 @@ pub enum SeedChoice {
     Nothing,
 }
 
+/// Kind of what an image was made from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OriginKind {
+    /// A recipe.
+    Recipe,
+    /// A tar archive.
+    Tar,
+    /// A folder.
+    Directory,
+    /// A disk image that was copied in as it was.
+    Disk,
+    /// A container image.
+    Container,
+    /// A VM that was saved.
+    Vm,
+    /// A kind that only another build knows.
+    #[serde(other)]
+    Unknown,
+}
+
+impl OriginKind {
+    /// The kind's name, as it is stored.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Recipe => "recipe",
+            Self::Tar => "tar",
+            Self::Directory => "directory",
+            Self::Disk => "disk",
+            Self::Container => "container",
+            Self::Vm => "vm",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for OriginKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// Origin of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageOrigin {
-    /// `recipe`, `tar`, `directory`, `disk`, `container` or `vm`.
-    pub kind: String,
+    /// Its kind.
+    pub kind: OriginKind,
     /// The recipe's name, the path on this host at the time, the reference, or the VM's name.
     pub name: String,
 }
@@ -119,7 +163,14 @@ impl ImageMetadata {
     /// Tells whether banger has written the base itself, so that the host may read it.
     #[must_use]
     pub fn is_ours(&self) -> bool {
-        self.source.kind != "disk"
+        match self.source.kind {
+            OriginKind::Disk | OriginKind::Unknown => false,
+            OriginKind::Recipe
+            | OriginKind::Tar
+            | OriginKind::Directory
+            | OriginKind::Container
+            | OriginKind::Vm => true,
+        }
     }
 
     /// Checks that the folder's files exist with the recorded sizes. Their content is not read.

@@ -7,7 +7,7 @@ use banger_disk::tree::Tree;
 
 use crate::error::ImageError;
 use crate::input::{Input, kind_of, read_archive, read_folder};
-use crate::metadata::ImageMetadata;
+use crate::metadata::{ImageMetadata, OriginKind};
 use crate::progress::Watch;
 use crate::seed::WorkSeed;
 use crate::store::{Destination, Parts, copy_image, write_image};
@@ -38,11 +38,11 @@ pub fn register(
             refuse_unclean(&root.rootfs)?;
             // The seed is read before anything is written, so that its errors come first; the same below.
             let seed = root.seed.read(None, scratch, watch)?;
-            let parts = Parts::plain("disk", name, seed);
+            let parts = Parts::plain(OriginKind::Disk, name, seed);
             return copy_image(&root.rootfs, parts, destination, watch);
         }
-        Input::Folder => ("directory", read_folder(&root.rootfs, watch)?),
-        Input::Archive => ("tar", read_archive(&root.rootfs, scratch, watch)?),
+        Input::Folder => (OriginKind::Directory, read_folder(&root.rootfs, watch)?),
+        Input::Archive => (OriginKind::Tar, read_archive(&root.rootfs, scratch, watch)?),
     };
     let tree = &files.tree;
     refuse_what_is_no_root(tree, &root.rootfs)?;

@@ -7,7 +7,7 @@ use banger_oci::Files;
 
 use crate::error::ImageError;
 use crate::input::read_archive;
-use crate::metadata::ImageMetadata;
+use crate::metadata::{ImageMetadata, OriginKind};
 use crate::progress::Watch;
 use crate::seed::WorkSeed;
 use crate::store::{Destination, Parts, write_image};
@@ -45,7 +45,7 @@ pub fn from_saved(
     let parts = Parts {
         defaults,
         warnings: losses.sentences(),
-        ..Parts::plain("vm", vm.to_owned(), seed)
+        ..Parts::plain(OriginKind::Vm, vm.to_owned(), seed)
     };
     write_image(&tree, parts, destination, watch)
 }

@@ -12,7 +12,9 @@ use crate::defaults::RunDefaults;
 use crate::disks;
 use crate::error::ImageError;
 use crate::init::InitSystem;
-use crate::metadata::{BASE, DiskRecord, FORMAT, ImageMetadata, ImageOrigin, METADATA, SEED};
+use crate::metadata::{
+    BASE, DiskRecord, FORMAT, ImageMetadata, ImageOrigin, METADATA, OriginKind, SEED,
+};
 use crate::progress::{Stage, Watch};
 use crate::provenance::Provenance;
 use crate::seed::{Chosen, Seed};
@@ -44,12 +46,9 @@ pub(crate) struct Parts {
 
 impl Parts {
     /// Parts of an image without a configuration of its own.
-    pub(crate) fn plain(kind: &str, name: String, seed: Chosen) -> Self {
+    pub(crate) fn plain(kind: OriginKind, name: String, seed: Chosen) -> Self {
         Self {
-            origin: ImageOrigin {
-                kind: kind.to_owned(),
-                name,
-            },
+            origin: ImageOrigin { kind, name },
             defaults: RunDefaults::default(),
             provenance: None,
             seed,

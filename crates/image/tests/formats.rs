@@ -4,8 +4,8 @@
 
 use banger_formats::{Golden, every_variant};
 use banger_image::{
-    DiskRecord, ImageMetadata, ImageOrigin, InitSystem, LayerRecord, MakingStep, Provenance,
-    RunDefaults, SeedChoice,
+    DiskRecord, ImageMetadata, ImageOrigin, InitSystem, LayerRecord, MakingStep, OriginKind,
+    Provenance, RunDefaults, SeedChoice,
 };
 
 fn golden() -> Golden {
@@ -21,14 +21,14 @@ fn disk(file: &str) -> DiskRecord {
     }
 }
 
-fn metadata(kind: &str, init: InitSystem, seed_choice: SeedChoice) -> ImageMetadata {
+fn metadata(kind: OriginKind, init: InitSystem, seed_choice: SeedChoice) -> ImageMetadata {
     let sha256 = |digits: &str| format!("sha256:{}", digits.repeat(32));
     ImageMetadata {
         format: 1,
         id: sha256("ab"),
         created_at: "2026-11-26T16:00:00Z".parse().unwrap(),
         source: ImageOrigin {
-            kind: kind.to_owned(),
+            kind,
             name: "registry/a:1".to_owned(),
         },
         init,
@@ -69,12 +69,12 @@ fn metadata(kind: &str, init: InitSystem, seed_choice: SeedChoice) -> ImageMetad
 
 fn examples() -> Vec<ImageMetadata> {
     vec![
-        metadata("recipe", InitSystem::Systemd, SeedChoice::Image),
-        metadata("tar", InitSystem::Openrc, SeedChoice::User),
-        metadata("directory", InitSystem::None, SeedChoice::Nothing),
-        metadata("disk", InitSystem::Unknown, SeedChoice::Image),
-        metadata("container", InitSystem::None, SeedChoice::Image),
-        metadata("vm", InitSystem::None, SeedChoice::Image),
+        metadata(OriginKind::Recipe, InitSystem::Systemd, SeedChoice::Image),
+        metadata(OriginKind::Tar, InitSystem::Openrc, SeedChoice::User),
+        metadata(OriginKind::Directory, InitSystem::None, SeedChoice::Nothing),
+        metadata(OriginKind::Disk, InitSystem::Unknown, SeedChoice::Image),
+        metadata(OriginKind::Container, InitSystem::None, SeedChoice::Image),
+        metadata(OriginKind::Vm, InitSystem::None, SeedChoice::Image),
     ]
 }
 
@@ -123,8 +123,8 @@ fn a_file_that_a_daemon_of_version_1_has_written_is_read() {
         "sha256:7f133a1a4087e6378225f8ae97f6727e332622fca383b2c6ac212646a4f8bdba"
     );
     assert_eq!(
-        (seen.source.kind.as_str(), seen.source.name.as_str()),
-        ("recipe", "debian-bookworm")
+        (seen.source.kind, seen.source.name.as_str()),
+        (OriginKind::Recipe, "debian-bookworm")
     );
     assert_eq!(
         (seen.init, seen.entries),

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use banger_image::{
-    Destination, ImageError, ImageMetadata, InitSystem, RootFs, SeedFrom, Watch, WorkSeed,
-    register, reseed, share_base,
+    Destination, ImageError, ImageMetadata, InitSystem, OriginKind, RootFs, SeedFrom, Watch,
+    WorkSeed, register, reseed, share_base,
 };
 
 fn register_into(folder: &Path, root: &RootFs) -> Result<ImageMetadata, ImageError> {
@@ -155,8 +155,8 @@ fn a_folder_becomes_a_base() {
     let system = system();
     let (metadata, folder) = registered(&plain(system.path()));
     assert_eq!(
-        (metadata.source.kind.as_str(), metadata.init),
-        ("directory", InitSystem::Systemd)
+        (metadata.source.kind, metadata.init),
+        (OriginKind::Directory, InitSystem::Systemd)
     );
     assert_eq!(
         debugfs(&folder.path().join("base.ext4"), "cat /usr/bin/program"),
@@ -173,8 +173,8 @@ fn an_archive_of_any_packing_gives_the_same_image() {
             let archive = archive(system.path(), with);
             let (metadata, _folder) = registered(&plain(archive.path()));
             assert_eq!(
-                (metadata.source.kind.as_str(), metadata.init),
-                ("tar", InitSystem::Systemd)
+                (metadata.source.kind, metadata.init),
+                (OriginKind::Tar, InitSystem::Systemd)
             );
             metadata.id
         })
@@ -189,8 +189,8 @@ fn a_disk_image_is_copied_with_its_holes() {
     let disk = disk(system.path());
     let (metadata, folder) = registered(&plain(disk.path()));
     assert_eq!(
-        (metadata.source.kind.as_str(), metadata.init),
-        ("disk", InitSystem::Unknown)
+        (metadata.source.kind, metadata.init),
+        (OriginKind::Disk, InitSystem::Unknown)
     );
     assert_eq!(metadata.base.bytes, 64 << 20);
     assert!(

@@ -1,7 +1,7 @@
 //! What a step changes in the store: data, applied in the transaction that journals the step.
 
 use banger_api::vm::VmState;
-use banger_api::{ExitCause, ImageName, KernelName, VmId};
+use banger_api::{ContentDigest, ExitCause, ImageName, KernelName, VmId};
 use banger_engine::VmmIdentity;
 use banger_store::{
     Claim, ClaimKind, Connection, ImageRecord, KernelRecord, Owner, StoreError, VmRecord, claim,
@@ -61,7 +61,7 @@ pub enum Change {
     /// Lets an image's name, and the VMs that know it by this name, stand for other files. Their bases must be equal.
     ReplaceImage {
         /// Digest of the files that the name stands for; it must still do so.
-        from: String,
+        from: ContentDigest,
         /// What it stands for now.
         to: Box<ImageRecord>,
     },
@@ -69,7 +69,7 @@ pub enum Change {
     /// name, have another name from then on.
     SupersedeImage {
         /// Digest of the files that the name stands for; it must still do so.
-        from: String,
+        from: ContentDigest,
         /// What it stands for now.
         to: Box<ImageRecord>,
         /// Name of the old files; free, or theirs already.
@@ -153,7 +153,7 @@ impl Change {
                 take_name(db, from, to)?;
                 edit_users(db, &to.name, |vm| {
                     if vm.image_digest == *from {
-                        vm.image_digest.clone_from(&to.digest);
+                        vm.image_digest = to.digest;
                     }
                 })
             }
@@ -244,8 +244,12 @@ fn under_present_name(db: &Connection, vm: &VmRecord) -> Result<VmRecord, StoreE
 }
 
 /// Lets the name of `to` stand for it and no longer for the files `from`; what it stood for.
-fn take_name(db: &Connection, from: &str, to: &ImageRecord) -> Result<ImageRecord, StoreError> {
-    let known = image::by_name(db, to.name.as_str())?.filter(|known| known.digest == from);
+fn take_name(
+    db: &Connection,
+    from: &ContentDigest,
+    to: &ImageRecord,
+) -> Result<ImageRecord, StoreError> {
+    let known = image::by_name(db, to.name.as_str())?.filter(|known| known.digest == *from);
     let Some(known) = known else {
         return Err(changed(format!("image {}", to.name), "is another now"));
     };

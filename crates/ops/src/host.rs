@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use banger_api::image::WorkSeed;
 use banger_api::vm::{Egress, NetMode};
-use banger_api::{ApiError, ExitCause, VmId, VmName};
-use banger_engine::{Signal, VmmIdentity, VmmSpec};
+use banger_api::{ApiError, ContentDigest, ExitCause, VmId, VmName};
+use banger_engine::{LaunchToken, Signal, VmmIdentity, VmmSpec};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -180,7 +180,7 @@ pub enum ContainerAt {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageFacts {
     /// Digest of its content: 64 hex digits.
-    pub digest: String,
+    pub digest: ContentDigest,
     /// Where it came from, in words.
     pub source: String,
     /// `systemd`, `openrc` or `none`.
@@ -195,7 +195,7 @@ pub struct ImageFacts {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KernelFacts {
     /// Digest of the uncompressed image and its modules: 64 hex digits.
-    pub digest: String,
+    pub digest: ContentDigest,
     /// Where it came from, in words.
     pub source: String,
     /// The kernel's version string.
@@ -249,7 +249,7 @@ pub trait Host: Send + Sync {
     // VMMs.
     fn start_vmm(&self, spec: &VmmSpec, deadline: Duration) -> HostResult<VmmIdentity>;
     /// The launch with this token, also one whose pid was never recorded.
-    fn find_vmm(&self, launch_token: &str, dir: &Path) -> HostResult<Option<VmmIdentity>>;
+    fn find_vmm(&self, launch_token: &LaunchToken, dir: &Path) -> HostResult<Option<VmmIdentity>>;
     /// Every VMM of banger's that runs in a directory in `run`, whoever started it.
     fn list_vmms(&self, run: &Path) -> HostResult<Vec<VmmIdentity>>;
     /// Confirms that it is the very VMM, alive and answering.

@@ -77,10 +77,10 @@ impl Owners {
             .map(|vm| (vm.id.to_string(), Owner::Vm(vm.id)));
         let images = image::list(db)?
             .into_iter()
-            .map(|image| (image.digest.clone(), Owner::Image(image.digest)));
+            .map(|image| (image.digest.to_string(), Owner::Image(image.digest)));
         let kernels = kernel::list(db)?
             .into_iter()
-            .map(|kernel| (kernel.digest.clone(), Owner::Kernel(kernel.digest)));
+            .map(|kernel| (kernel.digest.to_string(), Owner::Kernel(kernel.digest)));
         let rows = vms.chain(images).chain(kernels);
         Ok(Self {
             claims: claim::list(db)?,
@@ -105,7 +105,7 @@ impl Owners {
 
     /// Who owns a VMM.
     pub fn of_vmm(&self, vmm: &VmmIdentity) -> Option<&str> {
-        self.of(ClaimKind::Process, &vmm.launch_token)
+        self.of(ClaimKind::Process, vmm.launch_token.as_str())
     }
 
     /// What of this nobody owns.

@@ -40,7 +40,7 @@ pub use host::{
 };
 pub use layout::VmFiles;
 pub use plan::{Direction, Ending, Plan, PlanError, PlanKind};
-pub use recovery::{CREATE_VM, Recovered, Recovery};
+pub use recovery::{Recovered, Recovery};
 pub use runner::{Runner, store_error};
 pub use step::{Step, StepBody, StepCx};
 pub use tokio_util::sync::CancellationToken as Cancel;

@@ -6,6 +6,7 @@
 //! VMs in `running` ─► adopted (pid + start time + executable + socket) or `stopped`/`error` with the cause
 //! ```
 
+use banger_api::operation::{OperationKind, OperationState};
 use banger_api::vm::VmState;
 use banger_api::{ApiError, ErrorCode, ExitCause, OperationId, VmId};
 use banger_engine::VmmIdentity;
@@ -17,9 +18,6 @@ use banger_store::{
 use crate::layout::{VmFiles, parent};
 use crate::steps::in_directory;
 use crate::{Cancel, Direction, HostResult, NoEvents, Plan, PlanError, Runner, plans, store_error};
-
-/// Kind of the operation that makes a VM.
-pub const CREATE_VM: &str = "create_vm";
 
 /// What recovery did.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -175,7 +173,7 @@ impl<'a> Recovery<'a> {
             .write_as(Durability::Soon, move |tx| {
                 let mut half_made = Vec::new();
                 for op in operation::operations(tx, None, u32::MAX)? {
-                    if op.state != "running" {
+                    if op.state != OperationState::Running {
                         continue;
                     }
                     if let Some(vm) = half_made_by(tx, &op)? {
@@ -184,7 +182,13 @@ impl<'a> Recovery<'a> {
                     }
                     let error = ApiError::new(ErrorCode::Internal, cut_off);
                     let json = serde_json::to_string(&error).unwrap_or_default();
-                    operation::finish_operation(tx, op.id, "failed", now, Some(&json))?;
+                    operation::finish_operation(
+                        tx,
+                        op.id,
+                        OperationState::Failed,
+                        now,
+                        Some(&json),
+                    )?;
                 }
                 Ok(half_made)
             })
@@ -226,10 +230,10 @@ impl<'a> Recovery<'a> {
                     tx,
                     &banger_store::OperationRecord {
                         id: op,
-                        kind: "recover_vm".to_owned(),
+                        kind: OperationKind::RecoverVm,
                         vm: Some(id),
                         vm_name: Some(name),
-                        state: "done".to_owned(),
+                        state: OperationState::Done,
                         started_ms: now,
                         finished_ms: Some(now),
                         error: None,
@@ -301,7 +305,7 @@ fn half_made_by(
     db: &Connection,
     op: &banger_store::OperationRecord,
 ) -> Result<Option<VmId>, StoreError> {
-    let Some(id) = op.vm.filter(|_| op.kind == CREATE_VM) else {
+    let Some(id) = op.vm.filter(|_| op.kind == OperationKind::CreateVm) else {
         return Ok(None);
     };
     let never_ran = |vm: &VmRecord| vm.started_ms.is_none();

@@ -12,11 +12,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use banger_api::operation::EventKind;
+use banger_api::operation::StepState;
 use banger_api::vm::VmState;
 use banger_api::{ApiError, ErrorCode, OperationId, VmId};
 use banger_store::{
-    Connection, Durability, JournalStep, PlanRecord, StepState, Store, StoreError, claim,
-    operation, vm,
+    Connection, Durability, JournalStep, PlanRecord, Store, StoreError, claim, operation, vm,
 };
 
 use crate::{

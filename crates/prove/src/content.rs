@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use banger_api::kernel::KernelSource;
-use banger_api::{ApiError, ErrorCode};
+use banger_api::{ApiError, ContentDigest, ErrorCode};
 use banger_ops::{ContainerAt, HostResult, ImageSource};
 
 use crate::fs::Content;
@@ -21,8 +21,12 @@ pub(crate) fn content_of(text: &str) -> u64 {
 }
 
 /// The digest of an image or kernel that is made from `what`.
-pub(crate) fn digest_of(what: &str) -> String {
-    format!("{:016x}", content_of(what)).repeat(4)
+pub(crate) fn digest_of(what: &str) -> ContentDigest {
+    let mut bytes = [0; 32];
+    for part in bytes.chunks_exact_mut(8) {
+        part.copy_from_slice(&content_of(what).to_be_bytes());
+    }
+    bytes.into()
 }
 
 pub(crate) fn cut(content: u64, extent: Extent) -> Content {

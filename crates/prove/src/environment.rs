@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use banger_api::image::ImageDetails;
 use banger_api::pull::{PullImage, PullSource};
-use banger_api::{ApiError, ErrorCode, VmId};
+use banger_api::{ApiError, EngineName, ErrorCode, VmId};
 use banger_control::{
     BootFiles, Control, Environment, Fetch, Fetched, FileUse, HostSize, ImageOrigin, Running,
 };
@@ -32,8 +32,8 @@ pub(crate) struct SimEnvironment {
 }
 
 impl Environment for SimEnvironment {
-    fn engine(&self) -> String {
-        "sim".to_owned()
+    fn engine(&self) -> EngineName {
+        EngineName::qemu()
     }
 
     fn host_size(&self) -> HostSize {

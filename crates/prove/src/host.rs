@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use banger_api::kernel::KernelSource;
 use banger_api::{ApiError, ErrorCode, ExitCause, VmId, VmName};
-use banger_engine::{Signal, VmmIdentity, VmmSpec};
+use banger_engine::{LaunchToken, Signal, VmmIdentity, VmmSpec};
 use banger_ops::{
     BlankDiskSpec, BootStage, Cancel, Events, GuestSetup, Host, HostResult, ImageFacts,
     ImageSource, KernelFacts,
@@ -187,7 +187,7 @@ impl Host for SimHost {
             })
     }
 
-    fn find_vmm(&self, launch_token: &str, dir: &Path) -> HostResult<Option<VmmIdentity>> {
+    fn find_vmm(&self, launch_token: &LaunchToken, dir: &Path) -> HostResult<Option<VmmIdentity>> {
         self.look("find VMM", dir, |world| {
             Ok(world.processes.find(launch_token, dir))
         })

@@ -44,7 +44,7 @@ pub(crate) fn check(machine: &Machine) {
         .map(|(_, launch)| launch)
         .filter(ours)
     {
-        need(ClaimKind::Process, launch.token.clone());
+        need(ClaimKind::Process, launch.token.to_string());
         for (ip, port) in &launch.ports {
             need(ClaimKind::HostPort, format!("{ip}:{port}"));
         }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use banger_api::VmId;
+use banger_api::{ContentDigest, VmId};
 use banger_ops::VmFiles;
 
 pub(crate) fn vm_dir(id: VmId) -> PathBuf {
@@ -20,10 +20,10 @@ pub(crate) fn work_disk(id: VmId) -> PathBuf {
     files(id).work_disk()
 }
 
-pub(crate) fn image_dir(digest: &str) -> PathBuf {
-    Path::new("/s/images").join(digest)
+pub(crate) fn image_dir(digest: &ContentDigest) -> PathBuf {
+    Path::new("/s/images").join(digest.to_string())
 }
 
-pub(crate) fn kernel_dir(digest: &str) -> PathBuf {
-    Path::new("/s/kernels").join(digest)
+pub(crate) fn kernel_dir(digest: &ContentDigest) -> PathBuf {
+    Path::new("/s/kernels").join(digest.to_string())
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use banger_api::ExitCause;
-use banger_engine::{EngineKind, IdentityVersion, NetSpec, VmmIdentity, VmmSpec};
+use banger_engine::{EngineKind, IdentityVersion, LaunchToken, NetSpec, VmmIdentity, VmmSpec};
 
 /// Pids are few, so that they are soon reused.
 const PIDS: std::ops::Range<u32> = 100..112;
@@ -39,7 +39,7 @@ pub(crate) struct Process {
 /// The launch of a VMM.
 #[derive(Debug, Clone)]
 pub(crate) struct Launch {
-    pub(crate) token: String,
+    pub(crate) token: LaunchToken,
     pub(crate) dir: PathBuf,
     pub(crate) console_log: PathBuf,
     pub(crate) disks: Vec<PathBuf>,
@@ -54,7 +54,7 @@ pub(crate) struct Launch {
 pub(crate) struct Processes {
     pub(crate) list: BTreeMap<u32, Process>,
     /// Ends of VMMs, by token, as far as they are recorded.
-    pub(crate) exits: BTreeMap<String, ExitCause>,
+    pub(crate) exits: BTreeMap<LaunchToken, ExitCause>,
     next: u32,
     started: u64,
     boot: u32,
@@ -155,9 +155,9 @@ impl Processes {
         same.then_some(launch)
     }
 
-    pub(crate) fn find(&self, token: &str, dir: &Path) -> Option<VmmIdentity> {
+    pub(crate) fn find(&self, token: &LaunchToken, dir: &Path) -> Option<VmmIdentity> {
         self.launches()
-            .find(|(_, launch)| launch.token == token && launch.dir == dir)
+            .find(|(_, launch)| launch.token == *token && launch.dir == dir)
             .map(|(pid, launch)| self.identity(pid, launch))
     }
 

@@ -1,5 +1,6 @@
 //! Rules that hold at rest: after a recovery, and when every request has been answered.
 
+use banger_api::operation::OperationState;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -132,7 +133,7 @@ fn journal(daemon: &Daemon, wrong: &mut Vec<String>) -> HostResult<()> {
     }
     for op in daemon.read(|db| operation::operations(db, None, 200))? {
         // The next recovery writes an end that the store refused.
-        if op.state == "running" && daemon.has_recovered() {
+        if op.state == OperationState::Running && daemon.has_recovered() {
             wrong.push(format!(
                 "operation {} of {:?} is still running",
                 op.kind, op.vm_name

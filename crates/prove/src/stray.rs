@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use banger_engine::{Accel, NetSpec, VmmSpec};
+use banger_engine::{Accel, LaunchToken, NetSpec, VmmSpec};
 use banger_ops::HostResult;
 use uuid::Uuid;
 
@@ -44,7 +44,7 @@ fn spec(dir: PathBuf) -> VmmSpec {
     VmmSpec {
         vm_id: Uuid::nil(),
         vm_name: "stray".to_owned(),
-        launch_token: "stray".to_owned(),
+        launch_token: LaunchToken::of(Uuid::nil()),
         console_log: dir.join("console.log"),
         dir,
         kernel: PathBuf::new(),

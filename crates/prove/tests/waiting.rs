@@ -30,7 +30,7 @@ fn store(dir: &tempfile::TempDir) -> Arc<Store> {
     let store = Store::open(&dir.path().join("banger.db")).unwrap();
     let image = ImageRecord {
         name: "img".parse().unwrap(),
-        digest: "d".to_owned(),
+        digest: "d".repeat(64).parse().unwrap(),
         source: String::new(),
         init: "none".to_owned(),
         base_bytes: 1,
@@ -41,7 +41,7 @@ fn store(dir: &tempfile::TempDir) -> Arc<Store> {
     };
     let kernel = KernelRecord {
         name: "krn".parse().unwrap(),
-        digest: "d".to_owned(),
+        digest: "d".repeat(64).parse().unwrap(),
         source: String::new(),
         version: String::new(),
         image_bytes: 1,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use banger_api::{OperationId, VmId};
+use banger_api::{ContentDigest, OperationId, VmId};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
@@ -43,9 +43,9 @@ pub enum Owner {
     /// A VM.
     Vm(VmId),
     /// An image's files, by digest.
-    Image(String),
+    Image(ContentDigest),
     /// A kernel's files, by digest.
-    Kernel(String),
+    Kernel(ContentDigest),
     /// An operation, while it makes something that has no other owner yet.
     Operation(OperationId),
 }

@@ -1,6 +1,6 @@
 //! Images: a name for a directory of files that is itself named by its digest.
 
-use banger_api::ImageName;
+use banger_api::{ContentDigest, ImageName};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ pub struct ImageRecord {
     /// Its name.
     pub name: ImageName,
     /// Digest of its content, 64 hex digits: also the name of its directory.
-    pub digest: String,
+    pub digest: ContentDigest,
     /// Where it came from.
     pub source: String,
     /// The init system in it.
@@ -49,7 +49,12 @@ pub fn insert(db: &Connection, image: &ImageRecord) -> Result<(), StoreError> {
     let (record, version) = (form::write(image)?, ImageRecord::VERSION);
     db.execute(
         "INSERT INTO images (name, digest, record, version) VALUES (?1, ?2, ?3, ?4)",
-        params![image.name.as_str(), image.digest, record, version],
+        params![
+            image.name.as_str(),
+            image.digest.to_string(),
+            record,
+            version
+        ],
     )
     .map_err(|error| match is_unique(&error) {
         true => StoreError::NameTaken {
@@ -88,9 +93,9 @@ pub fn rename(db: &Connection, from: &ImageName, to: &ImageName) -> Result<bool,
 ///
 /// # Errors
 /// Only the database's.
-pub fn is_named(db: &Connection, digest: &str) -> Result<bool, StoreError> {
+pub fn is_named(db: &Connection, digest: &ContentDigest) -> Result<bool, StoreError> {
     let mut statement = db.prepare_cached("SELECT 1 FROM images WHERE digest = ?1")?;
-    Ok(statement.exists([digest])?)
+    Ok(statement.exists([digest.to_string()])?)
 }
 
 /// The image with this name, damaged or not: see [`ImageRecord::damage`].
@@ -117,7 +122,9 @@ fn of_row(row: &Row<'_>) -> rusqlite::Result<ImageRecord> {
     let (name, digest): (String, String) = (row.get(0)?, row.get(1)?);
     let (json, version): (String, i64) = (row.get(2)?, row.get(3)?);
     let why = match form::read::<ImageRecord>(version, &json) {
-        Ok(record) if record.name.as_str() == name && record.digest == digest => return Ok(record),
+        Ok(record) if record.name.as_str() == name && record.digest.to_string() == digest => {
+            return Ok(record);
+        }
         Ok(_) => "it names another image".to_owned(),
         Err(why) => why,
     };
@@ -126,7 +133,7 @@ fn of_row(row: &Row<'_>) -> rusqlite::Result<ImageRecord> {
         name: name
             .parse()
             .unwrap_or_else(|_invalid| ImageName::unreadable()),
-        digest,
+        digest: digest.parse().unwrap_or(ContentDigest::UNKNOWN),
         source: salvage.field("source").unwrap_or_default(),
         init: salvage.field("init").unwrap_or_default(),
         base_bytes: salvage.field("base_bytes").unwrap_or(0),

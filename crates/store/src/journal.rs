@@ -5,57 +5,26 @@
 //!                                                                                  └─► reverting ─► reverted
 //! ```
 
+use banger_api::operation::{OperationKind, OperationState, StepState};
 use banger_api::{OperationId, VmId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::StoreError;
-
-/// How far a step got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum StepState {
-    /// It was about to be applied; it may have had any part of its effect.
-    Applying,
-    /// Its effect is there.
-    Applied,
-    /// Its effect was undone, or never was.
-    Reverted,
-}
-
-impl StepState {
-    /// The word for it in the store and for users.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Applying => "applying",
-            Self::Applied => "applied",
-            Self::Reverted => "reverted",
-        }
-    }
-
-    fn parse(text: &str) -> Self {
-        match text {
-            "applied" => Self::Applied,
-            "reverted" => Self::Reverted,
-            // The least that can be assumed of a word that is not known.
-            _ => Self::Applying,
-        }
-    }
-}
 
 /// One operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OperationRecord {
     /// Its id.
     pub id: OperationId,
-    /// What it does.
-    pub kind: String,
+    /// The work that it does.
+    pub kind: OperationKind,
     /// The VM it concerns.
     pub vm: Option<VmId>,
     /// That VM's name at the time: the log is read after the VM is gone, too.
     pub vm_name: Option<String>,
-    /// `running`, `done`, `failed`, `cancelled`.
-    pub state: String,
+    /// How it stands.
+    pub state: OperationState,
     /// When it began, ms since 1970.
     pub started_ms: i64,
     /// When it ended, ms since 1970.
@@ -116,10 +85,10 @@ pub fn insert_operation(db: &Connection, op: &OperationRecord) -> Result<(), Sto
     )?
     .execute(params![
         op.id.to_string(),
-        op.kind,
+        op.kind.as_str(),
         op.vm.map(|id| id.to_string()),
         op.vm_name,
-        op.state,
+        op.state.as_str(),
         op.started_ms,
         op.finished_ms,
         op.error
@@ -134,13 +103,13 @@ pub fn insert_operation(db: &Connection, op: &OperationRecord) -> Result<(), Sto
 pub fn finish_operation(
     db: &Connection,
     id: OperationId,
-    state: &str,
+    state: OperationState,
     at_ms: i64,
     error: Option<&str>,
 ) -> Result<(), StoreError> {
     db.execute(
         "UPDATE operations SET state = ?2, finished_ms = ?3, error = ?4 WHERE id = ?1",
-        params![id.to_string(), state, at_ms, error],
+        params![id.to_string(), state.as_str(), at_ms, error],
     )?;
     Ok(())
 }
@@ -286,7 +255,7 @@ pub fn steps(db: &Connection, plan: Uuid) -> Result<Vec<JournalStep>, StoreError
         Ok(JournalStep {
             n: row.get(0)?,
             name: row.get(1)?,
-            state: StepState::parse(&row.get::<_, String>(2)?),
+            state: StepState::of(row.get_ref(2)?.as_str()?),
             at_ms: row.get(3)?,
             us: row.get(4)?,
             error: row.get(5)?,
@@ -348,15 +317,24 @@ fn operation_row(row: &Row<'_>) -> rusqlite::Result<OperationRecord> {
         rusqlite::types::ValueRef::Null => None,
         _ => Some(VmId(id(row, 2)?)),
     };
+    let finished_ms = row.get(6)?;
     Ok(OperationRecord {
         id: OperationId(id(row, 0)?),
-        kind: row.get(1)?,
+        kind: OperationKind::of(row.get_ref(1)?.as_str()?),
         vm,
         vm_name: row.get(3)?,
-        state: row.get(4)?,
+        state: state_of(row.get_ref(4)?.as_str()?, finished_ms),
         started_ms: row.get(5)?,
-        finished_ms: row.get(6)?,
+        finished_ms,
         error: row.get(7)?,
+    })
+}
+
+/// The least that can be assumed of a word that is not known: an operation without an end runs, another one has failed.
+fn state_of(word: &str, finished_ms: Option<i64>) -> OperationState {
+    OperationState::of(word).unwrap_or(match finished_ms {
+        None => OperationState::Running,
+        Some(_) => OperationState::Failed,
     })
 }
 

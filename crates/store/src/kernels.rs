@@ -1,6 +1,6 @@
 //! Kernels: a name for a directory of files that is itself named by its digest.
 
-use banger_api::KernelName;
+use banger_api::{ContentDigest, KernelName};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ pub struct KernelRecord {
     /// Its name.
     pub name: KernelName,
     /// Digest of its content, 64 hex digits: also the name of its directory.
-    pub digest: String,
+    pub digest: ContentDigest,
     /// Where it came from.
     pub source: String,
     /// The kernel's own version string.
@@ -46,7 +46,12 @@ pub fn insert(db: &Connection, kernel: &KernelRecord) -> Result<(), StoreError> 
     let (record, version) = (form::write(kernel)?, KernelRecord::VERSION);
     db.execute(
         "INSERT INTO kernels (name, digest, record, version) VALUES (?1, ?2, ?3, ?4)",
-        params![kernel.name.as_str(), kernel.digest, record, version],
+        params![
+            kernel.name.as_str(),
+            kernel.digest.to_string(),
+            record,
+            version
+        ],
     )
     .map_err(|error| match is_unique(&error) {
         true => StoreError::NameTaken {
@@ -73,9 +78,9 @@ pub fn delete(db: &Connection, name: &KernelName) -> Result<bool, StoreError> {
 ///
 /// # Errors
 /// Only the database's.
-pub fn is_named(db: &Connection, digest: &str) -> Result<bool, StoreError> {
+pub fn is_named(db: &Connection, digest: &ContentDigest) -> Result<bool, StoreError> {
     let mut statement = db.prepare_cached("SELECT 1 FROM kernels WHERE digest = ?1")?;
-    Ok(statement.exists([digest])?)
+    Ok(statement.exists([digest.to_string()])?)
 }
 
 /// The kernel with this name, damaged or not: see [`KernelRecord::damage`].
@@ -102,7 +107,9 @@ fn of_row(row: &Row<'_>) -> rusqlite::Result<KernelRecord> {
     let (name, digest): (String, String) = (row.get(0)?, row.get(1)?);
     let (json, version): (String, i64) = (row.get(2)?, row.get(3)?);
     let why = match form::read::<KernelRecord>(version, &json) {
-        Ok(record) if record.name.as_str() == name && record.digest == digest => return Ok(record),
+        Ok(record) if record.name.as_str() == name && record.digest.to_string() == digest => {
+            return Ok(record);
+        }
         Ok(_) => "it names another kernel".to_owned(),
         Err(why) => why,
     };
@@ -111,7 +118,7 @@ fn of_row(row: &Row<'_>) -> rusqlite::Result<KernelRecord> {
         name: name
             .parse()
             .unwrap_or_else(|_invalid| KernelName::unreadable()),
-        digest,
+        digest: digest.parse().unwrap_or(ContentDigest::UNKNOWN),
         source: salvage.field("source").unwrap_or_default(),
         version: salvage.field("version").unwrap_or_default(),
         image_bytes: salvage.field("image_bytes").unwrap_or(0),

@@ -32,7 +32,7 @@ pub use claims::{Claim, ClaimKind, Owner, UnreadableClaim};
 pub use connection::{Durability, Gate, Store};
 pub use error::StoreError;
 pub use images::ImageRecord;
-pub use journal::{JournalStep, OperationRecord, PlanRecord, StepState, UnreadableRow};
+pub use journal::{JournalStep, OperationRecord, PlanRecord, UnreadableRow};
 pub use kernels::KernelRecord;
 pub use recorded::RecordedVmm;
 pub use rusqlite::{Connection, Transaction};

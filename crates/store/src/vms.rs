@@ -1,6 +1,6 @@
 //! VMs: the record of each, with the columns that must be unique or are searched.
 
-use banger_api::{ExitCause, ImageName, KernelName, VmId, VmName, vm};
+use banger_api::{ContentDigest, EngineName, ExitCause, ImageName, KernelName, VmId, VmName, vm};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
@@ -20,13 +20,13 @@ pub struct VmRecord {
     /// Name of its image when it was made.
     pub image: ImageName,
     /// Digest of that image: what its disks are made from.
-    pub image_digest: String,
+    pub image_digest: ContentDigest,
     /// Name of its kernel when it was made.
     pub kernel: KernelName,
     /// Digest of that kernel.
-    pub kernel_digest: String,
+    pub kernel_digest: ContentDigest,
     /// The engine's name.
-    pub engine: String,
+    pub engine: EngineName,
     /// Virtual CPUs.
     pub vcpu: u32,
     /// Memory in MiB.
@@ -92,7 +92,6 @@ impl VmRecord {
     /// What the columns and the readable fields of a damaged row say.
     fn damaged(row: &VmRow, id: VmId, why: String) -> Self {
         let salvage = Salvage::of(&row.record);
-        let unknown = |text: Option<String>| text.unwrap_or_default();
         Self {
             id,
             name: row
@@ -104,12 +103,14 @@ impl VmRecord {
                 false => vm::VmState::Error,
             },
             image: salvage.field("image").unwrap_or_else(ImageName::unreadable),
-            image_digest: row.image.clone(),
+            image_digest: row.image.parse().unwrap_or(ContentDigest::UNKNOWN),
             kernel: salvage
                 .field("kernel")
                 .unwrap_or_else(KernelName::unreadable),
-            kernel_digest: row.kernel.clone(),
-            engine: unknown(salvage.field("engine")),
+            kernel_digest: row.kernel.parse().unwrap_or(ContentDigest::UNKNOWN),
+            engine: salvage
+                .field("engine")
+                .unwrap_or_else(EngineName::unreadable),
             vcpu: salvage.field("vcpu").unwrap_or(0),
             memory_mib: salvage.field("memory_mib").unwrap_or(0),
             disk_bytes: salvage.field("disk_bytes").unwrap_or(0),
@@ -196,8 +197,8 @@ pub fn insert(db: &Connection, vm: &VmRecord) -> Result<(), StoreError> {
             vm.id.to_string(),
             vm.name.as_str(),
             vm.state.as_str(),
-            vm.image_digest,
-            vm.kernel_digest,
+            vm.image_digest.to_string(),
+            vm.kernel_digest.to_string(),
             form::write(vm)?,
             vm.created_ms,
             VmRecord::VERSION,
@@ -226,8 +227,8 @@ pub fn update(db: &Connection, vm: &VmRecord) -> Result<bool, StoreError> {
                 vm.id.to_string(),
                 vm.name.as_str(),
                 vm.state.as_str(),
-                vm.image_digest,
-                vm.kernel_digest,
+                vm.image_digest.to_string(),
+                vm.kernel_digest.to_string(),
                 form::write(vm)?,
                 VmRecord::VERSION,
             ],
@@ -265,18 +266,18 @@ pub fn by_name(db: &Connection, name: &str) -> Result<Option<VmRecord>, StoreErr
 ///
 /// # Errors
 /// Only the database's.
-pub fn uses_image(db: &Connection, digest: &str) -> Result<bool, StoreError> {
+pub fn uses_image(db: &Connection, digest: &ContentDigest) -> Result<bool, StoreError> {
     let mut statement = db.prepare_cached("SELECT 1 FROM vms WHERE image = ?1")?;
-    Ok(statement.exists([digest])?)
+    Ok(statement.exists([digest.to_string()])?)
 }
 
 /// Whether a VM boots the kernel files with this digest.
 ///
 /// # Errors
 /// Only the database's.
-pub fn uses_kernel(db: &Connection, digest: &str) -> Result<bool, StoreError> {
+pub fn uses_kernel(db: &Connection, digest: &ContentDigest) -> Result<bool, StoreError> {
     let mut statement = db.prepare_cached("SELECT 1 FROM vms WHERE kernel = ?1")?;
-    Ok(statement.exists([digest])?)
+    Ok(statement.exists([digest.to_string()])?)
 }
 
 fn one(db: &Connection, column: &str, value: &str) -> Result<Option<VmRecord>, StoreError> {

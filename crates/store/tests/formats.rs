@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a test may stop at the first surprise
 
-use banger_api::ExitCause;
+use banger_api::{EngineName, ExitCause};
 use banger_engine::{EngineKind, IdentityVersion, VmmIdentity};
 use banger_formats::Golden;
 use banger_formats::every_variant;
@@ -26,7 +26,7 @@ fn identity(version: IdentityVersion) -> VmmIdentity {
         start_ticks: 123_456,
         boot_id: "0b4ee1a3-0000-4000-8000-000000000001".to_owned(),
         exe: path("/usr/bin/qemu-system-x86_64"),
-        launch_token: "01a21896-6f72-74c6-8388-26c922037455".to_owned(),
+        launch_token: "01a21896-6f72-74c6-8388-26c922037455".parse().unwrap(),
         control_socket: path("/b/run/vms/01a21896-6f72-74c6-8388-26c922037454/control.sock"),
         channel_socket: path("/b/run/vms/01a21896-6f72-74c6-8388-26c922037454/channel.sock"),
         console_log: path("/b/state/vms/01a21896-6f72-74c6-8388-26c922037454/console.log"),
@@ -40,10 +40,10 @@ fn a_vm() -> VmRecord {
         name: "web".parse().unwrap(),
         state: VmState::Running,
         image: "debian-minimal".parse().unwrap(),
-        image_digest: "ab".repeat(32),
+        image_digest: "ab".repeat(32).parse().unwrap(),
         kernel: "debian-cloud".parse().unwrap(),
-        kernel_digest: "cd".repeat(32),
-        engine: "qemu".to_owned(),
+        kernel_digest: "cd".repeat(32).parse().unwrap(),
+        engine: EngineName::qemu(),
         vcpu: 2,
         memory_mib: 2048,
         disk_bytes: 8 << 30,
@@ -72,7 +72,7 @@ fn a_vm() -> VmRecord {
 fn an_image() -> ImageRecord {
     ImageRecord {
         name: "debian-minimal".parse().unwrap(),
-        digest: "ab".repeat(32),
+        digest: "ab".repeat(32).parse().unwrap(),
         source: "recipe debian-minimal".to_owned(),
         init: "none".to_owned(),
         base_bytes: 156_000_000,
@@ -86,7 +86,7 @@ fn an_image() -> ImageRecord {
 fn a_kernel() -> KernelRecord {
     KernelRecord {
         name: "debian-cloud".parse().unwrap(),
-        digest: "cd".repeat(32),
+        digest: "cd".repeat(32).parse().unwrap(),
         source: "deb /b/cache/kernels/linux-image.deb".to_owned(),
         version: "6.1.0-56-cloud-amd64".to_owned(),
         image_bytes: 53_000_000,
@@ -211,7 +211,7 @@ fn the_claim_of_a_process_that_version_1_wrote_can_be_released_and_not_taken() {
         .unwrap()
         .clone();
     let vm = owner.strip_prefix("vm:").unwrap().parse().unwrap();
-    let stranger = banger_store::Owner::Image("ab".to_owned());
+    let stranger = banger_store::Owner::Image("ab".repeat(32).parse().unwrap());
     let taken = store.write({
         let claim = claim.clone();
         move |tx| claim::add(tx, &claim, &stranger)

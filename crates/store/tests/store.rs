@@ -2,10 +2,11 @@
 
 #![allow(clippy::unwrap_used)] // a test may stop at the first surprise
 
+use banger_api::operation::{OperationKind, OperationState, StepState};
 use banger_api::{ImageName, OperationId, VmId};
 use banger_store::{
-    Claim, ClaimKind, ImageRecord, JournalStep, OperationRecord, Owner, PlanRecord, StepState,
-    Store, StoreError, claim, image, operation,
+    Claim, ClaimKind, ImageRecord, JournalStep, OperationRecord, Owner, PlanRecord, Store,
+    StoreError, claim, image, operation,
 };
 use uuid::Uuid;
 
@@ -18,7 +19,7 @@ fn store() -> (tempfile::TempDir, Store) {
 fn an_image(name: &str) -> ImageRecord {
     ImageRecord {
         name: name.parse::<ImageName>().unwrap(),
-        digest: "d".repeat(64),
+        digest: "d".repeat(64).parse().unwrap(),
         source: "test".to_owned(),
         init: "none".to_owned(),
         base_bytes: 1,
@@ -109,10 +110,10 @@ fn an_unfinished_plan_is_found_again_after_reopening() {
                 tx,
                 &OperationRecord {
                     id: op,
-                    kind: "create_vm".to_owned(),
+                    kind: OperationKind::CreateVm,
                     vm: None,
                     vm_name: None,
-                    state: "running".to_owned(),
+                    state: OperationState::Running,
                     started_ms: 5,
                     finished_ms: None,
                     error: None,
@@ -156,7 +157,7 @@ fn an_unfinished_plan_is_found_again_after_reopening() {
     store
         .write(move |tx| {
             operation::finish_plan(tx, plan)?;
-            operation::finish_operation(tx, op, "done", 7, None)?;
+            operation::finish_operation(tx, op, OperationState::Done, 7, None)?;
             operation::trim(tx, 100)
         })
         .unwrap();

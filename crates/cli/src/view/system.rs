@@ -1,7 +1,7 @@
 //! The daemon and this program.
 
 use banger_api::ByteSize;
-use banger_api::operation::{LoggedOperation, OperationState};
+use banger_api::operation::LoggedOperation;
 use banger_api::system::{DaemonStatus, Resources};
 use serde::Serialize;
 
@@ -115,13 +115,7 @@ impl Render for Log {
     fn text(&self, page: &mut Page) {
         for logged in &self.0 {
             let operation = &logged.operation;
-            let state = match operation.state {
-                OperationState::Running => "running",
-                OperationState::Reverting => "reverting",
-                OperationState::Done => "done",
-                OperationState::Failed => "failed",
-                OperationState::Cancelled => "cancelled",
-            };
+            let state = operation.state;
             let vm = logged.vm_name.as_deref().unwrap_or("-");
             page.line(format!(
                 "{}  {}  {vm}  {state}",

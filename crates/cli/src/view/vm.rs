@@ -37,7 +37,7 @@ impl List {
                 state(vm.state, &vm.conditions),
                 vm.image.to_string().into(),
                 vm.kernel.to_string().into(),
-                vm.engine.clone().into(),
+                vm.engine.to_string().into(),
                 vm.vcpu.to_string().into(),
                 ByteSize::mib(vm.memory_mib.into()).to_string().into(),
                 ByteSize(vm.disk_bytes).to_string().into(),
@@ -159,7 +159,7 @@ impl Render for Whole {
             ("error", vm.error.clone()),
             ("image", Some(vm.image.to_string())),
             ("kernel", Some(vm.kernel.to_string())),
-            ("engine", Some(vm.engine.clone())),
+            ("engine", Some(vm.engine.to_string())),
             ("vcpu", Some(vm.vcpu.to_string())),
             (
                 "memory",

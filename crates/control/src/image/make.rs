@@ -1,5 +1,6 @@
 //! Making images. Two requests for one name do the work once.
 
+use banger_api::operation::OperationKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -73,7 +74,13 @@ pub fn build(control: &Control, request: BuildImage) -> Result<Accepted, ApiErro
     };
     let seed = seed_wish(control, request.work_seed, request.seed_size)?;
     let source = ImageSource::Recipe { recipe, seed };
-    spawn(control, "build_image", name, source, request.replace.into())
+    spawn(
+        control,
+        OperationKind::BuildImage,
+        name,
+        source,
+        request.replace.into(),
+    )
 }
 
 /// Makes an image from a root file system on this host.
@@ -86,7 +93,13 @@ pub fn register(control: &Control, request: RegisterImage) -> Result<Accepted, A
         seed: seed_wish(control, request.work_seed, request.seed_size)?,
     };
     let naming = request.replace.into();
-    spawn(control, "register_image", request.name, source, naming)
+    spawn(
+        control,
+        OperationKind::RegisterImage,
+        request.name,
+        source,
+        naming,
+    )
 }
 
 /// A work seed as it was asked for, its path looked at.
@@ -115,7 +128,7 @@ pub(crate) fn seed_wish(
 
 fn spawn(
     control: &Control,
-    kind: &'static str,
+    kind: OperationKind,
     name: ImageName,
     source: ImageSource,
     naming: Naming,

@@ -1,6 +1,7 @@
 //! Names of images: taking, giving, removing them.
 
 use banger_api::image::{Image, PrunedImages};
+use banger_api::operation::OperationKind;
 use banger_api::vm::Accepted;
 use banger_api::{ApiError, ImageName};
 use banger_ops::plans;
@@ -59,7 +60,7 @@ pub fn rename(control: &Control, name: &str, to: ImageName) -> Result<Accepted, 
         Naming::Free.check(control, &to)?;
     }
     let task = control.clone();
-    let asked = Asked::files("rename_image", Vec::new());
+    let asked = Asked::files(OperationKind::RenameImage, Vec::new());
     let running = control.operations().spawn(asked, move |op, _locked| {
         if from == to {
             return Ok(());

@@ -7,6 +7,7 @@
 //! The name is locked from the beginning: of two pulls of one image the second finds what the first has made. An image that
 //! was made of the same reference gives its name to what the reference means now.
 
+use banger_api::operation::OperationKind;
 use std::sync::Arc;
 
 use banger_api::pull::{PullImage, PullSource};
@@ -60,7 +61,7 @@ pub fn pull(control: &Control, request: PullImage) -> Result<Accepted, ApiError>
         replace: request.replace,
     };
     let task = control.clone();
-    let asked = Asked::files("pull_image", vec![making(&pull.name)]);
+    let asked = Asked::files(OperationKind::PullImage, vec![making(&pull.name)]);
     let running = control
         .operations()
         .spawn(asked, move |op, _locked| pull.run(&task, op))?;

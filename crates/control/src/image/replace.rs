@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use banger_api::{ApiError, ErrorCode, ImageName};
+use banger_api::{ApiError, ContentDigest, ErrorCode, ImageName};
 use banger_ops::plans::{self, Users};
 use banger_store::{ImageRecord, image, vm};
 
@@ -83,7 +83,7 @@ fn replace(
 ) -> Result<(), ApiError> {
     let exists = control.read(|db| image::is_named(db, &new.digest))?;
     let replace = plans::ReplaceImage {
-        from: old.digest.clone(),
+        from: old.digest,
         staging: staging.to_owned(),
         target: (!exists).then(|| control.places().image(&new.digest)),
         users,
@@ -95,9 +95,9 @@ fn replace(
 pub(super) fn hold_files(
     control: &Control,
     op: &Arc<Running>,
-    digests: &[&str],
+    digests: &[&ContentDigest],
 ) -> Result<Vec<Held>, ApiError> {
-    let digests: BTreeSet<&str> = digests.iter().copied().collect();
+    let digests: BTreeSet<&ContentDigest> = digests.iter().copied().collect();
     let hold = |digest| control.operations().hold(op, ImageRecord::files(digest));
     digests.into_iter().map(hold).collect()
 }

@@ -5,6 +5,7 @@
 //! ```
 //! Work disks that exist stay as they are; VMs find their base in the new directory, and it is the same file.
 
+use banger_api::operation::OperationKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -29,7 +30,7 @@ pub fn reseed(control: &Control, name: &str, request: ReseedImage) -> Result<Acc
     let record = find_image(control, name)?;
     let seed = seed_wish(control, request.work_seed, request.seed_size)?;
     let task = control.clone();
-    let asked = Asked::files("reseed_image", vec![making(&record.name)]);
+    let asked = Asked::files(OperationKind::ReseedImage, vec![making(&record.name)]);
     let running = control.operations().spawn(asked, move |op, _locked| {
         let record = find_image(&task, record.name.as_str())?;
         let image = task.places().image(&record.digest);

@@ -113,7 +113,7 @@ fn view(record: &ImageRecord, files: &Files, vms: &[VmRecord]) -> Image {
     let name = record.name.as_str();
     Image {
         name: record.name.clone(),
-        digest: format!("sha256:{}", record.digest),
+        digest: record.digest.with_algorithm(),
         source: record.source.clone(),
         init: record.init.clone(),
         base_bytes: record.base_bytes,

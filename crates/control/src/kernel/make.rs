@@ -1,5 +1,6 @@
 //! Importing and removing kernels.
 
+use banger_api::operation::OperationKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -92,7 +93,10 @@ pub fn import(control: &Control, request: ImportKernel) -> Result<Accepted, ApiE
         artifact::free::<KernelRecord>(control, name.as_str())?;
     }
     // One without a name gets that of its version, which is known only when it is made.
-    let asked = Asked::files("import_kernel", name.iter().map(making).collect());
+    let asked = Asked::files(
+        OperationKind::ImportKernel,
+        name.iter().map(making).collect(),
+    );
     let task = control.clone();
     let running = control.operations().spawn(asked, move |op, _locked| {
         if let Some(name) = &name {

@@ -36,7 +36,7 @@ fn view(record: &KernelRecord, all: &[KernelRecord], vms: &[VmRecord]) -> Kernel
     Kernel {
         name: record.name.clone(),
         version: record.version.clone(),
-        digest: format!("sha256:{}", record.digest),
+        digest: record.digest.with_algorithm(),
         source: record.source.clone(),
         image_bytes: record.image_bytes,
         modules: record.modules.clone(),

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use banger_api::operation::{EventKind, OperationState};
+use banger_api::operation::{EventKind, OperationKind, OperationState};
 use banger_api::vm::VmState;
 use banger_api::{ApiError, ErrorCode, OperationId, VmId};
 use banger_ops::{Cancel, Events, Runner, store_error};
@@ -18,7 +18,7 @@ const KEPT: usize = 128;
 
 /// What an operation is.
 pub(crate) struct Asked {
-    pub(crate) kind: &'static str,
+    pub(crate) kind: OperationKind,
     /// The VM that it works on, by id and name.
     pub(crate) vm: Option<(VmId, String)>,
     /// The state that the VM is in when it has done what it is to do; `None`: it changes none.
@@ -29,7 +29,7 @@ pub(crate) struct Asked {
 
 impl Asked {
     /// An operation on images or kernels that works under `keys`.
-    pub(crate) fn files(kind: &'static str, keys: Vec<Key>) -> Self {
+    pub(crate) fn files(kind: OperationKind, keys: Vec<Key>) -> Self {
         Self {
             kind,
             vm: None,
@@ -119,10 +119,10 @@ impl Operations {
         });
         let record = OperationRecord {
             id: running.id,
-            kind: asked.kind.to_owned(),
+            kind: asked.kind,
             vm: running.vm,
             vm_name: asked.vm.map(|(_, name)| name),
-            state: "running".to_owned(),
+            state: OperationState::Running,
             started_ms: now,
             finished_ms: None,
             error: None,
@@ -198,15 +198,15 @@ impl Operations {
     /// Writes how an operation ended. One whose end cannot be written has failed: the next recovery takes it for one that
     /// was cut off, and nobody may have been told otherwise.
     fn record_end(&self, id: OperationId, result: Result<(), ApiError>) -> Result<(), ApiError> {
-        let (word, json) = match &result {
-            Ok(()) => ("done", None),
-            Err(error) if error.code == ErrorCode::Cancelled => ("cancelled", None),
-            Err(error) => ("failed", serde_json::to_string(error).ok()),
+        let (state, json) = match &result {
+            Ok(()) => (OperationState::Done, None),
+            Err(error) if error.code == ErrorCode::Cancelled => (OperationState::Cancelled, None),
+            Err(error) => (OperationState::Failed, serde_json::to_string(error).ok()),
         };
         let now = self.now_ms();
         let written = self
             .store()
-            .write(move |tx| operation::finish_operation(tx, id, word, now, json.as_deref()));
+            .write(move |tx| operation::finish_operation(tx, id, state, now, json.as_deref()));
         match written {
             Ok(()) => result,
             Err(error) => {
@@ -243,7 +243,7 @@ impl Operations {
     }
 
     /// The unfinished operation of a kind on a VM.
-    pub(crate) fn running_on(&self, vm: VmId, kind: &str) -> Option<Arc<Running>> {
+    pub(crate) fn running_on(&self, vm: VmId, kind: OperationKind) -> Option<Arc<Running>> {
         let known = self.known();
         let mut all = known.running.iter();
         all.find(|op| op.vm == Some(vm) && op.kind == kind).cloned()

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use banger_api::operation::{Event, EventKind, OperationState};
+use banger_api::operation::{Event, EventKind, OperationKind, OperationState};
 use banger_api::vm::{Accepted, Vm, VmState};
 use banger_api::{ApiError, OperationId, Timestamp, VmId};
 use banger_ops::{Cancel, Events, Host};
@@ -22,7 +22,7 @@ type Follower = Arc<dyn Fn(u64) + Send + Sync>;
 pub struct Running {
     /// Its id.
     pub id: OperationId,
-    pub(super) kind: &'static str,
+    pub(super) kind: OperationKind,
     pub(super) vm: Option<VmId>,
     /// The state that its VM is in when it has done what it is to do; `None`: it changes none.
     pub(super) leads_to: Option<VmState>,

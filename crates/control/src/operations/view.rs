@@ -17,7 +17,7 @@ impl Running {
         };
         Operation {
             id: self.id,
-            kind: self.kind.to_owned(),
+            kind: self.kind,
             vm: self.vm,
             state,
             started_at: self.started_at,
@@ -83,7 +83,7 @@ fn stage_times(events: &[Event]) -> Vec<StageTime> {
 fn logged_step(step: JournalStep) -> LoggedStep {
     LoggedStep {
         step: step.name,
-        state: step.state.as_str().to_owned(),
+        state: step.state,
         at: timestamp(step.at_ms),
         us: step.us,
         error: step.error,
@@ -96,12 +96,7 @@ fn view_of(record: OperationRecord) -> Operation {
         id: record.id,
         kind: record.kind,
         vm: record.vm,
-        state: match record.state.as_str() {
-            "done" => OperationState::Done,
-            "cancelled" => OperationState::Cancelled,
-            "running" => OperationState::Running,
-            _ => OperationState::Failed,
-        },
+        state: record.state,
         started_at: timestamp(record.started_ms),
         finished_at: record.finished_ms.map(timestamp),
         error: record

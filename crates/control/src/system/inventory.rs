@@ -1,5 +1,6 @@
 //! What banger has made on this host, who claims it, and the sweep of what nobody does, as the API tells it.
 
+use banger_api::operation::OperationKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -91,7 +92,7 @@ pub fn sweep(
         return Ok((Resources { resources }, None));
     }
     let task = control.clone();
-    let asked = Asked::files("sweep", Vec::new());
+    let asked = Asked::files(OperationKind::Sweep, Vec::new());
     let running = control.operations().spawn(asked, move |op, _locked| {
         task.run(plans::sweep(op.id, unclaimed), op)
     })?;

@@ -1,11 +1,15 @@
 //! Making VMs.
 
+use banger_api::operation::{OperationKind, OperationState};
 use std::sync::Arc;
 
 use banger_api::vm::{Accepted, CreateVm, Vm, VmState};
-use banger_api::{ApiError, ErrorCode, ImageName, KernelName, OperationId, VmId, VmName};
+use banger_api::{
+    ApiError, ContentDigest, EngineName, ErrorCode, ImageName, KernelName, OperationId, VmId,
+    VmName,
+};
 use banger_ops::plans::{self, CreateDisks};
-use banger_ops::{CREATE_VM, store_error};
+use banger_ops::store_error;
 use banger_store::{ImageRecord, KernelRecord, Transaction, VmRecord, operation, vm};
 
 use super::defaults::{self, Sizes};
@@ -26,7 +30,7 @@ struct Draft {
     image: ImageName,
     kernel: KernelName,
     sizes: Sizes,
-    engine: String,
+    engine: EngineName,
     created_ms: i64,
     request: CreateVm,
 }
@@ -35,8 +39,8 @@ impl Draft {
     /// The VM's record, made from this image and kernel.
     fn record(&self, image: &ImageRecord, kernel: &KernelRecord) -> VmRecord {
         VmRecord {
-            image_digest: image.digest.clone(),
-            kernel_digest: kernel.digest.clone(),
+            image_digest: image.digest,
+            kernel_digest: kernel.digest,
             // Only now, for an image that had to be built, is its seed known.
             disk_bytes: self.sizes.disk.bytes().max(image.seed_bytes.unwrap_or(0)),
             ..self.unmade()
@@ -55,9 +59,9 @@ impl Draft {
             name: self.name.clone(),
             state: VmState::Created,
             image: self.image.clone(),
-            image_digest: String::new(),
+            image_digest: ContentDigest::UNKNOWN,
             kernel: self.kernel.clone(),
-            kernel_digest: String::new(),
+            kernel_digest: ContentDigest::UNKNOWN,
             engine: self.engine.clone(),
             vcpu: sizes.vcpu,
             memory_mib: sizes.memory_mib,
@@ -85,7 +89,7 @@ impl Draft {
 /// # Errors
 /// `invalid_argument`, `not_found` (image, kernel), `name_taken`, `host_not_ready`.
 pub fn create(control: &Control, request: CreateVm) -> Result<Accepted, ApiError> {
-    check_engine(request.engine.as_deref())?;
+    check_engine(request.engine.as_ref().map(EngineName::as_str))?;
     let image_name = image_name(control, &request)?;
     let image = image::known(control, &image_name)?;
     let kernel = kernel::wanted(control, request.kernel.as_ref())?;
@@ -113,7 +117,7 @@ pub fn create(control: &Control, request: CreateVm) -> Result<Accepted, ApiError
     }
     keys.push(Key::Vm(draft.id));
     let asked = Asked {
-        kind: CREATE_VM,
+        kind: OperationKind::CreateVm,
         vm: Some((draft.id, draft.name.to_string())),
         leads_to: Some(match draft.request.start {
             true => VmState::Running,
@@ -246,7 +250,7 @@ pub(crate) fn forget_half_made(
     let error = ApiError::new(ErrorCode::Internal, "interrupted: the daemon went down");
     let (json, now) = (serde_json::to_string(&error).ok(), control.now_ms());
     let end = move |tx: &Transaction<'_>| {
-        operation::finish_operation(tx, made_by, "failed", now, json.as_deref())
+        operation::finish_operation(tx, made_by, OperationState::Failed, now, json.as_deref())
     };
     control.store().write(end).map_err(store_error)
 }

@@ -1,5 +1,6 @@
 //! Removing VMs.
 
+use banger_api::operation::OperationKind;
 use banger_api::vm::{Accepted, Pruned, VmState};
 use banger_api::{ApiError, ErrorCode, VmId};
 use banger_ops::plans;
@@ -11,20 +12,25 @@ use super::vm_view;
 use crate::image::forget_with_vm;
 use crate::{Control, find_vm};
 
-const DELETE_VM: &str = "delete_vm";
-
 /// Removes a VM with all that it has. A deletion that runs already is joined.
 ///
 /// # Errors
 /// `not_found`, `wrong_state` for a running one without `force`.
 pub fn delete(control: &Control, reference: &str, force: bool) -> Result<Accepted, ApiError> {
     let record = find_vm(control, reference)?;
-    if let Some(running) = control.operations().running_on(record.id, DELETE_VM) {
+    if let Some(running) = control
+        .operations()
+        .running_on(record.id, OperationKind::DeleteVm)
+    {
         return Ok(running.accepted(Some(vm_view(&record))));
     }
     let verb = Verb {
         done_when_gone: true,
-        ..Verb::new(DELETE_VM, Request::Delete { force }, VmState::Deleting)
+        ..Verb::new(
+            OperationKind::DeleteVm,
+            Request::Delete { force },
+            VmState::Deleting,
+        )
     };
     on_vm(control, &record.id.to_string(), verb, |turn| turn.delete())
 }

@@ -4,6 +4,7 @@
 //! its end was seen ─► its turn at the VM ─► still the same VMM? ─► plan: sockets and claims gone, state and cause kept
 //! ```
 
+use banger_api::operation::OperationKind;
 use banger_api::vm::VmState;
 use banger_api::{ApiError, ExitCause, VmId};
 use banger_engine::VmmIdentity;
@@ -30,7 +31,7 @@ pub fn vmm_ended(control: &Control, id: VmId, vmm: VmmIdentity) -> Result<(), Ap
         return Ok(());
     };
     let asked = Asked {
-        kind: "vmm_ended",
+        kind: OperationKind::VmmEnded,
         vm: Some((id, record.name.to_string())),
         // Stopped or in error: for requests, it does not run.
         leads_to: Some(VmState::Stopped),

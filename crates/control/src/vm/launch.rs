@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use banger_api::vm::{Egress, NetMode};
 use banger_api::{ApiError, ErrorCode};
-use banger_engine::{DiskSpec, NetSpec, Publish, VmmSpec};
+use banger_engine::{DiskSpec, LaunchToken, NetSpec, Publish, VmmSpec};
 use banger_ops::plans::{self, StartVm};
 use banger_ops::{GuestSetup, VmFiles};
 use banger_store::VmRecord;
@@ -44,7 +44,7 @@ pub(super) fn start_vm(
     let spec = VmmSpec {
         vm_id: vm.id.0,
         vm_name: vm.name.to_string(),
-        launch_token: format!("banger-{}", Uuid::new_v4().simple()),
+        launch_token: LaunchToken::of(Uuid::new_v4()),
         dir: files.run.clone(),
         kernel: boot.kernel,
         initramfs: boot.initramfs,

@@ -5,6 +5,7 @@
 //!                             settle ─► fresh record ─► check by the state that is ─► work
 //! ```
 
+use banger_api::operation::OperationKind;
 use std::sync::Arc;
 
 use banger_api::vm::{Accepted, VmState};
@@ -21,7 +22,7 @@ use crate::{Control, find_vm};
 /// A request that works on an existing VM.
 pub(super) struct Verb {
     /// Kind of its operation.
-    pub(super) kind: &'static str,
+    pub(super) kind: OperationKind,
     /// What it is by the policy.
     pub(super) request: Request,
     /// The state that it leads to; `None`: it changes none.
@@ -38,7 +39,7 @@ pub(super) struct Verb {
 
 impl Verb {
     /// A verb without peculiarities.
-    pub(super) fn new(kind: &'static str, request: Request, leads_to: VmState) -> Self {
+    pub(super) fn new(kind: OperationKind, request: Request, leads_to: VmState) -> Self {
         Self {
             kind,
             request,

@@ -1,11 +1,12 @@
 //! Making an image of a VM that does not run.
 
+use banger_api::operation::OperationKind;
 use std::path::PathBuf;
 
 use banger_api::image::SaveVm;
 use banger_api::vm::{Accepted, NetMode, VmState};
 use banger_api::{ApiError, VmId};
-use banger_engine::{DiskSpec, NetSpec, VmmSpec};
+use banger_engine::{DiskSpec, LaunchToken, NetSpec, VmmSpec};
 use banger_ops::policy::{self, Request};
 use banger_ops::{GuestDefaults, GuestSetup, SeedWish, plans};
 use uuid::Uuid;
@@ -27,7 +28,7 @@ pub fn save(control: &Control, reference: &str, request: SaveVm) -> Result<Accep
     let verb = Verb {
         leads_to: None,
         before: vec![image::making(&name)],
-        ..Verb::new("save_vm", Request::Save, VmState::Stopped)
+        ..Verb::new(OperationKind::SaveVm, Request::Save, VmState::Stopped)
     };
     // The state first: a VM that runs is told so, whatever the image is called.
     let record = find_vm(control, reference)?;
@@ -66,7 +67,7 @@ fn asked(turn: &Turn<'_>, seed: SeedWish, staging: PathBuf) -> Result<plans::Sav
         staging,
         spec: VmmSpec {
             vm_id: guest.0,
-            launch_token: format!("banger-{}", Uuid::new_v4().simple()),
+            launch_token: LaunchToken::of(Uuid::new_v4()),
             dir: work.clone(),
             disks: base.into_iter().chain(clones).collect(),
             net: NetSpec::None,

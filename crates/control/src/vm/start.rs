@@ -1,6 +1,7 @@
 //! Booting VMs.
 
 use banger_api::ApiError;
+use banger_api::operation::OperationKind;
 use banger_api::vm::{Accepted, StopVm, VmState};
 use banger_ops::plans;
 use banger_ops::policy::{self, Request};
@@ -16,7 +17,7 @@ use crate::Control;
 /// # Errors
 /// `not_found`, `wrong_state`.
 pub fn start(control: &Control, reference: &str) -> Result<Accepted, ApiError> {
-    let verb = Verb::new("start_vm", Request::Start, VmState::Running);
+    let verb = Verb::new(OperationKind::StartVm, Request::Start, VmState::Running);
     on_vm(control, reference, verb, |turn| turn.boot())
 }
 
@@ -26,7 +27,7 @@ pub fn start(control: &Control, reference: &str) -> Result<Accepted, ApiError> {
 /// `not_found`, `wrong_state`, `invalid_argument`.
 pub fn restart(control: &Control, reference: &str, request: &StopVm) -> Result<Accepted, ApiError> {
     let deadline_ms = stop_deadline(request)?;
-    let verb = Verb::new("restart_vm", Request::Restart, VmState::Running);
+    let verb = Verb::new(OperationKind::RestartVm, Request::Restart, VmState::Running);
     on_vm(control, reference, verb, move |turn| {
         if turn.is_wanted(Request::Stop)? {
             turn.stop(deadline_ms)?;

@@ -1,5 +1,6 @@
 //! Ending VMs: in order, or with a signal.
 
+use banger_api::operation::OperationKind;
 use banger_api::vm::{Accepted, KillVm, StopVm, VmState};
 use banger_api::{ApiError, ErrorCode};
 use banger_ops::plans;
@@ -19,7 +20,7 @@ const STOP_TIMEOUT_MAX_S: u32 = 3_600;
 /// `not_found`, `wrong_state`, `invalid_argument`.
 pub fn stop(control: &Control, reference: &str, request: &StopVm) -> Result<Accepted, ApiError> {
     let deadline_ms = stop_deadline(request)?;
-    let verb = Verb::new("stop_vm", Request::Stop, VmState::Stopped);
+    let verb = Verb::new(OperationKind::StopVm, Request::Stop, VmState::Stopped);
     on_vm(control, reference, verb, move |turn| turn.stop(deadline_ms))
 }
 
@@ -51,7 +52,7 @@ pub fn kill(control: &Control, reference: &str, request: &KillVm) -> Result<Acce
         done_in: &[VmState::Created, VmState::Stopped],
         done_when_gone: true,
         makes_way: true,
-        ..Verb::new("kill_vm", Request::Kill, VmState::Stopped)
+        ..Verb::new(OperationKind::KillVm, Request::Kill, VmState::Stopped)
     };
     on_vm(control, reference, verb, move |turn| {
         let plan = plans::kill(turn.op.id, &turn.record, &turn.files(), signal);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use banger_api::vm::VmState;
 use banger_api::{Condition, ConditionCause, ConditionKind, Timestamp};
-use banger_engine::VmmIdentity;
+use banger_engine::{LaunchToken, VmmIdentity};
 use banger_ops::plans;
 use banger_process::{Look, Standing, Stillness};
 use banger_store::VmRecord;
@@ -18,7 +18,7 @@ pub(super) const GRACE: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Conditions {
     /// By the token of the launch: what was known of a VM's last VMM says nothing of its next.
-    vmms: Arc<Mutex<HashMap<String, Known>>>,
+    vmms: Arc<Mutex<HashMap<LaunchToken, Known>>>,
 }
 
 /// What is known of one VMM and its guest.
@@ -133,7 +133,7 @@ impl Conditions {
         };
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<LaunchToken, Known>> {
         self.vmms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_vmm_that_stands_still_explains_its_silent_agent_and_an_answer_ends_all() {
-        let (conditions, one) = (Conditions::default(), vmm("one"));
+        let (conditions, one) = (Conditions::default(), vmm("launch-one"));
         let began = Timestamp::now();
         conditions.agent_is(&one, ConditionCause::Silent, began);
         let silent = (ConditionKind::AgentGone, ConditionCause::Silent);
@@ -200,16 +200,16 @@ mod tests {
 
     #[test]
     fn the_next_vmm_of_a_vm_begins_without_the_conditions_of_its_last() {
-        let (conditions, one) = (Conditions::default(), vmm("one"));
+        let (conditions, one) = (Conditions::default(), vmm("launch-one"));
         conditions.agent_is(&one, ConditionCause::PortClosed, Timestamp::now());
-        assert_eq!(worst(&conditions, &vmm("two")), None);
+        assert_eq!(worst(&conditions, &vmm("launch-two")), None);
         conditions.forget(&one);
         assert!(conditions.lock().is_empty());
     }
 
     #[test]
     fn an_agent_is_given_up_only_when_its_port_has_been_closed_for_a_while() {
-        let (conditions, one) = (Conditions::default(), vmm("one"));
+        let (conditions, one) = (Conditions::default(), vmm("launch-one"));
         let ago = |ms| Timestamp::from_millisecond(Timestamp::now().as_millisecond() - ms).unwrap();
         conditions.agent_is(&one, ConditionCause::PortClosed, ago(1_000));
         assert_eq!(

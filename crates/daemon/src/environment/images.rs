@@ -5,7 +5,7 @@ use std::path::Path;
 
 use banger_api::image::{ContainerSource, ImageDetails, ImageRun, Layer, MakingStep};
 use banger_control::{FileUse, ImageOrigin};
-use banger_image::{ImageMetadata, Provenance, RunDefaults, SeedChoice};
+use banger_image::{ImageMetadata, OriginKind, Provenance, RunDefaults, SeedChoice};
 use banger_ops::{GuestDefaults, HostResult, ImageSource};
 
 use crate::failure;
@@ -77,13 +77,17 @@ pub(super) fn chosen_seed(image: &Path, source: &ImageSource) -> HostResult<Opti
 fn is_same(older: &ImageMetadata, source: &ImageSource) -> bool {
     let origin = &older.source;
     match source {
-        ImageSource::Recipe { recipe, .. } => origin.kind == "recipe" && origin.name == *recipe,
+        ImageSource::Recipe { recipe, .. } => {
+            origin.kind == OriginKind::Recipe && origin.name == *recipe
+        }
         ImageSource::Container { reference, .. } => {
-            origin.kind == "container" && origin.name == *reference
+            origin.kind == OriginKind::Container && origin.name == *reference
         }
         ImageSource::Rootfs { rootfs, .. } => {
-            ["tar", "directory", "disk"].contains(&origin.kind.as_str())
-                && origin.name == rootfs.display().to_string()
+            matches!(
+                origin.kind,
+                OriginKind::Tar | OriginKind::Directory | OriginKind::Disk
+            ) && origin.name == rootfs.display().to_string()
         }
         ImageSource::Saved { .. } | ImageSource::Reseed { .. } => false,
     }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use banger_api::image::ImageDetails;
 use banger_api::pull::PullImage;
-use banger_api::{ApiError, ErrorCode, VmId};
+use banger_api::{ApiError, EngineName, ErrorCode, VmId};
 use banger_control::{BootFiles, Control, Environment, Fetch, FileUse, HostSize, ImageOrigin};
-use banger_engine::{Engine, Probe};
+use banger_engine::{Engine, EngineKind, Probe};
 use banger_ops::{GuestDefaults, HostResult, ImageSource, plans};
 use banger_store::VmRecord;
 use tokio::runtime::Handle;
@@ -31,8 +31,10 @@ pub(crate) struct LinuxEnvironment {
 }
 
 impl Environment for LinuxEnvironment {
-    fn engine(&self) -> String {
-        self.engine.kind().to_string()
+    fn engine(&self) -> EngineName {
+        match self.engine.kind() {
+            EngineKind::Qemu => EngineName::qemu(),
+        }
     }
 
     fn host_size(&self) -> HostSize {

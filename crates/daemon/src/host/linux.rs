@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use banger_api::kernel::KernelSource;
 use banger_api::{ExitCause, VmId, VmName};
 use banger_disk::Templates;
-use banger_engine::{Engine, Signal, VmmIdentity, VmmSpec};
+use banger_engine::{Engine, LaunchToken, Signal, VmmIdentity, VmmSpec};
 use banger_ops::{
     BlankDiskSpec, BootStage, Cancel, Events, GuestSetup, Host, HostResult, ImageFacts,
     ImageSource, KernelFacts,
@@ -113,7 +113,7 @@ impl Host for LinuxHost {
     fn start_vmm(&self, spec: &VmmSpec, deadline: Duration) -> HostResult<VmmIdentity> {
         vmm::start(&*self.engine, spec, deadline)
     }
-    fn find_vmm(&self, launch_token: &str, dir: &Path) -> HostResult<Option<VmmIdentity>> {
+    fn find_vmm(&self, launch_token: &LaunchToken, dir: &Path) -> HostResult<Option<VmmIdentity>> {
         vmm::find(&*self.engine, launch_token, dir)
     }
     fn list_vmms(&self, run: &Path) -> HostResult<Vec<VmmIdentity>> {

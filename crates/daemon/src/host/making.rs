@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use banger_agent_embed::{AGENT, AGENT_DIGEST};
 use banger_api::kernel::KernelSource;
-use banger_api::{ApiError, ErrorCode, Timestamp};
+use banger_api::{ApiError, ContentDigest, ErrorCode, Timestamp};
 use banger_image::{
     Builder, Destination, ImageError, ImageMetadata, Recipe, RootFs, SeedFrom, WorkSeed,
 };
@@ -220,10 +220,18 @@ pub(super) fn initramfs(kernel_dir: &Path) -> HostResult<()> {
         .map_err(|error| of_kernel(&error))
 }
 
+/// The digest that a description names: the files get a directory of that name.
+fn digest_of(text: &str, dir: &Path) -> HostResult<ContentDigest> {
+    text.parse().map_err(|error| {
+        let message = format!("the description in {} is damaged: {error}", dir.display());
+        ApiError::new(ErrorCode::Internal, message)
+    })
+}
+
 pub(super) fn kernel_facts(dir: &Path) -> HostResult<KernelFacts> {
     let metadata = KernelMetadata::read(dir).map_err(|error| of_kernel(&error))?;
     Ok(KernelFacts {
-        digest: metadata.digest.trim_start_matches("sha256:").to_owned(),
+        digest: digest_of(&metadata.digest, dir)?,
         source: format!("{} {}", metadata.source.kind, metadata.source.path)
             .trim()
             .to_owned(),
@@ -240,7 +248,7 @@ pub(super) fn kernel_facts(dir: &Path) -> HostResult<KernelFacts> {
 pub(super) fn image_facts(dir: &Path) -> HostResult<ImageFacts> {
     let metadata = ImageMetadata::read(dir).map_err(|error| of_image(&error))?;
     Ok(ImageFacts {
-        digest: metadata.id.trim_start_matches("sha256:").to_owned(),
+        digest: digest_of(&metadata.id, dir)?,
         source: format!("{} {}", metadata.source.kind, metadata.source.name),
         init: metadata.init.name().to_owned(),
         base_bytes: metadata.base.bytes,

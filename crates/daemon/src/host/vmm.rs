@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use banger_api::{ApiError, ErrorCode, ExitCause};
-use banger_engine::{Engine, EngineError, Signal, VmmIdentity, VmmSpec, VmmState};
+use banger_engine::{Engine, EngineError, LaunchToken, Signal, VmmIdentity, VmmSpec, VmmState};
 use banger_ops::HostResult;
 
 use crate::failure::of_engine;
@@ -21,7 +21,7 @@ pub(super) fn start(
 
 pub(super) fn find(
     engine: &dyn Engine,
-    token: &str,
+    token: &LaunchToken,
     dir: &Path,
 ) -> HostResult<Option<VmmIdentity>> {
     engine.find(token, dir).map_err(|error| of_engine(&error))

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::files;
 use crate::text::{printable, tail};
-use crate::{EngineError, ExitCause, VmmIdentity};
+use crate::{EngineError, ExitCause, LaunchToken, VmmIdentity};
 
 /// Bytes of each record that are read.
 const TAIL_BYTES: u64 = 64 * 1024;
@@ -33,7 +33,7 @@ pub(super) fn remains(
     status: Option<ExitStatus>,
 ) -> Result<Option<Remains>, EngineError> {
     let dir = id.dir();
-    if read(&dir.join(files::LAUNCH))? != id.launch_token.as_bytes() {
+    if read(&dir.join(files::LAUNCH))? != id.launch_token.as_str().as_bytes() {
         return Ok(None);
     }
     let console = read(&id.console_log)?;
@@ -67,11 +67,11 @@ fn read(path: &Path) -> Result<Vec<u8>, EngineError> {
 }
 
 /// The line that separates launches in the console's log.
-pub(super) fn console_mark(launch_token: &str) -> String {
+pub(super) fn console_mark(launch_token: &LaunchToken) -> String {
     format!("--- launch {launch_token} ---\r\n")
 }
 
-fn since_launch<'a>(console: &'a [u8], launch_token: &str) -> &'a [u8] {
+fn since_launch<'a>(console: &'a [u8], launch_token: &LaunchToken) -> &'a [u8] {
     let mark = console_mark(launch_token);
     let found = console
         .windows(mark.len())
@@ -249,10 +249,11 @@ mod tests {
 
     #[test]
     fn the_console_of_earlier_launches_is_not_looked_at() {
-        let console = format!("{PANICKED}{}all well", console_mark("second-one"));
-        assert_eq!(since_launch(console.as_bytes(), "second-one"), b"all well");
+        let [second, unknown] = ["second-one", "unknown-one"].map(|token| token.parse().unwrap());
+        let console = format!("{PANICKED}{}all well", console_mark(&second));
+        assert_eq!(since_launch(console.as_bytes(), &second), b"all well");
         assert_eq!(
-            since_launch(console.as_bytes(), "unknown"),
+            since_launch(console.as_bytes(), &unknown),
             console.as_bytes()
         );
     }

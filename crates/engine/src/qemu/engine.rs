@@ -13,8 +13,8 @@ use super::{command_line, end, files, hang, launch, probe, trim};
 use crate::host::{self, HostFacts};
 use crate::qmp::Monitor;
 use crate::{
-    Engine, EngineError, EngineKind, ExitCause, IdentityVersion, Probe, VmmIdentity, VmmSpec,
-    VmmState,
+    Engine, EngineError, EngineKind, ExitCause, IdentityVersion, LaunchToken, Probe, VmmIdentity,
+    VmmSpec, VmmState,
 };
 
 /// Longest wait for a monitor's answer if the caller sets no deadline.
@@ -98,20 +98,21 @@ fn recorded_pid(dir: &Path) -> Option<u32> {
     text.trim().parse().ok()
 }
 
-fn identity(seen: Seen, dir: &Path) -> VmmIdentity {
+/// The identity of a process that was found; `None` when its token is none that a launch of ours can have.
+fn identity(seen: Seen, dir: &Path) -> Option<VmmIdentity> {
     let process = seen.identity;
-    VmmIdentity {
+    Some(VmmIdentity {
         version: IdentityVersion::NEWEST,
         engine: EngineKind::Qemu,
         pid: process.pid,
         start_ticks: process.start_ticks,
         boot_id: process.boot_id,
         exe: process.exe,
-        launch_token: process.token,
+        launch_token: process.token.parse().ok()?,
         control_socket: dir.join(files::CONTROL_SOCKET),
         channel_socket: dir.join(files::CHANNEL_SOCKET),
         console_log: command_line::console_log(&seen.args).unwrap_or_default(),
-    }
+    })
 }
 
 impl Engine for QemuEngine {
@@ -157,17 +158,22 @@ impl Engine for QemuEngine {
         })
     }
 
-    fn find(&self, launch_token: &str, dir: &Path) -> Result<Option<VmmIdentity>, EngineError> {
+    fn find(
+        &self,
+        launch_token: &LaunchToken,
+        dir: &Path,
+    ) -> Result<Option<VmmIdentity>, EngineError> {
         // The pid file is only a hint: its pid is checked like any other.
-        let found = banger_process::find(&PROCESSES, launch_token, dir, recorded_pid(dir))?;
-        Ok(found.map(|seen| identity(seen, dir)))
+        let found =
+            banger_process::find(&PROCESSES, launch_token.as_str(), dir, recorded_pid(dir))?;
+        Ok(found.and_then(|seen| identity(seen, dir)))
     }
 
     fn list(&self, parent: &Path) -> Result<Vec<VmmIdentity>, EngineError> {
         let found = banger_process::list(&PROCESSES, parent)?;
         let identity = |seen: Seen| {
             let dir = parent.join(seen.cwd.file_name()?);
-            Some(identity(seen, &dir))
+            identity(seen, &dir)
         };
         Ok(found.into_iter().filter_map(identity).collect())
     }

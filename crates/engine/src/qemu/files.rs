@@ -2,6 +2,8 @@
 
 use std::ffi::OsStr;
 
+use crate::LaunchToken;
+
 pub(super) const CONTROL_SOCKET: &str = "control.sock";
 pub(super) const CHANNEL_SOCKET: &str = "channel.sock";
 pub(super) const PID_FILE: &str = "vmm.pid";
@@ -16,6 +18,9 @@ pub(super) const LAUNCH: &str = "launch";
 /// The id of the channel's character device.
 pub(super) const CHANNEL_ID: &str = "channel";
 
+/// Begin of the id of the monitor's character device.
+const CONTROL_CHARDEV: &str = "control-";
+
 /// Every file that a launch leaves in its folder.
 pub(super) const ALL: [&str; 7] = [
     CONTROL_SOCKET,
@@ -28,8 +33,8 @@ pub(super) const ALL: [&str; 7] = [
 ];
 
 /// Id of the monitor's character device: it brings the launch token onto the command line.
-pub(super) fn control_chardev_id(launch_token: &str) -> String {
-    format!("control-{launch_token}")
+pub(super) fn control_chardev_id(launch_token: &LaunchToken) -> String {
+    format!("{CONTROL_CHARDEV}{launch_token}")
 }
 
 /// The launch token in this argument of a QEMU command line, if it has one.
@@ -39,6 +44,6 @@ pub(super) fn token_of(arg: &OsStr) -> Option<&str> {
         .strip_prefix("socket,id=")?
         .split(',')
         .next()?;
-    id.strip_prefix(&control_chardev_id(""))
+    id.strip_prefix(CONTROL_CHARDEV)
         .filter(|token| !token.is_empty())
 }

@@ -115,7 +115,7 @@ fn make_files(spec: &VmmSpec) -> Result<File, EngineError> {
     let wrote = |path: &Path| EngineError::io(format!("write {}", path.display()));
     let launch = dir.join(files::LAUNCH);
     private(&launch)?
-        .write_all(spec.launch_token.as_bytes())
+        .write_all(spec.launch_token.as_str().as_bytes())
         .map_err(wrote(&launch))?;
     private(&dir.join(files::EVENTS_OUT))?;
     let mark = end::console_mark(&spec.launch_token);
@@ -160,7 +160,7 @@ fn spawn(
         stderr: log,
         descriptors: Vec::new(),
         without_huge_pages: spec.accel == Accel::Tcg,
-        token: &spec.launch_token,
+        token: spec.launch_token.as_str(),
     };
     let (process, started) = start.start(children)?;
     let id = VmmIdentity {
@@ -170,7 +170,7 @@ fn spawn(
         start_ticks: started.start_ticks,
         boot_id: started.boot_id,
         exe: started.exe,
-        launch_token: started.token,
+        launch_token: spec.launch_token.clone(),
         control_socket: spec.dir.join(files::CONTROL_SOCKET),
         channel_socket: spec.dir.join(files::CHANNEL_SOCKET),
         console_log: spec.console_log.clone(),

@@ -47,7 +47,9 @@ impl Bench {
         VmmSpec {
             vm_id: Uuid::from_u128(7),
             vm_name: "bench".into(),
-            launch_token: format!("test-{}-{number:08}", std::process::id()),
+            launch_token: format!("test-{}-{number:08}", std::process::id())
+                .parse()
+                .unwrap(),
             dir,
             kernel,
             initramfs,

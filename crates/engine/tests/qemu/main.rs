@@ -180,7 +180,8 @@ fn a_vmm_outlives_who_started_it_and_is_adopted() {
         engine.find(&id.launch_token, &dir).unwrap().as_ref(),
         Some(&id)
     );
-    assert_eq!(engine.find("another-token", &dir).unwrap(), None);
+    let another = "another-token".parse().unwrap();
+    assert_eq!(engine.find(&another, &dir).unwrap(), None);
     assert_eq!(
         engine.find(&id.launch_token, &bench.path("")).unwrap(),
         None

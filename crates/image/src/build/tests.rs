@@ -75,8 +75,8 @@ fn a_recipe_becomes_an_image_without_what_the_build_left() {
         .build(&mut |event| seen.push(event), &|| false)
         .unwrap();
     assert_eq!(
-        (metadata.source.kind.as_str(), metadata.source.name.as_str()),
-        ("recipe", "debian-minimal")
+        (metadata.source.kind, metadata.source.name.as_str()),
+        (OriginKind::Recipe, "debian-minimal")
     );
     assert_eq!(metadata.init, InitSystem::None);
     // etc, etc/machine-id, etc/resolv.conf, usr, usr/bin, usr/bin/program: the host's name is gone.

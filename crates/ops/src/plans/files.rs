@@ -19,7 +19,7 @@
 use std::path::PathBuf;
 
 use banger_api::kernel::KernelSource;
-use banger_api::{ImageName, InvalidName, OperationId};
+use banger_api::{ContentDigest, ImageName, InvalidName, OperationId};
 use banger_store::{
     Claim, ClaimKind, Connection, ImageRecord, KernelRecord, Owner, StoreError, image, vm,
 };
@@ -124,7 +124,7 @@ pub struct PublishImage {
 
 /// Gives made files the place and name of an image.
 pub fn publish_image(op: OperationId, image: ImageRecord, to: PublishImage) -> Plan {
-    let owner = Owner::Image(image.digest.clone());
+    let owner = Owner::Image(image.digest);
     let row = Change::InsertImage(Box::new(image));
     publish(
         op,
@@ -141,7 +141,7 @@ pub type PublishKernel = PublishImage;
 
 /// Gives made files the place and name of a kernel.
 pub fn publish_kernel(op: OperationId, kernel: KernelRecord, to: PublishKernel) -> Plan {
-    let owner = Owner::Kernel(kernel.digest.clone());
+    let owner = Owner::Kernel(kernel.digest);
     let row = Change::InsertKernel(Box::new(kernel));
     publish(
         op,
@@ -193,7 +193,7 @@ fn delete(
 
 /// Removes an image's name, and its files when nothing else names them.
 pub fn delete_image(op: OperationId, image: &ImageRecord, files: DeleteFiles) -> Plan {
-    let owner = Owner::Image(image.digest.clone());
+    let owner = Owner::Image(image.digest);
     delete(
         op,
         PlanKind::DeleteImage,
@@ -215,7 +215,7 @@ pub fn rename_image(op: OperationId, from: ImageName, to: ImageName) -> Plan {
 #[derive(Debug, Clone)]
 pub struct ReplaceImage {
     /// Digest of the files for which it stands.
-    pub from: String,
+    pub from: ContentDigest,
     /// Where the new files were made.
     pub staging: PathBuf,
     /// Where they belong; `None` when they are there already, under another name.
@@ -244,8 +244,8 @@ pub enum Users {
 ///
 /// # Errors
 /// None in practice: what is made of a name and hexadecimal digits is a name.
-pub fn kept_name(name: &ImageName, digest: &str) -> Result<ImageName, InvalidName> {
-    let short: String = digest.chars().take(KEPT_DIGITS).collect();
+pub fn kept_name(name: &ImageName, digest: &ContentDigest) -> Result<ImageName, InvalidName> {
+    let short: String = digest.to_string().chars().take(KEPT_DIGITS).collect();
     let room = ImageName::MAX_LEN - KEPT_DIGITS - 1;
     let name: String = name.as_str().chars().take(room).collect();
     format!("{name}-{short}").parse()
@@ -276,7 +276,7 @@ pub fn replace_image(op: OperationId, image: ImageRecord, files: ReplaceImage) -
         owner.clone(),
         Direction::Back,
     );
-    let new = Owner::Image(image.digest.clone());
+    let new = Owner::Image(image.digest);
     match files.target {
         Some(to) => {
             plan.done.push(Change::Transfer {
@@ -295,7 +295,7 @@ pub fn replace_image(op: OperationId, image: ImageRecord, files: ReplaceImage) -
         Users::Follow {
             old: directory_of_old,
         } => {
-            let old = Owner::Image(from.clone());
+            let old = Owner::Image(from);
             plan.done.push(Change::ReplaceImage { from, to });
             match directory_of_old {
                 Some(path) => {
@@ -315,7 +315,7 @@ pub fn replace_image(op: OperationId, image: ImageRecord, files: ReplaceImage) -
 
 /// Removes a kernel's name, and its files when nothing else names them.
 pub fn delete_kernel(op: OperationId, kernel: &KernelRecord, files: DeleteFiles) -> Plan {
-    let owner = Owner::Kernel(kernel.digest.clone());
+    let owner = Owner::Kernel(kernel.digest);
     delete(
         op,
         PlanKind::DeleteKernel,

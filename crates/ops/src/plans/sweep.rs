@@ -15,7 +15,7 @@ pub fn sweep(op: OperationId, unclaimed: Found) -> Plan {
     let vmms = unclaimed
         .vmms
         .iter()
-        .map(|vmm| Claim::new(ClaimKind::Process, &vmm.launch_token));
+        .map(|vmm| Claim::new(ClaimKind::Process, vmm.launch_token.as_str()));
     let directories = unclaimed
         .directories
         .iter()

@@ -67,8 +67,8 @@ pub fn create(op: OperationId, vm: &VmRecord, files: &VmFiles, disks: &CreateDis
         None => WorkDiskSource::Blank(blank(vm.disk_bytes, "banger-work")),
     };
     plan.begin = vec![
-        Change::Named(Owner::Image(vm.image_digest.clone())),
-        Change::Named(Owner::Kernel(vm.kernel_digest.clone())),
+        Change::Named(Owner::Image(vm.image_digest)),
+        Change::Named(Owner::Kernel(vm.kernel_digest)),
         Change::InsertVm(Box::new(vm.clone())),
     ];
     plan.steps = vec![

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use banger_api::operation::EventKind;
 use banger_api::{ApiError, ErrorCode, VmId};
+use banger_engine::LaunchToken;
 use banger_engine::VmmIdentity;
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,7 @@ pub struct ConfigureGuest {
     /// What it becomes.
     pub setup: GuestSetup,
     /// Token of the launch, and its folder: the VMM of the step before.
-    pub launch_token: String,
+    pub launch_token: LaunchToken,
     /// Folder of the launch.
     pub dir: std::path::PathBuf,
     /// Time for the guest to boot and answer, in ms.

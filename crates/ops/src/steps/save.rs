@@ -56,7 +56,10 @@ impl StepBody for ReadRoot {
         "read_root"
     }
     fn claims(&self) -> Vec<Claim> {
-        vec![Claim::new(ClaimKind::Process, &self.spec.launch_token)]
+        vec![Claim::new(
+            ClaimKind::Process,
+            self.spec.launch_token.as_str(),
+        )]
     }
     fn releases(&self) -> Vec<Claim> {
         self.claims()

@@ -23,7 +23,10 @@ impl StepBody for EndStray {
         "clean_up"
     }
     fn releases(&self) -> Vec<Claim> {
-        vec![Claim::new(ClaimKind::Process, &self.vmm.launch_token)]
+        vec![Claim::new(
+            ClaimKind::Process,
+            self.vmm.launch_token.as_str(),
+        )]
     }
     fn apply(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
         cx.host.end_vmm(&self.vmm, Signal::KILL, END_DEADLINE)?;

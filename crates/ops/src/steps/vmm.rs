@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use banger_api::{ApiError, ErrorCode, VmId};
-use banger_engine::{NetSpec, Signal, VmmIdentity, VmmSpec};
+use banger_engine::{LaunchToken, NetSpec, Signal, VmmIdentity, VmmSpec};
 use banger_store::{Claim, ClaimKind};
 use serde::{Deserialize, Serialize};
 
@@ -16,8 +16,8 @@ const LAUNCH_DEADLINE: Duration = Duration::from_secs(30);
 /// Time for a killed process to be gone.
 const END_DEADLINE: Duration = Duration::from_secs(10);
 
-fn claims_of(token: &str, net: Option<&NetSpec>) -> Vec<Claim> {
-    let mut claims = vec![Claim::new(ClaimKind::Process, token)];
+fn claims_of(token: &LaunchToken, net: Option<&NetSpec>) -> Vec<Claim> {
+    let mut claims = vec![Claim::new(ClaimKind::Process, token.as_str())];
     if let Some(NetSpec::User { publish, .. }) = net {
         claims.extend(publish.iter().map(|p| {
             Claim::new(
@@ -74,7 +74,7 @@ pub struct EndVmm {
     /// Folder of the launch.
     pub dir: PathBuf,
     /// Token of the launch, when it is known.
-    pub launch_token: Option<String>,
+    pub launch_token: Option<LaunchToken>,
     /// Number of the signal that is sent first; `SIGKILL` follows when it does not end the process.
     pub signal: i32,
 }

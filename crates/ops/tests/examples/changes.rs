@@ -1,7 +1,7 @@
 //! A change of every kind, over records in full.
 
-use banger_api::ExitCause;
 use banger_api::vm::{Egress, NetMode, Publish, RestartPolicy, VmState};
+use banger_api::{EngineName, ExitCause};
 use banger_ops::Change;
 use banger_store::{Claim, ClaimKind, ImageRecord, KernelRecord, Owner, VmRecord};
 
@@ -16,7 +16,7 @@ fn vm(state: VmState) -> Box<VmRecord> {
         image_digest: digest(),
         kernel: "debian-cloud".parse().unwrap(),
         kernel_digest: digest(),
-        engine: "qemu".to_owned(),
+        engine: EngineName::qemu(),
         vcpu: 2,
         memory_mib: 2048,
         disk_bytes: 8 << 30,

@@ -6,7 +6,7 @@ mod steps;
 use std::path::PathBuf;
 
 use banger_api::vm::VmState;
-use banger_api::{OperationId, VmId};
+use banger_api::{ContentDigest, OperationId, VmId};
 use banger_engine::{
     Accel, DiskSpec, EngineKind, IdentityVersion, NetSpec, Publish, VmmIdentity, VmmSpec,
 };
@@ -25,8 +25,8 @@ pub fn operation() -> OperationId {
     OperationId(Uuid::from_u128(0x01a2_1896_6f72_74c6_8388_26ca_b30e_cdc9))
 }
 
-pub fn digest() -> String {
-    "ab".repeat(32)
+pub fn digest() -> ContentDigest {
+    "ab".repeat(32).parse().unwrap()
 }
 
 pub fn state_dir() -> PathBuf {
@@ -41,7 +41,7 @@ pub fn spec(net: NetSpec) -> VmmSpec {
     VmmSpec {
         vm_id: vm_id().0,
         vm_name: "web".to_owned(),
-        launch_token: "banger-74917d82483240fb8fddeba4c8f6a722".to_owned(),
+        launch_token: "banger-74917d82483240fb8fddeba4c8f6a722".parse().unwrap(),
         dir: run_dir(),
         kernel: PathBuf::from("/b/state/kernels/cd/vmlinux"),
         initramfs: PathBuf::from("/b/state/kernels/cd/initramfs.cpio"),
@@ -79,7 +79,7 @@ pub fn identity() -> VmmIdentity {
         start_ticks: 123_456,
         boot_id: "0b4ee1a3-0000-4000-8000-000000000001".to_owned(),
         exe: PathBuf::from("/usr/bin/qemu-system-x86_64"),
-        launch_token: "banger-74917d82483240fb8fddeba4c8f6a722".to_owned(),
+        launch_token: "banger-74917d82483240fb8fddeba4c8f6a722".parse().unwrap(),
         control_socket: run_dir().join("control.sock"),
         channel_socket: run_dir().join("channel.sock"),
         console_log: state_dir().join("console.log"),

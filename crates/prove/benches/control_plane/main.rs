@@ -10,8 +10,9 @@ mod quiet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use banger_api::operation::{OperationKind, OperationState};
 use banger_api::vm::{CreateVm, Egress, NetMode, VmState};
-use banger_api::{OperationId, VmId};
+use banger_api::{ContentDigest, EngineName, OperationId, VmId};
 use banger_control::Pool;
 use banger_engine::{EngineKind, IdentityVersion, VmmIdentity};
 use banger_ops::{Cancel, NoEvents, Recovery, Runner, VmFiles, plans};
@@ -22,8 +23,6 @@ use banger_store::{
 
 use crate::quiet::QuietHost;
 
-const DIGEST: &str = "d";
-
 fn open(dir: &tempfile::TempDir) -> Runner {
     let store = Store::open(&dir.path().join("banger.db")).unwrap();
     Runner::new(Arc::new(store), Arc::new(QuietHost::default()))
@@ -33,7 +32,7 @@ fn prepared(dir: &tempfile::TempDir) -> Runner {
     let runner = open(dir);
     let image = ImageRecord {
         name: "img".parse().unwrap(),
-        digest: DIGEST.to_owned(),
+        digest: digest(),
         source: String::new(),
         init: "none".to_owned(),
         base_bytes: 1,
@@ -44,7 +43,7 @@ fn prepared(dir: &tempfile::TempDir) -> Runner {
     };
     let kernel = KernelRecord {
         name: "krn".parse().unwrap(),
-        digest: DIGEST.to_owned(),
+        digest: digest(),
         source: String::new(),
         version: String::new(),
         image_bytes: 1,
@@ -62,16 +61,20 @@ fn prepared(dir: &tempfile::TempDir) -> Runner {
     runner
 }
 
+fn digest() -> ContentDigest {
+    "d".repeat(64).parse().unwrap()
+}
+
 fn record(name: String) -> VmRecord {
     VmRecord {
         id: VmId::new(),
         name: name.parse().unwrap(),
         state: VmState::Created,
         image: "img".parse().unwrap(),
-        image_digest: DIGEST.to_owned(),
+        image_digest: digest(),
         kernel: "krn".parse().unwrap(),
-        kernel_digest: DIGEST.to_owned(),
-        engine: "fake".to_owned(),
+        kernel_digest: digest(),
+        engine: EngineName::qemu(),
         vcpu: 2,
         memory_mib: 2048,
         disk_bytes: 8 << 30,
@@ -103,10 +106,10 @@ fn create(runner: &Runner, name: String) -> usize {
     let (record, id) = (record(name), OperationId::new());
     let row = OperationRecord {
         id,
-        kind: "create_vm".to_owned(),
+        kind: OperationKind::CreateVm,
         vm: Some(record.id),
         vm_name: Some(record.name.to_string()),
-        state: "running".to_owned(),
+        state: OperationState::Running,
         started_ms: 0,
         finished_ms: None,
         error: None,
@@ -123,7 +126,7 @@ fn create(runner: &Runner, name: String) -> usize {
     runner.run(&plan, &NoEvents, &Cancel::new()).unwrap();
     runner
         .store()
-        .write(move |tx| operation::finish_operation(tx, id, "done", 1, None))
+        .write(move |tx| operation::finish_operation(tx, id, OperationState::Done, 1, None))
         .unwrap();
     plan.steps.len()
 }
@@ -223,7 +226,7 @@ fn recovery() {
                 record.state = VmState::Running;
                 let lives = if n % 2 == 0 { "lives" } else { "gone" };
                 let run = format!("/r/{}", record.id);
-                let token = format!("{lives}-{n}");
+                let token = format!("{lives}-launch-{n}");
                 let vmm = VmmIdentity {
                     version: IdentityVersion::NEWEST,
                     engine: EngineKind::Qemu,
@@ -231,7 +234,7 @@ fn recovery() {
                     start_ticks: 1,
                     boot_id: "b".to_owned(),
                     exe: "/usr/bin/vmm".into(),
-                    launch_token: token.clone(),
+                    launch_token: token.parse().unwrap(),
                     control_socket: format!("{run}/qmp.sock").into(),
                     channel_socket: format!("{run}/channel.sock").into(),
                     console_log: format!("/s/vms/{}/console.log", record.id).into(),

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use banger_api::image::ImageDetails;
 use banger_api::kernel::KernelSource;
 use banger_api::pull::PullImage;
-use banger_api::{ApiError, ErrorCode, ExitCause, VmId, VmName};
+use banger_api::{ApiError, EngineName, ErrorCode, ExitCause, VmId, VmName};
 use banger_control::{
     BootFiles, Control, Environment, Fetch, FileUse, HostSize, ImageOrigin, Parts, Places, Pool,
     Queues, VmDefaults,
 };
-use banger_engine::{Accel, Signal, VmmIdentity, VmmSpec};
+use banger_engine::{Accel, LaunchToken, Signal, VmmIdentity, VmmSpec};
 use banger_ops::{
     BlankDiskSpec, BootStage, Cancel, Events, GuestDefaults, GuestSetup, Host, HostResult,
     ImageFacts, ImageSource, KernelFacts, Runner,
@@ -95,8 +95,8 @@ pub fn control(runner: Runner, pool: Pool) -> Control {
 struct QuietEnvironment;
 
 impl Environment for QuietEnvironment {
-    fn engine(&self) -> String {
-        "fake".to_owned()
+    fn engine(&self) -> EngineName {
+        EngineName::qemu()
     }
     fn host_size(&self) -> HostSize {
         HostSize {
@@ -213,14 +213,18 @@ impl Host for QuietHost {
     fn start_vmm(&self, _spec: &VmmSpec, _deadline: Duration) -> HostResult<VmmIdentity> {
         absent()
     }
-    fn find_vmm(&self, _launch_token: &str, _dir: &Path) -> HostResult<Option<VmmIdentity>> {
+    fn find_vmm(
+        &self,
+        _launch_token: &LaunchToken,
+        _dir: &Path,
+    ) -> HostResult<Option<VmmIdentity>> {
         Ok(None)
     }
     fn list_vmms(&self, _run: &Path) -> HostResult<Vec<VmmIdentity>> {
         Ok(Vec::new())
     }
     fn adopt_vmm(&self, vmm: &VmmIdentity) -> HostResult<()> {
-        match vmm.launch_token.starts_with("lives") {
+        match vmm.launch_token.as_str().starts_with("lives") {
             true => Ok(()),
             false => absent(),
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use banger_api::kernel::KernelSource;
 use banger_api::{ApiError, ErrorCode, ExitCause, VmId, VmName};
-use banger_engine::{Signal, VmmIdentity, VmmSpec};
+use banger_engine::{LaunchToken, Signal, VmmIdentity, VmmSpec};
 use banger_ops::{
     BlankDiskSpec, BootStage, Cancel, Events, GuestSetup, Host, HostResult, ImageFacts,
     ImageSource, KernelFacts,
@@ -141,7 +141,7 @@ impl Host for BuggyHost {
         self.host.start_vmm(spec, deadline)
     }
 
-    fn find_vmm(&self, launch_token: &str, dir: &Path) -> HostResult<Option<VmmIdentity>> {
+    fn find_vmm(&self, launch_token: &LaunchToken, dir: &Path) -> HostResult<Option<VmmIdentity>> {
         match self.has(HostBug::LoseAnUnrecordedLaunch) {
             true => Ok(None),
             false => self.host.find_vmm(launch_token, dir),

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::str::FromStr;
 
-use banger_api::image::WorkSeed;
+use banger_api::image::{Image, WorkSeed};
 use banger_api::pull::{PullImage, PullSource};
 use banger_api::{ApiError, ErrorCode, ImageName};
 use banger_image::Recipe;
@@ -213,11 +213,7 @@ impl Wanted {
             .read(|client| async move { client.image(name.as_str()).await })
             .await;
         match found {
-            Ok(image)
-                if !referred.qualified || image.source == format!("container {reference}") =>
-            {
-                Ok(())
-            }
+            Ok(image) if !referred.qualified || is_made_of(&image, reference) => Ok(()),
             Ok(image) => Err(ApiError::new(
                 ErrorCode::NameTaken,
                 format!("image \"{name}\" is not {reference} but {}", image.source),
@@ -232,6 +228,14 @@ impl Wanted {
             Err(failure) => Err(failure),
         }
     }
+}
+
+/// True when an image was made of the container image that `reference` names.
+fn is_made_of(image: &Image, reference: &Reference) -> bool {
+    let details = image.details.as_ref();
+    details
+        .and_then(|details| details.container.as_ref())
+        .is_some_and(|container| container.reference == reference.to_string())
 }
 
 fn is_recipe(name: &ImageName) -> bool {

@@ -1,7 +1,7 @@
 //! What a new VM is to be: the arguments that `run` and `create` share.
 
 use banger_api::vm::{CreateVm, Egress, NetMode, Publish, RestartPolicy};
-use banger_api::{ByteSize, KernelName, VmName};
+use banger_api::{ByteSize, EngineName, KernelName, VmName};
 use banger_client::Client;
 
 use super::image::Wanted;
@@ -24,7 +24,7 @@ pub struct Spec {
     kernel: Option<KernelName>,
     /// What runs it: auto or qemu
     #[arg(long, value_name = "ENGINE")]
-    engine: Option<String>,
+    engine: Option<EngineName>,
     /// Virtual CPUs
     #[arg(long, alias = "cpus", value_name = "N", value_parser = vcpu)]
     vcpu: Option<u32>,

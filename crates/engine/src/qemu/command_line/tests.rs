@@ -10,7 +10,7 @@ fn spec(accel: Accel) -> VmmSpec {
     VmmSpec {
         vm_id: Uuid::from_u128(0x0197_5c3e_0000_7000_8000_0000_0000_0001),
         vm_name: "tidy-otter".into(),
-        launch_token: "launch-0001".into(),
+        launch_token: "launch-0001".parse().unwrap(),
         dir: "/run/banger/vms/1".into(),
         kernel: "/k/vmlinux".into(),
         initramfs: "/k/initramfs.cpio".into(),
@@ -187,9 +187,6 @@ fn bad_numbers_and_names_are_refused_by_their_field() {
     assert!(refused(|s| s.memory_mib = 31).starts_with("memory_mib \"31\""));
     for name in ["", "a,b", "A", &"a".repeat(64)] {
         assert!(refused(|s| s.vm_name = name.into()).starts_with("vm_name"));
-    }
-    for token in ["short", "with,comma", "with space", &"a".repeat(65)] {
-        assert!(refused(|s| s.launch_token = token.into()).starts_with("launch_token"));
     }
 }
 
