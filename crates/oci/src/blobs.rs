@@ -47,7 +47,7 @@ pub enum BlobError {
         size: u64,
     },
     /// Its bytes do not have the digest in its name.
-    #[error("\"{name}\" of it is not what it should be: its digest is {found}")]
+    #[error("\"{name}\" of it is damaged: its digest is {found}")]
     Digest {
         /// The expected digest, as a name.
         name: String,

@@ -26,7 +26,7 @@ pub enum DocumentError {
         source: serde_json::Error,
     },
     /// A digest in it is none.
-    #[error("its {what} names a blob that cannot be")]
+    #[error("its {what} contains an invalid digest")]
     Digest {
         /// Kind of the document, for the message.
         what: &'static str,

@@ -195,10 +195,7 @@ fn a_layer_that_is_not_what_its_digest_says_is_never_looked_at() {
     fs::write(layout.blob_path(&one), changed).unwrap();
     let said = refusal(tree(&open(&layout.root, None).unwrap()));
     assert!(
-        said.contains(&format!(
-            "\"{}\" of it is not what it should be",
-            Digest::of(&one)
-        )),
+        said.contains(&format!("\"{}\" of it is damaged", Digest::of(&one))),
         "{said}"
     );
 
@@ -255,7 +252,7 @@ fn missing_and_inconsistent_parts_are_told() {
     .unwrap();
     assert!(
         refusal(open(&layout.root, None))
-            .ends_with("is inconsistent: 1 layers, 2 of them in its configuration")
+            .ends_with("is inconsistent: its manifest lists 1 layers, its configuration 2")
     );
 }
 

@@ -88,14 +88,13 @@ impl Comparison {
             }
         };
         let top = Path::new(&record.head.source).join(path);
-        let base =
-            match base {
-                Base::Other(oid) if part.is_empty() => oid.clone(),
-                Base::Commit if part.is_empty() => sent.known.commit.clone().ok_or_else(|| {
-                    WorkspaceError::Asked("what was sent has no commit".to_owned())
-                })?,
-                _ => sent.known.tree.clone(),
-            };
+        let base = match base {
+            Base::Other(oid) if part.is_empty() => oid.clone(),
+            Base::Commit if part.is_empty() => sent.known.commit.clone().ok_or_else(|| {
+                WorkspaceError::Asked("the sent workspace has no commit".to_owned())
+            })?,
+            _ => sent.known.tree.clone(),
+        };
         let folder = tempfile::Builder::new().prefix("banger-compare-").tempdir();
         let folder = folder.map_err(WorkspaceError::file(
             "make a folder in",

@@ -106,7 +106,7 @@ pub enum BaseError {
     #[error("nothing was sent to this VM")]
     NothingSent,
     /// The sent workspace has no commit.
-    #[error("what was sent has no commit")]
+    #[error("the sent workspace has no commit")]
     NoCommit,
     /// It is no commit's full name.
     #[error("\"{0}\" is not the full name of a commit")]

@@ -82,7 +82,7 @@ pub enum LocalImageError {
     },
     /// Manifest and configuration do not fit each other.
     #[error(
-        "image {image} is inconsistent: {layers} layers, {diff_ids} of them in its configuration"
+        "image {image} is inconsistent: its manifest lists {layers} layers, its configuration {diff_ids}"
     )]
     LayerCount {
         /// Name that the user asked for.
