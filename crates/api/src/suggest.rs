@@ -10,12 +10,16 @@ pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
         .map(|(_, word)| word)
 }
 
-/// A hint for an unknown word: the nearest known one, or the list of all, or `empty` if nothing is known yet.
+/// A hint for an unknown word: the nearest known one, or the sorted list of all, or `empty` if nothing is known yet.
 pub fn hint(given: &str, known: &[&str], empty: &str) -> String {
     match (nearest(given, known.iter().copied()), known) {
         (Some(word), _) => format!("did you mean \"{word}\"?"),
         (None, []) => empty.to_owned(),
-        (None, known) => format!("there is: {}", known.join(", ")),
+        (None, known) => {
+            let mut known = known.to_vec();
+            known.sort_unstable();
+            format!("there is: {}", known.join(", "))
+        }
     }
 }
 
@@ -25,7 +29,7 @@ mod tests {
 
     #[test]
     fn a_slip_finds_its_word_and_a_stranger_gets_the_list() {
-        let known = ["debian-bookworm", "debian-minimal"];
+        let known = ["debian-minimal", "debian-bookworm"];
         assert_eq!(
             hint("debian-minmal", &known, ""),
             "did you mean \"debian-minimal\"?"

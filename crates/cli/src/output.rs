@@ -117,7 +117,7 @@ impl Output {
         let Failure::Errors { errors, .. } = failure else {
             return;
         };
-        for error in errors {
+        for (n, error) in errors.iter().enumerate() {
             if self.json {
                 let body = ErrorBody {
                     error: error.clone(),
@@ -131,7 +131,11 @@ impl Output {
                 self.paint("error:", Tone::Bad),
                 harmless(&error.message)
             ));
-            if let Some(hint) = &error.hint {
+            // One hint for all that it is the next step of.
+            let again = errors
+                .get(n + 1)
+                .is_some_and(|next| next.hint == error.hint);
+            if let Some(hint) = error.hint.as_ref().filter(|_| !again) {
                 self.say(&format!(
                     "{} {}",
                     self.paint("hint:", Tone::Hint),

@@ -255,7 +255,8 @@ fn unused<A: Artifact>(control: &Control, record: &A) -> Result<(), ApiError> {
     }
     let (what, name) = (A::WHAT, record.name());
     let message = format!("{what} \"{name}\" is used by {}", users.join(", "));
-    Err(ApiError::new(ErrorCode::InUse, message).hint("delete these VMs first: banger vm delete"))
+    let hint = format!("banger vm delete {} first", users.join(" "));
+    Err(ApiError::new(ErrorCode::InUse, message).hint(hint))
 }
 
 /// A path that a user gave for this host.

@@ -15,8 +15,10 @@ pub fn recover(control: &Control) -> Result<Recovered, ApiError> {
     let mut recovered = Recovery::new(control.runner(), &|id| control.places().vm(id)).run()?;
     for (made_by, id) in recovered.half_made.clone() {
         if let Err(error) = forget_half_made(control, made_by, id) {
+            let record = control.read(|db| vm::by_id(db, id))?;
+            let name = record.map_or_else(|| id.to_string(), |record| record.name.to_string());
             let message = format!(
-                "VM {id} is half made and cannot be deleted: {}",
+                "VM {name} is half made and cannot be deleted: {}",
                 error.message
             );
             recovered.failed.push(message);

@@ -118,15 +118,34 @@ fn unpack_bzimage(image: &[u8], cancel: Cancel<'_>) -> Result<(Compression, Vec<
     Ok((compression, vmlinux))
 }
 
+/// Bytes of a file that is no kernel by which it is told what it is.
+const SHOWN: usize = 16;
+
+/// How a file that is no kernel begins, in words.
+fn beginning(file: &[u8]) -> String {
+    let head = &file[..file.len().min(SHOWN)];
+    let is_text = |byte: &u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
+    if head.is_empty() {
+        return "it is empty".to_owned();
+    }
+    if head.iter().all(is_text) {
+        let text: String = head.iter().map(|byte| char::from(*byte)).collect();
+        let line = text.lines().next().unwrap_or_default();
+        return format!("it begins with the text \"{line}\"");
+    }
+    let digits: Vec<String> = head.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("it begins with the bytes {}", digits.join(" "))
+}
+
 fn payload(image: &[u8]) -> Result<&[u8], KernelError> {
     let broken = |why: String| KernelError::NotAKernel(why);
     if image.len() < PAYLOAD_LENGTH + 4
         || image[BOOT_FLAG..BOOT_FLAG + 2] != [0x55, 0xaa]
         || image[HEADER_MAGIC..HEADER_MAGIC + 4] != *b"HdrS"
     {
-        let head = &image[..image.len().min(8)];
         return Err(broken(format!(
-            "neither a bzImage nor an ELF vmlinux (it begins with {head:02x?})"
+            "neither a bzImage nor an ELF vmlinux: {}",
+            beginning(image)
         )));
     }
     let version = u16::from_le_bytes([image[PROTOCOL_VERSION], image[PROTOCOL_VERSION + 1]]);
@@ -195,10 +214,17 @@ mod tests {
 
     #[test]
     fn what_is_no_kernel_says_what_it_is() {
-        assert!(
-            refused(b"MZ".to_vec())
-                .contains("neither a bzImage nor an ELF vmlinux (it begins with [4d, 5a])")
-        );
+        for (bytes, words) in [
+            (&b""[..], "it is empty"),
+            (b"hello\nworld, this is text", "the text \"hello\""),
+            (b"\x7fABC", "the bytes 7f 41 42 43"),
+        ] {
+            let said = refused(bytes.to_vec());
+            assert!(
+                said.contains("neither a bzImage nor an ELF vmlinux: ") && said.contains(words),
+                "{said}"
+            );
+        }
         assert!(refused(bzimage(b"BZh91AY")).contains("only gzip, xz, zstd and lz4 are known"));
         assert!(refused(bzimage(&gzip(b"no ELF"))).contains("not a usable ELF file"));
         let mut old = bzimage(&gzip(b"x"));

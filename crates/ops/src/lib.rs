@@ -31,6 +31,7 @@ mod recovery;
 mod runner;
 mod step;
 pub mod steps;
+mod store_error;
 
 pub use change::Change;
 pub use events::{Events, NoEvents};
@@ -41,6 +42,7 @@ pub use host::{
 pub use layout::VmFiles;
 pub use plan::{Direction, Ending, Plan, PlanError, PlanKind};
 pub use recovery::{Recovered, Recovery};
-pub use runner::{Runner, store_error};
+pub use runner::Runner;
 pub use step::{Step, StepBody, StepCx};
+pub use store_error::store_error;
 pub use tokio_util::sync::CancellationToken as Cancel;

@@ -134,7 +134,10 @@ pub fn check(request: Request, name: &str, state: VmState) -> Result<bool, ApiEr
         Verdict::Go => Ok(true),
         Verdict::Already => Ok(false),
         Verdict::Refuse => {
-            let message = format!("VM \"{name}\" is {state}");
+            let message = match state {
+                VmState::Error => format!("VM \"{name}\" is in state error"),
+                _ => format!("VM \"{name}\" is {state}"),
+            };
             let hint = match (request, state) {
                 (_, VmState::Deleting) => "it is being deleted; wait for it".to_owned(),
                 (Request::Delete { .. }, _) => {

@@ -21,7 +21,7 @@ use banger_store::{
 
 use crate::{
     Cancel, Change, Direction, Events, Host, HostResult, NoEvents, Plan, PlanKind, Step, StepCx,
-    plans,
+    plans, store_error,
 };
 
 /// Applies plans. Who runs two plans of one VM at once is the caller's lock's business.
@@ -490,30 +490,4 @@ fn reverted(
 fn finish(db: &Connection, plan: &Plan, changes: &[Change]) -> Result<(), StoreError> {
     changes.iter().try_for_each(|change| change.apply(db))?;
     operation::finish_plan(db, plan.id)
-}
-
-/// The store's errors as users see them.
-pub fn store_error(error: StoreError) -> ApiError {
-    match &error {
-        StoreError::NameTaken { .. } => ApiError::new(ErrorCode::NameTaken, error.to_string())
-            .hint("choose another name, or delete the one that has it"),
-        StoreError::Claimed {
-            resource, owner, ..
-        } => ApiError::new(ErrorCode::InUse, format!("{resource} is in use by {owner}")),
-        StoreError::Changed { .. } => ApiError::new(ErrorCode::InUse, error.to_string())
-            .hint("something else changed it at the same time; try again"),
-        StoreError::Gone { .. } => ApiError::new(ErrorCode::NotFound, error.to_string()),
-        _ if error.is_no_space() => ApiError::new(
-            ErrorCode::NoSpace,
-            "the store cannot be written: no space left on its disk",
-        )
-        .hint("free some space on the disk that holds banger's state"),
-        _ => {
-            let mut message = error.to_string();
-            if let Some(source) = std::error::Error::source(&error) {
-                message = format!("{message}: {source}");
-            }
-            ApiError::new(ErrorCode::Internal, message)
-        }
-    }
 }

@@ -112,15 +112,28 @@ pub fn add(db: &Connection, claim: &Claim, owner: &Owner) -> Result<(), StoreErr
                 .optional()?;
             match present {
                 Some(present) if present == owner.to_string() => Ok(()),
-                present => Err(StoreError::Claimed {
-                    kind: claim.kind.as_str().to_owned(),
-                    resource: claim.resource.clone(),
-                    owner: present.unwrap_or_default(),
-                }),
+                present => {
+                    let owner = present.unwrap_or_default();
+                    Err(StoreError::Claimed {
+                        kind: claim.kind,
+                        resource: claim.resource.clone(),
+                        vm: name_of_vm(db, &owner)?,
+                        owner,
+                    })
+                }
             }
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// The name of the VM that is this owner.
+fn name_of_vm(db: &Connection, owner: &str) -> Result<Option<String>, StoreError> {
+    let Some(id) = owner.strip_prefix("vm:") else {
+        return Ok(None);
+    };
+    let sql = "SELECT name FROM vms WHERE id = ?1";
+    Ok(db.query_row(sql, [id], |row| row.get(0)).optional()?)
 }
 
 /// Releases a claim of `owner`; one that is not there, or not its own, stays as it is.

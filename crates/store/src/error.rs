@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::ClaimKind;
+
 /// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -34,14 +36,16 @@ pub enum StoreError {
         name: String,
     },
     /// A resource has an owner already.
-    #[error("{kind} {resource} is claimed by {owner}")]
+    #[error("{} {resource} is claimed by {owner}", kind.as_str())]
     Claimed {
         /// Kind of resource.
-        kind: String,
+        kind: ClaimKind,
         /// The resource.
         resource: String,
-        /// Its owner.
+        /// Its owner, as it is stored.
         owner: String,
+        /// The name of the VM that is its owner.
+        vm: Option<String>,
     },
     /// Something is not any more as the change needs it.
     #[error("{what} {how}")]

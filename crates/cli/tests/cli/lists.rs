@@ -1,6 +1,6 @@
 //! Lists and single things, as text and as JSON.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::fake_daemon::{Answer, FakeDaemon};
 use crate::sample::{two_vms, vm};
@@ -31,6 +31,31 @@ fn names_alone_are_one_a_line() {
     let daemon = FakeDaemon::new(two_vms);
     assert_eq!(daemon.banger(&["ps", "-q"]).stdout, "web\ndb\n");
     assert_eq!(daemon.banger(&["ps", "-q", "--running"]).stdout, "web\n");
+}
+
+#[test]
+fn names_alone_are_one_a_line_for_images_and_kernels_too() {
+    let image = json!({
+        "name": "debian-minimal", "digest": "ab", "source": "recipe", "init": "none",
+        "base_bytes": 1, "seed_bytes": null, "created_at": "2026-01-01T00:00:00Z",
+        "allocated_bytes": 1, "shared_bytes": 0, "used_by": 0,
+    });
+    let kernel = json!({
+        "name": "debian-cloud", "digest": "cd", "source": "deb", "version": "6.1", "modules": [],
+        "image_bytes": 1, "created_at": "2026-01-01T00:00:00Z", "used_by": 0, "default": true,
+    });
+    let daemon = FakeDaemon::new(move |asked| match asked.what.contains("/images") {
+        true => Answer::ok([&image]),
+        false => Answer::ok([&kernel]),
+    });
+    for (words, name) in [
+        (&["image", "list", "-q"][..], "debian-minimal\n"),
+        (&["images", "-q"], "debian-minimal\n"),
+        (&["kernel", "list", "--quiet"], "debian-cloud\n"),
+    ] {
+        let listed = daemon.banger(words);
+        assert_eq!(listed.stdout, name, "{words:?}: {}", listed.stderr);
+    }
 }
 
 #[test]

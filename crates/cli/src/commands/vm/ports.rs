@@ -25,5 +25,10 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
         .session
         .read(|client| async move { client.vm_ports(reference).await })
         .await?;
+    if ports.is_empty() && !context.output.json() {
+        let note = format!("nothing listens in VM {reference}");
+        context.output.note(&note);
+        return Ok(0);
+    }
     context.output.print(&Ports(ports))
 }
