@@ -39,6 +39,8 @@ pub enum OperationState {
 pub enum OperationKind {
     /// Makes a VM, and starts it when that was asked for.
     CreateVm,
+    /// Makes a VM in the place of the one that has its name.
+    ReplaceVm,
     /// Starts a VM.
     StartVm,
     /// Stops a VM and starts it again.
@@ -80,8 +82,9 @@ pub enum OperationKind {
 
 impl OperationKind {
     /// Every kind that this build knows.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::CreateVm,
+        Self::ReplaceVm,
         Self::StartVm,
         Self::RestartVm,
         Self::StopVm,
@@ -105,6 +108,7 @@ impl OperationKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::CreateVm => "create_vm",
+            Self::ReplaceVm => "replace_vm",
             Self::StartVm => "start_vm",
             Self::RestartVm => "restart_vm",
             Self::StopVm => "stop_vm",

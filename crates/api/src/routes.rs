@@ -14,9 +14,9 @@ pub const DAEMON: &str = "/v1/daemon";
 pub const DAEMON_STOP: &str = "/v1/daemon/stop";
 /// `GET`: [`crate::doctor::Report`].
 pub const DOCTOR: &str = "/v1/doctor";
-/// `GET`: all [`crate::vm::Vm`]; `POST` [`crate::vm::CreateVm`]: [`crate::vm::Accepted`].
+/// `GET` (`?label=KEY=VALUE` or `?label=KEY`, repeatable): all [`crate::vm::Vm`]s that every label selects; `POST` [`crate::vm::CreateVm`]: [`crate::vm::Accepted`].
 pub const VMS: &str = "/v1/vms";
-/// `POST` [`crate::vm::Prune`]: [`crate::vm::Pruned`].
+/// `POST` [`crate::vm::PruneVms`]: [`crate::vm::Pruned`].
 pub const VMS_PRUNE: &str = "/v1/vms/prune";
 /// `GET`: one [`crate::vm::Vm`]; `PATCH` [`crate::vm::SetVm`]: the VM; `DELETE` (`?force=true`): [`crate::vm::Accepted`].
 pub const VM: &str = "/v1/vms/{ref}";

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use crate::condition::Condition;
 use crate::exit::ExitCause;
 use crate::ids::{EngineName, ImageName, KernelName, OperationId, VmId, VmName};
+use crate::labels::{LabelFilter, LabelKey, LabelValue, Labels};
 use crate::size::ByteSize;
 
 /// The state of a VM.
@@ -234,6 +235,9 @@ pub struct Vm {
     /// Policy for a restart after the host went down.
     #[serde(default)]
     pub restart: RestartPolicy,
+    /// Keys and values that its user gave it.
+    #[serde(default)]
+    pub labels: Labels,
     /// True when settings were changed that apply at the next start.
     pub restart_needed: bool,
     /// Cause of its state `error`, or of its last end by itself.
@@ -278,6 +282,13 @@ pub struct CreateVm {
     pub ephemeral: bool,
     /// Policy for a restart after the host went down.
     pub restart: Option<RestartPolicy>,
+    /// Keys and values to find it by.
+    #[serde(skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
+    /// Delete the VM that has the name, also a running one, with all its files: when the new one is made and before it
+    /// starts.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub replace: bool,
 }
 
 /// Change a VM's settings; absent fields stay. Applies at the next start.
@@ -300,6 +311,10 @@ pub struct SetVm {
     pub publish: Option<Vec<Publish>>,
     /// Policy for a restart after the host went down.
     pub restart: Option<RestartPolicy>,
+    /// Labels to set, and with `null` to remove; the others stay. They hold at once.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = BTreeMap<String, Option<String>>)]
+    pub labels: BTreeMap<LabelKey, Option<LabelValue>>,
 }
 
 /// Stop a VM.
@@ -327,7 +342,19 @@ pub struct Accepted {
     pub vm: Option<Vm>,
 }
 
-/// Remove stopped VMs.
+/// Remove VMs that do not run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PruneVms {
+    /// Only say what would go.
+    pub dry_run: bool,
+    /// Only those that every one of these selects: `KEY=VALUE`, or `KEY` with any value.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub labels: Vec<LabelFilter>,
+}
+
+/// Remove what nobody uses.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Prune {

@@ -5,6 +5,7 @@
 //!                                                 └──► a running daemon, for names; none is started
 //! ```
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::time::Duration;
@@ -107,6 +108,8 @@ enum Kind {
     Vm,
     Image,
     Kernel,
+    /// A label that a VM has.
+    Label,
     /// A path here, or `VM:PATH`.
     Place,
 }
@@ -118,6 +121,7 @@ impl Kind {
             "VM" | "VMS" => Some(Self::Vm),
             "IMAGE" | "IMAGES" => Some(Self::Image),
             "KERNEL" | "KERNELS" => Some(Self::Kernel),
+            "KEY[=VALUE]" | "KEY=VALUE" => Some(Self::Label),
             "SOURCE" | "DESTINATION" | "SRC" | "DST" => Some(Self::Place),
             _ => None,
         }
@@ -155,6 +159,20 @@ fn names(kind: Kind) -> Option<Vec<(String, String)>> {
         };
         match kind {
             Kind::Vm => vms().await,
+            Kind::Label => {
+                let vms = client.vms().await.ok()?;
+                let labels = vms.iter().flat_map(|vm| {
+                    let label = |(key, value)| format!("{key}={value}");
+                    vm.labels.iter().map(label)
+                });
+                let labels: BTreeSet<String> = labels.collect();
+                Some(
+                    labels
+                        .into_iter()
+                        .map(|label| (label, String::new()))
+                        .collect(),
+                )
+            }
             Kind::Place => {
                 let places = vms().await?.into_iter();
                 Some(

@@ -63,7 +63,7 @@ where
         let (names, with) = (would.names(), would.with_them());
         if !names.is_empty() {
             let question = format!("Delete {}{with}?", names.join(", "));
-            consent::asked(&question, &context.output)?;
+            consent::asked(&question, consent::YES_OR_DRY_RUN, &context.output)?;
         }
     }
     let pruned = prune(false).await?;

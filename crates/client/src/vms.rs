@@ -1,8 +1,9 @@
 //! Calls about VMs. `reference` is a name, a full id or a unique prefix of an id.
 
+use banger_api::LabelFilter;
 use banger_api::routes::{self, encode, fill};
 use banger_api::vm::{
-    Accepted, CreateVm, Exec, KillVm, Port, Prune, Pruned, SetVm, StopVm, Vm, VmHealth, VmStats,
+    Accepted, CreateVm, Exec, KillVm, Port, PruneVms, Pruned, SetVm, StopVm, Vm, VmHealth, VmStats,
 };
 use hyper::Method;
 
@@ -17,7 +18,24 @@ impl Client {
     /// # Errors
     /// As every call: see [`ClientError`].
     pub async fn vms(&self) -> Result<Vec<Vm>, ClientError> {
-        self.get(routes::VMS).answer().await
+        self.vms_with(&[]).await
+    }
+
+    /// The VMs that every one of these labels selects.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn vms_with(&self, labels: &[LabelFilter]) -> Result<Vec<Vm>, ClientError> {
+        let mut path = routes::VMS.to_owned();
+        for (n, label) in labels.iter().enumerate() {
+            path.push(if n == 0 { '?' } else { '&' });
+            path.push_str("label=");
+            path.push_str(&encode(&label.to_string()));
+        }
+        let mut vms: Vec<Vm> = self.get(path).answer().await?;
+        // A daemon from before there were labels answers with all.
+        vms.retain(|vm| vm.labels.match_all(labels));
+        Ok(vms)
     }
 
     /// One VM.
@@ -108,7 +126,7 @@ impl Client {
     ///
     /// # Errors
     /// As every call: see [`ClientError`].
-    pub async fn prune_vms(&self, prune: &Prune) -> Result<Pruned, ClientError> {
+    pub async fn prune_vms(&self, prune: &PruneVms) -> Result<Pruned, ClientError> {
         self.post(routes::VMS_PRUNE).json(prune)?.answer().await
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use banger_api::{ApiError, VmId};
-use banger_ops::{NoEvents, Plan, Runner, store_error};
+use banger_ops::{NoEvents, Plan, PlanKind, Runner, store_error};
 use banger_store::{Connection, Store, StoreError};
 
 use crate::environment::{Environment, VmDefaults};
@@ -110,14 +110,25 @@ impl Control {
     /// Runs a plan of an operation. Blocks.
     pub(crate) fn run(&self, mut plan: Plan, op: &Running) -> Result<(), ApiError> {
         self.environment().planned(&mut plan, Some(op));
-        self.runner().run(&plan, op, op.cancelled())
+        let outcome = self.runner().run(&plan, op, op.cancelled());
+        self.after(&plan);
+        outcome
     }
 
     /// Runs a plan that nobody follows or cancels. Blocks.
     pub(crate) fn run_alone(&self, mut plan: Plan) -> Result<(), ApiError> {
         self.environment().planned(&mut plan, None);
-        self.runner()
-            .run(&plan, &NoEvents, &banger_ops::Cancel::new())
+        let never = banger_ops::Cancel::new();
+        let outcome = self.runner().run(&plan, &NoEvents, &never);
+        self.after(&plan);
+        outcome
+    }
+
+    /// Tells the surroundings when a plan, whatever became of it, makes or removes VMs.
+    fn after(&self, plan: &Plan) {
+        if matches!(plan.kind, PlanKind::CreateVm | PlanKind::DeleteVm) {
+            self.environment().vms_changed(self);
+        }
     }
 
     /// Ends what an earlier plan of a VM has left half-way. Its lock is held; its record is to be read afterwards.

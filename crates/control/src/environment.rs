@@ -163,6 +163,11 @@ pub trait Environment: Send + Sync {
     /// A VM's VMM is gone, or will be: conversations with its guest are over.
     fn vm_is_gone(&self, vm: banger_api::VmId);
 
+    /// VMs came, went or were renamed. Blocks at most for a file.
+    fn vms_changed(&self, control: &Control) {
+        let _ = control;
+    }
+
     /// Sees each plan, and the operation that it is of, before it runs. A proof of the proof plants its bugs here.
     fn planned(&self, plan: &mut Plan, op: Option<&Running>) {
         let _ = (plan, op);

@@ -1,7 +1,7 @@
 //! What a step changes in the store: data, applied in the transaction that journals the step.
 
 use banger_api::vm::VmState;
-use banger_api::{ContentDigest, ExitCause, ImageName, KernelName, VmId};
+use banger_api::{ContentDigest, ExitCause, ImageName, KernelName, VmId, VmName};
 use banger_engine::VmmIdentity;
 use banger_store::{
     Claim, ClaimKind, Connection, ImageRecord, KernelRecord, Owner, StoreError, VmRecord, claim,
@@ -25,6 +25,13 @@ pub enum Change {
         state: VmState,
         /// Its error, or none.
         error: Option<String>,
+    },
+    /// Gives a VM another name, which must be free.
+    SetName {
+        /// The VM.
+        vm: VmId,
+        /// Its name from now on.
+        name: VmName,
     },
     /// Its VMM, or that it has none.
     SetVmm {
@@ -131,6 +138,7 @@ impl Change {
                 record.error.clone_from(error);
                 record.exit = None;
             }),
+            Self::SetName { vm: id, name } => edit(db, *id, |record| record.name.clone_from(name)),
             Self::SetVmm { vm: id, vmm } => edit(db, *id, |record| record.vmm = vmm.clone().into()),
             Self::SetExit { vm: id, exit } => edit(db, *id, |record| record.exit = exit.clone()),
             Self::SetStarted { vm: id, at_ms } => edit(db, *id, |record| {

@@ -300,14 +300,20 @@ impl Recovery<'_> {
     }
 }
 
-/// The VM that an operation was making and whose guest was never reachable: whoever asked for it has heard of a failure.
+/// The VM that an operation was making and whose guest was never reachable, or that has not replaced the one that it is made
+/// for: whoever asked for it has heard of a failure.
 fn half_made_by(
     db: &Connection,
     op: &banger_store::OperationRecord,
 ) -> Result<Option<VmId>, StoreError> {
-    let Some(id) = op.vm.filter(|_| op.kind == OperationKind::CreateVm) else {
+    let Some(made) = op.vm.map(|id| vm::by_id(db, id)).transpose()?.flatten() else {
         return Ok(None);
     };
-    let never_ran = |vm: &VmRecord| vm.started_ms.is_none();
-    Ok(vm::by_id(db, id)?.filter(never_ran).map(|vm| vm.id))
+    let half_made = match op.kind {
+        OperationKind::CreateVm => made.started_ms.is_none(),
+        // As soon as it has the name it is all that there is of the two.
+        OperationKind::ReplaceVm => op.vm_name.as_deref() != Some(made.name.as_str()),
+        _ => false,
+    };
+    Ok(half_made.then_some(made.id))
 }

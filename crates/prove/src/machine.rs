@@ -36,6 +36,8 @@ pub(crate) struct Ledger {
     pub(crate) work: BTreeMap<VmId, Option<u64>>,
     /// VMs whose deletion was requested.
     pub(crate) doomed: BTreeSet<VmId>,
+    /// Names that always belong to a VM: to the old or the new one while a VM is replaced.
+    pub(crate) names: BTreeSet<String>,
     /// Leftovers of an imagined older build: directories without a claim, with a VMM that runs in one of them.
     pub(crate) strays: BTreeSet<PathBuf>,
 }

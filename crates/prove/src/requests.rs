@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use banger_api::image::{BuildImage, ReseedImage, SaveVm, WorkSeed};
 use banger_api::kernel::{ImportKernel, KernelSource};
 use banger_api::pull::{PullImage, PullSource};
-use banger_api::vm::{CreateVm, KillVm, Publish, RestartPolicy, SetVm, StopVm, Vm};
+use banger_api::vm::{CreateVm, KillVm, PruneVms, Publish, RestartPolicy, SetVm, StopVm, Vm};
 use banger_api::{ApiError, ByteSize, ErrorCode, VmId};
 use banger_control::{image, kernel, system, vm};
 use banger_ops::{HostResult, plans};
@@ -46,6 +46,21 @@ impl Daemon {
 
     /// Makes a VM.
     pub(crate) fn create(&self, name: &str, from: &From<'_>) -> HostResult<VmId> {
+        self.make(name, from, false)
+    }
+
+    /// Makes a VM anew, in the place of the one that has its name.
+    pub(crate) fn replace(&self, name: &str, from: &From<'_>) -> HostResult<VmId> {
+        let old = self.find(name)?.id;
+        {
+            let mut world = self.machine.world();
+            world.ledger.doomed.insert(old);
+            world.ledger.names.insert(name.to_owned());
+        }
+        self.make(name, from, true)
+    }
+
+    fn make(&self, name: &str, from: &From<'_>, replace: bool) -> HostResult<VmId> {
         let publish = from.port.map(|port| Publish {
             host_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
             host_port: port,
@@ -60,6 +75,7 @@ impl Daemon {
             publish: publish.into_iter().collect(),
             restart: Some(from.restart),
             start: from.start,
+            replace,
             ..CreateVm::default()
         };
         let accepted = vm::create(&self.control, request)?;
@@ -108,17 +124,27 @@ impl Daemon {
     /// Removes a VM.
     pub(crate) fn delete(&self, name: &str) -> HostResult<()> {
         let id = self.find(name)?.id;
-        self.machine.world().ledger.doomed.insert(id);
+        {
+            let mut world = self.machine.world();
+            world.ledger.doomed.insert(id);
+            world.ledger.names.remove(name);
+        }
         self.done(vm::delete(&self.control, &id.to_string(), true))
     }
 
     /// Removes every VM that is not running.
     pub(crate) fn prune(&self) -> HostResult<()> {
-        for vm in vm::prune(&self.control, true)?.vms {
-            self.machine.world().ledger.doomed.insert(vm.id);
+        let prune = |dry_run| {
+            let labels = Vec::new();
+            vm::prune(&self.control, &PruneVms { dry_run, labels })
+        };
+        for vm in prune(true)?.vms {
+            let mut world = self.machine.world();
+            world.ledger.doomed.insert(vm.id);
+            world.ledger.names.remove(vm.name.as_str());
         }
         let mut outcome = Ok(());
-        for operation in vm::prune(&self.control, false)?.operations {
+        for operation in prune(false)?.operations {
             outcome = outcome.and(self.ended(operation));
         }
         outcome

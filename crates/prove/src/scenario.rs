@@ -227,6 +227,21 @@ fn vms() -> Vec<Scenario> {
             },
             |c| c.delete("a")
         ),
+        scenario!("replace-running", |c| running(c, PUBLISHED), |c| c
+            .replace("a", &RUN)
+            .map(|_| ())),
+        scenario!("replace-created", |c| created(c, BARE), |c| c
+            .replace("a", &PUBLISHED)
+            .map(|_| ())),
+        scenario!(
+            "replace-guest-never-up",
+            |c| {
+                created(c, PUBLISHED)?;
+                manners(c, Manners::NeverUp);
+                Ok(())
+            },
+            |c| c.replace("a", &RUN).map(|_| ())
+        ),
         scenario!("life", base, |c| {
             c.create("a", &PUBLISHED)?;
             c.start_vm("a")?;

@@ -108,6 +108,13 @@ fn look(daemon: &Daemon, wrong: &mut Vec<String>) -> HostResult<()> {
             wrong.push(format!("VM {} has lost its kernel", vm.name));
         }
     }
+    for name in &world.ledger.names {
+        if !vms.iter().any(|vm| vm.name.as_str() == name) {
+            wrong.push(format!(
+                "VM {name} is gone, and the one that was to replace it, too"
+            ));
+        }
+    }
     for id in world.ledger.work.keys() {
         if !world.ledger.doomed.contains(id) && !vms.iter().any(|vm| vm.id == *id) {
             wrong.push(format!("the sandbox {id} is lost"));

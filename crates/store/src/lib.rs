@@ -40,7 +40,9 @@ pub use vms::VmRecord;
 
 /// Changes and look-ups on VMs, for use inside [`Store::write`] and [`Store::read`].
 pub mod vm {
-    pub use crate::vms::{by_id, by_name, delete, insert, list, update, uses_image, uses_kernel};
+    pub use crate::vms::{
+        by_id, by_name, delete, insert, list, names, update, uses_image, uses_kernel,
+    };
 }
 /// The same for images.
 pub mod image {

@@ -1,6 +1,8 @@
 //! VMs: the record of each, with the columns that must be unique or are searched.
 
-use banger_api::{ContentDigest, EngineName, ExitCause, ImageName, KernelName, VmId, VmName, vm};
+use banger_api::{
+    ContentDigest, EngineName, ExitCause, ImageName, KernelName, Labels, VmId, VmName, vm,
+};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +48,9 @@ pub struct VmRecord {
     /// What happens to it when the host went down while it ran.
     #[serde(default)]
     pub restart: vm::RestartPolicy,
+    /// Keys and values that its user gave it.
+    #[serde(default)]
+    pub labels: Labels,
     /// Settings changed since the last start.
     pub restart_needed: bool,
     /// Its VMM, as the engine's identity in JSON, while one runs.
@@ -78,7 +83,8 @@ impl VmRecord {
 
 impl Form for VmRecord {
     const WHAT: &'static str = "VM";
-    const VERSION: u32 = 2;
+    // A build before version 3 would write a record back without its labels.
+    const VERSION: u32 = 3;
 
     fn brought_forward(&mut self, version: u32) {
         // Version 1 kept the cause of an end as its sentence alone.
@@ -120,6 +126,7 @@ impl VmRecord {
             publish: Vec::new(),
             ephemeral: false,
             restart: vm::RestartPolicy::No,
+            labels: salvage.field("labels").unwrap_or_default(),
             restart_needed: false,
             // Nothing is known of its VMM, which is not to say that there is none.
             vmm: RecordedVmm::Unreadable {
@@ -278,6 +285,16 @@ pub fn uses_image(db: &Connection, digest: &ContentDigest) -> Result<bool, Store
 pub fn uses_kernel(db: &Connection, digest: &ContentDigest) -> Result<bool, StoreError> {
     let mut statement = db.prepare_cached("SELECT 1 FROM vms WHERE kernel = ?1")?;
     Ok(statement.exists([digest.to_string()])?)
+}
+
+/// The names of all VMs, in their order.
+///
+/// # Errors
+/// Only the database's.
+pub fn names(db: &Connection) -> Result<Vec<String>, StoreError> {
+    let mut statement = db.prepare_cached("SELECT name FROM vms ORDER BY name")?;
+    let names = statement.query_map([], |row| row.get(0))?;
+    Ok(names.collect::<Result<_, _>>()?)
 }
 
 fn one(db: &Connection, column: &str, value: &str) -> Result<Option<VmRecord>, StoreError> {

@@ -57,6 +57,7 @@ fn a_vm() -> VmRecord {
         }],
         ephemeral: true,
         restart: RestartPolicy::Always,
+        labels: banger_api::Labels::new(["team=red".parse().unwrap()]).unwrap(),
         restart_needed: true,
         vmm: Some(identity(IdentityVersion::NEWEST)).into(),
         created_ms: 1_795_708_800_000,
@@ -110,6 +111,7 @@ fn records_of_version_1_are_read() {
         vmm: Some(identity(version)).into(),
         // A row's version says that its cause is to be taken from its sentence: see the store of version 1 below.
         exit: None,
+        labels: banger_api::Labels::default(),
         ..a_vm()
     };
     assert_eq!(golden().read::<VmRecord>(1, "vm.json"), expected);
@@ -247,6 +249,26 @@ fn a_row_of_version_1_tells_the_cause_of_an_end_from_its_sentence() {
     );
     assert_eq!(read("the host went down"), Some(ExitCause::HostWentDown));
     assert_eq!(read("the guest did not answer"), None);
+}
+
+#[test]
+fn a_claim_that_is_refused_names_the_vm_that_has_it() {
+    let (_dir, store) = seen();
+    let claims = store.read(claim::list).unwrap();
+    let (claim, owner) = claims
+        .into_iter()
+        .find(|(claim, _)| claim.kind == ClaimKind::Process)
+        .unwrap();
+    let stranger = banger_store::Owner::Image("ab".repeat(32).parse().unwrap());
+    let refused = store.write(move |tx| claim::add(tx, &claim, &stranger));
+    match refused.unwrap_err() {
+        banger_store::StoreError::Claimed {
+            vm, owner: told, ..
+        } => {
+            assert_eq!((vm.as_deref(), told), (Some("idle"), owner));
+        }
+        other => panic!("{other}"),
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `banger vm`
 
 pub mod change;
+mod chosen;
 pub mod cp;
 pub mod create;
 pub mod delete;
@@ -14,6 +15,7 @@ pub mod list;
 pub mod logs;
 pub mod ports;
 pub mod prune;
+mod replacing;
 pub mod restart;
 pub mod run;
 pub mod save;

@@ -28,7 +28,7 @@ impl List {
     fn wide(&self, page: &mut Page) {
         let mut table = Table::new(&[
             "NAME", "ID", "STATE", "IMAGE", "KERNEL", "ENGINE", "VCPU", "MEMORY", "DISK",
-            "ADDRESS", "PORTS", "CREATED",
+            "ADDRESS", "PORTS", "LABELS", "CREATED",
         ]);
         for vm in &self.vms {
             table.row([
@@ -43,6 +43,7 @@ impl List {
                 ByteSize(vm.disk_bytes).to_string().into(),
                 vm.address.clone().unwrap_or_default().into(),
                 ports(vm).into(),
+                vm.labels.to_string().into(),
                 vm.created_at.to_string().into(),
             ]);
         }
@@ -173,6 +174,10 @@ impl Render for Whole {
                 (!publish.is_empty()).then(|| publish.join(", ")),
             ),
             ("address", vm.address.clone()),
+            (
+                "labels",
+                (!vm.labels.is_empty()).then(|| vm.labels.to_string()),
+            ),
             ("created", Some(since(vm.created_at))),
             ("started", vm.started_at.map(since)),
             ("changed", vm.restart_needed.then_some(changed)),

@@ -15,7 +15,8 @@ pub fn vm(name: &str, n: u8, state: &str) -> Value {
         "memory_mib": 2048, "disk_bytes": 8_589_934_592_u64, "overlay_bytes": 8_589_934_592_u64,
         "net": "user", "egress": "all", "publish": [], "address": null,
         "created_at": "2026-01-01T00:00:00.000Z", "started_at": null, "ephemeral": false,
-        "restart": "no", "restart_needed": false, "error": null, "exit": null, "conditions": [],
+        "restart": "no", "labels": {}, "restart_needed": false, "error": null, "exit": null,
+        "conditions": [],
     })
 }
 

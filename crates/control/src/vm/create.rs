@@ -15,7 +15,7 @@ use banger_store::{ImageRecord, KernelRecord, Transaction, VmRecord, operation, 
 use super::defaults::{self, Sizes};
 use super::on_vm::{Turn, gone};
 use super::ports::check_ports;
-use super::{names, vm_view};
+use super::{names, replace, vm_view};
 use crate::locks::Key;
 use crate::operations::{Asked, Locked, Running};
 use crate::{Control, image, kernel};
@@ -27,6 +27,10 @@ const DEFAULT_IMAGE: &str = "debian-bookworm";
 struct Draft {
     id: VmId,
     name: VmName,
+    /// Its name while it is made: another one as long as a VM has its own.
+    made_as: VmName,
+    /// The VM that has the name now, and goes when this one is made.
+    replaces: Option<VmId>,
     image: ImageName,
     kernel: KernelName,
     sizes: Sizes,
@@ -39,6 +43,7 @@ impl Draft {
     /// The VM's record, made from this image and kernel.
     fn record(&self, image: &ImageRecord, kernel: &KernelRecord) -> VmRecord {
         VmRecord {
+            name: self.made_as.clone(),
             image_digest: image.digest,
             kernel_digest: kernel.digest,
             // Only now, for an image that had to be built, is its seed known.
@@ -72,6 +77,7 @@ impl Draft {
             publish: request.publish.clone(),
             ephemeral: request.ephemeral,
             restart: request.restart.unwrap_or_default(),
+            labels: request.labels.clone(),
             restart_needed: false,
             vmm: None.into(),
             created_ms: self.created_ms,
@@ -97,9 +103,15 @@ pub fn create(control: &Control, request: CreateVm) -> Result<Accepted, ApiError
     let host = control.environment().host_size();
     let sizes = defaults::sizes(&request, control.defaults(), host, seed)?;
     check_ports(sizes.net, &request.publish)?;
+    let (name, replaces) = wanted_name(control, &request)?;
     let draft = Draft {
         id: VmId::new(),
-        name: free_name(control, request.name.as_ref())?,
+        made_as: match replaces {
+            Some(_) => names::beside(&name, "new")?,
+            None => name.clone(),
+        },
+        name,
+        replaces,
         image: image_name,
         kernel: kernel::name_of(kernel.as_ref())?,
         sizes,
@@ -117,7 +129,10 @@ pub fn create(control: &Control, request: CreateVm) -> Result<Accepted, ApiError
     }
     keys.push(Key::Vm(draft.id));
     let asked = Asked {
-        kind: OperationKind::CreateVm,
+        kind: match replaces {
+            Some(_) => OperationKind::ReplaceVm,
+            None => OperationKind::CreateVm,
+        },
         vm: Some((draft.id, draft.name.to_string())),
         leads_to: Some(match draft.request.start {
             true => VmState::Running,
@@ -160,21 +175,40 @@ fn image_name(control: &Control, request: &CreateVm) -> Result<ImageName, ApiErr
     }
 }
 
+/// The name that a VM is to have, and the VM that has it now and is to go.
+fn wanted_name(control: &Control, request: &CreateVm) -> Result<(VmName, Option<VmId>), ApiError> {
+    match &request.name {
+        Some(name) if request.replace => {
+            let old = replace::replaced(control, name)?;
+            Ok((name.clone(), old.map(|old| old.id)))
+        }
+        None if request.replace => Err(ApiError::new(
+            ErrorCode::InvalidArgument,
+            "a VM can only be replaced by its name",
+        )
+        .hint("--name NAME says which one")),
+        name => Ok((free_name(control, name.as_ref())?, None)),
+    }
+}
+
 fn free_name(control: &Control, wanted: Option<&VmName>) -> Result<VmName, ApiError> {
     let taken = |name: &str| {
         let found = control.read(|db| vm::by_name(db, name));
         found.ok().flatten().is_some()
     };
     match wanted {
-        Some(name) if taken(name.as_str()) => {
-            let message = format!("VM name \"{name}\" is taken");
-            Err(ApiError::new(ErrorCode::NameTaken, message).hint(format!(
-                "choose another name, or delete the VM: banger vm delete {name}"
-            )))
-        }
+        Some(name) if taken(name.as_str()) => Err(name_taken(name)),
         Some(name) => Ok(name.clone()),
         None => names::make_up(&taken),
     }
+}
+
+/// The refusal of a name that another VM has.
+pub(super) fn name_taken(name: &VmName) -> ApiError {
+    let message = format!("VM name \"{name}\" is taken");
+    ApiError::new(ErrorCode::NameTaken, message).hint(format!(
+        "choose another name, or delete the VM: banger vm delete {name}"
+    ))
 }
 
 /// Makes what is missing (image, kernel), then the VM's disks, then starts it if it is to run.
@@ -199,15 +233,23 @@ fn make(
         plans::create(op.id, &record, &files, &CreateDisks { seed }),
         op,
     )?;
+    if let Some(old) = draft.replaces {
+        replace::take_over(control, op, record.id, &draft.name, old)?;
+    }
     match draft.request.start {
-        true => start_new(control, op, record.id),
+        true => start_new(control, op, record.id, draft.replaces.is_some()),
         false => Ok(()),
     }
 }
 
-/// The first start of a VM that was made for it. It is kept when its guest failed, so that its log can be read; every
-/// other failure leaves nothing.
-fn start_new(control: &Control, op: &Arc<Running>, id: VmId) -> Result<(), ApiError> {
+/// The first start of a VM that was made for it. It is kept when its guest failed, so that its log can be read, and when it
+/// has replaced another one; every other failure leaves nothing.
+fn start_new(
+    control: &Control,
+    op: &Arc<Running>,
+    id: VmId,
+    replaced: bool,
+) -> Result<(), ApiError> {
     let turn = Turn::at(control, op, id)?.ok_or_else(gone)?;
     let Err(error) = turn.boot() else {
         if turn.record.ephemeral {
@@ -215,13 +257,14 @@ fn start_new(control: &Control, op: &Arc<Running>, id: VmId) -> Result<(), ApiEr
         }
         return Ok(());
     };
-    let keep = matches!(
-        error.code,
-        ErrorCode::GuestFailed
-            | ErrorCode::GuestUnreachable
-            | ErrorCode::VmmFailed
-            | ErrorCode::Timeout
-    );
+    let keep = replaced
+        || matches!(
+            error.code,
+            ErrorCode::GuestFailed
+                | ErrorCode::GuestUnreachable
+                | ErrorCode::VmmFailed
+                | ErrorCode::Timeout
+        );
     let turn = turn.again()?;
     if keep {
         let name = &turn.record.name;

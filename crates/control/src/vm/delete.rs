@@ -1,10 +1,10 @@
 //! Removing VMs.
 
 use banger_api::operation::OperationKind;
-use banger_api::vm::{Accepted, Pruned, VmState};
-use banger_api::{ApiError, ErrorCode, VmId};
-use banger_ops::plans;
+use banger_api::vm::{Accepted, PruneVms, Pruned, VmState};
+use banger_api::{ApiError, ErrorCode, VmId, VmName};
 use banger_ops::policy::Request;
+use banger_ops::{Change, plans};
 use banger_store::{VmRecord, vm};
 
 use super::on_vm::{Turn, Verb, on_vm};
@@ -38,7 +38,24 @@ pub fn delete(control: &Control, reference: &str, force: bool) -> Result<Accepte
 impl Turn<'_> {
     /// Deletes the VM, and its image when that was there for this VM alone.
     pub(super) fn delete(&self) -> Result<(), ApiError> {
-        let plan = plans::delete(self.op.id, &self.record, &self.files());
+        self.delete_after(Vec::new())
+    }
+
+    /// Deletes the VM under the name `spare`; with the beginning of that the VM `to` has its name.
+    pub(super) fn give_way(&self, to: VmId, spare: VmName) -> Result<(), ApiError> {
+        let name = |vm, name| Change::SetName { vm, name };
+        let names = vec![
+            name(self.record.id, spare),
+            name(to, self.record.name.clone()),
+        ];
+        self.delete_after(names)
+    }
+
+    /// Deletes the VM; `changes` are made in the transaction with which that begins.
+    fn delete_after(&self, mut changes: Vec<Change>) -> Result<(), ApiError> {
+        let mut plan = plans::delete(self.op.id, &self.record, &self.files());
+        changes.append(&mut plan.begin);
+        plan.begin = changes;
         self.run_to_the_end(plan)?;
         forget_with_vm(self.control, self.op, &self.record.image);
         Ok(())
@@ -55,16 +72,17 @@ pub fn delete_unclaimed(control: &Control, vm: VmId) {
     }
 }
 
-/// Removes every VM that does not run.
+/// Removes every VM that does not run, and that the labels select.
 ///
 /// # Errors
 /// Only the store's.
-pub fn prune(control: &Control, dry_run: bool) -> Result<Pruned, ApiError> {
+pub fn prune(control: &Control, request: &PruneVms) -> Result<Pruned, ApiError> {
     let idle = |vm: &VmRecord| {
-        matches!(
-            control.operations().expected(vm),
-            VmState::Created | VmState::Stopped | VmState::Error
-        )
+        vm.labels.match_all(&request.labels)
+            && matches!(
+                control.operations().expected(vm),
+                VmState::Created | VmState::Stopped | VmState::Error
+            )
     };
     let mut pruned = Pruned::default();
     for record in control.read(vm::list)?.into_iter().filter(idle) {
@@ -72,7 +90,7 @@ pub fn prune(control: &Control, dry_run: bool) -> Result<Pruned, ApiError> {
         let allocated = |path: &std::path::Path| control.environment().allocated_bytes(path);
         pruned.freed_bytes += allocated(&files.system_overlay()) + allocated(&files.work_disk());
         pruned.vms.push(vm_view(&record));
-        if !dry_run {
+        if !request.dry_run {
             let accepted = delete(control, &record.id.to_string(), false)?;
             pruned.operations.push(accepted.operation);
         }

@@ -14,6 +14,7 @@ mod launch;
 mod names;
 mod on_vm;
 mod ports;
+mod replace;
 mod runs;
 mod save;
 mod serial;

@@ -33,9 +33,32 @@ pub(super) fn make_up(taken: &dyn Fn(&str) -> bool) -> Result<VmName, ApiError> 
         .map_err(|error| ApiError::new(ErrorCode::Internal, format!("{error}")))
 }
 
+/// A name that shows to which one it belongs, for a VM that has that one later or had it before.
+///
+/// # Errors
+/// None in practice: every such name is valid.
+pub(super) fn beside(name: &VmName, word: &str) -> Result<VmName, ApiError> {
+    let random = uuid::Uuid::new_v4().simple().to_string();
+    let end = format!("-{word}-{}", random.get(..8).unwrap_or(&random));
+    let kept = VmName::MAX_LEN - end.len();
+    let start = name.as_str().get(..kept).unwrap_or(name.as_str());
+    format!("{start}{end}")
+        .parse()
+        .map_err(|error| ApiError::new(ErrorCode::Internal, format!("{error}")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_beside_the_longest_one_is_a_name_of_its_own() {
+        for length in [1, 40, VmName::MAX_LEN] {
+            let name: VmName = "x".repeat(length).parse().unwrap();
+            let beside = beside(&name, "new").unwrap();
+            assert!(beside.as_str().contains("-new-"), "{beside}");
+        }
+    }
 
     #[test]
     fn every_made_up_name_is_a_name_and_a_taken_one_gets_a_number() {

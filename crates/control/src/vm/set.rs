@@ -50,6 +50,9 @@ fn set_locked(control: &Control, id: VmId, request: &SetVm) -> Result<Vm, ApiErr
             vm::update(tx, &stored)
         })
         .map_err(store_error)?;
+    if changed.name != record.name {
+        control.environment().vms_changed(control);
+    }
     Ok(vm_view(&changed))
 }
 
@@ -85,7 +88,11 @@ fn apply(record: &VmRecord, request: &SetVm) -> Result<VmRecord, ApiError> {
         new.publish.clone_from(publish);
     }
     new.restart_needed = new.restart_needed || new != *record;
-    // Not a setting of the machine: it holds at once.
+    // No settings of the machine: they hold at once.
     new.restart = request.restart.unwrap_or(record.restart);
+    new.labels = record
+        .labels
+        .changed(&request.labels)
+        .map_err(|error| ApiError::new(ErrorCode::InvalidArgument, error.to_string()))?;
     Ok(new)
 }

@@ -37,6 +37,7 @@ pub fn vm_view(record: &VmRecord) -> Vm {
         started_at: record.started_ms.map(timestamp),
         ephemeral: record.ephemeral,
         restart: record.restart,
+        labels: record.labels.clone(),
         restart_needed: record.restart_needed && record.state == VmState::Running,
         error: record.error.clone(),
         exit: record.exit.clone(),

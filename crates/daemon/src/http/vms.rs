@@ -6,9 +6,10 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use banger_api::error::ErrorBody;
 use banger_api::vm::{
-    Accepted, CreateVm, KillVm, Port, Prune, Pruned, SetVm, StopVm, Vm, VmHealth, VmState, VmStats,
+    Accepted, CreateVm, KillVm, Port, PruneVms, Pruned, SetVm, StopVm, Vm, VmHealth, VmState,
+    VmStats,
 };
-use banger_api::{ApiError, Condition, ConditionCause, ErrorCode};
+use banger_api::{ApiError, Condition, ConditionCause, ErrorCode, InvalidLabel, LabelFilter};
 use banger_control::{find_vm, vm};
 use banger_guest::{Client, TransportProtocol};
 use banger_ops::plans;
@@ -23,16 +24,35 @@ use crate::context::Daemon;
 use crate::following;
 use crate::guest_files::GUEST;
 
-/// All VMs.
-#[utoipa::path(get, path = "/v1/vms", tag = "vms", responses((status = 200, body = Vec<Vm>)))]
-pub(super) async fn list(State(daemon): State<Daemon>) -> Answer<Vec<Vm>> {
+/// All VMs, or those that every label selects.
+#[utoipa::path(get, path = "/v1/vms", tag = "vms",
+    params(("label" = Option<Vec<String>>, Query, description = "KEY=VALUE, or KEY with any value; repeatable")),
+    responses((status = 200, body = Vec<Vm>), (status = "default", body = ErrorBody)))]
+pub(super) async fn list(
+    State(daemon): State<Daemon>,
+    Query(query): Query<Vec<(String, String)>>,
+) -> Answer<Vec<Vm>> {
     answer(move || {
-        let records = daemon.read(banger_store::vm::list)?;
+        let labels = labels(query)?;
+        let mut records = daemon.read(banger_store::vm::list)?;
+        records.retain(|record| record.labels.match_all(&labels));
         let mut look = Look::new();
         let view = |record| shown(&daemon, record, &mut look);
         Ok(records.iter().map(view).collect())
     })
     .await
+}
+
+/// The labels that a query asks for.
+fn labels(query: Vec<(String, String)>) -> Result<Vec<LabelFilter>, ApiError> {
+    let label = |(key, value): (String, String)| match key.as_str() {
+        "label" => value
+            .parse()
+            .map_err(|error: InvalidLabel| error.to_string()),
+        _ => Err(format!("\"{key}\" cannot be asked for here: use label")),
+    };
+    let labels: Result<_, String> = query.into_iter().map(label).collect();
+    labels.map_err(|message| ApiError::new(ErrorCode::InvalidArgument, message))
 }
 
 /// Make a VM.
@@ -137,13 +157,13 @@ pub(super) async fn kill(
 }
 
 /// Remove VMs that do not run.
-#[utoipa::path(post, path = "/v1/vms/prune", tag = "vms", request_body = Prune,
+#[utoipa::path(post, path = "/v1/vms/prune", tag = "vms", request_body = PruneVms,
     responses((status = 200, body = Pruned), (status = "default", body = ErrorBody)))]
 pub(super) async fn prune(
     State(daemon): State<Daemon>,
-    Body(request): Body<Prune>,
+    Body(request): Body<PruneVms>,
 ) -> Answer<Pruned> {
-    answer(move || vm::prune(&daemon.control, request.dry_run)).await
+    answer(move || vm::prune(&daemon.control, &request)).await
 }
 
 /// What a VM uses.

@@ -30,6 +30,7 @@ fn vm(state: VmState) -> Box<VmRecord> {
         }],
         ephemeral: true,
         restart: RestartPolicy::Always,
+        labels: banger_api::Labels::new(["team=red".parse().unwrap()]).unwrap(),
         restart_needed: true,
         vmm: Some(identity()).into(),
         created_ms: 1_795_708_800_000,
@@ -152,8 +153,8 @@ fn of_claims() -> Vec<Change> {
     ]
 }
 
-/// Those that version 2 has and version 1 had not.
-fn of_version_2() -> Vec<Change> {
+/// Those that version 3 has and older ones had not.
+fn of_version_3() -> Vec<Change> {
     vec![
         Change::SetExit {
             vm: vm_id(),
@@ -163,12 +164,27 @@ fn of_version_2() -> Vec<Change> {
     ]
 }
 
-/// All of version 1.
-pub fn changes_of_version_1() -> Vec<Change> {
-    [of_vms(), of_files(), of_claims()].concat()
+/// Those that version 4 has and older ones had not.
+fn of_version_4() -> Vec<Change> {
+    vec![Change::SetName {
+        vm: vm_id(),
+        name: "web".parse().unwrap(),
+    }]
+}
+
+/// All that this version has.
+pub fn changes_of(version: u32) -> Vec<Change> {
+    let mut changes = [of_vms(), of_files(), of_claims()].concat();
+    if version >= 3 {
+        changes.extend(of_version_3());
+    }
+    if version >= 4 {
+        changes.extend(of_version_4());
+    }
+    changes
 }
 
 /// All of them.
 pub fn changes() -> Vec<Change> {
-    [changes_of_version_1(), of_version_2()].concat()
+    changes_of(u32::MAX)
 }

@@ -14,7 +14,7 @@ use banger_ops::{Direction, Ending, Plan, PlanKind};
 use banger_store::Owner;
 use uuid::Uuid;
 
-pub use changes::{changes, changes_of_version_1};
+pub use changes::{changes, changes_of};
 pub use steps::steps;
 
 pub fn vm_id() -> VmId {

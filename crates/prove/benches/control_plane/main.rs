@@ -84,6 +84,7 @@ fn record(name: String) -> VmRecord {
         publish: Vec::new(),
         ephemeral: false,
         restart: Default::default(),
+        labels: Default::default(),
         restart_needed: false,
         vmm: None.into(),
         created_ms: 0,

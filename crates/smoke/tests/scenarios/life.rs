@@ -169,6 +169,52 @@ fn what_is_said_of_a_running_vm(sandbox: &Sandbox) {
     });
 }
 
+fn labels_choose(sandbox: &Sandbox) {
+    let set = [
+        "vm", "set", "waits", "--label", "team=red", "--label", "job=",
+    ];
+    sandbox.banger(&set).ok();
+    let listed = |words: &[&str]| sandbox.out(&[&["ps", "-q"], words].concat());
+    assert_eq!(listed(&["--label", "team=red", "--label", "job"]), "waits");
+    assert_eq!(listed(&["--label", "team=blue"]), "");
+    let prune = |label: &str| {
+        let words = ["vm", "prune", "--dry-run", "--label", label];
+        sandbox.out(&words)
+    };
+    assert_eq!(prune("team=red"), "waits");
+    assert_eq!(prune("team=blue"), "");
+    sandbox
+        .banger(&["rm", "--force", "--label", "team=blue"])
+        .ok();
+    let unset = ["vm", "set", "waits", "--remove-label", "job"];
+    sandbox.banger(&unset).ok();
+    assert_eq!(sandbox.vm("waits")["labels"]["team"], "red");
+    assert_eq!(listed(&["--label", "job"]), "");
+    assert_eq!(sandbox.vm_names().len(), 2);
+}
+
+/// A VM that runs gives way to one that does not, and everything of it is gone.
+fn replaced_with_consent(sandbox: &Sandbox) {
+    let old = sandbox.vm("runs");
+    let create = ["vm", "create", "--name", "runs", "--replace"];
+    minimal(sandbox, &create, &[]).run().exits(2).says("--yes");
+    // What is wrong with the new one is found before the old one goes.
+    minimal(sandbox, &create, &["--yes", "--kernel", "absent"])
+        .run()
+        .exits(3);
+    assert_eq!(sandbox.vm("runs")["id"], old["id"]);
+    sandbox.in_guest("runs", "echo old > /root/old");
+    minimal(sandbox, &create, &["--yes"])
+        .deadline(Duration::from_secs(180))
+        .ok();
+    let new = sandbox.vm("runs");
+    assert_ne!(new["id"], old["id"]);
+    assert_eq!(new["state"], "running");
+    sandbox.in_guest("runs", "test ! -e /root/old");
+    assert_eq!(sandbox.vm_names().len(), 2, "nothing is left beside it");
+    assert_eq!(sandbox.vmm_pids().len(), 1);
+}
+
 #[test]
 fn prune_removes_only_vms_that_do_not_run_and_names_are_free_again() {
     let sandbox = Sandbox::new();
@@ -223,6 +269,30 @@ fn prune_removes_only_vms_that_do_not_run_and_names_are_free_again() {
             assert_eq!(sandbox.vm_names().len(), 2);
         },
     );
+
+    step("labels choose VMs", || labels_choose(&sandbox));
+
+    step("a VM is replaced with consent alone", || {
+        replaced_with_consent(&sandbox);
+    });
+
+    step("SSH clients see one host for each VM", || {
+        let hosts = sandbox.banger_home().join("state/ssh/hosts");
+        let hosts = || std::fs::read_to_string(&hosts).unwrap_or_default();
+        assert!(
+            hosts().contains("Host runs.vm\n") && hosts().contains("Host waits.vm\n"),
+            "{}",
+            hosts()
+        );
+        sandbox
+            .banger(&["vm", "set", "waits", "--name", "idles"])
+            .ok();
+        assert!(
+            hosts().contains("Host idles.vm\n") && !hosts().contains("waits"),
+            "{}",
+            hosts()
+        );
+    });
 
     step("prune", || {
         // There is no terminal for the question, and silence is no consent.

@@ -44,7 +44,8 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
         }
         let paths = would.resources.iter().map(|resource| &resource.id);
         let paths: Vec<_> = paths.map(String::as_str).collect();
-        consent::asked(&format!("Remove {}?", paths.join(", ")), &context.output)?;
+        let question = format!("Remove {}?", paths.join(", "));
+        consent::asked(&question, consent::YES_OR_DRY_RUN, &context.output)?;
     }
     told(sweep(false).await?, context)
 }

@@ -6,6 +6,7 @@ use banger_api::VmId;
 use banger_api::vm::{Accepted, Vm};
 use banger_client::{Client, ClientError};
 
+use super::chosen::Chosen;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::follow::{How, follow, start};
@@ -25,21 +26,12 @@ pub async fn find(reference: &str, context: &Context) -> Result<Vm, Failure> {
         .await
 }
 
-/// The VMs that are named, each once.
-///
-/// # Errors
-/// Every reference that names none.
-pub async fn resolve(names: &[String], context: &Context) -> Result<Vec<Vm>, Failure> {
-    let find = |reference: String| async move { find(&reference, context).await };
-    references::resolve(names, find, |vm| vm.id).await
-}
-
-/// Starts an operation on each VM that is named, and follows all of them to their ends.
+/// Starts an operation on each VM that is chosen, and follows all of them to their ends.
 ///
 /// # Errors
 /// A reference names no VM: then nothing was started.
 pub async fn each<F>(
-    names: &[String],
+    chosen: &Chosen,
     how: How,
     context: &Context,
     call: impl Fn(Client, VmId) -> F,
@@ -47,7 +39,7 @@ pub async fn each<F>(
 where
     F: Future<Output = Result<Accepted, ClientError>>,
 {
-    let vms = resolve(names, context).await?;
+    let vms = chosen.find(context).await?;
     let several = vms.len() > 1;
     let progress = &Progress::new(&context.output);
     let call = &call;
@@ -65,14 +57,14 @@ where
 /// # Errors
 /// As [`each`], and every operation that failed.
 pub async fn each_and_print<F>(
-    names: &[String],
+    chosen: &Chosen,
     context: &Context,
     call: impl Fn(Client, VmId) -> F,
 ) -> Outcome
 where
     F: Future<Output = Result<Accepted, ClientError>>,
 {
-    let results = each(names, How::default(), context, call).await?;
+    let results = each(chosen, How::default(), context, call).await?;
     let mut now = Vec::new();
     for vm in results.done {
         // A VM that somebody deleted since is shown as it was.

@@ -6,6 +6,7 @@ use banger_api::vm::{Accepted, CreateVm, Vm};
 use banger_api::{ApiError, ErrorCode};
 
 use super::change::find;
+use super::replacing::Replacing;
 use super::spec::Spec;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
@@ -19,10 +20,13 @@ use crate::view::vm::Changed;
 #[command(after_long_help = "\
 Examples:
   banger vm create --name web --publish 8080:80
+  banger vm create --name web --replace --yes   anew, whatever it was
   banger vm create --name later --vcpu 4 --memory 8G --no-start")]
 pub struct Args {
     #[command(flatten)]
     spec: Spec,
+    #[command(flatten)]
+    replacing: Replacing,
     /// Only create it
     #[arg(long, help_heading = None)]
     no_start: bool,
@@ -37,8 +41,12 @@ pub struct Args {
 /// It cannot be created or started.
 pub async fn run(args: Args, context: &Context) -> Outcome {
     let timings = Timings::default();
+    let replace = args.replacing.agreed(args.spec.name(), context).await?;
     args.spec.pull(context).await?;
-    let create = args.spec.into_request(!args.no_start, false);
+    let create = CreateVm {
+        replace,
+        ..args.spec.into_request(!args.no_start, false)?
+    };
     let made = make(&create, context, &timings).await;
     if args.timings {
         timings.show(&context.output);

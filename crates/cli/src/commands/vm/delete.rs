@@ -1,6 +1,7 @@
 //! `banger vm delete`
 
 use super::change::each;
+use super::chosen::Chosen;
 use crate::context::Context;
 use crate::failure::Outcome;
 use crate::follow::How;
@@ -13,11 +14,11 @@ The VM's work disk goes with it: there is no way back.
 
 Examples:
   banger rm web
-  banger rm --force web db  also when they run")]
+  banger rm --force web db         also when they run
+  banger rm --force --label job=7  all with this label")]
 pub struct Args {
-    /// VMs: names, ids or starts of ids
-    #[arg(required = true, value_name = "VM")]
-    vms: Vec<String>,
+    #[command(flatten)]
+    chosen: Chosen,
     /// Also a VM that runs
     #[arg(short, long)]
     force: bool,
@@ -30,7 +31,7 @@ pub struct Args {
 pub async fn run(args: Args, context: &Context) -> Outcome {
     let force = args.force;
     let results = each(
-        &args.vms,
+        &args.chosen,
         How::default(),
         context,
         |client, id| async move { client.delete_vm(&id.to_string(), force).await },

@@ -2,7 +2,7 @@
 
 use banger_api::ErrorCode;
 
-use super::change::resolve;
+use super::chosen::Chosen;
 use crate::context::Context;
 use crate::failure::Outcome;
 use crate::references;
@@ -18,9 +18,8 @@ Examples:
   banger vm health web
   until banger vm health web; do sleep 1; done")]
 pub struct Args {
-    /// VMs: names, ids or starts of ids
-    #[arg(required = true, value_name = "VM")]
-    vms: Vec<String>,
+    #[command(flatten)]
+    chosen: Chosen,
 }
 
 /// Asks guests whether they are well.
@@ -28,7 +27,7 @@ pub struct Args {
 /// # Errors
 /// One of them is not there.
 pub async fn run(args: Args, context: &Context) -> Outcome {
-    let vms = resolve(&args.vms, context).await?;
+    let vms = args.chosen.find(context).await?;
     let results = references::act(vms, |vm| async move {
         let reference = &vm.id.to_string();
         context

@@ -3,6 +3,7 @@
 use banger_api::vm::KillVm;
 
 use super::change::each_and_print;
+use super::chosen::Chosen;
 use crate::context::Context;
 use crate::failure::Outcome;
 
@@ -15,9 +16,8 @@ Examples:
   banger vm kill web
   banger vm kill --signal TERM web")]
 pub struct Args {
-    /// VMs: names, ids or starts of ids
-    #[arg(required = true, value_name = "VM")]
-    vms: Vec<String>,
+    #[command(flatten)]
+    chosen: Chosen,
     /// The signal: KILL or TERM
     #[arg(short, long, value_name = "SIGNAL")]
     signal: Option<String>,
@@ -31,7 +31,7 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
     let kill = &KillVm {
         signal: args.signal,
     };
-    each_and_print(&args.vms, context, |client, id| async move {
+    each_and_print(&args.chosen, context, |client, id| async move {
         client.kill_vm(&id.to_string(), kill).await
     })
     .await

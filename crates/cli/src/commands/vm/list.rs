@@ -2,6 +2,7 @@
 
 use banger_api::vm::VmState;
 
+use super::chosen::{Selector, labelled};
 use crate::context::Context;
 use crate::failure::Outcome;
 use crate::view::vm::{List, Names};
@@ -11,13 +12,15 @@ use crate::view::vm::{List, Names};
 #[command(after_long_help = "\
 Examples:
   banger ps
-  banger ps --running -q | xargs banger vm stop
+  banger ps --label team=red --label job  those that have both
   banger ps --json | jq -r '.[] | select(.state == \"error\") | .error'
   banger ps --json | jq -r '.[] | select(.conditions != []) | .name'")]
 pub struct Args {
     /// Only VMs that run
     #[arg(long)]
     running: bool,
+    #[command(flatten)]
+    selector: Selector,
     /// Only names
     #[arg(short, long, conflicts_with = "wide")]
     quiet: bool,
@@ -31,10 +34,7 @@ pub struct Args {
 /// # Errors
 /// They cannot be listed.
 pub async fn run(args: Args, context: &Context) -> Outcome {
-    let mut vms = context
-        .session
-        .read(|client| async move { client.vms().await })
-        .await?;
+    let mut vms = labelled(&args.selector.labels, context).await?;
     if args.running {
         vms.retain(|vm| vm.state == VmState::Running);
     }

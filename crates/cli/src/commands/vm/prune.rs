@@ -1,8 +1,9 @@
 //! `banger vm prune`
 
 use banger_api::OperationId;
-use banger_api::vm::Pruned;
+use banger_api::vm::{PruneVms, Pruned};
 
+use super::chosen::Selector;
 use crate::context::Context;
 use crate::failure::Outcome;
 use crate::output::Render;
@@ -16,10 +17,12 @@ Their work disks go with them: there is no way back. At a terminal it asks first
 
 Examples:
   banger vm prune --dry-run  say what would go
-  banger vm prune --yes")]
+  banger vm prune --label job=7 --yes")]
 pub struct Args {
     #[command(flatten)]
     flags: Flags,
+    #[command(flatten)]
+    selector: Selector,
 }
 
 /// Deletes all VMs that do not run and prints their names.
@@ -27,8 +30,10 @@ pub struct Args {
 /// # Errors
 /// One of them cannot be deleted.
 pub async fn run(args: Args, context: &Context) -> Outcome {
+    let labels = &args.selector.labels;
     prune::run(args.flags, context, |client, prune| async move {
-        client.prune_vms(&prune).await
+        let (dry_run, labels) = (prune.dry_run, labels.clone());
+        client.prune_vms(&PruneVms { dry_run, labels }).await
     })
     .await
 }

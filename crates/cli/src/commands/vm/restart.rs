@@ -1,6 +1,7 @@
 //! `banger vm restart`
 
 use super::change::each_and_print;
+use super::chosen::Chosen;
 use super::stop::Patience;
 use crate::context::Context;
 use crate::failure::Outcome;
@@ -13,9 +14,8 @@ Settings that were changed while the VM ran apply afterwards.
 Examples:
   banger vm restart web")]
 pub struct Args {
-    /// VMs: names, ids or starts of ids
-    #[arg(required = true, value_name = "VM")]
-    vms: Vec<String>,
+    #[command(flatten)]
+    chosen: Chosen,
     #[command(flatten)]
     patience: Patience,
 }
@@ -26,7 +26,7 @@ pub struct Args {
 /// One of them is not there, does not stop or does not start.
 pub async fn run(args: Args, context: &Context) -> Outcome {
     let stop = &args.patience.into_request();
-    each_and_print(&args.vms, context, |client, id| async move {
+    each_and_print(&args.chosen, context, |client, id| async move {
         client.restart_vm(&id.to_string(), stop).await
     })
     .await

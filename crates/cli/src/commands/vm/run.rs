@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use banger_api::vm::Vm;
+use banger_api::vm::{CreateVm, Vm};
 use banger_api::{ApiError, ErrorCode};
 use banger_client::ClientError;
 use banger_workspace::{Head, Shipment};
@@ -20,6 +20,7 @@ use banger_workspace::{Head, Shipment};
 use super::change::find;
 use super::create::make;
 use super::exec::{Environment, enter_then};
+use super::replacing::Replacing;
 use super::spec::Spec;
 use super::target::Target;
 use crate::context::Context;
@@ -65,6 +66,8 @@ Examples:
 pub struct Args {
     #[command(flatten)]
     spec: Spec,
+    #[command(flatten)]
+    replacing: Replacing,
     /// Delete the VM when the command ends, whatever its code
     #[arg(long, help_heading = None)]
     rm: bool,
@@ -137,9 +140,13 @@ async fn whole(args: Args, context: &Context, timings: &Timings) -> Outcome {
     }
     let is_shell = args.environment.is_shell(&args.command);
     let mut exec = args.environment.exec(args.command, args.rm, context)?;
+    let replace = args.replacing.agreed(spec.name(), context).await?;
     spec.pull(context).await?;
     let shipment = outgoing.as_ref().map(|(outgoing, _)| outgoing.start());
-    let create = spec.into_request(true, args.rm);
+    let create = CreateVm {
+        replace,
+        ..spec.into_request(true, args.rm)?
+    };
     let (vm, made) = make(&create, context, timings).await?;
     let mut head = None;
     if let Some(((outgoing, requests), shipment)) = outgoing

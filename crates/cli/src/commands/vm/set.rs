@@ -1,11 +1,13 @@
 //! `banger vm set`
 
+use std::collections::BTreeMap;
+
 use banger_api::vm::{RestartPolicy, SetVm};
-use banger_api::{ByteSize, VmName};
+use banger_api::{ByteSize, Label, LabelKey, LabelValue, VmName};
 
 use super::spec::{Network, vcpu};
 use crate::context::Context;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::view::vm::Changed;
 
 /// Arguments of `banger vm set`.
@@ -14,15 +16,16 @@ use crate::view::vm::Changed;
     group = clap::ArgGroup::new("setting")
         .required(true)
         .multiple(true)
-        .args(["name", "vcpu", "memory", "disk_size", "net", "allow", "publish", "restart"]),
+        .args(["name", "vcpu", "memory", "disk_size", "net", "allow", "publish", "restart", "labels", "remove_labels"]),
     override_usage = "banger vm set <VM> <SETTING>...",
     after_long_help = "\
-What is not named stays. Settings apply at the next start; a disk can only grow.
+What is not named stays. Settings apply at the next start, name and labels at once; a disk can only grow.
 
 Examples:
   banger vm set web --vcpu 4 --memory 8G
   banger vm set web --disk-size 32G && banger vm restart web
   banger vm set web --publish 8080:80 --publish 8443:443
+  banger vm set web --label team=red --remove-label job
   banger vm set web --name web-old"
 )]
 pub struct Args {
@@ -43,6 +46,12 @@ pub struct Args {
     /// Restart policy after a crash or reboot of the host: no or always
     #[arg(long, value_name = "WHEN")]
     restart: Option<RestartPolicy>,
+    /// Set a label; repeatable
+    #[arg(long = "label", value_name = "KEY=VALUE")]
+    labels: Vec<Label>,
+    /// Remove a label; repeatable
+    #[arg(long = "remove-label", value_name = "KEY")]
+    remove_labels: Vec<LabelKey>,
     #[command(flatten)]
     network: Network,
 }
@@ -62,6 +71,7 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
         egress: args.network.allow,
         publish: (!publish.is_empty()).then_some(publish),
         restart: args.restart,
+        labels: labels(args.labels, args.remove_labels)?,
     };
     let reference = &args.vm;
     let vm = context
@@ -75,4 +85,21 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
         ));
     }
     context.output.print(&Changed(vm))
+}
+
+/// The change of labels: a value sets one, none removes it.
+fn labels(
+    set: Vec<Label>,
+    removed: Vec<LabelKey>,
+) -> Result<BTreeMap<LabelKey, Option<LabelValue>>, Failure> {
+    let set = set.into_iter().map(|label| (label.key, Some(label.value)));
+    let mut labels: BTreeMap<_, _> = set.collect();
+    for key in removed {
+        if let Some(Some(value)) = labels.get(&key) {
+            let message = format!("label {key} is set to \"{value}\" and removed at once");
+            return Err(Failure::usage(message));
+        }
+        labels.insert(key, None);
+    }
+    Ok(labels)
 }

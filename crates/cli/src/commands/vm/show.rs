@@ -1,6 +1,6 @@
 //! `banger vm show`
 
-use super::change::resolve;
+use super::chosen::Chosen;
 use crate::context::Context;
 use crate::failure::Outcome;
 use crate::view::shown::Shown;
@@ -13,9 +13,8 @@ Examples:
   banger vm show web
   banger vm show web --json | jq -r '.[].state'")]
 pub struct Args {
-    /// VMs: names, ids or starts of ids
-    #[arg(required = true, value_name = "VM")]
-    vms: Vec<String>,
+    #[command(flatten)]
+    chosen: Chosen,
 }
 
 /// Prints all about VMs.
@@ -23,7 +22,7 @@ pub struct Args {
 /// # Errors
 /// One of them is not there.
 pub async fn run(args: Args, context: &Context) -> Outcome {
-    let vms = resolve(&args.vms, context).await?;
+    let vms = args.chosen.find(context).await?;
     let shown = vms.into_iter().map(Whole).collect();
     context.output.print(&Shown(shown))
 }

@@ -1,7 +1,7 @@
 //! What a new VM is to be: the arguments that `run` and `create` share.
 
 use banger_api::vm::{CreateVm, Egress, NetMode, Publish, RestartPolicy};
-use banger_api::{ByteSize, EngineName, KernelName, VmName};
+use banger_api::{ByteSize, EngineName, KernelName, Label, Labels, VmName};
 use banger_client::Client;
 
 use super::image::Wanted;
@@ -40,6 +40,9 @@ pub struct Spec {
     /// Restart policy after a crash or reboot of the host: no or always
     #[arg(long, value_name = "WHEN")]
     restart: Option<RestartPolicy>,
+    /// A label, to find it by; repeatable
+    #[arg(long = "label", value_name = "KEY=VALUE")]
+    labels: Vec<Label>,
     #[command(flatten)]
     network: Network,
 }
@@ -103,6 +106,11 @@ impl Spec {
         Ok(())
     }
 
+    /// The name that it is to have, as far as the user has said.
+    pub fn name(&self) -> Option<&VmName> {
+        self.name.as_ref()
+    }
+
     /// How it will be connected, as far as the user has said.
     pub fn connection(&self) -> (NetMode, Egress) {
         let Network { net, allow, .. } = &self.network;
@@ -121,8 +129,13 @@ impl Spec {
     }
 
     /// The request to make it.
-    pub fn into_request(self, start: bool, ephemeral: bool) -> CreateVm {
-        CreateVm {
+    ///
+    /// # Errors
+    /// It has too many labels.
+    pub fn into_request(self, start: bool, ephemeral: bool) -> Result<CreateVm, Failure> {
+        let labels = Labels::new(self.labels);
+        let labels = labels.map_err(|error| Failure::usage(error.to_string()))?;
+        Ok(CreateVm {
             name: self.name,
             image: self.image.map(|image| image.name().clone()),
             kernel: self.kernel,
@@ -137,7 +150,9 @@ impl Spec {
             start,
             ephemeral,
             restart: self.restart,
-        }
+            labels,
+            replace: false,
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! `banger vm start`
 
 use super::change::each_and_print;
+use super::chosen::Chosen;
 use crate::context::Context;
 use crate::failure::Outcome;
 
@@ -9,11 +10,11 @@ use crate::failure::Outcome;
 #[command(after_long_help = "\
 Examples:
   banger vm start web
-  banger vm start web db cache  all at once")]
+  banger vm start web db cache      all at once
+  banger vm start --label team=red  all with this label")]
 pub struct Args {
-    /// VMs: names, ids or starts of ids
-    #[arg(required = true, value_name = "VM")]
-    vms: Vec<String>,
+    #[command(flatten)]
+    chosen: Chosen,
 }
 
 /// Starts VMs and prints their names.
@@ -21,7 +22,7 @@ pub struct Args {
 /// # Errors
 /// One of them is not there or does not start.
 pub async fn run(args: Args, context: &Context) -> Outcome {
-    each_and_print(&args.vms, context, |client, id| async move {
+    each_and_print(&args.chosen, context, |client, id| async move {
         client.start_vm(&id.to_string()).await
     })
     .await

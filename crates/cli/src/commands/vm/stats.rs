@@ -2,7 +2,7 @@
 
 use banger_api::vm::VmState;
 
-use super::change::resolve;
+use super::chosen::{Selector, labelled, named};
 use crate::context::Context;
 use crate::failure::Outcome;
 use crate::references;
@@ -19,8 +19,10 @@ Examples:
   banger vm stats web --json")]
 pub struct Args {
     /// VMs: names, ids or starts of ids [default: all that run]
-    #[arg(value_name = "VM")]
+    #[arg(value_name = "VM", conflicts_with = "label")]
     vms: Vec<String>,
+    #[command(flatten)]
+    selector: Selector,
 }
 
 /// Prints what VMs use.
@@ -29,14 +31,11 @@ pub struct Args {
 /// One of them is not there.
 pub async fn run(args: Args, context: &Context) -> Outcome {
     let vms = if args.vms.is_empty() {
-        let mut all = context
-            .session
-            .read(|client| async move { client.vms().await })
-            .await?;
+        let mut all = labelled(&args.selector.labels, context).await?;
         all.retain(|vm| vm.state == VmState::Running);
         all
     } else {
-        resolve(&args.vms, context).await?
+        named(&args.vms, context).await?
     };
     let results = references::act(vms, |vm| async move {
         let reference = &vm.id.to_string();

@@ -3,6 +3,7 @@
 use banger_api::vm::StopVm;
 
 use super::change::each_and_print;
+use super::chosen::Chosen;
 use crate::context::Context;
 use crate::failure::Outcome;
 
@@ -13,11 +14,11 @@ The guest writes out its disks and powers off; when it has not done so in time i
 
 Examples:
   banger vm stop web
-  banger vm stop --timeout 60 db  a guest that takes its time")]
+  banger vm stop --timeout 60 db    a guest that takes its time
+  banger vm stop --label team=red   all with this label")]
 pub struct Args {
-    /// VMs: names, ids or starts of ids
-    #[arg(required = true, value_name = "VM")]
-    vms: Vec<String>,
+    #[command(flatten)]
+    chosen: Chosen,
     #[command(flatten)]
     patience: Patience,
 }
@@ -45,7 +46,7 @@ impl Patience {
 /// One of them is not there or does not stop.
 pub async fn run(args: Args, context: &Context) -> Outcome {
     let stop = &args.patience.into_request();
-    each_and_print(&args.vms, context, |client, id| async move {
+    each_and_print(&args.chosen, context, |client, id| async move {
         client.stop_vm(&id.to_string(), stop).await
     })
     .await
