@@ -68,6 +68,7 @@ impl<'a> GuestSsh<'a> {
             environment: environment(),
             identity,
             known_hosts: self.known_hosts().path().to_owned(),
+            hosts: self.paths.ssh_hosts(),
         };
         let text = config.text().map_err(|error| ssh_error(&error))?;
         write_if_changed(&self.config(), &text).map_err(|error| ssh_error(&error))?;

@@ -45,6 +45,7 @@ mod terminal;
 mod timings;
 mod usage;
 mod view;
+mod waking;
 mod workspace;
 
 pub use entry::main;

@@ -28,6 +28,8 @@ pub struct Config {
     pub network: Network,
     /// Guests.
     pub guest: Guest,
+    /// SSH to guests.
+    pub ssh: Ssh,
     /// Files of the host that every guest gets a copy of, at every start.
     pub file_sync: Vec<FileSync>,
 }
@@ -76,6 +78,22 @@ pub struct Guest {
     pub tmp: TmpMode,
 }
 
+/// `[ssh]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ssh {
+    /// A connection starts a VM that is stopped.
+    pub start_stopped: bool,
+}
+
+impl Default for Ssh {
+    fn default() -> Self {
+        Self {
+            start_stopped: true,
+        }
+    }
+}
+
 /// A size as text (`"8G"`) or as a number of MiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "SizeForm")]
@@ -99,7 +117,7 @@ impl TryFrom<SizeForm> for SizeText {
 }
 
 /// Every key there is, for suggestions.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 18] = [
     "log_level",
     "default_image",
     "engine",
@@ -116,6 +134,8 @@ const KEYS: [&str; 16] = [
     "host",
     "guest",
     "tmp",
+    "ssh",
+    "start_stopped",
 ];
 
 impl Config {
@@ -263,6 +283,13 @@ mod tests {
             config.vm_defaults.overlay_size,
             Some(SizeText(ByteSize::mib(512)))
         );
+    }
+
+    #[test]
+    fn a_connection_starts_a_stopped_vm_unless_the_user_says_otherwise() {
+        let starts = |text| Config::parse(text).unwrap().ssh.start_stopped;
+        assert!(starts("") && starts("[ssh]\n"));
+        assert!(!starts("[ssh]\nstart_stopped = false\n"));
     }
 
     #[test]

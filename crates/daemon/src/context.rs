@@ -7,6 +7,7 @@ use banger_api::ApiError;
 use banger_control::Control;
 use banger_engine::{Engine, Probe};
 use banger_ops::Cancel;
+use banger_ssh::Hosts;
 use banger_store::{Connection, StoreError};
 
 use crate::channels::Channels;
@@ -30,6 +31,7 @@ pub(crate) struct Parts {
     pub(crate) probe: Probe,
     pub(crate) channels: Channels,
     pub(crate) conditions: Conditions,
+    pub(crate) ssh_hosts: Arc<Hosts>,
     pub(crate) started: Instant,
     /// What is under way, and whether more is let in.
     pub(crate) gate: Gate,

@@ -42,6 +42,7 @@ pub mod paths;
 mod private;
 mod readiness;
 mod run;
+mod ssh_hosts;
 mod state_gone;
 mod stats;
 mod upkeep;

@@ -184,6 +184,11 @@ impl Paths {
     pub fn ssh(&self) -> PathBuf {
         self.state.join("ssh")
     }
+
+    /// One SSH host for each VM.
+    pub fn ssh_hosts(&self) -> PathBuf {
+        self.ssh().join("hosts")
+    }
     /// One VM's files.
     pub fn vm(&self, id: VmId) -> VmFiles {
         let id = id.to_string();

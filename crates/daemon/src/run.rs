@@ -35,7 +35,7 @@ use crate::guest_files::Identity;
 use crate::holder::Holder;
 use crate::host::{GuestMaterial, LinuxHost, Roots, file_error};
 use crate::paths::Paths;
-use crate::{following, http, keys, private, state_gone, upkeep};
+use crate::{following, http, keys, private, ssh_hosts, state_gone, upkeep};
 
 /// Time that operations get to end by themselves when the daemon is to stop, and again after they were cancelled.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -202,6 +202,7 @@ fn begin(
         began: Instant::now(),
         roots: Roots::of(&paths),
     };
+    let hosts = Arc::new(banger_ssh::Hosts::new(paths.ssh_hosts()));
     let control = Control::new(banger_control::Parts {
         places: places(&paths),
         defaults: defaults(&config),
@@ -212,12 +213,14 @@ fn begin(
             channels: channels.clone(),
             conditions: conditions.clone(),
             paths: paths.clone(),
+            ssh_hosts: Arc::clone(&hosts),
             runtime,
         }),
         locks: Arc::new(Queues::default()),
         spawn: Arc::new(Pool::new(OPERATIONS)),
     });
     log_recovery(&banger_control::recover(&control)?);
+    ssh_hosts::keep(&hosts, &control);
     let stop = Cancel::new();
     let daemon = Daemon::new(Parts {
         gate: Gate::new(stop.clone()),
@@ -228,6 +231,7 @@ fn begin(
         probe,
         channels,
         conditions,
+        ssh_hosts: hosts,
         started: Instant::now(),
         stop,
     });

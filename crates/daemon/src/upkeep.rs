@@ -8,6 +8,7 @@ use banger_ops::plans;
 use banger_store::vm;
 
 use crate::context::Daemon;
+use crate::ssh_hosts;
 
 /// Time between two rounds.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -33,6 +34,7 @@ pub(crate) async fn upkeep(daemon: Daemon) {
 
 fn round(daemon: &Daemon, trim: bool) {
     system::upkeep(&daemon.control, trim);
+    ssh_hosts::keep(&daemon.ssh_hosts, &daemon.control);
     let Ok(vms) = daemon.read(vm::list) else {
         return;
     };

@@ -22,6 +22,8 @@ pub struct ClientConfig {
     pub identity: PathBuf,
     /// The keys of guests.
     pub known_hosts: PathBuf,
+    /// One host for each VM; it need not be there.
+    pub hosts: PathBuf,
 }
 
 impl ClientConfig {
@@ -40,9 +42,14 @@ impl ClientConfig {
         let program = for_shell(text_of(&self.program)?, &self.program)?;
         let identity = quoted(&self.identity)?;
         let known_hosts = quoted(&self.known_hosts)?;
+        // Where ssh would not read this path back, no program lists the VMs; they are reached all the same.
+        let hosts = match include_line(&self.hosts) {
+            Ok(line) => format!("{line}\n"),
+            Err(_) => String::new(),
+        };
         Ok(format!(
             "# Written by banger: changes are lost. `banger ssh-config --help` says how it is used.
-Host *{DOMAIN}
+{hosts}Host *{DOMAIN}
     User root
     ProxyCommand {proxy}{program} internal connect %h
     IdentityFile {identity}
@@ -122,6 +129,7 @@ mod tests {
             environment: vec![("BANGER_HOME".to_owned(), home.to_owned())],
             identity: Path::new(home).join("id"),
             known_hosts: Path::new(home).join("known"),
+            hosts: Path::new(home).join("hosts"),
         }
     }
 
@@ -131,6 +139,10 @@ mod tests {
         let line = "ProxyCommand env BANGER_HOME=/b /usr/local/bin/banger internal connect %h\n";
         assert!(text.contains(line), "{text}");
         assert!(text.contains("IdentityFile \"/b/id\"\n"), "{text}");
+        assert!(
+            text.contains("\nInclude \"/b/hosts\"\nHost *.vm\n"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -140,6 +152,7 @@ mod tests {
             text.contains(r"env BANGER_HOME='/my b%%h/it'\''s' "),
             "{text}"
         );
+        assert!(!text.contains("Include"), "% is none of Include's: {text}");
         assert!(
             text.contains("UserKnownHostsFile \"/my b%%h/it's/known\"\n"),
             "{text}"

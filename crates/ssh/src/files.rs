@@ -7,8 +7,13 @@ use std::path::{Path, PathBuf};
 
 use crate::error::SshError;
 
-/// Puts a new file in the place of `path`. Mode and owner are the old one's; without an old one the mode is `new_mode`.
+/// Puts a new file in the place of `path`, and on the disk. Mode and owner are the old one's; without an old one the mode is
+/// `new_mode`.
 pub(crate) fn replace(path: &Path, bytes: &[u8], new_mode: u32) -> io::Result<()> {
+    put(path, bytes, new_mode, true)
+}
+
+fn put(path: &Path, bytes: &[u8], new_mode: u32, lasting: bool) -> io::Result<()> {
     let old = match fs::metadata(path) {
         Ok(old) => Some(old),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -30,7 +35,9 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], new_mode: u32) -> io::Result<()
             }
         }
         file.set_permissions(fs::Permissions::from_mode(mode))?;
-        file.sync_all()?;
+        if lasting {
+            file.sync_all()?;
+        }
         fs::rename(&beside, path)
     })();
     if written.is_err() {
@@ -51,13 +58,22 @@ fn beside(path: &Path) -> PathBuf {
 /// # Errors
 /// The system call that failed.
 pub fn write_if_changed(path: &Path, content: &str) -> Result<(), SshError> {
+    write(path, content, true)
+}
+
+/// The same for a file that is made anew at each start, and so need not last: nobody waits for the disk.
+pub(crate) fn write_anew(path: &Path, content: &str) -> Result<(), SshError> {
+    write(path, content, false)
+}
+
+fn write(path: &Path, content: &str, lasting: bool) -> Result<(), SshError> {
     if fs::read(path).is_ok_and(|old| old == content.as_bytes()) {
         return Ok(());
     }
     if let Some(folder) = path.parent() {
         make_folder(folder).map_err(SshError::io("make", folder))?;
     }
-    replace(path, content.as_bytes(), 0o600).map_err(SshError::io("write", path))
+    put(path, content.as_bytes(), 0o600, lasting).map_err(SshError::io("write", path))
 }
 
 /// Makes a folder for its owner alone, with its parents.

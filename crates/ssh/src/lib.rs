@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  ~/.ssh/config ── fenced Include (user_config) ──► <state>/ssh/config (client_config)
+//!                                                        Include <state>/ssh/hosts: Host NAME.vm … (hosts)
 //!                                                        Host *.vm
 //!                                                        ProxyCommand banger internal connect %h
 //!                                                        UserKnownHostsFile <state>/ssh/known_hosts (known_hosts)
@@ -16,6 +17,7 @@
 mod client_config;
 mod error;
 mod files;
+mod hosts;
 mod known_hosts;
 pub mod server;
 mod user_config;
@@ -23,5 +25,6 @@ mod user_config;
 pub use client_config::{ClientConfig, DOMAIN, include_line};
 pub use error::SshError;
 pub use files::write_if_changed;
+pub use hosts::Hosts;
 pub use known_hosts::KnownHosts;
 pub use user_config::UserConfig;

@@ -15,7 +15,9 @@ use crate::view::ssh::SshConfig;
 #[command(after_long_help = "\
 With it `ssh NAME.vm`, scp, sftp, rsync, git and editors reach VMs by their names: through banger's channel, \
 without an address in the guest, with banger's own key, and with host keys that are known before the first \
-connection. Without an option the configuration is printed and your own files are left alone. --uninstall \
+connection. Editors and other programs that list hosts show one for each VM, as VMs come and go; a VM \
+that is stopped is started by a connection ([ssh] start_stopped = false in config.toml forbids it). Without \
+an option the configuration is printed and your own files are left alone. --uninstall \
 gives ~/.ssh/config back to the byte.
 
 Examples:

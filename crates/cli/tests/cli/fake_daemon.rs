@@ -133,6 +133,11 @@ impl FakeDaemon {
         command
     }
 
+    /// Writes the user's configuration.
+    pub fn configure(&self, text: &str) {
+        std::fs::write(self.home.path().join("config.toml"), text).unwrap();
+    }
+
     /// Starts a `banger` command with pipes.
     pub fn start(&self, words: &[&str]) -> Child {
         self.command(words)

@@ -15,4 +15,5 @@ mod replacing;
 mod run;
 mod sample;
 mod sessions;
+mod ssh;
 mod terminal;

@@ -9,6 +9,7 @@ use banger_api::{ApiError, EngineName, ErrorCode, VmId};
 use banger_control::{BootFiles, Control, Environment, Fetch, FileUse, HostSize, ImageOrigin};
 use banger_engine::{Engine, EngineKind, Probe};
 use banger_ops::{GuestDefaults, HostResult, ImageSource, plans};
+use banger_ssh::Hosts;
 use banger_store::VmRecord;
 use tokio::runtime::Handle;
 
@@ -18,6 +19,7 @@ use crate::channels::Channels;
 use crate::conditions::{Conditions, Heartbeat};
 use crate::console;
 use crate::paths::Paths;
+use crate::ssh_hosts;
 
 /// This host, as requests ask about it.
 pub(crate) struct LinuxEnvironment {
@@ -27,6 +29,7 @@ pub(crate) struct LinuxEnvironment {
     pub(crate) channels: Channels,
     pub(crate) conditions: Conditions,
     pub(crate) paths: Paths,
+    pub(crate) ssh_hosts: Arc<Hosts>,
     pub(crate) runtime: Handle,
 }
 
@@ -131,6 +134,10 @@ impl Environment for LinuxEnvironment {
 
     fn run_is_expected(&self, control: &Control, vm: VmId) {
         self.runtime.spawn(watch::run(control.clone(), vm));
+    }
+
+    fn vms_changed(&self, control: &Control) {
+        ssh_hosts::keep(&self.ssh_hosts, control);
     }
 
     fn vm_is_gone(&self, vm: VmId) {

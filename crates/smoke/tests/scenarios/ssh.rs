@@ -208,6 +208,13 @@ const SERVE: &str = "exec perl -MIO::Socket::INET -e '$|=1; \
     my $s=IO::Socket::INET->new(LocalAddr=>\"127.0.0.1\",LocalPort=>7777,Listen=>5,ReuseAddr=>1) or die; \
     print \"serving\\n\"; while(my $c=$s->accept){ my $l=<$c>; print $c \"guest says $l\"; close $c }'";
 
+fn forbid_starting(sandbox: &Sandbox) {
+    let config = sandbox.banger_home().join("config.toml");
+    let mut text = fs::read_to_string(&config).unwrap_or_default();
+    text.push_str("\n[ssh]\nstart_stopped = false\n");
+    fs::write(config, text).unwrap();
+}
+
 #[test]
 fn an_image_with_sshd_is_reached_by_every_client_of_openssh() {
     let sandbox = Sandbox::new();
@@ -279,13 +286,16 @@ fn an_image_with_sshd_is_reached_by_every_client_of_openssh() {
             .says("Host key verification failed");
     });
 
-    step("a VM that does not run is told before ssh starts", || {
+    step("where that is forbidden, no connection starts a VM", || {
         sandbox.banger(&["vm", "kill", "web"]).ok();
+        forbid_starting(&sandbox);
         sandbox
             .banger(&["ssh", "web", "--", "true"])
             .run()
             .exits(4)
-            .says("banger vm start web");
+            .says("banger start web");
+        vm.ssh("true").exits(255).says("banger start web");
+        assert_eq!(sandbox.state("web"), "stopped");
         sandbox.banger(&["ssh", "nobody"]).run().exits(3);
     });
 }
@@ -325,6 +335,23 @@ fn an_image_without_sshd_is_reached_by_the_same_clients() {
             .ok();
         assert_eq!(told.out(), "<>");
     });
+
+    step(
+        "a connection starts a VM that is stopped, and says so",
+        || {
+            sandbox.banger(&["vm", "stop", "web"]).ok();
+            let done = vm.ssh("echo in").ok();
+            assert_eq!(done.out(), "in");
+            assert_eq!(
+                done.err()
+                    .matches("VM web is stopped: banger starts it")
+                    .count(),
+                1,
+                "{done}"
+            );
+            assert!(!vm.ssh("true").ok().err().contains("starts it"));
+        },
+    );
 
     step(
         "a program that does not exist is told as shells tell it",

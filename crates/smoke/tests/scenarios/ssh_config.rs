@@ -50,6 +50,9 @@ fn the_users_configuration_is_changed_on_request_and_comes_back_to_the_byte() {
                 .ok()
                 .out()
         };
+        // One host for each VM, as a file that editors follow the Include to; without any VM it is empty of hosts.
+        let included = sandbox.out(&["ssh-config"]);
+        assert!(included.contains("/ssh/hosts\"\nHost *.vm"), "{included}");
         let vm = of("web.vm");
         assert!(
             vm.contains("\nstricthostkeychecking true") || vm.contains("stricthostkeychecking yes"),

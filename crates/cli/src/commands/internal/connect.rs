@@ -1,6 +1,7 @@
 //! `banger internal connect`: what ssh runs as its `ProxyCommand`.
 //!
 //! ```text
+//! a VM that is stopped ──► started          where the configuration allows it
 //! host key of the VM ──► known_hosts       before the first byte: ssh asks for it after the other side's greeting
 //! then the first that there is:
 //!   port 22 of the guest                   its sshd
@@ -22,6 +23,7 @@ use crate::context::Context;
 use crate::failure::{Failure, Outcome, host_error};
 use crate::guest_ssh::{GuestSsh, ReachedGuest, ssh_error};
 use crate::lost_guest;
+use crate::waking;
 
 /// Where sshd listens.
 const SSH_PORT: u16 = 22;
@@ -54,6 +56,7 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
         .session
         .read(|client| async move { client.vm(reference).await })
         .await?;
+    waking::running(&vm, context).await?;
     note_host_key(&vm, reference, context)?;
     let id = &vm.id.to_string();
     let at_port = context

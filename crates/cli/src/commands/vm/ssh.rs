@@ -4,13 +4,12 @@ use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
-use banger_api::vm::VmState;
 use banger_api::{ApiError, ErrorCode};
 
 use crate::context::Context;
 use crate::failure::{Outcome, host_error};
 use crate::guest_ssh::GuestSsh;
-use crate::{terminal, workspace};
+use crate::{terminal, waking, workspace};
 
 /// Arguments of `banger vm ssh`.
 #[derive(Debug, clap::Args)]
@@ -18,7 +17,7 @@ use crate::{terminal, workspace};
 This is your OpenSSH client with a configuration of banger's own: it goes through banger's channel and needs \
 no address in the guest, no key of yours and no question about host keys. As with ssh, the words of a \
 command are joined and read by the guest's shell, and the exit code is the command's own, 255 when the \
-connection failed. A shell starts in the workspace, if there is one; a command, and plain `ssh web.vm`, in \
+connection failed. A VM that is stopped is started first. A shell starts in the workspace, if there is one; a command, and plain `ssh web.vm`, in \
 the user's home. Where no SSH client is installed, `banger exec` does the same and needs none.
 
 Examples:
@@ -60,19 +59,14 @@ fn shell_in(folder: &str) -> String {
 /// Becomes OpenSSH's client.
 ///
 /// # Errors
-/// There is no such VM, it does not run, or there is no client.
+/// There is no such VM, it does not run and is not started, or there is no client.
 pub async fn run(args: Args, context: &Context) -> Outcome {
     let reference = &args.vm;
     let vm = context
         .session
         .read(|client| async move { client.vm(reference).await })
         .await?;
-    if vm.state != VmState::Running {
-        let message = format!("VM \"{}\" is {}", vm.name, vm.state);
-        return Err(ApiError::new(ErrorCode::WrongState, message)
-            .hint(format!("banger vm start {}", vm.name))
-            .into());
-    }
+    waking::running(&vm, context).await?;
     let ssh = GuestSsh::new(&context.session.endpoint().paths);
     ssh.write_config()?;
     let mut command = Command::new("ssh");
