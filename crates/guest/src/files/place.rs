@@ -14,7 +14,7 @@ use super::FilesError;
 pub struct Target {
     /// Path of the target. Trusted: links in it are followed.
     pub dest: PathBuf,
-    /// True if `dest` must be an existing directory (it was written with a trailing `/`).
+    /// True if `dest` is a directory (it was written with a trailing `/`): an existing one, or the new top entry.
     pub must_be_dir: bool,
     /// True to place the contents of the top entry.
     pub contents: bool,
@@ -33,6 +33,8 @@ pub(super) struct Placed {
     pub(super) root: OwnedFd,
     pub(super) shown: PathBuf,
     pub(super) top: TopName,
+    /// The destination is not there yet, or was made just now for what is inside a directory.
+    pub(super) new: bool,
 }
 
 pub(super) enum TopName {
@@ -42,6 +44,16 @@ pub(super) enum TopName {
     Own,
     /// The directory itself.
     Itself,
+}
+
+impl Placed {
+    /// Removes a directory that was made for the contents of another one, if it is still empty.
+    pub(super) fn take_back(&self) {
+        if self.new && matches!(self.top, TopName::Itself) {
+            // A directory that is not empty stays: its files are the result of the copy so far.
+            let _ = std::fs::remove_dir(&self.shown);
+        }
+    }
 }
 
 /// Decides the target of a stream.
@@ -76,6 +88,7 @@ pub(super) fn place(target: &Target) -> Result<Placed, FilesError> {
             root: open_root(dest)?,
             shown: dest.clone(),
             top: TopName::Itself,
+            new: exists.is_none(),
         });
     }
     if exists == Some(true) {
@@ -84,9 +97,10 @@ pub(super) fn place(target: &Target) -> Result<Placed, FilesError> {
             root: open_root(dest)?,
             shown: dest.clone(),
             top,
+            new: false,
         });
     }
-    if target.must_be_dir {
+    if target.must_be_dir && exists.is_some() {
         return refuse("is not an existing directory");
     }
     // An existing file behind links is replaced in its place, as `cp` does.
@@ -110,6 +124,7 @@ pub(super) fn place(target: &Target) -> Result<Placed, FilesError> {
         root: open_root(parent)?,
         shown: parent.to_path_buf(),
         top: TopName::Fixed(name.to_owned()),
+        new: exists.is_none(),
     })
 }
 

@@ -87,26 +87,11 @@ fn unpack_with<R: Read>(
         open: Vec::new(),
         done: TransferDone::default(),
     };
-    while let Some(entry) = reader.next_entry()? {
-        unpacker.done.entries += 1;
-        if unpacker.done.entries > limits.entries {
-            return Err(FilesError::Limit {
-                what: "entries",
-                limit: limits.entries,
-            });
-        }
-        if let EntryKind::File { size } = entry.kind {
-            unpacker.done.bytes = unpacker.done.bytes.saturating_add(size);
-            if unpacker.done.bytes > limits.bytes {
-                return Err(FilesError::Limit {
-                    what: "bytes",
-                    limit: limits.bytes,
-                });
-            }
-        }
-        unpacker.entry(&mut reader, &entry)?;
+    let placed = unpacker.all(&mut reader, limits);
+    if placed.is_err() {
+        unpacker.place.take_back();
     }
-    unpacker.close_directories(0)?;
+    placed?;
     reader.drain()?;
     Ok(unpacker.done)
 }
@@ -131,6 +116,34 @@ struct Unpacker<'a> {
 }
 
 impl Unpacker<'_> {
+    /// Everything in the stream.
+    fn all<R: Read>(
+        &mut self,
+        reader: &mut ArchiveReader<R>,
+        limits: &UnpackLimits,
+    ) -> Result<(), FilesError> {
+        while let Some(entry) = reader.next_entry()? {
+            self.done.entries += 1;
+            if self.done.entries > limits.entries {
+                return Err(FilesError::Limit {
+                    what: "entries",
+                    limit: limits.entries,
+                });
+            }
+            if let EntryKind::File { size } = entry.kind {
+                self.done.bytes = self.done.bytes.saturating_add(size);
+                if self.done.bytes > limits.bytes {
+                    return Err(FilesError::Limit {
+                        what: "bytes",
+                        limit: limits.bytes,
+                    });
+                }
+            }
+            self.entry(reader, &entry)?;
+        }
+        self.close_directories(0)
+    }
+
     fn entry<R: Read>(
         &mut self,
         reader: &mut ArchiveReader<R>,
@@ -144,10 +157,13 @@ impl Unpacker<'_> {
         let Some((name, parents)) = names.split_last() else {
             return match entry.kind {
                 // The top entry of a stream of which only the contents are placed.
-                EntryKind::Directory => Ok(()),
+                EntryKind::Directory => self.itself(entry),
                 _ => Err(refuse("is not a directory")),
             };
         };
+        if self.done.entries == 1 && self.target.must_be_dir && self.place.new {
+            self.becomes_directory(entry)?;
+        }
         let shared = self
             .open
             .iter()
@@ -167,6 +183,31 @@ impl Unpacker<'_> {
             EntryKind::Symlink { target } => self.symlink(&dir, name, target, entry, &shown),
             EntryKind::Directory => self.directory(&dir, &names, entry, &shown),
             EntryKind::Other => Err(refuse("is neither file, directory nor symlink")),
+        }
+    }
+
+    /// A directory that was made for what is inside the top entry gets its mode and time when it is left.
+    fn itself(&mut self, entry: &Entry) -> Result<(), FilesError> {
+        if self.place.new {
+            let fd = open_beneath(&self.place.root, OsStr::new("."), OFlags::RDONLY)
+                .map_err(|error| failed("open", &self.place.shown, error.into()))?;
+            self.open.push(OpenDirectory {
+                names: Vec::new(),
+                fd,
+                finish: Some(entry.clone()),
+            });
+        }
+        Ok(())
+    }
+
+    /// Refuses a top entry that cannot become the directory that the destination is to be.
+    fn becomes_directory(&self, entry: &Entry) -> Result<(), FilesError> {
+        match entry.kind {
+            EntryKind::Directory => Ok(()),
+            _ => Err(FilesError::Target {
+                path: self.target.dest.clone(),
+                why: "is not an existing directory",
+            }),
         }
     }
 

@@ -85,6 +85,10 @@ fn files_trees_and_a_hundred_mebibytes_go_both_ways_unchanged() -> io::Result<()
         },
     )?;
 
+    step("the two forms of a copy, both ways", || {
+        both_forms(&sandbox, here.as_path())
+    })?;
+
     step("what is not there is named", || {
         cp("box:/root/absent", &at("x"))
             .run()
@@ -115,6 +119,83 @@ fn files_trees_and_a_hundred_mebibytes_go_both_ways_unchanged() -> io::Result<()
             Ok::<(), io::Error>(())
         },
     )
+}
+
+/// What goes where by the rules of `cp -a` and `docker cp`: the source, the destination, and the file that is there then.
+/// `dir` holds `f`; at the destination `old` is a folder and `file` a file.
+const FORMS: [(&str, &str, Option<&str>); 14] = [
+    ("dir", "new1", Some("new1/f")),
+    ("dir", "new2/", Some("new2/f")),
+    ("dir", "old", Some("old/dir/f")),
+    ("dir/", "old/", Some("old/dir/f")),
+    ("dir", "file", None),
+    ("dir/.", "new3", Some("new3/f")),
+    ("dir/.", "new4/", Some("new4/f")),
+    ("dir/.", "old", Some("old/f")),
+    ("dir/./", "old/", Some("old/f")),
+    ("dir/.", "file", None),
+    ("dir/f", "new5", Some("new5")),
+    ("dir/f", "new6/", None),
+    ("dir/f", "old", Some("old/f")),
+    ("dir/f/.", "new7", None),
+];
+
+fn both_forms(sandbox: &Sandbox, here: &Path) -> io::Result<()> {
+    let (from, to) = (here.join("forms"), here.join("forms.back"));
+    fs::create_dir_all(from.join("dir"))?;
+    fs::write(from.join("dir/f"), "f")?;
+    sandbox.in_guest(NAME, "mkdir -p /root/from/dir && echo f > /root/from/dir/f");
+    for (source, destination, file) in FORMS {
+        // Afresh for each, on both sides.
+        let _ = fs::remove_dir_all(&to);
+        fs::create_dir_all(to.join("old"))?;
+        fs::write(to.join("file"), "kept")?;
+        sandbox.in_guest(
+            NAME,
+            "rm -rf /root/to && mkdir -p /root/to/old && echo kept > /root/to/file",
+        );
+        let copied_in = sandbox
+            .banger(&[
+                "cp",
+                &format!("{}/{source}", from.display()),
+                &format!("{NAME}:to/{destination}"),
+            ])
+            .run();
+        let copied_out = sandbox
+            .banger(&[
+                "cp",
+                &format!("{NAME}:from/{source}"),
+                &format!("{}/{destination}", to.display()),
+            ])
+            .run();
+        let case = format!("{source} to {destination}: {copied_in} {copied_out}");
+        let listed = sandbox.in_guest(NAME, "cd /root/to && find . | sort");
+        let mut here: Vec<String> = Vec::new();
+        names_below(&to, Path::new("."), &mut here)?;
+        here.sort();
+        assert_eq!(here.join("\n"), listed, "both ways are one: {case}");
+        let succeeded = |done: &banger_smoke::Finished| done.code == Some(0);
+        assert_eq!(
+            (succeeded(&copied_in), succeeded(&copied_out)),
+            (file.is_some(), file.is_some()),
+            "{case}"
+        );
+        match file {
+            Some(file) => assert!(here.contains(&format!("./{file}")), "{case}: {here:?}"),
+            None => assert_eq!(here, [".", "./file", "./old"], "{case}"),
+        }
+    }
+    Ok(())
+}
+
+fn names_below(root: &Path, at: &Path, names: &mut Vec<String>) -> io::Result<()> {
+    names.push(at.display().to_string());
+    if root.join(at).is_dir() {
+        for entry in fs::read_dir(root.join(at))? {
+            names_below(root, &at.join(entry?.file_name()), names)?;
+        }
+    }
+    Ok(())
 }
 
 fn digest(path: &Path) -> io::Result<Vec<u8>> {

@@ -29,14 +29,15 @@ const REDRAW: Duration = Duration::from_millis(200);
 /// Arguments of `banger vm cp`.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-One side is VM:PATH. Where the destination is an existing directory the source goes into it under its own \
-name, else the source becomes it; SRC/. copies what is inside SRC. Modes, times, links and holes are kept; a \
-file in the guest belongs to root. A guest path that does not begin with / is in /root. Neither network \
-nor sshd is needed.
+One side is VM:PATH. As with cp -a and docker cp there are two forms: SRC goes into a destination that is \
+an existing directory, under its own name, and else becomes the destination; SRC/. gives the destination what \
+is inside SRC, whether it is there already or is made. Modes, times, links and holes are kept; a file in the \
+guest belongs to root. A guest path that does not begin with / is in /root. Neither network nor sshd is needed.
 
 Examples:
   banger cp ./site web:/srv/         becomes /srv/site
-  banger cp ./site/. web:/srv/       what is in it
+  banger cp ./site/. web:/srv        what is in it comes into /srv
+  banger cp web:/srv/. ./srv         the way back
   banger cp web:/var/log/syslog .
   banger cp web:results ./results-1  /root/results")]
 pub struct Args {
@@ -96,18 +97,20 @@ async fn put(
     context: &Context,
 ) -> Result<TransferDone, Failure> {
     let source = from.path;
+    let follow = follow || from.directory;
     // Before anything is sent: what is not there needs no VM.
     let metadata = if follow {
         std::fs::metadata(&source)
     } else {
         std::fs::symlink_metadata(&source)
     };
-    let metadata = metadata.map_err(|error| {
-        ApiError::new(
-            ErrorCode::NotFound,
-            format!("{}: {error}", source.display()),
-        )
-    })?;
+    let named = source.display();
+    let metadata = metadata
+        .map_err(|error| ApiError::new(ErrorCode::NotFound, format!("{named}: {error}")))?;
+    if from.directory && !metadata.is_dir() {
+        let message = format!("{named} is not a directory: write it without a slash at its end");
+        return Err(ApiError::new(ErrorCode::InvalidArgument, message).into());
+    }
     // A directory that is copied to `new/` makes it; a file needs it to be there.
     let must_be_dir = to.directory && !metadata.is_dir() && to.path.file_name().is_some();
     let slash = if must_be_dir { "/" } else { "" };
@@ -133,6 +136,7 @@ async fn get(
     context: &Context,
 ) -> Result<TransferDone, Failure> {
     let path = &from.path;
+    let follow = follow || from.directory;
     let stream = context
         .session
         .change(|client| async move { client.vm_get_files(vm, path.as_str(), follow).await })

@@ -162,6 +162,64 @@ fn contents_merge_into_a_directory_that_keeps_its_mode() {
 }
 
 #[test]
+fn contents_go_where_cp_would_put_them() {
+    let home = tempfile::tempdir().unwrap();
+    let at = |name: &str| home.path().join(name);
+    let directory = stream(&[
+        (b"src", EntryKind::Directory, 0o750),
+        (b"src/f", FILE, 0o600),
+    ]);
+    let contents = |name: &str| Target {
+        contents: true,
+        ..into(&at(name))
+    };
+    // A new directory is as the one whose contents it gets.
+    unpacked(&directory, &contents("new")).unwrap();
+    let meta = std::fs::metadata(at("new")).unwrap();
+    assert_eq!((meta.mode() & 0o777, meta.mtime()), (0o750, 1_000_000_000));
+    assert!(at("new/f").exists());
+    std::fs::write(at("file"), b"").unwrap();
+    assert!(unpacked(&directory, &contents("file")).is_err());
+    // A file has no contents, and the attempt leaves nothing.
+    let file = stream(&[(b"src", FILE, 0o644)]);
+    for name in ["absent", "new", "file"] {
+        assert!(unpacked(&file, &contents(name)).is_err(), "{name}");
+    }
+    assert!(!at("absent").exists() && at("new/f").exists());
+    assert_eq!(std::fs::read(at("file")).unwrap(), b"");
+    // Nor does a stream that breaks off before anything came.
+    assert!(unpacked(&directory[..100], &contents("absent")).is_err());
+    assert!(!at("absent").exists());
+}
+
+#[test]
+fn a_directory_goes_where_cp_would_put_it() {
+    let home = tempfile::tempdir().unwrap();
+    let at = |name: &str| home.path().join(name);
+    let bytes = stream(&[
+        (b"src", EntryKind::Directory, 0o755),
+        (b"src/f", FILE, 0o600),
+    ]);
+    let slash = |name: &str| Target {
+        must_be_dir: true,
+        ..into(&at(name))
+    };
+    std::fs::create_dir(at("dir")).unwrap();
+    std::fs::write(at("file"), b"kept").unwrap();
+    unpacked(&bytes, &into(&at("new"))).unwrap();
+    unpacked(&bytes, &slash("slash")).unwrap();
+    unpacked(&bytes, &into(&at("dir"))).unwrap();
+    unpacked(&bytes, &slash("dir")).unwrap();
+    for path in ["new/f", "slash/f", "dir/src/f"] {
+        assert!(at(path).exists(), "{path}");
+    }
+    for target in [into(&at("file")), slash("file")] {
+        assert!(unpacked(&bytes, &target).is_err());
+        assert_eq!(std::fs::read(at("file")).unwrap(), b"kept");
+    }
+}
+
+#[test]
 fn the_callers_name_wins_over_the_streams() {
     let home = tempfile::tempdir().unwrap();
     let bytes = stream(&[(b".bashrc", FILE, 0o644)]);

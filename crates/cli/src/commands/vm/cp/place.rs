@@ -77,14 +77,18 @@ fn in_vm(text: &str) -> Option<(&str, &str)> {
     is_reference.then_some((vm, path))
 }
 
+/// The path without what its end says: `/` that it is a directory, `.` as its last name that the inside is meant.
 fn ends(path: &str) -> (&str, bool, bool) {
-    if path == "." {
-        return (path, false, false);
-    }
-    match path.strip_suffix("/.") {
-        Some("") => ("/", true, true),
-        Some(directory) => (directory, true, true),
-        None => (path, path.ends_with('/'), false),
+    let without = path.trim_end_matches('/');
+    let slashed = without.len() < path.len();
+    match without.strip_suffix("/.") {
+        _ if without == "." => (without, true, true),
+        _ if without.is_empty() && slashed => ("/", true, false),
+        Some(directory) => match directory.trim_end_matches('/') {
+            "" => ("/", true, true),
+            directory => (directory, true, true),
+        },
+        None => (path, slashed, false),
     }
 }
 
@@ -152,7 +156,12 @@ mod tests {
             ("web:/", ("/", true, false)),
             ("web:/.", ("/", true, true)),
             ("web:", ("/root", false, false)),
-            ("web:.", ("/root", false, false)),
+            ("web:.", ("/root", true, true)),
+            ("web:./", ("/root", true, true)),
+            ("web:/a/./", ("/a", true, true)),
+            ("web:/a//.", ("/a", true, true)),
+            ("web://", ("/", true, false)),
+            ("web:/a.", ("/a.", false, false)),
             ("web:b/c", ("/root/b/c", false, false)),
         ];
         for (text, (path, directory, contents)) in cases {
