@@ -26,6 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for part in [
         "crates/agent",
         "crates/guest",
+        "crates/module-index",
         "crates/tar",
         "Cargo.lock",
         "Cargo.toml",

@@ -1,6 +1,6 @@
 //! A whole Debian kernel package, or an image.
 #![no_main]
-use banger_kernel::{KernelSource, Watch, import};
+use banger_kernel::{ImportOptions, KernelSource, Watch, import};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let Ok(dir) = tempfile::tempdir() else { return };
@@ -10,6 +10,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     }
     let _ = import(
         &KernelSource::Deb(package),
+        ImportOptions::default(),
         &into,
         &mut Watch::new(&mut |_| {}, &|| false),
     );

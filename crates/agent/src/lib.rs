@@ -28,6 +28,7 @@ pub mod control;
 pub mod guest;
 pub mod init;
 pub mod listen;
+pub mod modprobe;
 pub mod relay;
 pub mod report;
 pub mod serve;

@@ -2,14 +2,19 @@
 
 use std::process::ExitCode;
 
-use banger_agent::{console, init, listen, serve, service, sftp};
+use banger_agent::{console, init, listen, modprobe, serve, service, sftp};
 use banger_guest::LISTEN;
 
 fn main() -> ExitCode {
     if std::process::id() == 1 {
         init::run();
     }
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut arguments = std::env::args();
+    let name = arguments.next().unwrap_or_default();
+    let arguments: Vec<String> = arguments.collect();
+    if modprobe::is_called(&name) {
+        return modprobe::main(&arguments);
+    }
     let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [how @ (service::FRESH | service::AGAIN)] => service::run(how),
         [service::KEEP, pid] => service::keep(pid),

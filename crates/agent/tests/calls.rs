@@ -27,6 +27,7 @@ fn configure(hostname: &str) -> Configure {
             work: None,
             grow_system: false,
             grow_work: false,
+            modules: None,
         },
         init: Default::default(),
         files: vec![],

@@ -21,6 +21,10 @@ pub struct Kernel {
     pub image_bytes: u64,
     /// Modules that are loaded at boot, in order.
     pub modules: Vec<String>,
+    /// The modules that guests find at `/lib/modules`; absent for a kernel that has none, or that was imported by a banger
+    /// that did not keep them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest_modules: Option<GuestModules>,
     /// Number of VMs that boot it.
     pub used_by: u64,
     /// True when it is the default kernel of new VMs.
@@ -31,6 +35,19 @@ pub struct Kernel {
     /// Reason why it cannot be used: its record in the store is damaged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+/// The modules of a kernel that guests load from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GuestModules {
+    /// Number of modules.
+    pub count: u64,
+    /// Size of their file system in bytes; all VMs of the kernel share it.
+    pub bytes: u64,
+    /// Number of modules that were left out, of a large kernel.
+    pub left_out: u64,
+    /// The folders of drivers that were left out: `drivers/gpu`, …
+    pub left_out_folders: Vec<String>,
 }
 
 /// Origin of a kernel to import. Paths are absolute.
@@ -69,4 +86,7 @@ pub struct ImportKernel {
     pub name: Option<KernelName>,
     /// Its origin.
     pub source: KernelSource,
+    /// Keep all modules of a kernel with 2000 of them or more; otherwise drivers for hardware that no guest has are left out.
+    #[serde(default)]
+    pub all_modules: bool,
 }

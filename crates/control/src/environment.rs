@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use banger_api::image::ImageDetails;
+use banger_api::kernel::GuestModules;
 use banger_api::pull::PullImage;
 use banger_api::vm::NetMode;
 use banger_api::{ApiError, ByteSize, EngineName};
@@ -45,6 +46,8 @@ pub struct BootFiles {
     pub kernel: PathBuf,
     /// The initramfs with this build's agent, which may not be there yet.
     pub initramfs: PathBuf,
+    /// The file system of its modules, when it has one.
+    pub modules: Option<PathBuf>,
     /// How the guest's instructions run.
     pub accel: Accel,
 }
@@ -124,6 +127,9 @@ pub trait Environment: Send + Sync {
     #[allow(clippy::missing_errors_doc)] // above, for all
     fn boot_files(&self, kernel: &Path) -> HostResult<BootFiles>;
 
+    /// The modules that a kernel has for guests. One whose description cannot be read has none.
+    fn guest_modules(&self, kernel: &Path) -> Option<GuestModules>;
+
     /// The disk images of an image: the base, and its work seed if there is one.
     fn base_of(&self, image: &Path) -> PathBuf;
     /// The work seed of an image that has one.
@@ -131,6 +137,9 @@ pub trait Environment: Send + Sync {
 
     /// Recipes that banger carries, by name.
     fn recipes(&self) -> Vec<&'static str>;
+
+    /// Words of the kernel's command line that VMs of an image need.
+    fn kernel_words(&self, image: &Path) -> Vec<String>;
 
     /// What an image says about running it. One whose description cannot be read any more says nothing.
     fn guest_defaults(&self, image: &Path) -> GuestDefaults;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use banger_api::doctor::{Check, Report, Verdict};
+use banger_api::kernel::Kernel;
 use banger_control::system;
 use banger_engine::Accel;
 
@@ -31,6 +32,7 @@ pub(crate) fn doctor(daemon: &Daemon) -> Report {
             leftovers(daemon),
             reflink(daemon.paths.state()),
             seeds(daemon),
+            kernel_modules(daemon),
             program(
                 "mmdebstrap",
                 "images are built with it",
@@ -181,6 +183,39 @@ fn seeds(daemon: &Daemon) -> Check {
             format!("VMs of {} start with an empty /root", names.join(", ")),
             Some(
                 "give an image a work seed: banger image reseed IMAGE --from root, or a directory",
+            ),
+        ),
+    }
+}
+
+/// Check that guests have the modules of their kernels: kernels imported by earlier builds came without.
+fn kernel_modules(daemon: &Daemon) -> Check {
+    const NAME: &str = "kernel modules";
+    let kernels = match banger_control::kernel::kernels(&daemon.control) {
+        Ok(kernels) => kernels,
+        Err(error) => {
+            let finding = format!("cannot tell: {}", error.message);
+            return check(NAME, Verdict::Warn, finding, None);
+        }
+    };
+    let is_without =
+        |kernel: &&Kernel| kernel.guest_modules.is_none() && !kernel.modules.is_empty();
+    let names: Vec<&str> = kernels
+        .iter()
+        .filter(is_without)
+        .map(|kernel| kernel.name.as_str())
+        .collect();
+    match names.is_empty() {
+        true => check(NAME, Verdict::Pass, "every kernel brings its own", None),
+        false => check(
+            NAME,
+            Verdict::Warn,
+            format!(
+                "{} came without: Docker, FUSE, WireGuard and the like do not start in their VMs",
+                names.join(", ")
+            ),
+            Some(
+                "import the kernel again under another name, and make VMs with it: banger kernel import --help",
             ),
         ),
     }

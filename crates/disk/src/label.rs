@@ -5,8 +5,8 @@ use std::fmt;
 /// Longest label that an ext4 superblock holds, in bytes (`s_volume_name`).
 pub const MAX_LABEL_BYTES: usize = 16;
 
-/// A volume label that fits a superblock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// A volume label that fits a superblock. The default is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Label {
     bytes: [u8; MAX_LABEL_BYTES],
 }

@@ -35,7 +35,8 @@ pub use schema::{
     Detached, DetachedCommand, DetachedEnd, DetachedId, DiskStats, ExecFailure, ExecFailureKind,
     ExecRequest, ExitStatus, Failure, Found, GetChanges, GetFiles, GuestFile, GuestMount,
     GuestPath, GuestPathError, GuestStats, InitMode, Interface, InterfaceAddress, LISTEN,
-    LISTEN_SOCKET, LISTEN_TCP, Listener, Listening, MacAddr, MacAddrError, MemoryStats, Net, Phase,
-    Pong, PutFiles, Relay, Request, RootPlan, RunningInit, ShutdownMode, Stage, TmpMode,
-    TransferDone, TransferFailure, TransportProtocol, TreeFiles, TreePath, TreePathError, Tty,
+    LISTEN_SOCKET, LISTEN_TCP, Listener, Listening, MacAddr, MacAddrError, MemoryStats,
+    ModulesPlan, Net, Phase, Pong, PutFiles, Relay, Request, RootPlan, RunningInit, ShutdownMode,
+    Stage, TmpMode, TransferDone, TransferFailure, TransportProtocol, TreeFiles, TreePath,
+    TreePathError, Tty,
 };

@@ -10,9 +10,9 @@ use banger_guest::{
     Answer, Attach, Caller, Configure, Configured, ConnectTarget, Content, CpuTimes, Detached,
     DetachedCommand, DetachedEnd, DiskStats, ExecFailure, ExecFailureKind, ExecRequest, ExitStatus,
     Failure, Found, GetChanges, GetFiles, GuestFile, GuestMount, GuestPath, GuestStats, InitMode,
-    Interface, InterfaceAddress, Listener, Listening, MacAddr, MemoryStats, Net, Phase, Pong,
-    PutFiles, Relay, Request, RootPlan, RunningInit, ShutdownMode, Stage, TmpMode, TransferDone,
-    TransferFailure, TransportProtocol, TreeFiles, TreePath, Tty,
+    Interface, InterfaceAddress, Listener, Listening, MacAddr, MemoryStats, ModulesPlan, Net,
+    Phase, Pong, PutFiles, Relay, Request, RootPlan, RunningInit, ShutdownMode, Stage, TmpMode,
+    TransferDone, TransferFailure, TransportProtocol, TreeFiles, TreePath, Tty,
 };
 use bytes::{Bytes, BytesMut};
 
@@ -93,6 +93,10 @@ fn configure(init: InitMode) -> Configure {
             work: Some(text("work")),
             grow_system: true,
             grow_work: true,
+            modules: Some(ModulesPlan {
+                disk: text("modules"),
+                layer: text("modules-0a"),
+            }),
         },
         init,
         tmp: match init {
@@ -160,6 +164,7 @@ fn requests_of_version_1() -> Vec<Request> {
         Request::Detach(exec) => Request::Detach(before(exec)),
         Request::Configure(mut configure) => {
             configure.tmp = TmpMode::Disk;
+            configure.root.modules = None;
             configure.files.drain(..NEW_FILES_IN_VERSION_3);
             Request::Configure(configure)
         }

@@ -35,6 +35,10 @@ pub struct ImageMetadata {
     pub source: ImageOrigin,
     /// Its init system.
     pub init: InitSystem,
+    /// True when it can load profiles of AppArmor; `None` when it was not looked into. Container engines refuse to start
+    /// anything where the kernel has AppArmor and the image no program to load their profile with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub apparmor_parser: Option<bool>,
     /// Number of names in the root file system; `None` when it was copied in without being read.
     pub entries: Option<u64>,
     /// The read-only root file system.

@@ -43,6 +43,7 @@ pub fn reseed(
         disk: metadata.base,
         entries: metadata.entries,
         init: metadata.init,
+        apparmor_parser: metadata.apparmor_parser,
     };
     describe(base, parts, destination, watch)
 }

@@ -12,6 +12,7 @@ use crate::defaults::RunDefaults;
 use crate::disks;
 use crate::error::ImageError;
 use crate::init::InitSystem;
+use crate::lookup::follow;
 use crate::metadata::{
     BASE, DiskRecord, FORMAT, ImageMetadata, ImageOrigin, METADATA, OriginKind, SEED,
 };
@@ -23,6 +24,9 @@ use crate::work_disk;
 /// Room in a seed beyond its files, in bytes. A clone grows to the size of the VM's work disk anyway, but its journal
 /// keeps its size: with this room it gets 16 MiB.
 const SEED_ROOM: u64 = 128 << 20;
+
+/// The program that loads profiles of AppArmor into the kernel.
+const APPARMOR_PARSER: &str = "sbin/apparmor_parser";
 
 /// Folder and time of a new image.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +66,7 @@ pub(crate) struct Base {
     pub(crate) disk: DiskRecord,
     pub(crate) entries: Option<u64>,
     pub(crate) init: InitSystem,
+    pub(crate) apparmor_parser: Option<bool>,
 }
 
 pub(crate) fn write_image(
@@ -83,6 +88,7 @@ pub(crate) fn write_image(
         disk,
         entries: Some(tree.entry_count() as u64),
         init: InitSystem::of(tree),
+        apparmor_parser: Some(follow(tree, APPARMOR_PARSER).is_some()),
     };
     describe(base, parts, destination, watch)
 }
@@ -97,6 +103,7 @@ pub(crate) fn copy_image(
         disk: disks::copy(disk, destination.folder, BASE, watch)?,
         entries: None,
         init: InitSystem::Unknown,
+        apparmor_parser: None,
     };
     describe(base, parts, destination, watch)
 }
@@ -128,6 +135,7 @@ pub(crate) fn describe(
         created_at: destination.created_at,
         source: parts.origin,
         init: base.init,
+        apparmor_parser: base.apparmor_parser,
         entries: base.entries,
         base: base.disk,
         seed,

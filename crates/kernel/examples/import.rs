@@ -5,7 +5,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use banger_kernel::{KernelSource, Watch, ensure_initramfs, fetch_default_kernel, import};
+use banger_kernel::{
+    ImportOptions, KernelSource, Watch, ensure_initramfs, fetch_default_kernel, import,
+};
 use banger_watch::Stage as _;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -29,7 +31,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let mut watch = Watch::new(&mut progress, &|| false);
     let source = source_of(Path::new(&source), &folder, &mut watch)?;
-    let metadata = import(&source, &folder, &mut watch)?;
+    let metadata = import(&source, ImportOptions::default(), &folder, &mut watch)?;
     let imported = started.elapsed();
     let initramfs = args
         .next()

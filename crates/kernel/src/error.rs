@@ -88,6 +88,26 @@ pub enum KernelError {
         /// What is wrong with it.
         why: String,
     },
+    /// The files of the modules' disk do not make a tree.
+    #[error("the modules cannot lie in one folder")]
+    ModulesTree {
+        /// Reason of the tree.
+        #[source]
+        source: banger_disk::tree::TreeError,
+    },
+    /// The modules' disk cannot be written.
+    #[error("cannot write the disk of modules")]
+    ModulesDisk {
+        /// Why.
+        #[source]
+        source: banger_disk::WriteError,
+    },
+    /// The folder that was given for modules has none.
+    #[error("{} holds no modules (no file .ko, .ko.xz, .ko.zst or .ko.gz), and no list of built-in ones", path.display())]
+    NoModules {
+        /// The folder.
+        path: PathBuf,
+    },
     /// `kernel.json` cannot be read or written.
     #[error(transparent)]
     Description(#[from] banger_durable::DescriptionError),

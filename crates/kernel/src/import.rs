@@ -4,6 +4,7 @@
 //!  source ──► found: image bytes, modules tree, configuration ──► unpack, identify, plan ──► folder
 //!                                                                                             vmlinux
 //!                                                                                             modules/NN-name.ko
+//!                                                                                             modules.ext4
 //!                                                                                             kernel.json (last)
 //! ```
 
@@ -39,6 +40,13 @@ pub enum KernelSource {
     Host,
 }
 
+/// Choices of an import.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ImportOptions {
+    /// Keep the modules of a large kernel that are left out otherwise: drivers for hardware that no guest has.
+    pub all_modules: bool,
+}
+
 /// Imports a kernel into `folder`, which must exist and be empty, and describes it. On an error the folder is left as it
 /// is, without `kernel.json`; the caller removes it.
 ///
@@ -46,6 +54,7 @@ pub enum KernelSource {
 /// The source cannot be read, is no x86-64 kernel, or lacks what every guest needs ([`KernelError::Unsuitable`]).
 pub fn import(
     source: &KernelSource,
+    options: ImportOptions,
     folder: &Path,
     watch: &mut Watch<'_>,
 ) -> Result<KernelMetadata, KernelError> {
@@ -76,6 +85,13 @@ pub fn import(
         config.as_ref(),
         watch.cancel(),
     )?;
+    let options = modules::DiskOptions {
+        release: &identity.release,
+        all: options.all_modules,
+    };
+    let tree = found.modules.as_deref();
+    let modules_disk = tree.map(|tree| modules::write_disk(tree, options, folder, watch));
+    let modules_disk = modules_disk.transpose()?.flatten();
     let written = write::Written {
         origin,
         identity,
@@ -83,6 +99,7 @@ pub fn import(
         config,
         unpacked,
         plan,
+        modules_disk,
     };
     watch.check()?;
     written.write(folder, watch)

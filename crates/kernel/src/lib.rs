@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  fetch_default_kernel ──► linux-image-….deb ─┐
-//!  .deb, directory, image, host ───────────────┴─► import ──► folder: vmlinux, modules/NN-name.ko, kernel.json
+//!  .deb, directory, image, host ───────────────┴─► import ──► folder: vmlinux, modules/NN-name.ko, modules.ext4, kernel.json
 //!     (find)      bzImage ─► unpack ─► vmlinux                    │
 //!                 modules ─► plan: what guests need, in order     ▼
 //!                                       agent ──► ensure_initramfs ──► folder: initramfs-….cpio
@@ -37,9 +37,9 @@ pub use apt::{Apt, fetch_default_kernel};
 pub use decompress::{Compression, decompress};
 pub use elf::ElfError;
 pub use error::KernelError;
-pub use import::{KernelSource, import};
+pub use import::{ImportOptions, KernelSource, import};
 pub use initramfs::{ensure_initramfs, initramfs_bytes, initramfs_path};
-pub use metadata::{FileRecord, KernelMetadata, KernelOrigin, ModuleRecord};
+pub use metadata::{FileRecord, KernelMetadata, KernelOrigin, LeftOut, ModuleRecord, ModulesDisk};
 pub use modules::{Availability, Capability};
 pub use progress::{Progress, Stage, Watch};
 pub use unpack::{IMAGE_MAX_BYTES, Unpacked, unpack};

@@ -17,6 +17,8 @@ pub const VMLINUX: &str = "vmlinux";
 pub const BZIMAGE: &str = "bzImage";
 /// The folder of module files.
 pub const MODULES: &str = "modules";
+/// The file system of all modules.
+pub const MODULES_DISK: &str = "modules.ext4";
 /// The description, written last: a folder without it is not an imported kernel.
 pub const METADATA: &str = "kernel.json";
 
@@ -31,7 +33,7 @@ pub struct KernelMetadata {
     pub banner: String,
     /// Where it came from.
     pub source: KernelOrigin,
-    /// `sha256:…` over the image's and the modules' digests: two imports of one kernel have the same.
+    /// `sha256:…` over the digests of the image, the modules and their disk: two imports of one kernel have the same.
     pub digest: String,
     /// The ELF image.
     pub vmlinux: FileRecord,
@@ -48,8 +50,12 @@ pub struct KernelMetadata {
     /// Whether it refuses modules without a valid signature (`CONFIG_MODULE_SIG_FORCE`); `None` when its configuration
     /// is not known.
     pub module_signatures_forced: Option<bool>,
-    /// Its modules in load order.
+    /// The modules of its initramfs in load order.
     pub modules: Vec<ModuleRecord>,
+    /// All modules of the kernel, for guests to load from; `None` when it has none, or was imported by a banger that did
+    /// not keep them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modules_disk: Option<ModulesDisk>,
     /// What a user should know before booting it.
     #[serde(default)]
     pub warnings: Vec<String>,
@@ -87,6 +93,28 @@ pub struct ModuleRecord {
     /// The file.
     #[serde(flatten)]
     pub file: FileRecord,
+}
+
+/// The file system that guests see at `/lib/modules/<release>`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModulesDisk {
+    /// Number of modules.
+    pub modules: u64,
+    /// Modules that were not taken over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<LeftOut>,
+    /// The file.
+    #[serde(flatten)]
+    pub file: FileRecord,
+}
+
+/// Modules that were left out of a large kernel's disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Number of modules, those included that need one of them.
+    pub modules: u64,
+    /// The folders that they are from: `drivers/gpu`, …
+    pub folders: Vec<String>,
 }
 
 impl Description for KernelMetadata {

@@ -54,6 +54,10 @@ pub struct GuestSetup {
     /// Only its root is wanted: no init is started, and nothing of the guest's files is changed.
     #[serde(default)]
     pub bare: bool,
+    /// Directory of the system disk that takes what the guest writes at `/lib/modules/<release>`; `None` when its kernel has
+    /// no disk of modules.
+    #[serde(default)]
+    pub modules: Option<String>,
 }
 
 /// A published port that reaches the guest at `at`, and the port of its server there.
@@ -311,6 +315,7 @@ pub trait Host: Send + Sync {
     fn make_kernel(
         &self,
         source: &banger_api::kernel::KernelSource,
+        all_modules: bool,
         into: &Path,
         events: &dyn Events,
         cancel: &Cancel,

@@ -177,11 +177,34 @@ fn as_version(version: u32, value: &mut Value) {
     }
 }
 
+/// Today's form of steps of older versions: without the modules of kernels.
+fn without_modules(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(without_modules),
+        Value::Object(fields) => {
+            if fields.contains_key("ssh_host_key") {
+                fields.insert("modules".to_owned(), Value::Null);
+            }
+            if let Some(all) = fields.get_mut("all_modules") {
+                *all = json!(false);
+            }
+            fields.values_mut().for_each(without_modules);
+        }
+        _ => {}
+    }
+}
+
 fn is_read<T: Serialize + DeserializeOwned>(name: &str, example: impl Fn(u32) -> Vec<T>) {
     // Version 2 of changes says `process` where version 1 says `vmm`; versions before today's are the same else.
     for version in golden().versions(name).into_iter().rev().skip(1) {
         let mut expected = serde_json::to_value(example(version)).unwrap();
-        as_version(version, &mut expected);
+        // Steps of version 2 have identities of version 2 already.
+        let identities = match name {
+            "steps.json" if version > 1 => 3,
+            _ => version,
+        };
+        as_version(identities, &mut expected);
+        without_modules(&mut expected);
         let read: Vec<T> = golden().read(version, name);
         assert_eq!(
             serde_json::to_value(read).unwrap(),

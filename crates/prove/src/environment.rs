@@ -59,8 +59,17 @@ impl Environment for SimEnvironment {
         Ok(BootFiles {
             kernel: kernel.join("vmlinux"),
             initramfs: kernel.join("initramfs.cpio"),
+            modules: Some(kernel.join("modules.ext4")),
             accel: Accel::Tcg,
         })
+    }
+
+    fn guest_modules(&self, _kernel: &Path) -> Option<banger_api::kernel::GuestModules> {
+        None
+    }
+
+    fn kernel_words(&self, _image: &Path) -> Vec<String> {
+        Vec::new()
     }
 
     fn base_of(&self, image: &Path) -> PathBuf {

@@ -337,6 +337,7 @@ impl Host for SimHost {
     fn make_kernel(
         &self,
         source: &KernelSource,
+        _all_modules: bool,
         into: &Path,
         _events: &dyn Events,
         cancel: &Cancel,
@@ -347,7 +348,13 @@ impl Host for SimHost {
                     return Err(failed(ErrorCode::Cancelled, "cancelled"));
                 }
                 let what = kernel_name(source);
-                make_files(world, into, &what, &["vmlinux", "modules/a.ko"], extent)
+                make_files(
+                    world,
+                    into,
+                    &what,
+                    &["vmlinux", "modules/a.ko", "modules.ext4"],
+                    extent,
+                )
             })
     }
 

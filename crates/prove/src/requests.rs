@@ -257,6 +257,7 @@ impl Daemon {
                 path: format!("/in/{content}"),
             },
             name: Some(name.parse().map_err(invalid)?),
+            all_modules: false,
         };
         self.done(kernel::import(&self.control, request))
     }

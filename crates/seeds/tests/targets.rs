@@ -65,6 +65,7 @@ targets!(
     image_reference,
     kernel_image,
     kernel_import,
+    module_index,
     own_image,
     registry_challenge,
     returned_files,
@@ -100,6 +101,8 @@ mod image_reference;
 mod kernel_image;
 #[path = "../../../fuzz/targets/kernel_import.rs"]
 mod kernel_import;
+#[path = "../../../fuzz/targets/module_index.rs"]
+mod module_index;
 #[path = "../../../fuzz/targets/own_image.rs"]
 mod own_image;
 #[path = "../../../fuzz/targets/registry_challenge.rs"]

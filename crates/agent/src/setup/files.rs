@@ -214,6 +214,24 @@ impl Place {
         }
     }
 
+    /// True when there is a directory at a path, or at the end of its links.
+    ///
+    /// # Errors
+    /// Any error of the kernel but "there is none".
+    pub fn has_directory(&self, path: &str) -> io::Result<bool> {
+        match self.resolve(path, OFlags::PATH | OFlags::DIRECTORY) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// True when a path leads to anything.
+    #[must_use]
+    pub fn leads_somewhere(&self, path: &str) -> bool {
+        self.resolve(path, OFlags::PATH).is_ok()
+    }
+
     /// Is anything there, be it a link that leads nowhere?
     fn exists(&self, path: &str) -> io::Result<bool> {
         match self.resolve(path, OFlags::PATH | OFlags::NOFOLLOW) {

@@ -8,6 +8,7 @@ pub mod fstab;
 pub mod grow;
 pub mod identity;
 pub mod kernel_limits;
+pub mod kernel_modules;
 pub mod machine;
 pub mod mounts;
 pub mod net;

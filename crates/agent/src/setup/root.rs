@@ -4,7 +4,8 @@
 //!  /lower    disk base, read-only          /newroot        overlay of both
 //!  /system   disk system: upper, work      /newroot/root   disk work
 //!            itself ─ moved ─────────────► /newroot/run/banger/system   (/run/banger: a tmpfs of our own)
-//!            docker, containerd ─ bound ─► /var/lib/{docker,containerd}, in the new root
+//!            docker, … ─ bound ──────────► /var/lib/{docker,containerd,containers}, in the new root
+//!  /modules-disk  disk modules, read-only  /newroot/lib/modules/<release>   overlay of it and a directory of system
 //! ```
 //!
 //! Docker's own overlays cannot have their upper layers on an overlay; therefore its directories lie beside ours.
@@ -20,6 +21,7 @@ use rustix::fs::{AtFlags, Mode};
 use super::disks::{Disk, Disks};
 use super::files::Place;
 use super::grow::grow;
+use super::kernel_modules;
 use super::mounts::{self, FileSystem, MountPoint, furnish};
 use super::stages::Stages;
 use super::temporary;
@@ -31,7 +33,7 @@ pub const NEW_ROOT: &str = "/newroot";
 /// Where the disk below the overlay is in the assembled root.
 pub const SYSTEM_MOUNT: &str = "/run/banger/system";
 const LOWER: &str = "/lower";
-const SYSTEM: &str = "/system";
+pub(super) const SYSTEM: &str = "/system";
 
 /// A disk that the guest writes: freed blocks go back to the host at once, and tables that were left unwritten when the
 /// disk was made are not written in the background either, so that its file stays small.
@@ -73,15 +75,28 @@ pub fn assemble(plan: &RootPlan, tmp: TmpMode, stages: &mut Stages) -> Result<()
             stages.done("grow work");
         }
     }
+    // Before the new root takes over `/dev`, through which disks are found here.
+    if let Some(modules) = &plan.modules {
+        kernel_modules::mount(modules, &mut disks, &here, &new_root);
+        stages.done("mount modules");
+    }
     furnish(&new_root)?;
     temporary::furnish(&new_root, tmp)?;
     keep_system_reachable(&new_root)?;
+    if plan.modules.is_some() {
+        kernel_modules::offer_modprobe(&new_root);
+    }
     stages.done("mount rest");
     Ok(())
 }
 
 /// Mounts a disk, and opens its root.
-fn mount_disk(disk: &Disk, root: &Place, path: &str, options: &[&str]) -> Result<OwnedFd, Failure> {
+pub(super) fn mount_disk(
+    disk: &Disk,
+    root: &Place,
+    path: &str,
+    options: &[&str],
+) -> Result<OwnedFd, Failure> {
     let file_system = FileSystem {
         source: &disk.device,
         kind: "ext4",
@@ -120,9 +135,12 @@ fn mount_overlay(here: &Place) -> Result<(), Failure> {
 }
 
 /// Programs of an image that use that storage.
-const CONTAINER_PROGRAMS: [&str; 4] = [
+const CONTAINER_PROGRAMS: [&str; 7] = [
     "/usr/bin/dockerd",
+    "/usr/sbin/dockerd",
     "/usr/bin/containerd",
+    "/usr/bin/podman",
+    "/usr/bin/buildah",
     "/usr/local/bin/dockerd",
     "/usr/local/bin/containerd",
 ];
@@ -134,14 +152,17 @@ pub fn runs_containers() -> bool {
         .any(|program| Path::new(program).exists())
 }
 
-/// Gives Docker and containerd their place beside the overlay. In the guest's own root. What the image itself has stored
+/// Names below `/var/lib` of the storage of Docker, of containerd, and of podman and buildah.
+const CONTAINER_STORAGE: [&str; 3] = ["docker", "containerd", "containers"];
+
+/// Gives Docker, containerd and podman their place beside the overlay. In the guest's own root. What the image itself has stored
 /// there stays in sight: then its own place is used, for hiding it would lose it.
 ///
 /// # Errors
 /// Names the mount that failed.
 pub fn bind_container_storage() -> Result<(), Failure> {
     let root = mounts::open(Path::new("/"))?;
-    for name in ["docker", "containerd"] {
+    for name in CONTAINER_STORAGE {
         let place = Path::new("/var/lib").join(name);
         // Only where an image has the usual folders; a link there is the image's own arrangement.
         let is_dir =

@@ -74,7 +74,11 @@ pub(crate) fn ensure(
         return find_kernel(control, name.as_str());
     }
     artifact::ensure(control, op, name.as_str(), locked, || {
-        make(control, op, Some(name.clone()), KernelSource::Default)
+        let fetched = Wanted {
+            source: KernelSource::Default,
+            all_modules: false,
+        };
+        make(control, op, Some(name.clone()), fetched)
     })
 }
 
@@ -85,7 +89,11 @@ pub(crate) fn ensure(
 pub fn import(control: &Control, request: ImportKernel) -> Result<Accepted, ApiError> {
     check_paths(control, &request.source)?;
     let fetched = || DEFAULT_NAME.parse().ok();
-    let name = request.name.or_else(|| match request.source {
+    let wanted = Wanted {
+        source: request.source,
+        all_modules: request.all_modules,
+    };
+    let name = request.name.or_else(|| match wanted.source {
         KernelSource::Default => fetched(),
         _ => None,
     });
@@ -102,7 +110,7 @@ pub fn import(control: &Control, request: ImportKernel) -> Result<Accepted, ApiE
         if let Some(name) = &name {
             artifact::free::<KernelRecord>(&task, name.as_str())?;
         }
-        make(&task, op, name, request.source).map(|_record| ())
+        make(&task, op, name, wanted).map(|_record| ())
     })?;
     Ok(running.accepted(None))
 }
@@ -119,15 +127,26 @@ fn check_paths(control: &Control, source: &KernelSource) -> Result<(), ApiError>
     Ok(())
 }
 
+/// A kernel that is to be made.
+struct Wanted {
+    source: KernelSource,
+    all_modules: bool,
+}
+
 /// Two plans, as for an image.
 fn make(
     control: &Control,
     op: &Arc<Running>,
     name: Option<KernelName>,
-    source: KernelSource,
+    wanted: Wanted,
 ) -> Result<KernelRecord, ApiError> {
     let staging = control.places().making(op.id, "kernel");
-    control.run(plans::make_kernel(op.id, source, staging.clone()), op)?;
+    let Wanted {
+        source,
+        all_modules,
+    } = wanted;
+    let plan = plans::make_kernel(op.id, source, all_modules, staging.clone());
+    control.run(plan, op)?;
     let published = made_record(control, name, &staging).and_then(|record| {
         artifact::publish(control, op, &record, &staging)?;
         Ok(record)

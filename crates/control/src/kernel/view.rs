@@ -17,7 +17,8 @@ use crate::vm::damaged;
 pub fn kernels(control: &Control) -> Result<Vec<Kernel>, ApiError> {
     let vms = control.read(vm::list)?;
     let all = control.read(kernel::list)?;
-    Ok(all.iter().map(|record| view(record, &all, &vms)).collect())
+    let views = all.iter().map(|record| view(control, record, &all, &vms));
+    Ok(views.collect())
 }
 
 /// One kernel.
@@ -26,13 +27,20 @@ pub fn kernels(control: &Control) -> Result<Vec<Kernel>, ApiError> {
 /// Only the store's.
 pub fn kernel_view(control: &Control, record: &KernelRecord) -> Result<Kernel, ApiError> {
     Ok(view(
+        control,
         record,
         &control.read(kernel::list)?,
         &control.read(vm::list)?,
     ))
 }
 
-fn view(record: &KernelRecord, all: &[KernelRecord], vms: &[VmRecord]) -> Kernel {
+fn view(
+    control: &Control,
+    record: &KernelRecord,
+    all: &[KernelRecord],
+    vms: &[VmRecord],
+) -> Kernel {
+    let folder = control.places().kernel(&record.digest);
     Kernel {
         name: record.name.clone(),
         version: record.version.clone(),
@@ -40,6 +48,7 @@ fn view(record: &KernelRecord, all: &[KernelRecord], vms: &[VmRecord]) -> Kernel
         source: record.source.clone(),
         image_bytes: record.image_bytes,
         modules: record.modules.clone(),
+        guest_modules: control.environment().guest_modules(&folder),
         used_by: users(record, vms).len() as u64,
         default: default_of(all).is_some_and(|default| default.name == record.name),
         created_at: timestamp(record.created_ms),

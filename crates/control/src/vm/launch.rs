@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use banger_api::vm::{Egress, NetMode};
-use banger_api::{ApiError, ErrorCode};
+use banger_api::{ApiError, ContentDigest, ErrorCode};
 use banger_engine::{DiskSpec, LaunchToken, NetSpec, Publish, VmmSpec};
 use banger_ops::plans::{self, StartVm};
 use banger_ops::{GuestSetup, VmFiles};
@@ -11,11 +11,13 @@ use banger_store::VmRecord;
 use uuid::Uuid;
 
 use super::ports::Ways;
-use super::serial::{BASE, SYSTEM, WORK};
+use super::serial::{BASE, MODULES, SYSTEM, WORK};
 use crate::Control;
 
 /// Time for a guest to become reachable: emulation on a busy host is slow, and a VMM that dies is noticed at once.
 const BOOT_DEADLINE_MS: u64 = 180_000;
+/// Digits of a kernel's digest that tell any two kernels of one VM apart.
+const LAYER_DIGITS: usize = 24;
 
 /// What a start of `vm` needs.
 ///
@@ -38,6 +40,7 @@ pub(super) fn start_vm(
         );
         ApiError::new(ErrorCode::Internal, message)
     })?;
+    let with_modules = boot.modules.is_some();
     let mac = plans::mac_of(vm.id);
     let ways = Ways::of(vm.published());
     let image = control.places().image(&vm.image_digest);
@@ -48,10 +51,10 @@ pub(super) fn start_vm(
         dir: files.run.clone(),
         kernel: boot.kernel,
         initramfs: boot.initramfs,
-        cmdline_extra: Vec::new(),
+        cmdline_extra: control.environment().kernel_words(&image),
         vcpu: vm.vcpu,
         memory_mib: vm.memory_mib,
-        disks: disks(control.environment().base_of(&image), files),
+        disks: disks(control.environment().base_of(&image), files, boot.modules),
         net: net(vm, mac, &ways),
         console_log: files.console_log(),
         accel: boot.accel,
@@ -68,6 +71,7 @@ pub(super) fn start_vm(
             ssh_host_key: files.ssh_host_key(),
             defaults: control.environment().guest_defaults(&image),
             bare: false,
+            modules: with_modules.then(|| modules_layer(&vm.kernel_digest)),
         },
         kernel_dir,
         boot_deadline_ms: BOOT_DEADLINE_MS,
@@ -76,17 +80,25 @@ pub(super) fn start_vm(
     })
 }
 
-fn disks(base: PathBuf, files: &VmFiles) -> Vec<DiskSpec> {
+/// Directory of the system disk for what a guest adds to the modules of its kernel.
+fn modules_layer(kernel: &ContentDigest) -> String {
+    let short: String = kernel.to_string().chars().take(LAYER_DIGITS).collect();
+    format!("modules-{short}")
+}
+
+fn disks(base: PathBuf, files: &VmFiles, modules: Option<PathBuf>) -> Vec<DiskSpec> {
     let disk = |path, serial: &str, read_only| DiskSpec {
         path,
         serial: serial.to_owned(),
         read_only,
     };
-    vec![
+    let mut disks = vec![
         disk(base, BASE, true),
         disk(files.system_overlay(), SYSTEM, false),
         disk(files.work_disk(), WORK, false),
-    ]
+    ];
+    disks.extend(modules.map(|modules| disk(modules, MODULES, true)));
+    disks
 }
 
 fn net(vm: &VmRecord, mac: [u8; 6], ways: &Ways) -> NetSpec {

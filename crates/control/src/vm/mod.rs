@@ -30,7 +30,7 @@ pub use ended::vmm_ended;
 pub use ports::leading_to;
 pub use runs::{Look, Runs};
 pub use save::save;
-pub use serial::{BASE, SYSTEM, WORK};
+pub use serial::{BASE, MODULES, SYSTEM, WORK};
 pub use set::set;
 pub use start::{restart, start, start_again};
 pub use stop::{kill, stop};

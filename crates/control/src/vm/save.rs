@@ -80,6 +80,8 @@ fn asked(turn: &Turn<'_>, seed: SeedWish, staging: PathBuf) -> Result<plans::Sav
             relays: Vec::new(),
             defaults: GuestDefaults::default(),
             bare: true,
+            // A guest that is only read needs none.
+            modules: None,
             ..start.setup
         },
         initramfs_of: start.make_initramfs.then_some(start.kernel_dir),

@@ -6,3 +6,5 @@ pub const BASE: &str = "base";
 pub const SYSTEM: &str = "system";
 /// The work disk.
 pub const WORK: &str = "work";
+/// The kernel's modules, read-only.
+pub const MODULES: &str = "modules";

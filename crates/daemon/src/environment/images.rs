@@ -40,6 +40,18 @@ pub(super) fn guest_defaults(image: &Path) -> GuestDefaults {
     }
 }
 
+/// Words of the kernel's command line for VMs of an image: without AppArmor where nothing in it could load a profile, for
+/// then container engines refuse to start anything.
+pub(super) fn kernel_words(image: &Path) -> Vec<String> {
+    let parser = ImageMetadata::read(image)
+        .ok()
+        .and_then(|metadata| metadata.apparmor_parser);
+    match parser {
+        Some(false) => vec!["apparmor=0".to_owned()],
+        Some(true) | None => Vec::new(),
+    }
+}
+
 /// The disk images of an image. One that is not there takes nothing.
 pub(super) fn files(image: &Path) -> Vec<FileUse> {
     [banger_image::BASE, banger_image::SEED]

@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use banger_api::image::ImageDetails;
+use banger_api::kernel::GuestModules;
 use banger_api::pull::PullImage;
 use banger_api::{ApiError, EngineName, ErrorCode, VmId};
 use banger_control::{BootFiles, Control, Environment, Fetch, FileUse, HostSize, ImageOrigin};
 use banger_engine::{Engine, EngineKind, Probe};
+use banger_kernel::KernelMetadata;
 use banger_ops::{GuestDefaults, HostResult, ImageSource, plans};
 use banger_ssh::Hosts;
 use banger_store::VmRecord;
@@ -69,7 +71,7 @@ impl Environment for LinuxEnvironment {
             let message = format!("the kernel in {} {why}", kernel.display());
             ApiError::new(ErrorCode::Internal, message)
         };
-        let metadata = banger_kernel::KernelMetadata::read(kernel)
+        let metadata = KernelMetadata::read(kernel)
             .map_err(|error| cannot(format!("cannot be read: {error}")))?;
         let image = metadata.qemu_image().ok_or_else(|| ApiError {
             code: ErrorCode::InvalidArgument,
@@ -78,7 +80,21 @@ impl Environment for LinuxEnvironment {
         Ok(BootFiles {
             kernel: kernel.join(image),
             initramfs: banger_kernel::initramfs_path(kernel, banger_agent_embed::AGENT_DIGEST),
+            modules: modules_of(kernel, &metadata)?,
             accel: self.probe.accel,
+        })
+    }
+
+    fn guest_modules(&self, kernel: &Path) -> Option<GuestModules> {
+        let disk = KernelMetadata::read(kernel).ok()?.modules_disk?;
+        let left_out = disk.left_out;
+        Some(GuestModules {
+            count: disk.modules,
+            bytes: disk.file.bytes,
+            left_out: left_out.as_ref().map_or(0, |left_out| left_out.modules),
+            left_out_folders: left_out
+                .map(|left_out| left_out.folders)
+                .unwrap_or_default(),
         })
     }
 
@@ -92,6 +108,10 @@ impl Environment for LinuxEnvironment {
 
     fn recipes(&self) -> Vec<&'static str> {
         banger_image::Recipe::names()
+    }
+
+    fn kernel_words(&self, image: &Path) -> Vec<String> {
+        images::kernel_words(image)
     }
 
     fn guest_defaults(&self, image: &Path) -> GuestDefaults {
@@ -143,4 +163,22 @@ impl Environment for LinuxEnvironment {
     fn vm_is_gone(&self, vm: VmId) {
         self.channels.close(vm);
     }
+}
+
+/// The file of a kernel's modules. One that is named and not there would be told by the VMM, in its own words.
+fn modules_of(kernel: &Path, metadata: &KernelMetadata) -> HostResult<Option<PathBuf>> {
+    let Some(disk) = &metadata.modules_disk else {
+        return Ok(None);
+    };
+    let path = kernel.join(&disk.file.file);
+    if path.is_file() {
+        return Ok(Some(path));
+    }
+    let message = format!(
+        "the modules of kernel {} are missing: {}",
+        metadata.release,
+        path.display()
+    );
+    Err(ApiError::new(ErrorCode::Internal, message)
+        .hint("import the kernel again: banger kernel import --help"))
 }

@@ -5,8 +5,10 @@ use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use banger_api::{ApiError, ErrorCode};
-use banger_control::vm::{BASE, SYSTEM, WORK};
-use banger_guest::{Configure, Content, GuestFile, GuestPath, InitMode, RootPlan, TmpMode};
+use banger_control::vm::{BASE, MODULES, SYSTEM, WORK};
+use banger_guest::{
+    Configure, Content, GuestFile, GuestPath, InitMode, ModulesPlan, RootPlan, TmpMode,
+};
 use banger_ops::{GuestDefaults, GuestSetup};
 use sha2::{Digest, Sha256};
 
@@ -80,7 +82,7 @@ pub(crate) fn configure(cx: &Context<'_>) -> Result<Configure, ApiError> {
         machine_id: machine_id(cx),
         clock_unix_ns: now_ns(),
         entropy: entropy()?,
-        root: root(),
+        root: root(cx),
         init: InitMode::Auto,
         tmp: cx.tmp,
         files,
@@ -102,7 +104,7 @@ fn bare(cx: &Context<'_>) -> Result<Configure, ApiError> {
         machine_id: machine_id(cx),
         clock_unix_ns: now_ns(),
         entropy: entropy()?,
-        root: root(),
+        root: root(cx),
         init: InitMode::Agent,
         tmp: TmpMode::Disk,
         files: Vec::new(),
@@ -117,13 +119,17 @@ fn bare(cx: &Context<'_>) -> Result<Configure, ApiError> {
     })
 }
 
-fn root() -> RootPlan {
+fn root(cx: &Context<'_>) -> RootPlan {
     RootPlan {
         base: BASE.to_owned(),
         system: SYSTEM.to_owned(),
         work: Some(WORK.to_owned()),
         grow_system: true,
         grow_work: true,
+        modules: cx.setup.modules.as_ref().map(|layer| ModulesPlan {
+            disk: MODULES.to_owned(),
+            layer: layer.clone(),
+        }),
     }
 }
 

@@ -199,6 +199,7 @@ impl Host for LinuxHost {
     fn make_kernel(
         &self,
         source: &KernelSource,
+        all_modules: bool,
         into: &Path,
         events: &dyn Events,
         cancel: &Cancel,
@@ -209,7 +210,7 @@ impl Host for LinuxHost {
             events,
             cancel,
         }
-        .kernel(source, into)
+        .kernel(source, all_modules, into)
     }
     fn kernel_facts(&self, dir: &Path) -> HostResult<KernelFacts> {
         super::making::kernel_facts(dir)

@@ -9,7 +9,7 @@ use banger_api::{ApiError, ContentDigest, ErrorCode, Timestamp};
 use banger_image::{
     Builder, Destination, ImageError, ImageMetadata, Recipe, RootFs, SeedFrom, WorkSeed,
 };
-use banger_kernel::{KernelError, KernelMetadata};
+use banger_kernel::{ImportOptions, KernelError, KernelMetadata};
 use banger_ops::{Cancel, Events, HostResult, ImageFacts, ImageSource, KernelFacts, SeedWish};
 use banger_watch::{Progress, Stage};
 
@@ -82,7 +82,12 @@ impl Making<'_> {
         }
     }
 
-    pub(super) fn kernel(&self, source: &KernelSource, into: &Path) -> HostResult<()> {
+    pub(super) fn kernel(
+        &self,
+        source: &KernelSource,
+        all_modules: bool,
+        into: &Path,
+    ) -> HostResult<()> {
         let patience = Patience::new(self.cancel);
         let cancelled = || patience.is_over();
         let mut report = |progress| self.tell(progress);
@@ -103,7 +108,8 @@ impl Making<'_> {
                 banger_kernel::KernelSource::Deb(package)
             }
         };
-        let metadata = banger_kernel::import(&source, into, &mut watch)
+        let options = ImportOptions { all_modules };
+        let metadata = banger_kernel::import(&source, options, into, &mut watch)
             .map_err(|error| patience.explain(of_kernel(&error)))?;
         for warning in &metadata.warnings {
             self.events.warn(warning);

@@ -73,6 +73,19 @@ pub struct RootPlan {
     /// Grow the file system of `work` to its device, when the device is larger.
     #[serde(default)]
     pub grow_work: bool,
+    /// The modules of the kernel; without them `/lib/modules` is the image's own.
+    #[serde(default)]
+    pub modules: Option<ModulesPlan>,
+}
+
+/// Disk and writable layer of the modules at `/lib/modules/<release>`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModulesPlan {
+    /// Serial number of their disk, which is read-only.
+    pub disk: String,
+    /// Directory of the system disk that takes what the guest writes there, such as modules of its own. One name, own to
+    /// the kernel: indexes of one do not fit another.
+    pub layer: String,
 }
 
 /// Choice of PID 1 once the root is assembled.

@@ -14,8 +14,8 @@ mod words;
 
 pub use call::{Answer, ConnectTarget, Failure, Phase, Pong, Request, ShutdownMode};
 pub use configure::{
-    Configure, Configured, Content, ContentError, GuestFile, GuestMount, InitMode, RootPlan,
-    RunningInit, Stage, TmpMode,
+    Configure, Configured, Content, ContentError, GuestFile, GuestMount, InitMode, ModulesPlan,
+    RootPlan, RunningInit, Stage, TmpMode,
 };
 pub use detached::{Attach, Detached, DetachedCommand, DetachedEnd, DetachedId};
 pub use exec::{ExecFailure, ExecFailureKind, ExecRequest, ExitStatus, Tty};

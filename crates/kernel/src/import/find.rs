@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::deb::{self, TarFile};
 use crate::error::KernelError;
 use crate::import::KernelSource;
-use crate::modules::{FolderTree, ModuleTree, PackageTree, is_module_file, read_at_most};
+use crate::modules::{FolderTree, INDEXES, ModuleTree, PackageTree, is_module_file, read_at_most};
 use crate::progress::{Stage, Watch};
 use crate::release::{CONFIG_MAX_BYTES, is_release};
 use crate::unpack::IMAGE_MAX_BYTES;
@@ -31,6 +31,9 @@ pub(super) fn find(
         KernelSource::Deb(path) => in_package(path, scratch, watch),
         KernelSource::Directory(path) => in_directory(path, watch),
         KernelSource::Image { image, modules } => {
+            if let Some(folder) = modules {
+                check_modules(folder)?;
+            }
             from_files("image", image, image, modules.as_deref(), None, watch)
         }
         KernelSource::Host => {
@@ -41,6 +44,17 @@ pub(super) fn find(
             on_host(Path::new("/"), &release, watch)
         }
     }
+}
+
+/// A folder that says nothing about modules would be an argument without effect.
+fn check_modules(folder: &Path) -> Result<(), KernelError> {
+    let tree = FolderTree::open(folder)?;
+    if tree.modules().is_empty() && tree.index("modules.builtin")?.is_none() {
+        return Err(KernelError::NoModules {
+            path: folder.to_path_buf(),
+        });
+    }
+    Ok(())
 }
 
 fn in_package(path: &Path, scratch: &Path, watch: &mut Watch<'_>) -> Result<Found, KernelError> {
@@ -139,7 +153,7 @@ impl Package {
         }
         if is_module_file(path) {
             self.modules.add_module(path, file)
-        } else if matches!(path, "modules.dep" | "modules.builtin") {
+        } else if INDEXES.contains(&path) {
             self.modules.add_index(path, file)
         } else {
             Ok(())

@@ -82,7 +82,8 @@ fn import_into_new(
     source: &KernelSource,
 ) -> Result<(KernelMetadata, tempfile::TempDir), KernelError> {
     let folder = tempfile::tempdir().unwrap();
-    quietly(|watch| import(source, folder.path(), watch)).map(|metadata| (metadata, folder))
+    quietly(|watch| import(source, ImportOptions::default(), folder.path(), watch))
+        .map(|metadata| (metadata, folder))
 }
 
 #[test]
@@ -275,6 +276,7 @@ fn a_cancelled_import_leaves_no_description() {
     let source = KernelSource::Deb(package.path().to_path_buf());
     let error = import(
         &source,
+        ImportOptions::default(),
         folder.path(),
         &mut Watch::new(&mut |_| {}, &|| true),
     )
@@ -307,4 +309,183 @@ fn a_newer_format_is_refused_and_an_empty_folder_is_no_kernel() {
             .to_string()
             .contains("format 2 is newer")
     );
+}
+
+/// Files of a disk of modules, by path.
+fn contents(folder: &std::path::Path) -> std::collections::BTreeMap<String, Vec<u8>> {
+    use banger_disk::tree::NodeKind;
+    let tree = banger_disk::read_tree(&folder.join("modules.ext4")).unwrap();
+    let mut found = std::collections::BTreeMap::new();
+    let mut open = vec![(tree.root(), String::new())];
+    while let Some((folder, path)) = open.pop() {
+        for child in tree.children(folder) {
+            let path = format!("{path}{}", String::from_utf8_lossy(child.name));
+            match tree.node(child.node).kind {
+                NodeKind::Directory => open.push((child.node, format!("{path}/"))),
+                NodeKind::File(contents) => {
+                    let mut bytes = vec![0; contents.size() as usize];
+                    for extent in contents.extents() {
+                        let part = &mut bytes[extent.at as usize..][..extent.len as usize];
+                        let source = tree.source(extent.source).open().unwrap();
+                        source.read_exact_at(part, extent.offset).unwrap();
+                    }
+                    found.insert(path, bytes);
+                }
+                other => panic!("{path}: {other:?}"),
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_modules_of_a_kernel_are_one_disk_unpacked_and_indexed() {
+    let package = package(&files());
+    let tree = folder_of(&files());
+    let mut disks = Vec::new();
+    for source in [
+        KernelSource::Deb(package.path().to_path_buf()),
+        KernelSource::Directory(tree.path().to_path_buf()),
+    ] {
+        let (metadata, folder) = import_into_new(&source).unwrap();
+        let disk = metadata.modules_disk.unwrap();
+        assert_eq!((disk.modules, &disk.left_out), (3, &None));
+        let found = contents(folder.path());
+        let modules: Vec<&str> = found
+            .keys()
+            .map(String::as_str)
+            .filter(|path| path.ends_with(".ko"))
+            .collect();
+        assert_eq!(
+            modules,
+            [
+                "kernel/drivers/block/virtio_blk.ko",
+                "kernel/drivers/virtio/virtio.ko",
+                "kernel/fs/overlayfs/overlay.ko"
+            ]
+        );
+        let blk = &found["kernel/drivers/block/virtio_blk.ko"];
+        assert_eq!(blk, &module("virtio_blk", "virtio", RELEASE));
+        let dep = String::from_utf8(found["modules.dep"].clone()).unwrap();
+        assert!(
+            dep.contains("kernel/drivers/block/virtio_blk.ko: kernel/drivers/virtio/virtio.ko\n")
+        );
+        disks.push(disk.file.digest);
+    }
+    assert_eq!(disks[0], disks[1], "the same modules, the same disk");
+}
+
+#[test]
+fn a_large_kernel_comes_without_drivers_that_no_guest_has() {
+    let mut files = files();
+    let below = format!("lib/modules/{RELEASE}/kernel");
+    let mut add = |path: String, depends: &str| {
+        let name = path.rsplit('/').next().unwrap().to_owned();
+        files.push((
+            format!("{below}/{path}.ko"),
+            module(&name, depends, RELEASE),
+        ));
+    };
+    for n in 0..2000 {
+        add(format!("drivers/gpu/drm/gpu{n}"), "");
+    }
+    add("drivers/video/needs_gpu".to_owned(), "gpu7");
+    add("drivers/net/plain".to_owned(), "");
+    let tree = folder_of(&files);
+    let of = |all_modules| {
+        let folder = tempfile::tempdir().unwrap();
+        let source = KernelSource::Directory(tree.path().to_path_buf());
+        let options = ImportOptions { all_modules };
+        let metadata = quietly(|watch| import(&source, options, folder.path(), watch)).unwrap();
+        (metadata.digest, metadata.modules_disk.unwrap())
+    };
+    let (small, disk) = of(false);
+    let left_out = disk.left_out.unwrap();
+    assert_eq!((disk.modules, left_out.modules), (4, 2001));
+    assert!(
+        left_out
+            .folders
+            .iter()
+            .any(|folder| folder == "drivers/gpu")
+    );
+    let (large, disk) = of(true);
+    assert_eq!((disk.modules, disk.left_out), (2005, None));
+    assert_ne!(small, large, "they are kernels of their own");
+}
+
+#[test]
+fn a_module_that_is_damaged_of_another_kernel_or_oddly_named_is_named() {
+    let below = format!("lib/modules/{RELEASE}/kernel");
+    let refused = |name: &str, bytes: Vec<u8>| {
+        let mut files = files();
+        files.push((format!("{below}/{name}"), bytes));
+        let package = package(&files);
+        import_into_new(&KernelSource::Deb(package.path().to_path_buf()))
+            .unwrap_err()
+            .to_string()
+    };
+    let good = || module("other", "", RELEASE);
+    assert_eq!(
+        refused("other.ko", module("other", "", "5.10.0")),
+        format!("module other: it was built for kernel 5.10.0, the image is {RELEASE}")
+    );
+    assert_eq!(
+        refused("other.ko", b"rubbish".to_vec()),
+        "module other is not a usable ELF file"
+    );
+    assert_eq!(
+        refused("other.ko.xz", xz(b"rubbish")),
+        "module other is not a usable ELF file"
+    );
+    for odd in ["a b.ko", "a\nb.ko", "../../up.ko", "a:b.ko", "\u{e9}.ko"] {
+        assert!(
+            refused(odd, good()).contains("no module has such a name"),
+            "{odd}"
+        );
+    }
+    assert!(refused("fs/overlayfs/overlay.ko.xz", xz(&good())).contains("two files of it"));
+    let circle =
+        |name: &str, needs: &str| (format!("{below}/{name}.ko"), module(name, needs, RELEASE));
+    let mut files = files();
+    files.extend([circle("a", "b"), circle("b", "a")]);
+    let package = package(&files);
+    let error = import_into_new(&KernelSource::Deb(package.path().to_path_buf())).unwrap_err();
+    assert!(
+        error.to_string().contains("it depends on itself"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_driver_that_replaces_the_kernels_own_is_the_one_that_is_found() {
+    let mut files = files();
+    files.push((
+        format!("lib/modules/{RELEASE}/updates/dkms/overlay.ko"),
+        module("overlay", "", RELEASE),
+    ));
+    let tree = folder_of(&files);
+    let source = KernelSource::Directory(tree.path().to_path_buf());
+    let (_metadata, folder) = import_into_new(&source).unwrap();
+    let dep = String::from_utf8(contents(folder.path())["modules.dep"].clone()).unwrap();
+    assert!(dep.contains("updates/dkms/overlay.ko:\n"), "{dep}");
+    assert!(!dep.contains("kernel/fs/overlayfs/overlay.ko"), "{dep}");
+}
+
+#[test]
+fn a_folder_of_modules_that_has_none_is_refused_and_one_without_an_index_is_not() {
+    let mut files = files();
+    // What is not built in must be found among the modules.
+    files[1].1 = Vec::new();
+    files[2].1 = b"ext4.ko\nvirtio_pci.ko\nvirtio_console.ko\n".to_vec();
+    let tree = folder_of(&files);
+    let image = tree.path().join(format!("boot/vmlinuz-{RELEASE}"));
+    let with = |modules: &std::path::Path| KernelSource::Image {
+        image: image.clone(),
+        modules: Some(modules.to_owned()),
+    };
+    let modules = tree.path().join(format!("lib/modules/{RELEASE}"));
+    assert!(import_into_new(&with(&modules)).is_ok());
+    let empty = tempfile::tempdir().unwrap();
+    let error = import_into_new(&with(empty.path())).unwrap_err();
+    assert!(error.to_string().contains("holds no modules"), "{error}");
 }

@@ -8,7 +8,8 @@ use banger_durable::{Sha256Parts, sha256};
 use crate::config::KernelConfig;
 use crate::error::KernelError;
 use crate::metadata::{
-    BZIMAGE, FORMAT, FileRecord, KernelMetadata, KernelOrigin, MODULES, ModuleRecord, VMLINUX,
+    BZIMAGE, FORMAT, FileRecord, KernelMetadata, KernelOrigin, MODULES, ModuleRecord, ModulesDisk,
+    VMLINUX,
 };
 use crate::modules::{Availability, Capability, Plan};
 use crate::progress::{Stage, Watch};
@@ -23,6 +24,7 @@ pub(super) struct Written {
     pub(super) config: Option<KernelConfig>,
     pub(super) unpacked: Unpacked,
     pub(super) plan: Plan,
+    pub(super) modules_disk: Option<ModulesDisk>,
 }
 
 impl Written {
@@ -45,7 +47,7 @@ impl Written {
             release: self.identity.release,
             banner: self.identity.banner,
             source: self.origin,
-            digest: content_digest(&vmlinux, &modules),
+            digest: content_digest(&vmlinux, &modules, self.modules_disk.as_ref()),
             vmlinux,
             bzimage,
             pvh_entry: self.pvh_entry,
@@ -53,6 +55,7 @@ impl Written {
             virtio_mmio_cmdline: option("VIRTIO_MMIO_CMDLINE_DEVICES"),
             module_signatures_forced: option("MODULE_SIG_FORCE"),
             modules,
+            modules_disk: self.modules_disk,
             warnings,
         };
         banger_durable::write_description(folder, &metadata)?;
@@ -143,12 +146,20 @@ fn write_file(folder: &Path, name: &str, bytes: &[u8]) -> Result<FileRecord, Ker
 }
 
 /// Of what the kernel is, not of where it came from.
-fn content_digest(vmlinux: &FileRecord, modules: &[ModuleRecord]) -> String {
+fn content_digest(
+    vmlinux: &FileRecord,
+    modules: &[ModuleRecord],
+    disk: Option<&ModulesDisk>,
+) -> String {
     let mut digest = Sha256Parts::default();
     digest.add(&vmlinux.digest);
     for module in modules {
         digest.add(&module.name);
         digest.add(&module.file.digest);
+    }
+    if let Some(disk) = disk {
+        digest.add(&disk.file.file);
+        digest.add(&disk.file.digest);
     }
     digest.finish()
 }

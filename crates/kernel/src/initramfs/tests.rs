@@ -28,6 +28,7 @@ fn kernel() -> tempfile::TempDir {
     let source = KernelSource::Directory(source.path().to_path_buf());
     import(
         &source,
+        crate::ImportOptions::default(),
         folder.path(),
         &mut Watch::new(&mut |_| {}, &|| false),
     )

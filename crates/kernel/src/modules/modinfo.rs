@@ -15,19 +15,18 @@ pub(crate) struct ModInfo {
     pub(crate) soft_depends: Vec<String>,
     /// The release of the kernel that it was built for.
     pub(crate) release: Option<String>,
+    /// Other names that it is asked for by: patterns of devices, file systems, protocols.
+    pub(crate) aliases: Vec<String>,
+    /// Its soft dependencies as they are written.
+    pub(crate) softdeps: Vec<String>,
+    /// Modules that it may use when they happen to be there, as they are written.
+    pub(crate) weakdeps: Vec<String>,
 }
 
 impl ModInfo {
     /// Reads the section of a module's ELF bytes.
     pub(crate) fn parse(module: &str, bytes: &[u8]) -> Result<Self, KernelError> {
-        let elf = |source| KernelError::Elf {
-            what: format!("module {module}"),
-            source,
-        };
-        let section = Elf::parse(bytes)
-            .map_err(elf)?
-            .section(b".modinfo")
-            .map_err(elf)?;
+        let section = section(module, bytes, b".modinfo")?;
         let failed = |why: &str| KernelError::Module {
             module: module.to_owned(),
             why: why.to_owned(),
@@ -53,13 +52,46 @@ impl ModInfo {
                         .filter(|name| !name.is_empty())
                         .map(super::catalogue::name),
                 ),
-                "softdep" => info.soft_depends.extend(before(value)),
+                "softdep" => {
+                    info.soft_depends.extend(before(value));
+                    info.softdeps.push(value.to_owned());
+                }
+                "weakdep" => info.weakdeps.push(value.to_owned()),
+                "alias" => info.aliases.push(value.to_owned()),
                 "vermagic" => info.release = value.split(' ').next().map(str::to_owned),
                 _ => {}
             }
         }
         info
     }
+}
+
+/// The names of the symbols that a module exports (`include/linux/export.h`), in the order of its ELF section.
+pub(crate) fn exported_symbols(module: &str, bytes: &[u8]) -> Result<Vec<String>, KernelError> {
+    let section = section(module, bytes, b"__ksymtab_strings")?.unwrap_or_default();
+    if section.len() > MODINFO_MAX_BYTES {
+        return Err(KernelError::Module {
+            module: module.to_owned(),
+            why: "its names of symbols are absurdly large".to_owned(),
+        });
+    }
+    let names = section.split(|byte| *byte == 0);
+    let names = names.filter(|name| !name.is_empty());
+    Ok(names
+        .map(|name| String::from_utf8_lossy(name).into_owned())
+        .collect())
+}
+
+fn section<'a>(
+    module: &str,
+    bytes: &'a [u8],
+    name: &[u8],
+) -> Result<Option<&'a [u8]>, KernelError> {
+    let elf = |source| KernelError::Elf {
+        what: format!("module {module}"),
+        source,
+    };
+    Elf::parse(bytes).map_err(elf)?.section(name).map_err(elf)
 }
 
 /// `pre: a b post: c` → a, b.

@@ -2,22 +2,28 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{Read, Write};
-use std::os::unix::fs::FileExt;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::decompress::{Compression, decompress};
 use crate::error::KernelError;
+use crate::modules::spool::{Spool, Spooled};
 use banger_watch::Cancel;
 
 /// Largest module, packed or not; Debian's largest is 5 MiB.
 const MODULE_MAX_BYTES: u64 = 64 << 20;
 /// Largest `modules.dep` and the like; Debian's is 600 KiB.
 const INDEX_MAX_BYTES: u64 = 16 << 20;
-const FILES_MAX: usize = 50_000;
+pub(super) const FILES_MAX: usize = 50_000;
 const DEPTH_MAX: usize = 16;
-/// All modules of a package together; Debian's largest has 380 MiB.
-const SPOOL_MAX_BYTES: u64 = 3 << 30;
+
+/// Lists of a kernel's own that are read, beside its modules.
+pub(crate) const INDEXES: [&str; 4] = [
+    "modules.builtin",
+    "modules.builtin.modinfo",
+    "modules.dep",
+    "modules.order",
+];
 
 /// The files below `/lib/modules/<release>`, by their path from there.
 pub(crate) trait ModuleTree {
@@ -28,13 +34,26 @@ pub(crate) trait ModuleTree {
     /// A module's bytes as they are stored.
     fn stored(&self, path: &str) -> Result<Vec<u8>, KernelError>;
 
-    /// A module's ELF bytes, uncompressed.
-    fn module(&self, path: &str, cancel: Cancel<'_>) -> Result<Vec<u8>, KernelError> {
+    /// Place of the stored bytes in a file of ours; `None` for those of somebody else's files.
+    fn spooled(&self, _path: &str) -> Option<Spooled> {
+        None
+    }
+
+    /// A module's ELF bytes, and whether they were compressed.
+    fn unpacked(&self, path: &str, cancel: Cancel<'_>) -> Result<(Vec<u8>, bool), KernelError> {
         let stored = self.stored(path)?;
         match Compression::detect(&stored) {
-            Some(compression) => decompress(&stored, compression, MODULE_MAX_BYTES, path, cancel),
-            None => Ok(stored),
+            Some(compression) => {
+                let bytes = decompress(&stored, compression, MODULE_MAX_BYTES, path, cancel)?;
+                Ok((bytes, true))
+            }
+            None => Ok((stored, false)),
         }
+    }
+
+    /// A module's ELF bytes, uncompressed.
+    fn module(&self, path: &str, cancel: Cancel<'_>) -> Result<Vec<u8>, KernelError> {
+        self.unpacked(path, cancel).map(|(bytes, _)| bytes)
     }
 }
 
@@ -141,24 +160,18 @@ pub(crate) fn read_at_most(file: &File, limit: u64, path: &Path) -> Result<Vec<u
 /// order, and which modules are needed is known only at its end.
 #[derive(Debug)]
 pub(crate) struct PackageTree {
-    spool: File,
-    end: u64,
-    places: BTreeMap<String, (u64, u64)>,
+    spool: Spool,
+    places: BTreeMap<String, Spooled>,
     indexes: BTreeMap<String, Vec<u8>>,
-    folder: PathBuf,
 }
 
 impl PackageTree {
     /// An empty tree whose spool lies, without a name, in `folder`.
     pub(crate) fn new(folder: &Path) -> Result<Self, KernelError> {
-        let spool = tempfile::tempfile_in(folder)
-            .map_err(|source| KernelError::io("make a spool file in", folder, source))?;
         Ok(Self {
-            spool,
-            end: 0,
+            spool: Spool::new(folder)?,
             places: BTreeMap::new(),
             indexes: BTreeMap::new(),
-            folder: folder.to_path_buf(),
         })
     }
 
@@ -167,19 +180,14 @@ impl PackageTree {
         path: &str,
         file: &mut crate::deb::TarFile<'_>,
     ) -> Result<(), KernelError> {
-        let bytes = file.read(MODULE_MAX_BYTES)?;
-        let length = bytes.len() as u64;
-        if self.end + length > SPOOL_MAX_BYTES || self.places.len() >= FILES_MAX {
+        if self.places.len() >= FILES_MAX {
             return Err(KernelError::TooLarge {
-                what: "the package's modules".to_owned(),
-                limit: SPOOL_MAX_BYTES,
+                what: "the number of modules in the package".to_owned(),
+                limit: FILES_MAX as u64,
             });
         }
-        self.spool
-            .write_all(&bytes)
-            .map_err(|source| KernelError::io("write to the spool in", &self.folder, source))?;
-        self.places.insert(path.to_owned(), (self.end, length));
-        self.end += length;
+        let place = self.spool.append(&file.read(MODULE_MAX_BYTES)?)?;
+        self.places.insert(path.to_owned(), place);
         Ok(())
     }
 
@@ -208,11 +216,10 @@ impl ModuleTree for PackageTree {
             module: path.to_owned(),
             why: "it is not in the package".to_owned(),
         };
-        let (offset, length) = *self.places.get(path).ok_or_else(missing)?;
-        let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
-        self.spool
-            .read_exact_at(&mut bytes, offset)
-            .map_err(|source| KernelError::io("read the spool in", &self.folder, source))?;
-        Ok(bytes)
+        self.spool.read(self.places.get(path).ok_or_else(missing)?)
+    }
+
+    fn spooled(&self, path: &str) -> Option<Spooled> {
+        self.places.get(path).cloned()
     }
 }

@@ -56,9 +56,15 @@ pub fn make_image(op: OperationId, source: ImageSource, staging: PathBuf) -> Pla
 }
 
 /// Makes a kernel's files in `staging`.
-pub fn make_kernel(op: OperationId, source: KernelSource, staging: PathBuf) -> Plan {
+pub fn make_kernel(
+    op: OperationId,
+    source: KernelSource,
+    all_modules: bool,
+    staging: PathBuf,
+) -> Plan {
     let step = MakeKernel {
         source,
+        all_modules,
         into: staging.clone(),
     }
     .into();

@@ -39,6 +39,9 @@ impl StepBody for MakeImage {
 pub struct MakeKernel {
     /// Where it comes from.
     pub source: KernelSource,
+    /// True when a large kernel keeps all its modules.
+    #[serde(default)]
+    pub all_modules: bool,
     /// The directory.
     pub into: PathBuf,
 }
@@ -48,8 +51,13 @@ impl StepBody for MakeKernel {
         "make_kernel"
     }
     fn apply(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
-        cx.host
-            .make_kernel(&self.source, &self.into, cx.events, cx.cancel)?;
+        cx.host.make_kernel(
+            &self.source,
+            self.all_modules,
+            &self.into,
+            cx.events,
+            cx.cancel,
+        )?;
         cx.host.sync_tree(&self.into)?;
         Ok(Vec::new())
     }

@@ -47,6 +47,7 @@ fn setup(net: NetMode, egress: Egress) -> GuestSetup {
             cmd: vec!["serve".to_owned()],
         },
         bare: true,
+        modules: Some("modules-0a".to_owned()),
     }
 }
 
@@ -181,7 +182,13 @@ fn of_making() -> Vec<Step> {
     });
     let kernels = kernel_sources().into_iter().map(|source| {
         let into = staging();
-        MakeKernel { source, into }.into()
+        let all_modules = true;
+        MakeKernel {
+            source,
+            all_modules,
+            into,
+        }
+        .into()
     });
     let mut steps: Vec<Step> = images.chain(kernels).collect();
     steps.push(

@@ -117,9 +117,18 @@ impl Environment for QuietEnvironment {
         Ok(BootFiles {
             kernel: kernel.to_owned(),
             initramfs: kernel.to_owned(),
+            modules: None,
             accel: Accel::Tcg,
         })
     }
+    fn guest_modules(&self, _kernel: &Path) -> Option<banger_api::kernel::GuestModules> {
+        None
+    }
+
+    fn kernel_words(&self, _image: &Path) -> Vec<String> {
+        Vec::new()
+    }
+
     fn base_of(&self, image: &Path) -> PathBuf {
         image.to_owned()
     }
@@ -278,6 +287,7 @@ impl Host for QuietHost {
     fn make_kernel(
         &self,
         _source: &KernelSource,
+        _all_modules: bool,
         _into: &Path,
         _events: &dyn Events,
         _cancel: &Cancel,

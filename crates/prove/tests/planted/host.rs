@@ -232,11 +232,13 @@ impl Host for BuggyHost {
     fn make_kernel(
         &self,
         source: &KernelSource,
+        all_modules: bool,
         into: &Path,
         events: &dyn Events,
         cancel: &Cancel,
     ) -> HostResult<()> {
-        self.host.make_kernel(source, into, events, cancel)
+        self.host
+            .make_kernel(source, all_modules, into, events, cancel)
     }
 
     fn kernel_facts(&self, dir: &Path) -> HostResult<KernelFacts> {

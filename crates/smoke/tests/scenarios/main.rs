@@ -17,6 +17,7 @@ mod hostile;
 mod images;
 mod interruption;
 mod life;
+mod modules;
 mod newer_images;
 mod ordinary_user;
 mod published;

@@ -40,9 +40,13 @@ pub struct Args {
     /// Debian's cloud kernel, fetched by this host's own apt
     #[arg(long)]
     default: bool,
-    /// Directory of a bare image's modules, the one that holds modules.dep
+    /// Directory of a bare image's modules, the one that holds kernel/ or modules.dep
     #[arg(long, value_name = "DIR", conflicts_with_all = ["host", "default"])]
     modules: Option<PathBuf>,
+    /// Keep drivers for hardware that no guest has (gpu, media, sound, wireless, …), which are left out of kernels with 2000
+    /// modules or more
+    #[arg(long)]
+    all_modules: bool,
     /// The kernel's name [default: its version]
     #[arg(long, value_name = "NAME")]
     name: Option<KernelName>,
@@ -56,6 +60,7 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
     let import = &ImportKernel {
         source: source(&args)?,
         name: args.name,
+        all_modules: args.all_modules,
     };
     let before = names(&kernels(context).await?);
     let accepted = start(context, |client| async move {
