@@ -121,9 +121,8 @@ impl<L: FnMut(&Path) -> io::Result<()>> Loader<L> {
     /// A soft dependency is a wish: one that is not there is no failure.
     fn load_soft(&mut self, names: &[String], depth: usize) -> Result<(), ModprobeError> {
         for name in names {
-            match self.load_at(name, depth + 1) {
-                Err(ModprobeError::TooMany) => return Err(ModprobeError::TooMany),
-                Ok(()) | Err(_) => {}
+            if let Err(ModprobeError::TooMany) = self.load_at(name, depth + 1) {
+                return Err(ModprobeError::TooMany);
             }
         }
         Ok(())

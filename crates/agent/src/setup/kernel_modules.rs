@@ -13,6 +13,8 @@
 //!
 //! A guest that cannot have modules is a guest nevertheless: what stands against it is told on the console.
 
+use std::path::Path;
+
 use banger_guest::{Failure, ModulesPlan};
 
 use super::disks::Disks;
@@ -28,6 +30,10 @@ use crate::service::IN_INITRAMFS;
 const DISK: &str = "/modules-disk";
 /// Names the program that the kernel starts to have a module loaded (proc(5)); `/proc` is in the new root by then.
 const KERNEL_MODPROBE: &str = "/newroot/proc/sys/kernel/modprobe";
+/// Places of the program that `kmod static-nodes` is, in an image that has it.
+const KMOD: [&str; 2] = ["bin/kmod", "usr/bin/kmod"];
+/// systemd's unit that makes device nodes of modules that are not loaded yet.
+const STATIC_NODES: &str = "kmod-static-nodes.service";
 /// The kernel's own choice for it.
 const USUAL_MODPROBE: &str = "sbin/modprobe";
 
@@ -113,9 +119,43 @@ pub fn offer_modprobe(new_root: &Place) {
     }
 }
 
+/// Keeps systemd from starting kmod for the device nodes of modules in an image without kmod: its unit asks only for the
+/// list of the nodes, and would fail.
+///
+/// # Errors
+/// Names the unit.
+pub fn tell_systemd(root: &Path) -> Result<(), Failure> {
+    if KMOD.iter().any(|path| root.join(path).exists()) {
+        return Ok(());
+    }
+    let units = root.join("run/systemd/system");
+    let masked = std::fs::create_dir_all(&units)
+        .and_then(|()| std::os::unix::fs::symlink("/dev/null", units.join(STATIC_NODES)));
+    match masked {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(failure(STATIC_NODES, "mask", error))
+        }
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_unit_that_needs_kmod_is_masked_where_there_is_none() {
+        let root = tempfile::tempdir().unwrap();
+        let unit = root.path().join("run/systemd/system").join(STATIC_NODES);
+        std::fs::create_dir_all(root.path().join("usr/bin")).unwrap();
+        std::fs::write(root.path().join("usr/bin/kmod"), "").unwrap();
+        tell_systemd(root.path()).unwrap();
+        assert!(!unit.is_symlink());
+        std::fs::remove_file(root.path().join("usr/bin/kmod")).unwrap();
+        tell_systemd(root.path()).unwrap();
+        tell_systemd(root.path()).unwrap();
+        assert!(unit.is_symlink());
+    }
 
     #[test]
     fn a_layer_is_one_name_below_the_system_disk() {

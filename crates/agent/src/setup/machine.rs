@@ -19,7 +19,9 @@ use super::root::{
 use super::stages::Stages;
 use super::state::{self, State};
 use super::written::Written;
-use super::{farewell, files, identity, kernel_limits, mounts, net, systemd, temporary};
+use super::{
+    farewell, files, identity, kernel_limits, kernel_modules, mounts, net, systemd, temporary,
+};
 use crate::console::say;
 use crate::control::{self, Order};
 use crate::guest::{Defaults, Machine, failure};
@@ -187,7 +189,10 @@ impl Machine for GuestMachine {
             }
             kernel_limits::set(Path::new("/proc/sys"));
             match init {
-                RunningInit::Systemd => temporary::tell_systemd(root, configure.tmp)?,
+                RunningInit::Systemd => {
+                    temporary::tell_systemd(root, configure.tmp)?;
+                    kernel_modules::tell_systemd(root)?;
+                }
                 RunningInit::Other => temporary::tell_others(root),
                 RunningInit::Agent => {}
             }
