@@ -13,6 +13,7 @@ mod one_daemon;
 mod operations;
 mod replacing;
 mod run;
+mod run_existing;
 mod sample;
 mod sessions;
 mod ssh;

@@ -72,10 +72,12 @@ fn without_rm_leaving_a_shell_says_how_to_come_back() {
 fn detached_it_only_starts_and_prints_the_name() {
     let daemon = daemon_with(Frame::Exit(ExitStatus::Code(0)));
     let ran = daemon.banger(&[
-        "run", "-d", "--name", "web", "--vcpu", "4", "--memory", "2G",
+        "run", "-d", "--name", "fresh", "--vcpu", "4", "--memory", "2G",
     ]);
     assert_eq!((ran.exit, ran.stdout.as_str()), (0, "web\n"));
-    let create = &daemon.asked()[0].body;
+    let asked = daemon.asked();
+    let create = asked.iter().find(|asked| asked.what == "POST /v1/vms");
+    let create = &create.unwrap().body;
     assert_eq!(create["vcpu"], 4);
     assert_eq!(create["memory"], 2_147_483_648_u64);
     assert!(!daemon.paths().iter().any(|path| crate::exec::is_exec(path)));

@@ -207,7 +207,7 @@ fn free_name(control: &Control, wanted: Option<&VmName>) -> Result<VmName, ApiEr
 pub(super) fn name_taken(name: &VmName) -> ApiError {
     let message = format!("VM name \"{name}\" is taken");
     ApiError::new(ErrorCode::NameTaken, message).hint(format!(
-        "choose another name, or delete the VM: banger vm delete {name}"
+        "banger run --name {name} goes into that VM; another name makes another one"
     ))
 }
 

@@ -59,6 +59,34 @@ fn an_interactive_shell_has_a_proper_terminal_and_gives_it_back() {
         },
     );
 
+    step("run with its name again goes in, stopped or not", || {
+        let go = || {
+            sandbox
+                .banger(&["run", "--name", name, "--", "hostname"])
+                .ok()
+        };
+        assert_eq!(go().out(), name);
+        sandbox.banger(&["stop", name]).ok();
+        let ran = go();
+        assert_eq!(ran.out(), name);
+        assert!(ran.err().contains("is stopped: starting it"), "{ran}");
+    });
+
+    step("what it does not have, and --rm, are refused", || {
+        sandbox
+            .banger(&["run", "--name", name, "--vcpu", "7", "--", "true"])
+            .run()
+            .exits(4)
+            .says("vcpu is ")
+            .says("banger vm set sh --vcpu 7");
+        sandbox
+            .banger(&["run", "--rm", "--name", name, "--", "true"])
+            .run()
+            .exits(4)
+            .says("--rm would delete it");
+        assert_eq!(sandbox.vm_names(), [name]);
+    });
+
     step(
         "exec -t gives the terminal back when it is told to end",
         || {

@@ -149,6 +149,25 @@ fn a_repository_goes_in_and_what_changes_follows() -> io::Result<()> {
         );
     });
 
+    step(
+        "run with its name again goes in, with what changed since",
+        || -> io::Result<()> {
+            let again = |text_of_readme: &str| -> io::Result<()> {
+                put(&repo.join("README"), text_of_readme)?;
+                let ran = sandbox
+                    .banger(&["run", "--name", "box", text(&repo), "--", "cat", "README"])
+                    .ok();
+                assert_eq!(format!("{}\n", ran.out()), text_of_readme);
+                assert!(ran.err().contains("VM box exists: going into it"), "{ran}");
+                Ok(())
+            };
+            again("changed again\n")?;
+            again("changed\n")?;
+            assert_eq!(sandbox.vm_names(), ["box"]);
+            Ok(())
+        },
+    )?;
+
     step("a shell by SSH starts there, a command at home", || {
         let shell = sandbox.banger(&["ssh", "box"]).input("pwd\n").ok();
         assert_eq!(shell.out(), "/root/my repo");

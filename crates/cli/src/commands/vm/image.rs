@@ -73,6 +73,11 @@ impl Referred {
         })
     }
 
+    /// An image of this name may be the one that is meant.
+    fn may_be(&self, image: &Image) -> bool {
+        !self.qualified || is_made_of(image, &self.reference)
+    }
+
     async fn pull(&self, context: &Context) -> Result<(), Failure> {
         let mut source = registry(self.reference.to_string(), false)?;
         if let PullSource::Registry { public_only, .. } = &mut source {
@@ -195,6 +200,39 @@ impl Wanted {
         }
     }
 
+    /// The name of the image that is meant when it is not the one that is called `name` here.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    pub async fn other_than(
+        &self,
+        name: &ImageName,
+        context: &Context,
+    ) -> Result<Option<String>, Failure> {
+        if self.name() != name {
+            return Ok(Some(self.name().to_string()));
+        }
+        let referred = match self {
+            Self::Name(_) => return Ok(None),
+            // It is refused when another image has its name.
+            Self::File(..) => return self.pull(context).await.map(|()| None),
+            Self::Reference(referred) | Self::Word(referred) => referred,
+        };
+        let found = context
+            .session
+            .read(|client| async move { client.image(name.as_str()).await })
+            .await;
+        match found {
+            Ok(image) if !referred.may_be(&image) => {
+                Ok(Some(referred.reference.to_string()))
+            }
+            // A VM outlives the image that it was made of.
+            Ok(_) => Ok(None),
+            Err(failure) if failure.is(ErrorCode::NotFound) => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
     /// Pulls it when it is a reference and not here yet.
     ///
     /// # Errors
@@ -213,7 +251,7 @@ impl Wanted {
             .read(|client| async move { client.image(name.as_str()).await })
             .await;
         match found {
-            Ok(image) if !referred.qualified || is_made_of(&image, reference) => Ok(()),
+            Ok(image) if referred.may_be(&image) => Ok(()),
             Ok(image) => Err(ApiError::new(
                 ErrorCode::NameTaken,
                 format!("image \"{name}\" is not {reference} but {}", image.source),

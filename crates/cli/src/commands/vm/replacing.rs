@@ -20,6 +20,11 @@ pub struct Replacing {
 }
 
 impl Replacing {
+    /// True when the user wants it.
+    pub fn is_asked(&self) -> bool {
+        self.replace
+    }
+
     /// Whether a VM of this name is to be replaced, with the user's consent when there is one.
     ///
     /// # Errors

@@ -6,6 +6,10 @@
 //!        │                                                                          named or kept; gone, whatever happened
 //!        └──► error: undone, or with --rm kept for its log when the guest never answered
 //! ```
+//!
+//! A VM that exists under the name is gone into instead: `existing.rs`.
+
+mod existing;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -13,7 +17,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use banger_api::vm::{CreateVm, Vm};
-use banger_api::{ApiError, ErrorCode};
+use banger_api::{ApiError, ErrorCode, VmName};
 use banger_client::ClientError;
 use banger_workspace::{Head, Shipment};
 
@@ -41,6 +45,9 @@ Without a command it opens a shell, or reads a script from standard input; in an
 runs the image's own command. With one it runs it there, with the image's environment, user and directory, \
 and exits with its code (128 + n when signal n ended it). Leaving does not stop the VM unless --rm is given.
 
+With --name of a VM that exists it goes into that one: it is started when it does not run, a PATH is brought up \
+to date there as by vm workspace prepare, and settings that the VM does not have are refused.
+
 With PATH, a folder of a git repository, the repository is at /root/NAME and the shell or command starts \
 there: with its branch, its last commits and what is not committed. Ignored files, hooks and credentials \
 stay here. Its devcontainer.json says which image, user, variables and ports the VM gets, unless they are \
@@ -60,6 +67,7 @@ Examples:
   banger run ~/src/api --branch try          a shell in one, on a new branch
   banger run --rm -- uname -a                one command
   banger run --name web --publish 8080:80    a VM to come back to
+  banger run --name web                      back into it
   banger run --detach --name db --memory 4G  only start it
   banger run --rm < script.sh                a script
   banger run --image web --image-command     the image's own command")]
@@ -123,12 +131,25 @@ async fn whole(args: Args, context: &Context, timings: &Timings) -> Outcome {
         }
         None => None,
     };
+    let existing = match spec.name() {
+        Some(name) if !args.replacing.is_asked() => existing::named(name, context).await?,
+        _ => None,
+    };
+    if let Some(vm) = &existing {
+        if args.rm {
+            return Err(existing::refuse_rm(vm));
+        }
+        spec.fits(vm, context).await?;
+    }
     let user = args.environment.user().map(str::to_owned);
     let outgoing = outgoing(path, (args.source, args.repository), user, context).await?;
-    if let Some((_, requests)) = &outgoing {
+    if let (Some((_, requests)), None) = (&outgoing, &existing) {
         spec.fill(requests, context).await?;
     }
-    let (net, egress) = spec.connection();
+    let (net, egress) = match &existing {
+        Some(vm) => (vm.net, vm.egress),
+        None => spec.connection(),
+    };
     let told = outgoing
         .as_ref()
         .is_some_and(|(_, requests)| !requests.reaches_out(net, egress, context));
@@ -140,6 +161,14 @@ async fn whole(args: Args, context: &Context, timings: &Timings) -> Outcome {
     }
     let is_shell = args.environment.is_shell(&args.command);
     let mut exec = args.environment.exec(args.command, args.rm, context)?;
+    if let Some(vm) = existing {
+        let going = Going {
+            detach: args.detach,
+            is_shell,
+            told,
+        };
+        return existing::go_in(vm, outgoing, exec, going, timings, context).await;
+    }
     let replace = args.replacing.agreed(spec.name(), context).await?;
     spec.pull(context).await?;
     let shipment = outgoing.as_ref().map(|(outgoing, _)| outgoing.start());
@@ -193,12 +222,25 @@ async fn whole(args: Args, context: &Context, timings: &Timings) -> Outcome {
         remove(&vm, context).await;
         timings.since("delete", removing);
     } else if is_shell || result.is_err() {
-        let name = &vm.name;
-        context.output.note(&format!(
-            "VM {name} keeps running: banger exec {name} to come back, banger vm stop {name} to stop it"
-        ));
+        say_how_to_come_back(&vm.name, context);
     }
     result
+}
+
+/// What is done in a VM that exists.
+struct Going {
+    /// It is only started, and gets the repository.
+    detach: bool,
+    /// A shell is meant.
+    is_shell: bool,
+    /// The user knows that the VM has no outbound network.
+    told: bool,
+}
+
+fn say_how_to_come_back(name: &VmName, context: &Context) {
+    context.output.note(&format!(
+        "VM {name} keeps running: banger exec {name} to come back, banger vm stop {name} to stop it"
+    ));
 }
 
 /// The repository that goes in, and what its files ask for, looked at before anything exists.

@@ -1,5 +1,7 @@
 //! What a new VM is to be: the arguments that `run` and `create` share.
 
+mod differences;
+
 use banger_api::vm::{CreateVm, Egress, NetMode, Publish, RestartPolicy};
 use banger_api::{ByteSize, EngineName, KernelName, Label, Labels, VmName};
 use banger_client::Client;
