@@ -44,31 +44,75 @@ pub enum Command {
     /// List images; short for `image list`
     Images(image::list::Args),
     /// Everything about VMs
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_long_help = "\
+Examples:
+  banger vm create --name web --publish 8080:80
+  banger vm show web
+  banger vm stats"
+    )]
     Vm(vm::Command),
     /// Images: what VMs are made from
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_long_help = "\
+Examples:
+  banger image list
+  banger image pull debian:12
+  banger image build debian-minimal"
+    )]
     Image(image::Command),
     /// Kernels: what VMs boot
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_long_help = "\
+Examples:
+  banger kernel list
+  banger kernel import --default"
+    )]
     Kernel(kernel::Command),
     /// Say what this host lacks, and what to do about it
     Doctor(doctor::Args),
     /// What banger owns on this host, and what it did
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_long_help = "\
+Examples:
+  banger system status
+  banger system sweep --dry-run"
+    )]
     System(system::Command),
     /// Let ssh, scp, rsync, git and editors reach VMs by name
     SshConfig(ssh_config::Args),
     /// The daemon, which starts by itself
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_long_help = "\
+Examples:
+  banger daemon status
+  banger daemon stop"
+    )]
     Daemon(daemon::Command),
     /// Prove on a simulated machine that no crash loses or leaks anything
     Prove(prove::Args),
     /// What other programs call
-    #[command(subcommand, hide = true)]
+    #[command(
+        subcommand,
+        hide = true,
+        after_long_help = "\
+Examples:
+  banger internal man ~/.local/share/man/man1"
+    )]
     Internal(internal::Command),
     /// Completion for bash, zsh and fish
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_long_help = "\
+Examples:
+  banger completion install
+  banger completion bash > banger.bash"
+    )]
     Completion(completion::Command),
     /// Print commands, options, output and error codes as JSON
     Schema(schema::Args),

@@ -74,7 +74,13 @@ pub enum Command {
     /// Copy files into or out of a VM
     Cp(cp::Args),
     /// A git repository in a VM
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_long_help = "\
+Examples:
+  banger vm workspace prepare web ~/src/api
+  banger vm workspace export web | git apply"
+    )]
     Workspace(workspace::Command),
     /// Make an image of a VM that does not run
     Save(save::Args),
