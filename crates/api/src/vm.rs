@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use crate::condition::Condition;
 use crate::exit::ExitCause;
+use crate::guest::GuestUse;
 use crate::ids::{EngineName, ImageName, KernelName, OperationId, VmId, VmName};
 use crate::labels::{LabelFilter, LabelKey, LabelValue, Labels};
 use crate::size::ByteSize;
@@ -391,8 +392,7 @@ pub struct VmStats {
     /// Bytes allocated on the host for its system overlay.
     pub overlay_allocated_bytes: u64,
     /// Report of the guest about itself, if it runs and answers. The guest may lie.
-    #[schema(value_type = Option<Object>)]
-    pub guest: Option<serde_json::Value>,
+    pub guest: Option<GuestUse>,
     /// Problems while it runs.
     #[serde(default)]
     pub conditions: Vec<Condition>,

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use banger_api::ApiError;
+use banger_api::guest::{GuestCpu, GuestDisk, GuestMemory, GuestUse};
 use banger_api::vm::{VmState, VmStats};
+use banger_guest::{DiskStats, GuestStats};
 use banger_ops::plans;
 use banger_process::Look;
 use banger_store::VmRecord;
@@ -40,9 +42,45 @@ pub(crate) async fn stats(daemon: &Daemon, record: &VmRecord) -> Result<VmStats,
         && let Ok(client) = daemon.channels.client(record.id, &vmm.channel_socket).await
         && let Ok(guest) = client.stats().await
     {
-        stats.guest = serde_json::to_value(guest).ok();
+        stats.guest = Some(guest_use(guest));
     }
     Ok(stats)
+}
+
+/// The guest's own words in the names of the API, sizes in bytes.
+fn guest_use(guest: GuestStats) -> GuestUse {
+    let (cpu, memory) = (guest.cpu, guest.memory);
+    let disk = |disk: DiskStats| GuestDisk {
+        mount: disk.mount,
+        total_bytes: disk.total,
+        free_bytes: disk.free,
+        available_bytes: disk.available,
+        inodes: disk.inodes,
+        inodes_free: disk.inodes_free,
+    };
+    GuestUse {
+        cpu: GuestCpu {
+            user_ms: cpu.user_ms,
+            system_ms: cpu.system_ms,
+            idle_ms: cpu.idle_ms,
+            iowait_ms: cpu.iowait_ms,
+            steal_ms: cpu.steal_ms,
+        },
+        cpus: guest.cpus,
+        memory: GuestMemory {
+            total_bytes: memory.total,
+            free_bytes: memory.free,
+            available_bytes: memory.available,
+            cached_bytes: memory.cached,
+            swap_total_bytes: memory.swap_total,
+            swap_free_bytes: memory.swap_free,
+        },
+        disks: guest.disks.into_iter().map(disk).collect(),
+        load: guest.load,
+        uptime_ms: guest.uptime_ms,
+        processes: guest.processes,
+        boot_id: guest.boot_id,
+    }
 }
 
 /// Fields 14 and 15 (user and system time) of `/proc/PID/stat` (proc(5)); the name in field 2 may hold anything but its end.

@@ -231,11 +231,7 @@ impl Render for Stats {
 }
 
 fn stats_row(stats: &VmStats) -> [String; 9] {
-    // The guest may say anything: what is not understood is not shown.
-    let guest = stats
-        .guest
-        .clone()
-        .and_then(|value| serde_json::from_value::<banger_guest::GuestStats>(value).ok());
+    let guest = &stats.guest;
     let size = |bytes: u64| ByteSize(bytes).to_string();
     let cpu = stats
         .host_cpu_ms
@@ -333,15 +329,22 @@ impl Render for Prune<'_> {
     }
 }
 
-fn guest_load(guest: &banger_guest::GuestStats) -> String {
+fn guest_load(guest: &banger_api::guest::GuestUse) -> String {
     format!("{:.2}", guest.load[0])
 }
 
-fn guest_memory(guest: &banger_guest::GuestStats) -> String {
-    let used = guest.memory.total.saturating_sub(guest.memory.available);
-    format!("{} of {}", ByteSize(used), ByteSize(guest.memory.total))
+fn guest_memory(guest: &banger_api::guest::GuestUse) -> String {
+    let used = guest
+        .memory
+        .total_bytes
+        .saturating_sub(guest.memory.available_bytes);
+    format!(
+        "{} of {}",
+        ByteSize(used),
+        ByteSize(guest.memory.total_bytes)
+    )
 }
 
-fn guest_uptime(guest: &banger_guest::GuestStats) -> String {
+fn guest_uptime(guest: &banger_api::guest::GuestUse) -> String {
     span(guest.uptime_ms / 1000)
 }

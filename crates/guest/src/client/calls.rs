@@ -15,8 +15,8 @@ use super::stream::CallStream;
 use crate::limits::{CALL_DEADLINE, MAX_ANSWER, MAX_CALLS, MAX_CONFIGURE, MAX_REQUEST};
 use crate::schema::{
     Answer, Attach, Configure, Configured, ConnectTarget, Detached, DetachedCommand, ExecRequest,
-    Found, GetChanges, GetFiles, GuestPath, GuestStats, Listener, Pong, PutFiles, Request,
-    ShutdownMode, TreeFiles,
+    Found, FromGuest, GetChanges, GetFiles, GuestPath, GuestStats, Listener, Pong, PutFiles,
+    Request, ShutdownMode, TreeFiles,
 };
 use crate::wire::handshake::{self, Whom};
 use crate::wire::message::{self, MessageError};
@@ -261,7 +261,10 @@ impl Client {
         self.bounded(request.name(), self.open(request)).await
     }
 
-    async fn ask<T: DeserializeOwned>(&self, request: &Request) -> Result<T, ClientError> {
+    async fn ask<T: DeserializeOwned + FromGuest>(
+        &self,
+        request: &Request,
+    ) -> Result<T, ClientError> {
         self.bounded(request.name(), async {
             let mut stream = self.open(request).await?;
             self.answer(request, &mut stream).await
@@ -314,14 +317,14 @@ impl Client {
         }
     }
 
-    async fn answer<T: DeserializeOwned>(
+    async fn answer<T: DeserializeOwned + FromGuest>(
         &self,
         request: &Request,
         stream: &mut CallStream,
     ) -> Result<T, ClientError> {
         let call = request.name();
         match message::read::<Answer<T>>(stream, MAX_ANSWER).await {
-            Ok(Answer::Ok(answer)) => Ok(answer),
+            Ok(Answer::Ok(answer)) => Ok(answer.harmless()),
             Ok(Answer::Failed(failure)) => Err(ClientError::Failed {
                 call,
                 failure: failure.harmless(),
