@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use banger_api::operation::EventKind;
 
+use crate::first_run::FirstRun;
 use crate::output::Output;
 use crate::output::page::span;
 use crate::output::sanitize::harmless;
@@ -32,6 +33,8 @@ pub struct Track(usize);
 struct Going {
     label: Option<String>,
     stage: String,
+    /// Its place among the stages of a first run.
+    place: String,
     detail: Option<String>,
     amount: Option<(u64, u64)>,
     since: Instant,
@@ -45,6 +48,7 @@ pub struct Progress<'a> {
     output: &'a Output,
     started: Instant,
     going: RefCell<Vec<Going>>,
+    first_run: Option<FirstRun>,
 }
 
 impl<'a> Progress<'a> {
@@ -54,7 +58,15 @@ impl<'a> Progress<'a> {
             output,
             started: Instant::now(),
             going: RefCell::default(),
+            first_run: None,
         }
+    }
+
+    /// The same for the making of a VM, which may have to make an image or a kernel first.
+    #[must_use]
+    pub fn of(mut self, first_run: FirstRun) -> Self {
+        self.first_run = Some(first_run);
+        self
     }
 
     /// An operation begins; `label` (a VM's name) tells it from others.
@@ -63,6 +75,7 @@ impl<'a> Progress<'a> {
         going.push(Going {
             label: label.map(str::to_owned),
             stage: String::new(),
+            place: String::new(),
             detail: None,
             amount: None,
             since: Instant::now(),
@@ -86,6 +99,12 @@ impl<'a> Progress<'a> {
                 total,
             } => {
                 if going.stage != *stage {
+                    if let Some(first_run) = &self.first_run {
+                        if let Some(line) = first_run.announces(stage) {
+                            self.output.note(&line);
+                        }
+                        going.place = first_run.place(stage);
+                    }
                     going.since = Instant::now();
                     going.told = None;
                     going.stage.clone_from(stage);
@@ -161,6 +180,7 @@ impl Going {
             line.push_str(&format!("[{ended} of {count}] "));
         }
         line.push_str(&self.name());
+        line.push_str(&self.place);
         line.push_str(&self.stage.replace('_', " "));
         if let Some(detail) = &self.detail {
             line.push_str(": ");
@@ -208,6 +228,7 @@ mod tests {
         Going {
             label: Some("web".to_owned()),
             stage: "prepare_work_disk".to_owned(),
+            place: String::new(),
             detail: Some("cloning work seed".to_owned()),
             amount: Some((1, 4)),
             since: Instant::now(),

@@ -10,6 +10,7 @@ use super::replacing::Replacing;
 use super::spec::Spec;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
+use crate::first_run::FirstRun;
 use crate::follow::{Followed, How, follow, start};
 use crate::progress::Progress;
 use crate::timings::Timings;
@@ -84,7 +85,9 @@ pub(super) async fn make(
         )
         .of_operation(operation)
     })?;
-    let progress = Progress::new(&context.output);
+    let paths = &context.session.endpoint().paths;
+    let first_run = FirstRun::of(paths, create.image.as_ref());
+    let progress = Progress::new(&context.output).of(first_run);
     let followed = follow(
         context,
         &progress,

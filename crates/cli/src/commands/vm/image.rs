@@ -262,7 +262,12 @@ impl Wanted {
             .into()),
             // It is built when the VM is made.
             Err(failure) if failure.is(ErrorCode::NotFound) && is_word && is_recipe(name) => Ok(()),
-            Err(failure) if failure.is(ErrorCode::NotFound) => referred.pull(context).await,
+            Err(failure) if failure.is(ErrorCode::NotFound) => {
+                context.output.note(&format!(
+                    "image {name} is not here yet: pulling {reference}, once"
+                ));
+                referred.pull(context).await
+            }
             Err(failure) => Err(failure),
         }
     }

@@ -1,0 +1,172 @@
+//! What a VM needs and is not here yet is made with the first VM: one line before it, then stages `n of m`.
+//!
+//! ```text
+//! stage of making an image or kernel, the first ──► "first run: …" once, on standard error
+//!                               each of them ─────► "2 of 9: …" in the progress
+//! any other stage ────────────────────────────────► nothing: later runs make nothing
+//! ```
+//!
+//! Nothing is asked or looked at before such a stage begins, so a run that makes nothing pays nothing.
+
+use std::cell::RefCell;
+
+use banger_api::ImageName;
+use banger_daemon::{Missing, Paths, missing};
+
+/// Stages of building an image, in their order: [`banger_image::Stage`]. Syncing comes between them, and is short.
+const IMAGE: [&str; 4] = [
+    "bootstrap_image",
+    "read_rootfs",
+    "write_base",
+    "write_work_seed",
+];
+/// Stages of fetching the default kernel, in their order: [`banger_kernel`], then the daemon's initramfs.
+const KERNEL: [&str; 6] = [
+    "fetch_kernel_package",
+    "read_kernel_source",
+    "unpack_kernel",
+    "collect_modules",
+    "write_kernel",
+    "make_initramfs",
+];
+/// Recipes and the room that their images take on disk, in MB, as measured when this was written.
+const IMAGE_MB: [(&str, u32); 2] = [("debian-bookworm", 530), ("debian-minimal", 150)];
+/// The same of the kernel, with the package that it comes in.
+const KERNEL_MB: u32 = 100;
+
+/// The making of what a new VM lacks.
+#[derive(Debug)]
+pub struct FirstRun {
+    paths: Paths,
+    /// The image that was asked for.
+    image: Option<ImageName>,
+    /// The stages, once one of them has begun.
+    stages: RefCell<Option<Vec<&'static str>>>,
+}
+
+impl FirstRun {
+    /// Of a VM that is made of this image, or of the default one.
+    pub fn of(paths: &Paths, image: Option<&ImageName>) -> Self {
+        Self {
+            paths: paths.clone(),
+            image: image.cloned(),
+            stages: RefCell::new(None),
+        }
+    }
+
+    /// A stage begins: the line that says what is coming, when it is the first of its kind.
+    pub fn announces(&self, stage: &str) -> Option<String> {
+        let of_image = IMAGE.contains(&stage);
+        if self.stages.borrow().is_some() || !(of_image || KERNEL.contains(&stage)) {
+            return None;
+        }
+        let missing = missing(&self.paths);
+        let (line, stages) = plan(of_image, &missing, self.image.as_ref());
+        *self.stages.borrow_mut() = Some(stages);
+        Some(line)
+    }
+
+    /// `2 of 10: ` for a stage of the making, nothing for any other.
+    pub fn place(&self, stage: &str) -> String {
+        let stages = self.stages.borrow();
+        let stages = stages.as_deref().unwrap_or_default();
+        match stages.iter().position(|one| *one == stage) {
+            Some(before) => format!("{} of {}: ", before + 1, stages.len()),
+            None => String::new(),
+        }
+    }
+}
+
+/// The line and the stages: of the image, which comes first, and of the kernel when there is none.
+fn plan(
+    builds_image: bool,
+    missing: &Missing,
+    image: Option<&ImageName>,
+) -> (String, Vec<&'static str>) {
+    let fetches_kernel = !builds_image || missing.kernel;
+    let mut stages = Vec::new();
+    let (mut what, mut megabytes) = (Vec::new(), Some(0));
+    if builds_image {
+        stages.extend(IMAGE);
+        let name = image
+            .map(|name| name.as_str())
+            .unwrap_or(missing.default_image.as_str());
+        what.push(format!("builds image {name}"));
+        let known = IMAGE_MB.iter().find(|(recipe, _)| *recipe == name);
+        megabytes = known.map(|(_, megabytes)| *megabytes);
+    }
+    if fetches_kernel {
+        stages.extend(KERNEL);
+        what.push("fetches Debian's kernel".to_owned());
+        megabytes = megabytes.map(|sum| sum + KERNEL_MB);
+    }
+    let time = match builds_image {
+        true => "about a minute on a fast line",
+        false => "some seconds on a fast line",
+    };
+    let room = megabytes.map_or(String::new(), |sum| format!(", {sum} MB on disk"));
+    let line = format!("first run: {}; {time}{room}; once", what.join(" and "));
+    (line, stages)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn first_run(home: &std::path::Path, image: Option<&str>) -> FirstRun {
+        let paths = Paths::from_vars(&|name| (name == "BANGER_HOME").then(|| home.into()));
+        let image = image.map(|name| name.parse().unwrap());
+        FirstRun::of(&paths.unwrap(), image.as_ref())
+    }
+
+    #[test]
+    fn a_run_that_makes_nothing_says_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let run = first_run(home.path(), None);
+        for stage in ["make_directory", "boot", "guest_kernel"] {
+            assert_eq!(run.announces(stage), None);
+            assert_eq!(run.place(stage), "");
+        }
+    }
+
+    #[test]
+    fn the_first_stage_says_what_is_coming_once_and_each_has_its_place() {
+        let home = tempfile::tempdir().unwrap();
+        let run = first_run(home.path(), None);
+        assert_eq!(
+            run.announces("bootstrap_image").as_deref(),
+            Some(
+                "first run: builds image debian-bookworm and fetches Debian's kernel; about a minute on a fast line, \
+                 630 MB on disk; once"
+            )
+        );
+        assert_eq!(run.announces("bootstrap_image"), None);
+        assert_eq!(run.announces("fetch_kernel_package"), None);
+        assert_eq!(run.place("bootstrap_image"), "1 of 10: ");
+        assert_eq!(run.place("make_initramfs"), "11 of 10: ");
+        assert_eq!(run.place("boot"), "");
+    }
+
+    #[test]
+    fn only_what_is_missing_is_announced() {
+        let home = tempfile::tempdir().unwrap();
+        let kernel = home.path().join("state/kernels/k");
+        let run = first_run(home.path(), Some("mine"));
+        let line = run.announces("fetch_kernel_package").unwrap();
+        assert!(
+            line.starts_with("first run: fetches Debian's kernel; some seconds"),
+            "{line}"
+        );
+        assert_eq!(run.place("write_kernel"), "5 of 6: ");
+
+        std::fs::create_dir_all(&kernel).unwrap();
+        std::fs::write(kernel.join("kernel.json"), "{}").unwrap();
+        let run = first_run(home.path(), Some("mine"));
+        let line = run.announces("write_base").unwrap();
+        assert_eq!(
+            line,
+            "first run: builds image mine; about a minute on a fast line; once"
+        );
+        assert_eq!(run.place("write_base"), "3 of 4: ");
+    }
+}
