@@ -16,6 +16,7 @@ pub mod doctor;
 pub mod error;
 mod exit;
 pub mod files;
+pub mod guest;
 pub mod ids;
 pub mod image;
 pub mod kernel;

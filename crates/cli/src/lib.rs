@@ -26,6 +26,7 @@ mod endpoint;
 mod entry;
 mod env_file;
 mod failure;
+mod first_run;
 mod follow;
 mod guest_ssh;
 mod habits;

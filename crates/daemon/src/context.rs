@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use banger_api::ApiError;
 use banger_control::Control;
-use banger_engine::{Engine, Probe};
+use banger_engine::Engine;
 use banger_ops::Cancel;
 use banger_ssh::Hosts;
 use banger_store::{Connection, StoreError};
@@ -27,8 +27,6 @@ pub(crate) struct Parts {
     pub(crate) paths: Paths,
     pub(crate) config: Config,
     pub(crate) engine: Arc<dyn Engine>,
-    /// What the engine found on this host when the daemon started.
-    pub(crate) probe: Probe,
     pub(crate) channels: Channels,
     pub(crate) conditions: Conditions,
     pub(crate) ssh_hosts: Arc<Hosts>,

@@ -50,6 +50,7 @@ mod upkeep;
 pub use announcement::Announcement;
 pub use build::build_id;
 pub use config::Config;
+pub use doctor::{Mended, Missing, host_checks, mend, missing};
 pub use holder::{Holder, announced};
 pub use http::openapi;
 pub use paths::Paths;

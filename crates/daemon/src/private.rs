@@ -41,6 +41,47 @@ pub(crate) fn directory(path: &Path) -> Result<(), ApiError> {
     make_private(&folder, 0o700, path)
 }
 
+/// A folder of ours as it is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// It is absent; what leads there is safe.
+    Absent,
+    /// It is this user's alone.
+    Private,
+    /// It is this user's, and its mode lets others in.
+    Open(u32),
+}
+
+/// Looks at a folder as [`directory`] does, and changes nothing.
+///
+/// # Errors
+/// As there.
+pub(crate) fn look(path: &Path) -> Result<Found, ApiError> {
+    way(path.parent().unwrap_or(Path::new("/")), &mut 0)?;
+    let meta = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Absent),
+        other => other.map_err(|error| file_error("look at", path, &error))?,
+    };
+    if meta.is_symlink() {
+        return Err(link(path, &rustix::io::Errno::LOOP.into()));
+    }
+    if !meta.is_dir() {
+        return Err(refused(format!("{} is no folder", path.display())));
+    }
+    if meta.uid() != own_uid() {
+        return Err(refused(format!(
+            "{} belongs to {}",
+            path.display(),
+            owner(meta.uid())
+        )));
+    }
+    let mode = meta.mode() & 0o7777;
+    Ok(match mode & !0o700 {
+        0 => Found::Private,
+        _ => Found::Open(mode),
+    })
+}
+
 /// Makes a file, 0600, or makes the one that is there 0600. `create` decides about one that is absent.
 ///
 /// # Errors

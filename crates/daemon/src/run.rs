@@ -209,7 +209,7 @@ fn begin(
         runner: Runner::new(store, Arc::new(host)),
         environment: Arc::new(LinuxEnvironment {
             engine: engine.clone(),
-            probe: probe.clone(),
+            probe,
             channels: channels.clone(),
             conditions: conditions.clone(),
             paths: paths.clone(),
@@ -228,7 +228,6 @@ fn begin(
         paths,
         config,
         engine,
-        probe,
         channels,
         conditions,
         ssh_hosts: hosts,

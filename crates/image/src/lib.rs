@@ -52,6 +52,7 @@ pub use layer::LayerError;
 pub use metadata::{
     BASE, DiskRecord, FORMAT, ImageMetadata, ImageOrigin, METADATA, OriginKind, SEED, SeedChoice,
 };
+pub use mode::build_mode;
 pub use progress::{Progress, Stage, Watch};
 pub use provenance::{LayerRecord, MakingStep, Provenance};
 pub use recipe::{NewFile, NewLink, Recipe, TreeChanges};

@@ -53,6 +53,16 @@ impl BuildMode {
     }
 }
 
+/// The way in which this user can build images here, as mmdebstrap(1) calls it. That the programs are there is another
+/// matter.
+///
+/// # Errors
+/// Everything that is missing.
+pub fn build_mode() -> Result<&'static str, ImageError> {
+    let path = std::env::var_os("PATH");
+    BuildMode::choose(&HostFacts::gather(path.as_deref())).map(BuildMode::name)
+}
+
 /// Facts about the host that decide the mode.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct HostFacts {

@@ -1,56 +1,65 @@
 //! `doctor`.
 
-use banger_api::doctor::{Report, Verdict};
+use banger_api::doctor::{Report, Status};
 use serde::Serialize;
 
 use crate::output::Render;
 use crate::output::page::Page;
 use crate::output::style::Tone;
 
-/// Every precondition with its verdict and what to do.
+/// Every precondition with its status and its fix.
 #[derive(Debug, Serialize)]
-#[serde(transparent)]
-pub struct Doctor(pub Report);
+pub struct Doctor {
+    /// The checks.
+    #[serde(flatten)]
+    pub report: Report,
+    /// What `--fix` did before them, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fixed: Vec<String>,
+}
 
 impl Doctor {
     /// Something stops banger from working.
     pub fn fails(&self) -> bool {
-        self.count(Verdict::Fail) > 0
+        self.count(Status::Fail) > 0
     }
 
-    fn count(&self, verdict: Verdict) -> usize {
-        let checks = self.0.checks.iter();
-        checks.filter(|check| check.verdict == verdict).count()
+    fn count(&self, status: Status) -> usize {
+        let checks = self.report.checks.iter();
+        checks.filter(|check| check.status == status).count()
     }
 }
 
 impl Render for Doctor {
     fn text(&self, page: &mut Page) {
-        let width = self.0.checks.iter().map(|check| check.name.len()).max();
+        let width = self
+            .report
+            .checks
+            .iter()
+            .map(|check| check.name.len())
+            .max();
         let width = width.unwrap_or(0);
-        for check in &self.0.checks {
-            let (verdict, tone) = match check.verdict {
-                Verdict::Pass => ("pass", Tone::Good),
-                Verdict::Warn => ("warn", Tone::Attention),
-                Verdict::Fail => ("FAIL", Tone::Bad),
+        for check in &self.report.checks {
+            let (status, tone) = match check.status {
+                Status::Ok => ("ok  ", Tone::Good),
+                Status::Warn => ("warn", Tone::Attention),
+                Status::Fail => ("FAIL", Tone::Bad),
             };
-            let verdict = page.paint(verdict, tone);
+            let status = page.paint(status, tone);
             page.hanging(
-                &format!("{verdict}  {:width$}  ", check.name),
+                &format!("{status}  {:width$}  ", check.name),
                 8 + width,
-                &check.finding,
+                &check.cause,
             );
-            if let Some(advice) = &check.advice {
-                page.hanging(&format!("{:1$}→ ", "", 8 + width), 10 + width, advice);
+            if let Some(fix) = &check.fix {
+                page.hanging(&format!("{:1$}→ ", "", 8 + width), 10 + width, fix);
             }
         }
-        page.line(
-            match (self.count(Verdict::Fail), self.count(Verdict::Warn)) {
-                (0, 0) => "this host is ready".to_owned(),
-                (0, warned) => format!("this host is ready; {warned} could be better"),
-                (failed, _) => format!("this host is not ready: {failed} failed"),
-            },
-        );
+        page.line(match (self.count(Status::Fail), self.count(Status::Warn)) {
+            (0, 0) => "this host is ready".to_owned(),
+            (0, warned) => format!("this host is ready; {warned} could be better"),
+            (failed, _) => format!("this host is not ready: {failed} failed"),
+        });
     }
 }
 
@@ -62,24 +71,27 @@ mod tests {
 
     #[test]
     fn what_fails_stands_out_and_says_what_to_do() {
-        let check = |verdict, advice: Option<&str>| Check {
+        let check = |status, fix: Option<&str>| Check {
             name: "kvm".to_owned(),
-            verdict,
-            finding: "no vmx".to_owned(),
-            advice: advice.map(str::to_owned),
+            status,
+            cause: "no vmx".to_owned(),
+            fix: fix.map(str::to_owned),
         };
-        let doctor = Doctor(Report {
-            checks: vec![
-                check(Verdict::Pass, None),
-                check(Verdict::Fail, Some("do this")),
-            ],
-        });
+        let doctor = Doctor {
+            fixed: Vec::new(),
+            report: Report {
+                checks: vec![
+                    check(Status::Ok, None),
+                    check(Status::Fail, Some("do this")),
+                ],
+            },
+        };
         let mut page = Page::new();
         doctor.text(&mut page);
         assert!(doctor.fails());
         assert_eq!(
             page.into_text(),
-            "pass  kvm  no vmx\nFAIL  kvm  no vmx\n           → do this\nthis host is not ready: 1 failed\n"
+            "ok    kvm  no vmx\nFAIL  kvm  no vmx\n           → do this\nthis host is not ready: 1 failed\n"
         );
     }
 }

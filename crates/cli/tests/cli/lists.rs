@@ -104,20 +104,3 @@ fn a_reader_that_goes_away_ends_the_command_quietly() {
     assert_eq!(output.status.code(), Some(141));
     assert_eq!(output.stderr, b"");
 }
-
-#[test]
-fn a_doctor_that_finds_a_fault_exits_with_5() {
-    let daemon = FakeDaemon::new(|_| {
-        Answer::ok(serde_json::json!({"checks": [
-            {"name": "qemu", "verdict": "fail", "finding": "missing", "advice": "apt install qemu"}
-        ]}))
-    });
-    let doctor = daemon.banger(&["doctor"]);
-    assert_eq!(doctor.exit, 5);
-    assert!(
-        doctor.stdout.contains("FAIL  qemu  missing"),
-        "{}",
-        doctor.stdout
-    );
-    assert!(doctor.stdout.contains("apt install qemu"));
-}

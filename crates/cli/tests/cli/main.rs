@@ -3,10 +3,12 @@
 // What is at hand here either works or the test has failed.
 #![allow(clippy::unwrap_used)]
 
+mod doctor;
 mod errors;
 mod exec;
 mod export;
 mod fake_daemon;
+mod help;
 mod labels;
 mod lists;
 mod one_daemon;

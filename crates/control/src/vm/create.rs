@@ -21,7 +21,7 @@ use crate::operations::{Asked, Locked, Running};
 use crate::{Control, image, kernel};
 
 /// Image of a VM that names none, when the configuration names none either.
-const DEFAULT_IMAGE: &str = "debian-bookworm";
+pub const DEFAULT_IMAGE: &str = "debian-bookworm";
 
 /// A VM that is to be made: all of it but the files that it is made from, which may have to be made first.
 struct Draft {

@@ -23,8 +23,8 @@ mod start;
 mod stop;
 mod view;
 
-pub use create::create;
 pub(crate) use create::forget_half_made;
+pub use create::{DEFAULT_IMAGE, create};
 pub use delete::{delete, delete_unclaimed, prune};
 pub use ended::vmm_ended;
 pub use ports::leading_to;

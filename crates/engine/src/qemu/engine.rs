@@ -9,11 +9,11 @@ use banger_process::{Children, Found, Process, Program, Seen, Signal};
 use serde_json::Value;
 
 use super::launch::Launch;
-use super::{command_line, end, files, hang, launch, probe, trim};
+use super::{command_line, end, files, hang, launch, probe, trial, trim};
 use crate::host::{self, HostFacts};
 use crate::qmp::Monitor;
 use crate::{
-    Engine, EngineError, EngineKind, ExitCause, IdentityVersion, LaunchToken, Probe, VmmIdentity,
+    Accel, Engine, EngineError, EngineKind, ExitCause, IdentityVersion, LaunchToken, Probe, VmmIdentity,
     VmmSpec, VmmState,
 };
 
@@ -65,6 +65,21 @@ impl QemuEngine {
             host,
             children: Children::default(),
             version: OnceLock::new(),
+        }
+    }
+
+    /// The oldest version whose machines are those of [`super::command_line`], as major and minor number.
+    pub const OLDEST: (u32, u32) = (6, 2);
+
+    /// Makes a machine with the accelerator and the network of VMs, and ends it before it runs anything. For `doctor`:
+    /// that a program is there does not say that it works.
+    ///
+    /// # Errors
+    /// The cause, in QEMU's own words where it said something.
+    pub fn trial(&self, accel: Accel) -> Result<(), String> {
+        match &self.program {
+            Some(program) => trial::trial(program, accel),
+            None => Err(format!("no {} found", probe::PROGRAM)),
         }
     }
 

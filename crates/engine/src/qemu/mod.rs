@@ -20,6 +20,7 @@ mod hang;
 mod kernel_cmdline;
 mod launch;
 mod probe;
+mod trial;
 mod trim;
 
 pub use end::panic_message;

@@ -1,0 +1,97 @@
+//! The VMM: that it is there, which one, and that it works.
+
+use banger_api::doctor::Check;
+use banger_engine::{Accel, Engine as _, Probe, QemuEngine};
+
+pub(super) fn checks() -> Vec<Check> {
+    let qemu = QemuEngine::new();
+    let probe = qemu.probe();
+    let mut checks = vec![program(&probe)];
+    if probe.available.is_ok() {
+        checks.push(acceleration(&probe));
+        checks.push(machine(&qemu, probe.accel));
+    }
+    checks
+}
+
+fn program(probe: &Probe) -> Check {
+    let install = "install package qemu-system-x86";
+    let path = match &probe.available {
+        Ok(path) => path.display(),
+        Err(cause) => return Check::fail("engine", cause, install),
+    };
+    let Some(version) = &probe.version else {
+        let cause = format!("{path} does not say its version");
+        return Check::fail("engine", cause, install);
+    };
+    let cause = format!("{} {version} at {path}", probe.kind);
+    let (major, minor) = QemuEngine::OLDEST;
+    match numbers(version) {
+        Some(found) if found < (major, minor) => {
+            let fix = format!("banger needs QEMU {major}.{minor} or newer");
+            Check::fail("engine", cause, fix)
+        }
+        _ => Check::ok("engine", cause),
+    }
+}
+
+/// `7.2.22` is (7, 2). A version of another form is left to the trial.
+fn numbers(version: &str) -> Option<(u32, u32)> {
+    let mut parts = version.split('.');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+fn acceleration(probe: &Probe) -> Check {
+    let (name, cause) = ("acceleration", &probe.accel_reason);
+    match probe.accel {
+        Accel::Kvm => Check::ok(name, cause),
+        Accel::Tcg => Check::warn(
+            name,
+            cause,
+            "everything works, several times slower; on a machine with KVM: add yourself to the group of /dev/kvm",
+        ),
+    }
+}
+
+fn machine(qemu: &QemuEngine, accel: Accel) -> Check {
+    match qemu.trial(accel) {
+        Ok(()) => Check::ok(
+            "machine",
+            format!("a machine starts, with {accel} and a user network"),
+        ),
+        Err(cause) => Check::fail(
+            "machine",
+            format!("a trial machine with {accel} does not start: {cause}"),
+            "install the distribution's whole QEMU for x86-64 (package qemu-system-x86)",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use banger_api::doctor::Status;
+    use banger_engine::EngineKind;
+
+    use super::*;
+
+    #[test]
+    fn a_version_that_is_too_old_fails_and_names_the_oldest() {
+        let probe = |version: &str| Probe {
+            kind: EngineKind::Qemu,
+            available: Ok("/q".into()),
+            version: Some(version.to_owned()),
+            accel: Accel::Tcg,
+            accel_reason: String::new(),
+        };
+        for (version, status) in [
+            ("6.1.9", Status::Fail),
+            ("6.2.0", Status::Ok),
+            ("10.0.2", Status::Ok),
+            ("git", Status::Ok),
+        ] {
+            assert_eq!(program(&probe(version)).status, status, "{version}");
+        }
+        let told = program(&probe("5.0")).fix.unwrap();
+        assert!(told.contains("6.2"), "{told}");
+    }
+}
