@@ -1,9 +1,9 @@
-//! What a guest says of itself. It may lie: show it, never act on it.
+//! Report of a guest about itself. It may lie: show it, never act on it.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// What a guest says that it uses.
+/// Use of a guest's resources, in its own words.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct GuestUse {
     /// CPU time since its boot, summed over all CPUs.

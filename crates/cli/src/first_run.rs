@@ -1,4 +1,4 @@
-//! What a VM needs and is not here yet is made with the first VM: one line before it, then stages `n of m`.
+//! The first VM needs an image and a kernel that are not here yet: one line says so, then their stages are `n of m`.
 //!
 //! ```text
 //! stage of making an image or kernel, the first ──► "first run: …" once, on standard error

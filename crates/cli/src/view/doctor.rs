@@ -13,7 +13,7 @@ pub struct Doctor {
     /// The checks.
     #[serde(flatten)]
     pub report: Report,
-    /// What `--fix` did before them, in words.
+    /// Fixes by `--fix` before the checks, in words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fixed: Vec<String>,
 }

@@ -117,7 +117,7 @@ fn space(folder: &Path) -> Check {
     }
 }
 
-/// Whether disks are cloned by reference or by extents: both work.
+/// Tells if disks are cloned by reference or by extents: both work.
 fn clones(folder: &Path) -> Check {
     let folder = existing(folder);
     let by_reference = unnamed(folder)

@@ -29,7 +29,7 @@ pub(super) fn checks(paths: &Paths, config: &Config) -> Vec<Check> {
     ]
 }
 
-/// What the first run would have to fetch or build.
+/// Things that the first run would have to fetch or build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missing {
     /// No kernel is here.

@@ -1,4 +1,4 @@
-//! What only the daemon knows.
+//! Checks that only the daemon can make: those of its store.
 
 use banger_api::doctor::Check;
 use banger_api::kernel::Kernel;

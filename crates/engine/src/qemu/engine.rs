@@ -13,8 +13,8 @@ use super::{command_line, end, files, hang, launch, probe, trial, trim};
 use crate::host::{self, HostFacts};
 use crate::qmp::Monitor;
 use crate::{
-    Accel, Engine, EngineError, EngineKind, ExitCause, IdentityVersion, LaunchToken, Probe, VmmIdentity,
-    VmmSpec, VmmState,
+    Accel, Engine, EngineError, EngineKind, ExitCause, IdentityVersion, LaunchToken, Probe,
+    VmmIdentity, VmmSpec, VmmState,
 };
 
 /// Longest wait for a monitor's answer if the caller sets no deadline.

@@ -55,7 +55,7 @@ pub(super) async fn all(yes: bool, context: &Context) -> Result<Vec<String>, Fai
     Ok(done.lines)
 }
 
-/// What was done so far.
+/// The fixes so far.
 struct Done<'a> {
     output: &'a Output,
     lines: Vec<String>,

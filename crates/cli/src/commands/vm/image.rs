@@ -223,9 +223,7 @@ impl Wanted {
             .read(|client| async move { client.image(name.as_str()).await })
             .await;
         match found {
-            Ok(image) if !referred.may_be(&image) => {
-                Ok(Some(referred.reference.to_string()))
-            }
+            Ok(image) if !referred.may_be(&image) => Ok(Some(referred.reference.to_string())),
             // A VM outlives the image that it was made of.
             Ok(_) => Ok(None),
             Err(failure) if failure.is(ErrorCode::NotFound) => Ok(None),

@@ -227,7 +227,7 @@ async fn whole(args: Args, context: &Context, timings: &Timings) -> Outcome {
     result
 }
 
-/// What is done in a VM that exists.
+/// Way of going into a VM that exists.
 struct Going {
     /// It is only started, and gets the repository.
     detach: bool,

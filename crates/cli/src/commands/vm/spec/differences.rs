@@ -1,4 +1,4 @@
-//! What is asked for with an existing VM, beside what that VM is.
+//! Settings that are asked for with an existing VM, compared with those that it has.
 
 use banger_api::vm::{Egress, Vm};
 use banger_api::{ApiError, ByteSize, ErrorCode};
