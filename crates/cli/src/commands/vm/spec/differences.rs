@@ -59,9 +59,10 @@ impl Spec {
         if let Some(kernel) = kernel.as_ref().filter(|kernel| **kernel != vm.kernel) {
             all.push(fixed("kernel", vm.kernel.as_str(), kernel.as_str()));
         }
-        let engine = engine.as_deref().filter(|engine| *engine != "auto");
-        if let Some(engine) = engine.filter(|engine| *engine != vm.engine) {
-            all.push(fixed("engine", &vm.engine, engine));
+        // `auto` asks for none in particular.
+        let engine = engine.as_ref().filter(|engine| engine.as_str() != "auto");
+        if let Some(engine) = engine.filter(|engine| **engine != vm.engine) {
+            all.push(fixed("engine", vm.engine.as_str(), engine.as_str()));
         }
         if let Some(vcpu) = vcpu.filter(|vcpu| *vcpu != vm.vcpu) {
             all.push(settable("vcpu", vm.vcpu, vcpu, format!("--vcpu {vcpu}")));
