@@ -29,6 +29,9 @@ const KERNEL: [&str; 6] = [
     "write_kernel",
     "make_initramfs",
 ];
+/// The steps around these stages, with which they begin.
+const MAKE_IMAGE: &str = "make_image";
+const MAKE_KERNEL: &str = "make_kernel";
 /// Recipes and the room that their images take on disk, in MB, as measured when this was written.
 const IMAGE_MB: [(&str, u32); 2] = [("debian-bookworm", 530), ("debian-minimal", 150)];
 /// The same of the kernel, with the package that it comes in.
@@ -56,8 +59,9 @@ impl FirstRun {
 
     /// A stage begins: the line that says what is coming, when it is the first of its kind.
     pub fn announces(&self, stage: &str) -> Option<String> {
-        let of_image = IMAGE.contains(&stage);
-        if self.stages.borrow().is_some() || !(of_image || KERNEL.contains(&stage)) {
+        let of_image = stage == MAKE_IMAGE || IMAGE.contains(&stage);
+        let of_kernel = stage == MAKE_KERNEL || KERNEL.contains(&stage);
+        if self.stages.borrow().is_some() || !(of_image || of_kernel) {
             return None;
         }
         let missing = missing(&self.paths);
@@ -152,7 +156,8 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let kernel = home.path().join("state/kernels/k");
         let run = first_run(home.path(), Some("mine"));
-        let line = run.announces("fetch_kernel_package").unwrap();
+        let line = run.announces("make_kernel").unwrap();
+        assert_eq!(run.place("make_kernel"), "");
         assert!(
             line.starts_with("first run: fetches Debian's kernel; some seconds"),
             "{line}"
@@ -162,7 +167,7 @@ mod tests {
         std::fs::create_dir_all(&kernel).unwrap();
         std::fs::write(kernel.join("kernel.json"), "{}").unwrap();
         let run = first_run(home.path(), Some("mine"));
-        let line = run.announces("write_base").unwrap();
+        let line = run.announces("make_image").unwrap();
         assert_eq!(
             line,
             "first run: builds image mine; about a minute on a fast line; once"
