@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(run.announces("bootstrap_image"), None);
         assert_eq!(run.announces("fetch_kernel_package"), None);
         assert_eq!(run.place("bootstrap_image"), "1 of 10: ");
-        assert_eq!(run.place("make_initramfs"), "11 of 10: ");
+        assert_eq!(run.place("make_initramfs"), "10 of 10: ");
         assert_eq!(run.place("boot"), "");
     }
 

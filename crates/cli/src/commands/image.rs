@@ -48,7 +48,13 @@ pub enum Command {
     /// Delete all images that no VM uses
     Prune(prune::Args),
     /// What pulls have fetched
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_long_help = "\
+Examples:
+  banger image cache prune --dry-run
+  banger image cache prune"
+    )]
     Cache(cache::Command),
 }
 
