@@ -99,6 +99,7 @@ async fn import(context: &Context) -> Result<(), Failure> {
     let import = &ImportKernel {
         name: None,
         source: KernelSource::Default,
+        all_modules: false,
     };
     let call = |client: Client| async move { client.import_kernel(import).await };
     let operation = start(context, call).await?.operation;
