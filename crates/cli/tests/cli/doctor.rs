@@ -24,6 +24,9 @@ fn banger(home: &Path, words: &[&str]) -> Finished {
     finish(child.unwrap())
 }
 
+/// The name of the check that a fault fails, and the making of the fault in banger's home.
+type Fault = (&'static str, fn(&Path));
+
 /// The checks of `doctor --json`, as (status, cause, fix) by name.
 fn checks(finished: &Finished) -> std::collections::BTreeMap<String, (String, String, Value)> {
     let report: Value = serde_json::from_str(&finished.stdout)
@@ -83,7 +86,7 @@ fn without_a_daemon_everything_is_checked_and_nothing_is_made() {
 fn each_fault_is_one_check_among_the_others_and_no_fix_is_doctor_itself() {
     let home = tempfile::tempdir().unwrap();
     let place = home.path().join("b");
-    let faults: [(&str, fn(&Path)); 3] = [
+    let faults: [Fault; 3] = [
         ("config", |place| {
             fs::write(place.join("config.toml"), "memroy = 1\n").unwrap()
         }),
