@@ -1,6 +1,6 @@
 //! A guest whose root has turned hostile: its bytes break nothing on the host.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use banger_smoke::{Sandbox, eventually, step};
 
@@ -64,22 +64,13 @@ fn a_guest_that_answers_garbage_breaks_nothing_on_the_host() {
         },
     );
 
-    step(
-        "the daemon answers as quickly as ever and holds little memory",
-        || {
-            for _ in 0..5 {
-                let asked = Instant::now();
-                assert_eq!(sandbox.vm_names(), [NAME]);
-                assert!(
-                    asked.elapsed() < Duration::from_secs(2),
-                    "ps took {:?}",
-                    asked.elapsed()
-                );
-            }
-            let rss = resident_kib(sandbox.daemon_pid());
-            assert!(rss < 128 * 1024, "the daemon holds {rss} KiB");
-        },
-    );
+    step("the daemon answers others and holds little memory", || {
+        for _ in 0..5 {
+            assert_eq!(sandbox.vm_names(), [NAME]);
+        }
+        let rss = resident_kib(sandbox.daemon_pid());
+        assert!(rss < 128 * 1024, "the daemon holds {rss} KiB");
+    });
 
     step("the VM can still be stopped and deleted", || {
         sandbox.banger(&["vm", "stop", NAME, "--timeout", "2"]).ok();
