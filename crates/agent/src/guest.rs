@@ -38,6 +38,11 @@ pub trait Machine: Send + Sync + 'static {
         PathBuf::from("/run/banger/exec")
     }
 
+    /// Where each command gets a control group of its own; `None`: it gets none.
+    fn command_groups(&self) -> Option<PathBuf> {
+        None
+    }
+
     /// This program, for processes of its own.
     fn program(&self) -> PathBuf {
         PathBuf::from(crate::service::ITSELF)

@@ -19,6 +19,7 @@ use rustix::system::{RebootCommand, reboot};
 
 use crate::console::say;
 use crate::control::{self, Order};
+use crate::keeper;
 use crate::service;
 use crate::setup::root::SYSTEM_MOUNT;
 
@@ -76,7 +77,7 @@ fn serve_orders() -> String {
         };
         let result = match order {
             Order::Enter(path) => enter(&path),
-            Order::Become(path) => Err(become_init(&path, pid)),
+            Order::Become(path) => Err(become_init(&path)),
             Order::Stay => {
                 let _ = control::answer(&socket, &Ok(()));
                 stay(socket, pid);
@@ -127,11 +128,10 @@ fn enter(path: &Path) -> io::Result<()> {
 }
 
 /// Becomes the image's init; returns only when that fails.
-fn become_init(path: &Path, service: Pid) -> io::Error {
-    let pid = service.as_raw_nonzero().to_string();
+fn become_init(path: &Path) -> io::Error {
     let keeper = Command::new(service::ITSELF)
         .arg0(service::NAME)
-        .args([service::KEEP, &pid])
+        .arg(keeper::KEEP)
         .stdin(Stdio::null())
         .spawn();
     if let Err(error) = keeper {

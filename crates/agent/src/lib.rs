@@ -23,10 +23,12 @@
 
 pub mod accounts;
 pub mod boot;
+pub mod cgroup;
 pub mod console;
 pub mod control;
 pub mod guest;
 pub mod init;
+pub mod keeper;
 pub mod listen;
 pub mod modprobe;
 pub mod relay;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use banger_agent::{console, init, listen, modprobe, serve, service, sftp};
+use banger_agent::{console, init, keeper, listen, modprobe, serve, service, sftp};
 use banger_guest::LISTEN;
 
 fn main() -> ExitCode {
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     }
     let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [how @ (service::FRESH | service::AGAIN)] => service::run(how),
-        [service::KEEP, pid] => service::keep(pid),
+        [how @ (keeper::KEEP | keeper::GUARD)] => keeper::keep(how),
         ["detached", folder] => serve::watch(folder),
         [LISTEN, ref what @ ..] => listen::serve(what),
         ["sftp-server"] => sftp::serve(std::io::stdin(), std::io::stdout()),

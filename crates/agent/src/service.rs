@@ -4,8 +4,6 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -13,13 +11,14 @@ use std::time::Duration;
 use banger_guest::Phase;
 use banger_guest::limits::MAX_CALLS;
 use banger_guest::wire::handshake::{self, HandshakeError};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::boot::hardware::Hardware;
 use crate::boot::modules::{self, Modules};
 use crate::boot::{channel, early, port::Port};
+use crate::cgroup;
 use crate::console::say;
 use crate::guest::{Defaults, Guest};
+use crate::keeper;
 use crate::serve::serve;
 use crate::setup::kernel_limits;
 use crate::setup::machine::GuestMachine;
@@ -37,12 +36,10 @@ pub const IN_INITRAMFS: &str = "/init";
 pub const FRESH: &str = "fresh";
 /// Start after a death, in an assembled root.
 pub const AGAIN: &str = "again";
-/// Watch the service of the pid that follows, and start it again when it dies.
-pub const KEEP: &str = "keep";
 
 /// After `SIGTERM`, time for the last answer to leave.
 const LAST_WORDS: Duration = Duration::from_millis(50);
-/// Between the death of the service and its next start.
+/// Time for an old conversation to be ended.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Each file transfer has a thread while it lasts; the other calls must find one too.
 const BLOCKING_THREADS: usize = MAX_CALLS * 2;
@@ -68,6 +65,7 @@ pub fn run(how: &str) -> io::Result<()> {
     let (phase, known, modules) = if how == FRESH {
         (Phase::Waiting, None, Some(load_modules()?))
     } else {
+        come_back()?;
         (Phase::Running, state::load(), None)
     };
     let port = channel::open()
@@ -90,6 +88,20 @@ pub fn run(how: &str) -> io::Result<()> {
             ended = until_terminated() => ended,
         }
     })
+}
+
+/// Takes the place of a service that died: in its lock, and in its control group, whoever has started this process.
+fn come_back() -> io::Result<()> {
+    keeper::serve_alone()?;
+    if let Err(error) = cgroup::enter() {
+        say(format_args!(
+            "the agent has no control group of its own: {error}"
+        ));
+    }
+    if let Some(commands) = cgroup::of_commands() {
+        cgroup::sweep(&commands);
+    }
+    Ok(())
 }
 
 /// Loads the modules that the channel needs, and has the others loaded on a thread while the host is met.
@@ -142,7 +154,7 @@ async fn serve_hosts(port: OwnedFd, how: &str, guest: &Arc<Guest>) -> io::Result
 }
 
 /// Started through [`ITSELF`], the process would be listed as "exe".
-fn name_ourselves() -> io::Result<()> {
+pub(crate) fn name_ourselves() -> io::Result<()> {
     Ok(rustix::thread::set_name(c"banger-agent")?)
 }
 
@@ -161,32 +173,4 @@ fn take_standard_input() -> io::Result<Option<UnixStream>> {
     let is_socket = rustix::fs::fstat(input.as_fd())
         .is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_socket());
     Ok(is_socket.then(|| UnixStream::from(input)))
-}
-
-/// Watches a service that has lost its PID 1 to the image's init, and starts it again whenever it dies.
-///
-/// # Errors
-/// When the service cannot be watched or started.
-pub fn keep(pid: &str) -> io::Result<()> {
-    name_ourselves()?;
-    let pid = pid
-        .parse()
-        .ok()
-        .and_then(Pid::from_raw)
-        .ok_or_else(|| io::Error::other("no pid"))?;
-    if let Ok(service) = pidfd_open(pid, PidfdFlags::empty()) {
-        let mut fds = [rustix::event::PollFd::new(
-            &service,
-            rustix::event::PollFlags::IN,
-        )];
-        while rustix::event::poll(&mut fds, None) == Err(rustix::io::Errno::INTR) {}
-    }
-    loop {
-        std::thread::sleep(PAUSE);
-        let mut again = Command::new(ITSELF);
-        let status = again.arg0(NAME).arg(AGAIN).stdin(Stdio::null()).status()?;
-        say(format_args!(
-            "the agent ended ({status}) and is started again"
-        ));
-    }
 }

@@ -109,12 +109,14 @@ pub(crate) fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 }
 
 /// What a child does between fork and exec.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct ChildSetup {
     /// Its standard input becomes its controlling terminal.
     pub controlling_terminal: bool,
     /// Who it becomes; `None` stays root.
     pub become_user: Option<(u32, u32, Vec<u32>)>,
+    /// The file of the control group that it becomes a member of, open for writing.
+    pub group: Option<OwnedFd>,
 }
 
 /// Gives a command its own session, its terminal and its user.
@@ -127,6 +129,10 @@ pub(crate) fn set_up_child(command: &mut Command, setup: ChildSetup) {
         .collect();
     let child = move || -> io::Result<()> {
         rustix::process::setsid()?;
+        if let Some(group) = &setup.group {
+            // In the service's group it would still be ended with its session.
+            let _ = rustix::io::write(group, b"0");
+        }
         // The service is spared when memory runs out; what it starts is not. Where that cannot be set, the command
         // runs all the same.
         if let Ok(score) =

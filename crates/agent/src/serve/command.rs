@@ -18,6 +18,8 @@ use super::command_line::CommandLine;
 use super::terminal::Terminal;
 use super::terminfo;
 use crate::accounts::{self, Account};
+use crate::cgroup::CommandGroup;
+use crate::console::say;
 use crate::guest::{Defaults, Guest};
 use crate::setup::files::Place;
 use crate::sys::{ChildSetup, set_up_child};
@@ -38,6 +40,8 @@ pub(super) struct Running {
     pub(super) stdout: Option<Output>,
     pub(super) stderr: Option<Output>,
     pub(super) terminal: Option<Terminal>,
+    /// The command and all that it starts; `None` in guests without control groups.
+    pub(super) group: Option<CommandGroup>,
 }
 
 /// Starts what a request asks for, or says why it cannot.
@@ -64,11 +68,13 @@ pub(super) fn start(request: &ExecRequest, guest: &Guest) -> Result<Running, Exe
     command.arg0(line.arg0.as_deref().unwrap_or(&line.argv[0]));
     let become_user = (account.uid != 0 || account.gid != 0)
         .then(|| (account.uid, account.gid, account.groups.clone()));
+    let (group, entrance) = own_group(guest);
     set_up_child(
         &mut command,
         ChildSetup {
             controlling_terminal: request.tty.is_some(),
             become_user,
+            group: entrance,
         },
     );
     let spawned = match &request.tty {
@@ -83,7 +89,23 @@ pub(super) fn start(request: &ExecRequest, guest: &Guest) -> Result<Running, Exe
         None if request.stdin && request.reports => with_counted_input(command),
         None => with_pipes(command, request.stdin),
     };
-    spawned.map_err(|error| start_failure(&line.argv[0], &error))
+    let running = spawned.map_err(|error| start_failure(&line.argv[0], &error))?;
+    Ok(Running { group, ..running })
+}
+
+/// A control group for a command, and the way into it. A command for which there is none runs all the same.
+fn own_group(guest: &Guest) -> (Option<CommandGroup>, Option<OwnedFd>) {
+    let Some(folder) = guest.machine().command_groups() else {
+        return (None, None);
+    };
+    let made = CommandGroup::make(&folder).and_then(|group| Ok((group.entrance()?, group)));
+    match made {
+        Ok((entrance, group)) => (Some(group), Some(entrance)),
+        Err(error) => {
+            say(format_args!("a command gets no control group: {error}"));
+            (None, None)
+        }
+    }
 }
 
 fn with_terminal(
@@ -104,6 +126,7 @@ fn with_terminal(
         stdout: Some(Box::new(stdout)),
         stderr: None,
         terminal: Some(terminal),
+        group: None,
     })
 }
 
@@ -120,6 +143,7 @@ fn with_pipes(mut command: std::process::Command, stdin: bool) -> io::Result<Run
         stderr: child.stderr.take().map(|stderr| Box::new(stderr) as Output),
         child,
         terminal: None,
+        group: None,
     })
 }
 
@@ -138,6 +162,7 @@ fn with_counted_input(mut command: std::process::Command) -> io::Result<Running>
         stderr: child.stderr.take().map(|stderr| Box::new(stderr) as Output),
         child,
         terminal: None,
+        group: None,
     })
 }
 

@@ -7,7 +7,9 @@
 //! ```
 //!
 //! The host keeps its direction of the call open until it has seen the exit: its end before that means that whoever
-//! asked is gone, and then the process group gets `SIGHUP`, and after [`GRACE`] `SIGKILL`.
+//! asked is gone, and then the process group gets `SIGHUP`, and after [`GRACE`] `SIGKILL`, with all of the command's control
+//! group. On a terminal that is as when a line is hung up: jobs that were made to survive it (nohup(1), setsid(1)) do.
+//! What a command that ends by itself leaves behind lives on, as it does after a login.
 //!
 //! A host that understands reports is told of each signal that arrived, and sends no more input than it was told is taken
 //! (`STDIN_WINDOW` beyond that). From an older one input is taken as far as the queue has room: until then it is not
@@ -38,6 +40,7 @@ use super::counted_input::CountedInput;
 use super::family::Family;
 use super::session::CallIo;
 use super::terminal::Terminal;
+use crate::cgroup::CommandGroup;
 use crate::guest::Guest;
 use crate::sys;
 
@@ -92,7 +95,9 @@ async fn supervise(
         stdout,
         stderr,
         terminal,
+        group,
     } = running;
+    let on_terminal = terminal.is_some();
     let pid = child
         .id()
         .and_then(|pid| i32::try_from(pid).ok())
@@ -110,6 +115,7 @@ async fn supervise(
             queue: stdin.is_some().then_some(queue),
             terminal,
             pid,
+            group: group.as_ref(),
             deaf: &deaf,
             signalled,
         };
@@ -127,6 +133,7 @@ async fn supervise(
         tokio::pin!(fed);
         let draining = Draining {
             pid,
+            group: group.as_ref(),
             output: (stdout, stderr),
             deaf: &deaf,
             timeout: request.timeout_ms.map(Duration::from_millis),
@@ -147,18 +154,22 @@ async fn supervise(
     if finished {
         let _ = to.shutdown().await;
     } else {
-        end(&mut child, pid).await;
+        end(&mut child, pid, group.as_ref().filter(|_| !on_terminal)).await;
     }
 }
 
-/// Ends what a lost host started.
-async fn end(child: &mut Child, pid: Option<Pid>) {
+/// Ends what a lost host started, with all of `group`.
+async fn end(child: &mut Child, pid: Option<Pid>, group: Option<&CommandGroup>) {
     let Some(pid) = pid else { return };
     // The group may be gone already.
     let _ = kill_process_group(pid, Signal::HUP);
     let _ = kill_process_group(pid, Signal::CONT);
     let _ = tokio::time::timeout(GRACE, child.wait()).await;
     let _ = kill_process_group(pid, Signal::KILL);
+    if let Some(group) = group {
+        // A kernel that cannot has ended the process group all the same.
+        let _ = group.kill();
+    }
     let _ = child.wait().await;
 }
 
@@ -167,6 +178,7 @@ struct Feeding<'a> {
     queue: Option<mpsc::Sender<Bytes>>,
     terminal: Option<Terminal>,
     pid: Option<Pid>,
+    group: Option<&'a CommandGroup>,
     deaf: &'a AtomicBool,
     signalled: mpsc::UnboundedSender<u8>,
 }
@@ -194,6 +206,9 @@ impl Feeding<'_> {
                 Frame::Signal(number) => {
                     if let (Some(pid), Some(signal)) = (self.pid, sys::signal(number)) {
                         let _ = kill_process_group(pid, signal);
+                        if signal == Signal::KILL && self.terminal.is_none() {
+                            let _ = self.group.is_some_and(CommandGroup::kill);
+                        }
                     }
                     // Whoever reports may have ended.
                     let _ = self.signalled.send(number);
@@ -207,6 +222,7 @@ impl Feeding<'_> {
 /// What a command puts out, on its way to the host.
 pub(super) struct Draining<'a> {
     pub(super) pid: Option<Pid>,
+    pub(super) group: Option<&'a CommandGroup>,
     pub(super) output: (Option<Output>, Option<Output>),
     pub(super) deaf: &'a AtomicBool,
     pub(super) timeout: Option<Duration>,
@@ -250,7 +266,7 @@ impl Draining<'_> {
             .pid
             .map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs());
         frame::write(to, &Frame::Started { pid: raw }).await?;
-        let mut time = Time::of(self.timeout, self.pid);
+        let mut time = Time::of(self.timeout, self.pid, self.group);
         let mut pipes = Pipes {
             stdout: self.output.0.take(),
             stderr: self.output.1.take(),
@@ -295,18 +311,18 @@ impl Draining<'_> {
 }
 
 /// The time that a command has: behind it the command and what it has started get `SIGTERM`, then `SIGKILL`.
-struct Time {
+struct Time<'a> {
     next: Option<Instant>,
-    family: Option<Family>,
+    family: Option<Family<'a>>,
     is_up: bool,
 }
 
-impl Time {
-    fn of(timeout: Option<Duration>, pid: Option<Pid>) -> Self {
+impl<'a> Time<'a> {
+    fn of(timeout: Option<Duration>, pid: Option<Pid>, group: Option<&'a CommandGroup>) -> Self {
         let next = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         Self {
             next,
-            family: pid.map(Family::of),
+            family: pid.map(|pid| Family::of(pid, group)),
             is_up: false,
         }
     }

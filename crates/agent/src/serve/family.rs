@@ -1,12 +1,14 @@
 //! A command and everything that it has started, as far as it can be told.
 //!
 //! Members are the processes of the command's session, their children wherever these went, and whoever was a member at an
-//! earlier look. A process that left the session and whose parent is gone before the first look is none: it has made itself
-//! a daemon on purpose.
+//! earlier look; and whoever is in the command's control group. In a guest without one, a process that left the session and
+//! whose parent is gone before the first look is none.
 
 use std::collections::HashSet;
 
 use rustix::process::{Pid, Signal, kill_process};
+
+use crate::cgroup::CommandGroup;
 
 /// A process; its start tells it from a later one with the same number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,17 +28,19 @@ struct Stat {
 
 /// The processes of one command.
 #[derive(Debug)]
-pub(super) struct Family {
+pub(super) struct Family<'a> {
     leader: i32,
+    group: Option<&'a CommandGroup>,
     known: HashSet<Process>,
 }
 
-impl Family {
+impl<'a> Family<'a> {
     /// Of the command whose session has the number `leader`.
-    pub(super) fn of(leader: Pid) -> Self {
+    pub(super) fn of(leader: Pid, group: Option<&'a CommandGroup>) -> Self {
         let leader = leader.as_raw_nonzero().get();
         Self {
             leader,
+            group,
             known: HashSet::new(),
         }
     }
@@ -44,6 +48,10 @@ impl Family {
     /// Sends a signal to all members; answers whether there were any.
     pub(super) fn signal(&mut self, signal: Signal) -> bool {
         self.look();
+        if signal == Signal::KILL {
+            // One call that reaches also what is being forked; members are signalled below where there is none.
+            let _ = self.group.is_some_and(CommandGroup::kill);
+        }
         for member in &self.known {
             if let Some(pid) = Pid::from_raw(member.pid) {
                 // It may have ended just now.
@@ -60,7 +68,13 @@ impl Family {
     }
 
     fn look(&mut self) {
-        self.known = members(self.leader, &self.known, &all());
+        let all = all();
+        let grouped = self.group.map(CommandGroup::members).unwrap_or_default();
+        let inside = all
+            .iter()
+            .filter(|stat| grouped.contains(&stat.process.pid));
+        self.known.extend(inside.map(|stat| stat.process));
+        self.known = members(self.leader, &self.known, &all);
     }
 }
 

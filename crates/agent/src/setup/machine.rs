@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -20,11 +20,14 @@ use super::stages::Stages;
 use super::state::{self, State};
 use super::written::Written;
 use super::{
-    farewell, files, identity, kernel_limits, kernel_modules, mounts, net, systemd, temporary,
+    agent_unit, farewell, files, identity, kernel_limits, kernel_modules, mounts, net, systemd,
+    temporary,
 };
+use crate::cgroup;
 use crate::console::say;
 use crate::control::{self, Order};
 use crate::guest::{Defaults, Machine, failure};
+use crate::keeper;
 use crate::relay::Relays;
 use crate::report::stats::boot_id;
 
@@ -188,10 +191,15 @@ impl Machine for GuestMachine {
                 bind_container_storage()?;
             }
             kernel_limits::set(Path::new("/proc/sys"));
+            keeper::serve_alone().map_err(|error| failure("agent", "serve alone", error))?;
+            if let Err(error) = cgroup::found() {
+                say(format_args!("no control groups for commands: {error}"));
+            }
             match init {
                 RunningInit::Systemd => {
                     temporary::tell_systemd(root, configure.tmp)?;
                     kernel_modules::tell_systemd(root)?;
+                    agent_unit::install(root)?;
                 }
                 RunningInit::Other => temporary::tell_others(root),
                 RunningInit::Agent => {}
@@ -219,6 +227,10 @@ impl Machine for GuestMachine {
             boot_id: boot_id(),
             kernel,
         })
+    }
+
+    fn command_groups(&self) -> Option<PathBuf> {
+        cgroup::of_commands()
     }
 
     fn relay_addresses(&self) -> Vec<SocketAddr> {

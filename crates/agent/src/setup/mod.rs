@@ -1,5 +1,6 @@
 //! What `Configure` does: from a bare initramfs to the guest's own root, identity, files and network.
 
+pub mod agent_unit;
 pub mod copy_up;
 pub mod disks;
 pub mod farewell;

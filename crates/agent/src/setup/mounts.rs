@@ -179,10 +179,17 @@ pub fn furnish(root: &Place) -> Result<(), Failure> {
     let strict = ["nodev", "nosuid", "noexec"];
     MountPoint::find(root, "dev/pts")?.mount(&FileSystem::virtual_one("devpts", &terminals))?;
     MountPoint::find(root, "dev/shm")?.mount(&shared())?;
-    for (place, kind) in [("dev/mqueue", "mqueue"), ("sys/fs/cgroup", "cgroup2")] {
+    // A process that joins a group waits for all CPUs otherwise (`favordynmods`, since Linux 6.0): every command does.
+    let quick = [&strict[..], &["favordynmods"]].concat();
+    for (place, kind, options) in [
+        ("dev/mqueue", "mqueue", &[&strict[..]][..]),
+        ("sys/fs/cgroup", "cgroup2", &[&quick, &strict]),
+    ] {
         // Kernels without message queues or control groups are none of ours to refuse.
-        let _ = MountPoint::find(root, place)
-            .and_then(|place| place.mount(&FileSystem::virtual_one(kind, &strict)));
+        let _ = MountPoint::find(root, place).map(|place| {
+            let mut choices = options.iter();
+            choices.any(|options| place.mount(&FileSystem::virtual_one(kind, options)).is_ok())
+        });
     }
     link_standard_streams(root)
 }

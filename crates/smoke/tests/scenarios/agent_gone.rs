@@ -1,4 +1,5 @@
-//! A guest whose agent is gone for good, and one whose agent stands still: both are shown, neither holds anything up.
+//! A guest whose agent is gone for good, and one whose agent stands still: both are shown, neither holds anything up. Want of
+//! memory takes commands away, and never the agent.
 
 use std::time::{Duration, Instant};
 
@@ -46,7 +47,7 @@ fn an_agent_that_is_gone_or_silent_is_a_condition_and_its_commands_end_with_the_
         "--vcpu",
         "1",
         "--memory",
-        "1G",
+        "512M",
     ];
     sandbox
         .banger(&[&["vm", "create", "--name", NAME], &image[..]].concat())
@@ -79,9 +80,78 @@ fn an_agent_that_is_gone_or_silent_is_a_condition_and_its_commands_end_with_the_
         },
     );
 
+    step("agent and commands are not in a group of init's", || {
+        let own = sandbox.in_guest(NAME, "cat /proc/self/cgroup");
+        assert!(own.starts_with("0::/banger/exec/"), "{own}");
+        let agents = sandbox.in_guest(
+            NAME,
+            "for p in /proc/[0-9]*; do [ \"$(cat $p/comm)\" = banger-agent ] && cat $p/cgroup; done | sort | uniq -c | tr -s ' '",
+        );
+        assert!(agents.contains("2 0::/banger/agent"), "{agents}");
+        assert!(agents.contains("banger-agent.service"), "{agents}");
+    });
+
+    step("want of memory ends the process, and not the agent", || {
+        // tail keeps its last line, which has no end.
+        let eats = ["exec", NAME, "--", "sh", "-c", "tail /dev/zero"];
+        let ended = sandbox.banger(&eats).deadline(BOOT).run();
+        assert!(matches!(ended.code, Some(137 | 1)), "{ended}");
+        sandbox
+            .banger(&["exec", NAME, "--", "true"])
+            .deadline(SOON)
+            .ok();
+        let ends = sandbox.in_guest(NAME, "systemctl show init.scope -p Result");
+        assert_ne!(ends, "Result=oom-kill");
+        assert!(sandbox.in_guest(NAME, "dmesg").contains("Out of memory"));
+    });
+
     step(
-        "an agent and its keeper that are killed together end the open commands",
+        "a time limit ends what has made itself a daemon, too",
         || {
+            let forks = "setsid sh -c 'setsid sleep 54321 & exit' & sleep 1000";
+            let limited = ["exec", "--timeout", "3s", NAME, "--", "sh", "-c", forks];
+            sandbox.banger(&limited).deadline(SOON).run().exits(124);
+            assert_eq!(
+                sandbox.in_guest(NAME, "pgrep -x -f 'sleep 54321' || echo none"),
+                "none"
+            );
+        },
+    );
+
+    step("what a command leaves behind lives on", || {
+        sandbox.in_guest(NAME, "nohup sleep 65432 >/dev/null 2>&1 &");
+        sandbox.in_guest(
+            NAME,
+            "pgrep -x -f 'sleep 65432' && pkill -x -f 'sleep 65432'",
+        );
+    });
+
+    step(
+        "agent and keepers that are killed together come back",
+        || {
+            unit(&format!("sleep 1; {}", signal_agents("KILL"))).ok();
+            eventually("the agent is another process", SOON, || {
+                let log = sandbox
+                    .banger(&[
+                        "exec",
+                        NAME,
+                        "--",
+                        "sh",
+                        "-c",
+                        "systemctl show banger-agent -p NRestarts",
+                    ])
+                    .deadline(SOON)
+                    .run();
+                (log.code == Some(0) && !log.out().contains("NRestarts=0")).then_some(())
+            });
+            is_well(&sandbox);
+        },
+    );
+
+    step(
+        "an agent that nothing brings back ends the open commands",
+        || {
+            sandbox.in_guest(NAME, "systemctl stop banger-agent");
             let open = sandbox
                 .banger(&["exec", NAME, "--", "sh", "-c", "echo up; exec sleep 1000"])
                 .deadline(SOON)

@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWriteExt};
 
 use super::log::LogWriter;
 use super::record::{Record, Started, cut, now_ms};
+use crate::cgroup;
 use crate::guest::{Defaults, Guest, Machine, failure};
 use crate::serve::{command, exec};
 
@@ -75,6 +76,7 @@ async fn run(record: &Record, order: Order) -> io::Result<()> {
     let drained = async {
         let draining = exec::Draining {
             pid: i32::try_from(pid).ok().and_then(Pid::from_raw),
+            group: running.group.as_ref(),
             output,
             deaf: &deaf,
             timeout: order.request.timeout_ms.map(Duration::from_millis),
@@ -140,5 +142,8 @@ impl Machine for Place {
     }
     fn root(&self) -> PathBuf {
         self.0.clone()
+    }
+    fn command_groups(&self) -> Option<PathBuf> {
+        (self.0 == Path::new("/")).then(cgroup::of_commands)?
     }
 }
