@@ -205,7 +205,13 @@ pub fn host_error(what: impl std::fmt::Display, source: &io::Error) -> ApiError 
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorCode::NoSpace,
         _ => ErrorCode::HostNotReady,
     };
-    ApiError::new(code, format!("{what}: {source}"))
+    let error = ApiError::new(code, format!("{what}: {source}"));
+    match source.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => error.hint(
+            "banger writes there: make the file system writable again, or set BANGER_HOME to a folder on another one",
+        ),
+        _ => error,
+    }
 }
 
 #[cfg(test)]

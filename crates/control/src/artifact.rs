@@ -11,16 +11,17 @@ use std::sync::Arc;
 
 use banger_api::vm::Accepted;
 use banger_api::{ApiError, ContentDigest, ErrorCode, OperationId};
-use banger_ops::Plan;
 use banger_ops::plans::{self, DeleteFiles, PublishImage};
+use banger_ops::{OwnDir, Places, Plan};
 use banger_store::{
     Connection, ImageRecord, KernelRecord, StoreError, VmRecord, image, kernel, vm,
 };
 
 use crate::Control;
+use crate::environment::Environment;
 use crate::locks::{Held, Key};
 use crate::operations::{Asked, Locked, Running};
-use crate::places::Places;
+use crate::vm::damaged;
 
 /// An image or a kernel.
 pub(crate) trait Artifact: Clone + Send + 'static {
@@ -44,7 +45,14 @@ pub(crate) trait Artifact: Clone + Send + 'static {
     fn making(name: &str) -> Key;
     /// The lock of the files with this digest.
     fn files(digest: &ContentDigest) -> Key;
-    fn directory(places: &Places, digest: &ContentDigest) -> PathBuf;
+    fn directory(places: &Places, digest: &ContentDigest) -> OwnDir;
+
+    /// Why the files in a directory do not tell what they are, in words.
+    fn damage_of(environment: &dyn Environment, directory: &Path) -> Option<String>;
+    /// Why its row cannot be read.
+    fn damage(&self) -> Option<&str>;
+    /// What to do about one that is damaged.
+    fn when_damaged(name: &str) -> String;
 
     fn publishing(&self, op: OperationId, to: PublishImage) -> Plan;
     fn deleting(&self, op: OperationId, files: DeleteFiles) -> Plan;
@@ -83,8 +91,19 @@ impl Artifact for ImageRecord {
     fn files(digest: &ContentDigest) -> Key {
         Key::ImageFiles(*digest)
     }
-    fn directory(places: &Places, digest: &ContentDigest) -> PathBuf {
+    fn directory(places: &Places, digest: &ContentDigest) -> OwnDir {
         places.image(digest)
+    }
+    fn damage_of(environment: &dyn Environment, directory: &Path) -> Option<String> {
+        environment.image_damage(directory)
+    }
+    fn damage(&self) -> Option<&str> {
+        self.damage.as_deref()
+    }
+    fn when_damaged(name: &str) -> String {
+        format!(
+            "make it anew (banger image build, pull or register with --replace), or delete it: banger image delete {name}"
+        )
     }
     fn publishing(&self, op: OperationId, to: PublishImage) -> Plan {
         plans::publish_image(op, self.clone(), to)
@@ -125,14 +144,48 @@ impl Artifact for KernelRecord {
     fn files(digest: &ContentDigest) -> Key {
         Key::KernelFiles(*digest)
     }
-    fn directory(places: &Places, digest: &ContentDigest) -> PathBuf {
+    fn directory(places: &Places, digest: &ContentDigest) -> OwnDir {
         places.kernel(digest)
+    }
+    fn damage_of(environment: &dyn Environment, directory: &Path) -> Option<String> {
+        environment.kernel_damage(directory)
+    }
+    fn damage(&self) -> Option<&str> {
+        self.damage.as_deref()
+    }
+    fn when_damaged(name: &str) -> String {
+        format!("delete it (banger kernel delete {name}) and import it again: banger kernel import")
     }
     fn publishing(&self, op: OperationId, to: PublishImage) -> Plan {
         plans::publish_kernel(op, self.clone(), to)
     }
     fn deleting(&self, op: OperationId, files: DeleteFiles) -> Plan {
         plans::delete_kernel(op, self, files)
+    }
+}
+
+/// What is wrong with one, as users see it: its row cannot be read, or its files do not tell what they are.
+pub(crate) fn damage<A: Artifact>(control: &Control, record: &A) -> Option<String> {
+    if let Some(why) = record.damage() {
+        return Some(damaged(why));
+    }
+    let directory = A::directory(control.places(), record.digest());
+    let why = A::damage_of(control.environment(), &directory)?;
+    Some(format!("its description is damaged: {why}"))
+}
+
+/// One that VMs can be made of.
+///
+/// # Errors
+/// `internal` with what is damaged, and what to do.
+pub(crate) fn usable<A: Artifact>(control: &Control, record: A) -> Result<A, ApiError> {
+    match damage(control, &record) {
+        None => Ok(record),
+        Some(why) => {
+            let (what, name) = (A::WHAT, record.name());
+            let message = format!("{what} \"{name}\" cannot be used: {why}");
+            Err(ApiError::new(ErrorCode::Internal, message).hint(A::when_damaged(name)))
+        }
     }
 }
 
@@ -187,12 +240,12 @@ pub(crate) fn publish<A: Artifact>(
     control: &Control,
     op: &Running,
     record: &A,
-    staging: &Path,
+    staging: &OwnDir,
 ) -> Result<(), ApiError> {
     let digest = record.digest();
     let _files = control.operations().hold(op, A::files(digest))?;
     let to = PublishImage {
-        staging: staging.to_owned(),
+        staging: staging.clone(),
         target: A::directory(control.places(), digest),
         exists: control.read(|db| A::is_named(db, digest))?,
     };
@@ -234,7 +287,7 @@ pub(crate) fn remove<A: Artifact>(
 pub(crate) fn own_directory<A: Artifact>(
     control: &Control,
     record: &A,
-) -> Result<Option<PathBuf>, ApiError> {
+) -> Result<Option<OwnDir>, ApiError> {
     let same = |other: &A| other.digest() == record.digest() && other.name() != record.name();
     let shared = control.read(A::list)?.iter().any(same);
     Ok((!shared).then(|| A::directory(control.places(), record.digest())))

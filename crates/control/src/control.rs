@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use banger_api::{ApiError, VmId};
-use banger_ops::{NoEvents, Plan, PlanKind, Runner, store_error};
+use banger_ops::{NoEvents, Places, Plan, PlanKind, Runner, store_error};
 use banger_store::{Connection, Store, StoreError};
 
 use crate::environment::{Environment, VmDefaults};
 use crate::locks::Locks;
 use crate::operations::{Operations, Running};
-use crate::places::Places;
 use crate::spawn::Spawn;
 use crate::vm::Runs;
 

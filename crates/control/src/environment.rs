@@ -151,6 +151,18 @@ pub trait Environment: Send + Sync {
     #[allow(clippy::missing_errors_doc)] // above, for all
     fn image_details(&self, image: &Path) -> HostResult<ImageDetails>;
 
+    /// Why an image's description cannot be read, in words. Its files may be whole all the same.
+    fn image_damage(&self, image: &Path) -> Option<String> {
+        let _ = image;
+        None
+    }
+
+    /// Why a kernel's description cannot be read, in words.
+    fn kernel_damage(&self, kernel: &Path) -> Option<String> {
+        let _ = kernel;
+        None
+    }
+
     /// The container image that an image was made of, if it was made of one.
     #[allow(clippy::missing_errors_doc)] // above, for all
     fn image_origin(&self, image: &Path) -> HostResult<Option<ImageOrigin>>;

@@ -22,7 +22,6 @@ pub mod image;
 pub mod kernel;
 mod locks;
 mod operations;
-mod places;
 mod pool;
 mod recovery;
 mod refs;
@@ -30,13 +29,13 @@ mod spawn;
 pub mod system;
 pub mod vm;
 
+pub use banger_ops::{Parents, Places};
 pub use control::{Control, Parts};
 pub use environment::{
     BootFiles, Environment, Fetch, Fetched, FileUse, HostSize, ImageOrigin, VmDefaults,
 };
 pub use locks::{Held, Key, Locks, Queues, Waiter};
 pub use operations::{Operations, Running, Subscription};
-pub use places::Places;
 pub use pool::Pool;
 pub use recovery::recover;
 pub use refs::{find_image, find_kernel, find_vm};

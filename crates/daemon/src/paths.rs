@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use banger_api::{ApiError, ErrorCode, VmId};
-use banger_ops::VmFiles;
+use banger_ops::{Parents, Places, VmFiles};
 
 use crate::private;
 
@@ -21,7 +21,17 @@ pub struct Paths {
     state: PathBuf,
     cache: PathBuf,
     run: PathBuf,
+    places: Places,
     /// The variables from which the others come, and the folders that they name.
+    named_by: Vec<(&'static str, PathBuf)>,
+}
+
+/// The folders that the environment asks for.
+struct Found {
+    config: PathBuf,
+    state: PathBuf,
+    cache: PathBuf,
+    run: PathBuf,
     named_by: Vec<(&'static str, PathBuf)>,
 }
 
@@ -29,7 +39,7 @@ impl Paths {
     /// The places that the environment asks for.
     ///
     /// # Errors
-    /// `invalid_argument` when `BANGER_HOME` or `HOME` is no absolute path.
+    /// `invalid_argument` when `BANGER_HOME` or `HOME` is no absolute path, or no text.
     pub fn from_env() -> Result<Self, ApiError> {
         Self::from_vars(&|name| std::env::var_os(name).filter(|value| !value.is_empty()))
     }
@@ -50,7 +60,7 @@ impl Paths {
             path => Ok(path),
         };
         if let Some(home) = absolute("BANGER_HOME")? {
-            return Ok(Self {
+            return Self::of(Found {
                 config: home.join("config.toml"),
                 state: home.join("state"),
                 cache: home.join("cache"),
@@ -77,13 +87,49 @@ impl Paths {
             .map(PathBuf::from)
             .filter(|path| path.is_absolute());
         named_by.extend(run.clone().map(|dir| ("XDG_RUNTIME_DIR", dir)));
-        Ok(Self {
+        Self::of(Found {
             named_by,
             config: xdg("XDG_CONFIG_HOME", ".config").join("config.toml"),
             cache: xdg("XDG_CACHE_HOME", ".cache"),
             // Without a runtime directory (a plain `su`, a container) the state directory serves: it is private, too.
             run: run.map_or_else(|| state.join("run"), |dir| dir.join("banger")),
             state,
+        })
+    }
+
+    /// The places below these folders. What is stored names them as text.
+    fn of(found: Found) -> Result<Self, ApiError> {
+        let Found {
+            config,
+            state,
+            cache,
+            run,
+            named_by,
+        } = found;
+        let odd = named_by
+            .iter()
+            .find(|(_, folder)| folder.to_str().is_none());
+        if let Some((variable, folder)) = odd {
+            let message = format!("{variable} is no text (UTF-8): {}", folder.display());
+            let error = ApiError::new(ErrorCode::InvalidArgument, message);
+            return Err(error.hint("set BANGER_HOME to a folder whose name is text"));
+        }
+        let parents = Parents {
+            vms: state.join("vms"),
+            run_vms: run.join("vms"),
+            images: state.join("images"),
+            kernels: state.join("kernels"),
+            staging: state.join("staging"),
+        };
+        let places = Places::new(parents)
+            .map_err(|error| ApiError::new(ErrorCode::InvalidArgument, error.to_string()))?;
+        Ok(Self {
+            config,
+            state,
+            cache,
+            run,
+            places,
+            named_by,
         })
     }
 
@@ -189,13 +235,13 @@ impl Paths {
     pub fn ssh_hosts(&self) -> PathBuf {
         self.ssh().join("hosts")
     }
+    /// The directories in which every entry is banger's.
+    pub fn places(&self) -> &Places {
+        &self.places
+    }
     /// One VM's files.
     pub fn vm(&self, id: VmId) -> VmFiles {
-        let id = id.to_string();
-        VmFiles {
-            state: self.vms().join(&id),
-            run: self.run_vms().join(id),
-        }
+        self.places.vm(id)
     }
     /// Directories that a daemon makes when it starts, parents first.
     pub fn directories(&self) -> Vec<PathBuf> {
@@ -271,6 +317,17 @@ mod tests {
             assert!(error.hint.is_some());
         }
         paths(&[("HOME", "/")]).unwrap().refuse_strangers().unwrap();
+    }
+
+    #[test]
+    fn a_home_that_is_no_text_is_refused_by_name() {
+        use std::os::unix::ffi::OsStringExt as _;
+        for variable in ["BANGER_HOME", "HOME"] {
+            let odd = || OsString::from_vec(b"/b/\xff".to_vec());
+            let error = Paths::from_vars(&|name| (name == variable).then(odd)).unwrap_err();
+            assert!(error.message.starts_with(variable), "{error}");
+            assert!(error.hint.is_some());
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use banger_api::{ApiError, ErrorCode};
-use banger_control::{Control, Places, Pool, Queues, VmDefaults};
+use banger_control::{Control, Pool, Queues, VmDefaults};
 use banger_disk::Templates;
 use banger_engine::{Engine, QemuEngine};
 use banger_ops::{Cancel, Recovered, Runner, store_error};
@@ -204,7 +204,7 @@ fn begin(
     };
     let hosts = Arc::new(banger_ssh::Hosts::new(paths.ssh_hosts()));
     let control = Control::new(banger_control::Parts {
-        places: places(&paths),
+        places: paths.places().clone(),
         defaults: defaults(&config),
         runner: Runner::new(store, Arc::new(host)),
         environment: Arc::new(LinuxEnvironment {
@@ -235,16 +235,6 @@ fn begin(
         stop,
     });
     Ok((daemon, lock))
-}
-
-fn places(paths: &Paths) -> Places {
-    Places {
-        vms: paths.vms(),
-        run_vms: paths.run_vms(),
-        images: paths.images(),
-        kernels: paths.kernels(),
-        staging: paths.staging(),
-    }
 }
 
 fn defaults(config: &Config) -> VmDefaults {

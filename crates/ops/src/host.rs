@@ -219,6 +219,9 @@ pub struct KernelFacts {
 pub trait Host: Send + Sync {
     // Files. Directories are made 0700, files 0600.
     fn make_dir(&self, path: &Path) -> HostResult<()>;
+    /// Whether a path is below one of the directories in which every entry is banger's. Nothing is looked up. The other
+    /// calls refuse to remove or move anything else.
+    fn owns(&self, path: &Path) -> bool;
     fn remove_file(&self, path: &Path) -> HostResult<()>;
     /// Removes a directory and all in it, without following links.
     fn remove_tree(&self, path: &Path) -> HostResult<()>;

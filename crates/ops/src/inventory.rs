@@ -14,22 +14,14 @@ use banger_store::{
     Claim, ClaimKind, Connection, Owner, StoreError, UnreadableClaim, claim, image, kernel, vm,
 };
 
-use crate::{Host, HostResult};
-
-/// Where things of banger's are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Places {
-    /// Directories in which every entry is banger's.
-    pub parents: Vec<PathBuf>,
-    /// The directory with a directory for each VMM.
-    pub run: PathBuf,
-}
+use crate::own::{OwnDir, stored};
+use crate::{Host, HostResult, Places};
 
 /// What is there.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Found {
     /// Entries of the places, sorted.
-    pub directories: Vec<PathBuf>,
+    pub directories: Vec<OwnDir>,
     /// VMMs of banger's that run.
     pub vmms: Vec<VmmIdentity>,
 }
@@ -47,11 +39,13 @@ impl Found {
 /// When a place cannot be read.
 pub fn look(host: &dyn Host, places: &Places) -> HostResult<Found> {
     let mut directories = Vec::new();
-    for parent in &places.parents {
-        directories.extend(host.list_dir(parent)?);
+    for parent in places.parents() {
+        let names = host.list_dir(parent)?;
+        let entry = |path: &PathBuf| OwnDir::entry(parent, path.file_name()?).ok();
+        directories.extend(names.iter().filter_map(entry));
     }
     directories.sort();
-    let vmms = host.list_vmms(&places.run)?;
+    let vmms = host.list_vmms(places.run_vms())?;
     Ok(Found { directories, vmms })
 }
 
@@ -99,7 +93,10 @@ impl Owners {
     /// Who owns a directory.
     pub fn of_directory(&self, path: &Path) -> Option<&str> {
         let row = || self.rows.get(path.file_name()?.to_str()?);
-        self.of(ClaimKind::Directory, &path.to_string_lossy())
+        let claimed = self.of(ClaimKind::Directory, &stored(path));
+        claimed
+            // As older builds wrote a path that is no text: for it this says more than enough.
+            .or_else(|| self.of(ClaimKind::Directory, &path.to_string_lossy()))
             .or_else(|| row().map(String::as_str))
     }
 

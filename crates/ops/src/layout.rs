@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::own::{OwnDir, OwnFile};
+
 /// The files of one VM. `state` survives a reboot of the host, `run` need not.
 ///
 /// ```text
@@ -13,27 +15,37 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VmFiles {
     /// Directory of what is kept.
-    pub state: PathBuf,
+    pub state: OwnDir,
     /// Directory of what lives as long as the VMM.
-    pub run: PathBuf,
+    pub run: OwnDir,
 }
+
+const SYSTEM_OVERLAY: &str = "system.img";
+const WORK_DISK: &str = "work.img";
+const CONSOLE_LOG: &str = "console.log";
+const SSH_HOST_KEY: &str = "ssh_host_ed25519_key";
 
 impl VmFiles {
     /// The system overlay.
     pub fn system_overlay(&self) -> PathBuf {
-        self.state.join("system.img")
+        self.state.join(SYSTEM_OVERLAY)
     }
     /// The work disk.
     pub fn work_disk(&self) -> PathBuf {
-        self.state.join("work.img")
+        self.state.join(WORK_DISK)
     }
     /// The console log.
     pub fn console_log(&self) -> PathBuf {
-        self.state.join("console.log")
+        self.state.join(CONSOLE_LOG)
     }
     /// The SSH host key that the VM has for its life.
     pub fn ssh_host_key(&self) -> PathBuf {
-        self.state.join("ssh_host_ed25519_key")
+        self.state.join(SSH_HOST_KEY)
+    }
+
+    /// What of `state` a deletion removes one by one, the work disk last.
+    pub(crate) fn in_order_of_removal(&self) -> [OwnFile; 4] {
+        [SYSTEM_OVERLAY, CONSOLE_LOG, SSH_HOST_KEY, WORK_DISK].map(|name| self.state.file(name))
     }
 }
 

@@ -24,6 +24,8 @@ mod events;
 mod host;
 pub mod inventory;
 mod layout;
+mod own;
+mod places;
 mod plan;
 pub mod plans;
 pub mod policy;
@@ -40,6 +42,8 @@ pub use host::{
     ImageSource, KernelFacts, Relay, SeedWish,
 };
 pub use layout::VmFiles;
+pub use own::{NotOwn, OwnDir, OwnFile};
+pub use places::{Parents, Places};
 pub use plan::{Direction, Ending, Plan, PlanError, PlanKind};
 pub use recovery::{Recovered, Recovery};
 pub use runner::Runner;

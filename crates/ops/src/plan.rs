@@ -1,12 +1,14 @@
 //! A plan: what will happen, written down before it does.
 
+use std::path::{Path, PathBuf};
+
 use banger_api::vm::VmState;
 use banger_api::{ExitCause, OperationId, VmId};
 use banger_store::{Owner, PlanRecord};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Change, Step};
+use crate::{Change, Host, Step};
 
 /// What a plan does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -107,6 +109,14 @@ pub enum PlanError {
         /// Its version.
         found: u32,
     },
+    /// It would remove what is not banger's.
+    #[error("plan {id} would remove {}, which is outside banger's directories", path.display())]
+    Outside {
+        /// Its id.
+        id: Uuid,
+        /// What it would remove.
+        path: PathBuf,
+    },
     /// It is no plan.
     #[error("plan {id} cannot be read: {source}")]
     Damaged {
@@ -141,6 +151,20 @@ impl Plan {
                 }
                 Ok(plan)
             }
+        }
+    }
+
+    /// The same plan, unless it would remove what is not banger's on this host: a plan was read from a file that another
+    /// build, or a bad disk, may have written.
+    ///
+    /// # Errors
+    /// [`PlanError::Outside`].
+    pub(crate) fn checked(self, host: &dyn Host) -> Result<Self, PlanError> {
+        let removed = self.steps.iter().flat_map(|step| step.body().removes());
+        let outside = removed.into_iter().find(|path| !host.owns(path));
+        match outside.map(Path::to_path_buf) {
+            None => Ok(self),
+            Some(path) => Err(PlanError::Outside { id: self.id, path }),
         }
     }
 

@@ -16,6 +16,7 @@ use banger_store::{
 };
 
 use crate::layout::{VmFiles, parent};
+use crate::own::OwnDir;
 use crate::steps::in_directory;
 use crate::{Cancel, Direction, HostResult, NoEvents, Plan, PlanError, Runner, plans, store_error};
 
@@ -82,7 +83,8 @@ impl<'a> Recovery<'a> {
     }
 
     fn plan(&self, record: &PlanRecord, report: &mut Recovered) -> HostResult<()> {
-        let plan = match Plan::read(record) {
+        let read = Plan::read(record).and_then(|plan| plan.checked(&**self.runner.host()));
+        let plan = match read {
             Ok(plan) => plan,
             Err(error) => return Err(self.isolate(record, &error)?),
         };
@@ -154,11 +156,17 @@ impl<'a> Recovery<'a> {
             if busy(id) || claim.kind != ClaimKind::Directory {
                 continue;
             }
-            let path = std::path::Path::new(&claim.resource);
+            let Some(path) = OwnDir::of_claim(&claim).ok().filter(|dir| host.owns(dir)) else {
+                let what = &claim.resource;
+                report.failed.push(format!(
+                    "{owner} claims {what}, which is outside banger's directories: it is left as it is"
+                ));
+                continue;
+            };
             // Durably gone before its claim is: a power cut would bring it back as nobody's.
             let gone = host
-                .remove_tree(path)
-                .and_then(|()| host.sync_dir(parent(path)));
+                .remove_tree(&path)
+                .and_then(|()| host.sync_dir(parent(&path)));
             match gone {
                 Ok(()) => store
                     .write_as(Durability::Soon, move |tx| {

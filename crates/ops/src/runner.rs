@@ -8,7 +8,6 @@
 //! ```
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use banger_api::operation::EventKind;
@@ -19,9 +18,11 @@ use banger_store::{
     Connection, Durability, JournalStep, PlanRecord, Store, StoreError, claim, operation, vm,
 };
 
+use crate::store_error::store_error;
+
 use crate::{
-    Cancel, Change, Direction, Events, Host, HostResult, NoEvents, Plan, PlanKind, Step, StepCx,
-    plans, store_error,
+    Cancel, Change, Direction, Events, Host, HostResult, NoEvents, OwnDir, Plan, PlanKind, Step,
+    StepCx, plans,
 };
 
 /// Applies plans. Who runs two plans of one VM at once is the caller's lock's business.
@@ -162,7 +163,7 @@ impl Runner {
 
     /// Removes what an operation has made and nobody will use. It happens in any case: what fails is tried again with the
     /// next change of files, and by recovery.
-    pub fn discard(&self, op: OperationId, path: PathBuf, events: &dyn Events) {
+    pub fn discard(&self, op: OperationId, path: OwnDir, events: &dyn Events) {
         self.settle_files();
         self.begin_and_run(plans::discard(op, path), events);
     }

@@ -1,5 +1,7 @@
 //! Steps: plain data with three functions, `claims`, `apply` and `revert`.
 
+use std::path::Path;
+
 use banger_store::Claim;
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +26,12 @@ pub struct StepCx<'a> {
 pub trait StepBody {
     /// The stage under which users see it.
     fn stage(&self) -> &'static str;
+
+    /// What it removes, applied or undone, with all that is in it. A plan that names anything outside banger's directories is
+    /// not carried on.
+    fn removes(&self) -> Vec<&Path> {
+        Vec::new()
+    }
 
     /// What it makes on the host: written to the store before `apply`, released after `revert`.
     fn claims(&self) -> Vec<Claim> {

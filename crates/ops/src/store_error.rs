@@ -1,7 +1,7 @@
-//! The store's errors as users see them.
+//! Errors of the store as users see them: the cause, and what to do on the host.
 
 use banger_api::{ApiError, ErrorCode};
-use banger_store::{ClaimKind, StoreError};
+use banger_store::{ClaimKind, StoreError, Trouble};
 
 /// The refusal of a resource that has an owner, by the name that users know it by.
 fn claimed(kind: ClaimKind, resource: &str, owner: &str, vm: Option<&str>) -> ApiError {
@@ -34,24 +34,125 @@ pub fn store_error(error: StoreError) -> ApiError {
         StoreError::Changed { .. } => ApiError::new(ErrorCode::InUse, error.to_string())
             .hint("something else changed it at the same time; try again"),
         StoreError::Gone { .. } => ApiError::new(ErrorCode::NotFound, error.to_string()),
-        _ if error.is_no_space() => ApiError::new(
-            ErrorCode::NoSpace,
-            "the store cannot be written: no space left on its disk",
-        )
-        .hint("free some space on the disk that holds banger's state"),
-        _ => {
-            let mut message = error.to_string();
-            if let Some(source) = std::error::Error::source(&error) {
-                message = format!("{message}: {source}");
-            }
-            ApiError::new(ErrorCode::Internal, message)
-        }
+        _ => match error.trouble() {
+            Some(trouble) => of_trouble(trouble, &with_cause(&error)),
+            None => ApiError::new(ErrorCode::Internal, with_cause(&error)),
+        },
     }
 }
 
+fn with_cause(error: &StoreError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+/// What the host must change before the store can be used again.
+fn of_trouble(trouble: Trouble, why: &str) -> ApiError {
+    let (code, message, hint) = match trouble {
+        Trouble::NoSpace => (
+            ErrorCode::NoSpace,
+            "the store cannot be written: no space left on its disk".to_owned(),
+            "free some space on the disk that holds banger's state",
+        ),
+        Trouble::ReadOnly => (
+            ErrorCode::HostNotReady,
+            format!("the store cannot be written ({why})"),
+            "make the state folder and its file system writable again (banger daemon status names the folder)",
+        ),
+        Trouble::Locked => (
+            ErrorCode::HostNotReady,
+            format!("another program holds the lock of the store ({why})"),
+            "end the program that has banger.db open (fuser banger.db names it), then try again",
+        ),
+        Trouble::Damaged => (
+            ErrorCode::HostNotReady,
+            format!("the store is damaged ({why})"),
+            "put a whole banger.db in its place, or move it away: then VMs are unknown, their disks stay in state/vms",
+        ),
+        Trouble::Disk => (
+            ErrorCode::HostNotReady,
+            format!("the store's disk fails ({why})"),
+            "look at the kernel's log (dmesg) for the disk that holds banger's state",
+        ),
+    };
+    ApiError::new(code, message).hint(hint)
+}
+
 #[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test may stop at the first surprise
 mod tests {
+    use banger_store::Connection;
+
     use super::*;
+
+    /// What SQLite says when `sql` is run on a database that `prepare` has made so.
+    fn refused(prepare: impl FnOnce(&std::path::Path) -> Connection, sql: &str) -> ApiError {
+        let dir = tempfile::tempdir().unwrap();
+        let db = prepare(&dir.path().join("banger.db"));
+        store_error(StoreError::from(db.execute_batch(sql).unwrap_err()))
+    }
+
+    #[test]
+    fn a_store_that_the_host_keeps_from_being_used_names_the_cause_and_the_next_step() {
+        let read_only = refused(
+            |path| {
+                let db = Connection::open(path).unwrap();
+                db.execute_batch("CREATE TABLE t (n); PRAGMA query_only = ON")
+                    .unwrap();
+                db
+            },
+            "INSERT INTO t VALUES (1)",
+        );
+        assert!(
+            read_only.message.contains("cannot be written"),
+            "{read_only}"
+        );
+        let damaged = refused(
+            |path| {
+                std::fs::write(
+                    path,
+                    "no database, but long enough to be looked at".repeat(40),
+                )
+                .unwrap();
+                Connection::open(path).unwrap()
+            },
+            "SELECT * FROM sqlite_schema",
+        );
+        assert!(damaged.message.contains("is damaged"), "{damaged}");
+        let mut other = None;
+        let locked = refused(
+            |path| {
+                let holder = Connection::open(path).unwrap();
+                holder
+                    .execute_batch("CREATE TABLE t (n); BEGIN EXCLUSIVE")
+                    .unwrap();
+                other = Some(holder);
+                let db = Connection::open(path).unwrap();
+                db.busy_timeout(std::time::Duration::ZERO).unwrap();
+                db
+            },
+            "INSERT INTO t VALUES (1)",
+        );
+        assert!(locked.message.contains("holds the lock"), "{locked}");
+        let full = refused(
+            |path| {
+                let db = Connection::open(path).unwrap();
+                db.execute_batch(
+                    "PRAGMA page_size = 512; CREATE TABLE t (n); PRAGMA max_page_count = 2",
+                )
+                .unwrap();
+                db
+            },
+            "INSERT INTO t VALUES (zeroblob(100000))",
+        );
+        assert_eq!(full.code, ErrorCode::NoSpace);
+        for error in [read_only, damaged, locked] {
+            assert_eq!(error.code, ErrorCode::HostNotReady, "{error}");
+            assert!(error.hint.is_some(), "{error}");
+        }
+    }
 
     fn of_port(vm: Option<&str>) -> ApiError {
         store_error(StoreError::Claimed {

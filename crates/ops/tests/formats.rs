@@ -253,6 +253,24 @@ fn a_plan_of_a_newer_version_is_refused_with_both_versions_before_it_is_parsed()
 }
 
 #[test]
+fn a_plan_that_would_remove_what_cannot_be_ours_is_not_read() {
+    for (step, path) in [
+        ("remove_directory", "/"),
+        ("remove_directory", "/home"),
+        ("remove_directory", "state/vms/1"),
+        ("remove_directory", "/b/state/vms/.."),
+        ("make_directory", "/etc"),
+        ("remove_file", "/etc/passwd"),
+    ] {
+        let mut plan = serde_json::to_value(examples::plans().remove(0)).unwrap();
+        plan["steps"] = json!([{"step": step, "path": path, "stage": "reserve"}]);
+        let error = Plan::read(&record(2, &plan)).unwrap_err().to_string();
+        assert!(error.contains("cannot be read"), "{step} {path}: {error}");
+        assert!(error.contains(path), "{step} {path}: {error}");
+    }
+}
+
+#[test]
 fn a_plan_of_version_1_that_ends_a_vm_tells_the_cause_of_its_end() {
     let mut plan = examples::plans().remove(0);
     plan.version = 1;

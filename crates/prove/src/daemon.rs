@@ -3,12 +3,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use banger_api::OperationId;
 use banger_api::vm::Accepted;
 use banger_api::{ApiError, ErrorCode};
-use banger_control::{Control, Parts, Places, Queues, Spawn, VmDefaults};
+use banger_control::{Control, Parents, Parts, Places, Queues, Spawn, VmDefaults};
 use banger_ops::{HostResult, Recovered, Runner, policy};
 use banger_store::{Connection, StoreError, VmRecord, vm};
 
@@ -23,19 +23,26 @@ pub(crate) struct Daemon {
     pub(crate) machine: Arc<Machine>,
     pub(crate) control: Control,
     spawn: Arc<dyn Spawn>,
+    tamper: &'static dyn Tamper,
     cancelling: Arc<AtomicBool>,
     recovered: AtomicBool,
+    /// It takes no request any more.
+    closed: AtomicBool,
+    /// Requests that it has taken and not answered.
+    taken: AtomicUsize,
 }
 
 /// Directories of the simulated machine.
+#[allow(clippy::expect_used)] // these are absolute
 pub(crate) fn places() -> Places {
-    Places {
+    Places::new(Parents {
         vms: PathBuf::from("/s/vms"),
         run_vms: PathBuf::from(crate::machine::RUN),
         images: PathBuf::from("/s/images"),
         kernels: PathBuf::from("/s/kernels"),
         staging: PathBuf::from("/s/staging"),
-    }
+    })
+    .expect("absolute places")
 }
 
 impl Daemon {
@@ -45,9 +52,15 @@ impl Daemon {
         tamper: &'static dyn Tamper,
     ) -> Result<Self, StoreError> {
         machine.open_store()?;
-        machine.world().syncs = tamper.syncs();
+        let daemon = {
+            let mut world = machine.world();
+            world.syncs = tamper.syncs();
+            world.daemon += 1;
+            world.daemon
+        };
         let host = SimHost {
             machine: Arc::clone(machine),
+            daemon,
         };
         let cancelling = Arc::new(AtomicBool::new(false));
         let spawn: Arc<dyn Spawn> = Arc::new(SimSpawn {
@@ -72,9 +85,41 @@ impl Daemon {
             machine: Arc::clone(machine),
             control,
             spawn,
+            tamper,
             cancelling,
             recovered: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            taken: AtomicUsize::new(0),
         })
+    }
+
+    /// Takes a request, unless the next daemon is to come.
+    pub(crate) fn take(&self, request: impl FnOnce() -> HostResult<()>) -> HostResult<()> {
+        if self.closed.load(Ordering::Relaxed) {
+            let message = "a newer daemon is about to begin";
+            return Err(ApiError::new(ErrorCode::ShuttingDown, message));
+        }
+        self.taken.fetch_add(1, Ordering::Relaxed);
+        let answer = request();
+        self.taken.fetch_sub(1, Ordering::Relaxed);
+        self.spawn.wake();
+        answer
+    }
+
+    /// Gives the machine to the next daemon, which recovers: when nothing is under way here any more.
+    pub(crate) fn hand_over(&self) -> HostResult<Recovered> {
+        if self.closed.swap(true, Ordering::Relaxed) {
+            return Ok(Recovered::default());
+        }
+        if self.tamper.waits_for_the_older_daemon() {
+            self.spawn.wait(&mut || {
+                self.taken.load(Ordering::Relaxed) == 0
+                    && self.control.operations().all_running().is_empty()
+            });
+        }
+        Self::start(&self.machine, self.tamper)
+            .map_err(banger_ops::store_error)?
+            .recover()
     }
 
     pub(crate) fn read<T>(
@@ -87,7 +132,7 @@ impl Daemon {
     /// Recovers, and returns the failures, VMs that were not started again included.
     pub(crate) fn recover(&self) -> HostResult<Recovered> {
         self.recovered.store(true, Ordering::Relaxed);
-        let mut recovered = banger_control::recover(&self.control)?;
+        let mut recovered = self.tamper.recover(&self.control)?;
         for vm in self
             .read(vm::list)?
             .iter()

@@ -15,7 +15,7 @@ use banger_ops::{
 use crate::content::{
     SIZE, content_of, cut, digest_of, image_files, image_name, kernel_name, made, make_files,
 };
-use crate::fault::Nature::{Effect, Look, Wait};
+use crate::fault::Nature::{self, Effect, Look, Wait};
 use crate::fs::Content;
 use crate::launch::{guest_up, start};
 use crate::machine::{Extent, Machine, World};
@@ -27,7 +27,12 @@ const NO_DEADLINE: Duration = Duration::ZERO;
 #[derive(Clone)]
 pub struct SimHost {
     pub(crate) machine: Arc<Machine>,
+    /// The number of the daemon that acts through it.
+    pub(crate) daemon: u64,
 }
+
+/// The rule that two daemons at a time break.
+const TWO_DAEMONS: &str = "a daemon acts after the next one has begun";
 
 pub(crate) fn failed(code: ErrorCode, message: impl Into<String>) -> ApiError {
     ApiError::new(code, message)
@@ -43,14 +48,33 @@ impl SimHost {
     pub fn pid_lives(&self, pid: u32) -> bool {
         self.machine.world().processes.list.contains_key(&pid)
     }
+
+    /// Anything that this daemon does. It has the machine to itself.
+    fn act<T>(
+        &self,
+        nature: Nature,
+        what: &'static str,
+        path: &Path,
+        deadline: Duration,
+        effect: impl FnOnce(&mut World, Extent) -> HostResult<T>,
+    ) -> HostResult<T> {
+        let daemon = self.daemon;
+        let alone = move |world: &mut World, extent| {
+            if world.daemon != daemon {
+                world.broke(TWO_DAEMONS.to_owned());
+            }
+            effect(world, extent)
+        };
+        self.machine.act(nature, what, path, deadline, alone)
+    }
+
     fn look<T>(
         &self,
         what: &'static str,
         path: &Path,
         look: impl FnOnce(&mut World) -> HostResult<T>,
     ) -> HostResult<T> {
-        self.machine
-            .act(Look, what, path, NO_DEADLINE, |world, _| look(world))
+        self.act(Look, what, path, NO_DEADLINE, |world, _| look(world))
     }
 
     fn effect<T>(
@@ -59,7 +83,7 @@ impl SimHost {
         path: &Path,
         effect: impl FnOnce(&mut World, Extent) -> HostResult<T>,
     ) -> HostResult<T> {
-        self.machine.act(Effect, what, path, NO_DEADLINE, effect)
+        self.act(Effect, what, path, NO_DEADLINE, effect)
     }
 
     fn write(&self, what: &'static str, path: &Path, content: u64, bytes: u64) -> HostResult<()> {
@@ -91,6 +115,10 @@ impl Host for SimHost {
         self.effect("make directory", path, |world, _| {
             world.files.make_dir(path)
         })
+    }
+
+    fn owns(&self, path: &Path) -> bool {
+        crate::machine::is_own(path)
     }
 
     fn remove_file(&self, path: &Path) -> HostResult<()> {
@@ -181,10 +209,9 @@ impl Host for SimHost {
     }
 
     fn start_vmm(&self, spec: &VmmSpec, deadline: Duration) -> HostResult<VmmIdentity> {
-        self.machine
-            .act(Wait, "start VMM", &spec.dir, deadline, |world, extent| {
-                start(world, spec, extent)
-            })
+        self.act(Wait, "start VMM", &spec.dir, deadline, |world, extent| {
+            start(world, spec, extent)
+        })
     }
 
     fn find_vmm(&self, launch_token: &LaunchToken, dir: &Path) -> HostResult<Option<VmmIdentity>> {
@@ -198,7 +225,7 @@ impl Host for SimHost {
     }
 
     fn adopt_vmm(&self, vmm: &VmmIdentity) -> HostResult<()> {
-        self.machine.act(
+        self.act(
             Wait,
             "adopt VMM",
             vmm.dir(),
@@ -215,18 +242,17 @@ impl Host for SimHost {
     }
 
     fn end_vmm(&self, vmm: &VmmIdentity, signal: Signal, deadline: Duration) -> HostResult<()> {
-        self.machine
-            .act(Wait, "end VMM", vmm.dir(), deadline, |world, _| {
-                let Some(launch) = world.processes.same(vmm) else {
-                    return Ok(());
-                };
-                if launch.manners == Manners::Stubborn && signal != Signal::KILL {
-                    world.clock_us += u64::try_from(deadline.as_micros()).unwrap_or(0);
-                    return Err(failed(ErrorCode::Timeout, "the VMM still runs"));
-                }
-                world.processes.end(vmm.pid, None);
-                Ok(())
-            })
+        self.act(Wait, "end VMM", vmm.dir(), deadline, |world, _| {
+            let Some(launch) = world.processes.same(vmm) else {
+                return Ok(());
+            };
+            if launch.manners == Manners::Stubborn && signal != Signal::KILL {
+                world.clock_us += u64::try_from(deadline.as_micros()).unwrap_or(0);
+                return Err(failed(ErrorCode::Timeout, "the VMM still runs"));
+            }
+            world.processes.end(vmm.pid, None);
+            Ok(())
+        })
     }
 
     fn vmm_exit(&self, vmm: &VmmIdentity) -> HostResult<Option<ExitCause>> {
@@ -249,17 +275,16 @@ impl Host for SimHost {
         deadline: Duration,
         cancel: &Cancel,
     ) -> HostResult<Vec<BootStage>> {
-        self.machine
-            .act(Wait, "configure guest", vmm.dir(), deadline, |world, _| {
-                if cancel.is_cancelled() {
-                    return Err(failed(ErrorCode::Cancelled, "cancelled"));
-                }
-                guest_up(world, vmm, setup, deadline)?;
-                Ok(vec![BootStage {
-                    name: "boot".to_owned(),
-                    us: 1,
-                }])
-            })
+        self.act(Wait, "configure guest", vmm.dir(), deadline, |world, _| {
+            if cancel.is_cancelled() {
+                return Err(failed(ErrorCode::Cancelled, "cancelled"));
+            }
+            guest_up(world, vmm, setup, deadline)?;
+            Ok(vec![BootStage {
+                name: "boot".to_owned(),
+                us: 1,
+            }])
+        })
     }
 
     fn shutdown_guest(
@@ -269,18 +294,17 @@ impl Host for SimHost {
         deadline: Duration,
         _cancel: &Cancel,
     ) -> HostResult<bool> {
-        self.machine
-            .act(Wait, "shut down guest", vmm.dir(), deadline, |world, _| {
-                let Some(launch) = world.processes.same(vmm) else {
-                    return Ok(true);
-                };
-                if matches!(launch.manners, Manners::NeverDown | Manners::Stubborn) {
-                    world.clock_us += u64::try_from(deadline.as_micros()).unwrap_or(0);
-                    return Ok(false);
-                }
-                world.processes.end(vmm.pid, Some(ExitCause::GuestShutdown));
-                Ok(true)
-            })
+        self.act(Wait, "shut down guest", vmm.dir(), deadline, |world, _| {
+            let Some(launch) = world.processes.same(vmm) else {
+                return Ok(true);
+            };
+            if matches!(launch.manners, Manners::NeverDown | Manners::Stubborn) {
+                world.clock_us += u64::try_from(deadline.as_micros()).unwrap_or(0);
+                return Ok(false);
+            }
+            world.processes.end(vmm.pid, Some(ExitCause::GuestShutdown));
+            Ok(true)
+        })
     }
 
     fn read_root(
@@ -291,17 +315,16 @@ impl Host for SimHost {
         _events: &dyn Events,
         cancel: &Cancel,
     ) -> HostResult<()> {
-        self.machine
-            .act(Wait, "read root", to, NO_DEADLINE, |world, extent| {
-                if cancel.is_cancelled() {
-                    return Err(failed(ErrorCode::Cancelled, "cancelled"));
-                }
-                if world.processes.same(vmm).is_none() {
-                    return Err(failed(ErrorCode::GuestUnreachable, "the VMM is gone"));
-                }
-                let content = content_of("root");
-                world.files.write(to, cut(content, extent), SIZE)
-            })
+        self.act(Wait, "read root", to, NO_DEADLINE, |world, extent| {
+            if cancel.is_cancelled() {
+                return Err(failed(ErrorCode::Cancelled, "cancelled"));
+            }
+            if world.processes.same(vmm).is_none() {
+                return Err(failed(ErrorCode::GuestUnreachable, "the VMM is gone"));
+            }
+            let content = content_of("root");
+            world.files.write(to, cut(content, extent), SIZE)
+        })
     }
 
     fn make_image(
@@ -311,14 +334,13 @@ impl Host for SimHost {
         _events: &dyn Events,
         cancel: &Cancel,
     ) -> HostResult<()> {
-        self.machine
-            .act(Wait, "make image", into, NO_DEADLINE, |world, extent| {
-                if cancel.is_cancelled() {
-                    return Err(failed(ErrorCode::Cancelled, "cancelled"));
-                }
-                let what = image_name(source);
-                make_files(world, into, &what, image_files(&what), extent)
-            })
+        self.act(Wait, "make image", into, NO_DEADLINE, |world, extent| {
+            if cancel.is_cancelled() {
+                return Err(failed(ErrorCode::Cancelled, "cancelled"));
+            }
+            let what = image_name(source);
+            make_files(world, into, &what, image_files(&what), extent)
+        })
     }
 
     fn image_facts(&self, dir: &Path) -> HostResult<ImageFacts> {
@@ -342,20 +364,14 @@ impl Host for SimHost {
         _events: &dyn Events,
         cancel: &Cancel,
     ) -> HostResult<()> {
-        self.machine
-            .act(Wait, "make kernel", into, NO_DEADLINE, |world, extent| {
-                if cancel.is_cancelled() {
-                    return Err(failed(ErrorCode::Cancelled, "cancelled"));
-                }
-                let what = kernel_name(source);
-                make_files(
-                    world,
-                    into,
-                    &what,
-                    &["vmlinux", "modules/a.ko", "modules.ext4"],
-                    extent,
-                )
-            })
+        self.act(Wait, "make kernel", into, NO_DEADLINE, |world, extent| {
+            if cancel.is_cancelled() {
+                return Err(failed(ErrorCode::Cancelled, "cancelled"));
+            }
+            let what = kernel_name(source);
+            let files = ["vmlinux", "modules/a.ko", "modules.ext4"];
+            make_files(world, into, &what, &files, extent)
+        })
     }
 
     fn kernel_facts(&self, dir: &Path) -> HostResult<KernelFacts> {

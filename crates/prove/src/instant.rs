@@ -1,28 +1,37 @@
 //! Rules that hold at every instant, in the middle of a plan as well: a power cut may come at any time.
+//!
+//! Claims are read again only after a commit: most actions are between two commits.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use banger_store::{Claim, ClaimKind, claim};
+use banger_store::{Claim, ClaimKind, Store, StoreError, claim};
 
 use crate::machine::{Machine, ROOTS, RUN};
 use crate::process::Launch;
 
+/// Claims as a check looks them up.
+pub(crate) type Claims = BTreeSet<(ClaimKind, String)>;
+
+/// All claims of a store.
+pub(crate) fn claims(store: &Store) -> Result<Claims, StoreError> {
+    let claims = store.read(claim::list)?.into_iter();
+    Ok(claims
+        .map(|(Claim { kind, resource }, _owner)| (kind, resource))
+        .collect())
+}
+
 /// Checks that everything on the machine, and everything that may exist after a power cut, has a claim.
 pub(crate) fn check(machine: &Machine) {
-    let Ok(claims) = machine.store().and_then(|store| store.read(claim::list)) else {
+    let Ok(claims) = machine.claims() else {
         machine.world().broke("the store cannot be read".to_owned());
         return;
     };
-    let claims: BTreeMap<(ClaimKind, String), String> = claims
-        .into_iter()
-        .map(|(Claim { kind, resource }, owner)| ((kind, resource), owner))
-        .collect();
     let mut world = machine.world();
     let mut unclaimed = Vec::new();
     let mut need = |kind: ClaimKind, resource: String| {
         let key = (kind, resource);
-        if !claims.contains_key(&key) {
+        if !claims.contains(&key) {
             unclaimed.push(format!("{} {} is unclaimed", key.0.as_str(), key.1));
         }
     };

@@ -10,10 +10,7 @@ pub(crate) fn vm_dir(id: VmId) -> PathBuf {
 }
 
 pub(crate) fn files(id: VmId) -> VmFiles {
-    VmFiles {
-        state: vm_dir(id),
-        run: Path::new("/r").join(id.to_string()),
-    }
+    crate::daemon::places().vm(id)
 }
 
 pub(crate) fn work_disk(id: VmId) -> PathBuf {

@@ -13,12 +13,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use banger_api::{ApiError, ErrorCode, VmId};
+use banger_api::operation::StepState;
+use banger_api::{ApiError, ErrorCode, ExitCause, VmId};
 use banger_ops::HostResult;
 use banger_store::{Durability, Store, StoreError};
+use uuid::Uuid;
 
 use crate::fault::{Faults, Mode, Nature};
 use crate::fs::{Content, Files, Loss};
+use crate::instant::{self, Claims};
 use crate::process::{Manners, Processes};
 use crate::random::Random;
 use crate::schedule::Schedule;
@@ -28,6 +31,12 @@ use crate::snapshot::Tables;
 pub(crate) const ROOTS: [&str; 5] = ["/s/vms", "/s/images", "/s/kernels", "/s/staging", "/r"];
 /// The directory that is empty after a reboot.
 pub(crate) const RUN: &str = "/r";
+
+/// Whether a path is below a directory of banger's own.
+pub(crate) fn is_own(path: &Path) -> bool {
+    let below = |root: &&str| path.starts_with(root) && path != Path::new(root);
+    ROOTS.iter().any(below)
+}
 
 /// Knowledge about VMs outside of the store: the view of their users.
 #[derive(Debug, Clone, Default)]
@@ -40,6 +49,12 @@ pub(crate) struct Ledger {
     pub(crate) names: BTreeSet<String>,
     /// Leftovers of an imagined older build: directories without a claim, with a VMM that runs in one of them.
     pub(crate) strays: BTreeSet<PathBuf>,
+    /// VMs whose row, or whose unfinished plan, another build or a bad disk has left unreadable.
+    pub(crate) strange: BTreeSet<VmId>,
+    /// An unfinished plan of a newer build, and its journal: nobody here may go on with it.
+    pub(crate) newer: Option<(Uuid, Vec<(u32, StepState)>)>,
+    /// How VMMs ended by themselves, until something else is done with their VMs.
+    pub(crate) ends: BTreeMap<VmId, Option<ExitCause>>,
 }
 
 /// The state of a machine.
@@ -54,6 +69,8 @@ pub(crate) struct World {
     pub(crate) faults: Faults,
     /// True when the daemon is dead.
     pub(crate) dead: bool,
+    /// The number of the daemon that has the machine to itself.
+    pub(crate) daemon: u64,
     /// Last content of the store that was entirely on the disk, while a later one is not.
     pub(crate) kept: Option<Arc<Tables>>,
     /// Losses of the last power cut; the store learns of them when the next daemon opens it.
@@ -95,6 +112,7 @@ impl World {
             random: Random::new(seed),
             faults: Faults::None,
             dead: false,
+            daemon: 0,
             powered_down: false,
             power_stays: false,
             syncs: true,
@@ -180,8 +198,7 @@ impl World {
     /// Refuses a path that is not below a directory of banger's own, as the real host does. The request alone breaks a
     /// rule.
     pub(crate) fn guard_roots(&mut self, path: &Path) -> HostResult<()> {
-        let below = |root: &&str| path.starts_with(root) && path != Path::new(root);
-        if ROOTS.iter().any(below) {
+        if is_own(path) {
             return Ok(());
         }
         let message = format!("{} is outside banger's directories", path.display());
@@ -213,6 +230,8 @@ pub(crate) struct Machine {
     world: Mutex<World>,
     store: OnceLock<Arc<Store>>,
     schedule: Mutex<Option<Arc<Schedule>>>,
+    /// Claims as they were read last; none when something was committed since.
+    claims: Mutex<Option<Arc<Claims>>>,
 }
 
 /// Part of an action that is done.
@@ -238,6 +257,7 @@ impl Machine {
             world: Mutex::new(World::new(0)),
             store: OnceLock::new(),
             schedule: Mutex::new(None),
+            claims: Mutex::new(None),
         });
         let gate: Weak<Self> = Arc::downgrade(&machine);
         let store =
@@ -255,6 +275,22 @@ impl Machine {
 
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All claims.
+    pub(crate) fn claims(&self) -> Result<Arc<Claims>, StoreError> {
+        let mut known = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(claims) = &*known {
+            return Ok(Arc::clone(claims));
+        }
+        let claims = Arc::new(instant::claims(self.store()?)?);
+        *known = Some(Arc::clone(&claims));
+        Ok(claims)
+    }
+
+    /// Something is about to be committed: claims are to be read again. The one that commits has its turn until then.
+    fn claims_change(&self) {
+        *self.claims.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     pub(crate) fn set_schedule(&self, schedule: Option<Arc<Schedule>>) {
@@ -280,7 +316,7 @@ impl Machine {
         if let Some(schedule) = self.schedule() {
             schedule.point();
         }
-        crate::instant::check(self);
+        instant::check(self);
         let mut world = self.world();
         if world.dead {
             return Err(dead());
@@ -328,24 +364,26 @@ impl Machine {
 
     /// Opens the store in the state after a power cut.
     pub(crate) fn open_store(&self) -> Result<(), StoreError> {
-        let (lost, before) = {
-            let mut world = self.world();
-            world.dead = false;
-            (world.lost.take(), world.clone())
+        let mut world = self.world();
+        world.dead = false;
+        let (lost, kept) = (world.lost.take(), world.kept.take());
+        let Some((loss, tables)) = lost.zip(kept) else {
+            return Ok(());
         };
-        let mut after = before.clone();
-        if let (Some(loss), Some(tables)) = (lost, after.kept.take()) {
-            let takes_back = match loss {
-                Loss::All => true,
-                Loss::Contents => false,
-                Loss::Mixed => after.random.chance(1, 2),
-            };
-            if takes_back {
-                self.world().faults = Faults::None;
-                Tables::clone(&tables).put(self.store()?)?;
-                after.note(|| "--- the store is as it was last synced".to_owned());
-            }
+        let takes_back = match loss {
+            Loss::All => true,
+            Loss::Contents => false,
+            Loss::Mixed => world.random.chance(1, 2),
+        };
+        if !takes_back {
+            return Ok(());
         }
+        // What it takes to put the tables back happens in no world.
+        let mut after = world.clone();
+        world.faults = Faults::None;
+        drop(world);
+        Tables::clone(&tables).put(self.store()?)?;
+        after.note(|| "--- the store is as it was last synced".to_owned());
         *self.world() = after;
         Ok(())
     }
@@ -366,7 +404,9 @@ impl Machine {
             true => durability,
             false => Durability::Soon,
         };
-        match self.act(Nature::Commit, what, Path::new(""), none, |_, _| Ok(())) {
+        let acted = self.act(Nature::Commit, what, Path::new(""), none, |_, _| Ok(()));
+        self.claims_change();
+        match acted {
             Ok(()) => match kept {
                 Durability::Now => {
                     self.world().kept = None;

@@ -44,6 +44,13 @@ impl Daemon {
         banger_control::find_vm(&self.control, name)
     }
 
+    /// Something is done with a VM: how its VMM ended before is of no account any more.
+    fn touch(&self, name: &str) {
+        if let Ok(vm) = self.find(name) {
+            self.machine.world().ledger.ends.remove(&vm.id);
+        }
+    }
+
     /// Makes a VM.
     pub(crate) fn create(&self, name: &str, from: &From<'_>) -> HostResult<VmId> {
         self.make(name, from, false)
@@ -100,21 +107,25 @@ impl Daemon {
 
     /// Boots a VM.
     pub(crate) fn start_vm(&self, name: &str) -> HostResult<()> {
+        self.touch(name);
         self.done(vm::start(&self.control, name))
     }
 
     /// Shuts a VM down.
     pub(crate) fn stop(&self, name: &str) -> HostResult<()> {
+        self.touch(name);
         self.done(vm::stop(&self.control, name, &stop()))
     }
 
     /// Shuts a VM down and boots it again.
     pub(crate) fn restart(&self, name: &str) -> HostResult<()> {
+        self.touch(name);
         self.done(vm::restart(&self.control, name, &stop()))
     }
 
     /// Ends a VM's VMM with a signal.
     pub(crate) fn kill(&self, name: &str, signal: i32) -> HostResult<()> {
+        self.touch(name);
         let request = KillVm {
             signal: Some(signal.to_string()),
         };
@@ -124,6 +135,7 @@ impl Daemon {
     /// Removes a VM.
     pub(crate) fn delete(&self, name: &str) -> HostResult<()> {
         let id = self.find(name)?.id;
+        self.touch(name);
         {
             let mut world = self.machine.world();
             world.ledger.doomed.insert(id);

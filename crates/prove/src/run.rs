@@ -1,7 +1,7 @@
 //! The proof as a whole: the sweep and the seeds, on as many threads as there are cores.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use banger_store::StoreError;
@@ -120,13 +120,29 @@ fn all(options: &Options, tamper: &'static dyn Tamper) -> Result<Report, ProveEr
     let worker = || -> Result<(), ProveError> {
         let machine = Machine::new()?;
         let empty = Snapshot::take(&machine)?;
+        // Points of one scenario follow each other: what it stands on is made once.
+        let mut stage: Option<(usize, Stage<'_>)> = None;
         loop {
             let n = next.fetch_add(1, Ordering::Relaxed) as usize;
             let Some(work) = works.get(n) else {
                 return Ok(());
             };
             let mut report = Report::default();
-            one(&machine, tamper, &empty, &scenarios, *work, &mut report)?;
+            match *work {
+                Work::Point { scenario, at } => {
+                    let set = match stage.take().filter(|(of, _)| *of == scenario) {
+                        Some((_, set)) => set,
+                        None => Stage::set(&machine, tamper, &scenarios[scenario], &empty)?,
+                    };
+                    set.play_all(at, &mut report)?;
+                    stage = Some((scenario, set));
+                }
+                Work::Seeds { from, count } => {
+                    for seed in from..from + count {
+                        seeds::play(&machine, tamper, &empty, seed, &mut report)?;
+                    }
+                }
+            }
             let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
             sum.add(report);
             if options.until_failure && !sum.holds() {
@@ -150,28 +166,4 @@ fn all(options: &Options, tamper: &'static dyn Tamper) -> Result<Report, ProveEr
             })
     })?;
     Ok(sum.into_inner().unwrap_or_else(PoisonError::into_inner))
-}
-
-fn one(
-    machine: &Arc<Machine>,
-    tamper: &'static dyn Tamper,
-    empty: &Snapshot,
-    scenarios: &[scenario::Scenario],
-    work: Work,
-    report: &mut Report,
-) -> Result<(), ProveError> {
-    match work {
-        Work::Point { scenario, at } => {
-            if let Some(scenario) = scenarios.get(scenario) {
-                let stage = Stage::set(machine, tamper, scenario, empty)?;
-                stage.play_all(at, report)?;
-            }
-        }
-        Work::Seeds { from, count } => {
-            for seed in from..from + count {
-                seeds::play(machine, tamper, empty, seed, report)?;
-            }
-        }
-    }
-    Ok(())
 }

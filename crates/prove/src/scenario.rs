@@ -1,7 +1,7 @@
 //! Scenarios of the sweep: a machine in some state, and one action on it.
 
 use banger_api::ExitCause;
-use banger_api::vm::RestartPolicy;
+use banger_api::vm::{RestartPolicy, VmState};
 use banger_ops::HostResult;
 
 use crate::daemon::Daemon;
@@ -65,7 +65,11 @@ const RUN: From<'static> = From {
 
 /// Ends every VMM by itself, and gives its pid to a stranger.
 fn vmms_end(daemon: &Daemon, cause: Option<ExitCause>) {
+    let vms = daemon.vms().unwrap_or_default();
     let mut world = daemon.machine.world();
+    let ended = vms.iter().filter(|vm| vm.state == VmState::Running);
+    let ended: Vec<_> = ended.map(|vm| (vm.id, cause.clone())).collect();
+    world.ledger.ends.extend(ended);
     let pids: Vec<u32> = world.processes.launches().map(|(pid, _)| pid).collect();
     for pid in pids {
         world.processes.end(pid, cause.clone());
@@ -257,8 +261,36 @@ fn unreadable(daemon: &Daemon) -> HostResult<()> {
     damage::identity(daemon, "a")
 }
 
+/// Two VMs, one of which runs and has a row that cannot be read any more.
+fn row_unreadable(daemon: &Daemon) -> HostResult<()> {
+    running(daemon, PUBLISHED)?;
+    daemon.create("b", &BARE)?;
+    damage::row(daemon, "a")
+}
+
+/// A VM that a newer build was stopping when it died.
+fn newer_plan(daemon: &Daemon) -> HostResult<()> {
+    running(daemon, PUBLISHED)?;
+    daemon.create("b", &BARE)?;
+    damage::plan_cut_off(daemon, "a", damage::NEWER, |c| c.stop("a"))
+}
+
+/// A VM whose deletion was cut off, with a plan whose paths lead out of banger's directories by now.
+fn plan_outside(daemon: &Daemon) -> HostResult<()> {
+    created(daemon, BARE)?;
+    daemon.create("b", &BARE)?;
+    damage::plan_cut_off(daemon, "a", damage::OUTSIDE, |c| c.delete("a"))
+}
+
 fn damages() -> Vec<Scenario> {
     vec![
+        scenario!("restart-row-damaged", row_unreadable, nothing),
+        scenario!("kill-row-damaged", row_unreadable, |c| c.kill("a", 9)),
+        scenario!("delete-row-damaged", row_unreadable, |c| c.delete("a")),
+        scenario!("start-beside-a-damaged-row", row_unreadable, |c| c
+            .start_vm("b")),
+        scenario!("restart-newer-plan", newer_plan, nothing),
+        scenario!("restart-plan-outside", plan_outside, nothing),
         scenario!("restart-identity-unreadable", unreadable, nothing),
         scenario!("kill-identity-unreadable", unreadable, |c| c.kill("a", 9)),
         scenario!("stop-identity-unreadable", unreadable, |c| c.stop("a")),

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! life: tasks take turns ─► requests, guests that misbehave, VMMs that die, reused pids ─► dead, or all answered
+//!       └─► sometimes: the next daemon begins, when nothing is under way in this one
 //!       └─► recovery, perhaps cut off, until one succeeds ─► the rules ─► the next life …
 //! last: no more faults: recovery, the rules, every command
 //! ```
@@ -33,6 +34,8 @@ const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 const FILE_NAMES: [&str; 3] = ["x", "y", "z"];
 const CONTENTS: [&str; 2] = ["debian", "alpine"];
 const PORTS: [u16; 2] = [8080, 8081];
+/// One request in so many is that of a newer daemon: to make room for it.
+const HAND_OVERS: u64 = 40;
 /// Recoveries in a row that may be cut off or fail, before one without a fault.
 const CUTS: u32 = 3;
 
@@ -123,7 +126,11 @@ fn live(
                 schedule.task(task, || {
                     for _ in 0..requests {
                         // Errors of requests are allowed; the rules are checked when everything is at rest.
-                        if request(daemon, &mut random).is_ok() {
+                        let answer = match random.chance(1, HAND_OVERS) {
+                            true => daemon.hand_over().map(drop),
+                            false => daemon.take(|| request(daemon, &mut random)),
+                        };
+                        if answer.is_ok() {
                             succeeded.fetch_add(1, Ordering::Relaxed);
                         }
                     }

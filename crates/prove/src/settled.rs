@@ -4,7 +4,8 @@ use banger_api::operation::OperationState;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use banger_api::vm::VmState;
+use banger_api::VmId;
+use banger_api::vm::{RestartPolicy, VmState};
 use banger_ops::{HostResult, Plan, plans};
 use banger_store::{ClaimKind, VmRecord, claim, image, kernel, operation, vm};
 
@@ -28,16 +29,34 @@ pub(crate) fn violations(daemon: &Daemon) -> Vec<String> {
 pub(crate) fn recover(daemon: &Daemon) -> Vec<String> {
     let before = alive(daemon);
     let mut wrong = match daemon.recover() {
-        Ok(recovered) => recovered
-            .failed
-            .into_iter()
-            .map(|failed| format!("recovery reports: {failed}"))
-            .collect(),
+        Ok(recovered) => reported(daemon, recovered.failed),
         Err(error) => vec![format!("recovery fails: {}", error.message)],
     };
     let after = alive(daemon);
     for name in before.difference(&after) {
         wrong.push(format!("VM {name} ran and did not survive the daemon"));
+    }
+    wrong
+}
+
+/// What recovery should not have to report. Of what cannot be read it must speak, and that is said elsewhere.
+fn reported(daemon: &Daemon, failed: Vec<String>) -> Vec<String> {
+    let strange = daemon.machine.world().ledger.strange.clone();
+    let vms = daemon.vms().unwrap_or_default();
+    let names = vms.iter().filter(|vm| strange.contains(&vm.id));
+    let mut known: Vec<String> = names.map(|vm| format!("VM {}:", vm.name)).collect();
+    if let Some((plan, _)) = &daemon.machine.world().ledger.newer {
+        known.push(format!("plan {plan} "));
+    }
+    let (spoken, other): (Vec<String>, Vec<String>) = failed
+        .into_iter()
+        .partition(|failed| known.iter().any(|known| failed.starts_with(known)));
+    let mut wrong: Vec<String> = other
+        .into_iter()
+        .map(|failed| format!("recovery reports: {failed}"))
+        .collect();
+    if spoken.is_empty() && !known.is_empty() {
+        wrong.push("recovery says nothing of what cannot be read".to_owned());
     }
     wrong
 }
@@ -68,6 +87,16 @@ fn look(daemon: &Daemon, wrong: &mut Vec<String>) -> HostResult<()> {
     for vm in &vms {
         running.insert(format!("vm:{}", vm.id), vm.state == VmState::Running);
     }
+    // What runs of a VM that cannot be read runs on until somebody asks for its end.
+    let strange: Vec<VmId> = daemon
+        .machine
+        .world()
+        .ledger
+        .strange
+        .iter()
+        .copied()
+        .collect();
+    let strange_owners: BTreeSet<String> = strange.iter().map(|id| format!("vm:{id}")).collect();
     for (claim, owner) in &claims {
         let (kind, resource) = (claim.kind.as_str(), &claim.resource);
         if !owners.contains(owner) {
@@ -75,7 +104,8 @@ fn look(daemon: &Daemon, wrong: &mut Vec<String>) -> HostResult<()> {
                 "{kind} {resource} is claimed by {owner}, which is gone"
             ));
         }
-        if claim.kind != ClaimKind::Directory && running.get(owner) != Some(&true) {
+        let strange = strange_owners.contains(owner);
+        if claim.kind != ClaimKind::Directory && !strange && running.get(owner) != Some(&true) {
             wrong.push(format!(
                 "{kind} {resource} is still claimed by {owner}, which does not run"
             ));
@@ -134,7 +164,12 @@ fn look(daemon: &Daemon, wrong: &mut Vec<String>) -> HostResult<()> {
 
 /// Checks that no plan is unfinished, no operation runs, and finished plans were done or undone as a whole.
 fn journal(daemon: &Daemon, wrong: &mut Vec<String>) -> HostResult<()> {
+    newer(daemon, wrong)?;
+    let known = daemon.machine.world().ledger.newer.clone();
     for plan in daemon.read(operation::unfinished_plans)? {
+        if known.as_ref().is_some_and(|(newer, _)| *newer == plan.id) {
+            continue;
+        }
         let plan: Result<Plan, _> = serde_json::from_str(&plan.plan);
         wrong.push(format!("a plan is unfinished: {:?}", plan.map(|p| p.kind)));
     }
@@ -165,6 +200,27 @@ fn journal(daemon: &Daemon, wrong: &mut Vec<String>) -> HostResult<()> {
     Ok(())
 }
 
+/// A plan of a newer build stays as it is, for the build that understands it, as long as its VM is there.
+fn newer(daemon: &Daemon, wrong: &mut Vec<String>) -> HostResult<()> {
+    let (known, strange) = {
+        let world = daemon.machine.world();
+        (world.ledger.newer.clone(), world.ledger.strange.clone())
+    };
+    let Some((plan, before)) = known else {
+        return Ok(());
+    };
+    if !daemon.vms()?.iter().any(|vm| strange.contains(&vm.id)) {
+        return Ok(());
+    }
+    let journal = daemon.read(|db| operation::steps(db, plan))?;
+    let now: Vec<_> = journal.iter().map(|step| (step.n, step.state)).collect();
+    let unfinished = daemon.read(operation::unfinished_plans)?;
+    if now != before || !unfinished.iter().any(|record| record.id == plan) {
+        wrong.push("a plan of a newer build was gone on with".to_owned());
+    }
+    Ok(())
+}
+
 fn files_of(world: &World, dir: &Path, needed: &str, wrong: &mut Vec<String>) {
     let files = world.files.list(dir);
     if !files.iter().any(|path| path.ends_with(needed)) {
@@ -183,7 +239,12 @@ fn files_of(world: &World, dir: &Path, needed: &str, wrong: &mut Vec<String>) {
 fn one_vm(world: &World, vm: &VmRecord, wrong: &mut Vec<String>) {
     let (name, files) = (&vm.name, layout::files(vm.id));
     let doomed = world.ledger.doomed.contains(&vm.id);
+    let strange = world.ledger.strange.contains(&vm.id);
+    if strange && !doomed && !matches!(vm.state, VmState::Error | VmState::Stopped) {
+        wrong.push(format!("VM {name} cannot be read and is {}", vm.state));
+    }
     match vm.state {
+        _ if strange => {}
         VmState::Running => {
             let lives = plans::identity(vm).is_some_and(|vmm| world.processes.same(&vmm).is_some());
             if !lives {
@@ -204,6 +265,7 @@ fn one_vm(world: &World, vm: &VmRecord, wrong: &mut Vec<String>) {
     if vm.state == VmState::Deleting {
         return;
     }
+    cause_of_end(world, vm, wrong);
     for path in [
         files.system_overlay(),
         files.ssh_host_key(),
@@ -219,5 +281,23 @@ fn one_vm(world: &World, vm: &VmRecord, wrong: &mut Vec<String>) {
         && found != Content::Whole(expected)
     {
         wrong.push(format!("VM {name} has lost what was on its work disk"));
+    }
+}
+
+/// A VMM that ended by itself ended for a reason, which its VM's record keeps.
+fn cause_of_end(world: &World, vm: &VmRecord, wrong: &mut Vec<String>) {
+    let Some(cause) = world.ledger.ends.get(&vm.id) else {
+        return;
+    };
+    let expected = cause.as_ref().filter(|_| !world.powered_down);
+    let kept = match (expected, &vm.exit) {
+        (Some(expected), Some(kept)) => expected == kept,
+        (None, kept) => kept.is_some(),
+        (Some(_), None) => false,
+    };
+    // Who is started again has no end any more, whatever becomes of that start.
+    let stays = vm.restart == RestartPolicy::No && vm.state != VmState::Running;
+    if stays && !kept {
+        wrong.push(format!("VM {} has lost why its VMM ended", vm.name));
     }
 }

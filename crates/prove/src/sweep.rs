@@ -140,15 +140,23 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
+    /// Plans a fault. Without a power cut among them nothing need be remembered for one.
+    fn plan(&self, at: usize, mode: Mode) {
+        let mut world = self.machine.world();
+        world.faults = Faults::At(at as u64, mode);
+        world.power_stays = mode.loss().is_none();
+    }
+
     /// Runs everything up to the moment when the daemon is restarted, or left alone.
     fn first_part(&self, case: &Case) -> Result<(), StoreError> {
         self.ready.restore(&self.machine)?;
-        self.machine.world().faults = Faults::At(case.at as u64, case.mode);
+        self.plan(case.at, case.mode);
         let daemon = Daemon::start(&self.machine, self.tamper)?;
         let _ = (self.scenario.act)(&daemon);
         let behind = case.at >= self.natures.len();
         let mut world = self.machine.world();
         world.faults = Faults::None;
+        world.power_stays = false;
         if let Some(loss) = case.mode.loss().filter(|_| behind) {
             world.power_cut(loss);
         }
@@ -158,7 +166,7 @@ impl<'a> Stage<'a> {
     fn play(&self, case: &Case, report: &mut Report) -> Result<(), StoreError> {
         if !case.restart {
             self.ready.restore(&self.machine)?;
-            self.machine.world().faults = Faults::At(case.at as u64, case.mode);
+            self.plan(case.at, case.mode);
             let daemon = Daemon::start(&self.machine, self.tamper)?;
             let _ = (self.scenario.act)(&daemon);
             self.machine.world().faults = Faults::None;
@@ -201,7 +209,7 @@ impl<'a> Stage<'a> {
             return Ok(());
         };
         fallen.restore(&self.machine)?;
-        self.machine.world().faults = Faults::At(at as u64, mode);
+        self.plan(at, mode);
         let daemon = Daemon::start(&self.machine, self.tamper)?;
         let _ = daemon.recover();
         self.machine.world().faults = Faults::None;

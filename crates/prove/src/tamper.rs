@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use banger_control::Locks;
-use banger_ops::{Host, Plan};
+use banger_control::{Control, Locks};
+use banger_ops::{Host, HostResult, Plan, Recovered};
 
 use crate::SimHost;
 
@@ -21,6 +21,19 @@ pub trait Tamper: Send + Sync {
 
     /// Tells whether a durable commit really survives a power cut.
     fn syncs(&self) -> bool {
+        true
+    }
+
+    /// What a daemon does before its first request.
+    ///
+    /// # Errors
+    /// As `banger_control::recover`.
+    fn recover(&self, control: &Control) -> HostResult<Recovered> {
+        banger_control::recover(control)
+    }
+
+    /// Whether a daemon waits, before it begins, until the one before it has nothing under way.
+    fn waits_for_the_older_daemon(&self) -> bool {
         true
     }
 

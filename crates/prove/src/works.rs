@@ -58,6 +58,14 @@ fn everything(daemon: &Daemon, failed: &mut Vec<String>) -> HostResult<()> {
             check(failed, "delete", name, daemon.delete(name));
             continue;
         }
+        if daemon.machine.world().ledger.strange.contains(&vm.id) {
+            // What is not understood can be ended and deleted, and nothing else.
+            if daemon.start_vm(name).is_ok() {
+                failed.push(format!("VM {name} cannot be read and starts all the same"));
+            }
+            check(failed, "kill", name, daemon.kill(name, 9));
+            continue;
+        }
         check(failed, "start", name, daemon.start_vm(name));
         check(failed, "stop", name, daemon.stop(name));
         check(failed, "start again", name, daemon.start_vm(name));

@@ -14,6 +14,9 @@ use crate::writer::Writer;
 /// How long a connection waits for another process's lock.
 const BUSY: Duration = Duration::from_secs(5);
 
+/// Statements that a connection keeps prepared: more than this crate has, so that none is parsed twice.
+const STATEMENTS: usize = 64;
+
 /// Asked before each write. A refusal is that write's answer, and nothing of it happens.
 pub type Gate = Box<dyn Fn(Durability) -> Result<(), StoreError> + Send + Sync>;
 
@@ -77,7 +80,10 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let open = |flags| {
             Connection::open_with_flags(path, flags)
-                .and_then(|db| settings(&db).map(|()| db))
+                .and_then(|db| {
+                    db.set_prepared_statement_cache_capacity(STATEMENTS);
+                    settings(&db).map(|()| db)
+                })
                 .map_err(|source| StoreError::Open {
                     path: path.to_owned(),
                     source,
@@ -85,7 +91,11 @@ impl Store {
         };
         let rw = extra | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut db = open(rw | OpenFlags::SQLITE_OPEN_CREATE)?;
-        let found = migrations::version(&db)?;
+        let opened = |source| StoreError::Open {
+            path: path.to_owned(),
+            source,
+        };
+        let found = migrations::version(&db).map_err(opened)?;
         if found > migrations::NEWEST {
             return Err(StoreError::TooNew {
                 path: path.to_owned(),

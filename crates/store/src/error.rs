@@ -97,14 +97,40 @@ impl StoreError {
         Self::Sqlite(rusqlite::Error::SqliteFailure(code, None))
     }
 
-    /// Whether the disk is full.
-    pub fn is_no_space(&self) -> bool {
+    /// What the host must change before the store can be used again; `None`: the fault is another.
+    pub fn trouble(&self) -> Option<Trouble> {
+        use rusqlite::ErrorCode as Code;
         let source = match self {
             Self::Sqlite(source) | Self::Open { source, .. } => source,
-            _ => return false,
+            _ => return None,
         };
-        source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+        // The shared memory beside the log cannot grow: most often the disk is full.
+        let shm = source.sqlite_error()?.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
+        match source.sqlite_error_code()? {
+            _ if shm => Some(Trouble::NoSpace),
+            Code::DiskFull => Some(Trouble::NoSpace),
+            Code::ReadOnly | Code::CannotOpen | Code::PermissionDenied => Some(Trouble::ReadOnly),
+            Code::DatabaseBusy | Code::DatabaseLocked => Some(Trouble::Locked),
+            Code::DatabaseCorrupt | Code::NotADatabase => Some(Trouble::Damaged),
+            Code::SystemIoFailure => Some(Trouble::Disk),
+            _ => None,
+        }
     }
+}
+
+/// What keeps a store from being used, and is not its own fault (<https://sqlite.org/rescode.html>).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// The disk is full.
+    NoSpace,
+    /// The file, its folder or its file system is read-only.
+    ReadOnly,
+    /// Another program holds the database's lock.
+    Locked,
+    /// The file is no database, or not a whole one.
+    Damaged,
+    /// The disk cannot be read or written.
+    Disk,
 }
 
 /// Whether `error` is a violated unique or primary-key constraint.

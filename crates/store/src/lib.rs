@@ -30,7 +30,7 @@ mod writer;
 
 pub use claims::{Claim, ClaimKind, Owner, UnreadableClaim};
 pub use connection::{Durability, Gate, Store};
-pub use error::StoreError;
+pub use error::{StoreError, Trouble};
 pub use images::ImageRecord;
 pub use journal::{JournalStep, OperationRecord, PlanRecord, UnreadableRow};
 pub use kernels::KernelRecord;

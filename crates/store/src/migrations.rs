@@ -80,8 +80,8 @@ const MIGRATIONS: &[&str] = &[
 pub(crate) const NEWEST: i64 = MIGRATIONS.len() as i64;
 
 /// The version of an open database.
-pub(crate) fn version(db: &Connection) -> Result<i64, StoreError> {
-    Ok(db.query_row("PRAGMA user_version", [], |row| row.get(0))?)
+pub(crate) fn version(db: &Connection) -> rusqlite::Result<i64> {
+    db.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
 /// Brings `db` forward to [`NEWEST`].

@@ -6,7 +6,7 @@ use banger_api::operation::{OperationKind, OperationState, StepState};
 use banger_api::{ImageName, OperationId, VmId};
 use banger_store::{
     Claim, ClaimKind, ImageRecord, JournalStep, OperationRecord, Owner, PlanRecord, Store,
-    StoreError, claim, image, operation,
+    StoreError, Trouble, claim, image, operation,
 };
 use uuid::Uuid;
 
@@ -190,7 +190,7 @@ fn every_caller_of_a_batch_that_fails_hears_the_cause() {
     let error = store
         .write(|tx| image::insert(tx, &an_image("a")))
         .unwrap_err();
-    assert!(matches!(error, StoreError::Sqlite(_)), "{error}");
+    assert_eq!(error.trouble(), Some(Trouble::Locked), "{error}");
     other.execute_batch("ROLLBACK").unwrap();
     store.write(|tx| image::insert(tx, &an_image("a"))).unwrap();
 }
@@ -203,6 +203,18 @@ fn a_gate_that_refuses_keeps_a_write_from_happening() {
     let error = store
         .write(|tx| image::insert(tx, &an_image("a")))
         .unwrap_err();
-    assert!(error.is_no_space());
+    assert_eq!(error.trouble(), Some(Trouble::NoSpace));
     assert!(store.read(image::list).unwrap().is_empty());
+}
+
+#[test]
+fn a_file_that_is_no_database_is_named_and_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("banger.db");
+    let text = "this was a letter once, and is no database at all; ".repeat(40);
+    std::fs::write(&path, &text).unwrap();
+    let error = Store::open(&path).unwrap_err();
+    assert_eq!(error.trouble(), Some(Trouble::Damaged), "{error}");
+    assert!(error.to_string().contains("banger.db"), "{error}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
 }

@@ -44,7 +44,7 @@ pub(super) fn keep(
     | ImageSource::Reseed { seed, .. }) = &mut source;
     if *seed == SeedWish::default() {
         op.stage("keep_work_seed", chosen);
-        seed.kept_of = Some(folder);
+        seed.kept_of = Some(folder.to_path_buf());
     }
     Ok(source)
 }

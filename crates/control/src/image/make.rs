@@ -1,14 +1,14 @@
 //! Making images. Two requests for one name do the work once.
 
 use banger_api::operation::OperationKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use banger_api::image::{BuildImage, RegisterImage, WorkSeed};
 use banger_api::vm::Accepted;
 use banger_api::{ApiError, ByteSize, ErrorCode, ImageName, suggest};
 use banger_ops::plans;
-use banger_ops::{ImageSource, SeedWish, store_error};
+use banger_ops::{ImageSource, OwnDir, SeedWish};
 use banger_store::{ImageRecord, image};
 
 use super::{Naming, kept_seed, replace};
@@ -29,7 +29,7 @@ pub(crate) fn making(name: &ImageName) -> Key {
 pub(crate) fn known(control: &Control, name: &ImageName) -> Result<Option<ImageRecord>, ApiError> {
     let is_recipe = || control.environment().recipes().contains(&name.as_str());
     match find_image(control, name.as_str()) {
-        Ok(record) => record.usable().map(Some).map_err(store_error),
+        Ok(record) => artifact::usable(control, record).map(Some),
         Err(error) if error.code == ErrorCode::NotFound && is_recipe() => Ok(None),
         Err(error) => Err(error),
     }
@@ -172,7 +172,7 @@ pub(crate) fn publish_made(
     control: &Control,
     op: &Arc<Running>,
     name: ImageName,
-    staging: PathBuf,
+    staging: OwnDir,
     naming: Naming,
 ) -> Result<ImageRecord, ApiError> {
     let record = made_record(control, name, &staging);

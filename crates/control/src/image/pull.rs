@@ -101,7 +101,15 @@ impl Pull {
             return Ok(None);
         };
         let folder = control.places().image(&record.digest);
-        match control.environment().image_origin(&folder)? {
+        let origin = match control.environment().image_origin(&folder) {
+            Ok(origin) => origin,
+            // Making it anew mends it.
+            Err(_damaged) if self.replace => return Ok(Some(Present::Other)),
+            Err(error) => {
+                return Err(self.taken(&format!("by a damaged image ({})", error.message)));
+            }
+        };
+        match origin {
             Some(known) if known.reference == self.from.reference() => {
                 Ok(Some(Present::Same(known.manifest)))
             }

@@ -8,10 +8,10 @@
 //! when something came between.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 
 use banger_api::{ApiError, ContentDigest, ErrorCode, ImageName};
+use banger_ops::OwnDir;
 use banger_ops::plans::{self, Users};
 use banger_store::{ImageRecord, image, vm};
 
@@ -30,7 +30,7 @@ pub(super) fn supersede(
     op: &Arc<Running>,
     old: &ImageRecord,
     new: ImageRecord,
-    staging: &Path,
+    staging: &OwnDir,
 ) -> Result<(), ApiError> {
     if new.digest == old.digest {
         op.up_to_date();
@@ -56,7 +56,7 @@ pub(super) fn reseeded(
     op: &Arc<Running>,
     old: &ImageRecord,
     new: ImageRecord,
-    staging: &Path,
+    staging: &OwnDir,
 ) -> Result<(), ApiError> {
     if new.digest == old.digest {
         return Ok(());
@@ -78,13 +78,13 @@ fn replace(
     op: &Arc<Running>,
     old: &ImageRecord,
     new: ImageRecord,
-    staging: &Path,
+    staging: &OwnDir,
     users: Users,
 ) -> Result<(), ApiError> {
     let exists = control.read(|db| image::is_named(db, &new.digest))?;
     let replace = plans::ReplaceImage {
         from: old.digest,
-        staging: staging.to_owned(),
+        staging: staging.clone(),
         target: (!exists).then(|| control.places().image(&new.digest)),
         users,
     };

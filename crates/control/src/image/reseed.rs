@@ -6,14 +6,12 @@
 //! Work disks that exist stay as they are; VMs find their base in the new directory, and it is the same file.
 
 use banger_api::operation::OperationKind;
-use std::path::Path;
 use std::sync::Arc;
 
 use banger_api::ApiError;
 use banger_api::image::ReseedImage;
 use banger_api::vm::Accepted;
-use banger_ops::ImageSource;
-use banger_ops::plans;
+use banger_ops::{ImageSource, OwnDir, plans};
 use banger_store::ImageRecord;
 
 use super::make::seed_wish;
@@ -33,7 +31,7 @@ pub fn reseed(control: &Control, name: &str, request: ReseedImage) -> Result<Acc
     let asked = Asked::files(OperationKind::ReseedImage, vec![making(&record.name)]);
     let running = control.operations().spawn(asked, move |op, _locked| {
         let record = find_image(&task, record.name.as_str())?;
-        let image = task.places().image(&record.digest);
+        let image = task.places().image(&record.digest).to_path_buf();
         let staging = task.places().making(op.id, "image");
         let source = ImageSource::Reseed { image, seed };
         task.run(plans::make_image(op.id, source, staging.clone()), op)?;
@@ -49,7 +47,7 @@ fn replace(
     control: &Control,
     op: &Arc<Running>,
     record: &ImageRecord,
-    staging: &Path,
+    staging: &OwnDir,
 ) -> Result<(), ApiError> {
     let facts = control.runner().host().image_facts(staging)?;
     let new = ImageRecord {

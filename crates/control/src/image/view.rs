@@ -7,9 +7,8 @@ use banger_api::image::Image;
 use banger_store::{ImageRecord, VmRecord, image, vm};
 
 use crate::Control;
-use crate::artifact::users;
+use crate::artifact::{damage, users};
 use crate::operations::timestamp;
-use crate::vm::damaged;
 
 /// A file of the host: images share files.
 type File = (u64, u64);
@@ -62,7 +61,10 @@ pub fn images(control: &Control) -> Result<Vec<Image>, ApiError> {
     let files = Files::of(control, &records);
     Ok(records
         .iter()
-        .map(|record| view(record, &files, &vms))
+        .map(|record| Image {
+            error: damage(control, record),
+            ..view(record, &files, &vms)
+        })
         .collect())
 }
 
@@ -80,9 +82,8 @@ pub fn image_view(control: &Control, record: &ImageRecord) -> Result<Image, ApiE
             details.vms = users(record, &vms);
             image.details = Some(details);
         }
-        Err(error) => {
-            tracing::warn!(image = %record.name, %error, "its description cannot be read")
-        }
+        // The image says so itself.
+        Err(_damaged) => image.error = damage(control, record),
     }
     Ok(image)
 }
@@ -123,7 +124,7 @@ fn view(record: &ImageRecord, files: &Files, vms: &[VmRecord]) -> Image {
         superseded: record.superseded,
         used_by: users(record, vms).len() as u64,
         created_at: timestamp(record.created_ms),
-        error: record.damage.as_deref().map(damaged),
+        error: None,
         details: None,
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use banger_api::kernel::{ImportKernel, KernelSource};
 use banger_api::vm::Accepted;
 use banger_api::{ApiError, ErrorCode, KernelName};
-use banger_ops::{plans, store_error};
+use banger_ops::plans;
 use banger_store::{KernelRecord, kernel};
 
 use crate::artifact::{self, Artifact, existing};
@@ -41,9 +41,14 @@ pub(crate) fn wanted(
     match name {
         Some(name) => {
             let record = find_kernel(control, name.as_str())?;
-            record.usable().map(Some).map_err(store_error)
+            artifact::usable(control, record).map(Some)
         }
-        None => Ok(default_of(&control.read(kernel::list)?).cloned()),
+        None => {
+            let default = default_of(&control.read(kernel::list)?).cloned();
+            default
+                .map(|record| artifact::usable(control, record))
+                .transpose()
+        }
     }
 }
 

@@ -6,9 +6,8 @@ use banger_store::{KernelRecord, VmRecord, kernel, vm};
 
 use super::make::default_of;
 use crate::Control;
-use crate::artifact::users;
+use crate::artifact::{damage, users};
 use crate::operations::timestamp;
-use crate::vm::damaged;
 
 /// All kernels.
 ///
@@ -17,8 +16,8 @@ use crate::vm::damaged;
 pub fn kernels(control: &Control) -> Result<Vec<Kernel>, ApiError> {
     let vms = control.read(vm::list)?;
     let all = control.read(kernel::list)?;
-    let views = all.iter().map(|record| view(control, record, &all, &vms));
-    Ok(views.collect())
+    let view = |record| view(control, record, &all, &vms);
+    Ok(all.iter().map(view).collect())
 }
 
 /// One kernel.
@@ -52,6 +51,6 @@ fn view(
         used_by: users(record, vms).len() as u64,
         default: default_of(all).is_some_and(|default| default.name == record.name),
         created_at: timestamp(record.created_ms),
-        error: record.damage.as_deref().map(damaged),
+        error: damage(control, record),
     }
 }

@@ -15,7 +15,7 @@ use crate::Control;
 use crate::operations::{Asked, Running};
 
 fn look(control: &Control) -> Result<(Found, Owners), ApiError> {
-    let found = inventory::look(&**control.runner().host(), &control.places().inventory())?;
+    let found = inventory::look(&**control.runner().host(), control.places())?;
     let owners = control.read(Owners::read)?;
     Ok((found, owners))
 }

@@ -1,14 +1,12 @@
 //! Making an image of a VM that does not run.
 
-use banger_api::operation::OperationKind;
-use std::path::PathBuf;
-
 use banger_api::image::SaveVm;
+use banger_api::operation::OperationKind;
 use banger_api::vm::{Accepted, NetMode, VmState};
 use banger_api::{ApiError, VmId};
 use banger_engine::{DiskSpec, LaunchToken, NetSpec, VmmSpec};
 use banger_ops::policy::{self, Request};
-use banger_ops::{GuestDefaults, GuestSetup, SeedWish, plans};
+use banger_ops::{GuestDefaults, GuestSetup, OwnDir, SeedWish, plans};
 use uuid::Uuid;
 
 use super::launch;
@@ -46,7 +44,7 @@ pub fn save(control: &Control, reference: &str, request: SaveVm) -> Result<Accep
 }
 
 /// A start of the VM over clones of its disks and without a network, for a guest that only reads them.
-fn asked(turn: &Turn<'_>, seed: SeedWish, staging: PathBuf) -> Result<plans::SaveVm, ApiError> {
+fn asked(turn: &Turn<'_>, seed: SeedWish, staging: OwnDir) -> Result<plans::SaveVm, ApiError> {
     let (control, record, files) = (turn.control, &turn.record, turn.files());
     let start = launch::start_vm(control, record, &files)?;
     let work = control.places().making(turn.op.id, "save");
@@ -68,7 +66,7 @@ fn asked(turn: &Turn<'_>, seed: SeedWish, staging: PathBuf) -> Result<plans::Sav
         spec: VmmSpec {
             vm_id: guest.0,
             launch_token: LaunchToken::of(Uuid::new_v4()),
-            dir: work.clone(),
+            dir: work.to_path_buf(),
             disks: base.into_iter().chain(clones).collect(),
             net: NetSpec::None,
             console_log: work.join("console.log"),
@@ -86,7 +84,7 @@ fn asked(turn: &Turn<'_>, seed: SeedWish, staging: PathBuf) -> Result<plans::Sav
         },
         initramfs_of: start.make_initramfs.then_some(start.kernel_dir),
         boot_deadline_ms: start.boot_deadline_ms,
-        image: control.places().image(&record.image_digest),
+        image: control.places().image(&record.image_digest).to_path_buf(),
         seed,
         work,
     })

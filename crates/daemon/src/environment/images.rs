@@ -17,6 +17,12 @@ fn read(image: &Path) -> HostResult<ImageMetadata> {
     ImageMetadata::read(image).map_err(|error| failure::of_disk(&error))
 }
 
+/// Why the description of an image cannot be read, in words.
+pub(super) fn damage(image: &Path) -> Option<String> {
+    let read = ImageMetadata::read(image);
+    read.err().map(|error| failure::chain(&error))
+}
+
 /// What the image of a VM says about running it. An image whose description cannot be read any more says nothing: its
 /// VMs start all the same.
 pub(super) fn guest_defaults(image: &Path) -> GuestDefaults {

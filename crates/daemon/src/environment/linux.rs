@@ -20,6 +20,7 @@ use super::{images, watch};
 use crate::channels::Channels;
 use crate::conditions::{Conditions, Heartbeat};
 use crate::console;
+use crate::failure::chain;
 use crate::paths::Paths;
 use crate::ssh_hosts;
 
@@ -124,6 +125,15 @@ impl Environment for LinuxEnvironment {
 
     fn image_details(&self, image: &Path) -> HostResult<ImageDetails> {
         images::details(image)
+    }
+
+    fn image_damage(&self, image: &Path) -> Option<String> {
+        images::damage(image)
+    }
+
+    fn kernel_damage(&self, kernel: &Path) -> Option<String> {
+        let read = banger_kernel::KernelMetadata::read(kernel);
+        read.err().map(|error| chain(&error))
     }
 
     fn image_origin(&self, image: &Path) -> HostResult<Option<ImageOrigin>> {

@@ -20,6 +20,9 @@ pub(crate) fn failed(attempt: &str, path: &Path, error: &io::Error) -> ApiError 
                 "free some space there (banger vm prune, banger image list), or use a smaller disk",
             )
         }
+        Some(rustix::io::Errno::ROFS) => ApiError::new(ErrorCode::HostNotReady, message).hint(
+            "banger writes there: make the file system writable again, or set BANGER_HOME to a folder on another one",
+        ),
         _ => ApiError::new(ErrorCode::Internal, message),
     }
 }

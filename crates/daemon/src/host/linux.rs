@@ -67,6 +67,10 @@ impl Host for LinuxHost {
     fn make_dir(&self, path: &Path) -> HostResult<()> {
         files::make_dir(path)
     }
+    fn owns(&self, path: &Path) -> bool {
+        self.roots.owns(path)
+    }
+
     fn remove_file(&self, path: &Path) -> HostResult<()> {
         self.roots.check(path)?;
         files::remove_file(path)

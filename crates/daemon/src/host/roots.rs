@@ -1,44 +1,39 @@
 //! Where this host removes and moves things: below banger's own directories, and nowhere else.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, Path};
 
 use banger_api::{ApiError, ErrorCode};
 use banger_engine::Engine;
-use banger_ops::HostResult;
+use banger_ops::{HostResult, Places};
 
 use crate::failure::of_engine;
 use crate::paths::Paths;
 
 /// Directories in which every entry is banger's.
 pub(crate) struct Roots {
-    parents: Vec<PathBuf>,
-    /// The one with a directory for each VMM.
-    run: PathBuf,
+    places: Places,
 }
 
 impl Roots {
     pub(crate) fn of(paths: &Paths) -> Self {
         Self {
-            parents: vec![
-                paths.vms(),
-                paths.run_vms(),
-                paths.images(),
-                paths.kernels(),
-                paths.staging(),
-            ],
-            run: paths.run_vms(),
+            places: paths.places().clone(),
         }
     }
 
-    /// Refuses a path that is not below one of the directories. Nothing is looked up: a name that leads back (`..`) is
-    /// refused as it is written.
-    pub(super) fn check(&self, path: &Path) -> HostResult<()> {
+    /// Whether a path is below one of the directories. Nothing is looked up: a name that leads back (`..`) is none of ours.
+    pub(super) fn owns(&self, path: &Path) -> bool {
         let plain = |rest: &Path| {
             let mut names = rest.components().peekable();
             names.peek().is_some() && names.all(|name| matches!(name, Component::Normal(_)))
         };
-        let below = |parent: &PathBuf| path.strip_prefix(parent).is_ok_and(plain);
-        match self.parents.iter().any(below) {
+        let below = |parent: &Path| path.strip_prefix(parent).is_ok_and(plain);
+        self.places.parents().into_iter().any(below)
+    }
+
+    /// Refuses a path that is not below one of the directories.
+    pub(super) fn check(&self, path: &Path) -> HostResult<()> {
+        match self.owns(path) {
             true => Ok(()),
             false => Err(ApiError::new(
                 ErrorCode::Internal,
@@ -52,10 +47,11 @@ impl Roots {
 
     /// Refuses the run directory of a VMM that lives: its sockets would be lost for ever.
     pub(super) fn check_unused(&self, engine: &dyn Engine, path: &Path) -> HostResult<()> {
-        if path.parent() != Some(&self.run) || !path.exists() {
+        let run = self.places.run_vms();
+        if path.parent() != Some(run) || !path.exists() {
             return Ok(());
         }
-        let vmms = engine.list(&self.run).map_err(|error| of_engine(&error))?;
+        let vmms = engine.list(run).map_err(|error| of_engine(&error))?;
         match vmms.iter().find(|vmm| vmm.dir() == path) {
             None => Ok(()),
             Some(vmm) => Err(ApiError::new(

@@ -98,7 +98,7 @@ pub(super) async fn list(
     Path(reference): Path<String>,
 ) -> Answer<Vec<KeptWorkspace>> {
     let record = record(&daemon, reference).await?;
-    let folder = daemon.paths.vm(record.id).state;
+    let folder = daemon.paths.vm(record.id).state.to_path_buf();
     blocking(move || all(&folder).map_err(failed("read")))
         .await
         .map(Json)

@@ -16,23 +16,19 @@
 //! Whether the content has a name already is decided by the caller and checked in the plan's first transaction: when it was
 //! decided too early, the plan does not begin (`in_use`), has no effect, and may be made again. So no lock is needed.
 
-use std::path::PathBuf;
-
 use banger_api::kernel::KernelSource;
 use banger_api::{ContentDigest, ImageName, InvalidName, OperationId};
-use banger_store::{
-    Claim, ClaimKind, Connection, ImageRecord, KernelRecord, Owner, StoreError, image, vm,
-};
+use banger_store::{Connection, ImageRecord, KernelRecord, Owner, StoreError, image, vm};
 
 use crate::steps::{
     DirectoryStage, MakeDirectory, MakeImage, MakeKernel, PublishDirectory, RemoveDirectory,
 };
-use crate::{Change, Direction, ImageSource, Plan, PlanKind, Step};
+use crate::{Change, Direction, ImageSource, OwnDir, Plan, PlanKind, Step};
 
 /// Digits of a digest in the name of files that kept none of their own.
 const KEPT_DIGITS: usize = 12;
 
-fn make(op: OperationId, kind: PlanKind, staging: PathBuf, step: Step) -> Plan {
+fn make(op: OperationId, kind: PlanKind, staging: OwnDir, step: Step) -> Plan {
     let mut plan = Plan::new(op, kind, None, Owner::Operation(op), Direction::Back);
     plan.steps = vec![
         MakeDirectory {
@@ -46,10 +42,10 @@ fn make(op: OperationId, kind: PlanKind, staging: PathBuf, step: Step) -> Plan {
 }
 
 /// Makes an image's files in `staging`.
-pub fn make_image(op: OperationId, source: ImageSource, staging: PathBuf) -> Plan {
+pub fn make_image(op: OperationId, source: ImageSource, staging: OwnDir) -> Plan {
     let step = MakeImage {
         source,
-        into: staging.clone(),
+        into: staging.to_path_buf(),
     }
     .into();
     make(op, PlanKind::MakeImage, staging, step)
@@ -60,12 +56,12 @@ pub fn make_kernel(
     op: OperationId,
     source: KernelSource,
     all_modules: bool,
-    staging: PathBuf,
+    staging: OwnDir,
 ) -> Plan {
     let step = MakeKernel {
         source,
         all_modules,
-        into: staging.clone(),
+        into: staging.to_path_buf(),
     }
     .into();
     make(op, PlanKind::MakeKernel, staging, step)
@@ -75,7 +71,7 @@ fn publish(
     op: OperationId,
     kind: PlanKind,
     files: Owner,
-    places: (PathBuf, PathBuf),
+    places: (OwnDir, OwnDir),
     exists: bool,
     row: Change,
 ) -> Plan {
@@ -93,7 +89,7 @@ fn publish(
     let mut plan = Plan::new(op, kind, None, owner.clone(), Direction::Back);
     plan.done = vec![
         Change::Transfer {
-            claim: Claim::new(ClaimKind::Directory, target.to_string_lossy()),
+            claim: target.claim(),
             from: owner,
             to: files,
         },
@@ -110,7 +106,7 @@ fn publish(
 }
 
 /// Removes what was made and will not be published.
-pub fn discard(op: OperationId, staging: PathBuf) -> Plan {
+pub fn discard(op: OperationId, staging: OwnDir) -> Plan {
     let owner = Owner::Operation(op);
     let mut plan = Plan::new(op, PlanKind::Discard, None, owner, Direction::Forward);
     plan.steps = vec![RemoveDirectory { path: staging }.into()];
@@ -121,9 +117,9 @@ pub fn discard(op: OperationId, staging: PathBuf) -> Plan {
 #[derive(Debug, Clone)]
 pub struct PublishImage {
     /// Where they were made.
-    pub staging: PathBuf,
+    pub staging: OwnDir,
     /// Where they belong.
-    pub target: PathBuf,
+    pub target: OwnDir,
     /// Another name has them already.
     pub exists: bool,
 }
@@ -163,7 +159,7 @@ pub fn publish_kernel(op: OperationId, kernel: KernelRecord, to: PublishKernel) 
 #[derive(Debug, Clone)]
 pub struct DeleteFiles {
     /// The directory, when no other name has its content.
-    pub directory: Option<PathBuf>,
+    pub directory: Option<OwnDir>,
 }
 
 fn delete(
@@ -183,7 +179,7 @@ fn delete(
     plan.begin = vec![stands, row];
     match files.directory {
         Some(path) => {
-            let claim = Claim::new(ClaimKind::Directory, path.to_string_lossy());
+            let claim = path.claim();
             plan.begin.push(Change::Unused(of.clone()));
             plan.begin.push(Change::Transfer {
                 claim,
@@ -223,9 +219,9 @@ pub struct ReplaceImage {
     /// Digest of the files for which it stands.
     pub from: ContentDigest,
     /// Where the new files were made.
-    pub staging: PathBuf,
+    pub staging: OwnDir,
     /// Where they belong; `None` when they are there already, under another name.
-    pub target: Option<PathBuf>,
+    pub target: Option<OwnDir>,
     /// What becomes of the VMs that know the old files by this name.
     pub users: Users,
 }
@@ -237,7 +233,7 @@ pub enum Users {
     /// their base by its path.
     Follow {
         /// Directory of the old files, when no other name stands for them: it becomes the operation's, to be discarded.
-        old: Option<PathBuf>,
+        old: Option<OwnDir>,
     },
     /// They keep the old files.
     Stay {
@@ -274,7 +270,6 @@ pub fn superseded(db: &Connection) -> Result<Vec<ImageRecord>, StoreError> {
 /// Lets the name of `image` stand for new files.
 pub fn replace_image(op: OperationId, image: ImageRecord, files: ReplaceImage) -> Plan {
     let owner = Owner::Operation(op);
-    let directory = |path: &PathBuf| Claim::new(ClaimKind::Directory, path.to_string_lossy());
     let mut plan = Plan::new(
         op,
         PlanKind::ReplaceImage,
@@ -286,7 +281,7 @@ pub fn replace_image(op: OperationId, image: ImageRecord, files: ReplaceImage) -
     match files.target {
         Some(to) => {
             plan.done.push(Change::Transfer {
-                claim: directory(&to),
+                claim: to.claim(),
                 from: owner.clone(),
                 to: new,
             });
@@ -307,7 +302,7 @@ pub fn replace_image(op: OperationId, image: ImageRecord, files: ReplaceImage) -
                 Some(path) => {
                     plan.done.push(Change::Unused(old.clone()));
                     plan.done.push(Change::Transfer {
-                        claim: directory(&path),
+                        claim: path.claim(),
                         from: old,
                         to: owner,
                     });

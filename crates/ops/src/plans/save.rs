@@ -16,7 +16,7 @@ use banger_store::Owner;
 use crate::steps::{
     CloneDisk, DirectoryStage, MakeDirectory, MakeImage, MakeInitramfs, ReadRoot, RemoveDirectory,
 };
-use crate::{Direction, GuestSetup, ImageSource, Plan, PlanKind, SeedWish, Step, VmFiles};
+use crate::{Direction, GuestSetup, ImageSource, OwnDir, Plan, PlanKind, SeedWish, Step, VmFiles};
 
 /// What saving a VM needs.
 #[derive(Debug, Clone)]
@@ -26,9 +26,9 @@ pub struct SaveVm {
     /// Its files.
     pub files: VmFiles,
     /// Directory for what lies on the way.
-    pub work: PathBuf,
+    pub work: OwnDir,
     /// Where the image's files are made.
-    pub staging: PathBuf,
+    pub staging: OwnDir,
     /// The guest that reads: its `dir` is `work`, its disks are [`SaveVm::system`] and [`SaveVm::disk`].
     pub spec: VmmSpec,
     /// What that guest becomes; bare.
@@ -57,7 +57,7 @@ pub fn work_clone(work: &std::path::Path) -> PathBuf {
 pub fn save_vm(op: OperationId, save: SaveVm) -> Plan {
     let owner = Owner::Operation(op);
     let mut plan = Plan::new(op, PlanKind::SaveVm, None, owner, Direction::Back);
-    let directory = |path: &PathBuf| -> Step {
+    let directory = |path: &OwnDir| -> Step {
         MakeDirectory {
             path: path.clone(),
             stage: DirectoryStage::Reserve,
@@ -91,7 +91,7 @@ pub fn save_vm(op: OperationId, save: SaveVm) -> Plan {
                 vm: save.vm,
                 seed: save.seed,
             },
-            into: save.staging,
+            into: save.staging.to_path_buf(),
         }
         .into(),
         RemoveDirectory { path: save.work }.into(),

@@ -5,7 +5,7 @@ use banger_store::{Claim, ClaimKind, Owner};
 
 use crate::inventory::Found;
 use crate::steps::{EndStray, RemoveDirectory};
-use crate::{Change, Direction, Plan, PlanKind};
+use crate::{Change, Direction, OwnDir, Plan, PlanKind};
 
 /// Ends VMMs, then removes directories that nothing claimed when the caller looked. The operation claims them all first, in
 /// the transaction that writes the plan: when something has come by an owner meanwhile, the plan does not begin.
@@ -16,10 +16,7 @@ pub fn sweep(op: OperationId, unclaimed: Found) -> Plan {
         .vmms
         .iter()
         .map(|vmm| Claim::new(ClaimKind::Process, vmm.launch_token.as_str()));
-    let directories = unclaimed
-        .directories
-        .iter()
-        .map(|path| Claim::new(ClaimKind::Directory, path.to_string_lossy()));
+    let directories = unclaimed.directories.iter().map(OwnDir::claim);
     plan.begin = vmms
         .chain(directories)
         .map(|claim| Change::Claim(claim, owner.clone()))

@@ -94,7 +94,7 @@ pub fn create(op: OperationId, vm: &VmRecord, files: &VmFiles, disks: &CreateDis
         }
         .into(),
         SyncFiles {
-            dir: files.state.clone(),
+            dir: files.state.to_path_buf(),
             files: vec![
                 files.ssh_host_key(),
                 files.system_overlay(),
@@ -201,7 +201,7 @@ fn end_steps(vm: &VmRecord, files: &VmFiles, signal: i32) -> Vec<crate::Step> {
         EndVmm {
             vm: vm.id,
             vmm,
-            dir: files.run.clone(),
+            dir: files.run.to_path_buf(),
             launch_token,
             signal,
         }
@@ -311,28 +311,15 @@ pub fn end_left_over(vm: &VmRecord, files: &VmFiles) -> Plan {
 pub fn delete(op: OperationId, vm: &VmRecord, files: &VmFiles) -> Plan {
     let mut plan = forward(op, PlanKind::DeleteVm, vm, VmState::Deleting);
     plan.steps = end_steps(vm, files, SIGKILL);
-    plan.steps.extend([
-        RemoveFile {
-            path: files.system_overlay(),
-        }
-        .into(),
-        RemoveFile {
-            path: files.console_log(),
-        }
-        .into(),
-        RemoveFile {
-            path: files.ssh_host_key(),
-        }
-        .into(),
-        RemoveFile {
-            path: files.work_disk(),
-        }
-        .into(),
+    let removed = files.in_order_of_removal().into_iter();
+    plan.steps
+        .extend(removed.map(|path| RemoveFile { path }.into()));
+    plan.steps.push(
         RemoveDirectory {
             path: files.state.clone(),
         }
         .into(),
-    ]);
+    );
     plan.done = vec![Change::DeleteVm(vm.id)];
     plan
 }

@@ -2,21 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use banger_store::{Claim, ClaimKind};
+use banger_store::Claim;
 use serde::{Deserialize, Serialize};
 
 use crate::layout::parent;
+use crate::own::{OwnDir, OwnFile};
 use crate::{Change, HostResult, StepBody, StepCx};
-
-fn directory(path: &Path) -> Claim {
-    Claim::new(ClaimKind::Directory, path.to_string_lossy())
-}
 
 /// Makes a directory that the plan's owner claims with all that will be in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MakeDirectory {
     /// Its path; the parent exists.
-    pub path: PathBuf,
+    pub path: OwnDir,
     /// The stage under which users see it.
     pub stage: DirectoryStage,
 }
@@ -47,8 +44,11 @@ impl StepBody for MakeDirectory {
     fn stage(&self) -> &'static str {
         self.stage.name()
     }
+    fn removes(&self) -> Vec<&Path> {
+        vec![&self.path]
+    }
     fn claims(&self) -> Vec<Claim> {
-        vec![directory(&self.path)]
+        vec![self.path.claim()]
     }
     fn apply(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
         cx.host.make_dir(&self.path)?;
@@ -91,21 +91,24 @@ impl StepBody for SyncFiles {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublishDirectory {
     /// Where it was made; synced.
-    pub from: PathBuf,
+    pub from: OwnDir,
     /// Where it belongs; absent, or left there by a crash of this very step.
-    pub to: PathBuf,
+    pub to: OwnDir,
 }
 
 impl StepBody for PublishDirectory {
     fn stage(&self) -> &'static str {
         "publish"
     }
+    fn removes(&self) -> Vec<&Path> {
+        vec![&self.to, &self.from]
+    }
     fn claims(&self) -> Vec<Claim> {
         // Undone, both places are empty, so it releases both.
-        vec![directory(&self.to), directory(&self.from)]
+        vec![self.to.claim(), self.from.claim()]
     }
     fn releases(&self) -> Vec<Claim> {
-        vec![directory(&self.from)]
+        vec![self.from.claim()]
     }
     fn apply(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
         if cx.host.exists(&self.from)? {
@@ -128,12 +131,15 @@ impl StepBody for PublishDirectory {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemoveFile {
     /// The file; it may be absent.
-    pub path: PathBuf,
+    pub path: OwnFile,
 }
 
 impl StepBody for RemoveFile {
     fn stage(&self) -> &'static str {
         "clean_up"
+    }
+    fn removes(&self) -> Vec<&Path> {
+        vec![&self.path]
     }
     fn apply(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
         cx.host.remove_file(&self.path)?;
@@ -148,15 +154,18 @@ impl StepBody for RemoveFile {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemoveDirectory {
     /// The directory; it may be absent.
-    pub path: PathBuf,
+    pub path: OwnDir,
 }
 
 impl StepBody for RemoveDirectory {
     fn stage(&self) -> &'static str {
         "clean_up"
     }
+    fn removes(&self) -> Vec<&Path> {
+        vec![&self.path]
+    }
     fn releases(&self) -> Vec<Claim> {
-        vec![directory(&self.path)]
+        vec![self.path.claim()]
     }
     fn apply(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
         cx.host.remove_tree(&self.path)?;

@@ -1,6 +1,6 @@
 //! A VM's disks.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,9 @@ pub struct MakeSystemOverlay {
 impl StepBody for MakeSystemOverlay {
     fn stage(&self) -> &'static str {
         "prepare_system_overlay"
+    }
+    fn removes(&self) -> Vec<&Path> {
+        vec![&self.path]
     }
     fn apply(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
         cx.host.make_blank_disk(&self.path, &self.disk)?;
@@ -58,6 +61,9 @@ pub struct MakeWorkDisk {
 impl StepBody for MakeWorkDisk {
     fn stage(&self) -> &'static str {
         "prepare_work_disk"
+    }
+    fn removes(&self) -> Vec<&Path> {
+        vec![&self.path]
     }
     fn apply(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
         match &self.source {

@@ -1,6 +1,6 @@
 //! Making the files of images, kernels and keys, in a directory that the plan has claimed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use banger_api::VmName;
 use banger_api::kernel::KernelSource;
@@ -100,6 +100,9 @@ pub struct MakeSshHostKey {
 impl StepBody for MakeSshHostKey {
     fn stage(&self) -> &'static str {
         "reserve"
+    }
+    fn removes(&self) -> Vec<&Path> {
+        vec![&self.path]
     }
     fn apply(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
         cx.host.make_ssh_host_key(&self.path, &self.vm)?;

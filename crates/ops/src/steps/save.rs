@@ -1,6 +1,6 @@
 //! A VM's root as its own kernel sees it, read through a guest that does nothing else.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use banger_engine::{Signal, VmmSpec};
@@ -26,6 +26,9 @@ pub struct CloneDisk {
 impl StepBody for CloneDisk {
     fn stage(&self) -> &'static str {
         "clone_disks"
+    }
+    fn removes(&self) -> Vec<&Path> {
+        vec![&self.to]
     }
     fn apply(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
         cx.host.remove_file(&self.to)?;
@@ -54,6 +57,9 @@ pub struct ReadRoot {
 impl StepBody for ReadRoot {
     fn stage(&self) -> &'static str {
         "read_root"
+    }
+    fn removes(&self) -> Vec<&Path> {
+        vec![&self.to]
     }
     fn claims(&self) -> Vec<Claim> {
         vec![Claim::new(

@@ -88,7 +88,12 @@ pub fn identity() -> VmmIdentity {
 
 fn plan(kind: PlanKind, owner: Owner, direction: Direction, ending: Ending) -> Plan {
     let delete = banger_ops::steps::RemoveFile {
-        path: state_dir().join("work.img"),
+        path: state_dir()
+            .join("work.img")
+            .display()
+            .to_string()
+            .try_into()
+            .unwrap(),
     };
     Plan {
         version: 2,

@@ -13,7 +13,8 @@ use banger_ops::steps::{
     SyncFiles, WorkDiskSource,
 };
 use banger_ops::{
-    BlankDiskSpec, ContainerAt, GuestDefaults, GuestSetup, ImageSource, Relay, SeedWish, Step,
+    BlankDiskSpec, ContainerAt, GuestDefaults, GuestSetup, ImageSource, OwnDir, OwnFile, Relay,
+    SeedWish, Step,
 };
 use uuid::Uuid;
 
@@ -57,6 +58,14 @@ fn seed(from: WorkSeed) -> SeedWish {
         bytes: Some(1 << 30),
         kept_of: Some(PathBuf::from("/b/state/images/ab")),
     }
+}
+
+fn own(path: PathBuf) -> OwnDir {
+    path.to_str().unwrap().to_owned().try_into().unwrap()
+}
+
+fn own_file(path: PathBuf) -> OwnFile {
+    path.to_str().unwrap().to_owned().try_into().unwrap()
 }
 
 fn staging() -> PathBuf {
@@ -122,7 +131,7 @@ fn of_files() -> Vec<Step> {
     let mut steps: Vec<Step> = stages
         .into_iter()
         .map(|stage| {
-            let path = path.clone();
+            let path = own(path.clone());
             MakeDirectory { path, stage }.into()
         })
         .collect();
@@ -132,15 +141,18 @@ fn of_files() -> Vec<Step> {
             files: vec![path.join("work.img")],
         }),
         PublishDirectory {
-            from: staging(),
-            to: PathBuf::from("/b/state/images/ab"),
+            from: own(staging()),
+            to: own(PathBuf::from("/b/state/images/ab")),
         }
         .into(),
         RemoveFile {
-            path: path.join("work.img"),
+            path: own_file(path.join("work.img")),
         }
         .into(),
-        RemoveDirectory { path: path.clone() }.into(),
+        RemoveDirectory {
+            path: own(path.clone()),
+        }
+        .into(),
         MakeSystemOverlay {
             path: path.join("system.img"),
             disk: blank(),

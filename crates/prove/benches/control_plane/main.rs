@@ -96,10 +96,7 @@ fn record(name: String) -> VmRecord {
 }
 
 fn files(id: VmId) -> VmFiles {
-    VmFiles {
-        state: format!("/s/vms/{id}").into(),
-        run: format!("/r/{id}").into(),
-    }
+    quiet::places().vm(id)
 }
 
 /// A create as the daemon makes it: the operation's row, the plan, the operation's end. How many steps it had.

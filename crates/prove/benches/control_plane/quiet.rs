@@ -9,8 +9,8 @@ use banger_api::kernel::KernelSource;
 use banger_api::pull::PullImage;
 use banger_api::{ApiError, EngineName, ErrorCode, ExitCause, VmId, VmName};
 use banger_control::{
-    BootFiles, Control, Environment, Fetch, FileUse, HostSize, ImageOrigin, Parts, Places, Pool,
-    Queues, VmDefaults,
+    BootFiles, Control, Environment, Fetch, FileUse, HostSize, ImageOrigin, Parents, Parts, Places,
+    Pool, Queues, VmDefaults,
 };
 use banger_engine::{Accel, LaunchToken, Signal, VmmIdentity, VmmSpec};
 use banger_ops::{
@@ -73,16 +73,23 @@ impl Gate {
     }
 }
 
+/// Where nothing is.
+#[allow(clippy::expect_used)] // these are absolute
+pub fn places() -> Places {
+    Places::new(Parents {
+        vms: "/s/vms".into(),
+        run_vms: "/r".into(),
+        images: "/s/images".into(),
+        kernels: "/s/kernels".into(),
+        staging: "/s/staging".into(),
+    })
+    .expect("absolute places")
+}
+
 /// A control plane over `runner`, on threads of `pool`.
 pub fn control(runner: Runner, pool: Pool) -> Control {
     Control::new(Parts {
-        places: Places {
-            vms: "/s/vms".into(),
-            run_vms: "/r".into(),
-            images: "/s/images".into(),
-            kernels: "/s/kernels".into(),
-            staging: "/s/staging".into(),
-        },
+        places: places(),
         defaults: VmDefaults::default(),
         runner,
         environment: Arc::new(QuietEnvironment),
@@ -182,6 +189,9 @@ impl Host for QuietHost {
     fn make_dir(&self, _path: &Path) -> HostResult<()> {
         self.gate.pass();
         Ok(())
+    }
+    fn owns(&self, _path: &Path) -> bool {
+        true
     }
     fn remove_file(&self, _path: &Path) -> HostResult<()> {
         Ok(())

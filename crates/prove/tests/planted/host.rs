@@ -41,6 +41,8 @@ pub enum HostBug {
     TakeASilentVmmForADeadOne,
     /// An identity that cannot be read is taken for none: nobody looks what runs.
     TakeUnreadableForAbsent,
+    /// Every path of a stored plan is taken for banger's own.
+    OwnEverything,
 }
 
 /// A host with a bug.
@@ -68,6 +70,9 @@ impl Host for BuggyHost {
         Ok(())
     }
 
+    fn owns(&self, path: &Path) -> bool {
+        self.has(HostBug::OwnEverything) || self.host.owns(path)
+    }
     fn remove_file(&self, path: &Path) -> HostResult<()> {
         if self.has(HostBug::FailOnWhatIsGone) && !self.host.exists(path)? {
             return Err(ApiError::new(ErrorCode::Internal, "no such file"));

@@ -4,6 +4,7 @@
 
 mod host;
 mod plans;
+mod recovery;
 mod requests;
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use banger_prove::{Options, Report, SimHost, Tamper, run_with};
 
 use crate::host::{BuggyHost, HostBug};
 use crate::plans::PlanBug;
+use crate::recovery::RecoveryBug;
 use crate::requests::RequestBug;
 
 impl Tamper for HostBug {
@@ -101,6 +103,11 @@ const HOST_BUGS: &[(HostBug, &str, &str)] = &[
         "delete-identity-unreadable",
         "while a VMM uses it",
     ),
+    (
+        HostBug::OwnEverything,
+        "restart-plan-outside",
+        "outside banger's directories",
+    ),
 ];
 
 const PLAN_BUGS: &[(PlanBug, &str, &str)] = &[
@@ -132,9 +139,32 @@ const PLAN_BUGS: &[(PlanBug, &str, &str)] = &[
     ),
     (PlanBug::RunDirectoryAlone, "stop", "while a VMM uses it"),
     (
+        PlanBug::LoseTheCauseOfAnEnd,
+        "guest-powers-off",
+        "has lost why its VMM ended",
+    ),
+    (
         PlanBug::BootForAnHour,
         "start-guest-never-up",
         "lock is held",
+    ),
+];
+
+const RECOVERY_BUGS: &[(RecoveryBug, &str, &str)] = &[
+    (
+        RecoveryBug::StopAtADamagedRow,
+        "restart-row-damaged",
+        "recovery fails",
+    ),
+    (
+        RecoveryBug::PassOverADamagedRow,
+        "restart-row-damaged",
+        "says nothing of what cannot be read",
+    ),
+    (
+        RecoveryBug::RunANewerPlan,
+        "restart-newer-plan",
+        "plan of a newer build was gone on with",
     ),
 ];
 
@@ -147,6 +177,22 @@ const REQUEST_BUGS: &[(RequestBug, &str, &str)] = &[
         "while a VMM uses it",
     ),
 ];
+
+#[test]
+fn every_bug_of_the_recovery_is_caught() {
+    for (bug, scenario, rule) in RECOVERY_BUGS {
+        println!("{bug:?}");
+        caught(&sweep(scenario, bug), rule);
+    }
+}
+
+#[test]
+fn a_daemon_that_takes_up_what_another_is_doing_is_caught_by_the_seeds() {
+    caught(
+        &seeds(&RecoveryBug::HandOverInMidPlan),
+        "after the next one has begun",
+    );
+}
 
 #[test]
 fn every_bug_of_the_requests_is_caught() {

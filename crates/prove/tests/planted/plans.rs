@@ -2,7 +2,7 @@
 
 use banger_api::vm::VmState;
 use banger_ops::steps::{MakeWorkDisk, RemoveDirectory, WorkDiskSource};
-use banger_ops::{BlankDiskSpec, Change, Direction, Ending, Plan, PlanKind, Step};
+use banger_ops::{BlankDiskSpec, Change, Direction, Ending, OwnDir, Plan, PlanKind, Step};
 use banger_store::{Claim, ClaimKind, Owner};
 
 /// What is wrong.
@@ -34,6 +34,8 @@ pub enum PlanBug {
     SweepFilesFirst,
     /// A sweep takes a directory that a VM owns.
     SweepTakesAVm,
+    /// Why a VMM ended is not written down.
+    LoseTheCauseOfAnEnd,
     /// A guest gets an hour to boot.
     BootForAnHour,
     /// A delete removes a directory that is not banger's.
@@ -63,10 +65,9 @@ impl PlanBug {
                     .steps
                     .iter()
                     .filter_map(|step| match step {
-                        Step::RemoveDirectory(dir) => Some(dir.path.to_string_lossy()),
+                        Step::RemoveDirectory(dir) => Some(dir.path.claim()),
                         _ => None,
                     })
-                    .map(|path| Claim::new(ClaimKind::Directory, path))
                     .collect();
                 let owner = plan.owner.clone();
                 plan.begin
@@ -89,10 +90,14 @@ impl PlanBug {
             (Self::SweepFilesFirst, PlanKind::Sweep) => plan.steps.reverse(),
             (Self::SweepTakesAVm, PlanKind::Sweep) => plan.steps.push(
                 RemoveDirectory {
-                    path: "/s/vms".into(),
+                    path: own("/s/vms"),
                 }
                 .into(),
             ),
+            (Self::LoseTheCauseOfAnEnd, PlanKind::KillVm) => {
+                let cause = |change: &Change| matches!(change, Change::SetExit { .. });
+                plan.done.retain(|change| !cause(change));
+            }
             (Self::BootForAnHour, PlanKind::StartVm) => {
                 for step in &mut plan.steps {
                     if let Step::ConfigureGuest(step) = step {
@@ -102,7 +107,7 @@ impl PlanBug {
             }
             (Self::RemoveOutside, PlanKind::DeleteVm) => plan.steps.push(
                 RemoveDirectory {
-                    path: "/home/me".into(),
+                    path: own("/home/me"),
                 }
                 .into(),
             ),
@@ -127,6 +132,11 @@ impl PlanBug {
             _ => {}
         }
     }
+}
+
+/// What no layout makes, and has the shape of it.
+fn own(path: &str) -> OwnDir {
+    path.to_owned().try_into().unwrap()
 }
 
 fn made_again(plan: &mut Plan) {
@@ -163,7 +173,7 @@ fn content_owns(plan: &mut Plan) {
     let Some(Step::PublishDirectory(step)) = plan.steps.first() else {
         return;
     };
-    let staging = Claim::new(ClaimKind::Directory, step.from.to_string_lossy());
+    let staging = step.from.claim();
     plan.begin.insert(
         0,
         Change::Transfer {

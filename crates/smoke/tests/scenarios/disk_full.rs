@@ -1,4 +1,4 @@
-//! No space on the host: a clear error, and nothing left.
+//! No space on the host, and a disk that is read-only: a clear error, nothing left, and recovery afterwards.
 
 use std::ffi::CString;
 use std::io;
@@ -49,6 +49,99 @@ fn a_full_disk_during_create_gives_a_clear_error_and_leaves_nothing() -> io::Res
             &[],
         )
         .ok();
+        Ok(())
+    })
+}
+
+/// A file system of this size, for the state folder alone.
+fn state_of(size: &str, sandbox: &Sandbox) -> io::Result<std::path::PathBuf> {
+    let state = sandbox.banger_home().join("state");
+    std::fs::create_dir_all(&state)?;
+    let options = CString::new(format!("size={size},mode=0700"))?;
+    mount(
+        "tmpfs",
+        &state,
+        "tmpfs",
+        MountFlags::NODEV | MountFlags::NOSUID,
+        options.as_c_str(),
+    )?;
+    Ok(state)
+}
+
+/// Takes all the space that is left.
+fn fill(file: &std::path::Path) -> io::Result<()> {
+    use io::Write as _;
+    let mut file = std::fs::File::create(file)?;
+    loop {
+        match file.write(&[1; 4096]) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[test]
+fn a_store_that_cannot_be_written_says_why_and_is_written_again_afterwards() -> io::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        // Only root may mount a file system of a chosen size.
+        return Ok(());
+    }
+    let sandbox = Sandbox::empty();
+    let state = state_of("4m", &sandbox)?;
+    let rootfs = sandbox.home().join("rootfs");
+    std::fs::create_dir_all(rootfs.join("bin"))?;
+    std::fs::write(rootfs.join("bin/x"), "x")?;
+    let rootfs = rootfs.display().to_string();
+    let register = ["image", "register", "tiny", "--rootfs", &rootfs];
+    let ballast = state.join("ballast");
+
+    step("a full disk", || {
+        sandbox.banger(&["image", "list"]).ok();
+        fill(&ballast)?;
+        let failed = sandbox.banger(&register).run().exits(1);
+        assert!(failed.err().to_lowercase().contains("no space"), "{failed}");
+        assert!(failed.err().contains("hint:"), "{failed}");
+        // Who only reads is not hindered.
+        sandbox.banger(&["image", "list"]).ok();
+        std::fs::remove_file(&ballast)?;
+        sandbox.banger(&register).ok();
+        sandbox.banger(&["image", "delete", "tiny"]).ok();
+        Ok::<(), io::Error>(())
+    })?;
+
+    step("a full disk when the daemon starts", || {
+        sandbox.banger(&["daemon", "stop"]).ok();
+        fill(&ballast)?;
+        let failed = sandbox.banger(&["image", "list"]).run();
+        assert_ne!(failed.code, None, "{failed}");
+        if failed.code != Some(0) {
+            assert!(failed.err().to_lowercase().contains("no space"), "{failed}");
+        }
+        std::fs::remove_file(&ballast)?;
+        sandbox.banger(&["image", "list"]).ok();
+        Ok::<(), io::Error>(())
+    })?;
+
+    step("a read-only state folder", || {
+        sandbox.banger(&["daemon", "stop"]).ok();
+        let flags = MountFlags::RDONLY | MountFlags::NODEV | MountFlags::NOSUID;
+        rustix::mount::mount_remount(&state, flags, c"")?;
+        let failed = sandbox.banger(&["image", "list"]).run().exits(5);
+        assert!(failed.err().contains("Read-only file system"), "{failed}");
+        assert!(
+            failed.err().contains(&state.display().to_string()),
+            "{failed}"
+        );
+        assert!(failed.err().contains("hint:"), "{failed}");
+        rustix::mount::mount_remount(&state, MountFlags::NODEV | MountFlags::NOSUID, c"")?;
+        sandbox.banger(&["image", "list"]).ok();
+        Ok::<(), io::Error>(())
+    })?;
+
+    step("the folder is let go of", || {
+        sandbox.banger(&["daemon", "stop"]).ok();
+        rustix::mount::unmount(&state, rustix::mount::UnmountFlags::empty())?;
         Ok(())
     })
 }

@@ -5,6 +5,7 @@ mod adoption;
 mod agent_gone;
 mod chaos;
 mod copying;
+mod damaged;
 mod detached;
 mod devcontainer;
 mod disk_full;

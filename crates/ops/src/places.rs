@@ -1,0 +1,121 @@
+//! Where VMs, images and kernels are.
+
+use std::path::{Path, PathBuf};
+
+use banger_api::{ContentDigest, OperationId, VmId};
+
+use crate::own::OwnDir;
+use crate::{NotOwn, VmFiles};
+
+/// The directories in which banger keeps things. Every entry of them is its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    vms: PathBuf,
+    run_vms: PathBuf,
+    images: PathBuf,
+    kernels: PathBuf,
+    staging: PathBuf,
+}
+
+/// The paths of [`Places`].
+#[derive(Debug, Clone)]
+pub struct Parents {
+    /// Directories of VMs, by id.
+    pub vms: PathBuf,
+    /// Run directories of VMs, by id: need not survive a reboot.
+    pub run_vms: PathBuf,
+    /// Directories of images, by digest.
+    pub images: PathBuf,
+    /// Directories of kernels, by digest.
+    pub kernels: PathBuf,
+    /// Where images and kernels are made before they get their place. On one file system with them.
+    pub staging: PathBuf,
+}
+
+impl Places {
+    /// These.
+    ///
+    /// # Errors
+    /// One of them is not absolute, ends in a way back (`..`), or is the root of the file system.
+    pub fn new(parents: Parents) -> Result<Self, NotOwn> {
+        let Parents {
+            vms,
+            run_vms,
+            images,
+            kernels,
+            staging,
+        } = parents;
+        for parent in [&vms, &run_vms, &images, &kernels, &staging] {
+            OwnDir::entry(parent, "x")?;
+        }
+        Ok(Self {
+            vms,
+            run_vms,
+            images,
+            kernels,
+            staging,
+        })
+    }
+
+    /// The files of one VM.
+    pub fn vm(&self, id: VmId) -> VmFiles {
+        VmFiles {
+            state: OwnDir::named(&self.vms, id),
+            run: OwnDir::named(&self.run_vms, id),
+        }
+    }
+
+    /// The directory of an image's files.
+    pub fn image(&self, digest: &ContentDigest) -> OwnDir {
+        OwnDir::named(&self.images, digest)
+    }
+
+    /// The directory of a kernel's files.
+    pub fn kernel(&self, digest: &ContentDigest) -> OwnDir {
+        OwnDir::named(&self.kernels, digest)
+    }
+
+    /// The directory in which an operation makes one thing, as `image` or `kernel`.
+    pub fn making(&self, operation: OperationId, thing: &'static str) -> OwnDir {
+        OwnDir::named(&self.staging, format!("{operation}-{thing}"))
+    }
+
+    /// Directories in which every entry is banger's.
+    pub fn parents(&self) -> [&Path; 5] {
+        [
+            &self.vms,
+            &self.run_vms,
+            &self.images,
+            &self.kernels,
+            &self.staging,
+        ]
+    }
+
+    /// The directory with a directory for each VMM.
+    pub fn run_vms(&self) -> &Path {
+        &self.run_vms
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test may stop at the first surprise
+mod tests {
+    use super::*;
+
+    fn places(vms: &str) -> Result<Places, NotOwn> {
+        Places::new(Parents {
+            vms: vms.into(),
+            run_vms: "/r".into(),
+            images: "/s/images".into(),
+            kernels: "/s/kernels".into(),
+            staging: "/s/staging".into(),
+        })
+    }
+
+    #[test]
+    fn places_that_are_not_absolute_are_none() {
+        for vms in ["", "vms", "/", "/s/.."] {
+            assert!(places(vms).is_err(), "{vms}");
+        }
+    }
+}
