@@ -202,7 +202,7 @@ fn a_registry_with_a_certificate_of_the_user_s_own_authority_is_trusted_when_the
     fs::copy(dir.path().join("ca.crt"), own.join("ca.crt")).unwrap();
     let nameless = registry.pull(&cache, &files, &Told::default()).unwrap_err();
     assert!(
-        matches!(&nameless, RegistryError::Untrusted { why, .. } if why.contains("ours")),
+        matches!(&nameless, RegistryError::Untrusted { why, .. } if why.contains("client certificate")),
         "the registry wants to see a certificate: {nameless:?}"
     );
 
