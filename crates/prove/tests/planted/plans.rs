@@ -141,7 +141,11 @@ fn own(path: &str) -> OwnDir {
 
 fn made_again(plan: &mut Plan) {
     let Some(path) = plan.steps.iter().find_map(|step| match step {
-        Step::LaunchVmm(launch) => launch.spec.disks.last().map(|disk| disk.path.clone()),
+        Step::LaunchVmm(launch) => {
+            let mut disks = launch.spec.disks.iter();
+            let work = disks.find(|disk| disk.serial == banger_control::vm::WORK);
+            work.map(|disk| disk.path.clone())
+        }
         _ => None,
     }) else {
         return;
