@@ -1,4 +1,4 @@
-//! What images and kernels have in common: names that stand for files, which several names may share.
+//! Common ground of images and kernels: names that stand for files. Several names may share the same files.
 //!
 //! ```text
 //! name ─► record ─► digest ─► directory          making: one at a time for each name
@@ -25,23 +25,23 @@ use crate::vm::damaged;
 
 /// An image or a kernel.
 pub(crate) trait Artifact: Clone + Send + 'static {
-    /// The word for it.
+    /// Noun for it in messages: "image" or "kernel".
     const WHAT: &'static str;
     /// Kind of the operation that removes it.
     const DELETE: OperationKind;
 
     fn name(&self) -> &str;
     fn digest(&self) -> &ContentDigest;
-    /// The digest of the one that a VM uses.
+    /// The digest of the image or kernel that a VM uses.
     fn used_by(vm: &VmRecord) -> &ContentDigest;
-    /// What to do when a name is taken.
+    /// Hint for a user whose name is taken.
     fn when_taken(name: &str) -> String;
 
     fn by_name(db: &Connection, name: &str) -> Result<Option<Self>, StoreError>;
     fn list(db: &Connection) -> Result<Vec<Self>, StoreError>;
     fn is_named(db: &Connection, digest: &ContentDigest) -> Result<bool, StoreError>;
 
-    /// The lock of making one of this name.
+    /// The lock under which one of this name is made.
     fn making(name: &str) -> Key;
     /// The lock of the files with this digest.
     fn files(digest: &ContentDigest) -> Key;
@@ -204,8 +204,8 @@ pub(crate) fn free<A: Artifact>(control: &Control, name: &str) -> Result<(), Api
     }
 }
 
-/// The one of this name; `make` makes it when it is not there. Two operations make it once: the lock of its name is among
-/// `locked`, or is waited for.
+/// The image or kernel of this name; `make` makes it when it is absent. Two operations that need it make it only once:
+/// the lock of its name is among `locked`, or this call waits for it.
 ///
 /// # Errors
 /// Those of making it; `cancelled`.
@@ -231,8 +231,8 @@ pub(crate) fn ensure<A: Artifact>(
     }
 }
 
-/// Gives what was made in `staging` its place and name. Another operation may be taking or giving up the same content
-/// meanwhile: they meet at the lock of the files.
+/// Moves the files made in `staging` to their place and records their name. The lock of the files keeps out other
+/// operations that add or remove the same content.
 ///
 /// # Errors
 /// `name_taken` and those of the host.
@@ -252,7 +252,7 @@ pub(crate) fn publish<A: Artifact>(
     control.run(record.publishing(op.id, to), op)
 }
 
-/// Removes one, unless VMs use it.
+/// Removes an image or a kernel, unless VMs use it.
 ///
 /// # Errors
 /// `in_use` with the VMs.

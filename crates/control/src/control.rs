@@ -1,4 +1,4 @@
-//! What every request shares.
+//! The control plane that all requests share.
 
 use std::sync::Arc;
 
@@ -12,19 +12,19 @@ use crate::operations::{Operations, Running};
 use crate::spawn::Spawn;
 use crate::vm::Runs;
 
-/// What a control plane is made of.
+/// The parts of a control plane.
 pub struct Parts {
-    /// Where things are.
+    /// Directories of VMs, images and kernels.
     pub places: Places,
-    /// What the user has configured for VMs.
+    /// Defaults of VMs that the user has configured.
     pub defaults: VmDefaults,
     /// Applies plans, over the store and the host.
     pub runner: Runner,
-    /// The surroundings.
+    /// The surroundings: the host and the engine.
     pub environment: Arc<dyn Environment>,
-    /// Whose turn it is.
+    /// Locks of VMs, images and kernels.
     pub locks: Arc<dyn Locks>,
-    /// What runs operations.
+    /// Runs the work of operations.
     pub spawn: Arc<dyn Spawn>,
 }
 
@@ -55,12 +55,12 @@ impl Control {
         }))
     }
 
-    /// Where things are.
+    /// Directories of VMs, images and kernels.
     pub fn places(&self) -> &Places {
         &self.0.places
     }
 
-    /// What the user has configured for VMs.
+    /// Defaults of VMs that the user has configured.
     pub fn defaults(&self) -> &VmDefaults {
         &self.0.defaults
     }
@@ -75,7 +75,7 @@ impl Control {
         self.0.runner.store()
     }
 
-    /// What runs now.
+    /// Operations that wait, run, or ended a short while ago.
     pub fn operations(&self) -> &Operations {
         &self.0.operations
     }
@@ -85,12 +85,12 @@ impl Control {
         &self.0.runs
     }
 
-    /// The surroundings.
+    /// The surroundings: the host and the engine.
     pub(crate) fn environment(&self) -> &dyn Environment {
         &*self.0.environment
     }
 
-    /// Ms since 1970.
+    /// The current time, in ms since 1970.
     pub(crate) fn now_ms(&self) -> i64 {
         self.0.runner.host().now_ms()
     }
@@ -130,7 +130,7 @@ impl Control {
         }
     }
 
-    /// Ends what an earlier plan of a VM has left half-way. Its lock is held; its record is to be read afterwards.
+    /// Finishes an earlier plan of a VM that stopped half-way. The caller holds the VM's lock, and reads its record afterwards.
     pub(crate) fn settle(&self, vm: VmId) -> Result<(), ApiError> {
         self.runner().settle(vm)
     }

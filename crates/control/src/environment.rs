@@ -1,4 +1,4 @@
-//! What requests need to know of their surroundings beyond the steps of plans: the daemon and a proof answer it.
+//! Knowledge of the surroundings that requests need beyond the steps of plans. The daemon and a proof implement it.
 
 use std::path::{Path, PathBuf};
 
@@ -26,7 +26,7 @@ pub struct VmDefaults {
     pub disk: Option<ByteSize>,
     /// Size of the system overlay.
     pub overlay: Option<ByteSize>,
-    /// How they are connected.
+    /// Their network.
     pub net: Option<NetMode>,
 }
 
@@ -39,7 +39,7 @@ pub struct HostSize {
     pub memory_mib: u64,
 }
 
-/// What a VMM boots.
+/// Files that a VMM boots.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BootFiles {
     /// The kernel's image for the engine.
@@ -55,7 +55,7 @@ pub struct BootFiles {
 /// A file of an image, which several images may share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileUse {
-    /// The same for the same file.
+    /// Identity of the file: equal for the same file.
     pub id: (u64, u64),
     /// Bytes that it takes on the disk.
     pub bytes: u64,
@@ -73,7 +73,7 @@ pub struct ImageOrigin {
 /// A container image that was fetched, or lay on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched {
-    /// Where it is now.
+    /// Its present place: the cache, or a path.
     pub at: ContainerAt,
     /// Digest of the index that led to it.
     pub index: Option<String>,
@@ -84,7 +84,7 @@ pub trait Fetch: Send {
     /// The name of the container image from now on.
     fn reference(&self) -> &str;
 
-    /// Keeps what is fetched from being pruned until the answer is dropped. Blocks.
+    /// Keeps the fetched blobs from being pruned until the answer is dropped. Blocks.
     ///
     /// # Errors
     /// `cancelled`; the cache's.
@@ -96,14 +96,14 @@ pub trait Fetch: Send {
     /// The registry's.
     fn fetch(&self, known: Option<&str>, op: &Running) -> Result<Fetched, ApiError>;
 
-    /// Digest of the manifest of what was fetched.
+    /// Digest of the manifest of a fetched container image.
     ///
     /// # Errors
     /// When it cannot be read.
     fn manifest(&self, at: &ContainerAt) -> Result<String, ApiError>;
 }
 
-/// The surroundings of a control plane. All of it only looks, but for what says otherwise.
+/// The surroundings of a control plane. A function only looks, unless its comment says otherwise.
 ///
 /// # Errors
 /// Each names its object and the cause.
@@ -114,7 +114,7 @@ pub trait Environment: Send + Sync {
     /// The host's size.
     fn host_size(&self) -> HostSize;
 
-    /// Whether a path that a user has named is there.
+    /// Tells whether a path that a user has named exists.
     fn is_there(&self, path: &Path) -> bool;
 
     /// Bytes that a file takes on the disk; 0 when it is not there.
@@ -132,7 +132,7 @@ pub trait Environment: Send + Sync {
 
     /// The disk images of an image: the base, and its work seed if there is one.
     fn base_of(&self, image: &Path) -> PathBuf;
-    /// The work seed of an image that has one.
+    /// Path of the work seed in the directory of an image that has one.
     fn seed_of(&self, image: &Path) -> PathBuf;
 
     /// Recipes that banger carries, by name.
@@ -167,7 +167,7 @@ pub trait Environment: Send + Sync {
     #[allow(clippy::missing_errors_doc)] // above, for all
     fn image_origin(&self, image: &Path) -> HostResult<Option<ImageOrigin>>;
 
-    /// Which seed its user has chosen for an image, in words, when it was made of `source` and the choice is to be kept.
+    /// Words for the seed that the user has chosen for an image, when the image was made of `source` and the choice is kept.
     #[allow(clippy::missing_errors_doc)] // above, for all
     fn chosen_seed(&self, image: &Path, source: &ImageSource) -> HostResult<Option<&'static str>>;
 
@@ -175,13 +175,13 @@ pub trait Environment: Send + Sync {
     #[allow(clippy::missing_errors_doc)] // above, for all
     fn pull(&self, request: &PullImage) -> HostResult<Box<dyn Fetch>>;
 
-    /// A VM runs from now on: its VMM is to be watched, and [`crate::vm::vmm_ended`] told of its end. Must not block.
+    /// Notes that a VM runs from now on: its VMM is watched, and [`crate::vm::vmm_ended`] is called at its end. Must not block.
     fn vm_runs(&self, control: &Control, vm: &VmRecord);
 
-    /// The run of an ephemeral VM is expected from now on: [`crate::vm::Runs`] is to be looked at. Must not block.
+    /// Notes that the run of an ephemeral VM is expected: it looks at [`crate::vm::Runs`] from now on. Must not block.
     fn run_is_expected(&self, control: &Control, vm: banger_api::VmId);
 
-    /// A VM's VMM is gone, or will be: conversations with its guest are over.
+    /// Notes that a VM's VMM is gone, or soon will be, and ends the conversations with its guest.
     fn vm_is_gone(&self, vm: banger_api::VmId);
 
     /// VMs came, went or were renamed. Blocks at most for a file.

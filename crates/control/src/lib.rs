@@ -1,4 +1,4 @@
-//! What requests do, without HTTP: checks first, then an operation that waits for its turn and runs plans.
+//! The work of requests, without HTTP: checks first, then an operation that waits for its turn and runs plans.
 //!
 //! ```text
 //! request ─► resolve, check ─► operation: a row ─► queue of its VM or name ─► a thread ─► fresh record, check ─► plans
@@ -8,9 +8,9 @@
 //!                                                            prove:  turns that a seed decides, a simulated machine
 //! ```
 //!
-//! Promises: everything that can be wrong with a request is refused before anything exists; operations on one VM run one
-//! after the other, in the order in which they were asked for; those that wait take no thread from others; whoever is
-//! told of success is told after it was written down.
+//! Promises: a faulty request is refused before anything exists; operations on one VM run one after the other, in the
+//! order in which they were asked for; operations that wait take no thread from others; success is reported only after
+//! it was written down.
 //!
 //! It must not touch the machine but through [`banger_ops::Host`] and [`Environment`], and starts no thread but through
 //! [`Spawn`].

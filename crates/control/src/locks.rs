@@ -1,8 +1,8 @@
-//! Whose turn it is: one queue for each VM, and for each name and each directory of an image or kernel.
+//! Locks with queues: one for each VM, and for each name and each directory of an image or kernel.
 //!
 //! ```text
 //! queue(key, waiter) ─► free: the waiter is called at once, with the lock
-//!                       held: it stands in line; whoever gives the lock back calls the next
+//!                       held: it stands in line; the release of the lock calls the next
 //! ```
 //! A waiter is a piece of data, not a thread: any number of operations may wait.
 //!
@@ -17,7 +17,7 @@ use banger_ops::Cancel;
 
 use crate::spawn::Spawn;
 
-/// What a lock is about.
+/// The thing that a lock protects.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
     /// Making an image of this name.
@@ -32,11 +32,11 @@ pub enum Key {
     Vm(VmId),
 }
 
-/// One that waits for a lock.
+/// A waiter for a lock.
 pub struct Waiter {
-    /// The operation that it belongs to, by which it can be withdrawn.
+    /// Its operation, by which it can be withdrawn.
     pub operation: Option<OperationId>,
-    /// Called once: with the lock, or with the reason for which there will be none. Must not block.
+    /// Callback, called once: with the lock, or with the error that ended the wait. Must not block.
     pub turn: Box<dyn FnOnce(Result<Held, ApiError>) + Send>,
 }
 
@@ -55,7 +55,7 @@ impl Held {
         }
     }
 
-    /// What it is about.
+    /// The thing that it protects.
     pub fn key(&self) -> &Key {
         &self.key
     }
@@ -74,7 +74,7 @@ pub trait Locks: Send + Sync {
     /// Gives `waiter` its turn: now, or when all before it have had theirs.
     fn queue(&self, key: Key, waiter: Waiter);
 
-    /// Takes an operation out of the line in which it stands, and tells it so.
+    /// Takes an operation out of its line and calls its waiter with `cancelled`.
     fn withdraw(&self, operation: OperationId);
 }
 
@@ -82,7 +82,7 @@ pub trait Locks: Send + Sync {
 #[derive(Clone, Default)]
 pub struct Queues(Arc<Mutex<Lines>>);
 
-/// Locks that are held, and who stands in line for each.
+/// Locks that are held, with the waiters of each.
 type Lines = HashMap<Key, VecDeque<Waiter>>;
 
 impl Queues {
@@ -168,7 +168,7 @@ pub(crate) fn hold(
         });
     }
     if taken.is_none() {
-        // Its turn may have come in this moment: then it is in the slot, and goes with it.
+        // Its turn may have come in this moment: then the lock is in the slot and is dropped with it.
         locks.withdraw(operation);
         drop(take());
     }
@@ -179,10 +179,10 @@ pub(crate) fn hold(
 mod tests {
     use super::*;
 
-    /// Who had a turn, with the lock if there was one.
+    /// Names of the waiters that had their turn, each with its lock if it got one.
     type Turns = Arc<Mutex<Vec<(&'static str, Option<Held>)>>>;
 
-    /// Stands in line and writes `name` down when its turn comes.
+    /// Queues a waiter that writes `name` down when its turn comes.
     fn line_up(queues: &Queues, key: &Key, name: &'static str, turns: &Turns) -> OperationId {
         let (operation, turns) = (OperationId::new(), turns.clone());
         let waiter = Waiter {

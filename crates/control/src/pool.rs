@@ -1,4 +1,4 @@
-//! Threads for operations: their own, a bounded number of them, started when they are needed and gone when they are not.
+//! A bounded pool of threads for operations. Threads start when there is work and end when they stay idle.
 //!
 //! ```text
 //! spawn ─► an idle thread, else a new one below the limit, else the queue
@@ -22,9 +22,9 @@ pub struct Pool(Arc<Shared>);
 struct Shared {
     limit: usize,
     state: Mutex<State>,
-    /// There is work, for one idle thread.
+    /// Signals new work to one idle thread.
     work: Condvar,
-    /// Something that somebody waits for may have changed.
+    /// Signals all threads in [`Spawn::wait`] to check again.
     woken: Condvar,
 }
 
@@ -33,9 +33,9 @@ struct State {
     jobs: VecDeque<Job>,
     /// All threads of the pool.
     threads: usize,
-    /// Those without work.
+    /// Threads without work.
     idle: usize,
-    /// Those in [`Spawn::wait`].
+    /// Threads in [`Spawn::wait`].
     waiting: usize,
     /// Number of calls of [`Spawn::wake`].
     wakes: u64,
@@ -95,11 +95,11 @@ impl Shared {
             if let Some(job) = state.jobs.pop_front() {
                 state.idle -= 1;
                 drop(state);
-                // A job answers for its own panics; one that does not must not take the thread's count with it.
+                // A job reports its own panics; a panic that it does not catch must not leave the count of threads wrong.
                 let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
                 state = self.state();
                 state.idle += 1;
-                // Waits that have ended may have brought it beyond the limit.
+                // Waits that have ended may have brought the pool beyond its limit.
                 if state.threads - state.waiting > self.limit {
                     break;
                 }
@@ -135,7 +135,7 @@ impl Spawn for Pool {
         self.0.staff(&mut state);
         loop {
             let seen = state.wakes;
-            // Without the lock: what it looks at has locks of its own.
+            // Released first: `ready` takes locks of its own.
             drop(state);
             let done = ready();
             state = self.0.state();

@@ -1,4 +1,4 @@
-//! What comes before the first request: what a crash has left is put in order, and what was lost is started again.
+//! Recovery before the first request: it cleans up after a crash, and starts lost VMs again.
 
 use banger_api::ApiError;
 use banger_ops::{Recovered, Recovery};
@@ -10,7 +10,7 @@ use crate::vm::{forget_half_made, start_again};
 /// Recovers, watches the VMMs that run on, and starts the VMs that are to run always and were lost. Blocks.
 ///
 /// # Errors
-/// Only when the store cannot be read: a single thing that resists is reported in [`Recovered::failed`].
+/// Only when the store cannot be read: a single thing that cannot be recovered is reported in [`Recovered::failed`].
 pub fn recover(control: &Control) -> Result<Recovered, ApiError> {
     let mut recovered = Recovery::new(control.runner(), &|id| control.places().vm(id)).run()?;
     for (made_by, id) in recovered.half_made.clone() {

@@ -8,10 +8,10 @@ pub trait Spawn: Send + Sync {
     /// Runs `job` soon, beside the caller.
     fn spawn(&self, job: Job);
 
-    /// Blocks until `ready`, which is asked again after each [`Spawn::wake`]. Returns earlier only where it is known that
-    /// nothing will make it ready any more.
+    /// Blocks until `ready` returns true; it is called again after each [`Spawn::wake`]. Returns earlier only when nothing
+    /// can make it ready any more.
     fn wait(&self, ready: &mut dyn FnMut() -> bool);
 
-    /// Has everybody that waits ask again.
+    /// Makes every waiter call its `ready` again.
     fn wake(&self);
 }

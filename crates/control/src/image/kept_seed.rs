@@ -26,7 +26,7 @@ pub(super) fn keep(
     let chosen = match control.environment().chosen_seed(&folder, &source) {
         Ok(chosen) => chosen,
         Err(error) => {
-            // Making it anew may be meant to mend just that.
+            // The user may be remaking the image to mend just that.
             op.warn(&format!(
                 "cannot tell whether \"{name}\" has a custom work seed: {}",
                 error.message

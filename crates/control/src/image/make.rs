@@ -102,7 +102,7 @@ pub fn register(control: &Control, request: RegisterImage) -> Result<Accepted, A
     )
 }
 
-/// A work seed as it was asked for, its path looked at.
+/// The work seed that a request asks for, with its path checked.
 ///
 /// # Errors
 /// `invalid_argument` for a path that is not absolute or not there, or a size without a seed.
@@ -143,8 +143,8 @@ fn spawn(
     Ok(running.accepted(None))
 }
 
-/// Makes an image under its name's lock, in two plans: making the files, then giving them place and name, whose target is
-/// known only then.
+/// Makes an image under its name's lock, in two plans. The first makes the files; the second moves them to their place
+/// and names them, because their digest is known only then.
 ///
 /// # Errors
 /// Those of the host; `name_taken`.
@@ -164,7 +164,8 @@ pub(super) fn make(
     publish_made(control, op, name, staging, naming)
 }
 
-/// Gives what an operation has made in `staging` its place and name; what cannot be published goes.
+/// Moves the files that an operation has made in `staging` to their place and names them. Files that cannot be
+/// published are removed.
 ///
 /// # Errors
 /// `name_taken`; those of the host.
@@ -185,7 +186,7 @@ pub(crate) fn publish_made(
             None => artifact::publish(control, op, &new, &staging)?,
             Some(old) => {
                 replace::supersede(control, op, &old, new.clone(), &staging)?;
-                // Whether or not the files have left it.
+                // In both cases: with the files in it, or after they have left it.
                 control.runner().discard(op.id, staging.clone(), &**op);
             }
         }
@@ -197,7 +198,7 @@ pub(crate) fn publish_made(
     published
 }
 
-/// What was made in `staging`, under its name.
+/// Record of the files in `staging`, under their name.
 fn made_record(
     control: &Control,
     name: ImageName,

@@ -11,7 +11,7 @@ use super::view::{freed_with, images};
 use crate::operations::Asked;
 use crate::{Control, artifact, find_image};
 
-/// What a new image does when its name is taken.
+/// Effect of a new image whose name is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Naming {
     /// It is refused.
@@ -30,7 +30,7 @@ impl From<bool> for Naming {
 }
 
 impl Naming {
-    /// Whether an image may get this name.
+    /// Checks that an image may get this name.
     ///
     /// # Errors
     /// `name_taken`.
@@ -50,7 +50,7 @@ pub fn delete(control: &Control, name: &str) -> Result<Accepted, ApiError> {
     artifact::delete(control, find_image(control, name)?)
 }
 
-/// Gives an image another name; its VMs know it by that from now on.
+/// Gives an image another name, also in the records of its VMs.
 ///
 /// # Errors
 /// `not_found`; `name_taken`.

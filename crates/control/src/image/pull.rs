@@ -4,8 +4,8 @@
 //! registry ─► fetch_layers (cache only: a kill leaves nothing else) ─┐
 //! path ──────────────────────────────────────────────────────────────┴─► plan "make" ─► plan "publish"
 //! ```
-//! The name is locked from the beginning: of two pulls of one image the second finds what the first has made. An image that
-//! was made of the same reference gives its name to what the reference means now.
+//! The name is locked from the beginning: of two pulls of one image the second finds the image that the first has made.
+//! An image of the same reference is replaced when the reference stands for another manifest now.
 
 use banger_api::operation::OperationKind;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ struct Pull {
     from: Box<dyn Fetch>,
     platform: Option<String>,
     seed: SeedWish,
-    /// It takes the name from whatever has it.
+    /// True when it takes the name from another image.
     replace: bool,
 }
 
@@ -37,7 +37,7 @@ struct Pull {
 enum Present {
     /// Of the same reference, with this manifest.
     Same(String),
-    /// Of another reference, and it shall go.
+    /// Of another reference, and to be replaced.
     Other,
 }
 
@@ -118,7 +118,7 @@ impl Pull {
         }
     }
 
-    /// An image of this reference is there, with the manifest `present`: whether that is the very one.
+    /// Tells whether the image that is there, with the manifest `present`, is still the one that the reference stands for.
     fn is_still(&self, present: &str, at: &ContainerAt) -> Result<bool, ApiError> {
         let same = self.from.manifest(at)? == present;
         if same && self.seed != SeedWish::default() {

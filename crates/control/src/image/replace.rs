@@ -4,8 +4,8 @@
 //! reseed            the base is the same file     VMs follow: their locks ─► replace ─► discard the old files
 //! pull, build, …    everything may be another     VMs stay: replace; the old files are named by their digest ─► forget
 //! ```
-//! What a name no longer stands for is there for its VMs alone, and forgotten with the last of them: at once, or by upkeep
-//! when something came between.
+//! A superseded image is kept for the VMs that use it and removed with the last of them: at once, or by upkeep if that
+//! was interrupted.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ use crate::artifact::{Artifact, own_directory, remove};
 use crate::locks::{Held, Key};
 use crate::operations::{Asked, Running};
 
-/// Lets a name stand for new files; VMs that are made from the old ones keep them. What is in `staging` afterwards is not
-/// needed.
+/// Lets a name stand for new files; VMs that are made from the old ones keep them. Nothing in `staging` is needed
+/// afterwards.
 ///
 /// # Errors
 /// `in_use` when the name stands for yet other files by now; those of publishing.
@@ -46,8 +46,8 @@ pub(super) fn supersede(
     Ok(())
 }
 
-/// Lets a name, and the VMs that know the image by it, stand for new files with the base of the old ones. What is in
-/// `staging` afterwards is not needed.
+/// Lets a name, and the VMs that know the image by it, stand for new files with the base of the old ones. Nothing in
+/// `staging` is needed afterwards.
 ///
 /// # Errors
 /// As [`supersede`].
@@ -124,7 +124,7 @@ fn hold_users(
     users.into_iter().map(hold).collect()
 }
 
-/// A VM of this image is gone: so is the image, when it was there for its VMs alone and this was the last one.
+/// Removes the image of a VM that is gone, when the image was kept for its VMs alone and this VM was the last.
 pub(crate) fn forget_with_vm(control: &Control, op: &Arc<Running>, image: &ImageName) {
     let known = control.read(|db| image::by_name(db, image.as_str()));
     if known.is_ok_and(|known| known.is_some_and(|known| known.superseded)) {
@@ -132,7 +132,7 @@ pub(crate) fn forget_with_vm(control: &Control, op: &Arc<Running>, image: &Image
     }
 }
 
-/// Removes images that were there for VMs alone, and have none any more. What fails is tried again by upkeep.
+/// Removes superseded images that no VM uses any more. Upkeep retries the ones that cannot be removed now.
 fn forget_superseded(control: &Control, op: &Arc<Running>) {
     if let Err(error) = try_forget(control, op) {
         tracing::warn!(%error, "an image that nobody needs any more cannot be removed yet");
@@ -147,7 +147,7 @@ fn try_forget(control: &Control, op: &Arc<Running>) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// The same as an operation of its own, when there is any.
+/// Removes superseded images without VMs in an operation of its own, when there are any.
 ///
 /// # Errors
 /// Only the store's.

@@ -23,7 +23,7 @@ use crate::{Control, find_image};
 /// Gives an image another work seed.
 ///
 /// # Errors
-/// `not_found`; `invalid_argument` for a seed that cannot be.
+/// `not_found`; `invalid_argument` for an impossible seed.
 pub fn reseed(control: &Control, name: &str, request: ReseedImage) -> Result<Accepted, ApiError> {
     let record = find_image(control, name)?;
     let seed = seed_wish(control, request.work_seed, request.seed_size)?;
@@ -36,7 +36,7 @@ pub fn reseed(control: &Control, name: &str, request: ReseedImage) -> Result<Acc
         let source = ImageSource::Reseed { image, seed };
         task.run(plans::make_image(op.id, source, staging.clone()), op)?;
         let replaced = replace(&task, op, &record, &staging);
-        // Whether or not the files have left it.
+        // In both cases: with the files in it, or after they have left it.
         task.runner().discard(op.id, staging, &**op);
         replaced
     })?;

@@ -1,4 +1,4 @@
-//! Images as users see them: sizes, what they share, where they came from.
+//! Images as users see them: sizes, shared files, origins.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use crate::operations::timestamp;
 /// A file of the host: images share files.
 type File = (u64, u64);
 
-/// Which files each image has, and what each takes.
+/// Files of each image, and the bytes that each file takes.
 struct Files {
     sizes: BTreeMap<File, u64>,
     of: BTreeMap<String, BTreeSet<File>>,
@@ -42,7 +42,7 @@ impl Files {
         self.of.get(name).into_iter().flatten()
     }
 
-    /// Those of `name` that another image has, too.
+    /// Files of image `name` that another image also has.
     fn shared_of(&self, name: &str) -> impl Iterator<Item = &File> {
         self.all_of(name).filter(move |file| {
             let mut others = self.of.iter().filter(|(other, _)| *other != name);
@@ -88,7 +88,7 @@ pub fn image_view(control: &Control, record: &ImageRecord) -> Result<Image, ApiE
     Ok(image)
 }
 
-/// Bytes that go with all of these images together: what others keep is not among them.
+/// Bytes that are freed when all of these images go: files that remaining images share are not counted.
 ///
 /// # Errors
 /// Only the store's.

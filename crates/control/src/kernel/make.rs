@@ -105,7 +105,7 @@ pub fn import(control: &Control, request: ImportKernel) -> Result<Accepted, ApiE
     if let Some(name) = &name {
         artifact::free::<KernelRecord>(control, name.as_str())?;
     }
-    // One without a name gets that of its version, which is known only when it is made.
+    // A kernel without a name gets its version as its name, which is known only when it is made.
     let asked = Asked::files(
         OperationKind::ImportKernel,
         name.iter().map(making).collect(),
@@ -162,7 +162,7 @@ fn make(
     published
 }
 
-/// What was made in `staging`, under its name.
+/// Record of the files in `staging`, under their name.
 fn made_record(
     control: &Control,
     name: Option<KernelName>,

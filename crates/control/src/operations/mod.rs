@@ -1,4 +1,4 @@
-//! Operations: what runs now or waits for its turn, its events, and how to follow or cancel it.
+//! Operations that run now or wait for their turn: their events, following and cancelling them.
 //!
 //! ```text
 //! spawn(asked, work) ──► row in the store ──► its turn at each lock ──► a thread runs the work ──► events ──► followers

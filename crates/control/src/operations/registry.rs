@@ -1,4 +1,4 @@
-//! All operations of a control plane: how they begin, wait for their turn, and end.
+//! All operations of a control plane: they begin, wait for their turn, and end here.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,12 +16,12 @@ use crate::spawn::Spawn;
 /// Finished operations whose events are kept in memory.
 const KEPT: usize = 128;
 
-/// What an operation is.
+/// Description of an operation that is to begin.
 pub(crate) struct Asked {
     pub(crate) kind: OperationKind,
     /// The VM that it works on, by id and name.
     pub(crate) vm: Option<(VmId, String)>,
-    /// The state that the VM is in when it has done what it is to do; `None`: it changes none.
+    /// The VM's state after success; `None` when the operation does not change it.
     pub(crate) leads_to: Option<VmState>,
     /// The locks that it needs, in the order in which it takes them.
     pub(crate) keys: Vec<Key>,
@@ -55,7 +55,7 @@ impl Locked {
 
 type Work = Box<dyn FnOnce(&Arc<Running>, Locked) -> Result<(), ApiError> + Send>;
 
-/// All operations. Cheap to clone.
+/// Registry of all operations. Cheap to clone.
 #[derive(Clone)]
 pub struct Operations {
     runner: Runner,
@@ -66,7 +66,7 @@ pub struct Operations {
 
 #[derive(Default)]
 struct Known {
-    /// In the order in which they were asked for.
+    /// Operations that wait or run, in the order in which they were asked for.
     running: Vec<Arc<Running>>,
     finished: VecDeque<Arc<Running>>,
 }
@@ -127,15 +127,15 @@ impl Operations {
             finished_ms: None,
             error: None,
         };
-        // In its place before others can ask for the same VM.
+        // Registered before others can ask for the same VM.
         self.known().running.push(running.clone());
-        // Durable with the first plan that follows: before it, nothing has happened.
+        // The first plan makes this row durable: nothing has happened before it.
         let written = self.store().write_as(Durability::Soon, move |tx| {
             operation::insert_operation(tx, &record)
         });
         if let Err(error) = written {
             let error = store_error(error);
-            // Another request may have joined it meanwhile: it is told, too.
+            // Another request may have joined it meanwhile: its followers learn of the failure from this event.
             running.emit(EventKind::Finished {
                 state: OperationState::Failed,
                 error: Some(error.clone()),
@@ -170,7 +170,7 @@ impl Operations {
     pub(crate) fn queue(&self, key: Key, work: impl FnOnce(Held) + Send + 'static) {
         let spawn = Arc::clone(&self.spawn);
         let turn = move |turn: Result<Held, ApiError>| {
-            // Nobody withdraws it: there is always a lock.
+            // Nothing withdraws this waiter: the turn always brings a lock.
             if let Ok(held) = turn {
                 spawn.spawn(Box::new(move || work(held)));
             }
@@ -195,8 +195,8 @@ impl Operations {
         self.finish(running, result);
     }
 
-    /// Writes how an operation ended. One whose end cannot be written has failed: the next recovery takes it for one that
-    /// was cut off, and nobody may have been told otherwise.
+    /// Writes the end of an operation to the store. An operation whose end cannot be written has failed: the next recovery
+    /// takes it for one that was cut off, so no client may see it as a success.
     fn record_end(&self, id: OperationId, result: Result<(), ApiError>) -> Result<(), ApiError> {
         let (state, json) = match &result {
             Ok(()) => (OperationState::Done, None),
@@ -254,8 +254,8 @@ impl Operations {
         self.known().running.clone()
     }
 
-    /// The state that a VM will be in when the operations that were asked for before now have done what they are to do: by
-    /// it a request is judged before it stands in line behind them.
+    /// The state that a VM will be in after all its operations that wait or run. A new request is checked against this
+    /// state before it queues behind them.
     pub(crate) fn expected(&self, record: &VmRecord) -> VmState {
         let known = self.known();
         let newest_first = known.running.iter().rev();
@@ -265,7 +265,7 @@ impl Operations {
             .unwrap_or(record.state)
     }
 
-    /// Cancels what works on a VM or waits to, but for what ends it anyway: a kill comes.
+    /// Cancels the operations on a VM that wait or run, before a kill. Operations that end the VM anyway go on.
     pub(crate) fn make_way(&self, vm: VmId) {
         let ends = |op: &Running| {
             matches!(
@@ -281,7 +281,7 @@ impl Operations {
     }
 }
 
-/// Waits for the turn at the next of `keys`, then at those behind it, then runs the work. No thread waits meanwhile.
+/// Queues for the first of `keys`, then for the rest in turn, then runs the work. No thread waits meanwhile.
 fn line_up(
     operations: Operations,
     running: Arc<Running>,

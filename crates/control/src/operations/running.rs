@@ -1,4 +1,4 @@
-//! One operation in memory: its events, who follows it, how it is cancelled.
+//! One operation in memory: its events, its followers, its cancellation.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ use crate::spawn::Spawn;
 /// Events that one operation keeps; progress beyond it only replaces the last one.
 const MAX_EVENTS: usize = 2_000;
 
-/// Called with the number of events when there are more. Must not block.
+/// Callback of a follower: gets the number of events when there are more. Must not block.
 type Follower = Arc<dyn Fn(u64) + Send + Sync>;
 
 /// An operation that waits for its turn, runs, or ended a short while ago.
@@ -24,7 +24,7 @@ pub struct Running {
     pub id: OperationId,
     pub(super) kind: OperationKind,
     pub(super) vm: Option<VmId>,
-    /// The state that its VM is in when it has done what it is to do; `None`: it changes none.
+    /// The VM's state after success; `None` when the operation does not change it.
     pub(super) leads_to: Option<VmState>,
     pub(super) started_at: Timestamp,
     pub(super) host: Arc<dyn Host>,
@@ -35,7 +35,7 @@ pub struct Running {
     pub(super) followers: Mutex<HashMap<u64, Follower>>,
 }
 
-/// Follows an operation until it is dropped.
+/// Subscription of a follower; it ends when this is dropped.
 pub struct Subscription {
     running: Arc<Running>,
     key: u64,
@@ -58,7 +58,7 @@ impl Running {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells that what was asked for is there already.
+    /// Reports to followers that the requested result exists already.
     pub(crate) fn up_to_date(&self) {
         self.emit(EventKind::StageDone {
             stage: banger_api::operation::UP_TO_DATE.to_owned(),
@@ -66,7 +66,7 @@ impl Running {
         });
     }
 
-    /// The answer to a request: where to follow, and the VM as it is.
+    /// The answer to a request: the operation to follow, and the VM as it is now.
     pub(crate) fn accepted(&self, vm: Option<Vm>) -> Accepted {
         Accepted {
             operation: self.id,
@@ -74,12 +74,12 @@ impl Running {
         }
     }
 
-    /// Fires when it is to stop.
+    /// The signal that fires when it is cancelled.
     pub fn cancelled(&self) -> &Cancel {
         &self.cancel
     }
 
-    /// Has it stop, as soon as it can: one that waits for its turn ends now, one that must be carried on does not.
+    /// Asks it to stop. An operation that waits for its turn ends now; one with steps that must be completed ends after them.
     pub fn cancel(&self) {
         self.cancel.cancel();
         self.locks.withdraw(self.id);
@@ -111,7 +111,7 @@ impl Running {
         }
     }
 
-    /// How it ended; `None` as long as it has not.
+    /// Its end: state, error and time; `None` as long as it waits or runs.
     pub fn outcome(&self) -> Option<(OperationState, Option<ApiError>, Timestamp)> {
         self.events().last().and_then(|event| match &event.kind {
             EventKind::Finished { state, error } => Some((*state, error.clone(), event.at)),

@@ -106,7 +106,7 @@ fn view_of(record: OperationRecord) -> Operation {
     }
 }
 
-/// Ms since 1970 as a timestamp; what is out of range (a damaged record) becomes 1970.
+/// Converts ms since 1970 to a timestamp; a number out of range (a damaged record) becomes 1970.
 pub fn timestamp(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(ms).unwrap_or_default()
 }

@@ -1,4 +1,5 @@
-//! What banger has made on this host, who claims it, and the sweep of what nobody does, as the API tells it.
+//! Inventory of everything that banger has made on this host, the owner of each thing, and the sweep of things without
+//! an owner, in the API's types.
 
 use banger_api::operation::OperationKind;
 use std::path::Path;
@@ -67,7 +68,7 @@ pub fn resources(control: &Control) -> Result<Resources, ApiError> {
     Ok(Resources { resources })
 }
 
-/// Removes what nothing claims, and says what that is (or would be). The operation does the removing.
+/// Lists the things that nothing claims, and removes them in an operation, unless it is a dry run.
 ///
 /// # Errors
 /// As [`resources`].

@@ -1,4 +1,4 @@
-//! Requests about the whole: what is on this host, who claims it, and what is forgotten with time.
+//! Requests about the whole host: the inventory with its owners, and upkeep.
 
 mod inventory;
 mod upkeep;

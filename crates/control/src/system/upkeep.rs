@@ -1,14 +1,14 @@
-//! What a control plane does now and then.
+//! Periodic work of a control plane.
 
 use banger_store::operation;
 
 use crate::{Control, image};
 
-/// How long finished operations are remembered, in ms: 30 days.
+/// Time that finished operations are remembered, in ms: 30 days.
 const OPERATIONS_KEPT_MS: i64 = 30 * 24 * 3_600 * 1_000;
 
-/// Tries again what was given up half-way. With `forget`, which is for once an hour, forgets what nobody needs any more:
-/// images that were there for VMs alone, and old operations. Blocks.
+/// Retries plans that were given up half-way. With `forget` (once an hour), also removes superseded images without VMs
+/// and the records of old operations. Blocks.
 pub fn upkeep(control: &Control, forget: bool) {
     control.runner().settle_files();
     if !forget {

@@ -23,7 +23,7 @@ use crate::{Control, image, kernel};
 /// Image of a VM that names none, when the configuration names none either.
 pub const DEFAULT_IMAGE: &str = "debian-bookworm";
 
-/// A VM that is to be made: all of it but the files that it is made from, which may have to be made first.
+/// A VM that is to be made, without its image and kernel, which may have to be made first.
 struct Draft {
     id: VmId,
     name: VmName,
@@ -46,13 +46,13 @@ impl Draft {
             name: self.made_as.clone(),
             image_digest: image.digest,
             kernel_digest: kernel.digest,
-            // Only now, for an image that had to be built, is its seed known.
+            // The seed of an image that had to be built is known only now.
             disk_bytes: self.sizes.disk.bytes().max(image.seed_bytes.unwrap_or(0)),
             ..self.unmade()
         }
     }
 
-    /// The VM as it is shown before it is there.
+    /// The VM as users see it before it exists.
     fn view(&self) -> Vm {
         vm_view(&self.unmade())
     }
@@ -89,8 +89,7 @@ impl Draft {
     }
 }
 
-/// Makes a VM, and starts it when asked to. Everything that can be wrong with the request is refused here, before
-/// anything exists.
+/// Makes a VM, and starts it when asked to. A faulty request is refused here, before anything exists.
 ///
 /// # Errors
 /// `invalid_argument`, `not_found` (image, kernel), `name_taken`, `host_not_ready`.
@@ -119,7 +118,7 @@ pub fn create(control: &Control, request: CreateVm) -> Result<Accepted, ApiError
         created_ms: control.now_ms(),
         request,
     };
-    // Those that must make an image or kernel first stand in line for that, and not on a thread.
+    // A VM whose image or kernel must be made first queues for that lock without a thread.
     let mut keys = Vec::new();
     if image.is_none() {
         keys.push(image::making(&draft.image));
@@ -219,7 +218,7 @@ fn make(
     mut locked: Locked,
 ) -> Result<(), ApiError> {
     let image = image::ensure(control, op, &draft.image, &locked)?;
-    // Others that waited for it may go on.
+    // Other operations that wait for this image may go on.
     locked.release(&image::making(&draft.image));
     let kernel = kernel::ensure(control, op, &draft.kernel, &locked)?;
     locked.release(&kernel::making(&draft.kernel));
@@ -280,7 +279,7 @@ fn start_new(
 /// is found again by the next recovery.
 ///
 /// # Errors
-/// What resists; the operation stays unfinished then.
+/// Those of the deletion; the operation stays unfinished then.
 pub(crate) fn forget_half_made(
     control: &Control,
     made_by: OperationId,

@@ -1,4 +1,4 @@
-//! Sizes of a VM that names none: the configuration, then the host, then fixed numbers; and what sizes are allowed.
+//! Sizes of a VM that names none: the configuration, then the host, then fixed numbers; and the limits of sizes.
 
 use banger_api::vm::{CreateVm, Egress, NetMode};
 use banger_api::{ApiError, ByteSize, ErrorCode};
@@ -103,7 +103,7 @@ pub(super) fn check_disk(what: &str, size: ByteSize) -> Result<ByteSize, ApiErro
             "use 64M to 8T: disks take room on the host only as the guest fills them",
         ));
     }
-    // ext4's blocks: a size that is no multiple of them would end in a part that nothing can use.
+    // The size of ext4's blocks: an incomplete block at the end would be unusable.
     Ok(ByteSize(size.0 / 4096 * 4096))
 }
 

@@ -1,7 +1,7 @@
-//! VMMs that end by themselves: cleaned up after.
+//! Clean-up after VMMs that end by themselves.
 //!
 //! ```text
-//! its end was seen ─► its turn at the VM ─► still the same VMM? ─► plan: sockets and claims gone, state and cause kept
+//! VMM's end is seen ─► turn at the VM's lock ─► still the same VMM? ─► plan: sockets and claims gone, state, cause kept
 //! ```
 
 use banger_api::operation::OperationKind;
@@ -19,8 +19,7 @@ use crate::operations::Asked;
 /// Lines of the console that a VM's error shows.
 const CONSOLE_LINES: usize = 8;
 
-/// Cleans up after the VMM of a VM, which has ended by itself. One that was ended by a request is not touched, nor one that
-/// lives: nothing happens then.
+/// Cleans up after a VM's VMM that has ended by itself. Does nothing when a request ended the VMM, or when it still lives.
 ///
 /// # Errors
 /// Only the store's.
@@ -33,7 +32,7 @@ pub fn vmm_ended(control: &Control, id: VmId, vmm: VmmIdentity) -> Result<(), Ap
     let asked = Asked {
         kind: OperationKind::VmmEnded,
         vm: Some((id, record.name.to_string())),
-        // Stopped or in error: for requests, it does not run.
+        // Stopped or in error: for requests both mean that it does not run.
         leads_to: Some(VmState::Stopped),
         keys: vec![Key::Vm(id)],
     };
@@ -58,7 +57,7 @@ pub fn vmm_ended(control: &Control, id: VmId, vmm: VmmIdentity) -> Result<(), Ap
     Ok(())
 }
 
-/// Whether a VM runs in this very VMM.
+/// Tells whether a VM runs in this very VMM.
 fn runs(record: &VmRecord, vmm: &VmmIdentity) -> bool {
     record.state == VmState::Running && plans::identity(record).as_ref() == Some(vmm)
 }

@@ -1,4 +1,4 @@
-//! From a VM's record to what its engine and its guest need for a start.
+//! Translation of a VM's record into the settings of its engine and its guest for a start.
 
 use std::path::PathBuf;
 
@@ -19,7 +19,7 @@ const BOOT_DEADLINE_MS: u64 = 180_000;
 /// Digits of a kernel's digest that tell any two kernels of one VM apart.
 const LAYER_DIGITS: usize = 24;
 
-/// What a start of `vm` needs.
+/// The plan's input for a start of `vm`.
 ///
 /// # Errors
 /// `host_not_ready` without a VMM; `internal` when the VM's disks or kernel are gone.

@@ -3,7 +3,7 @@
 //! ```text
 //! create ─► draft ─► image and kernel made if need be ─► plan "create" ─► start
 //! start, stop, restart, kill, delete, save ─► on_vm: find, check, stand in line, settle, fresh record, check ─► plans
-//! ended  ─► a VMM ended by itself                                     runs ─► VMs that nobody came for
+//! ended  ─► a VMM ended by itself                                     runs ─► VMs whose run never began
 //! ```
 
 mod create;

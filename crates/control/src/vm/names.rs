@@ -14,7 +14,7 @@ const ANIMALS: [&str; 32] = [
     "mole", "newt", "otter", "owl", "panda", "puffin", "raven", "seal", "stoat", "wolf", "wren",
 ];
 
-/// A name that `taken` does not know, from two random numbers.
+/// A random name that `taken` does not know.
 ///
 /// # Errors
 /// None in practice: every such name is valid.

@@ -1,8 +1,8 @@
-//! The one way in which a request works on an existing VM.
+//! The one way for a request to work on an existing VM.
 //!
 //! ```text
-//! find ─► check by the state that those before it lead to ─► operation ─► its turn
-//!                             settle ─► fresh record ─► check by the state that is ─► work
+//! find ─► check against the state after the queued operations ─► operation ─► its turn
+//!                             settle ─► fresh record ─► check against the present state ─► work
 //! ```
 
 use banger_api::operation::OperationKind;
@@ -23,22 +23,22 @@ use crate::{Control, find_vm};
 pub(super) struct Verb {
     /// Kind of its operation.
     pub(super) kind: OperationKind,
-    /// What it is by the policy.
+    /// Its name in the policy table.
     pub(super) request: Request,
-    /// The state that it leads to; `None`: it changes none.
+    /// The VM's state after success; `None` when it does not change.
     pub(super) leads_to: Option<VmState>,
     /// Locks that it needs before the VM's.
     pub(super) before: Vec<Key>,
-    /// States in which nothing is left to be done when its turn comes, whatever the policy says of a new request.
+    /// States in which nothing is left to do when its turn comes, whatever the policy says of a new request.
     pub(super) done_in: &'static [VmState],
-    /// Nothing is left to be done, either, when the VM is gone by then.
+    /// True when nothing is left to do if the VM is gone by then.
     pub(super) done_when_gone: bool,
-    /// What works on the VM, or waits to, is cancelled first.
+    /// True when it first cancels the other operations on the VM.
     pub(super) makes_way: bool,
 }
 
 impl Verb {
-    /// A verb without peculiarities.
+    /// A verb with the usual settings.
     pub(super) fn new(kind: OperationKind, request: Request, leads_to: VmState) -> Self {
         Self {
             kind,
@@ -52,7 +52,7 @@ impl Verb {
     }
 }
 
-/// The turn of an operation at a VM: its lock is held, nothing is left half-way, the record is as it is now.
+/// The turn of an operation at a VM: its lock is held, no plan is half-way, the record is fresh.
 pub(super) struct Turn<'a> {
     pub(super) control: &'a Control,
     pub(super) op: &'a Arc<Running>,
@@ -63,7 +63,7 @@ impl<'a> Turn<'a> {
     /// The turn at `vm`, whose lock is held; `None` when the VM is gone.
     ///
     /// # Errors
-    /// What an earlier plan has left half-way still resists.
+    /// An earlier plan stopped half-way and still cannot be finished.
     pub(super) fn at(
         control: &'a Control,
         op: &'a Arc<Running>,
@@ -78,7 +78,7 @@ impl<'a> Turn<'a> {
         }))
     }
 
-    /// The same after the VM has changed by what was done.
+    /// The same turn with a fresh record, after the operation has changed the VM.
     ///
     /// # Errors
     /// `not_found` when it is gone.
@@ -90,7 +90,7 @@ impl<'a> Turn<'a> {
         self.control.places().vm(self.record.id)
     }
 
-    /// Whether there is anything to do for `request`.
+    /// Tells whether there is anything to do for `request`.
     ///
     /// # Errors
     /// `wrong_state`.
@@ -103,7 +103,7 @@ impl<'a> Turn<'a> {
         self.control.run(plan, self.op)
     }
 
-    /// Runs a plan that ends the VM's VMM: nobody talks to its guest any more.
+    /// Runs a plan that ends the VM's VMM, and ends the conversations with its guest.
     pub(super) fn run_to_the_end(&self, plan: Plan) -> Result<(), ApiError> {
         let outcome = self.run(plan);
         self.control.environment().vm_is_gone(self.record.id);
@@ -115,7 +115,7 @@ pub(super) fn gone() -> ApiError {
     ApiError::new(ErrorCode::NotFound, "the VM was deleted in the meantime")
 }
 
-/// Has `work` done on the VM that `reference` names, when its turn has come.
+/// Does `work` on the VM that `reference` names, when the operation's turn has come.
 ///
 /// # Errors
 /// `not_found`, `wrong_state`.

@@ -1,12 +1,12 @@
-//! Which way a published port takes into its guest.
+//! Ways of published ports into their guest.
 //!
 //! ```text
 //! 127.0.0.1:8080 ─► the agent's relay at a high port ─► the server, wherever in the guest it listens
 //! 0.0.0.0:8080  ─────────────────────────────────────► the server, when it listens at the guest's own address
 //! ```
 //!
-//! What comes from other machines does not go through the relay: the server sees who it is, and nothing that listens
-//! on the guest's loopback, and so trusts whoever comes, is shown to a network.
+//! Connections from other machines do not go through the relay. So the server sees their real address, and a server that
+//! listens only on the guest's loopback, and trusts everyone there, is never exposed to a network.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -76,8 +76,7 @@ fn is_relayed(one: &Publish) -> bool {
     one.host_ip.is_loopback()
 }
 
-/// The published port by which a server is reached that listens at `address` and `port` of the guest, whose own address is
-/// `guest`.
+/// The published port that leads to a server at `address` and `port` of the guest. `guest` is the guest's own address.
 pub fn leading_to(
     publish: &[Publish],
     guest: IpAddr,
@@ -102,7 +101,7 @@ mod tests {
         ports.iter().map(|one| one.parse().unwrap()).collect()
     }
 
-    /// Where each port is forwarded to, and the relays.
+    /// The guest's port for each published one, and the relays.
     fn ways(ports: &[&str]) -> (Vec<u16>, Vec<(u16, u16)>) {
         let publish = published(ports);
         let ways = Ways::of(&publish);

@@ -1,4 +1,4 @@
-//! VMs of `vm run --rm`: gone when their run ends, also when whoever asked for them is gone before it began.
+//! VMs of `vm run --rm`: they are deleted when their run ends, or when their client leaves before the run began.
 //!
 //! ```text
 //! started or adopted ──► a minute ──► did its run begin? ── yes ──► the end of the run's stream deletes it
@@ -16,42 +16,42 @@ use banger_api::VmId;
 /// Time between the end of a start and the exec that the VM was made for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Ephemeral VMs that somebody came for under this daemon.
+/// Ephemeral VMs whose client has come since this daemon started.
 #[derive(Default)]
 pub struct Runs(Mutex<Seen>);
 
 #[derive(Default)]
 struct Seen {
-    /// Their run has begun.
+    /// VMs whose run has begun.
     begun: HashSet<VmId>,
-    /// Files go to them for their run: how many streams, and when the last one ended.
+    /// VMs that get files for their run: number of open streams, and the time at which the last one ended.
     sent_to: HashMap<VmId, (u32, Instant)>,
 }
 
 /// The answer to a look at a VM whose run is expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Look {
-    /// Its run has begun: whoever runs it deletes it.
+    /// Its run has begun: the end of the run's stream deletes it.
     Begun,
-    /// It is to be looked at again after this time.
+    /// The next look is due after this time.
     Wait(Duration),
-    /// Nobody came: it is to be deleted.
+    /// Its run never began: it is to be deleted.
     Abandoned,
 }
 
 impl Runs {
-    /// The run of this VM begins.
+    /// Notes that the run of this VM begins.
     pub fn begin(&self, vm: VmId) {
         self.lock().begun.insert(vm);
     }
 
-    /// Files begin to go to this VM.
+    /// Notes that a stream of files to this VM begins.
     pub fn sending(&self, vm: VmId) {
         let mut seen = self.lock();
         seen.sent_to.entry(vm).or_insert((0, Instant::now())).0 += 1;
     }
 
-    /// They are there, or their sender is gone.
+    /// Notes that a stream of files to this VM has ended, whole or not.
     pub fn sent(&self, vm: VmId) {
         if let Some((streams, last)) = self.lock().sent_to.get_mut(&vm) {
             *streams = streams.saturating_sub(1);
@@ -59,7 +59,7 @@ impl Runs {
         }
     }
 
-    /// Looks at a VM that started at `started`, whose run is expected. What is over is forgotten.
+    /// Looks at a VM that started at `started`, whose run is expected. Forgets the VM when its answer is final.
     pub fn look(&self, vm: VmId, started: Instant) -> Look {
         let mut seen = self.lock();
         if seen.begun.remove(&vm) {

@@ -15,7 +15,7 @@ use super::serial::{SYSTEM, WORK};
 use crate::image::{self, Naming, publish_made, seed_wish};
 use crate::{Control, find_vm};
 
-/// Makes an image of a VM's root and work disk, read through a guest of their own.
+/// Makes an image of a VM's root and work disk. A separate guest reads them.
 ///
 /// # Errors
 /// `not_found`, `wrong_state` for a VM that runs, `name_taken`, `host_not_ready`.
@@ -28,7 +28,7 @@ pub fn save(control: &Control, reference: &str, request: SaveVm) -> Result<Accep
         before: vec![image::making(&name)],
         ..Verb::new(OperationKind::SaveVm, Request::Save, VmState::Stopped)
     };
-    // The state first: a VM that runs is told so, whatever the image is called.
+    // The state comes first: a running VM is refused for that, whatever the image's name.
     let record = find_vm(control, reference)?;
     let expected = control.operations().expected(&record);
     policy::check(Request::Save, record.name.as_str(), expected)?;

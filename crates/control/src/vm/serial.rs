@@ -1,4 +1,4 @@
-//! Serials of a VM's disks: the guest finds them by these.
+//! Serials of a VM's disks, by which the guest finds them.
 
 /// The image's base, read-only.
 pub const BASE: &str = "base";

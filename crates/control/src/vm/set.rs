@@ -13,8 +13,8 @@ use super::vm_view;
 use crate::locks::Key;
 use crate::{Control, find_vm};
 
-/// Changes a VM's settings when its turn has come, and gives `answer` the VM as it is then. Nothing is changed when that is
-/// an error: `not_found`, `wrong_state`, `invalid_argument`, `name_taken`.
+/// Changes a VM's settings when its turn has come, and calls `answer` with the changed VM, or with the error that kept it
+/// unchanged: `not_found`, `wrong_state`, `invalid_argument`, `name_taken`.
 pub fn set(
     control: &Control,
     reference: &str,
@@ -43,7 +43,7 @@ fn set_locked(control: &Control, id: VmId, request: &SetVm) -> Result<Vm, ApiErr
         .store()
         .write(move |tx| {
             let mut stored = stored;
-            // What an image is called changes without the locks of its VMs.
+            // A rename of the image changes its VMs' records without their locks.
             if let Some(now) = vm::by_id(tx, stored.id)? {
                 stored.image = now.image;
             }

@@ -54,7 +54,7 @@ pub fn start_again(control: &Control) -> Result<(), ApiError> {
 }
 
 impl Turn<'_> {
-    /// Boots the VM, which does not run. What a stop could not end is ended first, by the same plan.
+    /// Boots the VM, which does not run. The plan first ends a VMM that an earlier stop could not end.
     pub(super) fn boot(&self) -> Result<(), ApiError> {
         let files = self.files();
         let start = launch::start_vm(self.control, &self.record, &files)?;

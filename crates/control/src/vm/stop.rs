@@ -42,7 +42,7 @@ impl Turn<'_> {
     }
 }
 
-/// Ends a VM's VMM with a signal. What boots the VM, or waits to, is cancelled: it is what is to be killed.
+/// Ends a VM's VMM with a signal. Operations that boot the VM, or wait to, are cancelled: the kill is meant for them.
 ///
 /// # Errors
 /// `not_found`, `wrong_state`, `invalid_argument`.

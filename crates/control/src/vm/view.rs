@@ -5,14 +5,14 @@ use banger_store::VmRecord;
 
 use crate::operations::timestamp;
 
-/// The damage of a record, as users see it.
+/// Message about a damaged record.
 pub(crate) fn damaged(why: &str) -> String {
     format!("its record in the store is damaged: {why}")
 }
 
-/// The view of a record. Conditions are not recorded: who watches the VMs adds them.
+/// The view of a record. Conditions are not recorded: the daemon, which watches the VMs, adds them.
 pub fn vm_view(record: &VmRecord) -> Vm {
-    // The host reaches the guest at what is published on loopback.
+    // The host reaches the guest at its ports that are published on loopback.
     let address = record
         .published()
         .first()
