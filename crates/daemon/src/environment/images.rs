@@ -46,14 +46,19 @@ pub(super) fn guest_defaults(image: &Path) -> GuestDefaults {
     }
 }
 
+/// The security modules of Debian's kernels (`CONFIG_LSM`) that need no policy.
+const LSM_WITHOUT_PROFILES: &str = "lsm=landlock,lockdown,yama,loadpin,safesetid,integrity";
+
 /// Words of the kernel's command line for VMs of an image: without AppArmor where nothing in it could load a profile, for
-/// then container engines refuse to start anything.
+/// then container engines refuse to start anything. `lsm=` names the security modules that stay (kernel-parameters.txt): were
+/// AppArmor alone off, the kernel would take SELinux in its place, and systemd stops where a configuration demands a policy
+/// that the image does not have.
 pub(super) fn kernel_words(image: &Path) -> Vec<String> {
     let parser = ImageMetadata::read(image)
         .ok()
         .and_then(|metadata| metadata.apparmor_parser);
     match parser {
-        Some(false) => vec!["apparmor=0".to_owned()],
+        Some(false) => vec![LSM_WITHOUT_PROFILES.to_owned()],
         Some(true) | None => Vec::new(),
     }
 }
