@@ -377,11 +377,14 @@ impl Runner {
             PlanKind::DeleteVm => VmState::Deleting,
             _ => VmState::Error,
         };
-        let changes = [Change::SetVmState {
+        let mut changes = vec![Change::SetVmState {
             vm,
             state,
             error: Some(error.message.clone()),
         }];
+        // Why its VMM ended stays true: by it, and not by this error, the VM is started again or not.
+        let is_cause = |change: &&Change| matches!(change, Change::SetExit { .. });
+        changes.extend(plan.done.iter().filter(is_cause).cloned());
         let (stored, at_ms, message) = (plan.clone(), self.host.now_ms(), error.message.clone());
         self.commit(self.ends, move |tx| {
             let mut line = line(&stored, n, StepState::Applying, at_ms);

@@ -151,10 +151,16 @@ fn look(daemon: &Daemon, wrong: &mut Vec<String>) -> HostResult<()> {
         }
     }
     let expected = vms.iter().filter(|vm| vm.state == VmState::Running).count();
+    // A VM that cannot be read does not count as running, and its VMM lives until somebody asks for its end.
+    let of_strange = world.ledger.strange.iter();
+    let of_strange: BTreeSet<_> = of_strange
+        .map(|id| layout::files(*id).run.to_path_buf())
+        .collect();
     let living = world
         .processes
         .launches()
         .filter(|(_, launch)| !world.ledger.strays.contains(&launch.dir))
+        .filter(|(_, launch)| !of_strange.contains(&launch.dir))
         .count();
     if living != expected {
         wrong.push(format!("{living} VMMs live, {expected} VMs run"));
