@@ -47,11 +47,11 @@ pub(crate) trait Artifact: Clone + Send + 'static {
     fn files(digest: &ContentDigest) -> Key;
     fn directory(places: &Places, digest: &ContentDigest) -> OwnDir;
 
-    /// Why the files in a directory do not tell what they are, in words.
+    /// Cause in words when the description in a directory cannot be read.
     fn damage_of(environment: &dyn Environment, directory: &Path) -> Option<String>;
-    /// Why its row cannot be read.
+    /// Cause when its row in the store cannot be read.
     fn damage(&self) -> Option<&str>;
-    /// What to do about one that is damaged.
+    /// Hint for a user whose image or kernel is damaged.
     fn when_damaged(name: &str) -> String;
 
     fn publishing(&self, op: OperationId, to: PublishImage) -> Plan;
@@ -164,7 +164,7 @@ impl Artifact for KernelRecord {
     }
 }
 
-/// What is wrong with one, as users see it: its row cannot be read, or its files do not tell what they are.
+/// Damage of an image or kernel, as users see it: its row or its description cannot be read.
 pub(crate) fn damage<A: Artifact>(control: &Control, record: &A) -> Option<String> {
     if let Some(why) = record.damage() {
         return Some(damaged(why));

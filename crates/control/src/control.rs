@@ -20,7 +20,7 @@ pub struct Parts {
     pub defaults: VmDefaults,
     /// Applies plans, over the store and the host.
     pub runner: Runner,
-    /// The surroundings: the host and the engine.
+    /// The surroundings: host, engine, registries, files of images.
     pub environment: Arc<dyn Environment>,
     /// Locks of VMs, images and kernels.
     pub locks: Arc<dyn Locks>,
@@ -85,7 +85,7 @@ impl Control {
         &self.0.runs
     }
 
-    /// The surroundings: the host and the engine.
+    /// The surroundings: host, engine, registries, files of images.
     pub(crate) fn environment(&self) -> &dyn Environment {
         &*self.0.environment
     }
@@ -130,7 +130,8 @@ impl Control {
         }
     }
 
-    /// Finishes an earlier plan of a VM that stopped half-way. The caller holds the VM's lock, and reads its record afterwards.
+    /// Finishes an earlier plan of a VM that stopped half-way. The caller holds the VM's lock, and reads its record
+    /// afterwards.
     pub(crate) fn settle(&self, vm: VmId) -> Result<(), ApiError> {
         self.runner().settle(vm)
     }

@@ -48,7 +48,7 @@ pub struct BootFiles {
     pub initramfs: PathBuf,
     /// The file system of its modules, when it has one.
     pub modules: Option<PathBuf>,
-    /// How the guest's instructions run.
+    /// Way in which the guest's instructions run: KVM or emulation.
     pub accel: Accel,
 }
 
@@ -99,7 +99,7 @@ pub trait Fetch: Send {
     /// Digest of the manifest of a fetched container image.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// It cannot be read.
     fn manifest(&self, at: &ContainerAt) -> Result<String, ApiError>;
 }
 
@@ -141,7 +141,7 @@ pub trait Environment: Send + Sync {
     /// Words of the kernel's command line that VMs of an image need.
     fn kernel_words(&self, image: &Path) -> Vec<String>;
 
-    /// What an image says about running it. One whose description cannot be read any more says nothing.
+    /// Defaults of an image for its VMs (variables, user, command). Empty when its description cannot be read any more.
     fn guest_defaults(&self, image: &Path) -> GuestDefaults;
 
     /// The files of an image on the disk.
@@ -151,13 +151,13 @@ pub trait Environment: Send + Sync {
     #[allow(clippy::missing_errors_doc)] // above, for all
     fn image_details(&self, image: &Path) -> HostResult<ImageDetails>;
 
-    /// Why an image's description cannot be read, in words. Its files may be whole all the same.
+    /// Cause in words when an image's description cannot be read. Its files may be whole all the same.
     fn image_damage(&self, image: &Path) -> Option<String> {
         let _ = image;
         None
     }
 
-    /// Why a kernel's description cannot be read, in words.
+    /// Cause in words when a kernel's description cannot be read.
     fn kernel_damage(&self, kernel: &Path) -> Option<String> {
         let _ = kernel;
         None
@@ -175,7 +175,8 @@ pub trait Environment: Send + Sync {
     #[allow(clippy::missing_errors_doc)] // above, for all
     fn pull(&self, request: &PullImage) -> HostResult<Box<dyn Fetch>>;
 
-    /// Notes that a VM runs from now on: its VMM is watched, and [`crate::vm::vmm_ended`] is called at its end. Must not block.
+    /// Notes that a VM runs from now on: it watches the VMM and calls [`crate::vm::vmm_ended`] at its end. Must not
+    /// block.
     fn vm_runs(&self, control: &Control, vm: &VmRecord);
 
     /// Notes that the run of an ephemeral VM is expected: it looks at [`crate::vm::Runs`] from now on. Must not block.

@@ -79,7 +79,7 @@ impl Running {
         &self.cancel
     }
 
-    /// Asks it to stop. An operation that waits for its turn ends now; one with steps that must be completed ends after them.
+    /// Asks it to stop, as soon as it can. One that waits for its turn ends now; one that must be completed goes on.
     pub fn cancel(&self) {
         self.cancel.cancel();
         self.locks.withdraw(self.id);

@@ -46,7 +46,7 @@ fn process(vmm: &VmmIdentity, owners: &Owners) -> Resource {
 /// Everything, claimed or not.
 ///
 /// # Errors
-/// When the host cannot be looked at, or the store not read.
+/// The host cannot be inspected, or the store cannot be read.
 pub fn resources(control: &Control) -> Result<Resources, ApiError> {
     let (found, owners) = look(control)?;
     let mut resources: Vec<Resource> = found

@@ -23,7 +23,7 @@ use crate::{Control, find_vm};
 pub(super) struct Verb {
     /// Kind of its operation.
     pub(super) kind: OperationKind,
-    /// Its name in the policy table.
+    /// Its kind in the policy table.
     pub(super) request: Request,
     /// The VM's state after success; `None` when it does not change.
     pub(super) leads_to: Option<VmState>,

@@ -59,7 +59,8 @@ impl Runs {
         }
     }
 
-    /// Looks at a VM that started at `started`, whose run is expected. Forgets the VM when its answer is final.
+    /// Looks at a VM that started at `started`, whose run is expected. A run that has begun is forgotten with this
+    /// answer.
     pub fn look(&self, vm: VmId, started: Instant) -> Look {
         let mut seen = self.lock();
         if seen.begun.remove(&vm) {
