@@ -5,10 +5,10 @@
 //!                                                 publishing, removing: one at a time for each directory
 //! ```
 
-use banger_api::operation::OperationKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use banger_api::operation::OperationKind;
 use banger_api::vm::Accepted;
 use banger_api::{ApiError, ContentDigest, ErrorCode, OperationId};
 use banger_ops::plans::{self, DeleteFiles, PublishImage};

@@ -10,8 +10,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use banger_api::operation::EventKind;
-use banger_api::operation::StepState;
+use banger_api::operation::{EventKind, StepState};
 use banger_api::vm::VmState;
 use banger_api::{ApiError, ErrorCode, OperationId, VmId};
 use banger_store::{
@@ -19,7 +18,6 @@ use banger_store::{
 };
 
 use crate::store_error::store_error;
-
 use crate::{
     Cancel, Change, Direction, Events, Host, HostResult, NoEvents, OwnDir, Plan, PlanKind, Step,
     StepCx, plans,

@@ -1,10 +1,10 @@
 //! Rules that hold at rest: after a recovery, and when every request has been answered.
 
-use banger_api::operation::OperationState;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use banger_api::VmId;
+use banger_api::operation::OperationState;
 use banger_api::vm::{RestartPolicy, VmState};
 use banger_ops::{HostResult, Plan, plans};
 use banger_store::{ClaimKind, VmRecord, claim, image, kernel, operation, vm};

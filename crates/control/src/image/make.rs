@@ -1,10 +1,10 @@
 //! Making images. Two requests for one name do the work once.
 
-use banger_api::operation::OperationKind;
 use std::path::Path;
 use std::sync::Arc;
 
 use banger_api::image::{BuildImage, RegisterImage, WorkSeed};
+use banger_api::operation::OperationKind;
 use banger_api::vm::Accepted;
 use banger_api::{ApiError, ByteSize, ErrorCode, ImageName, suggest};
 use banger_ops::plans;

@@ -7,9 +7,9 @@
 //! The name is locked from the beginning: of two pulls of one image the second finds the image that the first has made.
 //! An image of the same reference is replaced when the reference stands for another manifest now.
 
-use banger_api::operation::OperationKind;
 use std::sync::Arc;
 
+use banger_api::operation::OperationKind;
 use banger_api::pull::{PullImage, PullSource};
 use banger_api::vm::Accepted;
 use banger_api::{ApiError, ErrorCode, ImageName};

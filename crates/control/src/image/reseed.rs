@@ -5,11 +5,11 @@
 //! ```
 //! Work disks that exist stay as they are; VMs find their base in the new directory, and it is the same file.
 
-use banger_api::operation::OperationKind;
 use std::sync::Arc;
 
 use banger_api::ApiError;
 use banger_api::image::ReseedImage;
+use banger_api::operation::OperationKind;
 use banger_api::vm::Accepted;
 use banger_ops::{ImageSource, OwnDir, plans};
 use banger_store::ImageRecord;

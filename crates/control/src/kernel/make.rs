@@ -1,10 +1,10 @@
 //! Importing and removing kernels.
 
-use banger_api::operation::OperationKind;
 use std::path::Path;
 use std::sync::Arc;
 
 use banger_api::kernel::{ImportKernel, KernelSource};
+use banger_api::operation::OperationKind;
 use banger_api::vm::Accepted;
 use banger_api::{ApiError, ErrorCode, KernelName};
 use banger_ops::plans;

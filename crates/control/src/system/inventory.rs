@@ -1,11 +1,11 @@
 //! Inventory of everything that banger has made on this host, the owner of each thing, and the sweep of things without
 //! an owner, in the API's types.
 
-use banger_api::operation::OperationKind;
 use std::path::Path;
 use std::sync::Arc;
 
 use banger_api::ApiError;
+use banger_api::operation::OperationKind;
 use banger_api::system::{Resource, Resources};
 use banger_engine::VmmIdentity;
 use banger_ops::inventory::{self, Found, Owners};

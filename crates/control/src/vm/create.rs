@@ -1,8 +1,8 @@
 //! Making VMs.
 
-use banger_api::operation::{OperationKind, OperationState};
 use std::sync::Arc;
 
+use banger_api::operation::{OperationKind, OperationState};
 use banger_api::vm::{Accepted, CreateVm, Vm, VmState};
 use banger_api::{
     ApiError, ContentDigest, EngineName, ErrorCode, ImageName, KernelName, OperationId, VmId,

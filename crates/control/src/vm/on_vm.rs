@@ -5,9 +5,9 @@
 //!                             settle ─► fresh record ─► check against the present state ─► work
 //! ```
 
-use banger_api::operation::OperationKind;
 use std::sync::Arc;
 
+use banger_api::operation::OperationKind;
 use banger_api::vm::{Accepted, VmState};
 use banger_api::{ApiError, ErrorCode, VmId};
 use banger_ops::policy::{self, Request};

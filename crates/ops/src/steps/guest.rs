@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use banger_api::operation::EventKind;
 use banger_api::{ApiError, ErrorCode, VmId};
-use banger_engine::LaunchToken;
-use banger_engine::VmmIdentity;
+use banger_engine::{LaunchToken, VmmIdentity};
 use serde::{Deserialize, Serialize};
 
 use crate::{Change, GuestSetup, HostResult, StepBody, StepCx};
