@@ -18,6 +18,8 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
+use crate::report::stats::kernel_release;
+
 pub use loader::{Loader, ModprobeError};
 
 /// Path at which the kernel finds this program by another name.
@@ -50,10 +52,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
         // What follows are parameters, which the kernel itself never gives.
         names.truncate(1);
     }
-    let release = rustix::system::uname()
-        .release()
-        .to_string_lossy()
-        .into_owned();
+    let release = kernel_release();
     let mut loader = Loader::new(
         &Path::new("/lib/modules").join(release),
         loader::into_kernel,

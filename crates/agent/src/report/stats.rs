@@ -41,6 +41,13 @@ pub fn boot_id() -> String {
         .to_owned()
 }
 
+/// The release of the kernel that runs, as `uname -r` prints it: the name of its directory in `/lib/modules`.
+#[must_use]
+pub fn kernel_release() -> String {
+    let name = rustix::system::uname();
+    name.release().to_string_lossy().into_owned()
+}
+
 fn read(path: &'static str) -> Result<String, Failure> {
     std::fs::read_to_string(path).map_err(|error| failure("stats", format!("read {path}"), error))
 }

@@ -1,24 +1,22 @@
 //! A unit of systemd that brings the agent back when service and keeper were ended together: see [`crate::keeper`].
 //!
-//! It lies in `/run/systemd/system`, where neither an upgrade of systemd nor `daemon-reload` touches it, and an
-//! administrator's unit of that name in `/etc` wins.
+//! [`Units`] says why it stays.
 
-use std::fs::DirBuilder;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use banger_guest::Failure;
 
+use super::units::Units;
 use crate::guest::failure;
 use crate::service::ITSELF;
 
 /// This program, with a name: the one that it was started by is gone with the initramfs.
 const PROGRAM: &str = "run/banger/agent";
-const UNITS: &str = "run/systemd/system";
 const NAME: &str = "banger-agent.service";
 /// Last, so that no unit of the image waits for it.
-const WANTED_BY: &str = "multi-user.target.wants";
+const WANTED_BY: &str = "multi-user.target";
 
 const UNIT: &str =
     "# Made by banger: see https://www.freedesktop.org/software/systemd/man/systemd.service.html
@@ -44,18 +42,9 @@ pub fn install(root: &Path) -> Result<(), Failure> {
     let failed =
         |check: &'static str| move |error: io::Error| failure("unit of the agent", check, error);
     copy(&root.join(PROGRAM)).map_err(failed("copy the program"))?;
-    let units = root.join(UNITS);
-    let wanted = units.join(WANTED_BY);
-    let mut builder = DirBuilder::new();
-    builder.recursive(true).mode(0o755);
-    builder.create(&wanted).map_err(failed("make a folder"))?;
-    std::fs::write(units.join(NAME), UNIT).map_err(failed("write the unit"))?;
-    match symlink(format!("../{NAME}"), wanted.join(NAME)) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            Err(failed("have it started")(error))
-        }
-        _ => Ok(()),
-    }
+    Units::of(root)
+        .and_then(|units| units.add(NAME, UNIT, WANTED_BY))
+        .map_err(failed("write the unit"))
 }
 
 fn copy(to: &Path) -> io::Result<()> {

@@ -21,9 +21,11 @@ use super::disks::Disks;
 use super::files::Place;
 use super::mounts::{FileSystem, MountPoint};
 use super::root::{SYSTEM, mount_disk};
+use super::units::Units;
 use crate::console::say;
 use crate::guest::failure;
 use crate::modprobe::HELPER;
+use crate::report::stats::kernel_release;
 use crate::service::IN_INITRAMFS;
 
 /// Mount point of the disk in the initramfs, where it stays: like the base, it is reached through an overlay only.
@@ -64,10 +66,7 @@ fn try_mount(
         here.make_dirs(&path)
             .map_err(|error| failure(path, "make directory", error))?;
     }
-    let release = rustix::system::uname()
-        .release()
-        .to_string_lossy()
-        .into_owned();
+    let release = kernel_release();
     let (lower, upper, work) = (
         format!("lowerdir={DISK}"),
         format!("upperdir={layer}/upper"),
@@ -128,15 +127,9 @@ pub fn tell_systemd(root: &Path) -> Result<(), Failure> {
     if KMOD.iter().any(|path| root.join(path).exists()) {
         return Ok(());
     }
-    let units = root.join("run/systemd/system");
-    let masked = std::fs::create_dir_all(&units)
-        .and_then(|()| std::os::unix::fs::symlink("/dev/null", units.join(STATIC_NODES)));
-    match masked {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-            Err(failure(STATIC_NODES, "mask", error))
-        }
-        _ => Ok(()),
-    }
+    Units::of(root)
+        .and_then(|units| units.mask(STATIC_NODES))
+        .map_err(|error| failure(STATIC_NODES, "mask", error))
 }
 
 #[cfg(test)]

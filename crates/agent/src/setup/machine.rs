@@ -29,7 +29,7 @@ use crate::control::{self, Order};
 use crate::guest::{Defaults, Machine, failure};
 use crate::keeper;
 use crate::relay::Relays;
-use crate::report::stats::boot_id;
+use crate::report::stats::{boot_id, kernel_release};
 
 /// In the guest's root.
 const INIT: &str = "sbin/init";
@@ -217,15 +217,11 @@ impl Machine for GuestMachine {
             relays,
         })
         .map_err(|error| failure("agent", "remember its state", error))?;
-        let kernel = rustix::system::uname()
-            .release()
-            .to_string_lossy()
-            .into_owned();
         Ok(Configured {
             init,
             stages: stages.list(),
             boot_id: boot_id(),
-            kernel,
+            kernel: kernel_release(),
         })
     }
 

@@ -19,4 +19,5 @@ pub mod stages;
 pub mod state;
 pub mod systemd;
 pub mod temporary;
+pub mod units;
 pub mod written;

@@ -16,6 +16,7 @@ use banger_guest::{Failure, TmpMode};
 use super::copy_up::copy_up;
 use super::files::Place;
 use super::mounts::{FileSystem, MountPoint, shared};
+use super::units::Units;
 use crate::console::say;
 use crate::guest::failure;
 
@@ -123,23 +124,16 @@ const RULES: [(&str, &str); 2] = [
 pub fn tell_systemd(root: &Path, tmp: TmpMode) -> Result<(), Failure> {
     let failed =
         |check: &'static str| move |error: io::Error| failure("/run for systemd", check, error);
-    let folder = |path: &str| {
-        let path = root.join(path);
-        let made = DirBuilder::new().recursive(true).mode(0o755).create(&path);
-        made.map(|()| path).map_err(failed("make a folder"))
-    };
-    let rules = folder("run/tmpfiles.d")?;
+    let rules = root.join("run/tmpfiles.d");
+    let made = DirBuilder::new().recursive(true).mode(0o755).create(&rules);
+    made.map_err(failed("make a folder"))?;
     for (name, content) in RULES {
         std::fs::write(rules.join(name), content).map_err(failed("write rules"))?;
     }
     if tmp == TmpMode::Disk {
-        let unit = folder("run/systemd/system")?.join("tmp.mount");
-        match std::os::unix::fs::symlink("/dev/null", unit) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(failed("mask tmp.mount")(error));
-            }
-            _ => {}
-        }
+        Units::of(root)
+            .and_then(|units| units.mask("tmp.mount"))
+            .map_err(failed("mask tmp.mount"))?;
     }
     Ok(())
 }
