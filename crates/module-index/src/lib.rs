@@ -14,14 +14,16 @@
 //! Promises: what depmod writes is read, and what is written here is what depmod writes of the same keys in the same order,
 //! byte for byte. A damaged or hostile file ends in an error after a bounded number of steps.
 //!
-//! Must not: know what modules are, or read a file.
+//! Must not: know what a module needs or does, or read a file.
 
 mod builder;
 mod index;
+mod names;
 mod pattern;
 
 pub use builder::{IndexBuilder, KeyError, TooLarge};
 pub use index::{Index, IndexError, Value};
+pub use names::{alias_key, module_name};
 
 /// First word of a file.
 const MAGIC: u32 = 0xB007_F457;

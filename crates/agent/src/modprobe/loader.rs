@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
-use banger_module_index::{Index, IndexError};
+use banger_module_index::{Index, IndexError, alias_key, module_name};
 use rustix::io::Errno;
 
 /// Largest index file; Debian's largest has 1.4 MB.
@@ -68,7 +68,9 @@ impl<L: FnMut(&Path) -> io::Result<()>> Loader<L> {
     }
 
     fn load_at(&mut self, name: &str, depth: usize) -> Result<(), ModprobeError> {
-        let key = normalised(name);
+        let Some(key) = alias_key(name) else {
+            return Err(self.not_found(name));
+        };
         if let Some(line) = self.find("modules.dep.bin", &key, false)?.pop() {
             return self.load_line(&key, &line, depth);
         }
@@ -87,8 +89,7 @@ impl<L: FnMut(&Path) -> io::Result<()>> Loader<L> {
             {
                 return Ok(());
             }
-            let folder = self.folder.display().to_string();
-            return Err(ModprobeError::NotFound(name.to_owned(), folder));
+            return Err(self.not_found(name));
         }
         for module in modules {
             if let Some(line) = self.find("modules.dep.bin", &module, false)?.pop() {
@@ -96,6 +97,10 @@ impl<L: FnMut(&Path) -> io::Result<()>> Loader<L> {
             }
         }
         Ok(())
+    }
+
+    fn not_found(&self, name: &str) -> ModprobeError {
+        ModprobeError::NotFound(name.to_owned(), self.folder.display().to_string())
     }
 
     /// `path: needed needed`: the last one needs none of the others.
@@ -110,7 +115,7 @@ impl<L: FnMut(&Path) -> io::Result<()>> Loader<L> {
         };
         self.load_soft(&soft.before, depth)?;
         for path in needed.split_whitespace().rev() {
-            if self.begin(&name_of(path))? {
+            if self.begin(&module_name(path))? {
                 self.load_file(path)?;
             }
         }
@@ -216,30 +221,6 @@ pub(super) fn into_kernel(path: &Path) -> io::Result<()> {
         Ok(()) | Err(Errno::EXIST) => Ok(()),
         Err(error) => Err(error.into()),
     }
-}
-
-/// A name as the indexes have it: the kernel does not tell `-` from `_`, but within sets.
-fn normalised(name: &str) -> String {
-    let mut in_set = false;
-    let letters = name.chars().map(|letter| {
-        match letter {
-            '[' => in_set = true,
-            ']' => in_set = false,
-            _ => {}
-        }
-        if letter == '-' && !in_set {
-            '_'
-        } else {
-            letter
-        }
-    });
-    letters.collect()
-}
-
-/// `kernel/lib/raid6-pq.ko` → `raid6_pq`.
-fn name_of(path: &str) -> String {
-    let file = path.rsplit('/').next().unwrap_or(path);
-    normalised(file.split_once(".ko").map_or(file, |(name, _)| name))
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use banger_module_index::module_name;
+
 use crate::error::KernelError;
 use crate::modules::tree::ModuleTree;
 
@@ -25,7 +27,7 @@ impl Catalogue {
         let mut files = BTreeMap::new();
         for path in tree.modules() {
             // Two files of one name: the first by path wins, as in depmod without configuration.
-            files.entry(name(&path)).or_insert(path);
+            files.entry(module_name(&path)).or_insert(path);
         }
         let dependencies = tree
             .index("modules.dep")?
@@ -33,7 +35,7 @@ impl Catalogue {
             .transpose()?;
         let builtin = tree.index("modules.builtin")?.map(|text| {
             let text = String::from_utf8_lossy(&text);
-            text.lines().map(name).collect()
+            text.lines().map(module_name).collect()
         });
         Ok(Self {
             files,
@@ -58,13 +60,6 @@ impl Catalogue {
     }
 }
 
-/// `kernel/drivers/char/hw_random/virtio-rng.ko.xz` → `virtio_rng`: the kernel does not tell `-` from `_`.
-pub(crate) fn name(path: &str) -> String {
-    let file = path.rsplit('/').next().unwrap_or(path);
-    let stem = file.split_once(".ko").map_or(file, |(stem, _)| stem);
-    stem.trim().replace('-', "_")
-}
-
 /// Lines `path: path path …`, the paths in no order that matters here (modules.dep(5)).
 fn parse_dep(text: &[u8]) -> Result<BTreeMap<String, Vec<String>>, KernelError> {
     let text = String::from_utf8_lossy(text);
@@ -74,17 +69,20 @@ fn parse_dep(text: &[u8]) -> Result<BTreeMap<String, Vec<String>>, KernelError> 
         .filter(|line| !line.trim().is_empty() && !line.starts_with('#'))
     {
         let (module, needs) = line.split_once(':').ok_or_else(|| KernelError::Module {
-            module: name(line.get(..80).unwrap_or(line)),
+            module: module_name(line.get(..80).unwrap_or(line)),
             why: "its line in modules.dep has no colon".to_owned(),
         })?;
-        let needs: Vec<String> = needs.split_whitespace().map(name).collect();
+        let needs: Vec<String> = needs.split_whitespace().map(module_name).collect();
         if needs.len() > DEPENDENCIES_MAX {
             return Err(KernelError::TooLarge {
-                what: format!("the number of modules that {} depends on", name(module)),
+                what: format!(
+                    "the number of modules that {} depends on",
+                    module_name(module)
+                ),
                 limit: DEPENDENCIES_MAX as u64,
             });
         }
-        dependencies.insert(name(module), needs);
+        dependencies.insert(module_name(module), needs);
     }
     Ok(dependencies)
 }

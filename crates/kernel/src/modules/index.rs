@@ -9,15 +9,13 @@
 //!
 //! kmod's modprobe reads the `.bin` files (crate `module-index`), busybox's the text.
 
-mod alias;
 mod dependencies;
 mod devname;
 
 use std::collections::BTreeMap;
 
-use banger_module_index::{IndexBuilder, TooLarge};
+use banger_module_index::{IndexBuilder, TooLarge, alias_key, module_name};
 
-use super::catalogue;
 use super::modinfo::ModInfo;
 use crate::error::KernelError;
 use dependencies::Dependencies;
@@ -138,7 +136,7 @@ fn alias_files(modules: &[IndexedModule], files: &mut Files) -> Result<(), Kerne
     for (place, module) in modules.iter().enumerate() {
         for alias in module.info.aliases.iter().filter(|alias| is_line(alias)) {
             text.push_str(&format!("alias {alias} {}\n", module.name));
-            if let Some(key) = alias::normalised(alias) {
+            if let Some(key) = alias_key(alias) {
                 index.add(&key, &module.name, place);
             }
         }
@@ -185,7 +183,7 @@ fn builtin_files(lists: KernelLists, files: &mut Files) -> Result<(), KernelErro
     let mut index = Index::new("modules.builtin.bin");
     let builtin = lists.builtin.unwrap_or_default();
     for line in String::from_utf8_lossy(&builtin).lines() {
-        index.add(&catalogue::name(line), "", 0);
+        index.add(&module_name(line), "", 0);
     }
     index.finish(files)?;
     let mut index = Index::new("modules.builtin.alias.bin");
@@ -195,8 +193,8 @@ fn builtin_files(lists: KernelLists, files: &mut Files) -> Result<(), KernelErro
         let Some((module, alias)) = entry.split_once(".alias=") else {
             continue;
         };
-        if let Some(key) = alias::normalised(alias) {
-            index.add(&key, &catalogue::name(module), 0);
+        if let Some(key) = alias_key(alias) {
+            index.add(&key, &module_name(module), 0);
         }
     }
     index.finish(files)?;

@@ -1,6 +1,8 @@
 //! The `.modinfo` section of a module: `key=value` strings (`include/linux/moduleparam.h`, `scripts/mod/modpost.c`).
 
 use crate::elf::Elf;
+use banger_module_index::module_name;
+
 use crate::error::KernelError;
 
 /// Debian's largest has 60 KiB (aliases).
@@ -50,7 +52,7 @@ impl ModInfo {
                     value
                         .split(',')
                         .filter(|name| !name.is_empty())
-                        .map(super::catalogue::name),
+                        .map(module_name),
                 ),
                 "softdep" => {
                     info.soft_depends.extend(before(value));
@@ -102,7 +104,7 @@ fn before(softdep: &str) -> Vec<String> {
         match word {
             "pre:" => in_pre = true,
             "post:" => in_pre = false,
-            name if in_pre => names.push(super::catalogue::name(name)),
+            name if in_pre => names.push(module_name(name)),
             _ => {}
         }
     }

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::catalogue;
 use super::index::{IndexedModule, KernelLists};
 use super::left_out::{self, LARGE_FROM};
 use super::modinfo::{ModInfo, exported_symbols};
 use super::spool::{Spool, Spooled};
 use super::tree::ModuleTree;
+use banger_module_index::module_name;
+
 use crate::error::KernelError;
 use crate::progress::{Stage, Watch};
 
@@ -58,7 +59,7 @@ pub(super) fn survey(
         }
         let path = unpacked_path(stored)?;
         if leave_out && left_out::folder(path).is_some() {
-            gone.insert(catalogue::name(path));
+            gone.insert(module_name(path));
             continue;
         }
         let module = surveyor.module(stored, path, watch)?;
@@ -101,7 +102,7 @@ impl Surveyor<'_> {
         path: &str,
         watch: &Watch<'_>,
     ) -> Result<(IndexedModule, Spooled), KernelError> {
-        let name = catalogue::name(path);
+        let name = module_name(path);
         let (bytes, packed) = self.tree.unpacked(stored, watch.cancel())?;
         let info = ModInfo::parse(&name, &bytes)?;
         if let Some(built_for) = info

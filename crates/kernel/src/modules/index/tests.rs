@@ -6,7 +6,7 @@ fn module(path: &str, depends: &[&str], aliases: &[&str]) -> IndexedModule {
     let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     IndexedModule {
         path: path.to_owned(),
-        name: catalogue::name(path),
+        name: module_name(path),
         info: ModInfo {
             depends: owned(depends),
             aliases: owned(aliases),
