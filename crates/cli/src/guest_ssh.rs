@@ -49,7 +49,7 @@ impl<'a> GuestSsh<'a> {
 
     /// Whether there is anything of a VM on this host.
     pub fn exists(&self, vm: &str) -> bool {
-        self.paths.vms().join(vm).is_dir()
+        self.paths.places().parents().vms.join(vm).is_dir()
     }
 
     /// The configuration's text, which is also written to its file.

@@ -206,26 +206,6 @@ impl Paths {
     pub fn store(&self) -> PathBuf {
         self.state.join("banger.db")
     }
-    /// Directories of VMs.
-    pub fn vms(&self) -> PathBuf {
-        self.state.join("vms")
-    }
-    /// Run directories of VMs.
-    pub fn run_vms(&self) -> PathBuf {
-        self.run.join("vms")
-    }
-    /// Directories of images, by digest.
-    pub fn images(&self) -> PathBuf {
-        self.state.join("images")
-    }
-    /// Directories of kernels, by digest.
-    pub fn kernels(&self) -> PathBuf {
-        self.state.join("kernels")
-    }
-    /// Where images and kernels are made before they get their place. On one file system with them.
-    pub fn staging(&self) -> PathBuf {
-        self.state.join("staging")
-    }
     /// banger's own SSH key.
     pub fn ssh(&self) -> PathBuf {
         self.state.join("ssh")
@@ -245,17 +225,11 @@ impl Paths {
     }
     /// Directories that a daemon makes when it starts, parents first.
     pub fn directories(&self) -> Vec<PathBuf> {
-        vec![
-            self.state.clone(),
-            self.cache.clone(),
-            self.run.clone(),
-            self.vms(),
-            self.run_vms(),
-            self.images(),
-            self.kernels(),
-            self.staging(),
-            self.ssh(),
-        ]
+        let own = [&self.state, &self.cache, &self.run].map(Clone::clone);
+        let mut all = Vec::from(own);
+        all.extend(self.places.all().map(Path::to_path_buf));
+        all.push(self.ssh());
+        all
     }
 }
 

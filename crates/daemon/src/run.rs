@@ -198,7 +198,7 @@ fn begin(
         },
         templates: Templates::new(),
         cache: paths.cache().to_owned(),
-        images: paths.images(),
+        images: paths.places().parents().images.clone(),
         began: Instant::now(),
         roots: Roots::of(&paths),
     };

@@ -39,13 +39,13 @@ impl Found {
 /// When a place cannot be read.
 pub fn look(host: &dyn Host, places: &Places) -> HostResult<Found> {
     let mut directories = Vec::new();
-    for parent in places.parents() {
+    for parent in places.all() {
         let names = host.list_dir(parent)?;
         let entry = |path: &PathBuf| OwnDir::entry(parent, path.file_name()?).ok();
         directories.extend(names.iter().filter_map(entry));
     }
     directories.sort();
-    let vmms = host.list_vmms(places.run_vms())?;
+    let vmms = host.list_vmms(&places.parents().run_vms)?;
     Ok(Found { directories, vmms })
 }
 

@@ -9,16 +9,10 @@ use crate::{NotOwn, VmFiles};
 
 /// The directories in which banger keeps things. Every entry of them is its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Places {
-    vms: PathBuf,
-    run_vms: PathBuf,
-    images: PathBuf,
-    kernels: PathBuf,
-    staging: PathBuf,
-}
+pub struct Places(Parents);
 
 /// The paths of [`Places`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parents {
     /// Directories of VMs, by id.
     pub vms: PathBuf,
@@ -33,67 +27,56 @@ pub struct Parents {
 }
 
 impl Places {
-    /// These.
+    /// Places at these paths.
     ///
     /// # Errors
     /// One of them is not absolute, ends in a way back (`..`), or is the root of the file system.
     pub fn new(parents: Parents) -> Result<Self, NotOwn> {
-        let Parents {
-            vms,
-            run_vms,
-            images,
-            kernels,
-            staging,
-        } = parents;
-        for parent in [&vms, &run_vms, &images, &kernels, &staging] {
+        let places = Self(parents);
+        for parent in places.all() {
             OwnDir::entry(parent, "x")?;
         }
-        Ok(Self {
-            vms,
-            run_vms,
-            images,
-            kernels,
-            staging,
-        })
+        Ok(places)
     }
 
     /// The files of one VM.
     pub fn vm(&self, id: VmId) -> VmFiles {
         VmFiles {
-            state: OwnDir::named(&self.vms, id),
-            run: OwnDir::named(&self.run_vms, id),
+            state: OwnDir::named(&self.0.vms, id),
+            run: OwnDir::named(&self.0.run_vms, id),
         }
     }
 
     /// The directory of an image's files.
     pub fn image(&self, digest: &ContentDigest) -> OwnDir {
-        OwnDir::named(&self.images, digest)
+        OwnDir::named(&self.0.images, digest)
     }
 
     /// The directory of a kernel's files.
     pub fn kernel(&self, digest: &ContentDigest) -> OwnDir {
-        OwnDir::named(&self.kernels, digest)
+        OwnDir::named(&self.0.kernels, digest)
     }
 
     /// The directory in which an operation makes one thing, as `image` or `kernel`.
     pub fn making(&self, operation: OperationId, thing: &'static str) -> OwnDir {
-        OwnDir::named(&self.staging, format!("{operation}-{thing}"))
+        OwnDir::named(&self.0.staging, format!("{operation}-{thing}"))
     }
 
-    /// Directories in which every entry is banger's.
-    pub fn parents(&self) -> [&Path; 5] {
+    /// Each path by its name.
+    pub fn parents(&self) -> &Parents {
+        &self.0
+    }
+
+    /// All of them: every entry there is banger's.
+    pub fn all(&self) -> [&Path; 5] {
+        let parents = &self.0;
         [
-            &self.vms,
-            &self.run_vms,
-            &self.images,
-            &self.kernels,
-            &self.staging,
+            &parents.vms,
+            &parents.run_vms,
+            &parents.images,
+            &parents.kernels,
+            &parents.staging,
         ]
-    }
-
-    /// The directory with a directory for each VMM.
-    pub fn run_vms(&self) -> &Path {
-        &self.run_vms
     }
 }
 

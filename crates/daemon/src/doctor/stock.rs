@@ -20,9 +20,12 @@ pub(super) fn checks(paths: &Paths, config: &Config) -> Vec<Check> {
     let there =
         |program: &str| find_in_path(program, std::env::var_os("PATH").as_deref()).is_some();
     vec![
-        kernel(count(&paths.kernels(), KERNEL), there("apt-get")),
+        kernel(
+            count(&paths.places().parents().kernels, KERNEL),
+            there("apt-get"),
+        ),
         image(
-            count(&paths.images(), IMAGE),
+            count(&paths.places().parents().images, IMAGE),
             config.default_image.as_deref(),
             there("mmdebstrap") && banger_image::build_mode().is_ok(),
         ),
@@ -46,9 +49,9 @@ pub fn missing(paths: &Paths) -> Missing {
     let default = config.default_image.as_deref();
     let default = default.unwrap_or(banger_control::vm::DEFAULT_IMAGE);
     let is_recipe = Recipe::names().contains(&default);
-    let no_image = count(&paths.images(), IMAGE) == 0;
+    let no_image = count(&paths.places().parents().images, IMAGE) == 0;
     Missing {
-        kernel: count(&paths.kernels(), KERNEL) == 0,
+        kernel: count(&paths.places().parents().kernels, KERNEL) == 0,
         recipe: (no_image && is_recipe).then(|| default.to_owned()),
         default_image: default.to_owned(),
     }

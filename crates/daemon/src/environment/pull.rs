@@ -94,7 +94,7 @@ impl Pull {
             reference,
             platform,
             cache: paths.oci_cache(),
-            scratch: paths.staging(),
+            scratch: paths.places().parents().staging.clone(),
         })
     }
 

@@ -28,7 +28,7 @@ impl Roots {
             names.peek().is_some() && names.all(|name| matches!(name, Component::Normal(_)))
         };
         let below = |parent: &Path| path.strip_prefix(parent).is_ok_and(plain);
-        self.places.parents().into_iter().any(below)
+        self.places.all().into_iter().any(below)
     }
 
     /// Refuses a path that is not below one of the directories.
@@ -47,7 +47,7 @@ impl Roots {
 
     /// Refuses the run directory of a VMM that lives: its sockets would be lost for ever.
     pub(super) fn check_unused(&self, engine: &dyn Engine, path: &Path) -> HostResult<()> {
-        let run = self.places.run_vms();
+        let run = self.places.parents().run_vms.as_path();
         if path.parent() != Some(run) || !path.exists() {
             return Ok(());
         }

@@ -62,7 +62,7 @@ fn send(
     let mut quiet = |_progress| {};
     let mut watch = Watch::new(&mut quiet, &left);
     let prepared = find_image(&daemon.control, name).and_then(|record| {
-        let folder = daemon.paths.images().join(record.digest.to_string());
+        let folder = daemon.paths.places().image(&record.digest);
         Export::prepare(&folder, record.name.as_str(), &mut watch).map_err(|error| of_image(&error))
     });
     let export = match prepared {
