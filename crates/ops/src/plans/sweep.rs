@@ -1,10 +1,10 @@
 //! The plan of a sweep: what nothing claims goes.
 
 use banger_api::OperationId;
-use banger_store::{Claim, ClaimKind, Owner};
+use banger_store::Owner;
 
 use crate::inventory::Found;
-use crate::steps::{EndStray, RemoveDirectory};
+use crate::steps::{EndStray, RemoveDirectory, process_claim};
 use crate::{Change, Direction, OwnDir, Plan, PlanKind};
 
 /// Ends VMMs, then removes directories that nothing claimed when the caller looked. The operation claims them all first, in
@@ -15,7 +15,7 @@ pub fn sweep(op: OperationId, unclaimed: Found) -> Plan {
     let vmms = unclaimed
         .vmms
         .iter()
-        .map(|vmm| Claim::new(ClaimKind::Process, vmm.launch_token.as_str()));
+        .map(|vmm| process_claim(&vmm.launch_token));
     let directories = unclaimed.directories.iter().map(OwnDir::claim);
     plan.begin = vmms
         .chain(directories)

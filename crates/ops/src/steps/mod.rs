@@ -16,5 +16,5 @@ pub use guest::{ConfigureGuest, ShutdownGuest};
 pub use make::{MakeImage, MakeInitramfs, MakeKernel, MakeSshHostKey};
 pub use save::{CloneDisk, ReadRoot};
 pub use stray::EndStray;
-pub(crate) use vmm::in_directory;
 pub use vmm::{EndVmm, LaunchVmm};
+pub(crate) use vmm::{in_directory, process_claim};

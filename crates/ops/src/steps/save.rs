@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use banger_engine::{Signal, VmmSpec};
-use banger_store::{Claim, ClaimKind};
+use banger_store::Claim;
 use serde::{Deserialize, Serialize};
 
+use super::process_claim;
 use crate::{Change, GuestSetup, HostResult, StepBody, StepCx};
 
 /// Time for a VMM to answer at its control socket.
@@ -62,10 +63,7 @@ impl StepBody for ReadRoot {
         vec![&self.to]
     }
     fn claims(&self) -> Vec<Claim> {
-        vec![Claim::new(
-            ClaimKind::Process,
-            self.spec.launch_token.as_str(),
-        )]
+        vec![process_claim(&self.spec.launch_token)]
     }
     fn releases(&self) -> Vec<Claim> {
         self.claims()

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use banger_engine::{Signal, VmmIdentity};
-use banger_store::{Claim, ClaimKind};
+use banger_store::Claim;
 use serde::{Deserialize, Serialize};
 
+use super::process_claim;
 use crate::{Change, HostResult, StepBody, StepCx};
 
 /// Time for a killed process to be gone.
@@ -23,10 +24,7 @@ impl StepBody for EndStray {
         "clean_up"
     }
     fn releases(&self) -> Vec<Claim> {
-        vec![Claim::new(
-            ClaimKind::Process,
-            self.vmm.launch_token.as_str(),
-        )]
+        vec![process_claim(&self.vmm.launch_token)]
     }
     fn apply(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
         cx.host.end_vmm(&self.vmm, Signal::KILL, END_DEADLINE)?;

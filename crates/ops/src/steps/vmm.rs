@@ -16,8 +16,13 @@ const LAUNCH_DEADLINE: Duration = Duration::from_secs(30);
 /// Time for a killed process to be gone.
 const END_DEADLINE: Duration = Duration::from_secs(10);
 
+/// The claim of the process that was started with this token.
+pub(crate) fn process_claim(token: &LaunchToken) -> Claim {
+    Claim::new(ClaimKind::Process, token.as_str())
+}
+
 fn claims_of(token: &LaunchToken, net: Option<&NetSpec>) -> Vec<Claim> {
-    let mut claims = vec![Claim::new(ClaimKind::Process, token.as_str())];
+    let mut claims = vec![process_claim(token)];
     if let Some(NetSpec::User { publish, .. }) = net {
         claims.extend(publish.iter().map(|p| {
             Claim::new(
