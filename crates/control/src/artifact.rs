@@ -148,7 +148,8 @@ impl Artifact for KernelRecord {
         places.kernel(digest)
     }
     fn damage_of(environment: &dyn Environment, directory: &Path) -> Option<String> {
-        environment.kernel_damage(directory)
+        let read = environment.guest_modules(directory);
+        read.err().map(|error| error.message)
     }
     fn damage(&self) -> Option<&str> {
         self.damage.as_deref()
@@ -166,12 +167,21 @@ impl Artifact for KernelRecord {
 
 /// Damage of an image or kernel, as users see it: its row or its description cannot be read.
 pub(crate) fn damage<A: Artifact>(control: &Control, record: &A) -> Option<String> {
-    if let Some(why) = record.damage() {
-        return Some(damaged(why));
+    damage_as_read(record, || {
+        let directory = A::directory(control.places(), record.digest());
+        A::damage_of(control.environment(), &directory)
+    })
+}
+
+/// The same for a caller that reads the description itself: `unreadable` is the cause when it cannot.
+pub(crate) fn damage_as_read<A: Artifact>(
+    record: &A,
+    unreadable: impl FnOnce() -> Option<String>,
+) -> Option<String> {
+    match record.damage() {
+        Some(why) => Some(damaged(why)),
+        None => unreadable().map(|why| format!("its description is damaged: {why}")),
     }
-    let directory = A::directory(control.places(), record.digest());
-    let why = A::damage_of(control.environment(), &directory)?;
-    Some(format!("its description is damaged: {why}"))
 }
 
 /// One that VMs can be made of.

@@ -52,6 +52,15 @@ pub struct BootFiles {
     pub accel: Accel,
 }
 
+/// Defaults of an image for its VMs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImageDefaults {
+    /// Variables, user, directory and command.
+    pub guest: GuestDefaults,
+    /// Words of the kernel's command line that its VMs need.
+    pub kernel_words: Vec<String>,
+}
+
 /// A file of an image, which several images may share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileUse {
@@ -127,8 +136,9 @@ pub trait Environment: Send + Sync {
     #[allow(clippy::missing_errors_doc)] // above, for all
     fn boot_files(&self, kernel: &Path) -> HostResult<BootFiles>;
 
-    /// The modules that a kernel has for guests. One whose description cannot be read has none.
-    fn guest_modules(&self, kernel: &Path) -> Option<GuestModules>;
+    /// The modules that a kernel has for guests, by its description.
+    #[allow(clippy::missing_errors_doc)] // above, for all
+    fn guest_modules(&self, kernel: &Path) -> HostResult<Option<GuestModules>>;
 
     /// The disk images of an image: the base, and its work seed if there is one.
     fn base_of(&self, image: &Path) -> PathBuf;
@@ -138,11 +148,8 @@ pub trait Environment: Send + Sync {
     /// Recipes that banger carries, by name.
     fn recipes(&self) -> Vec<&'static str>;
 
-    /// Words of the kernel's command line that VMs of an image need.
-    fn kernel_words(&self, image: &Path) -> Vec<String>;
-
-    /// Defaults of an image for its VMs (variables, user, command). Empty when its description cannot be read any more.
-    fn guest_defaults(&self, image: &Path) -> GuestDefaults;
+    /// Defaults of an image for its VMs. Empty when its description cannot be read any more.
+    fn image_defaults(&self, image: &Path) -> ImageDefaults;
 
     /// The files of an image on the disk.
     fn files_of(&self, image: &Path) -> Vec<FileUse>;
@@ -154,12 +161,6 @@ pub trait Environment: Send + Sync {
     /// Cause in words when an image's description cannot be read. Its files may be whole all the same.
     fn image_damage(&self, image: &Path) -> Option<String> {
         let _ = image;
-        None
-    }
-
-    /// Cause in words when a kernel's description cannot be read.
-    fn kernel_damage(&self, kernel: &Path) -> Option<String> {
-        let _ = kernel;
         None
     }
 

@@ -32,7 +32,8 @@ pub mod vm;
 pub use banger_ops::{Parents, Places};
 pub use control::{Control, Parts};
 pub use environment::{
-    BootFiles, Environment, Fetch, Fetched, FileUse, HostSize, ImageOrigin, VmDefaults,
+    BootFiles, Environment, Fetch, Fetched, FileUse, HostSize, ImageDefaults, ImageOrigin,
+    VmDefaults,
 };
 pub use locks::{Held, Key, Locks, Queues, Waiter};
 pub use operations::{Operations, Running, Subscription};

@@ -8,10 +8,11 @@ use banger_api::image::ImageDetails;
 use banger_api::pull::{PullImage, PullSource};
 use banger_api::{ApiError, EngineName, ErrorCode, VmId};
 use banger_control::{
-    BootFiles, Control, Environment, Fetch, Fetched, FileUse, HostSize, ImageOrigin, Running,
+    BootFiles, Control, Environment, Fetch, Fetched, FileUse, HostSize, ImageDefaults, ImageOrigin,
+    Running,
 };
 use banger_engine::Accel;
-use banger_ops::{ContainerAt, GuestDefaults, HostResult, ImageSource, Plan};
+use banger_ops::{ContainerAt, HostResult, ImageSource, Plan};
 use banger_store::VmRecord;
 
 use crate::content::made;
@@ -64,12 +65,11 @@ impl Environment for SimEnvironment {
         })
     }
 
-    fn guest_modules(&self, _kernel: &Path) -> Option<banger_api::kernel::GuestModules> {
-        None
-    }
-
-    fn kernel_words(&self, _image: &Path) -> Vec<String> {
-        Vec::new()
+    fn guest_modules(
+        &self,
+        _kernel: &Path,
+    ) -> HostResult<Option<banger_api::kernel::GuestModules>> {
+        Ok(None)
     }
 
     fn base_of(&self, image: &Path) -> PathBuf {
@@ -84,8 +84,8 @@ impl Environment for SimEnvironment {
         RECIPES.to_vec()
     }
 
-    fn guest_defaults(&self, _image: &Path) -> GuestDefaults {
-        GuestDefaults::default()
+    fn image_defaults(&self, _image: &Path) -> ImageDefaults {
+        ImageDefaults::default()
     }
 
     fn files_of(&self, _image: &Path) -> Vec<FileUse> {

@@ -6,7 +6,7 @@ use banger_store::{KernelRecord, VmRecord, kernel, vm};
 
 use super::make::default_of;
 use crate::Control;
-use crate::artifact::{damage, users};
+use crate::artifact::{damage_as_read, users};
 use crate::operations::timestamp;
 
 /// All kernels.
@@ -40,6 +40,9 @@ fn view(
     vms: &[VmRecord],
 ) -> Kernel {
     let folder = control.places().kernel(&record.digest);
+    let modules = control.environment().guest_modules(&folder);
+    let unreadable = || modules.as_ref().err().map(|error| error.message.clone());
+    let error = damage_as_read(record, unreadable);
     Kernel {
         name: record.name.clone(),
         version: record.version.clone(),
@@ -47,10 +50,10 @@ fn view(
         source: record.source.clone(),
         image_bytes: record.image_bytes,
         modules: record.modules.clone(),
-        guest_modules: control.environment().guest_modules(&folder),
+        guest_modules: modules.ok().flatten(),
         used_by: users(record, vms).len() as u64,
         default: default_of(all).is_some_and(|default| default.name == record.name),
         created_at: timestamp(record.created_ms),
-        error: damage(control, record),
+        error,
     }
 }

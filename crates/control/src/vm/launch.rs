@@ -44,6 +44,7 @@ pub(super) fn start_vm(
     let mac = plans::mac_of(vm.id);
     let ways = Ways::of(vm.published());
     let image = control.places().image(&vm.image_digest);
+    let of_image = control.environment().image_defaults(&image);
     let spec = VmmSpec {
         vm_id: vm.id.0,
         vm_name: vm.name.to_string(),
@@ -51,7 +52,7 @@ pub(super) fn start_vm(
         dir: files.run.to_path_buf(),
         kernel: boot.kernel,
         initramfs: boot.initramfs,
-        cmdline_extra: control.environment().kernel_words(&image),
+        cmdline_extra: of_image.kernel_words,
         vcpu: vm.vcpu,
         memory_mib: vm.memory_mib,
         disks: disks(control.environment().base_of(&image), files, boot.modules),
@@ -69,7 +70,7 @@ pub(super) fn start_vm(
             mac,
             relays: ways.relays(),
             ssh_host_key: files.ssh_host_key(),
-            defaults: control.environment().guest_defaults(&image),
+            defaults: of_image.guest,
             bare: false,
             modules: with_modules.then(|| modules_layer(&vm.kernel_digest)),
         },

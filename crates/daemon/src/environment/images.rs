@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use banger_api::image::{ContainerSource, ImageDetails, ImageRun, Layer, MakingStep};
-use banger_control::{FileUse, ImageOrigin};
+use banger_control::{FileUse, ImageDefaults, ImageOrigin};
 use banger_image::{ImageMetadata, OriginKind, Provenance, RunDefaults, SeedChoice};
 use banger_ops::{GuestDefaults, HostResult, ImageSource};
 
@@ -23,16 +23,21 @@ pub(super) fn damage(image: &Path) -> Option<String> {
     read.err().map(|error| failure::chain(&error))
 }
 
-/// What the image of a VM says about running it. An image whose description cannot be read any more says nothing: its
-/// VMs start all the same.
-pub(super) fn guest_defaults(image: &Path) -> GuestDefaults {
-    let own = match ImageMetadata::read(image) {
-        Ok(metadata) => metadata.defaults,
+/// Defaults of an image for its VMs. An image whose description cannot be read any more has none: its VMs start all the same.
+pub(super) fn defaults(image: &Path) -> ImageDefaults {
+    match ImageMetadata::read(image) {
+        Ok(metadata) => ImageDefaults {
+            kernel_words: kernel_words(&metadata),
+            guest: guest_defaults(metadata.defaults),
+        },
         Err(error) => {
             tracing::warn!(image = %image.display(), %error, "the image's description cannot be read");
-            return GuestDefaults::default();
+            ImageDefaults::default()
         }
-    };
+    }
+}
+
+fn guest_defaults(own: RunDefaults) -> GuestDefaults {
     let said = |text: String| (!text.is_empty()).then_some(text);
     GuestDefaults {
         env: own
@@ -53,11 +58,8 @@ const LSM_WITHOUT_PROFILES: &str = "lsm=landlock,lockdown,yama,loadpin,safesetid
 /// then container engines refuse to start anything. `lsm=` names the security modules that stay (kernel-parameters.txt): were
 /// AppArmor alone off, the kernel would take SELinux in its place, and systemd stops where a configuration demands a policy
 /// that the image does not have.
-pub(super) fn kernel_words(image: &Path) -> Vec<String> {
-    let parser = ImageMetadata::read(image)
-        .ok()
-        .and_then(|metadata| metadata.apparmor_parser);
-    match parser {
+fn kernel_words(metadata: &ImageMetadata) -> Vec<String> {
+    match metadata.apparmor_parser {
         Some(false) => vec![LSM_WITHOUT_PROFILES.to_owned()],
         Some(true) | None => Vec::new(),
     }

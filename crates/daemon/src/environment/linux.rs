@@ -7,10 +7,12 @@ use banger_api::image::ImageDetails;
 use banger_api::kernel::GuestModules;
 use banger_api::pull::PullImage;
 use banger_api::{ApiError, EngineName, ErrorCode, VmId};
-use banger_control::{BootFiles, Control, Environment, Fetch, FileUse, HostSize, ImageOrigin};
+use banger_control::{
+    BootFiles, Control, Environment, Fetch, FileUse, HostSize, ImageDefaults, ImageOrigin,
+};
 use banger_engine::{Engine, EngineKind, Probe};
 use banger_kernel::KernelMetadata;
-use banger_ops::{GuestDefaults, HostResult, ImageSource, plans};
+use banger_ops::{HostResult, ImageSource, plans};
 use banger_ssh::Hosts;
 use banger_store::VmRecord;
 use tokio::runtime::Handle;
@@ -86,17 +88,21 @@ impl Environment for LinuxEnvironment {
         })
     }
 
-    fn guest_modules(&self, kernel: &Path) -> Option<GuestModules> {
-        let disk = KernelMetadata::read(kernel).ok()?.modules_disk?;
-        let left_out = disk.left_out;
-        Some(GuestModules {
-            count: disk.modules,
-            bytes: disk.file.bytes,
-            left_out: left_out.as_ref().map_or(0, |left_out| left_out.modules),
-            left_out_folders: left_out
-                .map(|left_out| left_out.folders)
-                .unwrap_or_default(),
-        })
+    fn guest_modules(&self, kernel: &Path) -> HostResult<Option<GuestModules>> {
+        let metadata = KernelMetadata::read(kernel)
+            .map_err(|error| ApiError::new(ErrorCode::Internal, chain(&error)))?;
+        Ok(metadata.modules_disk.map(|disk| {
+            let (left_out, left_out_folders) = match disk.left_out {
+                Some(left_out) => (left_out.modules, left_out.folders),
+                None => (0, Vec::new()),
+            };
+            GuestModules {
+                count: disk.modules,
+                bytes: disk.file.bytes,
+                left_out,
+                left_out_folders,
+            }
+        }))
     }
 
     fn base_of(&self, image: &Path) -> PathBuf {
@@ -111,12 +117,8 @@ impl Environment for LinuxEnvironment {
         banger_image::Recipe::names()
     }
 
-    fn kernel_words(&self, image: &Path) -> Vec<String> {
-        images::kernel_words(image)
-    }
-
-    fn guest_defaults(&self, image: &Path) -> GuestDefaults {
-        images::guest_defaults(image)
+    fn image_defaults(&self, image: &Path) -> ImageDefaults {
+        images::defaults(image)
     }
 
     fn files_of(&self, image: &Path) -> Vec<FileUse> {
@@ -129,11 +131,6 @@ impl Environment for LinuxEnvironment {
 
     fn image_damage(&self, image: &Path) -> Option<String> {
         images::damage(image)
-    }
-
-    fn kernel_damage(&self, kernel: &Path) -> Option<String> {
-        let read = banger_kernel::KernelMetadata::read(kernel);
-        read.err().map(|error| chain(&error))
     }
 
     fn image_origin(&self, image: &Path) -> HostResult<Option<ImageOrigin>> {

@@ -9,13 +9,13 @@ use banger_api::kernel::KernelSource;
 use banger_api::pull::PullImage;
 use banger_api::{ApiError, EngineName, ErrorCode, ExitCause, VmId, VmName};
 use banger_control::{
-    BootFiles, Control, Environment, Fetch, FileUse, HostSize, ImageOrigin, Parents, Parts, Places,
-    Pool, Queues, VmDefaults,
+    BootFiles, Control, Environment, Fetch, FileUse, HostSize, ImageDefaults, ImageOrigin, Parents,
+    Parts, Places, Pool, Queues, VmDefaults,
 };
 use banger_engine::{Accel, LaunchToken, Signal, VmmIdentity, VmmSpec};
 use banger_ops::{
-    BlankDiskSpec, BootStage, Cancel, Events, GuestDefaults, GuestSetup, Host, HostResult,
-    ImageFacts, ImageSource, KernelFacts, Runner,
+    BlankDiskSpec, BootStage, Cancel, Events, GuestSetup, Host, HostResult, ImageFacts,
+    ImageSource, KernelFacts, Runner,
 };
 use banger_store::VmRecord;
 
@@ -128,12 +128,11 @@ impl Environment for QuietEnvironment {
             accel: Accel::Tcg,
         })
     }
-    fn guest_modules(&self, _kernel: &Path) -> Option<banger_api::kernel::GuestModules> {
-        None
-    }
-
-    fn kernel_words(&self, _image: &Path) -> Vec<String> {
-        Vec::new()
+    fn guest_modules(
+        &self,
+        _kernel: &Path,
+    ) -> HostResult<Option<banger_api::kernel::GuestModules>> {
+        Ok(None)
     }
 
     fn base_of(&self, image: &Path) -> PathBuf {
@@ -145,8 +144,8 @@ impl Environment for QuietEnvironment {
     fn recipes(&self) -> Vec<&'static str> {
         Vec::new()
     }
-    fn guest_defaults(&self, _image: &Path) -> GuestDefaults {
-        GuestDefaults::default()
+    fn image_defaults(&self, _image: &Path) -> ImageDefaults {
+        ImageDefaults::default()
     }
     fn files_of(&self, _image: &Path) -> Vec<FileUse> {
         Vec::new()
