@@ -83,7 +83,7 @@ impl CommandGroup {
     /// Makes one below `folder`. Those of earlier commands go when nothing is left in them.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The group cannot be made.
     pub fn make(folder: &Path) -> io::Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
         let mut left = LEFT.lock().unwrap_or_else(PoisonError::into_inner);
@@ -98,7 +98,7 @@ impl CommandGroup {
     /// The file to which a process writes `0` to become a member.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The file cannot be opened.
     pub fn entrance(&self) -> io::Result<OwnedFd> {
         let path = self.path.join("cgroup.procs");
         let flags = OFlags::WRONLY | OFlags::CLOEXEC;

@@ -175,7 +175,7 @@ impl Labels {
         labels.collect::<BTreeMap<_, _>>().try_into()
     }
 
-    /// Whether there are none.
+    /// Tells whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -185,7 +185,7 @@ impl Labels {
         self.0.iter()
     }
 
-    /// Whether all of these select the VM that has these labels.
+    /// Tells whether all of these filters select a VM that has these labels.
     pub fn match_all(&self, filters: &[LabelFilter]) -> bool {
         filters.iter().all(|filter| filter.selects(self))
     }
@@ -244,7 +244,7 @@ pub struct LabelFilter {
 }
 
 impl LabelFilter {
-    /// Whether it selects a VM with these labels.
+    /// Tells whether it selects a VM with these labels.
     pub fn selects(&self, labels: &Labels) -> bool {
         match (labels.0.get(&self.key), &self.value) {
             (Some(value), Some(wanted)) => value == wanted,

@@ -122,6 +122,15 @@ pub enum Egress {
     None,
 }
 
+impl fmt::Display for Egress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::All => "all",
+            Self::None => "none",
+        })
+    }
+}
+
 /// Fate of a running VM after its host went down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -131,6 +140,15 @@ pub enum RestartPolicy {
     No,
     /// The next daemon starts it again.
     Always,
+}
+
+impl fmt::Display for RestartPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::No => "no",
+            Self::Always => "always",
+        })
+    }
 }
 
 impl FromStr for RestartPolicy {

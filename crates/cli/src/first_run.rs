@@ -11,24 +11,8 @@
 use std::cell::RefCell;
 
 use banger_api::ImageName;
-use banger_daemon::{Missing, Paths, missing};
+use banger_daemon::{Missing, Paths, missing, stages};
 
-/// Stages of building an image, in their order: [`banger_image::Stage`]. Syncing comes between them, and is short.
-const IMAGE: [&str; 4] = [
-    "bootstrap_image",
-    "read_rootfs",
-    "write_base",
-    "write_work_seed",
-];
-/// Stages of fetching the default kernel, in their order: [`banger_kernel`], then the daemon's initramfs.
-const KERNEL: [&str; 6] = [
-    "fetch_kernel_package",
-    "read_kernel_source",
-    "unpack_kernel",
-    "collect_modules",
-    "write_kernel",
-    "make_initramfs",
-];
 /// The steps around these stages, with which they begin.
 const MAKE_IMAGE: &str = "make_image";
 const MAKE_KERNEL: &str = "make_kernel";
@@ -59,8 +43,8 @@ impl FirstRun {
 
     /// A stage begins: the line that says what is coming, when it is the first of its kind.
     pub fn announces(&self, stage: &str) -> Option<String> {
-        let of_image = stage == MAKE_IMAGE || IMAGE.contains(&stage);
-        let of_kernel = stage == MAKE_KERNEL || KERNEL.contains(&stage);
+        let of_image = stage == MAKE_IMAGE || stages::of_image().contains(&stage);
+        let of_kernel = stage == MAKE_KERNEL || stages::of_kernel().contains(&stage);
         if self.stages.borrow().is_some() || !(of_image || of_kernel) {
             return None;
         }
@@ -88,10 +72,10 @@ fn plan(
     image: Option<&ImageName>,
 ) -> (String, Vec<&'static str>) {
     let fetches_kernel = !builds_image || missing.kernel;
-    let mut stages = Vec::new();
+    let mut all = Vec::new();
     let (mut what, mut megabytes) = (Vec::new(), Some(0));
     if builds_image {
-        stages.extend(IMAGE);
+        all.extend(stages::of_image());
         let name = image
             .map(|name| name.as_str())
             .unwrap_or(missing.default_image.as_str());
@@ -100,7 +84,7 @@ fn plan(
         megabytes = known.map(|(_, megabytes)| *megabytes);
     }
     if fetches_kernel {
-        stages.extend(KERNEL);
+        all.extend(stages::of_kernel());
         what.push("fetches Debian's kernel".to_owned());
         megabytes = megabytes.map(|sum| sum + KERNEL_MB);
     }
@@ -110,7 +94,7 @@ fn plan(
     };
     let room = megabytes.map_or(String::new(), |sum| format!(", {sum} MB on disk"));
     let line = format!("first run: {}; {time}{room}; once", what.join(" and "));
-    (line, stages)
+    (line, all)
 }
 
 #[cfg(test)]

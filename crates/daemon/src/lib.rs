@@ -43,6 +43,7 @@ mod private;
 mod readiness;
 mod run;
 mod ssh_hosts;
+pub mod stages;
 mod state_gone;
 mod stats;
 mod upkeep;

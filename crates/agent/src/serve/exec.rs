@@ -9,7 +9,7 @@
 //! The host keeps its direction of the call open until it has seen the exit: its end before that means that whoever
 //! asked is gone, and then the process group gets `SIGHUP`, and after [`GRACE`] `SIGKILL`, with all of the command's control
 //! group. On a terminal that is as when a line is hung up: jobs that were made to survive it (nohup(1), setsid(1)) do.
-//! What a command that ends by itself leaves behind lives on, as it does after a login.
+//! Processes that a command leaves behind when it ends by itself live on, as they do after a login.
 //!
 //! A host that understands reports is told of each signal that arrived, and sends no more input than it was told is taken
 //! (`STDIN_WINDOW` beyond that). From an older one input is taken as far as the queue has room: until then it is not

@@ -16,6 +16,7 @@ use banger_watch::{Progress, Stage};
 use super::container::Container;
 use super::files;
 use crate::failure;
+use crate::stages;
 
 /// Longest making of an image or a kernel: mirrors that answer a byte a minute must not hold a name for ever.
 const DEADLINE: Duration = Duration::from_secs(2 * 60 * 60);
@@ -114,7 +115,7 @@ impl Making<'_> {
         for warning in &metadata.warnings {
             self.events.warn(warning);
         }
-        self.events.stage("make_initramfs", "");
+        self.events.stage(stages::INITRAMFS, "");
         initramfs(into)
     }
 

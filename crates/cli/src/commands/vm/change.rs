@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use banger_api::VmId;
+use banger_api::{ErrorCode, VmId, VmName};
 use banger_api::vm::{Accepted, Vm};
 use banger_client::{Client, ClientError};
 
@@ -24,6 +24,20 @@ pub async fn find(reference: &str, context: &Context) -> Result<Vm, Failure> {
         .session
         .read(|client| async move { client.vm(reference).await })
         .await
+}
+
+/// The VM of this very name. A name that is the start of another VM's id means a new VM.
+///
+/// # Errors
+/// There is no daemon, or it cannot tell.
+pub async fn of_name(name: &VmName, context: &Context) -> Result<Option<Vm>, Failure> {
+    match find(name.as_str(), context).await {
+        Ok(vm) => Ok(Some(vm).filter(|vm| vm.name == *name)),
+        Err(failure) if failure.is(ErrorCode::NotFound) || failure.is(ErrorCode::Ambiguous) => {
+            Ok(None)
+        }
+        Err(failure) => Err(failure),
+    }
 }
 
 /// Starts an operation on each VM that is chosen, and follows all of them to their ends.

@@ -1,14 +1,14 @@
 //! A new VM in the place of one that exists: only with the user's consent.
 
 use banger_api::vm::VmState;
-use banger_api::{ErrorCode, VmName};
+use banger_api::VmName;
 
-use super::change::find;
+use super::change::of_name;
 use crate::consent;
 use crate::context::Context;
 use crate::failure::Failure;
 
-/// Whether a VM that exists is replaced.
+/// Replacing of a VM that exists.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub struct Replacing {
     /// Delete the VM that has the name, with all its files, when the new one is made
@@ -25,7 +25,7 @@ impl Replacing {
         self.replace
     }
 
-    /// Whether a VM of this name is to be replaced, with the user's consent when there is one.
+    /// Tells whether a VM of this name is to be replaced, with the user's consent when there is one.
     ///
     /// # Errors
     /// The user does not want it, or cannot be asked.
@@ -36,11 +36,8 @@ impl Replacing {
         if self.yes {
             return Ok(true);
         }
-        let old = match find(name.as_str(), context).await {
-            Ok(old) if old.name == *name => old,
-            Ok(_) => return Ok(true),
-            Err(failure) if failure.is(ErrorCode::NotFound) => return Ok(true),
-            Err(failure) => return Err(failure),
+        let Some(old) = of_name(name, context).await? else {
+            return Ok(true);
         };
         let runs = match old.state {
             VmState::Running => ", which runs,",

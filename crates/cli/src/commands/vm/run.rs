@@ -21,7 +21,7 @@ use banger_api::{ApiError, ErrorCode, VmName};
 use banger_client::ClientError;
 use banger_workspace::{Head, Shipment};
 
-use super::change::find;
+use super::change::{find, of_name};
 use super::create::make;
 use super::exec::{Environment, enter_then};
 use super::replacing::Replacing;
@@ -132,7 +132,7 @@ async fn whole(args: Args, context: &Context, timings: &Timings) -> Outcome {
         None => None,
     };
     let existing = match spec.name() {
-        Some(name) if !args.replacing.is_asked() => existing::named(name, context).await?,
+        Some(name) if !args.replacing.is_asked() => of_name(name, context).await?,
         _ => None,
     };
     if let Some(vm) = &existing {

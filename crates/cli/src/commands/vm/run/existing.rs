@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use banger_api::vm::{Exec, NetMode, Vm, VmState};
-use banger_api::{ApiError, ErrorCode, VmName};
+use banger_api::{ApiError, ErrorCode};
 
 use super::Going;
 use crate::commands::vm::change::find;
@@ -21,20 +21,6 @@ use crate::progress::Progress;
 use crate::timings::Timings;
 use crate::view::vm::Changed;
 use crate::workspace::{Choice, Outgoing, RepositoryRequests, apply, surround};
-
-/// The VM of this very name. A name that is the start of another VM's id means a new VM.
-///
-/// # Errors
-/// There is no daemon, or it cannot tell.
-pub(super) async fn named(name: &VmName, context: &Context) -> Result<Option<Vm>, Failure> {
-    match find(name.as_str(), context).await {
-        Ok(vm) => Ok(Some(vm).filter(|vm| vm.name == *name)),
-        Err(failure) if failure.is(ErrorCode::NotFound) || failure.is(ErrorCode::Ambiguous) => {
-            Ok(None)
-        }
-        Err(failure) => Err(failure),
-    }
-}
 
 /// Refuses `--rm`: it would delete a VM that was there before.
 pub(super) fn refuse_rm(vm: &Vm) -> Failure {

@@ -1,7 +1,7 @@
 //! Settings that are asked for with an existing VM, compared with those that it has.
 
-use banger_api::vm::{Egress, Vm};
-use banger_api::{ApiError, ByteSize, ErrorCode};
+use banger_api::vm::{Publish, Vm};
+use banger_api::{ApiError, ByteSize, ErrorCode, Label};
 
 use super::{Network, Spec};
 use crate::context::Context;
@@ -84,59 +84,58 @@ impl Spec {
             all.push(fixed("system overlay", has, overlay));
         }
         if let Some(restart) = restart.filter(|restart| *restart != vm.restart) {
-            let word = |policy| match policy {
-                banger_api::vm::RestartPolicy::No => "no",
-                banger_api::vm::RestartPolicy::Always => "always",
-            };
-            let set = format!("--restart {}", word(restart));
-            all.push(settable("restart", word(vm.restart), word(restart), set));
+            let set = format!("--restart {restart}");
+            all.push(settable("restart", vm.restart, restart, set));
         }
         if let Some(net) = net.filter(|net| *net != vm.net) {
             all.push(settable("net", vm.net, net, format!("--net {net}")));
         }
         if let Some(allow) = allow.filter(|allow| *allow != vm.egress) {
-            let word = |egress| match egress {
-                Egress::All => "all",
-                Egress::None => "none",
-            };
-            let set = format!("--allow {}", word(allow));
-            all.push(settable("allow", word(vm.egress), word(allow), set));
+            let set = format!("--allow {allow}");
+            all.push(settable("allow", vm.egress, allow, set));
         }
-        for label in labels {
-            let has = vm.labels.iter().find(|(key, _)| **key == label.key);
-            if has.is_some_and(|(_, value)| *value == label.value) {
-                continue;
-            }
-            let has = has.map_or("absent".to_owned(), |(_, value)| value.to_string());
-            let set = format!("--label {}={}", label.key, label.value);
-            let what = format!("label {}", label.key);
-            all.push(settable(&what, has, &label.value, set));
-        }
-        // Those of a devcontainer.json may be there as well.
-        if publish.iter().any(|port| !vm.publish.contains(port)) {
-            let list = |ports: &[banger_api::vm::Publish]| match ports {
-                [] => "nothing".to_owned(),
-                ports => {
-                    let ports: Vec<_> = ports.iter().map(ToString::to_string).collect();
-                    ports.join(", ")
-                }
-            };
-            let mut wanted = vm.publish.clone();
-            wanted.extend(
-                publish
-                    .iter()
-                    .filter(|port| !vm.publish.contains(port))
-                    .cloned(),
-            );
-            let words: Vec<_> = wanted
-                .iter()
-                .map(|port| format!("--publish {port}"))
-                .collect();
-            let (has, asked) = (list(&vm.publish), list(publish));
-            all.push(settable("publish", has, asked, words.join(" ")));
-        }
+        all.extend(labels.iter().filter_map(|label| of_label(label, vm)));
+        all.extend(of_publish(publish, vm));
         all
     }
+}
+
+/// The label that a VM lacks, or has with another value.
+fn of_label(label: &Label, vm: &Vm) -> Option<Difference> {
+    let has = vm.labels.iter().find(|(key, _)| **key == label.key);
+    if has.is_some_and(|(_, value)| *value == label.value) {
+        return None;
+    }
+    let has = has.map_or("absent".to_owned(), |(_, value)| value.to_string());
+    let set = format!("--label {}={}", label.key, label.value);
+    let what = format!("label {}", label.key);
+    Some(settable(&what, has, &label.value, set))
+}
+
+/// Ports that are missing. `vm set` takes the whole list, so those that the VM has are in it.
+fn of_publish(asked: &[Publish], vm: &Vm) -> Option<Difference> {
+    let missing: Vec<_> = asked
+        .iter()
+        .filter(|port| !vm.publish.contains(port))
+        .collect();
+    if missing.is_empty() {
+        return None;
+    }
+    let list = |ports: &[Publish]| match ports {
+        [] => "nothing".to_owned(),
+        ports => {
+            let ports: Vec<_> = ports.iter().map(ToString::to_string).collect();
+            ports.join(", ")
+        }
+    };
+    let words: Vec<_> = vm
+        .publish
+        .iter()
+        .chain(missing)
+        .map(|port| format!("--publish {port}"))
+        .collect();
+    let (has, asked) = (list(&vm.publish), list(asked));
+    Some(settable("publish", has, asked, words.join(" ")))
 }
 
 fn fixed(what: &str, has: impl std::fmt::Display, asked: impl std::fmt::Display) -> Difference {
