@@ -2,8 +2,8 @@
 
 use std::future::Future;
 
-use banger_api::{ErrorCode, VmId, VmName};
 use banger_api::vm::{Accepted, Vm};
+use banger_api::{ErrorCode, VmId, VmName};
 use banger_client::{Client, ClientError};
 
 use super::chosen::Chosen;

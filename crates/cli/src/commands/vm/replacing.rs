@@ -1,7 +1,7 @@
 //! A new VM in the place of one that exists: only with the user's consent.
 
-use banger_api::vm::VmState;
 use banger_api::VmName;
+use banger_api::vm::VmState;
 
 use super::change::of_name;
 use crate::consent;
