@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::StoreError;
 use crate::error::is_unique;
+use crate::statement::execute;
 
 /// What kind of thing is claimed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -96,7 +97,8 @@ pub struct UnreadableClaim {
 /// # Errors
 /// [`StoreError::Claimed`] when somebody else owns it.
 pub fn add(db: &Connection, claim: &Claim, owner: &Owner) -> Result<(), StoreError> {
-    let inserted = db.execute(
+    let inserted = execute(
+        db,
         "INSERT INTO claims (kind, resource, owner) VALUES (?1, ?2, ?3)",
         params![claim.kind.as_str(), claim.resource, owner.to_string()],
     );
@@ -141,7 +143,8 @@ fn name_of_vm(db: &Connection, owner: &str) -> Result<Option<String>, StoreError
 /// # Errors
 /// Only the database's.
 pub fn release(db: &Connection, claim: &Claim, owner: &Owner) -> Result<(), StoreError> {
-    db.execute(
+    execute(
+        db,
         "DELETE FROM claims WHERE kind = ?1 AND resource = ?2 AND owner = ?3",
         params![claim.kind.as_str(), claim.resource, owner.to_string()],
     )?;
@@ -153,7 +156,8 @@ pub fn release(db: &Connection, claim: &Claim, owner: &Owner) -> Result<(), Stor
 /// # Errors
 /// Only the database's.
 pub fn release_all(db: &Connection, owner: &Owner) -> Result<(), StoreError> {
-    db.execute(
+    execute(
+        db,
         "DELETE FROM claims WHERE owner = ?1",
         params![owner.to_string()],
     )?;
@@ -166,7 +170,11 @@ pub fn release_all(db: &Connection, owner: &Owner) -> Result<(), StoreError> {
 /// Only the database's.
 pub fn release_kind(db: &Connection, kind: ClaimKind, owner: &Owner) -> Result<(), StoreError> {
     let words = params![kind.as_str(), owner.to_string()];
-    db.execute("DELETE FROM claims WHERE kind = ?1 AND owner = ?2", words)?;
+    execute(
+        db,
+        "DELETE FROM claims WHERE kind = ?1 AND owner = ?2",
+        words,
+    )?;
     Ok(())
 }
 
@@ -180,7 +188,8 @@ pub fn transfer(
     from: &Owner,
     to: &Owner,
 ) -> Result<(), StoreError> {
-    db.execute(
+    execute(
+        db,
         "UPDATE claims SET owner = ?4 WHERE kind = ?1 AND resource = ?2 AND owner = ?3",
         params![
             claim.kind.as_str(),

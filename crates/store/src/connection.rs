@@ -1,4 +1,4 @@
-//! The open store: one writing thread, one reading connection.
+//! The open store: one writing connection, one reading connection.
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -106,7 +106,7 @@ impl Store {
         migrations::run(&mut db)?;
         let reader = open(rw)?;
         Ok(Self {
-            writer: Writer::start(db),
+            writer: Writer::new(db),
             reader: Mutex::new(reader),
             gate: None,
         })

@@ -85,7 +85,7 @@ pub enum StoreError {
     /// The database refused.
     #[error("the store failed")]
     Sqlite(#[from] rusqlite::Error),
-    /// The writer thread is gone: the store is being closed.
+    /// A change panicked, or the process that a proof plays is dead: nothing of it was kept.
     #[error("the store is closed")]
     Closed,
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::StoreError;
 use crate::error::is_unique;
 use crate::form::{self, Form, Salvage};
+use crate::statement::execute;
 
 /// One image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +48,8 @@ pub fn insert(db: &Connection, image: &ImageRecord) -> Result<(), StoreError> {
         return Err(damaged(image.name.as_str(), why));
     }
     let (record, version) = (form::write(image)?, ImageRecord::VERSION);
-    db.execute(
+    execute(
+        db,
         "INSERT INTO images (name, digest, record, version) VALUES (?1, ?2, ?3, ?4)",
         params![
             image.name.as_str(),
@@ -71,7 +73,11 @@ pub fn insert(db: &Connection, image: &ImageRecord) -> Result<(), StoreError> {
 /// # Errors
 /// Only the database's.
 pub fn delete(db: &Connection, name: &ImageName) -> Result<bool, StoreError> {
-    Ok(db.execute("DELETE FROM images WHERE name = ?1", params![name.as_str()])? > 0)
+    Ok(execute(
+        db,
+        "DELETE FROM images WHERE name = ?1",
+        params![name.as_str()],
+    )? > 0)
 }
 
 /// Gives an image another name: it is wanted by it from then on. `false`: there is none of the old one.

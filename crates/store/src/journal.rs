@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
 use crate::StoreError;
+use crate::statement::execute;
 
 /// One operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,7 +108,8 @@ pub fn finish_operation(
     at_ms: i64,
     error: Option<&str>,
 ) -> Result<(), StoreError> {
-    db.execute(
+    execute(
+        db,
         "UPDATE operations SET state = ?2, finished_ms = ?3, error = ?4 WHERE id = ?1",
         params![id.to_string(), state.as_str(), at_ms, error],
     )?;
@@ -343,7 +345,8 @@ fn state_of(word: &str, finished_ms: Option<i64>) -> OperationState {
 /// # Errors
 /// Only the database's.
 pub fn trim(db: &Connection, before_ms: i64) -> Result<usize, StoreError> {
-    Ok(db.execute(
+    Ok(execute(
+        db,
         "DELETE FROM operations WHERE finished_ms IS NOT NULL AND started_ms < ?1
          AND NOT EXISTS (SELECT 1 FROM plans WHERE operation = operations.id AND finished = 0)",
         params![before_ms],

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::StoreError;
 use crate::error::is_unique;
 use crate::form::{self, Form, Salvage};
+use crate::statement::execute;
 
 /// One kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +45,8 @@ pub fn insert(db: &Connection, kernel: &KernelRecord) -> Result<(), StoreError> 
         return Err(damaged(kernel.name.as_str(), why));
     }
     let (record, version) = (form::write(kernel)?, KernelRecord::VERSION);
-    db.execute(
+    execute(
+        db,
         "INSERT INTO kernels (name, digest, record, version) VALUES (?1, ?2, ?3, ?4)",
         params![
             kernel.name.as_str(),
@@ -68,7 +70,8 @@ pub fn insert(db: &Connection, kernel: &KernelRecord) -> Result<(), StoreError> 
 /// # Errors
 /// Only the database's.
 pub fn delete(db: &Connection, name: &KernelName) -> Result<bool, StoreError> {
-    Ok(db.execute(
+    Ok(execute(
+        db,
         "DELETE FROM kernels WHERE name = ?1",
         params![name.as_str()],
     )? > 0)

@@ -1,7 +1,7 @@
 //! banger's state on disk: VMs, images, kernels, operations with their journal, and claims.
 //!
 //! ```text
-//!   write(|tx| …) ──► queue ──► one writer thread ──► BEGIN, each closure in a savepoint, COMMIT (one fsync for all) ──► answers
+//!   write(|tx| …) ──► queue ──► whoever comes first ──► BEGIN, each closure in a savepoint, COMMIT (one fsync for all) ──► answers
 //!   read(|db| …)  ──► a reading connection, never behind a writer (WAL)
 //! ```
 //!
@@ -25,6 +25,7 @@ mod journal;
 mod kernels;
 mod migrations;
 mod recorded;
+mod statement;
 mod vms;
 mod writer;
 

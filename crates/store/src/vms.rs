@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::is_unique;
 use crate::form::{self, Form, Salvage};
+use crate::statement::execute;
 use crate::{RecordedVmm, StoreError};
 
 /// One VM as the daemon knows it.
@@ -197,7 +198,8 @@ fn named(vm: &VmRecord) -> impl Fn(rusqlite::Error) -> StoreError + '_ {
 /// # Errors
 /// [`StoreError::NameTaken`].
 pub fn insert(db: &Connection, vm: &VmRecord) -> Result<(), StoreError> {
-    db.execute(
+    execute(
+        db,
         "INSERT INTO vms (id, name, state, image, kernel, record, created_ms, version)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         params![
@@ -223,24 +225,24 @@ pub fn insert(db: &Connection, vm: &VmRecord) -> Result<(), StoreError> {
 pub fn update(db: &Connection, vm: &VmRecord) -> Result<bool, StoreError> {
     if vm.damage.is_some() {
         let sql = "UPDATE vms SET state = ?2 WHERE id = ?1";
-        let changed = db.execute(sql, params![vm.id.to_string(), vm.state.as_str()])?;
+        let changed = execute(db, sql, params![vm.id.to_string(), vm.state.as_str()])?;
         return Ok(changed > 0);
     }
-    let changed = db
-        .execute(
-            "UPDATE vms SET name = ?2, state = ?3, image = ?4, kernel = ?5, record = ?6, version = ?7
+    let changed = execute(
+        db,
+        "UPDATE vms SET name = ?2, state = ?3, image = ?4, kernel = ?5, record = ?6, version = ?7
              WHERE id = ?1",
-            params![
-                vm.id.to_string(),
-                vm.name.as_str(),
-                vm.state.as_str(),
-                vm.image_digest.to_string(),
-                vm.kernel_digest.to_string(),
-                form::write(vm)?,
-                VmRecord::VERSION,
-            ],
-        )
-        .map_err(named(vm))?;
+        params![
+            vm.id.to_string(),
+            vm.name.as_str(),
+            vm.state.as_str(),
+            vm.image_digest.to_string(),
+            vm.kernel_digest.to_string(),
+            form::write(vm)?,
+            VmRecord::VERSION,
+        ],
+    )
+    .map_err(named(vm))?;
     Ok(changed > 0)
 }
 
@@ -249,7 +251,7 @@ pub fn update(db: &Connection, vm: &VmRecord) -> Result<bool, StoreError> {
 /// # Errors
 /// Only the database's.
 pub fn delete(db: &Connection, id: VmId) -> Result<(), StoreError> {
-    db.execute("DELETE FROM vms WHERE id = ?1", params![id.to_string()])?;
+    execute(db, "DELETE FROM vms WHERE id = ?1", params![id.to_string()])?;
     Ok(())
 }
 

@@ -1,26 +1,26 @@
-//! One thread writes. What waits in its queue is committed together.
+//! One caller writes at a time, for itself and for all who wait: their changes share one commit.
 //!
 //! ```text
 //! submit ─┐
-//! submit ─┼─► queue ──► BEGIN ─ savepoint ─ change ─ release ─ … ─ COMMIT ──► every waiting caller is answered
-//! submit ─┘
+//! submit ─┼─► queue ──► the first to have the connection: BEGIN ─ savepoint ─ change ─ release ─ … ─ COMMIT
+//! submit ─┘             the others find their change done when their turn comes
 //! ```
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Sender, TryRecvError, channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::StoreError;
 use crate::connection::Durability;
+use crate::statement::execute;
 
-/// Changes that share one commit at most: bounds how long the first one waits.
+/// Largest number of changes in one commit: bounds how long the first one waits.
 const BATCH: usize = 128;
-/// `PRAGMA synchronous` as a number: `FULL`.
+/// Value of `PRAGMA synchronous` for `FULL`.
 const FULL: i64 = 2;
-/// Changes that may wait before a caller blocks.
-const QUEUE: usize = 256;
 
 /// One caller's change, and the way to answer it. Answered exactly once, also when its batch fails before its turn.
 trait Change: Send {
@@ -36,7 +36,7 @@ struct Waiting<T, F> {
     durability: Durability,
     change: Option<F>,
     result: Option<Result<T, StoreError>>,
-    caller: SyncSender<Result<T, StoreError>>,
+    caller: Sender<Result<T, StoreError>>,
 }
 
 impl<T, F> Change for Waiting<T, F>
@@ -70,74 +70,98 @@ where
     }
 }
 
+/// The connection, as it stands between two commits.
+#[derive(Debug)]
+struct Written {
+    db: Connection,
+    /// True when the store syncs at all: one in memory has nothing to sync.
+    syncs: bool,
+    /// True when the next commit syncs.
+    full: bool,
+}
+
+/// The only way to write to a store.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    queue: Option<SyncSender<Box<dyn Change>>>,
-    thread: Option<JoinHandle<()>>,
+    queue: Mutex<Queue>,
+    written: Mutex<Written>,
+}
+
+/// Changes whose callers wait.
+#[derive(Default)]
+struct Queue(VecDeque<Box<dyn Change>>);
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Queue").field(&self.0.len()).finish()
+    }
 }
 
 impl Writer {
-    pub(crate) fn start(db: Connection) -> Self {
-        let (queue, changes) = sync_channel(QUEUE);
-        let thread = std::thread::spawn(move || serve(db, &changes));
+    pub(crate) fn new(db: Connection) -> Self {
+        // In WAL mode FULL syncs the log at each commit, with all commits before it, and NORMAL at none
+        // (https://sqlite.org/pragma.html#pragma_synchronous).
+        let level = db.pragma_query_value(None, "synchronous", |row| row.get::<_, i64>(0));
         Self {
-            queue: Some(queue),
-            thread: Some(thread),
+            queue: Mutex::default(),
+            written: Mutex::new(Written {
+                db,
+                syncs: matches!(level, Ok(level) if level >= FULL),
+                full: true,
+            }),
         }
     }
 
+    /// Runs `change` and returns when it is committed. Whoever has the connection commits all changes that wait.
     pub(crate) fn submit<T, F>(&self, durability: Durability, change: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        let (caller, answered) = sync_channel(1);
-        let change = Box::new(Waiting {
+        let (caller, answered) = channel();
+        locked(&self.queue).0.push_back(Box::new(Waiting {
             durability,
             change: Some(change),
             result: None,
             caller,
-        });
-        let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
-        queue.send(change).map_err(|_closed| StoreError::Closed)?;
-        answered.recv().map_err(|_closed| StoreError::Closed)?
+        }));
+        let mut written = locked(&self.written);
+        loop {
+            match answered.try_recv() {
+                Ok(answer) => return answer,
+                Err(TryRecvError::Disconnected) => return Err(StoreError::Closed),
+                // Still in the queue, behind at most as many others as there are callers.
+                Err(TryRecvError::Empty) => written.serve(self.batch()),
+            }
+        }
+    }
+
+    fn batch(&self) -> Vec<Box<dyn Change>> {
+        let mut queue = locked(&self.queue);
+        let count = queue.0.len().min(BATCH);
+        queue.0.drain(..count).collect()
     }
 }
 
-impl Drop for Writer {
-    fn drop(&mut self) {
-        self.queue = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
+/// A panic under either lock leaves it in order: the queue is whole between calls, and a dropped transaction is undone.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn serve(mut db: Connection, changes: &Receiver<Box<dyn Change>>) {
-    // In WAL mode FULL syncs the log at each commit, with all commits before it, and NORMAL at none
-    // (https://sqlite.org/pragma.html#pragma_synchronous).
-    let full = db.pragma_query_value(None, "synchronous", |row| row.get::<_, i64>(0));
-    let switches = matches!(full, Ok(level) if level >= FULL);
-    let mut now = true;
-    while let Ok(first) = changes.recv() {
-        let mut batch = vec![first];
-        while batch.len() < BATCH
-            && let Ok(next) = changes.try_recv()
-        {
-            batch.push(next);
-        }
+impl Written {
+    /// Commits these changes together, and answers their callers.
+    fn serve(&mut self, mut batch: Vec<Box<dyn Change>>) {
         let wanted = batch.iter().any(|c| c.durability() == Durability::Now);
-        if switches && wanted != now {
+        if self.syncs && wanted != self.full {
             let level = if wanted { "FULL" } else { "NORMAL" };
             // One that cannot be set back would break the promise: then the batch fails below, with the transaction.
-            now = match db.pragma_update(None, "synchronous", level) {
-                Ok(()) => wanted,
-                Err(_) => now,
-            };
+            if self.db.pragma_update(None, "synchronous", level).is_ok() {
+                self.full = wanted;
+            }
         }
-        let committed = match wanted && !now {
+        let committed = match wanted && !self.full {
             true => Err(rusqlite::Error::InvalidQuery),
-            false => commit(&mut db, &mut batch),
+            false => commit(&mut self.db, &mut batch),
         };
         for change in batch {
             change.answer(committed.as_ref().copied().map_err(copy_error));
@@ -147,13 +171,20 @@ fn serve(mut db: Connection, changes: &Receiver<Box<dyn Change>>) {
 
 fn commit(db: &mut Connection, batch: &mut [Box<dyn Change>]) -> rusqlite::Result<()> {
     let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // One that is alone needs no savepoint: the transaction is undone with it.
+    if let [alone] = batch {
+        return match alone.apply(&tx) {
+            true => tx.commit(),
+            false => tx.rollback(),
+        };
+    }
     for change in batch {
-        tx.execute_batch("SAVEPOINT change")?;
+        execute(&tx, "SAVEPOINT change", [])?;
         if !change.apply(&tx) {
             // A full disk rolls the whole transaction back by itself: then this fails, and with it the batch.
-            tx.execute_batch("ROLLBACK TO change")?;
+            execute(&tx, "ROLLBACK TO change", [])?;
         }
-        tx.execute_batch("RELEASE change")?;
+        execute(&tx, "RELEASE change", [])?;
     }
     tx.commit()
 }
