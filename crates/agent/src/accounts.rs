@@ -7,7 +7,7 @@ use std::path::Path;
 /// Bytes of an account file that are looked at.
 const MAX_FILE: u64 = 4 * 1024 * 1024;
 
-/// Who a command runs as.
+/// The user of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     /// Login name; the number where there is none.

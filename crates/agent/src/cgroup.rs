@@ -21,7 +21,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{Mode, OFlags};
 
-/// Where version 2 is mounted.
+/// Mount point of version 2.
 const MOUNT: &str = "/sys/fs/cgroup";
 /// The service and its keeper.
 const AGENT: &str = "banger/agent";

@@ -1,4 +1,4 @@
-//! What the service tells PID 1, over a socket pair that both have had since the start. One line each way.
+//! Orders of the service to PID 1, over a socket pair that both have had since the start. One line each way.
 //!
 //! ```text
 //!  enter PATH      make PATH the root, for good           ok

@@ -20,10 +20,10 @@ use rustix::system::{RebootCommand, reboot};
 use crate::console::say;
 use crate::control::{self, Order};
 use crate::keeper;
-use crate::service;
+use crate::program;
 use crate::setup::root::SYSTEM_MOUNT;
 
-/// What programs get between `SIGTERM` and `SIGKILL`.
+/// Time of programs between `SIGTERM` and `SIGKILL`.
 const GRACE: Duration = Duration::from_millis(1500);
 /// The word behind `--` on the kernel's command line that has PID 1 say on the console that it runs, for whoever measures
 /// boots: the kernel gives such words to `/init` as its arguments (Documentation/admin-guide/kernel-parameters.rst).
@@ -36,7 +36,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Set when everything is being ended: then nothing is started again.
 static STOPPING: AtomicBool = AtomicBool::new(false);
 
-/// How PID 1 runs: never returns to the kernel, which would panic.
+/// Runs PID 1, and never returns to the kernel, which would panic.
 pub fn run() -> ! {
     if std::env::args().skip(1).any(|word| word == ANNOUNCE) {
         say("/init runs");
@@ -62,7 +62,7 @@ struct Service {
 }
 
 fn serve_orders() -> String {
-    let (socket, pid) = match start(service::FRESH) {
+    let (socket, pid) = match start(program::FRESH) {
         Ok(started) => started,
         Err(error) => return format!("cannot start: {error}"),
     };
@@ -99,16 +99,16 @@ fn start(how: &str) -> io::Result<(UnixStream, Pid)> {
     let (ours, theirs) = UnixStream::pair()?;
     // The first service mounts `/proc` itself, after it began: the start of a Rust program reads its own memory map where
     // it can (std, `pthread_getattr_np(3)`), which is 10 ms under emulation and of no use here.
-    let program = if Path::new(service::ITSELF).exists() {
-        service::ITSELF
+    let program = if Path::new(program::ITSELF).exists() {
+        program::ITSELF
     } else {
-        service::IN_INITRAMFS
+        program::IN_INITRAMFS
     };
     let mut command = Command::new(program);
     // A leading '@' spares the process when systemd ends all others, as it serves until the very end
     // (systemd, "Storage Daemons for the Root File System").
     command
-        .arg0(service::NAME)
+        .arg0(program::NAME)
         .arg(how)
         .stdin(Stdio::from(OwnedFd::from(theirs)));
     let child = command.spawn()?;
@@ -129,8 +129,8 @@ fn enter(path: &Path) -> io::Result<()> {
 
 /// Becomes the image's init; returns only when that fails.
 fn become_init(path: &Path) -> io::Error {
-    let keeper = Command::new(service::ITSELF)
-        .arg0(service::NAME)
+    let keeper = Command::new(program::ITSELF)
+        .arg0(program::NAME)
         .arg(keeper::KEEP)
         .stdin(Stdio::null())
         .spawn();
@@ -219,7 +219,7 @@ fn restart(service: &Service, why: &str) {
         return;
     }
     say(format_args!("the agent ended ({why}) and is started again"));
-    match start(service::AGAIN) {
+    match start(program::AGAIN) {
         Ok((socket, pid)) => {
             service
                 .pid

@@ -20,7 +20,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::cgroup;
 use crate::console::say;
-use crate::service::{AGAIN, ITSELF, NAME, name_ourselves};
+use crate::program::{AGAIN, ITSELF, NAME, name_ourselves};
 
 /// Keep the service of this guest.
 pub const KEEP: &str = "keep";

@@ -26,7 +26,7 @@ use tokio::sync::mpsc;
 use tokio_util::compat::{FuturesAsyncReadCompatExt, TokioAsyncReadCompatExt};
 use yamux::{Connection, Mode};
 
-use crate::guest::failure;
+use crate::failure::failure;
 use crate::serve::CallIo;
 
 /// Bytes held for each direction of a connection.

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use banger_agent::{console, init, keeper, listen, modprobe, serve, service, sftp};
+use banger_agent::{console, init, keeper, listen, main_loop, modprobe, program, serve, sftp};
 use banger_guest::LISTEN;
 
 fn main() -> ExitCode {
@@ -16,7 +16,7 @@ fn main() -> ExitCode {
         return modprobe::main(&arguments);
     }
     let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [how @ (service::FRESH | service::AGAIN)] => service::run(how),
+        [how @ (program::FRESH | program::AGAIN)] => main_loop::run(how),
         [how @ (keeper::KEEP | keeper::GUARD)] => keeper::keep(how),
         ["detached", folder] => serve::watch(folder),
         [LISTEN, ref what @ ..] => listen::serve(what),

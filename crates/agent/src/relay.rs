@@ -61,7 +61,7 @@ impl Relays {
         })
     }
 
-    /// Where they listen.
+    /// Addresses at which they listen.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.relays.iter().map(|relay| relay.listen).collect()

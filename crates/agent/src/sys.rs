@@ -108,12 +108,12 @@ pub(crate) fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     unsafe { Ok(AsyncFd::register(fd)?) }
 }
 
-/// What a child does between fork and exec.
+/// Steps of a child between fork and exec.
 #[derive(Debug)]
 pub(crate) struct ChildSetup {
     /// Its standard input becomes its controlling terminal.
     pub controlling_terminal: bool,
-    /// Who it becomes; `None` stays root.
+    /// The user that it becomes; `None` stays root.
     pub become_user: Option<(u32, u32, Vec<u32>)>,
     /// The file of the control group that it becomes a member of, open for writing.
     pub group: Option<OwnedFd>,

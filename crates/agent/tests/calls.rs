@@ -5,7 +5,7 @@ mod served;
 
 use std::sync::Arc;
 
-use banger_agent::guest::{Defaults, Guest};
+use banger_agent::guest_state::{Defaults, Guest};
 use banger_guest::files::{PackOptions, Target, TransferError, UnpackLimits, download, upload};
 use banger_guest::{
     ClientError, Configure, Content, GetFiles, GuestPath, Phase, PutFiles, RootPlan, ShutdownMode,

@@ -7,7 +7,7 @@ mod served;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use banger_agent::guest::{Defaults, Guest, Machine};
+use banger_agent::guest_state::{Defaults, Guest, Machine};
 use banger_guest::wire::frame::{Frame, FrameReader};
 use banger_guest::{
     Attach, CallStream, Client, ClientError, Configure, Configured, Detached, DetachedCommand,
@@ -59,7 +59,7 @@ async fn follow(host: &Client, id: u32, output: bool) -> FrameReader<CallStream>
     FrameReader::new(host.attach(Attach { id, output }).await.unwrap())
 }
 
-/// What a command said. The order of one stream is promised, that of one against the other is not.
+/// Output of a command. The order of one stream is promised, that of one against the other is not.
 struct Said {
     out: String,
     err: String,

@@ -1,4 +1,4 @@
-//! What a host that understands reports is told of a command beside its output.
+//! Reports on a command to a host that understands them, beside its output.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod served;

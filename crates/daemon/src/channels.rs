@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use banger_api::{ApiError, VmId};
-use banger_guest::wire::handshake::Whom;
+use banger_guest::wire::handshake::Greeting;
 use banger_guest::{Client, ClientError};
 use tokio::net::UnixStream;
 
@@ -45,7 +45,7 @@ impl Channels {
     /// # Errors
     /// `guest_unreachable` when its agent does not answer.
     pub(crate) async fn client(&self, vm: VmId, socket: &Path) -> Result<Client, ApiError> {
-        self.client_within(vm, socket, Whom::Running, GREETING)
+        self.client_within(vm, socket, Greeting::Running, GREETING)
             .await
             .map_err(|error| failure::of_guest(&error))
     }
@@ -55,8 +55,8 @@ impl Channels {
         &self,
         vm: VmId,
         socket: &Path,
-        whom: Whom,
-        greeting: Duration,
+        greeting: Greeting,
+        within: Duration,
     ) -> Result<Client, ClientError> {
         let slot = self.slot(vm);
         let mut slot = slot.lock().await;
@@ -67,7 +67,7 @@ impl Channels {
         }
         *slot = None;
         let stream = connect(socket.to_owned()).await?;
-        let client = Client::connect(stream, whom, greeting).await?;
+        let client = Client::connect(stream, greeting, within).await?;
         *slot = Some(client.clone());
         Ok(client)
     }

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use banger_guest::wire::handshake::{self, Whom};
+use banger_guest::wire::handshake::{self, Greeting};
 use banger_guest::wire::session;
 use banger_guest::{Client, ClientError, SessionEnd};
 use futures::AsyncWriteExt as _;
@@ -23,7 +23,7 @@ const SHORT: Duration = Duration::from_millis(200);
 async fn met() -> (Client, UnixStream) {
     let (host, mut guest) = UnixStream::pair().unwrap();
     let (client, answered) = tokio::join!(
-        Client::connect(host, Whom::Running, DEADLINE),
+        Client::connect(host, Greeting::Running, DEADLINE),
         handshake::answer(&mut guest)
     );
     answered.unwrap();

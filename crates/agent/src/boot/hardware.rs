@@ -1,4 +1,4 @@
-//! What devices this machine has, before any driver is there to say so: PCI devices carry what they are in their ids.
+//! Devices of this machine, before any driver is there to tell them: PCI devices carry their kind in their ids.
 //! Behind virtio-mmio nothing can be told from outside; where such devices may be, anything may be there.
 
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ const MMIO: [(&str, &str); 2] = [
     ("/sys/bus/acpi/devices", "LNRO0005"),
     ("/sys/bus/platform/devices", "virtio-mmio"),
 ];
-/// How the alias of a virtio device on PCI begins (virtio 1.2, 4.1.2: vendor 0x1af4), before its device id.
+/// Beginning of the alias of a virtio device on PCI (virtio 1.2, 4.1.2: vendor 0x1af4), before its device id.
 const VIRTIO_ALIAS: &str = "pci:v00001AF4d0000";
 /// Device ids (virtio 1.2, 4.1.2.1: 0x1040 + number; below them the ids of transitional devices) and the capabilities
 /// that they stand for, by the names that the list of modules uses.
@@ -84,7 +84,7 @@ impl Hardware {
         }
     }
 
-    /// Whether drivers for `capability` may be of use.
+    /// Tells whether drivers for `capability` may be of use.
     #[must_use]
     pub fn may_use(&self, capability: &str) -> bool {
         self.found

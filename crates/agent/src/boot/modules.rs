@@ -12,7 +12,7 @@ use super::hardware::Hardware;
 
 const FOLDER: &str = "/modules";
 
-/// What the channel to the host may need.
+/// Modules that the channel to the host may need.
 const CHANNEL: [&str; 3] = ["virtio_pci", "virtio_mmio", "virtio_console"];
 
 /// The modules that a machine has use for, in the order in which they can be loaded.

@@ -34,7 +34,7 @@ async fn through(relay: Relay) -> TcpStream {
     }
 }
 
-/// What is told through the relay until it ends.
+/// Bytes that come through the relay until it ends.
 async fn told(relay: Relay) -> io::Result<String> {
     let mut told = String::new();
     through(relay).await.read_to_string(&mut told).await?;

@@ -1,4 +1,4 @@
-//! What the guest tells about itself, read from `/proc` (proc(5)).
+//! Reports of the guest on itself, read from `/proc` (proc(5)).
 
 pub mod ports;
 pub mod stats;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use banger_guest::{Failure, Listener, TransportProtocol};
 
-use crate::guest::failure;
+use crate::failure::failure;
 
 /// Listeners that are reported: an answer has a limit.
 const MAX_LISTENERS: usize = 4096;

@@ -2,7 +2,7 @@
 
 use banger_guest::{CpuTimes, DiskStats, Failure, GuestStats, MemoryStats};
 
-use crate::guest::failure;
+use crate::failure::failure;
 
 /// Clock ticks in a millisecond's ten: `USER_HZ` is 100 on every architecture that we run on (times(2)).
 const MS_PER_TICK: u64 = 10;

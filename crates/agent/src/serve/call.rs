@@ -3,15 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use banger_guest::limits::{MAX_ANSWER, MAX_CONFIGURE};
+use banger_guest::limits::MAX_CONFIGURE;
 use banger_guest::wire::message::{self, MessageError};
-use banger_guest::{Answer, Failure, Phase, Pong, Request};
-use serde::Serialize;
-use tokio::io::AsyncWriteExt;
+use banger_guest::{Failure, Pong, Request};
 
-use super::session::CallIo;
+use super::reply::{CallIo, reply, running};
 use super::{changes, connect, detached, exec, files, tree};
-use crate::guest::{Guest, failure};
+use crate::failure::{blocking, error_chain, failure};
+use crate::guest_state::Guest;
 use crate::report::{ports, stats};
 
 /// A host that opens a call says what it wants within this time.
@@ -85,32 +84,6 @@ async fn dispatch(mut io: CallIo, request: Request, guest: &Arc<Guest>) {
     }
 }
 
-/// Sends an answer and ends the call. A host that is gone needs no answer.
-pub(super) async fn reply<T: Serialize>(io: &mut CallIo, answer: Result<T, Failure>) {
-    let answer = match answer {
-        Ok(answer) => Answer::Ok(answer),
-        Err(failure) => Answer::Failed(failure),
-    };
-    if let Err(MessageError::TooLong { len, .. }) = message::write(io, &answer, MAX_ANSWER).await {
-        let failed = failure("answer", "fit the limit", format!("it has {len} bytes"));
-        let _ = message::write(io, &Answer::<T>::Failed(failed), MAX_ANSWER).await;
-    }
-    let _ = io.shutdown().await;
-}
-
-/// Calls that touch the guest's files and programs need its root.
-pub(super) fn running(guest: &Guest) -> Result<(), Failure> {
-    match guest.phase() {
-        Phase::Running => Ok(()),
-        Phase::Waiting | Phase::Configuring => Err(failure(
-            "guest",
-            "is configured",
-            "it has no root file system yet",
-        )),
-        Phase::Stopping => Err(failure("guest", "is running", "it is shutting down")),
-    }
-}
-
 fn pong(guest: &Guest) -> Pong {
     Pong {
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -122,23 +95,4 @@ fn pong(guest: &Guest) -> Pong {
 fn sync() -> Result<(), Failure> {
     rustix::fs::sync();
     Ok(())
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
-) -> Result<T, Failure> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|error| Err(failure("agent", "stay alive", error)))
-}
-
-/// An error and its causes in one line.
-pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -20,13 +20,13 @@ use super::terminfo;
 use crate::accounts::{self, Account};
 use crate::cgroup::CommandGroup;
 use crate::console::say;
-use crate::guest::{Defaults, Guest};
+use crate::guest_state::{Defaults, Guest};
 use crate::setup::files::Place;
 use crate::sys::{ChildSetup, set_up_child};
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Where a command's bytes come from and go to.
+/// Streams of a command.
 pub(super) type Input = Box<dyn AsyncWrite + Send + Unpin>;
 /// See [`Input`].
 pub(super) type Output = Box<dyn AsyncRead + Send + Unpin>;

@@ -1,4 +1,4 @@
-//! What runs when a request names a program, the image's own command, or nothing.
+//! The command line of a request that names a program, the image's own command, or nothing.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use banger_guest::{ExecFailure, ExecFailureKind, ExecRequest};
 
 use crate::accounts::Account;
-use crate::guest::Defaults;
+use crate::guest_state::Defaults;
 
 /// Shells that are tried, in order, where the account's own is missing or turns its user away.
 const SHELLS: [&str; 3] = ["/bin/sh", "/bin/bash", "/usr/bin/sh"];
@@ -18,7 +18,7 @@ const REFUSING: [&str; 2] = ["nologin", "false"];
 pub(super) struct CommandLine {
     /// Never empty.
     pub(super) argv: Vec<String>,
-    /// What the program is told that it is called, when that is not `argv[0]`.
+    /// File of the program, when that is not `argv[0]`.
     pub(super) arg0: Option<String>,
 }
 

@@ -6,9 +6,9 @@ use banger_guest::ConnectTarget;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::call::reply;
-use super::session::CallIo;
-use crate::guest::failure;
+use super::reply::CallIo;
+use super::reply::reply;
+use crate::failure::failure;
 
 /// Connects, says whether it did, and carries bytes both ways until both sides have ended.
 pub(super) async fn join(mut io: CallIo, target: ConnectTarget) {

@@ -22,7 +22,7 @@ use super::command::Input;
 const FIRST_LOOK: Duration = Duration::from_millis(1);
 const LAST_LOOK: Duration = Duration::from_millis(64);
 
-/// What is known of a command's standard input.
+/// Knowledge of a command's standard input.
 #[derive(Debug, Default)]
 pub(super) struct CountedInput {
     unread: Option<OwnedFd>,

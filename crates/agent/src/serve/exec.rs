@@ -34,14 +34,14 @@ use tokio::process::Child;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::call::running;
 use super::command::{self, Output, Running};
 use super::counted_input::CountedInput;
 use super::family::Family;
-use super::session::CallIo;
+use super::reply::CallIo;
+use super::reply::running;
 use super::terminal::Terminal;
 use crate::cgroup::CommandGroup;
-use crate::guest::Guest;
+use crate::guest_state::Guest;
 use crate::sys;
 
 /// Between `SIGHUP` and `SIGKILL` for a command whose host is gone.
@@ -56,7 +56,7 @@ const AFTER_EXIT: usize = 4 * 1024 * 1024;
 const PIECE: usize = 32 * 1024;
 /// Pieces of input that wait for the command, from a host that understands no reports.
 const INPUT_QUEUE: usize = 16;
-/// How often a host that is not heard, because its input waits for the command, is checked on.
+/// Time between two checks of a host that is not heard, because its input waits for the command.
 const PROBE: Duration = Duration::from_secs(1);
 
 /// Runs a command for a call.
@@ -173,7 +173,7 @@ async fn end(child: &mut Child, pid: Option<Pid>, group: Option<&CommandGroup>) 
     let _ = child.wait().await;
 }
 
-/// Where the host's frames go.
+/// Targets of the host's frames.
 struct Feeding<'a> {
     queue: Option<mpsc::Sender<Bytes>>,
     terminal: Option<Terminal>,
@@ -219,7 +219,7 @@ impl Feeding<'_> {
     }
 }
 
-/// What a command puts out, on its way to the host.
+/// Output of a command, on its way to the host.
 pub(super) struct Draining<'a> {
     pub(super) pid: Option<Pid>,
     pub(super) group: Option<&'a CommandGroup>,
@@ -229,7 +229,7 @@ pub(super) struct Draining<'a> {
     pub(super) reports: Option<Reports<'a>>,
 }
 
-/// What the host is told of a command beside its output.
+/// Reports of a command to the host, beside its output.
 pub(super) struct Reports<'a> {
     input: &'a CountedInput,
     told: u64,

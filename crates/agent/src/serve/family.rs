@@ -17,7 +17,7 @@ struct Process {
     started: u64,
 }
 
-/// What a process says of itself (proc_pid_stat(5)).
+/// The kernel's words on a process (proc_pid_stat(5)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stat {
     process: Process,
@@ -61,7 +61,7 @@ impl<'a> Family<'a> {
         !self.known.is_empty()
     }
 
-    /// Whether no member lives.
+    /// Tells whether no member lives.
     pub(super) fn is_gone(&mut self) -> bool {
         self.look();
         self.known.is_empty()

@@ -8,9 +8,9 @@ use banger_guest::wire::frame::{self, Frame};
 use banger_guest::{GetFiles, GuestPath, PutFiles, TransferFailure};
 use tokio::io::AsyncWriteExt;
 
-use super::call::running;
-use super::session::CallIo;
-use crate::guest::Guest;
+use super::reply::CallIo;
+use super::reply::running;
+use crate::guest_state::Guest;
 
 pub(super) async fn put(mut io: CallIo, request: PutFiles, guest: &Arc<Guest>) {
     if refused(&mut io, &request.dest, guest).await {

@@ -10,6 +10,7 @@ mod detached;
 mod exec;
 mod family;
 mod files;
+mod reply;
 mod session;
 mod terminal;
 mod terminfo;
@@ -17,4 +18,5 @@ mod tree;
 
 pub use changes::names_in_index;
 pub use detached::watch;
-pub use session::{CallIo, serve};
+pub use reply::CallIo;
+pub use session::serve;

@@ -5,14 +5,11 @@ use std::sync::Arc;
 use banger_guest::wire::handshake::{self, HandshakeError};
 use banger_guest::wire::session;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt, TokioAsyncReadCompatExt};
+use tokio_util::compat::{FuturesAsyncReadCompatExt, TokioAsyncReadCompatExt};
 use yamux::{Connection, Mode};
 
 use super::call;
-use crate::guest::Guest;
-
-/// The stream of one call.
-pub type CallIo = Compat<yamux::Stream>;
+use crate::guest_state::Guest;
 
 /// Meets a host and serves it until it goes away or breaks the rules. Calls that are open then see the end of their
 /// streams, and end what they started.

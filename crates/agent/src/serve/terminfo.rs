@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// Where descriptions of terminals are (ncurses, as distributions build it).
+/// Directories of descriptions of terminals (ncurses, as distributions build it).
 const PLACES: [&str; 5] = [
     "etc/terminfo",
     "lib/terminfo",

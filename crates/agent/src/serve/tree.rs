@@ -1,4 +1,4 @@
-//! What files of a tree are, and removing them: what a host asks before it replaces what it once sent.
+//! Digests of files of a tree, and their removal: a host asks for both before it replaces what it once sent.
 //!
 //! Every path is resolved beneath the one directory that the host named, and links on the way are not followed
 //! (`openat2(2)`): what somebody in the guest put there in the meantime cannot lead elsewhere.
@@ -16,12 +16,13 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
-use crate::guest::{Guest, failure};
+use crate::failure::failure;
+use crate::guest_state::Guest;
 
 /// Bytes of a file that are read at once.
 const PIECE: usize = 64 * 1024;
 
-/// What each of these files is.
+/// Kind and digest of each of these files.
 pub(super) fn digest(guest: &Guest, asked: &TreeFiles) -> Result<Vec<Found>, Failure> {
     let root = match root_of(guest, asked)? {
         Some(root) => root,
@@ -59,7 +60,7 @@ fn shown(asked: &TreeFiles, path: &TreePath) -> String {
 
 /// The directory, when there is one.
 fn root_of(guest: &Guest, asked: &TreeFiles) -> Result<Option<OwnedFd>, Failure> {
-    super::call::running(guest)?;
+    super::reply::running(guest)?;
     if asked.files.len() > MAX_TREE_FILES {
         let why = format!("{} files in one call", asked.files.len());
         return Err(failure("files", "be few enough", why));

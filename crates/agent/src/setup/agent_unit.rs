@@ -9,8 +9,8 @@ use std::path::Path;
 use banger_guest::Failure;
 
 use super::units::Units;
-use crate::guest::failure;
-use crate::service::ITSELF;
+use crate::failure::failure;
+use crate::program::ITSELF;
 
 /// This program, with a name: the one that it was started by is gone with the initramfs.
 const PROGRAM: &str = "run/banger/agent";

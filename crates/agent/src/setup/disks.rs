@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use banger_guest::Failure;
 
-use crate::guest::failure;
+use crate::failure::failure;
 
 /// Disks appear some time after their driver was loaded.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -14,7 +14,7 @@ const SYSTEMD: [u8; 2] = [38, 39];
 /// `SIGUSR2` and `SIGTERM` (busybox's init/init.c). Images need no link called `poweroff` for it.
 const BUSYBOX: [u8; 2] = [12, 15];
 
-/// How an init is told.
+/// Ways to tell an init.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     /// By a signal to PID 1.
@@ -23,7 +23,7 @@ enum Way {
     Program(&'static [&'static [&'static str]]),
 }
 
-/// What `init`, the file name of the program that PID 1 runs, understands.
+/// Ways that `init`, the file name of the program that PID 1 runs, understands.
 fn way(init: &str, mode: ShutdownMode) -> Way {
     let reboot = mode == ShutdownMode::Reboot;
     match init {

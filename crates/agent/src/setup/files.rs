@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::fstab;
 use super::written::Written;
-use crate::guest::failure;
+use crate::failure::failure;
 
 /// Bytes of an existing file that is edited.
 const MAX_EDITED: u64 = 4 * 1024 * 1024;

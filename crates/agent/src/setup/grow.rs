@@ -10,7 +10,7 @@ use banger_guest::Failure;
 use rustix::fs::{Mode, OFlags};
 
 use super::disks::Disk;
-use crate::guest::failure;
+use crate::failure::failure;
 use crate::sys;
 
 /// Grows the file system of `disk`, whose root is `mounted`, when its device has room for more. Never shrinks.

@@ -1,4 +1,4 @@
-//! What makes this guest itself and no other: name, machine id, clock, randomness. Each is set, then checked.
+//! Identity of this guest: name, machine id, clock, randomness. Each is set, then checked.
 
 use std::fs::File;
 use std::io;
@@ -10,7 +10,7 @@ use rustix::fs::Timespec;
 use rustix::time::ClockId;
 
 use super::files;
-use crate::guest::failure;
+use crate::failure::failure;
 use crate::sys;
 
 /// Between setting the clock and reading it back.

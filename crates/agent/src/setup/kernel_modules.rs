@@ -23,10 +23,10 @@ use super::mounts::{FileSystem, MountPoint};
 use super::root::{SYSTEM, mount_disk};
 use super::units::Units;
 use crate::console::say;
-use crate::guest::failure;
+use crate::failure::failure;
 use crate::modprobe::HELPER;
+use crate::program::IN_INITRAMFS;
 use crate::report::stats::kernel_release;
-use crate::service::IN_INITRAMFS;
 
 /// Mount point of the disk in the initramfs, where it stays: like the base, it is reached through an overlay only.
 const DISK: &str = "/modules-disk";

@@ -26,14 +26,15 @@ use super::{
 use crate::cgroup;
 use crate::console::say;
 use crate::control::{self, Order};
-use crate::guest::{Defaults, Machine, failure};
+use crate::failure::failure;
+use crate::guest_state::{Defaults, Machine};
 use crate::keeper;
 use crate::relay::Relays;
 use crate::report::stats::{boot_id, kernel_release};
 
 /// In the guest's root.
 const INIT: &str = "sbin/init";
-/// What systemd gets to answer: seconds under emulation on a busy host.
+/// Time for systemd to answer: seconds under emulation on a busy host.
 const SYSTEMD_WITHIN: Duration = Duration::from_secs(20);
 /// Between the answer to the host and what can wait.
 const SETTLE_AFTER: Duration = Duration::from_secs(1);
@@ -46,7 +47,7 @@ pub struct GuestMachine {
     relays: Mutex<Option<Relays>>,
 }
 
-/// What is left of the boot, for the first configuration.
+/// Rest of the boot, for the first configuration.
 struct Boot {
     stages: Stages,
     /// Still loading modules.
@@ -243,7 +244,7 @@ impl Machine for GuestMachine {
     }
 }
 
-/// What can wait until the first command is through: storage for containers that nothing can use yet, and freeing the
+/// Work that can wait until the first command is through: storage for containers that nothing can use yet, and freeing the
 /// memory of the initramfs. A lower priority would not do instead: the kernel is not preempted in the middle of a call.
 fn settle(containers: bool, old_root: File) {
     let settling = move || {
@@ -260,7 +261,7 @@ fn settle(containers: bool, old_root: File) {
     });
 }
 
-/// Which init the root at `root` has. Alpine's images for containers have an `/sbin/init` that is busybox's and starts
+/// The init of the root at `root`. Alpine's images for containers have an `/sbin/init` that is busybox's and starts
 /// nothing: it counts only with something to start, OpenRC or the script that busybox's init runs by default.
 fn image_init(root: &Path) -> RunningInit {
     let Ok(real) = std::fs::canonicalize(root.join(INIT)) else {

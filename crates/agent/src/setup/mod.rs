@@ -1,4 +1,4 @@
-//! What `Configure` does: from a bare initramfs to the guest's own root, identity, files and network.
+//! `Configure`: from a bare initramfs to the guest's own root, identity, files and network.
 
 pub mod agent_unit;
 pub mod copy_up;

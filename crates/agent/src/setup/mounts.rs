@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount, mount_bind, mount_move};
 
 use super::files::Place;
-use crate::guest::failure;
+use crate::failure::failure;
 
 /// A file system to mount.
 #[derive(Debug, Clone, Copy)]
@@ -194,7 +194,7 @@ pub fn furnish(root: &Place) -> Result<(), Failure> {
     link_standard_streams(root)
 }
 
-/// What udev makes elsewhere, and shells rely on.
+/// Links that udev makes elsewhere, and shells rely on.
 fn link_standard_streams(root: &Place) -> Result<(), Failure> {
     let part = || "/dev".to_owned();
     let dev = root

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use banger_guest::{Failure, Interface, MacAddr, Net};
 
 use super::netlink::Netlink;
-use crate::guest::failure;
+use crate::failure::failure;
 use crate::sys;
 
 /// Interfaces appear some time after their driver was loaded.

@@ -26,11 +26,11 @@ use super::mounts::{self, FileSystem, MountPoint, furnish};
 use super::stages::Stages;
 use super::temporary;
 use crate::console::say;
-use crate::guest::failure;
+use crate::failure::failure;
 
-/// Where the root is assembled.
+/// Directory in which the root is assembled.
 pub const NEW_ROOT: &str = "/newroot";
-/// Where the disk below the overlay is in the assembled root.
+/// Mount point of the disk below the overlay, in the assembled root.
 pub const SYSTEM_MOUNT: &str = "/run/banger/system";
 const LOWER: &str = "/lower";
 pub(super) const SYSTEM: &str = "/system";

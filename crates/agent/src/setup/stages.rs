@@ -1,4 +1,4 @@
-//! What took how long.
+//! Stages of a configuration, and their times.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! What a service that is started again must know, kept in the guest's `/run`.
+//! Knowledge of a service that is started again, kept in the guest's `/run`.
 
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -6,14 +6,14 @@ use std::os::unix::fs::OpenOptionsExt;
 use banger_guest::{Relay, RunningInit};
 use serde::{Deserialize, Serialize};
 
-use crate::guest::Defaults;
+use crate::guest_state::Defaults;
 
 const PATH: &str = "/run/banger/state.json";
 
 /// The remembered state.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct State {
-    /// Who is PID 1.
+    /// The program that is PID 1.
     pub init: RunningInit,
     /// Defaults of commands.
     #[serde(flatten)]

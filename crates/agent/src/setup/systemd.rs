@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
 
-/// What systemd makes on its way, in order.
+/// Files that systemd makes on its way, in order.
 const MILESTONES: [&str; 2] = ["/run/systemd", "/run/systemd/private"];
 
 /// Waits until systemd answers. `false`: not within that time; whoever talks to it will be told why.
 ///
 /// # Errors
-/// What the system says to inotify and poll.
+/// Those of inotify and poll.
 pub fn wait_until_reachable(within: Duration) -> io::Result<bool> {
     let deadline = Instant::now() + within;
     for milestone in MILESTONES {

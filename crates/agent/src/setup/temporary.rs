@@ -18,7 +18,7 @@ use super::files::Place;
 use super::mounts::{FileSystem, MountPoint, shared};
 use super::units::Units;
 use crate::console::say;
-use crate::guest::failure;
+use crate::failure::failure;
 
 /// The start of the names of what was set aside, on the disk below the overlay.
 const DISCARDED: &str = "discarded-";

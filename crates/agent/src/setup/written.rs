@@ -29,7 +29,7 @@ impl Written {
         Self { folder }
     }
 
-    /// What was last written there; none when nothing ever was.
+    /// The content that was last written there; none when nothing ever was.
     ///
     /// # Errors
     /// It cannot be read.

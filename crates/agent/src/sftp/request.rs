@@ -10,14 +10,14 @@ use super::packet::{Fields, PacketError};
 /// A path of a client; an empty one means the working directory.
 pub type Path = PathBuf;
 
-/// What a client wants, behind the number by which it knows the answer.
+/// Request of a client, behind the number by which it knows the answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
-    /// Which version?
+    /// The client's version.
     Init,
     /// Open a file.
     Open {
-        /// Which.
+        /// The path.
         path: Path,
         /// `SSH_FXF_*`.
         flags: u32,
@@ -44,22 +44,22 @@ pub enum Request {
         /// The bytes.
         bytes: Vec<u8>,
     },
-    /// What is there?
+    /// Attributes of a path.
     Stat {
-        /// Which.
+        /// The path.
         path: Path,
-        /// What it points to, when it is a link.
+        /// True for the target of a link, false for the link itself.
         follow: bool,
     },
-    /// What is open there?
+    /// Attributes of an open file.
     FStat(Vec<u8>),
     /// Change what is there.
     SetStat {
-        /// Which.
+        /// The path.
         path: Path,
         /// To this.
         attributes: Attributes,
-        /// What it points to, when it is a link.
+        /// True for the target of a link, false for the link itself.
         follow: bool,
     },
     /// Change what is open there.
@@ -82,16 +82,16 @@ pub enum Request {
         from: Path,
         /// The new one.
         to: Path,
-        /// What has the new one goes.
+        /// True to replace what has the new name.
         replace: bool,
     },
-    /// What does a link say?
+    /// Target of a link.
     ReadLink(Path),
     /// Make a link.
     SymLink {
-        /// What it says.
+        /// Its target.
         target: Path,
-        /// Where.
+        /// Its path.
         path: Path,
     },
     /// Make a second name.
@@ -103,9 +103,9 @@ pub enum Request {
     },
     /// Write a file to the disk.
     FSync(Vec<u8>),
-    /// How full is the file system?
+    /// Space of the file system.
     StatVfs(Path),
-    /// How much do you take at once?
+    /// Limits of the server.
     Limits,
     /// Something else.
     Unknown,

@@ -53,7 +53,7 @@ mod status {
     pub const UNSUPPORTED: u32 = 8;
 }
 
-/// Why a request was not done.
+/// Cause of a refusal.
 enum Refusal {
     Io(io::Error),
     Eof,

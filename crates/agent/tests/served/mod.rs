@@ -11,10 +11,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use banger_agent::guest::{Defaults, Guest, Machine, failure};
+use banger_agent::failure::failure;
+use banger_agent::guest_state::{Defaults, Guest, Machine};
 use banger_agent::serve::serve;
 use banger_guest::wire::frame::{self, Frame, FrameReader};
-use banger_guest::wire::handshake::Whom;
+use banger_guest::wire::handshake::Greeting;
 use banger_guest::{
     CallStream, Client, Configure, Configured, ExecRequest, ExitStatus, Failure, Phase,
     RunningInit, ShutdownMode,
@@ -61,7 +62,7 @@ impl Machine for Double {
 pub async fn host_of(guest: Arc<Guest>) -> Client {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     tokio::spawn(async move { serve(&mut theirs, &guest).await });
-    Client::connect(ours, Whom::Running, DEADLINE)
+    Client::connect(ours, Greeting::Running, DEADLINE)
         .await
         .unwrap()
         .with_deadline(DEADLINE)
@@ -101,7 +102,7 @@ pub async fn start(client: &Client, request: &ExecRequest) -> Command {
     }
 }
 
-/// What came of a command.
+/// Outcome of a command.
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub out: Vec<u8>,

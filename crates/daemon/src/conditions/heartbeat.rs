@@ -9,7 +9,7 @@ use banger_api::{ConditionCause, Timestamp, VmId};
 use banger_control::Control;
 use banger_engine::{Engine, EngineError, VmmIdentity, VmmState};
 use banger_guest::ClientError;
-use banger_guest::wire::handshake::Whom;
+use banger_guest::wire::handshake::Greeting;
 use banger_process::Look;
 use banger_store::vm;
 
@@ -150,7 +150,7 @@ impl Heartbeat {
             let socket = &self.vmm.channel_socket;
             let client = self
                 .channels
-                .client_within(self.vm, socket, Whom::Running, SILENCE)
+                .client_within(self.vm, socket, Greeting::Running, SILENCE)
                 .await?;
             client.ping().await
         };

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use banger_api::{ApiError, ErrorCode, VmId};
 use banger_engine::{Engine, VmmIdentity};
-use banger_guest::wire::handshake::Whom;
+use banger_guest::wire::handshake::Greeting;
 use banger_guest::{Client, ClientError, Configure, ShutdownMode};
 use banger_ops::{BootStage, Cancel, Events, GuestSetup, HostResult};
 use tokio::runtime::Handle;
@@ -47,7 +47,7 @@ impl Guests<'_> {
         let work = async {
             let client = self
                 .channels
-                .client_within(setup.vm, socket, Whom::Booting, deadline)
+                .client_within(setup.vm, socket, Greeting::Booting, deadline)
                 .await?;
             let reachable = began.elapsed();
             let left = deadline.saturating_sub(reachable);
@@ -192,7 +192,7 @@ impl Guests<'_> {
         let ask = async {
             let client: Client = self
                 .channels
-                .client_within(vm, socket, Whom::Running, deadline)
+                .client_within(vm, socket, Greeting::Running, deadline)
                 .await?;
             client
                 .with_deadline(deadline)

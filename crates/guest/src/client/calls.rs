@@ -18,14 +18,14 @@ use crate::schema::{
     Found, FromGuest, GetChanges, GetFiles, GuestPath, GuestStats, Listener, Pong, PutFiles,
     Request, ShutdownMode, TreeFiles,
 };
-use crate::wire::handshake::{self, Whom};
+use crate::wire::handshake::{self, Greeting};
 use crate::wire::message::{self, MessageError};
 
 /// A conversation with one guest. Clones share it; it ends, and the guest notices, when the last clone and the last
 /// [`CallStream`] are dropped.
 #[derive(Debug, Clone)]
 pub struct Client {
-    wishes: mpsc::Sender<Opener>,
+    open_requests: mpsc::Sender<Opener>,
     lost: Arc<Notify>,
     ended: Ended,
     calls: Calls,
@@ -40,7 +40,7 @@ impl Client {
     /// [`ClientError::Handshake`] when it does not come up, sends only garbage or speaks another version.
     pub async fn connect<S>(
         mut stream: S,
-        whom: Whom,
+        greeting: Greeting,
         timeout: Duration,
     ) -> Result<Self, ClientError>
     where
@@ -48,20 +48,20 @@ impl Client {
     {
         let mut nonce = [0; 32];
         fill_random(&mut nonce).map_err(ClientError::Random)?;
-        handshake::greet(&mut stream, whom, nonce, timeout).await?;
-        let (wishes, wishes_receiver) = mpsc::channel(8);
+        handshake::greet(&mut stream, greeting, nonce, timeout).await?;
+        let (open_requests, requested) = mpsc::channel(8);
         let lost = Arc::new(Notify::new());
         let (ended_sender, ended) = watch::channel(None);
         let calls = Calls::default();
         tokio::spawn(drive(
             stream.compat(),
             calls.clone(),
-            wishes_receiver,
+            requested,
             Arc::clone(&lost),
             ended_sender,
         ));
         Ok(Self {
-            wishes,
+            open_requests,
             lost,
             ended,
             calls,
@@ -297,8 +297,8 @@ impl Client {
         let Ok(permit) = self.permits.clone().try_acquire_owned() else {
             return Err(ClientError::TooManyCalls { call });
         };
-        let (wish, granted) = oneshot::channel();
-        if self.wishes.send(wish).await.is_err() {
+        let (request, granted) = oneshot::channel();
+        if self.open_requests.send(request).await.is_err() {
             return Err(ClientError::Session {
                 call,
                 end: self.closed().await,

@@ -22,14 +22,14 @@ pub(super) type Ended = watch::Receiver<Option<Arc<SessionEnd>>>;
 pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
     socket: S,
     calls: Calls,
-    mut wishes: mpsc::Receiver<Opener>,
+    mut open_requests: mpsc::Receiver<Opener>,
     lost: Arc<Notify>,
     ended: watch::Sender<Option<Arc<SessionEnd>>>,
 ) {
     let socket = Intake::new(session::buffered(socket), calls.clone());
     let mut connection = Connection::new(socket, session::config(), Mode::Client);
     let end = tokio::select! {
-        end = std::future::poll_fn(|cx| poll(&mut connection, &calls, &mut wishes, cx)) => end,
+        end = std::future::poll_fn(|cx| poll(&mut connection, &calls, &mut open_requests, cx)) => end,
         () = lost.notified() => SessionEnd::AgentGone,
     };
     // The streams of the connection see their end when it is dropped; the reason must be there by then.
@@ -39,17 +39,17 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
 fn poll<S: AsyncRead + AsyncWrite + Unpin>(
     connection: &mut Connection<S>,
     calls: &Calls,
-    wishes: &mut mpsc::Receiver<Opener>,
+    open_requests: &mut mpsc::Receiver<Opener>,
     cx: &mut Context<'_>,
 ) -> Poll<SessionEnd> {
     loop {
-        match wishes.poll_recv(cx) {
+        match open_requests.poll_recv(cx) {
             Poll::Ready(None) => return Poll::Ready(SessionEnd::HostClosed),
-            Poll::Ready(Some(wish)) => match connection.poll_new_outbound(cx) {
+            Poll::Ready(Some(request)) => match connection.poll_new_outbound(cx) {
                 Poll::Ready(Ok(stream)) => {
                     let id = stream.id().val();
                     calls.open(id);
-                    if wish.send(stream).is_err() {
+                    if request.send(stream).is_err() {
                         // The client has given up: the stream was dropped, which resets it.
                         calls.close(id);
                     }

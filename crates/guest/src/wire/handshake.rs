@@ -187,7 +187,7 @@ pub enum HandshakeError {
 
 /// State of the guest that is greeted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Whom {
+pub enum Greeting {
     /// A booting guest: there was no conversation before, and the first hello waits in the device until the agent opens
     /// its port. Each further hello, and a run even more, is work for a machine that is slow just then.
     Booting,
@@ -195,7 +195,7 @@ pub enum Whom {
     Running,
 }
 
-impl Whom {
+impl Greeting {
     /// Time between two hellos without an answer.
     fn interval(self) -> Duration {
         match self {
@@ -211,18 +211,18 @@ impl Whom {
 /// See [`HandshakeError`]; after `timeout` at the latest.
 pub async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
-    whom: Whom,
+    greeting: Greeting,
     nonce: Nonce,
     timeout: Duration,
 ) -> Result<(), HandshakeError> {
-    tokio::time::timeout(timeout, greet_until_answered(stream, whom, nonce))
+    tokio::time::timeout(timeout, greet_until_answered(stream, greeting, nonce))
         .await
         .unwrap_or(Err(HandshakeError::Timeout(timeout)))
 }
 
 async fn greet_until_answered<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
-    whom: Whom,
+    greeting: Greeting,
     nonce: Nonce,
 ) -> Result<(), HandshakeError> {
     let (mut from, mut to) = tokio::io::split(stream);
@@ -231,7 +231,7 @@ async fn greet_until_answered<S: AsyncRead + AsyncWrite + Unpin>(
         // The two directions run in parallel: a guest that is not ready takes no bytes.
         let acked = read_until(&mut from, &mut scanner, Kind::Ack, nonce);
         tokio::pin!(acked);
-        let hellos = repeat_hello(&mut to, whom, nonce);
+        let hellos = repeat_hello(&mut to, greeting, nonce);
         tokio::pin!(hellos);
         tokio::select! {
             biased;
@@ -248,10 +248,10 @@ async fn greet_until_answered<S: AsyncRead + AsyncWrite + Unpin>(
 /// Repeats the hello until it is dropped. A run precedes some of them, see the module's documentation.
 async fn repeat_hello(
     to: &mut (impl AsyncWrite + Unpin),
-    whom: Whom,
+    greeting: Greeting,
     nonce: Nonce,
 ) -> Result<std::convert::Infallible, HandshakeError> {
-    let interval = whom.interval();
+    let interval = greeting.interval();
     let hello = Record::new(Kind::Hello, nonce).to_bytes();
     let mut next = Instant::now();
     for turn in 0_u32.. {

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use banger_guest::files::archive::{ArchiveWriter, Entry, EntryKind};
@@ -13,10 +13,11 @@ use banger_guest::{GetChanges, TransferDone};
 use rustix::fs::{Mode, OFlags};
 use tokio::io::AsyncWriteExt;
 
+use super::failed::{as_path, failed};
 use super::walk::{Changes, walk};
-use crate::guest::Guest;
+use crate::guest_state::Guest;
 use crate::serve::files::{path_in, refused};
-use crate::serve::session::CallIo;
+use crate::serve::reply::CallIo;
 use crate::serve::tree::parent_of;
 
 /// Answers a call.
@@ -109,21 +110,4 @@ fn list(
     all.entries += 1;
     all.bytes += size;
     Ok(())
-}
-
-pub(super) fn as_path(path: &[u8]) -> &Path {
-    use std::os::unix::ffi::OsStrExt;
-    Path::new(std::ffi::OsStr::from_bytes(path))
-}
-
-pub(super) fn failed(
-    doing: &'static str,
-    path: impl Into<PathBuf>,
-    source: std::io::Error,
-) -> FilesError {
-    FilesError::Io {
-        doing,
-        path: path.into(),
-        source,
-    }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use banger_guest::files::FilesError;
 
-use super::answer::failed;
+use super::failed::failed;
 
 /// Bytes of an index: two million files.
 const MAX_INDEX: u64 = 256 << 20;
@@ -15,7 +15,7 @@ const MAX_INDEX: u64 = 256 << 20;
 const STAT: usize = 40;
 /// Flag of an entry that has a second pair of flags.
 const EXTENDED: u16 = 0x4000;
-/// Where the length of a name is in the flags; the largest value stands for itself and more.
+/// Bits of the flags that hold the length of a name; the largest value stands for itself and more.
 const NAME_MASK: u16 = 0x0fff;
 
 /// Names that git tracks.
@@ -23,7 +23,7 @@ const NAME_MASK: u16 = 0x0fff;
 pub(super) struct Tracked(BTreeSet<Vec<u8>>);
 
 impl Tracked {
-    /// Whether it tracks this, or something in this directory.
+    /// Tells whether it tracks this, or something in this directory.
     pub(super) fn has(&self, path: &[u8], is_directory: bool) -> bool {
         if !is_directory {
             return self.0.contains(path);
@@ -34,7 +34,7 @@ impl Tracked {
     }
 }
 
-/// What the index of a tree tracks.
+/// Paths that the index of a tree tracks.
 pub(super) fn tracked(root: &Path) -> Result<Tracked, FilesError> {
     let path = root.join(".git/index");
     let mut bytes = Vec::new();

@@ -1,4 +1,4 @@
-//! What changed in a tree since a host sent it.
+//! Changes of a tree since a host sent it.
 //!
 //! ```text
 //! manifest ─┐
@@ -10,6 +10,7 @@
 //! booted need not fetch it from its disk.
 
 mod answer;
+mod failed;
 mod index;
 mod rules;
 mod walk;

@@ -1,4 +1,4 @@
-//! What git would ignore (gitignore(5)): the repository's files, `.git/info/exclude`, and the user's own file. A
+//! Rules of git for what it ignores (gitignore(5)): the repository's files, `.git/info/exclude`, and the user's own file. A
 //! `core.excludesFile` that the guest's configuration names elsewhere is not looked for.
 
 use std::fs::File;
@@ -15,11 +15,11 @@ use gix_ignore::search::Ignore;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::answer::failed;
+use super::failed::failed;
 
 /// Bytes of one file of rules.
 const MAX_RULES: u64 = 1 << 20;
-/// Where git looks when nothing else is configured.
+/// The user's own file of rules, when nothing else is configured.
 const USERS: &str = "/root/.config/git/ignore";
 
 /// The rules that hold where the walk is.
@@ -55,7 +55,7 @@ impl Rules {
             Ok(bytes) => self.add(&bytes, path),
             Err(error) if error.kind() == io::ErrorKind::IsADirectory => return Ok(false),
             Err(error) => {
-                let path = super::answer::as_path(path).join(".gitignore");
+                let path = super::failed::as_path(path).join(".gitignore");
                 return Err(failed("read", path, error));
             }
         }
@@ -67,7 +67,7 @@ impl Rules {
         self.0.patterns.pop();
     }
 
-    /// Whether a path, or a directory around it, is to be ignored.
+    /// Tells whether a path, or a directory around it, is to be ignored.
     pub(super) fn ignore(&self, path: &[u8], is_directory: bool) -> bool {
         let around = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
         let directories = around.map(|(cut, _)| (&path[..cut], true));

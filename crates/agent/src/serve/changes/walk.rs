@@ -9,18 +9,18 @@ use banger_guest::limits::{MAX_TRANSFER_DEPTH, MAX_TRANSFER_ENTRIES};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::answer::{as_path, failed};
+use super::failed::{as_path, failed};
 use super::index::{self, Tracked};
 use super::rules::Rules;
 
-/// What is not as it was sent, in order.
+/// Paths that are not as they were sent, in order.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     /// Files and links that are new or other.
     pub(super) changed: BTreeSet<Vec<u8>>,
     /// Files that are not there any more.
     pub(super) gone: Vec<Vec<u8>>,
-    /// What is new and cannot go: repositories inside, sockets, fifos, devices.
+    /// New things that cannot go: repositories inside, sockets, fifos, devices.
     pub(super) left: Vec<(LeftKind, Vec<u8>)>,
 }
 
@@ -53,7 +53,7 @@ struct Walk<'a> {
     root: &'a Path,
     manifest: &'a Manifest,
     rules: Rules,
-    /// What git tracks beside what was sent; looked up when it first matters.
+    /// Paths that git tracks beside those that were sent; looked up when it first matters.
     tracked: Option<Tracked>,
     /// Directories in which something was sent.
     visited: BTreeSet<Vec<u8>>,
@@ -186,7 +186,7 @@ impl Walk<'_> {
         Ok(below)
     }
 
-    /// Whether a name that nobody sent is part of the work here: it is not ignored, or git tracks it all the same.
+    /// Tells whether a name that nobody sent is part of the work here: it is not ignored, or git tracks it all the same.
     fn goes(&mut self, path: &[u8], is_directory: bool) -> Result<bool, FilesError> {
         if !self.rules.ignore(path, is_directory) {
             return Ok(true);

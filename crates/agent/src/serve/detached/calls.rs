@@ -17,16 +17,17 @@ use tokio::process::Command;
 use super::log::LogReader;
 use super::record::{self, Record};
 use super::watcher::Order;
-use crate::guest::{Guest, failure};
-use crate::serve::call::running;
-use crate::serve::session::CallIo;
+use crate::failure::failure;
+use crate::guest_state::Guest;
+use crate::serve::reply::CallIo;
+use crate::serve::reply::running;
 
 /// Time for a watcher to start its command.
 const STARTING: Duration = Duration::from_secs(8);
 /// Between two looks at a log that has nothing new.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// What a watcher is called in the list of processes.
+/// Name of a watcher in the list of processes.
 const WATCHER: &str = "banger-detached";
 
 /// Starts a command that goes on without the host.

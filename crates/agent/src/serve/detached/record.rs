@@ -18,7 +18,7 @@ const ALIVE: &str = "alive";
 const STARTED: &str = "started.json";
 const END: &str = "end.json";
 
-/// What runs since when.
+/// A command, and the time of its start.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Started {
     pub(super) argv: Vec<String>,
@@ -73,7 +73,7 @@ impl Record {
         Ok(file)
     }
 
-    /// Whether somebody watches.
+    /// Tells whether a watcher lives.
     pub(super) fn is_alive(&self) -> bool {
         let Ok(file) = File::open(self.folder.join(ALIVE)) else {
             return false;
@@ -103,7 +103,7 @@ impl Record {
         serde_json::from_slice(&fs::read(self.folder.join(name)).ok()?).ok()
     }
 
-    /// How it ended, when it has.
+    /// Its end, when it has ended.
     pub(super) fn end(&self) -> Option<DetachedEnd> {
         self.noted(END).or_else(|| {
             // Looked at again behind the lock: it may have ended in between.
@@ -119,7 +119,7 @@ impl Record {
         })
     }
 
-    /// What a list shows; `None` for one that is being started.
+    /// Its line in a list; `None` for one that is being started.
     pub(super) fn shown(&self) -> Option<DetachedCommand> {
         let started: Started = self.noted(STARTED)?;
         let segments = log::segments(&self.folder);

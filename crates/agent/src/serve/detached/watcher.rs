@@ -19,7 +19,8 @@ use tokio::io::{AsyncRead, AsyncWriteExt};
 use super::log::LogWriter;
 use super::record::{Record, Started, cut, now_ms};
 use crate::cgroup;
-use crate::guest::{Defaults, Guest, Machine, failure};
+use crate::failure::failure;
+use crate::guest_state::{Defaults, Guest, Machine};
 use crate::serve::{command, exec};
 
 /// Bytes on the way from the command to its log.
@@ -27,7 +28,7 @@ const ON_THE_WAY: usize = 64 * 1024;
 /// Largest order: a request, and the defaults of the guest.
 const MAX_ORDER: u64 = MAX_REQUEST as u64 * 2;
 
-/// What a watcher is told at its standard input.
+/// Orders to a watcher, at its standard input.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Order {
     pub(super) request: ExecRequest,

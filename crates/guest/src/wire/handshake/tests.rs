@@ -16,7 +16,7 @@ async fn both_sides_meet_and_the_next_bytes_are_theirs() {
         guest.read_exact(&mut after).await.unwrap();
         after
     });
-    greet(&mut host, Whom::Running, NONCE, SECOND)
+    greet(&mut host, Greeting::Running, NONCE, SECOND)
         .await
         .unwrap();
     host.write_all(b"mine").await.unwrap();
@@ -30,7 +30,7 @@ async fn both_sides_meet_and_the_next_bytes_are_theirs() {
 async fn a_guest_that_starts_late_is_met_although_hellos_have_piled_up() {
     let (mut host, mut guest) = duplex(1 << 20);
     let host_side = tokio::spawn(async move {
-        greet(&mut host, Whom::Running, NONCE, 60 * SECOND)
+        greet(&mut host, Greeting::Running, NONCE, 60 * SECOND)
             .await
             .unwrap();
         host.write_all(b"first call").await.unwrap();
@@ -57,7 +57,7 @@ async fn what_an_older_conversation_left_behind_is_skipped_on_both_sides() {
         .unwrap();
     host.write_all(&MAGIC[..9]).await.unwrap();
     let (met, answered) = tokio::join!(
-        greet(&mut host, Whom::Running, NONCE, SECOND),
+        greet(&mut host, Greeting::Running, NONCE, SECOND),
         answer(&mut guest)
     );
     met.unwrap();
@@ -68,7 +68,7 @@ async fn what_an_older_conversation_left_behind_is_skipped_on_both_sides() {
 async fn a_guest_in_the_middle_of_a_frame_sees_a_hello_after_the_run() {
     let (mut host, mut guest) = duplex(1 << 20);
     let host_side =
-        tokio::spawn(async move { greet(&mut host, Whom::Running, NONCE, 10 * SECOND).await });
+        tokio::spawn(async move { greet(&mut host, Greeting::Running, NONCE, 10 * SECOND).await });
     // The guest expects a body of the largest size that a host sends.
     let mut body = vec![0; SPLIT_SEND];
     guest.read_exact(&mut body).await.unwrap();
@@ -86,7 +86,7 @@ async fn a_guest_in_the_middle_of_a_frame_sees_a_hello_after_the_run() {
 async fn silence_ends_in_a_timeout() {
     let (mut host, _guest) = duplex(64);
     assert!(matches!(
-        greet(&mut host, Whom::Running, NONCE, SECOND).await,
+        greet(&mut host, Greeting::Running, NONCE, SECOND).await,
         Err(HandshakeError::Timeout(_))
     ));
 }
@@ -95,7 +95,7 @@ async fn silence_ends_in_a_timeout() {
 async fn endless_garbage_ends_in_an_error_of_its_own() {
     let (mut host, mut guest) = duplex(1 << 16);
     tokio::spawn(async move { while guest.write_all(&[0xb4; 4096]).await.is_ok() {} });
-    let error = greet(&mut host, Whom::Running, NONCE, 60 * SECOND)
+    let error = greet(&mut host, Greeting::Running, NONCE, 60 * SECOND)
         .await
         .unwrap_err();
     assert!(matches!(error, HandshakeError::Garbage(_)), "{error}");
@@ -106,7 +106,7 @@ async fn endless_acknowledgements_without_go_end_in_an_error() {
     let (mut host, mut guest) = duplex(1 << 16);
     let ack = Record::new(Kind::Ack, NONCE).to_bytes();
     tokio::spawn(async move { while guest.write_all(&ack).await.is_ok() {} });
-    let error = greet(&mut host, Whom::Running, NONCE, 60 * SECOND)
+    let error = greet(&mut host, Greeting::Running, NONCE, 60 * SECOND)
         .await
         .unwrap_err();
     assert!(matches!(error, HandshakeError::Garbage(_)), "{error}");
@@ -121,7 +121,7 @@ async fn another_version_is_named_together_with_ours() {
         nonce: NONCE,
     };
     guest.write_all(&ack.to_bytes()).await.unwrap();
-    let error = greet(&mut host, Whom::Running, NONCE, SECOND)
+    let error = greet(&mut host, Greeting::Running, NONCE, SECOND)
         .await
         .unwrap_err();
     assert!(
@@ -141,7 +141,7 @@ async fn a_channel_that_closes_ends_both_sides() {
     let (mut host, guest) = duplex(64);
     drop(guest);
     assert!(
-        greet(&mut host, Whom::Running, NONCE, SECOND)
+        greet(&mut host, Greeting::Running, NONCE, SECOND)
             .await
             .is_err()
     );

@@ -1,4 +1,4 @@
-//! What the service knows of the guest it runs in, shared by all calls.
+//! State of the guest that all calls share, and the machine behind it.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,7 +9,9 @@ use banger_guest::files::Looked;
 use banger_guest::{Configure, Configured, Failure, GuestPath, Phase, ShutdownMode};
 use serde::{Deserialize, Serialize};
 
-/// What a guest can be told to do to itself as a whole. A trait, so that the calls can be tested on any machine.
+use crate::failure::blocking;
+
+/// Orders that a guest carries out on itself as a whole. A trait, so that the calls can be tested on any machine.
 pub trait Machine: Send + Sync + 'static {
     /// Applies a configuration. Blocks.
     ///
@@ -17,7 +19,7 @@ pub trait Machine: Send + Sync + 'static {
     /// Names the part that failed and the check that found it.
     fn configure(&self, configure: &Configure) -> Result<Configured, Failure>;
 
-    /// Where it listens for published ports: those listeners are no servers of the guest's.
+    /// Addresses at which it listens for published ports: those listeners are no servers of the guest's.
     fn relay_addresses(&self) -> Vec<SocketAddr> {
         Vec::new()
     }
@@ -28,24 +30,24 @@ pub trait Machine: Send + Sync + 'static {
     /// When nothing can be told to do so.
     fn shut_down(&self, mode: ShutdownMode) -> Result<(), Failure>;
 
-    /// Where programs and files of the guest are; `/` but in tests.
+    /// Root of the guest's programs and files; `/` but in tests.
     fn root(&self) -> PathBuf {
         PathBuf::from("/")
     }
 
-    /// Where detached commands are kept.
+    /// Directory of detached commands.
     fn detached_folder(&self) -> PathBuf {
         PathBuf::from("/run/banger/exec")
     }
 
-    /// Where each command gets a control group of its own; `None`: it gets none.
+    /// Parent of the control groups of commands; `None`: they get none.
     fn command_groups(&self) -> Option<PathBuf> {
         None
     }
 
     /// This program, for processes of its own.
     fn program(&self) -> PathBuf {
-        PathBuf::from(crate::service::ITSELF)
+        PathBuf::from(crate::program::ITSELF)
     }
 }
 
@@ -61,7 +63,7 @@ pub struct Defaults {
     /// User.
     #[serde(default)]
     pub user: Option<String>,
-    /// What the image always runs, before its command.
+    /// Words that the image always runs before its command.
     #[serde(default)]
     pub entrypoint: Vec<String>,
     /// The image's own command.
@@ -104,7 +106,7 @@ impl Guest {
         })
     }
 
-    /// How far it is.
+    /// Its phase.
     #[must_use]
     pub fn phase(&self) -> Phase {
         self.state().phase
@@ -122,7 +124,7 @@ impl Guest {
         Arc::clone(&self.machine)
     }
 
-    /// What was seen of files that a host asked about.
+    /// Files as a host saw them when it asked about them.
     #[must_use]
     pub fn looked(&self) -> Arc<Looked> {
         Arc::clone(&self.looked)
@@ -175,32 +177,5 @@ impl Guest {
     fn state(&self) -> MutexGuard<'_, State> {
         // Plain data, whole at every moment: a panic elsewhere does not make it wrong.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
-) -> Result<T, Failure> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|error| {
-            Err(Failure {
-                part: "agent".into(),
-                check: "stay alive".into(),
-                message: error.to_string(),
-            })
-        })
-}
-
-/// A failure of one part and check.
-pub fn failure(
-    part: impl Into<String>,
-    check: impl Into<String>,
-    cause: impl std::fmt::Display,
-) -> Failure {
-    Failure {
-        part: part.into(),
-        check: check.into(),
-        message: cause.to_string(),
     }
 }

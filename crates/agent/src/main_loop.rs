@@ -17,25 +17,14 @@ use crate::boot::modules::{self, Modules};
 use crate::boot::{channel, early, port::Port};
 use crate::cgroup;
 use crate::console::say;
-use crate::guest::{Defaults, Guest};
+use crate::guest_state::{Defaults, Guest};
 use crate::keeper;
+use crate::program::{AGAIN, FRESH, name_ourselves};
 use crate::serve::serve;
 use crate::setup::kernel_limits;
 use crate::setup::machine::GuestMachine;
 use crate::setup::stages::Stages;
 use crate::setup::state;
-
-/// What the service is called in the list of processes; for the '@' see [`crate::init`].
-pub const NAME: &str = "@banger-agent";
-/// This very program, wherever it came from and whether its file has still a name (proc(5)): nothing that the guest's init
-/// does to its mounts keeps it from being started again.
-pub const ITSELF: &str = "/proc/self/exe";
-/// The same in the initramfs, before `/proc` is mounted.
-pub const IN_INITRAMFS: &str = "/init";
-/// First start, in the initramfs.
-pub const FRESH: &str = "fresh";
-/// Start after a death, in an assembled root.
-pub const AGAIN: &str = "again";
 
 /// After `SIGTERM`, time for the last answer to leave.
 const LAST_WORDS: Duration = Duration::from_millis(50);
@@ -151,11 +140,6 @@ async fn serve_hosts(port: OwnedFd, how: &str, guest: &Arc<Guest>) -> io::Result
         ended = serving => ended,
         never = lonely => never,
     }
-}
-
-/// Started through [`ITSELF`], the process would be listed as "exe".
-pub(crate) fn name_ourselves() -> io::Result<()> {
-    Ok(rustix::thread::set_name(c"banger-agent")?)
 }
 
 async fn until_terminated() -> io::Result<()> {
