@@ -38,6 +38,7 @@ mod host;
 mod http;
 mod image_cache;
 mod keys;
+pub mod log_file;
 pub mod paths;
 mod private;
 mod readiness;

@@ -1,4 +1,4 @@
-//! What the daemon does now and then: console logs are kept small, and the control plane forgets what is old.
+//! Regular work of the daemon: logs are kept small, and the control plane forgets what is old.
 
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ use crate::ssh_hosts;
 
 /// Time between two rounds.
 const INTERVAL: Duration = Duration::from_secs(10);
+/// Largest log of the daemon in the background, in bytes; its last half stays when it is cut.
+const LOG_MAX: u64 = 8 << 20;
 /// Largest console log, in bytes; its last half stays when it is cut.
 const CONSOLE_MAX: u64 = 8 << 20;
 /// Rounds between two looks at old operations: an hour.
@@ -35,6 +37,9 @@ pub(crate) async fn upkeep(daemon: Daemon) {
 fn round(daemon: &Daemon, trim: bool) {
     system::upkeep(&daemon.control, trim);
     ssh_hosts::keep(&daemon.ssh_hosts, &daemon.control);
+    if let Err(error) = banger_engine::shorten_log(&daemon.paths.log(), LOG_MAX) {
+        tracing::warn!(%error, "cannot shorten the daemon's log");
+    }
     let Ok(vms) = daemon.read(vm::list) else {
         return;
     };

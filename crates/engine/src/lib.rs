@@ -36,6 +36,7 @@ mod state;
 mod sys;
 mod text;
 mod token;
+mod trim;
 
 pub use engine::{Accel, Engine, EngineKind, Probe};
 pub use error::EngineError;
@@ -44,5 +45,6 @@ pub use qemu::{QemuEngine, panic_message};
 pub use spec::{DiskSpec, NetSpec, Publish, SERIAL_MAX_BYTES, VmmSpec};
 pub use state::{ExitCause, IdentityVersion, VmmIdentity, VmmState};
 pub use token::{InvalidToken, LaunchToken};
+pub use trim::appended as shorten_log;
 
 pub use banger_process::Signal;

@@ -1,5 +1,6 @@
 //! `banger daemon`
 
+pub mod logs;
 pub mod run;
 pub mod status;
 pub mod stop;
@@ -12,6 +13,8 @@ use crate::failure::Outcome;
 /// The daemon.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Show the log of the daemon in the background
+    Logs(logs::Args),
     /// Run the daemon here, until it is stopped
     Run(run::Args),
     /// Show the daemon that runs
@@ -27,6 +30,7 @@ impl Command {
     /// Why it failed.
     pub async fn run(self, context: &Context) -> Outcome {
         match self {
+            Self::Logs(args) => logs::run(args, context).await,
             Self::Run(args) => run::run(args, context).await,
             Self::Status(args) => status::run(args, context).await,
             Self::Stop(args) => stop::run(args, context).await,

@@ -384,3 +384,24 @@ impl Drop for Mount {
         let _ = Command::new("umount").arg(self.path()).status();
     }
 }
+
+#[test]
+fn the_daemons_log_can_be_read_when_no_daemon_runs() {
+    let home = Home::plain();
+    let none = home.ok(&["daemon", "logs"]);
+    assert_eq!(none.stdout, "");
+    assert!(none.stderr.contains("no daemon has run"), "{}", none.stderr);
+
+    home.ok(&["ps"]);
+    home.ok(&["daemon", "stop"]);
+    let all = home.ok(&["daemon", "logs"]).stdout;
+    assert!(all.lines().count() >= 2, "{all}");
+    let last = home.ok(&["daemon", "logs", "--tail", "1"]).stdout;
+    assert_eq!(last.lines().last(), all.lines().last());
+    assert_eq!(last.lines().count(), 1);
+
+    // A line that somebody else's program wrote there does not command the terminal.
+    let log = home.state().join("daemon.log");
+    fs::write(&log, "a\u{1b}]0;title\u{7}b\n").unwrap();
+    assert_eq!(home.ok(&["daemon", "logs"]).stdout, "ab\n");
+}

@@ -66,17 +66,22 @@ fn read(path: &Path) -> Result<Vec<u8>, EngineError> {
     tail(path, TAIL_BYTES).map_err(EngineError::io(format!("read {}", path.display())))
 }
 
-/// The line that separates launches in the console's log.
-pub(super) fn console_mark(launch_token: &LaunchToken) -> String {
-    format!("--- launch {launch_token} ---\r\n")
+/// The line that separates launches in the console's log: people read its time, we search for its token.
+pub(super) fn console_mark(launch_token: &LaunchToken, at: jiff::Timestamp) -> String {
+    format!("--- started at {at:.0} as {}", mark_end(launch_token))
+}
+
+/// End of the line. Older builds wrote `--- ` before it, and no time.
+fn mark_end(launch_token: &LaunchToken) -> String {
+    format!("launch {launch_token} ---\r\n")
 }
 
 fn since_launch<'a>(console: &'a [u8], launch_token: &LaunchToken) -> &'a [u8] {
-    let mark = console_mark(launch_token);
+    let end = mark_end(launch_token);
     let found = console
-        .windows(mark.len())
-        .rposition(|window| window == mark.as_bytes());
-    found.map_or(console, |at| &console[at + mark.len()..])
+        .windows(end.len())
+        .rposition(|window| window == end.as_bytes());
+    found.map_or(console, |at| &console[at + end.len()..])
 }
 
 /// The cause, as far as the remains show it.
@@ -250,8 +255,17 @@ mod tests {
     #[test]
     fn the_console_of_earlier_launches_is_not_looked_at() {
         let [second, unknown] = ["second-one", "unknown-one"].map(|token| token.parse().unwrap());
-        let console = format!("{PANICKED}{}all well", console_mark(&second));
-        assert_eq!(since_launch(console.as_bytes(), &second), b"all well");
+        let at = jiff::Timestamp::UNIX_EPOCH;
+        let mark = console_mark(&second, at);
+        assert_eq!(
+            mark,
+            "--- started at 1970-01-01T00:00:00Z as launch second-one ---\r\n"
+        );
+        for mark in [mark, "--- launch second-one ---\r\n".to_owned()] {
+            let console = format!("{PANICKED}{mark}all well");
+            assert_eq!(since_launch(console.as_bytes(), &second), b"all well");
+        }
+        let console = format!("{PANICKED}{}all well", console_mark(&second, at));
         assert_eq!(
             since_launch(console.as_bytes(), &unknown),
             console.as_bytes()

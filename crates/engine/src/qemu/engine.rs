@@ -9,9 +9,10 @@ use banger_process::{Children, Found, Process, Program, Seen, Signal};
 use serde_json::Value;
 
 use super::launch::Launch;
-use super::{command_line, end, files, hang, launch, probe, trial, trim};
+use super::{command_line, end, files, hang, launch, probe, trial};
 use crate::host::{self, HostFacts};
 use crate::qmp::Monitor;
+use crate::trim;
 use crate::{
     Accel, Engine, EngineError, EngineKind, ExitCause, IdentityVersion, LaunchToken, Probe,
     VmmIdentity, VmmSpec, VmmState,

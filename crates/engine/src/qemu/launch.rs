@@ -118,7 +118,7 @@ fn make_files(spec: &VmmSpec) -> Result<File, EngineError> {
         .write_all(spec.launch_token.as_str().as_bytes())
         .map_err(wrote(&launch))?;
     private(&dir.join(files::EVENTS_OUT))?;
-    let mark = end::console_mark(&spec.launch_token);
+    let mark = end::console_mark(&spec.launch_token, jiff::Timestamp::now());
     private(&spec.console_log)?
         .write_all(mark.as_bytes())
         .map_err(wrote(&spec.console_log))?;

@@ -21,7 +21,6 @@ mod kernel_cmdline;
 mod launch;
 mod probe;
 mod trial;
-mod trim;
 
 pub use end::panic_message;
 pub use engine::QemuEngine;

@@ -1,4 +1,4 @@
-//! Limits on the files that a guest makes its VMM write: an endless console must not fill the host's disk.
+//! Limits on logs: an endless console, or a daemon that runs for months, must not fill the host's disk.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
@@ -12,7 +12,10 @@ use crate::text::tail;
 
 /// Shortens a log that its writer appends to, keeping the last half of `max_bytes`; leaves a log of at most `max_bytes`
 /// as it is. Bytes that are written between the read and the cut are lost.
-pub(super) fn appended(path: &Path, max_bytes: u64) -> Result<(), EngineError> {
+///
+/// # Errors
+/// The log cannot be read or written.
+pub fn appended(path: &Path, max_bytes: u64) -> Result<(), EngineError> {
     let failed = || EngineError::io(format!("shorten {}", path.display()));
     if length(path)? <= max_bytes {
         return Ok(());
@@ -32,7 +35,7 @@ pub(super) fn appended(path: &Path, max_bytes: u64) -> Result<(), EngineError> {
 }
 
 /// Frees the space at the front of a log whose writer remembers its offset; the last `keep_bytes` keep their place.
-pub(super) fn positioned(path: &Path, keep_bytes: u64) -> Result<(), EngineError> {
+pub(crate) fn positioned(path: &Path, keep_bytes: u64) -> Result<(), EngineError> {
     let failed = || format!("shorten {}", path.display());
     let Some(front) = length(path)?
         .checked_sub(keep_bytes)
