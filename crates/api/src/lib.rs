@@ -19,6 +19,7 @@ pub mod files;
 pub mod guest;
 pub mod ids;
 pub mod image;
+pub mod jail;
 pub mod kernel;
 pub mod labels;
 pub mod operation;

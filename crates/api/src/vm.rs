@@ -13,6 +13,7 @@ use crate::condition::Condition;
 use crate::exit::ExitCause;
 use crate::guest::GuestUse;
 use crate::ids::{EngineName, ImageName, KernelName, OperationId, VmId, VmName};
+use crate::jail::VmJail;
 use crate::labels::{LabelFilter, LabelKey, LabelValue, Labels};
 use crate::size::ByteSize;
 
@@ -267,6 +268,9 @@ pub struct Vm {
     /// Problems while it runs; set in the answers to list and show requests.
     #[serde(default)]
     pub conditions: Vec<Condition>,
+    /// The jail of its VMM; absent while none runs, and for one that an older banger started.
+    #[serde(default)]
+    pub jail: Option<VmJail>,
 }
 
 /// Make a VM. Absent fields come from the configuration, then from the host.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use banger_api::vm::NetMode;
 use banger_api::{ApiError, ByteSize, ErrorCode, suggest};
+use banger_engine::JailMode;
 use banger_guest::TmpMode;
 use serde::Deserialize;
 
@@ -24,6 +25,8 @@ pub struct Config {
     pub ssh_key_path: Option<String>,
     /// Sizes of VMs that name none.
     pub vm_defaults: VmDefaults,
+    /// The processes that run VMs.
+    pub vmm: Vmm,
     /// Networks of VMs.
     pub network: Network,
     /// Guests.
@@ -58,6 +61,14 @@ pub struct VmDefaults {
     pub disk_size: Option<SizeText>,
     /// Size of the system overlay.
     pub overlay_size: Option<SizeText>,
+}
+
+/// `[vmm]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Vmm {
+    /// Jail of a VMM: `auto` (all that the host gives), `require` (all, or no VM starts) or `off`.
+    pub jail: JailMode,
 }
 
 /// `[network]`.
@@ -117,7 +128,7 @@ impl TryFrom<SizeForm> for SizeText {
 }
 
 /// Every key there is, for suggestions.
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 20] = [
     "log_level",
     "default_image",
     "engine",
@@ -136,6 +147,8 @@ const KEYS: [&str; 18] = [
     "tmp",
     "ssh",
     "start_stopped",
+    "vmm",
+    "jail",
 ];
 
 impl Config {
@@ -293,6 +306,14 @@ mod tests {
     }
 
     #[test]
+    fn the_jail_is_what_the_host_gives_unless_the_user_says_otherwise() {
+        let jail = |text| Config::parse(text).unwrap().vmm.jail;
+        assert_eq!(jail(""), JailMode::Auto);
+        assert_eq!(jail("[vmm]\njail = \"require\""), JailMode::Require);
+        assert_eq!(jail("[vmm]\njail = \"off\""), JailMode::Off);
+    }
+
+    #[test]
     fn bad_values_are_refused_with_what_is_allowed() {
         for (text, part) in [
             ("engine = \"xen\"", "auto, qemu"),
@@ -300,6 +321,7 @@ mod tests {
             ("[vm_defaults]\nvcpu = 0", "at least 1"),
             ("[vm_defaults]\ndisk_size = \"8X\"", "8X"),
             ("[network]\nmode = \"bridge\"", "bridge"),
+            ("[vmm]\njail = \"full\"", "auto"),
             ("x = [", "line 1"),
         ] {
             let error = Config::parse(text).unwrap_err();

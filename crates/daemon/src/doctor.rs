@@ -26,7 +26,7 @@ use crate::paths::Paths;
 /// Everything that can be seen without a daemon, in a fixed order. Nothing is made or changed.
 pub fn host_checks(paths: &Paths) -> Vec<Check> {
     let (config, config_check) = config(paths);
-    let mut checks = engine::checks();
+    let mut checks = engine::checks(config.vmm.jail);
     checks.push(config_check);
     checks.extend(places::checks(paths));
     checks.extend(stock::checks(paths, &config));

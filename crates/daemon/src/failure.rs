@@ -78,6 +78,9 @@ pub(crate) fn of_engine(error: &EngineError) -> ApiError {
             .hint(format!(
                 "install package {package}; banger doctor shows what else is missing"
             )),
+        EngineError::Jail(_) => ApiError::new(ErrorCode::HostNotReady, message).hint(
+            "banger doctor says what this host lacks; [vmm] jail = \"auto\" takes what it gives",
+        ),
         EngineError::Invalid { .. } => ApiError::new(ErrorCode::InvalidArgument, message),
         EngineError::PortTaken { .. } => ApiError::new(ErrorCode::InUse, message)
             .hint("publish another host port, or stop what listens there"),

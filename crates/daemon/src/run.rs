@@ -180,7 +180,7 @@ fn begin(
     forget(&paths.announcement())?;
     private_store(&paths.store())?;
     let store = Arc::new(Store::open(&paths.store()).map_err(store_error)?);
-    let engine: Arc<dyn Engine> = Arc::new(QemuEngine::new());
+    let engine: Arc<dyn Engine> = Arc::new(QemuEngine::new().jailed(config.vmm.jail));
     let probe = engine.probe();
     let channels = Channels::default();
     let conditions = Conditions::default();

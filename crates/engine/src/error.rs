@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use banger_jail::JailError;
 use banger_process::ProcessError;
 
 /// Errors of this crate. Texts from a VMM inside them are bounded and stripped of control characters.
@@ -110,6 +111,9 @@ pub enum EngineError {
         /// Message of the monitor.
         reason: String,
     },
+    /// The jail that the configuration requires cannot be made.
+    #[error(transparent)]
+    Jail(JailError),
     /// A call of the operating system failed.
     #[error("cannot {what}")]
     Io {
@@ -126,7 +130,21 @@ impl From<ProcessError> for EngineError {
         match error {
             ProcessError::NotOurs { pid, difference } => Self::NotOurs { pid, difference },
             ProcessError::Gone { pid } => Self::Gone { pid },
+            ProcessError::Jail(error) => error.into(),
             ProcessError::Io { what, source } => Self::Io { what, source },
+        }
+    }
+}
+
+impl From<JailError> for EngineError {
+    fn from(error: JailError) -> Self {
+        match error {
+            // A file of the VM's own: no word about the host.
+            JailError::Path { path, source } => Self::Io {
+                what: format!("read {}", path.display()),
+                source,
+            },
+            other => Self::Jail(other),
         }
     }
 }

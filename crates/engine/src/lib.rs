@@ -29,6 +29,7 @@
 mod engine;
 mod error;
 mod host;
+mod jail;
 mod qemu;
 mod qmp;
 mod spec;
@@ -41,10 +42,12 @@ mod trim;
 pub use engine::{Accel, Engine, EngineKind, Probe};
 pub use error::EngineError;
 pub use host::HostFacts;
+pub use jail::{JailMode, JailRecord, JailTrial};
 pub use qemu::{QemuEngine, panic_message};
 pub use spec::{DiskSpec, NetSpec, Publish, SERIAL_MAX_BYTES, VmmSpec};
 pub use state::{ExitCause, IdentityVersion, VmmIdentity, VmmState};
 pub use token::{InvalidToken, LaunchToken};
 pub use trim::appended as shorten_log;
 
+pub use banger_jail::{JailError, Layer, Layers};
 pub use banger_process::Signal;

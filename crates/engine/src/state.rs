@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use banger_process::Identity;
 use serde::{Deserialize, Serialize};
 
+use crate::jail::JailRecord;
 use crate::{EngineKind, LaunchToken};
 
 /// Version of an identity's stored form that this build writes. Older ones are read, newer ones are refused.
@@ -73,6 +74,9 @@ pub struct VmmIdentity {
     pub channel_socket: PathBuf,
     /// File with the output of the guest's serial console.
     pub console_log: PathBuf,
+    /// Layers of its jail; absent when they were not recorded: by an older build, or the VMM was found without its record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jail: Option<JailRecord>,
 }
 
 impl VmmIdentity {

@@ -5,7 +5,8 @@
 use std::path::PathBuf;
 
 use banger_engine::{
-    Accel, DiskSpec, EngineKind, ExitCause, IdentityVersion, NetSpec, Publish, VmmIdentity, VmmSpec,
+    Accel, DiskSpec, EngineKind, ExitCause, IdentityVersion, JailRecord, Layers, NetSpec, Publish,
+    VmmIdentity, VmmSpec,
 };
 use banger_formats::{Golden, every_variant};
 use uuid::Uuid;
@@ -61,6 +62,15 @@ fn identity() -> VmmIdentity {
         control_socket: PathBuf::from("/b/run/vms/1/control.sock"),
         channel_socket: PathBuf::from("/b/run/vms/1/channel.sock"),
         console_log: PathBuf::from("/b/state/vms/1/console.log"),
+        jail: Some(JailRecord {
+            layers: Layers {
+                namespaces: false,
+                network_namespace: false,
+                landlock_abi: Some(4),
+                seccomp: true,
+            },
+            lacks: Some("user namespaces are forbidden".to_owned()),
+        }),
     }
 }
 
@@ -107,6 +117,7 @@ fn what_version_1_wrote_is_read() {
     let version = IdentityVersion::try_from(1).unwrap();
     let expected = VmmIdentity {
         version,
+        jail: None,
         ..identity()
     };
     assert_eq!(read, expected);
@@ -114,6 +125,16 @@ fn what_version_1_wrote_is_read() {
         golden().read::<Vec<ExitCause>>(1, "exit-cause.json"),
         causes()
     );
+}
+
+#[test]
+fn an_identity_from_before_jails_were_recorded_is_read_without_one() {
+    let read: VmmIdentity = golden().read(2, "vmm-identity.json");
+    let expected = VmmIdentity {
+        jail: None,
+        ..identity()
+    };
+    assert_eq!(read, expected);
 }
 
 #[test]

@@ -19,6 +19,9 @@ pub enum ProcessError {
         /// Its pid.
         pid: u32,
     },
+    /// The jail that was asked for cannot be made.
+    #[error(transparent)]
+    Jail(#[from] banger_jail::JailError),
     /// A call of the operating system failed.
     #[error("cannot {what}")]
     Io {

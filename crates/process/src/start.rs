@@ -5,7 +5,10 @@ use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
+
+use banger_jail::Prepared;
 
 use crate::{Children, Identity, Process, ProcessError, proc, sys};
 
@@ -29,6 +32,8 @@ pub struct Start<'a> {
     pub descriptors: Vec<OwnedFd>,
     /// Keeps huge pages (THP) from it, even when it asks the kernel for them.
     pub without_huge_pages: bool,
+    /// The jail in which it is executed. Program, working directory and all that it opens must be part of it.
+    pub jail: Option<Prepared>,
     /// Token in its arguments by which it is found when its pid is not known.
     pub token: &'a str,
 }
@@ -38,7 +43,7 @@ impl Start<'_> {
     /// After an error no part of it runs.
     ///
     /// # Errors
-    /// [`ProcessError::Io`] naming the program.
+    /// [`ProcessError::Io`] naming the program, [`ProcessError::Jail`] naming the layer.
     pub fn start(self, children: &Children) -> Result<(Process, Identity), ProcessError> {
         let boot_id = proc::boot_id()?;
         let program = self.program.to_owned();
@@ -87,9 +92,17 @@ impl Start<'_> {
         if self.without_huge_pages {
             sys::without_huge_pages(&mut command);
         }
+        let jail = self.jail.map(Arc::new);
+        if let Some(jail) = &jail {
+            sys::enter(&mut command, Arc::clone(jail));
+        }
         // `descriptors` lives until the child has its own.
-        let what = format!("run {}", self.program.display());
-        command.spawn().map_err(ProcessError::io(what))
+        command
+            .spawn()
+            .map_err(|error| match jail.and_then(|jail| jail.failure()) {
+                Some(failure) => failure.into(),
+                None => ProcessError::io(format!("run {}", self.program.display()))(error),
+            })
     }
 }
 

@@ -103,6 +103,7 @@ fn start_in(
         stderr: File::create(dir.join("log")).unwrap(),
         descriptors,
         without_huge_pages: true,
+        jail: None,
         token,
     };
     start.start(children).unwrap()
@@ -185,6 +186,7 @@ fn a_program_that_is_not_there_is_named_and_leaves_nothing() {
         stderr: File::create(dir.join("log")).unwrap(),
         descriptors: Vec::new(),
         without_huge_pages: false,
+        jail: None,
         token: "none",
     };
     let error = start.start(&bench.children).unwrap_err();

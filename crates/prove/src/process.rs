@@ -141,6 +141,7 @@ impl Processes {
             control_socket: launch.dir.join("qmp.sock"),
             channel_socket: launch.dir.join("channel.sock"),
             console_log: launch.console_log.clone(),
+            jail: None,
         }
     }
 

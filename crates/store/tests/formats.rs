@@ -30,6 +30,7 @@ fn identity(version: IdentityVersion) -> VmmIdentity {
         control_socket: path("/b/run/vms/01a21896-6f72-74c6-8388-26c922037454/control.sock"),
         channel_socket: path("/b/run/vms/01a21896-6f72-74c6-8388-26c922037454/channel.sock"),
         console_log: path("/b/state/vms/01a21896-6f72-74c6-8388-26c922037454/console.log"),
+        jail: None,
     }
 }
 

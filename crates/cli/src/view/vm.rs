@@ -161,6 +161,7 @@ impl Render for Whole {
             ("image", Some(vm.image.to_string())),
             ("kernel", Some(vm.kernel.to_string())),
             ("engine", Some(vm.engine.to_string())),
+            ("jail", vm.jail.as_ref().map(ToString::to_string)),
             ("vcpu", Some(vm.vcpu.to_string())),
             (
                 "memory",

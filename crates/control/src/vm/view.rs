@@ -1,6 +1,8 @@
 //! A VM's record as users see it.
 
+use banger_api::jail::{JailLevel, VmJail};
 use banger_api::vm::{Vm, VmState};
+use banger_engine::{JailRecord, Layers};
 use banger_store::VmRecord;
 
 use crate::operations::timestamp;
@@ -42,5 +44,31 @@ pub fn vm_view(record: &VmRecord) -> Vm {
         error: record.error.clone(),
         exit: record.exit.clone(),
         conditions: Vec::new(),
+        jail: record
+            .vmm
+            .identity()
+            .and_then(|vmm| vmm.jail.as_ref())
+            .map(jail),
+    }
+}
+
+fn jail(record: &JailRecord) -> VmJail {
+    let JailRecord { layers, lacks } = record;
+    VmJail {
+        level: level(layers),
+        namespaces: layers.namespaces,
+        network_namespace: layers.network_namespace,
+        landlock_abi: layers.landlock_abi,
+        seccomp: layers.seccomp,
+        lacks: lacks.clone(),
+    }
+}
+
+/// The word for these layers.
+fn level(layers: &Layers) -> JailLevel {
+    match (layers.is_full(), layers.guards_files()) {
+        (true, _) => JailLevel::Full,
+        (false, true) => JailLevel::Files,
+        (false, false) => JailLevel::None,
     }
 }

@@ -1,15 +1,18 @@
 //! The VMM: that it is there, which one, and that it works.
 
 use banger_api::doctor::Check;
-use banger_engine::{Accel, Engine as _, Probe, QemuEngine};
+use banger_engine::{Accel, Engine as _, JailMode, JailTrial, Layers, Probe, QemuEngine};
 
-pub(super) fn checks() -> Vec<Check> {
+use crate::failure::chain;
+
+pub(super) fn checks(mode: JailMode) -> Vec<Check> {
     let qemu = QemuEngine::new();
     let probe = qemu.probe();
     let mut checks = vec![program(&probe)];
     if probe.available.is_ok() {
         checks.push(acceleration(&probe));
         checks.push(machine(&qemu, probe.accel));
+        checks.push(jail(mode, &qemu.try_jail()));
     }
     checks
 }
@@ -67,12 +70,83 @@ fn machine(qemu: &QemuEngine, accel: Accel) -> Check {
     }
 }
 
+/// The layers around a VMM that this host gives, and the settings that keep the others away.
+fn jail(mode: JailMode, trial: &JailTrial) -> Check {
+    let name = "jail";
+    if mode == JailMode::Off {
+        let cause = "[vmm] jail = \"off\": a hole in the VMM is a hole in your account";
+        return Check::warn(name, cause, "remove that line: \"auto\" is the default");
+    }
+    let level = level(&trial.layers);
+    if trial.missing.is_empty() {
+        let landlock = trial.layers.landlock_abi.unwrap_or_default();
+        let cause = format!("{level}: namespaces, landlock (version {landlock}), seccomp");
+        return Check::ok(name, cause);
+    }
+    let causes: Vec<_> = trial
+        .missing
+        .iter()
+        .map(|(error, _)| chain(error))
+        .collect();
+    let cause = format!("{level}: {}", causes.join("; "));
+    let known: Vec<_> = trial.missing.iter().filter_map(|(_, fix)| *fix).collect();
+    let fix = match known.is_empty() {
+        true => {
+            "VMs run without that layer; run banger outside of containers and chroots".to_owned()
+        }
+        false => known.join("; "),
+    };
+    match mode {
+        JailMode::Require => Check::fail(name, cause, fix),
+        JailMode::Auto | JailMode::Off => Check::warn(name, cause, fix),
+    }
+}
+
+fn level(layers: &Layers) -> &'static str {
+    match (layers.is_full(), layers.guards_files()) {
+        (true, _) => "full",
+        (false, true) => "files only",
+        (false, false) => "none",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use banger_api::doctor::Status;
     use banger_engine::EngineKind;
 
     use super::*;
+
+    #[test]
+    fn a_jail_that_lacks_a_layer_warns_and_fails_only_where_it_is_required() {
+        let trial = |lacks: bool| JailTrial {
+            layers: Layers {
+                namespaces: !lacks,
+                network_namespace: !lacks,
+                landlock_abi: Some(4),
+                seccomp: true,
+            },
+            missing: lacks
+                .then(|| {
+                    (
+                        banger_engine::JailError::Absent {
+                            layer: banger_engine::Layer::Namespaces,
+                        },
+                        Some("set this"),
+                    )
+                })
+                .into_iter()
+                .collect(),
+        };
+        let seen = |mode, lacks| jail(mode, &trial(lacks));
+        assert_eq!(seen(JailMode::Require, false).status, Status::Ok);
+        assert_eq!(seen(JailMode::Off, false).status, Status::Warn);
+        assert_eq!(seen(JailMode::Require, true).status, Status::Fail);
+        let told = seen(JailMode::Auto, true);
+        assert_eq!(told.status, Status::Warn);
+        assert!(told.cause.starts_with("files only: "), "{told:?}");
+        assert_eq!(told.fix.as_deref(), Some("set this"));
+    }
 
     #[test]
     fn a_version_that_is_too_old_fails_and_names_the_oldest() {

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use banger_jail::Layers;
 use banger_process::{Children, Found, Process, Program, Seen, Signal};
 use serde_json::Value;
 
 use super::launch::Launch;
-use super::{command_line, end, files, hang, launch, probe, trial};
+use super::{command_line, end, files, hang, jail, launch, probe, trial};
 use crate::host::{self, HostFacts};
+use crate::jail::{JailMode, JailTrial};
 use crate::qmp::Monitor;
 use crate::trim;
 use crate::{
@@ -37,6 +39,8 @@ pub struct QemuEngine {
     host: command_line::Host,
     children: Children,
     version: OnceLock<Option<String>>,
+    jail: JailMode,
+    layers: Layers,
 }
 
 impl Default for QemuEngine {
@@ -66,7 +70,28 @@ impl QemuEngine {
             host,
             children: Children::default(),
             version: OnceLock::new(),
+            jail: JailMode::Auto,
+            layers: jail::FULL,
         }
+    }
+
+    /// The same engine with this jail for its VMMs.
+    #[must_use]
+    pub fn jailed(self, jail: JailMode) -> Self {
+        Self { jail, ..self }
+    }
+
+    /// The same engine, whose jails have at most these layers: to see what each is worth.
+    #[must_use]
+    pub fn jailed_by(self, layers: Layers) -> Self {
+        Self { layers, ..self }
+    }
+
+    /// Tries the jail of a VMM on this host: a child enters it and ends. Some milliseconds.
+    #[must_use]
+    pub fn try_jail(&self) -> JailTrial {
+        let program = self.program.as_deref().unwrap_or(Path::new("/usr/bin/env"));
+        JailTrial::of(|wanted| jail::on_this_host(program, wanted))
     }
 
     /// The oldest version whose machines are those of [`super::command_line`], as major and minor number.
@@ -99,7 +124,12 @@ impl QemuEngine {
             program: probe::PROGRAM.to_owned(),
             package: probe::PACKAGE.to_owned(),
         })?;
-        Ok(Launch { program, args })
+        Ok(Launch {
+            program,
+            args,
+            jail: self.jail,
+            layers: self.layers,
+        })
     }
 
     fn cause(&self, id: &VmmIdentity) -> Result<Option<ExitCause>, EngineError> {
@@ -128,6 +158,7 @@ fn identity(seen: Seen, dir: &Path) -> Option<VmmIdentity> {
         control_socket: dir.join(files::CONTROL_SOCKET),
         channel_socket: dir.join(files::CHANNEL_SOCKET),
         console_log: command_line::console_log(&seen.args).unwrap_or_default(),
+        jail: None,
     })
 }
 

@@ -13,11 +13,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use banger_jail::{Layers, Prepared};
 use banger_process::{Children, Process, Start};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{end, failure, files, hang};
+use super::{end, failure, files, hang, jail};
+use crate::jail::{JailMode, JailRecord};
 use crate::qmp::Monitor;
 use crate::{Accel, EngineError, EngineKind, IdentityVersion, VmmIdentity, VmmSpec};
 
@@ -36,6 +38,10 @@ pub(super) struct Launch {
     pub program: PathBuf,
     /// Its arguments, without the program's own name.
     pub args: Vec<OsString>,
+    /// The jail for it.
+    pub jail: JailMode,
+    /// The layers that it may have.
+    pub layers: Layers,
 }
 
 pub(super) fn start(
@@ -118,6 +124,8 @@ fn make_files(spec: &VmmSpec) -> Result<File, EngineError> {
         .write_all(spec.launch_token.as_str().as_bytes())
         .map_err(wrote(&launch))?;
     private(&dir.join(files::EVENTS_OUT))?;
+    // QEMU writes into it: in its jail it makes no file.
+    private(&dir.join(files::PID_FILE))?;
     let mark = end::console_mark(&spec.launch_token, jiff::Timestamp::now());
     private(&spec.console_log)?
         .write_all(mark.as_bytes())
@@ -144,6 +152,39 @@ fn spawn(
     launch: &Launch,
     children: &Children,
 ) -> Result<(Process, VmmIdentity), EngineError> {
+    if launch.jail == JailMode::Off {
+        return spawn_in(spec, launch, children, Layers::NONE, None);
+    }
+    let mut wanted = launch.layers;
+    let mut why = None;
+    loop {
+        match spawn_in(spec, launch, children, wanted, why.clone()) {
+            Err(EngineError::Jail(error)) if launch.jail == JailMode::Auto => {
+                let Some(less) = jail::without(wanted, &error) else {
+                    return Err(error.into());
+                };
+                tracing::info!(%error, vm = spec.vm_name, "this VMM's jail lacks a layer");
+                why.get_or_insert_with(|| crate::jail::told(&error));
+                wanted = less;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// One try, with exactly these layers.
+fn spawn_in(
+    spec: &VmmSpec,
+    launch: &Launch,
+    children: &Children,
+    wanted: Layers,
+    lacks: Option<String>,
+) -> Result<(Process, VmmIdentity), EngineError> {
+    let prepared = Prepared::new(&jail::of(spec, &launch.program, wanted))?;
+    let jail = JailRecord {
+        layers: prepared.layers(),
+        lacks,
+    };
     let log_path = spec.dir.join(files::LOG);
     let log = OpenOptions::new()
         .append(true)
@@ -151,15 +192,17 @@ fn spawn(
         .mode(0o600)
         .open(&log_path)
         .map_err(EngineError::io(format!("open {}", log_path.display())))?;
+    let cwd = jail::folder(spec);
     let start = Start {
         program: &launch.program,
         args: &launch.args,
         // Its messages are parsed: they must be in English.
         env: &[("LC_ALL".into(), "C".into())],
-        cwd: &spec.dir,
+        cwd: &cwd,
         stderr: log,
         descriptors: Vec::new(),
         without_huge_pages: spec.accel == Accel::Tcg,
+        jail: Some(prepared),
         token: spec.launch_token.as_str(),
     };
     let (process, started) = start.start(children)?;
@@ -174,6 +217,7 @@ fn spawn(
         control_socket: spec.dir.join(files::CONTROL_SOCKET),
         channel_socket: spec.dir.join(files::CHANNEL_SOCKET),
         console_log: spec.console_log.clone(),
+        jail: Some(jail),
     };
     Ok((process, id))
 }

@@ -17,6 +17,7 @@ mod engine;
 mod failure;
 mod files;
 mod hang;
+mod jail;
 mod kernel_cmdline;
 mod launch;
 mod probe;
@@ -24,3 +25,4 @@ mod trial;
 
 pub use end::panic_message;
 pub use engine::QemuEngine;
+pub(crate) use jail::{FULL as FULL_JAIL, without as smaller_jail};

@@ -83,6 +83,7 @@ pub fn identity() -> VmmIdentity {
         control_socket: run_dir().join("control.sock"),
         channel_socket: run_dir().join("channel.sock"),
         console_log: state_dir().join("console.log"),
+        jail: None,
     }
 }
 

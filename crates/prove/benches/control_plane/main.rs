@@ -236,6 +236,7 @@ fn recovery() {
                     control_socket: format!("{run}/qmp.sock").into(),
                     channel_socket: format!("{run}/channel.sock").into(),
                     console_log: format!("/s/vms/{}/console.log", record.id).into(),
+                    jail: None,
                 };
                 record.vmm = Some(vmm).into();
                 vm::insert(tx, &record)?;

@@ -1,0 +1,144 @@
+//! The jail of a QEMU: all that its machine needs, read from its spec.
+
+use std::path::{Path, PathBuf};
+
+use banger_jail::{Access, Item, JailError, Layer, Layers, Network, Spec};
+
+use crate::{Accel, NetSpec, VmmSpec};
+
+/// Every layer.
+pub(crate) const FULL: Layers = Layers {
+    namespaces: true,
+    network_namespace: true,
+    landlock_abi: Some(1),
+    seccomp: true,
+};
+
+/// Libraries, firmware and the dynamic linker: nothing in them is private to anybody. What a host does not have is left
+/// out.
+const SYSTEM: [&str; 9] = [
+    "/usr",
+    "/bin",
+    "/lib",
+    "/lib64",
+    "/etc/ld.so.cache",
+    // Distributions choose among libraries with links to here.
+    "/etc/alternatives",
+    "/nix/store",
+    "/gnu/store",
+    "/dev/urandom",
+];
+/// The name server and the names of the host, for QEMU's user network.
+const NAMES: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
+/// The smallest limit for the length of a file: below it the logs would end a small VM.
+const FILE_MIN_BYTES: u64 = 1 << 30;
+/// Descriptors: the machine's own, and the connections of a user network.
+const DESCRIPTORS: u64 = 1024;
+/// Descriptors of a machine without network: disks, sockets, event descriptors of its queues.
+const DESCRIPTORS_ALONE: u64 = 256;
+
+/// The wanted layers without the one that failed; `None` when that is none that a jail can be without.
+pub(crate) fn without(wanted: Layers, error: &JailError) -> Option<Layers> {
+    match error.layer()? {
+        Layer::Namespaces if wanted.namespaces => Some(Layers {
+            namespaces: false,
+            network_namespace: false,
+            ..wanted
+        }),
+        Layer::Landlock if wanted.landlock_abi.is_some() => Some(Layers {
+            landlock_abi: None,
+            ..wanted
+        }),
+        Layer::Seccomp if wanted.seccomp => Some(Layers {
+            seccomp: false,
+            ..wanted
+        }),
+        _ => None,
+    }
+}
+
+/// The VM's folder without links: the working directory, which `/proc` must name so that the VMM is found again.
+pub(super) fn folder(spec: &VmmSpec) -> PathBuf {
+    spec.dir.canonicalize().unwrap_or_else(|_| spec.dir.clone())
+}
+
+/// The jail of `program` for `spec`, with the layers that are wanted.
+pub(super) fn of(spec: &VmmSpec, program: &Path, wanted: Layers) -> Spec {
+    let cwd = folder(spec);
+    let mut jail = machine(program, spec.accel, network(&spec.net), cwd.clone(), wanted);
+    let items = &mut jail.items;
+    items.push(Item::new(cwd, Access::MakeSockets));
+    items.push(Item::new(&spec.kernel, Access::Read));
+    items.push(Item::new(&spec.initramfs, Access::Read));
+    items.push(Item::new(&spec.console_log, Access::Write));
+    let mut largest = FILE_MIN_BYTES;
+    for disk in &spec.disks {
+        let access = match disk.read_only {
+            true => Access::Read,
+            false => Access::Write,
+        };
+        let bytes = disk.path.metadata().map_or(0, |metadata| metadata.len());
+        largest = largest.max(bytes);
+        items.push(Item::new(&disk.path, access));
+    }
+    items.dedup();
+    jail.file_max_bytes = largest;
+    jail
+}
+
+/// Tries a jail with the parts that every machine has.
+pub(super) fn on_this_host(program: &Path, wanted: Layers) -> Result<Layers, JailError> {
+    let cwd = PathBuf::from("/usr");
+    banger_jail::trial(&machine(program, Accel::Tcg, Network::None, cwd, wanted))
+}
+
+fn machine(program: &Path, accel: Accel, network: Network, cwd: PathBuf, wanted: Layers) -> Spec {
+    // A script in the program's place needs its interpreter: what is executed stays in the jail all the same.
+    let system = |path| Item::optional(path, Access::Execute);
+    let mut items: Vec<Item> = SYSTEM.into_iter().map(system).collect();
+    items.push(Item::optional("/dev/null", Access::Device));
+    // A QEMU of one's own has its firmware and libraries beside its `bin`.
+    let prefix = program.parent().and_then(Path::parent);
+    match prefix.filter(|prefix| prefix.parent().is_some() && !prefix.starts_with("/usr")) {
+        Some(prefix) if prefix.join("bin").is_dir() => {
+            items.push(Item::new(prefix, Access::Execute));
+        }
+        _ if program.starts_with("/usr") => {}
+        _ => items.push(Item::new(program, Access::Execute)),
+    }
+    if accel == Accel::Kvm {
+        items.push(Item::new("/dev/kvm", Access::Device));
+    }
+    let alone = network == Network::None;
+    if !alone {
+        items.extend(NAMES.map(|path| Item::optional(path, Access::Read)));
+    }
+    Spec {
+        items,
+        cwd,
+        network,
+        file_max_bytes: FILE_MIN_BYTES,
+        descriptors_max: if alone {
+            DESCRIPTORS_ALONE
+        } else {
+            DESCRIPTORS
+        },
+        namespaces: wanted.namespaces,
+        landlock: wanted.landlock_abi.is_some(),
+        seccomp: wanted.seccomp,
+    }
+}
+
+fn network(net: &NetSpec) -> Network {
+    let NetSpec::User {
+        egress, publish, ..
+    } = net
+    else {
+        return Network::None;
+    };
+    let ports = publish.iter().map(|port| port.host_port).collect();
+    match egress {
+        true => Network::Connect(ports),
+        false => Network::Listen(ports),
+    }
+}

@@ -1,0 +1,38 @@
+//! Layers that a jail has.
+
+use serde::{Deserialize, Serialize};
+
+/// Layers around one process, beyond those that are always there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layers {
+    /// A root directory with its own files alone, and IPC, UTS and cgroup namespaces of its own.
+    pub namespaces: bool,
+    /// A network namespace without any interface that is up.
+    pub network_namespace: bool,
+    /// Version of the kernel's landlock interface whose rules hold it.
+    pub landlock_abi: Option<u32>,
+    /// System calls that it does not need are refused.
+    pub seccomp: bool,
+}
+
+impl Layers {
+    /// No layer beyond those that are always there.
+    pub const NONE: Self = Self {
+        namespaces: false,
+        network_namespace: false,
+        landlock_abi: None,
+        seccomp: false,
+    };
+
+    /// Tells whether nothing is missing.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.namespaces && self.landlock_abi.is_some() && self.seccomp
+    }
+
+    /// Tells whether the host's files are out of reach.
+    #[must_use]
+    pub fn guards_files(&self) -> bool {
+        self.namespaces || self.landlock_abi.is_some()
+    }
+}
