@@ -30,6 +30,28 @@ fn an_ordinary_user_runs_a_vm_without_any_privilege() {
         }
     });
 
+    step("its VMM is in the jail that this host gives", || {
+        let shown = sandbox
+            .banger(&["vm", "show", "mine", "--json"])
+            .ok()
+            .json();
+        let jail = &shown[0]["jail"];
+        let doctor = sandbox.banger(&["doctor", "--json"]).ok().json();
+        let checks = doctor["checks"].as_array().expect("checks");
+        let check = checks.iter().find(|check| check["name"] == "jail");
+        let told = check.and_then(|check| check["cause"].as_str());
+        let word = match jail["level"].as_str() {
+            Some("full") => "full:",
+            Some("files") => "files only:",
+            _ => "none:",
+        };
+        assert!(
+            told.is_some_and(|told| told.starts_with(word)),
+            "{jail} {told:?}"
+        );
+        assert_eq!(jail["seccomp"], true, "{jail}");
+    });
+
     step("doctor has no failure for what it needs", || {
         sandbox.banger(&["doctor"]).ok();
     });
