@@ -113,7 +113,7 @@ fn level(layers: &Layers) -> &'static str {
 #[cfg(test)]
 mod tests {
     use banger_api::doctor::Status;
-    use banger_engine::EngineKind;
+    use banger_engine::{EngineKind, JailError, Layer};
 
     use super::*;
 
@@ -126,17 +126,15 @@ mod tests {
                 landlock_abi: Some(4),
                 seccomp: true,
             },
-            missing: lacks
-                .then(|| {
-                    (
-                        banger_engine::JailError::Absent {
-                            layer: banger_engine::Layer::Namespaces,
-                        },
-                        Some("set this"),
-                    )
-                })
-                .into_iter()
-                .collect(),
+            missing: match lacks {
+                false => Vec::new(),
+                true => vec![(
+                    JailError::Absent {
+                        layer: Layer::Namespaces,
+                    },
+                    Some("set this"),
+                )],
+            },
         };
         let seen = |mode, lacks| jail(mode, &trial(lacks));
         assert_eq!(seen(JailMode::Require, false).status, Status::Ok);
