@@ -78,7 +78,7 @@ impl Prepared {
             root.enter()?;
         }
         self.limit().map_err(at(Step::Limit))?;
-        drop_privileges().map_err(at(Step::Privileges))?;
+        drop_privileges(self.kept).map_err(at(Step::Privileges))?;
         if let Some(ruleset) = &self.ruleset {
             use std::os::fd::AsFd as _;
             sys::landlock_restrict(ruleset.as_fd()).map_err(at(Step::Landlock))?;
@@ -128,20 +128,19 @@ impl Prepared {
     }
 }
 
-/// No capability in any set, none to be gained, no tracing until the exec.
-fn drop_privileges() -> Result<(), Errno> {
+/// No capability but these in any set, none to be gained, no tracing until the exec.
+fn drop_privileges(kept: CapabilitySet) -> Result<(), Errno> {
     rustix::thread::set_no_new_privs(true)?;
     // The exec of a readable program sets it back, which its starter needs: it recognises the process by `/proc`.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-    sys::empty_bounding_set()?;
+    sys::empty_bounding_set(kept)?;
     rustix::thread::clear_ambient_capability_set()?;
-    let none = CapabilitySet::empty();
     rustix::thread::set_capabilities(
         None,
         CapabilitySets {
-            effective: none,
-            permitted: none,
-            inheritable: none,
+            effective: kept,
+            permitted: kept,
+            inheritable: CapabilitySet::empty(),
         },
     )
 }

@@ -14,6 +14,7 @@
 //! - A layer that is wanted and cannot be had is an error that names the layer, the step and the cause; nothing of it
 //!   stays behind, for all of it belongs to the child alone.
 //! - No capability, no new privilege and no core dump: whatever the host lacks, and also when no other layer is wanted.
+//!   (One stays for a process of root that listens at a port below 1024: the one for that.)
 //!
 //! The process keeps its pid and stays the child of its starter. There is no pid namespace: its starter, and whoever
 //! comes after it, must recognise it by the pid that the kernel names as the peer of its sockets and that it writes

@@ -16,6 +16,8 @@ use crate::{Access, Item, JailError, Layers, Network, Spec, filter, rules, sys};
 
 /// Most things in a jail: their mounts are held on the stack.
 pub(crate) const ITEMS_MAX: usize = 64;
+/// The first port at which everybody listens (ip(7), `ip_unprivileged_port_start`), unless the host has another.
+const FIRST_OPEN_PORT: u16 = 1024;
 /// User and group in a namespace for root, who must not be root in it (`nobody`).
 const NOBODY: u32 = 65_534;
 
@@ -24,6 +26,8 @@ const NOBODY: u32 = 65_534;
 pub struct Prepared {
     pub(crate) root: Option<Root>,
     pub(crate) limits: [(rustix::process::Resource, u64); 4],
+    /// Capabilities that stay: none, or the one for low ports.
+    pub(crate) kept: CapabilitySet,
     pub(crate) ruleset: Option<OwnedFd>,
     pub(crate) filters: Vec<BpfProgram>,
     pub(crate) report: OwnedFd,
@@ -97,6 +101,7 @@ impl Prepared {
             },
             root,
             limits: limits(spec),
+            kept: kept(&spec.network),
             ruleset,
             filters,
             report,
@@ -144,6 +149,22 @@ impl Prepared {
         let step = Step::of(step)?;
         let index = u32::from_ne_bytes([a, b, c, d]);
         Some((step, index, i32::from_ne_bytes([e, f, g, h])))
+    }
+}
+
+/// Capabilities for this network: that for low ports when it listens at one and its starter has it, as root has.
+fn kept(network: &Network) -> CapabilitySet {
+    let low = match network {
+        Network::None => false,
+        Network::Listen(ports) | Network::Connect(ports) => {
+            ports.iter().any(|port| *port < FIRST_OPEN_PORT)
+        }
+    };
+    let has =
+        rustix::thread::capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective);
+    match low {
+        true => has & CapabilitySet::NET_BIND_SERVICE,
+        false => CapabilitySet::empty(),
     }
 }
 
@@ -198,9 +219,7 @@ impl Place {
     fn of(item: &Item, number: usize) -> Result<Option<Self>, JailError> {
         let is_dir = match item.path.metadata() {
             Ok(metadata) => metadata.is_dir(),
-            Err(error) if item.optional && error.kind() == io::ErrorKind::NotFound => {
-                return Ok(None);
-            }
+            Err(_) if item.optional => return Ok(None),
             Err(source) => {
                 let path = item.path.clone();
                 return Err(JailError::Path { path, source });

@@ -73,7 +73,7 @@ fn opened(item: &Item, abi: ABI) -> Result<Option<(OwnedFd, BitFlags<AccessFs>)>
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let file = match rustix::fs::open(&item.path, flags, Mode::empty()) {
         Ok(file) => file,
-        Err(rustix::io::Errno::NOENT) if item.optional => return Ok(None),
+        Err(_) if item.optional => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
     let stat = rustix::fs::fstat(&file).map_err(failed)?;

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use rustix::io::Errno;
+use rustix::thread::CapabilitySet;
 use seccompiler::sock_filter;
 
 use crate::Prepared;
@@ -95,10 +96,13 @@ pub(crate) fn install_filter(program: &[sock_filter]) -> Result<(), Errno> {
     })
 }
 
-/// Takes every capability out of the bounding set. A process that may not do that gains none all the same: it has no new
+/// Takes every capability but `kept` out of the bounding set. A process that may not do that gains none all the same: it has no new
 /// privileges.
-pub(crate) fn empty_bounding_set() -> Result<(), Errno> {
+pub(crate) fn empty_bounding_set(kept: CapabilitySet) -> Result<(), Errno> {
     for capability in 0..64 {
+        if kept.bits() & (1 << capability) != 0 {
+            continue;
+        }
         // SAFETY: the call reads no memory.
         match done(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) }.into()) {
             Ok(()) => {}

@@ -1,5 +1,5 @@
 //! The engine against real QEMUs, with guests of a few instructions. Needs package qemu-system-x86, and fails without it.
-#![allow(clippy::unwrap_used, missing_docs, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, reason = "a test")]
 
 mod bench;
 mod guest;
@@ -309,6 +309,49 @@ fn a_published_port_is_open_on_the_host() {
     };
     bench.start(&spec);
     std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, host_port)).unwrap();
+}
+
+#[test]
+fn root_publishes_a_port_below_1024_and_keeps_no_other_capability() {
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("not tried: only root listens at such ports");
+    }
+    let mut bench = Bench::new();
+    let free = (600..1024).find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
+    let host_port = free.unwrap();
+    let mut spec = bench.spec(&guest::idle());
+    let publish = vec![Publish {
+        host_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        host_port,
+        guest_port: 80,
+    }];
+    spec.net = NetSpec::User {
+        mac: [2, 0, 0, 0, 0, 1],
+        egress: true,
+        publish,
+    };
+    let id = bench.start(&spec);
+    std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, host_port)).unwrap();
+    // CAP_NET_BIND_SERVICE is number 10.
+    let status = proc_file(id.pid, "status");
+    for set in ["CapPrm", "CapEff", "CapBnd"] {
+        assert!(
+            status.contains(&format!("{set}:\t{:016x}\n", 1 << 10)),
+            "{status}"
+        );
+    }
+    spec.net = NetSpec::None;
+    spec.dir = bench.path("second");
+    std::fs::create_dir(&spec.dir).unwrap();
+    spec.launch_token = "another-token-1".parse().unwrap();
+    let id = bench.start(&spec);
+    let status = proc_file(id.pid, "status");
+    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        assert!(
+            status.contains(&format!("{set}:\t{:016x}\n", 0)),
+            "{status}"
+        );
+    }
 }
 
 #[test]
