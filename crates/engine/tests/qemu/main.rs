@@ -1,5 +1,10 @@
 //! The engine against real QEMUs, with guests of a few instructions. Needs package qemu-system-x86, and fails without it.
-#![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    missing_docs,
+    reason = "a test"
+)]
 
 mod bench;
 mod guest;
