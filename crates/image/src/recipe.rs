@@ -5,10 +5,14 @@ use serde::Deserialize;
 use crate::error::ImageError;
 
 /// The built-in recipes.
-const RECIPES: [(&str, &str); 2] = [
+const RECIPES: [(&str, &str); 3] = [
     (
         "debian-bookworm",
         include_str!("../recipes/debian-bookworm.toml"),
+    ),
+    (
+        "debian-docker",
+        include_str!("../recipes/debian-docker.toml"),
     ),
     (
         "debian-minimal",
@@ -27,6 +31,9 @@ pub struct Recipe {
     pub description: String,
     /// Debian's name of the release.
     pub suite: String,
+    /// Name of the recipe that this one adds to.
+    #[serde(default)]
+    pub from: Option<String>,
     /// Packages besides the essential ones.
     pub packages: Vec<String>,
     /// Patterns of files that dpkg does not unpack.
@@ -62,6 +69,25 @@ pub struct TreeChanges {
     /// Symbolic links to make.
     #[serde(default, rename = "link")]
     pub links: Vec<NewLink>,
+}
+
+impl TreeChanges {
+    fn add(&mut self, other: Self) {
+        let Self {
+            remove,
+            empty,
+            mask,
+            mask_generators,
+            files,
+            links,
+        } = other;
+        self.remove.extend(remove);
+        self.empty.extend(empty);
+        self.mask.extend(mask);
+        self.mask_generators.extend(mask_generators);
+        self.files.extend(files);
+        self.links.extend(links);
+    }
 }
 
 /// A file to write, root:root.
@@ -111,7 +137,29 @@ impl Recipe {
             name: name.to_owned(),
             known: Self::names().join(", "),
         };
-        Self::parse(name, text.ok_or_else(unknown)?)
+        let recipe = Self::parse(name, text.ok_or_else(unknown)?)?;
+        // banger's own recipes, all of which a test reads, do not go round in circles.
+        match &recipe.from {
+            Some(below) => Ok(Self::find(below)?.with(recipe)),
+            None => Ok(recipe),
+        }
+    }
+
+    /// This recipe with what another one adds to it, under the other's name.
+    fn with(self, over: Self) -> Self {
+        let joined = |mut below: Vec<String>, above| {
+            below.extend(above);
+            below
+        };
+        let mut tree = self.tree;
+        tree.add(over.tree);
+        Self {
+            packages: joined(self.packages, over.packages),
+            exclude: joined(self.exclude, over.exclude),
+            include: joined(self.include, over.include),
+            tree,
+            ..over
+        }
     }
 
     fn parse(name: &str, text: &str) -> Result<Self, ImageError> {
@@ -182,11 +230,28 @@ mod tests {
     }
 
     #[test]
+    fn a_recipe_that_adds_to_another_has_all_of_it() {
+        let below = Recipe::find("debian-bookworm").unwrap();
+        let docker = Recipe::find("debian-docker").unwrap();
+        assert_eq!(docker.from.as_deref(), Some("debian-bookworm"));
+        assert!(docker.packages.starts_with(&below.packages));
+        assert_eq!(docker.exclude, below.exclude);
+        assert!(docker.tree.mask.starts_with(&below.tree.mask));
+        assert!(docker.tree.files.starts_with(&below.tree.files));
+        for package in ["docker.io", "apparmor", "iptables", "kmod", "podman"] {
+            assert!(
+                docker.packages.iter().any(|name| name == package),
+                "{package}"
+            );
+        }
+    }
+
+    #[test]
     fn an_unknown_recipe_names_the_known_ones() {
         let error = Recipe::find("debian-bookwrom").unwrap_err().to_string();
         assert_eq!(
             error,
-            "no recipe `debian-bookwrom`; there are debian-bookworm, debian-minimal"
+            "no recipe `debian-bookwrom`; there are debian-bookworm, debian-docker, debian-minimal"
         );
     }
 

@@ -14,6 +14,7 @@ use crate::failure::Outcome;
 #[command(after_long_help = "\
 Recipes:
   debian-bookworm   systemd, OpenSSH server, git, curl, python3 and build basics
+  debian-docker     debian-bookworm with Docker, Compose, podman and buildah
   debian-minimal    no init system: the agent is process 1
 
 Examples:
