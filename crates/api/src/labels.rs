@@ -16,7 +16,7 @@ const MAX_LABELS: usize = 64;
 /// Characters of a refused text that an error shows.
 const SHOWN: usize = 80;
 
-/// Why a text is not a label, or part of one.
+/// Cause that a text is not a label, or part of one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidLabel {
     /// The key.

@@ -31,7 +31,7 @@ pub struct Cli {
     /// Tell more while it works
     #[arg(short, long, global = true, help_heading = "Everywhere")]
     pub verbose: bool,
-    /// What to do
+    /// The command
     #[command(subcommand)]
     pub command: Command,
 }

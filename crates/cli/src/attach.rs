@@ -44,7 +44,7 @@ const NOT_EXECUTABLE_EXIT: u8 = 126;
 /// Exit code of a command that has had its time (timeout(1)).
 pub const TIMED_OUT_EXIT: u8 = 124;
 
-/// How to attach.
+/// Ways to attach.
 #[derive(Debug, Clone, Copy)]
 pub struct Attach {
     /// The command has a terminal in the guest, and ours is its other end: it becomes raw and tells its size.
@@ -72,9 +72,9 @@ impl Attach {
     }
 }
 
-/// Where a command is heard.
+/// Stream of a command.
 pub trait Source {
-    /// What is heard next.
+    /// Next event of a command.
     async fn next(&mut self) -> Result<ExecEvent, Failure>;
 }
 
@@ -90,7 +90,7 @@ impl Source for ExecEvents<Upgraded> {
     }
 }
 
-/// How a command ended.
+/// End of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CommandEnd {
     /// As the guest told it.
@@ -206,7 +206,7 @@ impl Stdin {
     }
 }
 
-/// Whom the reports of a command concern.
+/// Receivers of the reports of a command.
 struct Telling<'a> {
     taken: Option<Taken>,
     reports: bool,
@@ -247,7 +247,7 @@ async fn receive(
     }
 }
 
-/// What users are told of a command that did not start, or is not heard any more.
+/// Message on a command that did not start, or is not heard any more.
 pub fn failure(error: &ExecError) -> Failure {
     let lost = |code| {
         ApiError::new(code, chain(error)).hint(

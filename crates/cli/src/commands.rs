@@ -18,7 +18,7 @@ use clap::Subcommand;
 use crate::context::Context;
 use crate::failure::Outcome;
 
-/// What banger can do.
+/// Commands of banger.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Create, start and enter a VM; short for `vm run`
@@ -74,7 +74,7 @@ Examples:
     Kernel(kernel::Command),
     /// Say what this host lacks, and what to do about it
     Doctor(doctor::Args),
-    /// What banger owns on this host, and what it did
+    /// Show what banger owns on this host, and what it did
     #[command(
         subcommand,
         after_long_help = "\
@@ -96,7 +96,7 @@ Examples:
     Daemon(daemon::Command),
     /// Prove on a simulated machine that no crash loses or leaks anything
     Prove(prove::Args),
-    /// What other programs call
+    /// Commands for other programs
     #[command(
         subcommand,
         hide = true,

@@ -1,4 +1,4 @@
-//! What every command is given: how to speak, whom to call, and when to give up.
+//! Context of every command: its output, its daemon, and its interrupts.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -9,12 +9,12 @@ use crate::output::Output;
 use crate::session::Session;
 use crate::signals::Interrupts;
 
-/// What every command is given.
+/// Context of every command.
 #[derive(Debug)]
 pub struct Context {
-    /// How to speak.
+    /// Output of the command.
     pub output: Rc<Output>,
-    /// Whom to call.
+    /// Session with the daemon.
     pub session: Session,
     interrupts: RefCell<Option<Interrupts>>,
 }
@@ -30,7 +30,8 @@ impl Context {
         }
     }
 
-    /// The interrupts that nobody has dealt with. The first call takes the signals over; until then they end the process.
+    /// The interrupts that nobody has dealt with. The first call takes the signals over; until then they end the
+    /// process.
     ///
     /// # Errors
     /// The handlers cannot be installed.
@@ -44,7 +45,7 @@ impl Context {
         Ok(interrupts)
     }
 
-    /// What was interrupted until now has ended by it: what comes next begins without.
+    /// Forgets the interrupts until now: they have ended what they were for.
     pub fn forget_interrupts(&self) {
         if let Some(interrupts) = &mut *self.interrupts.borrow_mut() {
             interrupts.forget_past();

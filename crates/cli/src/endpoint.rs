@@ -1,4 +1,4 @@
-//! Where the daemon is, and which build this program is.
+//! Place of the daemon, and build of this program.
 
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -8,7 +8,7 @@ use banger_api::ApiError;
 use banger_client::Client;
 use banger_daemon::{Announcement, Paths, announced, build_id};
 
-/// Where the daemon is, and which build this program is.
+/// Place of the daemon, and build of this program.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     /// All places.
@@ -36,8 +36,8 @@ impl Endpoint {
         })
     }
 
-    /// Lets `client` call the daemon that is announced beside the lock, or the place where one of this environment would
-    /// listen.
+    /// Lets `client` call the daemon that is announced beside the lock, or the place where one of this environment
+    /// would listen.
     ///
     /// # Errors
     /// The announcement cannot be read: also, the state folder is another user's.

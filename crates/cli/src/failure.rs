@@ -1,4 +1,4 @@
-//! Why a command fails, and with which exit code.
+//! Failures of commands, and their exit codes.
 
 use std::error::Error;
 use std::io;
@@ -15,10 +15,10 @@ const FAILED_EXIT: u8 = 1;
 /// The same where 1 may be the guest command's.
 const BESIDE_A_COMMAND_EXIT: u8 = 125;
 
-/// What a command returns: its exit code, or why it failed.
+/// Result of a command: its exit code, or its failure.
 pub type Outcome = Result<u8, Failure>;
 
-/// Why a command failed.
+/// Failure of a command.
 #[derive(Debug)]
 pub enum Failure {
     /// These errors are told, in this order, and the exit code is `exit`.
@@ -56,8 +56,8 @@ impl Failure {
         Self::with_exit(ApiError::new(ErrorCode::Cancelled, message), by.exit_code())
     }
 
-    /// The same failure where a guest command's own code is the exit code: what would be 1 is 125, which few commands end
-    /// with (docker-run(1)).
+    /// The same failure where a guest command's own code is the exit code: what would be 1 is 125, which few commands
+    /// end with (docker-run(1)).
     #[must_use]
     pub fn beside_a_command(mut self) -> Self {
         if let Self::Errors { exit, .. } = &mut self

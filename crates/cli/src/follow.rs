@@ -19,16 +19,16 @@ use crate::failure::Failure;
 use crate::progress::{Progress, Track};
 use crate::signals::{Interrupt, Interrupts};
 
-/// How often the progress is drawn while nothing happens.
+/// Number of times that the progress is drawn while nothing happens.
 const REDRAW: Duration = Duration::from_millis(200);
-/// How long an interrupted request may still take until its operation is known and can be cancelled.
+/// Time that an interrupted request may still take until its operation is known and can be cancelled.
 const ANSWER_AFTER_INTERRUPT: Duration = Duration::from_secs(1);
-/// How often a lost event stream is opened again before the operation is given up.
+/// Number of times that a lost event stream is opened again before the operation is given up.
 const MAX_REATTACHED: u32 = 5;
 /// Pause before a lost event stream is opened again: the daemon is being replaced.
 const REATTACH_PAUSE: Duration = Duration::from_millis(100);
 
-/// How to follow.
+/// Ways to follow an operation.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct How {
     /// The daemon cancels the operation when this process dies.

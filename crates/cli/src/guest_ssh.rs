@@ -47,7 +47,7 @@ impl<'a> GuestSsh<'a> {
         self.paths.vm(vm).ssh_host_key().with_extension("pub")
     }
 
-    /// Whether there is anything of a VM on this host.
+    /// Tells whether there is anything of a VM on this host.
     pub fn exists(&self, vm: &str) -> bool {
         self.paths.places().parents().vms.join(vm).is_dir()
     }
@@ -76,7 +76,7 @@ impl<'a> GuestSsh<'a> {
     }
 }
 
-/// What makes another start of this program find the same daemon, whatever starts it.
+/// Environment by which another start of this program finds the same daemon, whatever starts it.
 fn environment() -> Vec<(String, String)> {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     PLACES

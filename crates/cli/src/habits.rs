@@ -106,7 +106,7 @@ const OPTIONS: &[(&str, &str)] = &[
 const BIND: &str = "no folder of the host is shared: a repository goes in by PATH, files by banger cp or by \
                     [[file_sync]] in config.toml";
 
-/// What to use instead of a word of another tool that the parser did not know.
+/// Our word for a word of another tool that the parser did not know.
 pub fn hint(error: &clap::Error) -> Option<String> {
     let said = |kind| match error.get(kind) {
         Some(ContextValue::String(word)) => Some(word.as_str()),

@@ -36,13 +36,13 @@ use crate::endpoint::Endpoint;
 use crate::failure::host_error;
 use crate::output::Output;
 
-/// What a daemon in the background writes to its standard output when it answers calls.
+/// Line that a daemon in the background writes to its standard output when it answers calls.
 pub const READY: &str = "ready";
-/// How a line begins with which it says that it waits for another one's end.
+/// Beginning of the line with which it says that it waits for another one's end.
 const WAITING: &str = "waiting: ";
 
-/// How long a daemon may take until it answers: it may have to wait for the end of the one before, and to repair what a
-/// crash left.
+/// Time that a daemon may take until it answers: it may have to wait for the end of the one before, and to repair what
+/// a crash left.
 const START_DEADLINE: Duration = Duration::from_secs(120);
 /// A wait that is longer than this is told.
 const TOLD_AFTER: Duration = Duration::from_secs(1);
@@ -50,9 +50,9 @@ const TOLD_AFTER: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(20);
 /// Longest report of a daemon that starts, in bytes.
 const MAX_REPORT: u64 = 64 * 1024;
-/// How much of the log is told when a daemon dies without a report, in lines.
+/// Part of the log that is told when a daemon dies without a report, in lines.
 const LOG_LINES: usize = 5;
-/// How much of the log is looked at for that, in bytes.
+/// Part of the log that is looked at for that, in bytes.
 const LOG_TAIL: u64 = 16 * 1024;
 
 /// Starts a daemon, unless one answers by now.
@@ -209,7 +209,7 @@ async fn heard(
     }
 }
 
-/// What a daemon told when it started.
+/// Report of a daemon that starts.
 enum Report {
     /// It answers calls.
     Ready,

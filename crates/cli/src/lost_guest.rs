@@ -1,4 +1,4 @@
-//! Why a guest was lost: the daemon knows more of a VM than a stream that ended tells.
+//! Causes of a lost guest: the daemon knows more of a VM than a stream that ended tells.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub async fn explain<T>(
     Err(failure)
 }
 
-/// What is wrong with a VM whose connection has ended: `ssh` has no other word for it.
+/// Fault of a VM whose connection has ended: `ssh` has no other word for it.
 ///
 /// # Errors
 /// Something is wrong with it.

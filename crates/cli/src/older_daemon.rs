@@ -1,4 +1,4 @@
-//! What is under way in a daemon of a build that does not say it (until 0.1 of November 2026): seen from outside.
+//! Work that is under way in a daemon of a build that does not tell it (until 0.1 of November 2026), seen from outside.
 //!
 //! Its operations are in its log. Its streams are connections that it has accepted: the kernel lists sockets with the
 //! path at which they were accepted, and which of them are the daemon's is told by its descriptors.
@@ -25,7 +25,7 @@ const CONNECTED: &str = "03";
 /// The file name of every daemon's socket.
 const SOCKET: &str = "/daemon.sock";
 
-/// What would be cut if the daemon of this process ended.
+/// Work that would be cut if the daemon of this process ended.
 ///
 /// # Errors
 /// It cannot be asked for its operations.

@@ -33,7 +33,7 @@ pub trait Render: Serialize {
     fn text(&self, page: &mut Page);
 }
 
-/// How a command speaks.
+/// The way in which a command speaks.
 #[derive(Debug)]
 pub struct Output {
     json: bool,

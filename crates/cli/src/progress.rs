@@ -1,4 +1,4 @@
-//! How operations go, for the person who waits.
+//! Progress of operations, for the person who waits.
 //!
 //! ```text
 //! terminal, not --verbose   one line, redrawn:  building debian-minimal  412/1024  12s
@@ -18,7 +18,7 @@ use crate::output::page::span;
 use crate::output::sanitize::harmless;
 use crate::terminal::stderr_columns;
 
-/// What is faster than this is not worth a status line.
+/// Time before a status line is shown.
 const HIDDEN: Duration = Duration::from_millis(300);
 /// A stage that takes longer than this is told even where there is no terminal.
 const WORTH_A_LINE: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ struct Going {
     ended: bool,
 }
 
-/// How operations go, for the person who waits. Several may go at once.
+/// Progress of operations, for the person who waits. Several may go at once.
 #[derive(Debug)]
 pub struct Progress<'a> {
     output: &'a Output,
@@ -199,7 +199,7 @@ impl Going {
         line
     }
 
-    /// What it did last in this stage, to stand behind the stage's time.
+    /// Its last message in this stage, shown behind the stage's time.
     fn detail_of(&self, stage: &str) -> String {
         match &self.detail {
             Some(detail) if self.stage == stage => format!(": {detail}"),

@@ -12,7 +12,7 @@ use crate::output::Render;
 use crate::progress::Progress;
 use crate::references;
 
-/// How a prune goes.
+/// Options of a prune.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct Flags {
     /// Only say what would go
@@ -27,11 +27,11 @@ pub struct Flags {
 pub trait Going {
     /// Names of what goes.
     fn names(&self) -> Vec<&str>;
-    /// What is behind the names in the question whether they shall go.
+    /// Text behind the names in the question whether they shall go.
     fn with_them(&self) -> &str;
     /// Bytes of disk that go with them.
     fn freed_bytes(&self) -> u64;
-    /// What removes them.
+    /// Call that removes them.
     fn operations(&self) -> &[OperationId];
     /// It, for standard output.
     fn view(&self, dry_run: bool) -> impl Render;

@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::output::Render;
 
-/// What became of several things, in the order given.
+/// Results for several things, in the order given.
 #[derive(Debug)]
 pub struct Results<R> {
     /// Results of those that went well.

@@ -14,7 +14,7 @@ pub fn with_dashes(root: &Command, mut words: Vec<OsString>) -> Vec<OsString> {
     words
 }
 
-/// Where the command of a `run` begins that has no `--` before it.
+/// Position of the command of a `run` that has no `--` before it.
 fn command_of_run(root: &Command, words: &[OsString]) -> Option<usize> {
     let mut level = root;
     let mut at = 1;
@@ -42,7 +42,7 @@ fn bare_word(root: &Command, level: &Command, words: &[OsString], mut at: usize)
     }
 }
 
-/// Whether the value of an option is the next word; `None` for an option that is not known.
+/// Tells whether the value of an option is the next word; `None` for an option that is not known.
 fn takes_next(root: &Command, level: &Command, word: &str) -> Option<bool> {
     if let Some(long) = word.strip_prefix("--") {
         let (name, has_value) = match long.split_once('=') {

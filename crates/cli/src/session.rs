@@ -23,10 +23,10 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::{launch, takeover};
 
-/// How often a call is tried, each time after a daemon was started.
+/// Number of times that a call is tried, each time after a daemon was started.
 const MAX_TRIES: u32 = 4;
 
-/// What a call does: this decides whether it may be repeated, and whether an older daemon is asked to make room first.
+/// Effect of a call: decides whether it may be repeated, and whether an older daemon is asked to make room first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// It changes nothing and may be repeated.
@@ -67,12 +67,12 @@ impl Session {
         &self.client
     }
 
-    /// Where the daemon is.
+    /// Place of the daemon.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// How long starting daemons took in this session.
+    /// Time that starting daemons took in this session.
     pub fn time_of_starting(&self) -> Duration {
         self.starting.get()
     }
@@ -117,8 +117,8 @@ impl Session {
         }
     }
 
-    /// Finds the daemon before the first call, and before the first change sees that it is not an older build which could
-    /// make room. A change that an older one has accepted is followed there: it is not asked again.
+    /// Finds the daemon before the first call, and before the first change sees that it is not an older build which
+    /// could make room. A change that an older one has accepted is followed there: it is not asked again.
     async fn locate(&self, kind: Kind) -> Result<(), Failure> {
         let first_change = kind == Kind::Change && !self.offered.replace(true);
         if self.located.replace(true) && !first_change {

@@ -25,7 +25,7 @@ use crate::launch::{self, StartLock};
 use crate::older_daemon;
 use crate::output::Output;
 
-/// How long a daemon may take to end: it waits for its operations.
+/// Time that a daemon may take to end: it waits for its operations.
 const STOP_DEADLINE: Duration = Duration::from_secs(60);
 /// A wait that is longer than this is told.
 const TOLD_AFTER: Duration = Duration::from_secs(1);
@@ -68,7 +68,7 @@ pub async fn find(endpoint: &Endpoint, client: &Client) -> Result<Found, ApiErro
     Ok(holder.map_or(Found::Nobody, |holder| Found::Silent(holder.pid)))
 }
 
-/// What would be cut if this daemon ended.
+/// Work that would be cut if this daemon ended.
 ///
 /// # Errors
 /// One of an older build cannot be asked.

@@ -9,10 +9,10 @@ use std::sync::{Mutex, Once, PoisonError};
 use banger_api::vm::Terminal;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 
-/// What a terminal is taken for when it tells no size.
+/// Size of a terminal that tells none.
 const DEFAULT_SIZE: Terminal = Terminal { rows: 24, cols: 80 };
 
-/// What standard input's terminal was before raw mode; the panic hook needs it, too.
+/// Settings of standard input's terminal before raw mode; the panic hook needs them as well.
 static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 static HOOK: Once = Once::new();
 
@@ -87,7 +87,7 @@ pub fn size() -> Terminal {
         })
 }
 
-/// How many columns the terminal at standard error has.
+/// Number of columns the terminal at standard error has.
 pub fn stderr_columns() -> usize {
     tcgetwinsize(io::stderr())
         .ok()

@@ -1,4 +1,4 @@
-//! What a wrong command line gets: one line that names the value and what is allowed, one with the next step.
+//! Answer to a wrong command line: one line that names the value and what is allowed, one with the next step.
 
 use banger_api::{ApiError, ErrorCode};
 use clap::error::{ContextKind, ContextValue, ErrorKind};

@@ -1,4 +1,4 @@
-//! How the things of the API look as text. As JSON they are what the API says.
+//! Things of the API as text. As JSON they are as the API gives them.
 
 pub mod copy;
 pub mod detached;

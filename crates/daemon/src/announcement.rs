@@ -1,7 +1,7 @@
 //! The file beside the daemon's lock that says where the daemon listens: `state/daemon.json`.
 //!
-//! The lock is one for each state folder; the socket's place depends on `XDG_RUNTIME_DIR`, which cron, `su` and units of
-//! systemd do not have. So whoever knows the state folder finds the daemon here, whatever its own environment says.
+//! The lock is one for each state folder; the socket's place depends on `XDG_RUNTIME_DIR`, which cron, `su` and units
+//! of systemd do not have. So whoever knows the state folder finds the daemon here, whatever its own environment says.
 
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
@@ -17,7 +17,7 @@ const VERSION: u32 = 1;
 /// Most bytes that are read: a path has at most 4096.
 const MAX_BYTES: u64 = 64 * 1024;
 
-/// Where a daemon listens, and which one it is.
+/// Socket of a daemon, and its identity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announcement {
     version: u32,

@@ -1,4 +1,4 @@
-//! Which build this is, so that a newer one replaces an older daemon.
+//! Identity of this build, so that a newer one replaces an older daemon.
 
 use std::os::unix::fs::MetadataExt;
 use std::sync::OnceLock;

@@ -43,7 +43,7 @@ pub struct Config {
 pub struct FileSync {
     /// A file or directory of the host: absolute, or below `~/`.
     pub host: String,
-    /// Where in the guest: below `/root` or `~/`.
+    /// Place in the guest: below `/root` or `~/`.
     pub guest: String,
     /// Permission bits of files, in octal digits.
     pub mode: Option<String>,
@@ -85,7 +85,7 @@ pub struct Network {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Guest {
-    /// Where `/tmp` is: `disk` (the VM's system disk, emptied at each start) or `memory`.
+    /// Place of `/tmp`: `disk` (the VM's system disk, emptied at each start) or `memory`.
     pub tmp: TmpMode,
 }
 

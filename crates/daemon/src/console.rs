@@ -1,11 +1,11 @@
-//! Console logs: what a guest wrote to its serial port. Text from a guest: bounded, and free of control sequences before
-//! it is shown in an error.
+//! Console logs: what a guest wrote to its serial port. Text from a guest: bounded, and free of control sequences
+//! before it is shown in an error.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-/// How much of the end of a log is looked at for its last lines, in bytes.
+/// Part of the end of a log that is looked at for its last lines, in bytes.
 const TAIL_BYTES: u64 = 16 * 1024;
 /// Longest line that is shown, in characters.
 const LINE_CHARS: usize = 240;

@@ -1,4 +1,4 @@
-//! What every request handler shares.
+//! State that every request handler shares.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,7 +22,7 @@ pub(crate) struct Daemon(Arc<Parts>);
 
 /// See [`Daemon`].
 pub(crate) struct Parts {
-    /// What requests do.
+    /// The control plane.
     pub(crate) control: Control,
     pub(crate) paths: Paths,
     pub(crate) config: Config,
@@ -31,7 +31,7 @@ pub(crate) struct Parts {
     pub(crate) conditions: Conditions,
     pub(crate) ssh_hosts: Arc<Hosts>,
     pub(crate) started: Instant,
-    /// What is under way, and whether more is let in.
+    /// Gate that knows what is under way and lets more in.
     pub(crate) gate: Gate,
     /// Fires when the daemon is to stop.
     pub(crate) stop: Cancel,

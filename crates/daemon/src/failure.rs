@@ -23,7 +23,7 @@ pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     text
 }
 
-/// Whether a full disk or quota is among the causes.
+/// Tells whether a full disk or quota is among the causes.
 fn is_no_space(error: &(dyn Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {

@@ -89,7 +89,7 @@ impl Gate {
         self.state().names = Some(names);
     }
 
-    /// Whether requests are still taken.
+    /// Tells whether requests are still taken.
     pub(crate) fn is_open(&self) -> bool {
         !self.state().closed
     }
@@ -141,7 +141,7 @@ impl Gate {
         self.state().waiting_build.clone()
     }
 
-    /// What is under way, together with these operations.
+    /// Tells what is under way, together with these operations.
     pub(crate) fn activity(&self, operations: Vec<RunningOperation>) -> Activity {
         self.state().activity(operations)
     }

@@ -10,10 +10,11 @@ use banger_registry::{Cache, RegistryError};
 use crate::context::Daemon;
 use crate::failure;
 
-/// How long a prune waits for pulls that read or fill the cache.
+/// Time that a prune waits for pulls that read or fill the cache.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Removes every blob, or only says what that would be. Images do not need them any more; a pull would fetch them again.
+/// Removes every blob, or only says what that would be. Images do not need them any more; a pull would fetch them
+/// again.
 ///
 /// # Errors
 /// `in_use` while a pull goes on; `no_space` or `internal` when the cache cannot be read or changed.

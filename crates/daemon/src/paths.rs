@@ -1,8 +1,9 @@
-//! Where banger keeps things.
+//! Places of banger's files.
 //!
 //! ```text
 //! BANGER_HOME set:  $BANGER_HOME/{config.toml, state/, cache/, run/}
-//! else (XDG):       ~/.config/banger/config.toml   ~/.local/state/banger/   ~/.cache/banger/   $XDG_RUNTIME_DIR/banger/
+//! else (XDG):       ~/.config/banger/config.toml   ~/.local/state/banger/   ~/.cache/banger/  
+//! $XDG_RUNTIME_DIR/banger/
 //! ```
 
 use std::ffi::OsString;
@@ -170,11 +171,11 @@ impl Paths {
     pub fn config(&self) -> &Path {
         &self.config
     }
-    /// What survives everything.
+    /// Directory of what survives everything.
     pub fn state(&self) -> &Path {
         &self.state
     }
-    /// What can be made again.
+    /// Directory of what can be made again.
     pub fn cache(&self) -> &Path {
         &self.cache
     }

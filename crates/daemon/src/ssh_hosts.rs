@@ -1,14 +1,14 @@
 //! The hosts that SSH clients see: one for each VM, in a file that banger's own SSH configuration includes.
 //!
-//! It is written where VMs come, go and are renamed, at the daemon's start, and by upkeep: a file that somebody has changed
-//! or removed is right again soon.
+//! It is written where VMs come, go and are renamed, at the daemon's start, and by upkeep: a file that somebody has
+//! changed or removed is right again soon.
 
 use banger_api::ApiError;
 use banger_control::Control;
 use banger_ssh::{Hosts, SshError};
 use banger_store::vm;
 
-/// Why the file is not right.
+/// Fault of the file.
 #[derive(Debug, thiserror::Error)]
 enum Wrong {
     #[error("cannot list the VMs: {0}")]

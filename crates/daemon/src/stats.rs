@@ -1,4 +1,4 @@
-//! What a VM uses on the host, and what its guest says of itself.
+//! Use of the host by a VM, and the report of its guest.
 
 use std::path::Path;
 
@@ -83,7 +83,8 @@ fn guest_use(guest: GuestStats) -> GuestUse {
     }
 }
 
-/// Fields 14 and 15 (user and system time) of `/proc/PID/stat` (proc(5)); the name in field 2 may hold anything but its end.
+/// Fields 14 and 15 (user and system time) of `/proc/PID/stat` (proc(5)); the name in field 2 may hold anything but its
+/// end.
 fn cpu_ms(pid: u32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();

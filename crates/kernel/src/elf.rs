@@ -19,7 +19,7 @@ const SEGMENT_NOTE: u32 = 4;
 const XEN_NOTE_NAME: &[u8] = b"Xen\0";
 const XEN_NOTE_PHYS32_ENTRY: u32 = 18;
 
-/// Why bytes are not usable as ELF.
+/// Causes that bytes are not usable as ELF.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ElfError {
     /// The magic is missing.
@@ -30,9 +30,9 @@ pub enum ElfError {
     Field {
         /// The field's name in the ABI.
         field: &'static str,
-        /// What it holds.
+        /// Its value.
         found: u64,
-        /// What is handled.
+        /// Values that are handled.
         expected: &'static str,
     },
     /// Something points past the end of the file.
@@ -141,7 +141,7 @@ impl<'a> Elf<'a> {
         Ok(None)
     }
 
-    /// Where QEMU enters the kernel without firmware: the physical address in the PVH note.
+    /// Address at which QEMU enters the kernel without firmware: the physical one in the PVH note.
     pub(crate) fn pvh_entry(&self) -> Result<Option<u64>, ElfError> {
         for index in 0..self.program_headers.count {
             let header = self.header(
@@ -197,7 +197,7 @@ impl<'a> Elf<'a> {
     }
 }
 
-/// Whether the bytes begin as an ELF file does.
+/// Tells whether the bytes begin as an ELF file does.
 pub(crate) fn is_elf(bytes: &[u8]) -> bool {
     bytes.starts_with(b"\x7fELF")
 }

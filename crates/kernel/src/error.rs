@@ -1,17 +1,17 @@
-//! What can go wrong, as fragments that a caller composes with their sources.
+//! Errors, as fragments that a caller composes with their sources.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::elf::ElfError;
 
-/// Why a kernel could not be read, imported, packed or fetched.
+/// Errors of reading, importing, packing and fetching kernels.
 #[derive(Debug, thiserror::Error)]
 pub enum KernelError {
     /// A file of the host could not be used.
     #[error("cannot {action} {}", path.display())]
     Io {
-        /// What was tried: `read`, `write`, `sync`, …
+        /// The attempt: `read`, `write`, `sync`, …
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
@@ -25,7 +25,7 @@ pub enum KernelError {
     /// Something is larger than banger accepts.
     #[error("{what} is larger than the limit of {limit} bytes")]
     TooLarge {
-        /// What was measured.
+        /// The measured thing.
         what: String,
         /// The limit, bytes.
         limit: u64,
@@ -36,18 +36,18 @@ pub enum KernelError {
     /// The image's ELF structure is broken or of another machine.
     #[error("{what} is not a usable ELF file")]
     Elf {
-        /// Which file.
+        /// The file.
         what: String,
-        /// What is wrong with it.
+        /// Its fault.
         #[source]
         source: ElfError,
     },
     /// A compressed stream is damaged or of an unknown kind.
     #[error("cannot decompress {what}")]
     Decompress {
-        /// What was being read.
+        /// The thing that was read.
         what: String,
-        /// What the decoder said.
+        /// Error of the decoder.
         #[source]
         source: io::Error,
     },
@@ -57,9 +57,9 @@ pub enum KernelError {
     /// An archive inside a package is damaged.
     #[error("damaged archive at byte {offset}: {why}")]
     Archive {
-        /// Where in the uncompressed archive, bytes.
+        /// Offset in the uncompressed archive, bytes.
         offset: u64,
-        /// What is wrong there.
+        /// The fault there.
         why: String,
     },
     /// A directory has no kernel, or more than one.
@@ -67,7 +67,7 @@ pub enum KernelError {
     Directory {
         /// The directory.
         path: PathBuf,
-        /// What was found instead.
+        /// The thing that was found instead.
         why: String,
     },
     /// The kernel lacks something that every guest needs.
@@ -77,7 +77,7 @@ pub enum KernelError {
         release: String,
         /// The driver or file system: `virtio_blk`, `overlay`, …
         needed: String,
-        /// Where it was looked for.
+        /// Place in which it was looked for.
         why: String,
     },
     /// Modules do not fit together.
@@ -85,7 +85,7 @@ pub enum KernelError {
     Module {
         /// The module's name.
         module: String,
-        /// What is wrong with it.
+        /// Its fault.
         why: String,
     },
     /// The files of the modules' disk do not make a tree.
@@ -98,7 +98,7 @@ pub enum KernelError {
     /// The modules' disk cannot be written.
     #[error("cannot write the disk of modules")]
     ModulesDisk {
-        /// Why.
+        /// Cause.
         #[source]
         source: banger_disk::WriteError,
     },
@@ -116,7 +116,7 @@ pub enum KernelError {
     NotImported {
         /// The folder or the file in it.
         path: PathBuf,
-        /// What is missing or different.
+        /// The missing or different thing.
         why: String,
     },
     /// The host has no apt to fetch Debian's kernel with.
@@ -140,9 +140,9 @@ pub enum KernelError {
     /// A program of the host failed.
     #[error("cannot {action}")]
     Program {
-        /// What it was to do.
+        /// Its task.
         action: String,
-        /// How it ended and what it said last.
+        /// Its end and its last words.
         #[source]
         source: banger_command::CommandError,
     },

@@ -21,7 +21,7 @@ use crate::progress::{Stage, Watch};
 use crate::release;
 use crate::unpack;
 
-/// Where a kernel is imported from.
+/// Source of a kernel's import.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KernelSource {
     /// A Debian kernel package file.
@@ -47,8 +47,8 @@ pub struct ImportOptions {
     pub all_modules: bool,
 }
 
-/// Imports a kernel into `folder`, which must exist and be empty, and describes it. On an error the folder is left as it
-/// is, without `kernel.json`; the caller removes it.
+/// Imports a kernel into `folder`, which must exist and be empty, and describes it. On an error the folder is left as
+/// it is, without `kernel.json`; the caller removes it.
 ///
 /// # Errors
 /// The source cannot be read, is no x86-64 kernel, or lacks what every guest needs ([`KernelError::Unsuitable`]).

@@ -12,9 +12,10 @@
 //! It depends on the kernel and the agent only, so it is made once for each pair and kept beside the kernel. It is not
 //! packed: in emulation a guest would spend more time on unpacking than the host on reading it from its page cache.
 //!
-//! Signatures: the host checks each module against the digest of its import when it packs the archive, and the guest gets
-//! its kernel from the same host, so the guest's own check adds nothing. In emulation it costs 90 ms of each start
-//! (measured: 16 modules of Debian's 6.1 in 250 ms with it, 155 ms without). The guest's kernel notes the lack as taint `E`.
+//! Signatures: the host checks each module against the digest of its import when it packs the archive, and the guest
+//! gets its kernel from the same host, so the guest's own check adds nothing. In emulation it costs 90 ms of each start
+//! (measured: 16 modules of Debian's 6.1 in 250 ms with it, 155 ms without). The guest's kernel notes the lack as taint
+//! `E`.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -106,7 +107,7 @@ fn without_signature(module: &[u8]) -> &[u8] {
     signed().unwrap_or(module)
 }
 
-/// Where the initramfs of a kernel and an agent is kept: a file in the kernel's folder. `agent_digest` is `sha256:…` of
+/// Path of the initramfs of a kernel and an agent: a file in the kernel's folder. `agent_digest` is `sha256:…` of
 /// the agent; no file is read, so that a start costs one `stat` when it exists.
 #[must_use]
 pub fn initramfs_path(kernel: &Path, agent_digest: &str) -> PathBuf {

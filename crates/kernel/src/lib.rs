@@ -8,11 +8,11 @@
 //!                                       agent ──► ensure_initramfs ──► folder: initramfs-….cpio
 //! ```
 //!
-//! What others call: [`fetch_default_kernel`], [`import`], [`KernelMetadata::read`], [`ensure_initramfs`].
+//! Entries for others: [`fetch_default_kernel`], [`import`], [`KernelMetadata::read`], [`ensure_initramfs`].
 //!
 //! Promises: no external tool unpacks anything; no byte of a package or image is trusted (every size, count and offset
-//! has a limit); the same input gives the same folder, byte for byte; a folder with `kernel.json` is complete and on the
-//! disk; nothing is unpacked or built again when a guest starts.
+//! has a limit); the same input gives the same folder, byte for byte; a folder with `kernel.json` is complete and on
+//! the disk; nothing is unpacked or built again when a guest starts.
 //!
 //! It must not: know what a VM is, choose names, rename folders into place, or remove a folder of the caller's.
 

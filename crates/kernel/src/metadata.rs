@@ -31,7 +31,7 @@ pub struct KernelMetadata {
     pub release: String,
     /// The first line of its boot log.
     pub banner: String,
-    /// Where it came from.
+    /// Origin.
     pub source: KernelOrigin,
     /// `sha256:…` over the digests of the image, the modules and their disk: two imports of one kernel have the same.
     pub digest: String,
@@ -42,26 +42,26 @@ pub struct KernelMetadata {
     pub bzimage: Option<FileRecord>,
     /// Physical address at which QEMU enters the ELF image; absent when it has no PVH note.
     pub pvh_entry: Option<u64>,
-    /// How it provides what guests need.
+    /// Ways in which it provides what guests need.
     pub capabilities: BTreeMap<Capability, Availability>,
-    /// Whether it finds virtio-mmio devices on its command line (`CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES`), and not only
+    /// True when it finds virtio-mmio devices on its command line (`CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES`), and not only
     /// through ACPI; `None` when its configuration is not known.
     pub virtio_mmio_cmdline: Option<bool>,
-    /// Whether it refuses modules without a valid signature (`CONFIG_MODULE_SIG_FORCE`); `None` when its configuration
-    /// is not known.
+    /// True when it refuses modules without a valid signature (`CONFIG_MODULE_SIG_FORCE`); `None` when its
+    /// configuration is not known.
     pub module_signatures_forced: Option<bool>,
     /// The modules of its initramfs in load order.
     pub modules: Vec<ModuleRecord>,
-    /// All modules of the kernel, for guests to load from; `None` when it has none, or was imported by a banger that did
-    /// not keep them.
+    /// All modules of the kernel, for guests to load from; `None` when it has none, or was imported by a banger that
+    /// did not keep them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modules_disk: Option<ModulesDisk>,
-    /// What a user should know before booting it.
+    /// Warnings before it is booted.
     #[serde(default)]
     pub warnings: Vec<String>,
 }
 
-/// Where a kernel came from.
+/// Origin of a kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KernelOrigin {
     /// `deb`, `directory`, `image` or `host`.
@@ -88,7 +88,7 @@ pub struct FileRecord {
 pub struct ModuleRecord {
     /// Its name, with underscores.
     pub name: String,
-    /// What it is loaded for: a guest that needs none of these need not load it.
+    /// Capabilities that it is loaded for: a guest that needs none of these need not load it.
     pub serves: BTreeSet<Capability>,
     /// The file.
     #[serde(flatten)]
@@ -146,7 +146,7 @@ impl KernelMetadata {
         }
     }
 
-    /// Whether guests may count on a capability.
+    /// Tells whether guests may count on a capability.
     #[must_use]
     pub fn provides(&self, capability: Capability) -> bool {
         self.capabilities

@@ -1,4 +1,4 @@
-//! Which modules a guest needs, in which order, and which of them this kernel has built in.
+//! Modules that a guest needs, in their order, and those of them that this kernel has built in.
 //!
 //! ```text
 //!  wanted ──► catalogue (files of the tree, modules.dep, modules.builtin) ──► plan: files in load order

@@ -1,4 +1,4 @@
-//! What an unpacked kernel says about itself: its release, and its own configuration when it carries one.
+//! Description of an unpacked kernel by itself: its release, and its own configuration when it carries one.
 
 use crate::decompress::{Compression, decompress};
 use crate::elf::Elf;
@@ -48,7 +48,7 @@ pub(crate) fn identity(vmlinux: &[u8]) -> Result<Identity, KernelError> {
     ))
 }
 
-/// Whether `text` can be a release, and so a folder's name under `/lib/modules`.
+/// Tells whether `text` can be a release, and so a folder's name under `/lib/modules`.
 pub(crate) fn is_release(text: &str) -> bool {
     text.len() <= RELEASE_MAX_BYTES
         && text.starts_with(|c: char| c.is_ascii_digit())

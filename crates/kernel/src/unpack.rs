@@ -26,7 +26,7 @@ const PAYLOAD_LENGTH: usize = 0x24c;
 /// First protocol version whose header tells where the payload is (Linux 2.6.26).
 const PROTOCOL_WITH_PAYLOAD: u16 = 0x0208;
 const SECTOR_BYTES: usize = 512;
-/// What the boot protocol means by `setup_sects` 0.
+/// Meaning of `setup_sects` 0 in the boot protocol.
 const DEFAULT_SETUP_SECTS: usize = 4;
 
 /// An unpacked kernel.
@@ -34,7 +34,7 @@ const DEFAULT_SETUP_SECTS: usize = 4;
 pub struct Unpacked {
     /// The ELF file.
     pub vmlinux: Vec<u8>,
-    /// How it was packed; `None` when it already was an ELF file.
+    /// Its packing; `None` when it already was an ELF file.
     pub compression: Option<Compression>,
     /// The bzImage it came out of, when it did: some machines boot nothing else.
     pub bzimage: Option<Vec<u8>>,
@@ -121,7 +121,7 @@ fn unpack_bzimage(image: &[u8], cancel: Cancel<'_>) -> Result<(Compression, Vec<
 /// Bytes of a file that is no kernel by which it is told what it is.
 const SHOWN: usize = 16;
 
-/// How a file that is no kernel begins, in words.
+/// Describes the beginning of a file that is no kernel.
 fn beginning(file: &[u8]) -> String {
     let head = &file[..file.len().min(SHOWN)];
     let is_text = |byte: &u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();

@@ -1,4 +1,4 @@
-//! What a step changes in the store: data, applied in the transaction that journals the step.
+//! Changes of a step to the store: data, applied in the transaction that journals the step.
 
 use banger_api::vm::VmState;
 use banger_api::{ContentDigest, ExitCause, ImageName, KernelName, VmId, VmName};
@@ -40,7 +40,7 @@ pub enum Change {
         /// Its VMM.
         vmm: Option<VmmIdentity>,
     },
-    /// Why its VMM ended by itself, or that it has not.
+    /// Cause of its VMM's end by itself, or none.
     SetExit {
         /// The VM.
         vm: VmId,
@@ -69,15 +69,15 @@ pub enum Change {
     ReplaceImage {
         /// Digest of the files that the name stands for; it must still do so.
         from: ContentDigest,
-        /// What it stands for now.
+        /// Its present content.
         to: Box<ImageRecord>,
     },
-    /// Lets an image's name stand for other files. The old ones, and the VMs that are made from them and know them by this
-    /// name, have another name from then on.
+    /// Lets an image's name stand for other files. The old ones, and the VMs that are made from them and know them by
+    /// this name, have another name from then on.
     SupersedeImage {
         /// Digest of the files that the name stands for; it must still do so.
         from: ContentDigest,
-        /// What it stands for now.
+        /// Its present content.
         to: Box<ImageRecord>,
         /// Name of the old files; free, or theirs already.
         kept: ImageName,
@@ -98,9 +98,9 @@ pub enum Change {
     Transfer {
         /// The claim.
         claim: Claim,
-        /// Who has it.
+        /// Present owner.
         from: Owner,
-        /// Who gets it.
+        /// Next owner.
         to: Owner,
     },
     /// Changes nothing, and refuses the whole transaction unless a name stands for these files.
@@ -206,7 +206,7 @@ impl Change {
     }
 }
 
-/// Whether an image or kernel has a name that stands for these files.
+/// Tells whether an image or kernel has a name that stands for these files.
 fn named(db: &Connection, files: &Owner) -> Result<bool, StoreError> {
     match files {
         Owner::Image(digest) => image::is_named(db, digest),
@@ -215,7 +215,7 @@ fn named(db: &Connection, files: &Owner) -> Result<bool, StoreError> {
     }
 }
 
-/// Whether this name of an image or kernel stands for these files.
+/// Tells whether this name of an image or kernel stands for these files.
 fn stands(db: &Connection, name: &str, files: &Owner) -> Result<bool, StoreError> {
     match files {
         Owner::Image(digest) => {
@@ -230,7 +230,7 @@ fn stands(db: &Connection, name: &str, files: &Owner) -> Result<bool, StoreError
     }
 }
 
-/// Whether a VM is made from these files.
+/// Tells whether a VM is made from these files.
 fn used(db: &Connection, files: &Owner) -> Result<bool, StoreError> {
     match files {
         Owner::Image(digest) => vm::uses_image(db, digest),

@@ -1,4 +1,4 @@
-//! Where a running plan tells how it goes.
+//! Receiver of a running plan's progress.
 
 use banger_api::operation::EventKind;
 

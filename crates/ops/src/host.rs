@@ -1,7 +1,8 @@
 //! The one way to the machine. `LinuxHost` (in the daemon) is real; a simulated one is for proofs.
 //!
 //! Every call blocks, is idempotent where its name allows (removing what is absent succeeds, making a directory that is
-//! there succeeds), and makes nothing durable by itself: [`Host::sync_file`], [`Host::sync_dir`] and [`Host::sync_tree`] do.
+//! there succeeds), and makes nothing durable by itself: [`Host::sync_file`], [`Host::sync_dir`] and
+//! [`Host::sync_tree`] do.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use uuid::Uuid;
 
 use crate::{Cancel, Events};
 
-/// What a call of the host answers. The error is data: it is journalled and shown as it is.
+/// Answer of a call of the host. The error is data: it is journalled and shown as it is.
 pub type HostResult<T> = Result<T, ApiError>;
 
 /// An empty ext4 disk.
@@ -30,16 +31,16 @@ pub struct BlankDiskSpec {
     pub uuid: Uuid,
 }
 
-/// What a guest is to become: plain data, from which the host makes the guest's files.
+/// Configuration of a guest: plain data, from which the host makes the guest's files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuestSetup {
     /// The VM.
     pub vm: VmId,
     /// Its name: host name, `/etc/hosts`.
     pub name: VmName,
-    /// How it is connected.
+    /// Its network.
     pub net: NetMode,
-    /// What it may reach: without egress there is no name server to be named.
+    /// Its egress: without it there is no name server to be named.
     pub egress: Egress,
     /// MAC address of its network device.
     pub mac: [u8; 6],
@@ -48,14 +49,14 @@ pub struct GuestSetup {
     pub relays: Vec<Relay>,
     /// The SSH host key that this VM has for its life, as a file of the host.
     pub ssh_host_key: PathBuf,
-    /// What runs in it by default, as its image says.
+    /// Defaults of its image for what runs in it.
     #[serde(default)]
     pub defaults: GuestDefaults,
     /// Only its root is wanted: no init is started, and nothing of the guest's files is changed.
     #[serde(default)]
     pub bare: bool,
-    /// Directory of the system disk that takes what the guest writes at `/lib/modules/<release>`; `None` when its kernel has
-    /// no disk of modules.
+    /// Directory of the system disk that takes what the guest writes at `/lib/modules/<release>`; `None` when its
+    /// kernel has no disk of modules.
     #[serde(default)]
     pub modules: Option<String>,
 }
@@ -63,13 +64,13 @@ pub struct GuestSetup {
 /// A published port that reaches the guest at `at`, and the port of its server there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Relay {
-    /// Where the guest's agent listens for the host.
+    /// Address at which the guest's agent listens for the host.
     pub at: u16,
-    /// Where the server listens.
+    /// Address of the server.
     pub port: u16,
 }
 
-/// What commands in a guest get unless they say otherwise.
+/// Defaults of commands in a guest.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GuestDefaults {
@@ -79,7 +80,7 @@ pub struct GuestDefaults {
     pub user: Option<String>,
     /// Working directory; the user's home when absent.
     pub cwd: Option<String>,
-    /// What the image always runs, before its command.
+    /// Words that the image always runs before its command.
     pub entrypoint: Vec<String>,
     /// The image's own command, or the arguments of its entry point.
     pub cmd: Vec<String>,
@@ -88,7 +89,7 @@ pub struct GuestDefaults {
 /// The work seed that an image is to have.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeedWish {
-    /// What it is made from.
+    /// Its source.
     #[serde(default)]
     pub from: WorkSeed,
     /// Size of its file system in bytes; what fits when absent.
@@ -108,7 +109,7 @@ pub struct BootStage {
     pub us: u64,
 }
 
-/// Where an image comes from.
+/// Source of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "from", rename_all = "snake_case")]
 pub enum ImageSource {
@@ -122,9 +123,9 @@ pub enum ImageSource {
     },
     /// A container image that is on this host.
     Container {
-        /// Where it is.
+        /// Its path.
         at: ContainerAt,
-        /// What it is called: the whole reference, or the path.
+        /// Its name: the whole reference, or the path.
         reference: String,
         /// Digest of the index that led to it, where it lies in the cache and one did.
         #[serde(default)]
@@ -144,7 +145,7 @@ pub enum ImageSource {
         #[serde(default)]
         seed: SeedWish,
     },
-    /// What the guest of a VM has sent of its root.
+    /// Archive of its root that the guest of a VM has sent.
     Saved {
         /// The archive.
         archive: PathBuf,
@@ -164,7 +165,7 @@ pub enum ImageSource {
     },
 }
 
-/// Where a container image is.
+/// Place of a container image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ContainerAt {
@@ -174,18 +175,18 @@ pub enum ContainerAt {
     Path {
         /// Absolute.
         path: PathBuf,
-        /// Which of its images, when it has several.
+        /// The one of its images, when it has several.
         #[serde(default)]
         tag: Option<String>,
     },
 }
 
-/// What was made of an [`ImageSource`].
+/// Result of making an [`ImageSource`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageFacts {
     /// Digest of its content: 64 hex digits.
     pub digest: ContentDigest,
-    /// Where it came from, in words.
+    /// Origin, in words.
     pub source: String,
     /// `systemd`, `openrc` or `none`.
     pub init: String,
@@ -195,12 +196,12 @@ pub struct ImageFacts {
     pub seed_bytes: Option<u64>,
 }
 
-/// What was made of a kernel source.
+/// Result of making a kernel source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KernelFacts {
     /// Digest of the uncompressed image and its modules: 64 hex digits.
     pub digest: ContentDigest,
-    /// Where it came from, in words.
+    /// Origin, in words.
     pub source: String,
     /// The kernel's version string.
     pub version: String,
@@ -219,8 +220,8 @@ pub struct KernelFacts {
 pub trait Host: Send + Sync {
     // Files. Directories are made 0700, files 0600.
     fn make_dir(&self, path: &Path) -> HostResult<()>;
-    /// Whether a path is below one of the directories in which every entry is banger's. Nothing is looked up. The other
-    /// calls refuse to remove or move anything else.
+    /// Tells whether a path is below one of the directories in which every entry is banger's. Nothing is looked up. The
+    /// other calls refuse to remove or move anything else.
     fn owns(&self, path: &Path) -> bool;
     fn remove_file(&self, path: &Path) -> HostResult<()>;
     /// Removes a directory and all in it, without following links.
@@ -247,8 +248,8 @@ pub trait Host: Send + Sync {
     fn make_blank_disk(&self, path: &Path, disk: &BlankDiskSpec) -> HostResult<()>;
     /// By reflink or by extents; holes stay holes.
     fn clone_file(&self, from: &Path, to: &Path) -> HostResult<()>;
-    /// Writes a disk of `bytes` with the files of the work seed, when that is better than to clone it; else `false`, and
-    /// nothing is made.
+    /// Writes a disk of `bytes` with the files of the work seed, when that is better than to clone it; else `false`,
+    /// and nothing is made.
     fn write_seeded_disk(&self, seed: &Path, path: &Path, bytes: u64) -> HostResult<bool>;
     /// Grows a file's length; never shrinks: a larger one is left as it is.
     fn grow_file(&self, path: &Path, bytes: u64) -> HostResult<()>;
@@ -263,7 +264,7 @@ pub trait Host: Send + Sync {
     fn adopt_vmm(&self, vmm: &VmmIdentity) -> HostResult<()>;
     /// Signals it, after its identity was checked, and waits until it is gone. Success when it was gone before.
     fn end_vmm(&self, vmm: &VmmIdentity, signal: Signal, deadline: Duration) -> HostResult<()>;
-    /// Why it ended, as far as that can be known; `None`: it has not ended.
+    /// Cause of its end, as far as that can be known; `None`: it has not ended.
     fn vmm_exit(&self, vmm: &VmmIdentity) -> HostResult<Option<ExitCause>>;
 
     // Guests.
@@ -275,8 +276,8 @@ pub trait Host: Send + Sync {
         deadline: Duration,
         cancel: &Cancel,
     ) -> HostResult<Vec<BootStage>>;
-    /// Copies what the user wants in every guest (`[[file_sync]]`). What cannot be copied is a warning: a guest without it
-    /// is still a guest. Changes nothing on the host.
+    /// Copies what the user wants in every guest (`[[file_sync]]`). What cannot be copied is a warning: a guest without
+    /// it is still a guest. Changes nothing on the host.
     fn sync_files_to_guest(
         &self,
         _vmm: &VmmIdentity,
@@ -294,8 +295,8 @@ pub trait Host: Send + Sync {
         cancel: &Cancel,
     ) -> HostResult<bool>;
 
-    /// Has a bare guest send its whole root, and writes that as it comes to the new file `to`, which a crash may have left
-    /// there before.
+    /// Has a bare guest send its whole root, and writes that as it comes to the new file `to`, which a crash may have
+    /// left there before.
     fn read_root(
         &self,
         vm: VmId,
@@ -325,8 +326,8 @@ pub trait Host: Send + Sync {
     ) -> HostResult<()>;
     /// Reads back what `make_kernel` has left in a directory.
     fn kernel_facts(&self, dir: &Path) -> HostResult<KernelFacts>;
-    /// Makes a kernel's initramfs with this build's agent at `path`, when it is not there yet. Any number of callers may
-    /// ask at once; the file appears whole and durable, or not at all, and leaves nothing else behind.
+    /// Makes a kernel's initramfs with this build's agent at `path`, when it is not there yet. Any number of callers
+    /// may ask at once; the file appears whole and durable, or not at all, and leaves nothing else behind.
     fn make_initramfs(&self, kernel_dir: &Path, path: &Path) -> HostResult<()>;
     /// Makes an SSH host key pair for the life of a VM.
     fn make_ssh_host_key(&self, path: &Path, vm: &VmName) -> HostResult<()>;

@@ -1,4 +1,4 @@
-//! What is on this host in the places that are banger's, and who owns it.
+//! Inventory of banger's places on this host, with owners.
 //!
 //! ```text
 //! look at the host first ─► read the store after: what is being made just now is claimed before it exists,
@@ -17,7 +17,7 @@ use banger_store::{
 use crate::own::{OwnDir, stored};
 use crate::{Host, HostResult, Places};
 
-/// What is there.
+/// Things that were found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Found {
     /// Entries of the places, sorted.
@@ -27,7 +27,7 @@ pub struct Found {
 }
 
 impl Found {
-    /// Whether nothing is there.
+    /// Tells whether nothing is there.
     pub fn is_empty(&self) -> bool {
         self.directories.is_empty() && self.vmms.is_empty()
     }
@@ -49,14 +49,15 @@ pub fn look(host: &dyn Host, places: &Places) -> HostResult<Found> {
     Ok(Found { directories, vmms })
 }
 
-/// What the store says of owners.
+/// Owners as the store has them.
 #[derive(Debug)]
 pub struct Owners {
     claims: Vec<(Claim, String)>,
     /// Claims of a kind that is not known: their resources have an owner all the same.
     unreadable: Vec<UnreadableClaim>,
-    /// Names of directories of VMs, images and kernels that have a row, with their owner. A claim has the path at which a
-    /// thing was made; a state directory that was moved since, or copied, still has its rows, and nothing of it may go.
+    /// Names of directories of VMs, images and kernels that have a row, with their owner. A claim has the path at which
+    /// a thing was made; a state directory that was moved since, or copied, still has its rows, and nothing of it may
+    /// go.
     rows: HashMap<String, String>,
 }
 
@@ -90,7 +91,7 @@ impl Owners {
         &self.claims
     }
 
-    /// Who owns a directory.
+    /// Returns the owner of a directory.
     pub fn of_directory(&self, path: &Path) -> Option<&str> {
         let row = || self.rows.get(path.file_name()?.to_str()?);
         let claimed = self.of(ClaimKind::Directory, &stored(path));
@@ -100,12 +101,12 @@ impl Owners {
             .or_else(|| row().map(String::as_str))
     }
 
-    /// Who owns a VMM.
+    /// Returns the owner of a VMM.
     pub fn of_vmm(&self, vmm: &VmmIdentity) -> Option<&str> {
         self.of(ClaimKind::Process, vmm.launch_token.as_str())
     }
 
-    /// What of this nobody owns.
+    /// Returns the part that nobody owns.
     pub fn unclaimed(&self, mut found: Found) -> Found {
         found.vmms.retain(|vmm| self.of_vmm(vmm).is_none());
         found

@@ -1,4 +1,4 @@
-//! Where a VM's files are.
+//! Places of a VM's files.
 
 use std::path::{Path, PathBuf};
 
@@ -43,7 +43,7 @@ impl VmFiles {
         self.state.join(SSH_HOST_KEY)
     }
 
-    /// What of `state` a deletion removes one by one, the work disk last.
+    /// Files of `state` that a deletion removes one by one, the work disk last.
     pub(crate) fn in_order_of_removal(&self) -> [OwnFile; 4] {
         [SYSTEM_OVERLAY, CONSOLE_LOG, SSH_HOST_KEY, WORK_DISK].map(|name| self.state.file(name))
     }

@@ -1,4 +1,4 @@
-//! How anything changes: plans of journalled, idempotent steps over a [`Host`].
+//! Every change of the machine: plans of journalled, idempotent steps over a [`Host`].
 //!
 //! ```text
 //! request ──► plans::create(…) ──► Plan: data, no effect yet

@@ -1,4 +1,4 @@
-//! What banger may remove: directories of its own with all in them, and files in these.
+//! Things that banger may remove: directories of its own with all in them, and files in these.
 //!
 //! ```text
 //! Places, an inventory ──make──► OwnDir ──► OwnFile
@@ -16,7 +16,7 @@ use std::path::{Component, Path, PathBuf};
 use banger_store::{Claim, ClaimKind};
 use serde::{Deserialize, Serialize};
 
-/// What stands before the bytes of a path that is no text, as two hexadecimal digits each. No absolute path begins so.
+/// Prefix of the bytes of a path that is no text, as two hexadecimal digits each. No absolute path begins so.
 const BYTES: &str = "bytes:";
 
 /// A directory in one of the directories in which every entry is banger's.

@@ -1,4 +1,4 @@
-//! Where VMs, images and kernels are.
+//! Places of VMs, images and kernels.
 
 use std::path::{Path, PathBuf};
 
@@ -22,7 +22,7 @@ pub struct Parents {
     pub images: PathBuf,
     /// Directories of kernels, by digest.
     pub kernels: PathBuf,
-    /// Where images and kernels are made before they get their place. On one file system with them.
+    /// Directory in which images and kernels are made before they get their place. On one file system with them.
     pub staging: PathBuf,
 }
 

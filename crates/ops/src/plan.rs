@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{Change, Host, Step};
 
-/// What a plan does.
+/// Kinds of plans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PlanKind {
@@ -48,7 +48,7 @@ pub enum PlanKind {
     Discard,
 }
 
-/// Where a plan goes when it cannot go on, and after a crash.
+/// Direction of a plan when it cannot go on, and after a crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
@@ -58,7 +58,7 @@ pub enum Direction {
     Forward,
 }
 
-/// What becomes of the VM when its plan was undone.
+/// Fate of the VM when its plan was undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
@@ -77,13 +77,13 @@ pub struct Plan {
     pub id: Uuid,
     /// The operation that it is part of.
     pub operation: OperationId,
-    /// What it does.
+    /// Its effect.
     pub kind: PlanKind,
     /// The VM that it changes.
     pub vm: Option<VmId>,
-    /// Who claims what its steps make.
+    /// Owner of what its steps make.
     pub owner: Owner,
-    /// Where it goes when it cannot go on.
+    /// Its direction when it cannot go on.
     pub direction: Direction,
     /// Changes of the store at its beginning, in the transaction that writes the plan.
     pub begin: Vec<Change>,
@@ -91,14 +91,14 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Changes of the store at its end, in the transaction that finishes the plan.
     pub done: Vec<Change>,
-    /// What becomes of the VM when the plan was undone.
+    /// Fate of the VM when the plan was undone.
     pub ending: Option<Ending>,
 }
 
 /// Version of the plan's JSON that this build writes. It reads all older ones and refuses newer ones.
 pub(crate) const PLAN_VERSION: u32 = 2;
 
-/// Why a stored plan cannot be read. It stays unfinished, with its claims.
+/// Cause that a stored plan cannot be read. It stays unfinished, with its claims.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     /// A newer build wrote it.
@@ -114,7 +114,7 @@ pub enum PlanError {
     Outside {
         /// Its id.
         id: Uuid,
-        /// What it would remove.
+        /// Path that it would remove.
         path: PathBuf,
     },
     /// It is no plan.
@@ -122,7 +122,7 @@ pub enum PlanError {
     Damaged {
         /// Its id.
         id: Uuid,
-        /// Why.
+        /// Cause.
         #[source]
         source: serde_json::Error,
     },
@@ -154,8 +154,8 @@ impl Plan {
         }
     }
 
-    /// The same plan, unless it would remove what is not banger's on this host: a plan was read from a file that another
-    /// build, or a bad disk, may have written.
+    /// The same plan, unless it would remove what is not banger's on this host: a plan was read from a file that
+    /// another build, or a bad disk, may have written.
     ///
     /// # Errors
     /// [`PlanError::Outside`].

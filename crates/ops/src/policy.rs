@@ -1,4 +1,4 @@
-//! Which request is allowed in which state: a pure function with a table.
+//! Requests that are allowed in each state: a pure function with a table.
 
 use banger_api::vm::{RestartPolicy, VmState};
 use banger_api::{ApiError, ErrorCode};
@@ -28,8 +28,8 @@ pub enum Request {
     Save,
 }
 
-/// Whether a VM that does not run is to be started when the daemon starts: it is to run always, and neither its user nor
-/// its guest ended it. A daemon that is killed before it has done so finds the same answer again.
+/// Tells whether a VM that does not run is to be started when the daemon starts: it is to run always, and neither its
+/// user nor its guest ended it. A daemon that is killed before it has done so finds the same answer again.
 pub fn starts_again(vm: &VmRecord) -> bool {
     let lost = match &vm.exit {
         Some(cause) => !cause.is_wanted(),
@@ -41,7 +41,7 @@ pub fn starts_again(vm: &VmRecord) -> bool {
         && lost
 }
 
-/// What to do about a request.
+/// Decision on a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// Do it.

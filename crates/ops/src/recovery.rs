@@ -20,7 +20,7 @@ use crate::own::OwnDir;
 use crate::steps::in_directory;
 use crate::{Cancel, Direction, HostResult, NoEvents, Plan, PlanError, Runner, plans, store_error};
 
-/// What recovery did.
+/// Report of a recovery.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Recovered {
     /// Plans that were undone.
@@ -31,17 +31,18 @@ pub struct Recovered {
     pub adopted: Vec<VmId>,
     /// VMs whose VMM had ended.
     pub demoted: Vec<VmId>,
-    /// VMs whose making was cut off before their guest was ever reachable, with the operation that made them. The caller
-    /// deletes them and then ends the operation, which stays `running` until then: a crash in between is found again.
+    /// VMs whose making was cut off before their guest was ever reachable, with the operation that made them. The
+    /// caller deletes them and then ends the operation, which stays `running` until then: a crash in between is found
+    /// again.
     pub half_made: Vec<(OperationId, VmId)>,
-    /// What could not be put in order, and stays claimed.
+    /// Things that could not be put in order, and stay claimed.
     pub failed: Vec<String>,
 }
 
 /// Recovery over a runner's store and host.
 pub struct Recovery<'a> {
     runner: Runner,
-    /// Where a VM's files are.
+    /// Places of a VM's files.
     files: &'a dyn Fn(VmId) -> VmFiles,
 }
 
@@ -138,8 +139,8 @@ impl<'a> Recovery<'a> {
         Ok(())
     }
 
-    /// No operation runs now: those that the store thinks are running were cut off. What an operation still claims in its
-    /// own name has no other owner: it goes.
+    /// No operation runs now: those that the store thinks are running were cut off. What an operation still claims in
+    /// its own name has no other owner: it goes.
     fn end_operations(&self, report: &mut Recovered) -> HostResult<()> {
         let (store, host) = (self.runner.store(), self.runner.host());
         let unfinished = store
@@ -254,8 +255,8 @@ impl<'a> Recovery<'a> {
         Ok(())
     }
 
-    /// Why the VMM of a running VM has ended; `None` when it lives. One that lives and does not answer (it is stopped, or
-    /// the host is slow) is still the user's VM: it is kept, and reported.
+    /// Cause of the end of a running VM's VMM; `None` when it lives. One that lives and does not answer (it is stopped,
+    /// or the host is slow) is still the user's VM: it is kept, and reported.
     fn ended(
         &self,
         record: &VmRecord,
@@ -287,7 +288,8 @@ impl<'a> Recovery<'a> {
 }
 
 impl Recovery<'_> {
-    /// The VMM that runs in a VM's run directory, for a VM whose record does not say which one it is. It is recorded anew.
+    /// The VMM that runs in a VM's run directory, for a VM whose record does not say which one it is. It is recorded
+    /// anew.
     fn recognised(&self, vm: VmId, files: &VmFiles) -> HostResult<Option<VmmIdentity>> {
         let host = self.runner.host();
         if !host.exists(&files.run)? {
@@ -308,8 +310,8 @@ impl Recovery<'_> {
     }
 }
 
-/// The VM that an operation was making and whose guest was never reachable, or that has not replaced the one that it is made
-/// for: whoever asked for it has heard of a failure.
+/// The VM that an operation was making and whose guest was never reachable, or that has not replaced the one that it is
+/// made for: whoever asked for it has heard of a failure.
 fn half_made_by(
     db: &Connection,
     op: &banger_store::OperationRecord,

@@ -28,14 +28,14 @@ use crate::{
 pub struct Runner {
     store: Arc<Store>,
     host: Arc<dyn Host>,
-    /// Plans that this process gave up half-way: unfinished in the store, and tried again before anything else happens to
-    /// their VM.
+    /// Plans that this process gave up half-way: unfinished in the store, and tried again before anything else happens
+    /// to their VM.
     given_up: Arc<Mutex<Vec<Plan>>>,
     /// Plans that must happen and that the store refused to begin: begun with the next change of files.
     to_begin: Arc<Mutex<Vec<Plan>>>,
     /// VMs with an unfinished plan that cannot be read, and why: they may be ended and deleted, and nothing else.
     unreadable: Arc<Mutex<HashMap<VmId, String>>>,
-    /// How the end of a plan is written: nobody waits for that of a recovery.
+    /// Durability of the end of a plan: nobody waits for that of a recovery.
     ends: Durability,
 }
 
@@ -60,7 +60,7 @@ impl Runner {
         }
     }
 
-    /// How a transition behind which step `n` comes must be written. A claim must be on the disk before what it claims is
+    /// Durability of a transition behind which step `n` comes. A claim must be on the disk before what it claims is
     /// made, and an end before anybody hears of it. Everything else may be repeated: a power cut may take it back.
     fn durability(&self, plan: &Plan, n: usize) -> Durability {
         match plan.steps.get(n) {
@@ -83,9 +83,9 @@ impl Runner {
     /// Runs `plan` to its end. Blocks.
     ///
     /// # Errors
-    /// The error of the step that failed. A `Back` plan has been undone then; what could not be undone is still claimed,
-    /// its plan stays unfinished, and [`Runner::settle`] and recovery try again. A plan whose beginning the store refuses
-    /// (a taken name, a claimed resource, a VM that is gone) has had no effect at all.
+    /// The error of the step that failed. A `Back` plan has been undone then; what could not be undone is still
+    /// claimed, its plan stays unfinished, and [`Runner::settle`] and recovery try again. A plan whose beginning the
+    /// store refuses (a taken name, a claimed resource, a VM that is gone) has had no effect at all.
     pub fn run(&self, plan: &Plan, events: &dyn Events, cancel: &Cancel) -> HostResult<()> {
         match plan.vm {
             Some(vm) => {
@@ -100,7 +100,8 @@ impl Runner {
         self.carry_on(plan, 0, events, cancel)
     }
 
-    /// Refuses what must not happen to a VM while an unfinished plan of it cannot be read: to start it, to read its disks.
+    /// Refuses what must not happen to a VM while an unfinished plan of it cannot be read: to start it, to read its
+    /// disks.
     ///
     /// # Errors
     /// `wrong_state`, with the plan and the reason.
@@ -128,7 +129,7 @@ impl Runner {
         unreadable.insert(vm, why);
     }
 
-    /// Whether an unfinished plan of this VM cannot be read.
+    /// Tells whether an unfinished plan of this VM cannot be read.
     pub(crate) fn is_unreadable(&self, vm: VmId) -> bool {
         let unreadable = self
             .unreadable
@@ -146,7 +147,8 @@ impl Runner {
         self.settle_those(|plan| plan.vm == Some(vm))
     }
 
-    /// The same for plans of images and kernels. What resists is logged: it concerns nobody who asks for something else.
+    /// The same for plans of images and kernels. What resists is logged: it concerns nobody who asks for something
+    /// else.
     pub fn settle_files(&self) {
         let mut to_begin = self.to_begin.lock().unwrap_or_else(PoisonError::into_inner);
         let plans = std::mem::take(&mut *to_begin);
@@ -159,8 +161,8 @@ impl Runner {
         }
     }
 
-    /// Removes what an operation has made and nobody will use. It happens in any case: what fails is tried again with the
-    /// next change of files, and by recovery.
+    /// Removes what an operation has made and nobody will use. It happens in any case: what fails is tried again with
+    /// the next change of files, and by recovery.
     pub fn discard(&self, op: OperationId, path: OwnDir, events: &dyn Events) {
         self.settle_files();
         self.begin_and_run(plans::discard(op, path), events);
@@ -316,7 +318,8 @@ impl Runner {
         })
     }
 
-    /// Step `n` failed: undoes a `Back` plan, ends a `Forward` one where it stands. What cannot be ended now is tried again.
+    /// Step `n` failed: undoes a `Back` plan, ends a `Forward` one where it stands. What cannot be ended now is tried
+    /// again.
     fn give_up(&self, plan: &Plan, n: usize, error: ApiError, events: &dyn Events) -> ApiError {
         let (outcome, what) = match plan.direction {
             Direction::Back => (self.undo(plan, n, Some(&error), events), "undone"),
@@ -336,8 +339,8 @@ impl Runner {
         }
     }
 
-    /// Reverts steps `n` to 0 and finishes the plan. Stops at the first that resists: earlier steps made what later ones
-    /// stand on (a directory may not go while the process that runs in it cannot be ended).
+    /// Reverts steps `n` to 0 and finishes the plan. Stops at the first that resists: earlier steps made what later
+    /// ones stand on (a directory may not go while the process that runs in it cannot be ended).
     pub(crate) fn undo(
         &self,
         plan: &Plan,
@@ -364,8 +367,8 @@ impl Runner {
         self.commit(self.ends, move |tx| finish(tx, &stored, &changes))
     }
 
-    /// A forward plan stops at step `n`. Its VM says so, its claims stay, the request may be made again. Without a VM there
-    /// is nobody to make it again (the name is gone already): then it stays unfinished.
+    /// A forward plan stops at step `n`. Its VM says so, its claims stay, the request may be made again. Without a VM
+    /// there is nobody to make it again (the name is gone already): then it stays unfinished.
     fn stay(&self, plan: &Plan, n: usize, error: &ApiError) -> HostResult<()> {
         let Some(vm) = plan.vm else {
             return Err(error.clone());

@@ -12,33 +12,33 @@ use crate::steps::{
 };
 use crate::{Cancel, Change, Events, Host, HostResult};
 
-/// What a step is given while it acts.
+/// Context of a step while it acts.
 pub struct StepCx<'a> {
     /// The machine.
     pub host: &'a dyn Host,
-    /// Where it tells how it goes.
+    /// Receiver of its progress.
     pub events: &'a dyn Events,
-    /// Whether somebody wants it to stop. Reverts and forward plans get one that never fires.
+    /// Request to stop. Reverts and forward plans get one that never fires.
     pub cancel: &'a Cancel,
 }
 
-/// What every kind of step can do.
+/// Abilities of every kind of step.
 pub trait StepBody {
     /// The stage under which users see it.
     fn stage(&self) -> &'static str;
 
-    /// What it removes, applied or undone, with all that is in it. A plan that names anything outside banger's directories is
-    /// not carried on.
+    /// Directories that it removes, applied or undone, with all that is in them. A plan that names anything outside
+    /// banger's directories is not carried on.
     fn removes(&self) -> Vec<&Path> {
         Vec::new()
     }
 
-    /// What it makes on the host: written to the store before `apply`, released after `revert`.
+    /// Claims on what it makes on the host: written to the store before `apply`, released after `revert`.
     fn claims(&self) -> Vec<Claim> {
         Vec::new()
     }
 
-    /// What it removes from the host: released with `applied`.
+    /// Claims on what it removes from the host: released with `applied`.
     fn releases(&self) -> Vec<Claim> {
         Vec::new()
     }

@@ -48,7 +48,7 @@ fn with_cause(error: &StoreError) -> String {
     }
 }
 
-/// What the host must change before the store can be used again.
+/// Faults of the host that keep the store from being used.
 fn of_trouble(trouble: Trouble, why: &str) -> ApiError {
     let (code, message, hint) = match trouble {
         Trouble::NoSpace => (
@@ -87,7 +87,7 @@ mod tests {
 
     use super::*;
 
-    /// What SQLite says when `sql` is run on a database that `prepare` has made so.
+    /// Answer of SQLite to `sql` on a database that `prepare` has made so.
     fn refused(prepare: impl FnOnce(&std::path::Path) -> Connection, sql: &str) -> ApiError {
         let dir = tempfile::tempdir().unwrap();
         let db = prepare(&dir.path().join("banger.db"));

@@ -32,7 +32,7 @@ pub(crate) const ROOTS: [&str; 5] = ["/s/vms", "/s/images", "/s/kernels", "/s/st
 /// The directory that is empty after a reboot.
 pub(crate) const RUN: &str = "/r";
 
-/// Whether a path is below a directory of banger's own.
+/// Tells whether a path is below a directory of banger's own.
 pub(crate) fn is_own(path: &Path) -> bool {
     let below = |root: &&str| path.starts_with(root) && path != Path::new(root);
     ROOTS.iter().any(below)
@@ -53,7 +53,7 @@ pub(crate) struct Ledger {
     pub(crate) strange: BTreeSet<VmId>,
     /// An unfinished plan of a newer build, and its journal: nobody here may go on with it.
     pub(crate) newer: Option<(Uuid, Vec<(u32, StepState)>)>,
-    /// How VMMs ended by themselves, until something else is done with their VMs.
+    /// Ends of VMMs by themselves, until something else is done with their VMs.
     pub(crate) ends: BTreeMap<VmId, Option<ExitCause>>,
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn recover(daemon: &Daemon) -> Vec<String> {
     wrong
 }
 
-/// What recovery should not have to report. Of what cannot be read it must speak, and that is said elsewhere.
+/// Findings that recovery should not have to report. Of what cannot be read it must speak, which is checked elsewhere.
 fn reported(daemon: &Daemon, failed: Vec<String>) -> Vec<String> {
     let strange = daemon.machine.world().ledger.strange.clone();
     let vms = daemon.vms().unwrap_or_default();

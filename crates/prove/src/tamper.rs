@@ -24,7 +24,7 @@ pub trait Tamper: Send + Sync {
         true
     }
 
-    /// What a daemon does before its first request.
+    /// Work of a daemon before its first request.
     ///
     /// # Errors
     /// As `banger_control::recover`.
@@ -32,7 +32,7 @@ pub trait Tamper: Send + Sync {
         banger_control::recover(control)
     }
 
-    /// Whether a daemon waits, before it begins, until the one before it has nothing under way.
+    /// Tells whether a daemon waits, before it begins, until the one before it has nothing under way.
     fn waits_for_the_older_daemon(&self) -> bool {
         true
     }

@@ -19,7 +19,7 @@ fn told(report: &Report) -> String {
     told
 }
 
-/// How many seeds a test run plays; `BANGER_PROVE_SEEDS` says otherwise.
+/// Number of seeds a test run plays; `BANGER_PROVE_SEEDS` says otherwise.
 const SEEDS: u64 = 10_000;
 
 #[test]

@@ -1,6 +1,6 @@
 //! One `Host` for each VM, for programs that list the hosts of a configuration: editors and their like.
 //!
-//! How VMs are reached says `Host *.vm` in the configuration that includes this file. The names stand alone here, so that a
+//! The way to VMs is `Host *.vm` in the configuration that includes this file. The names stand alone here, so that a
 //! file of an older moment says nothing wrong of a VM.
 
 use std::path::{Path, PathBuf};
@@ -16,7 +16,8 @@ const HEAD: &str = "# Written by banger when VMs come, go or are renamed: change
 #[derive(Debug)]
 pub struct Hosts {
     path: PathBuf,
-    /// Held from the look at the names to the end of the writing, so that the last one who writes has seen the newest names.
+    /// Held from the look at the names to the end of the writing, so that the last one who writes has seen the newest
+    /// names.
     writing: Mutex<()>,
 }
 
@@ -51,7 +52,7 @@ impl Hosts {
     }
 }
 
-/// Whether this is a name of the domain name system, which stands for itself in a configuration.
+/// Tells whether this is a name of the domain name system, which stands for itself in a configuration.
 fn is_label(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     !name.is_empty() && !name.starts_with('-') && name.chars().all(allowed)

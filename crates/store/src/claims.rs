@@ -10,14 +10,14 @@ use crate::StoreError;
 use crate::error::is_unique;
 use crate::statement::execute;
 
-/// What kind of thing is claimed.
+/// Kinds of things that are claimed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClaimKind {
     /// A directory with all that is in it; the resource is its path.
     Directory,
-    /// A process that outlives the daemon; the resource is the token of its start. Until version 2 of the store only VMMs were
-    /// claimed, as `vmm`.
+    /// A process that outlives the daemon; the resource is the token of its start. Until version 2 of the store only
+    /// VMMs were claimed, as `vmm`.
     #[serde(alias = "vmm")]
     Process,
     /// A port of the host; the resource is `address:port`.
@@ -37,7 +37,7 @@ impl ClaimKind {
     }
 }
 
-/// Who claims.
+/// Owners of claims.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Owner {
@@ -65,9 +65,9 @@ impl fmt::Display for Owner {
 /// One claim.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Claim {
-    /// What kind of thing.
+    /// Its kind.
     pub kind: ClaimKind,
-    /// Which one.
+    /// The thing itself.
     pub resource: String,
 }
 

@@ -11,7 +11,7 @@ use crate::StoreError;
 use crate::migrations;
 use crate::writer::Writer;
 
-/// How long a connection waits for another process's lock.
+/// Time that a connection waits for another process's lock.
 const BUSY: Duration = Duration::from_secs(5);
 
 /// Statements that a connection keeps prepared: more than this crate has, so that none is parsed twice.
@@ -20,7 +20,7 @@ const STATEMENTS: usize = 64;
 /// Asked before each write. A refusal is that write's answer, and nothing of it happens.
 pub type Gate = Box<dyn Fn(Durability) -> Result<(), StoreError> + Send + Sync>;
 
-/// What a power cut may do to a write that was answered. No other end, of a process or of all of them, does anything to it.
+/// Effect of a power cut on a write that was answered. No other end, of a process or of all of them, has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
     /// Nothing: it is on the disk, with all that was written before it.

@@ -1,4 +1,4 @@
-//! What can go wrong with the store.
+//! Errors of the store.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ pub enum StoreError {
     Open {
         /// Its file.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         #[source]
         source: rusqlite::Error,
     },
@@ -50,12 +50,12 @@ pub enum StoreError {
     /// Something is not any more as the change needs it.
     #[error("{what} {how}")]
     Changed {
-        /// Which thing.
+        /// The thing.
         what: String,
         /// `is gone`, `is in use`.
         how: &'static str,
     },
-    /// What is to be changed is not there any more.
+    /// The thing to be changed is not there any more.
     #[error("{what} {id} is gone")]
     Gone {
         /// `VM`.
@@ -66,9 +66,9 @@ pub enum StoreError {
     /// A record cannot be written down.
     #[error("a record of {what} cannot be written down")]
     Unwritable {
-        /// Which.
+        /// The thing.
         what: &'static str,
-        /// Why.
+        /// Cause.
         #[source]
         source: serde_json::Error,
     },
@@ -79,7 +79,7 @@ pub enum StoreError {
         what: &'static str,
         /// Its name.
         name: String,
-        /// Why it cannot be read.
+        /// Cause that it cannot be read.
         why: String,
     },
     /// The database refused.
@@ -91,13 +91,14 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// What a full disk would answer: for proofs.
+    /// The answer of a full disk: for proofs.
     pub fn no_space() -> Self {
         let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
         Self::Sqlite(rusqlite::Error::SqliteFailure(code, None))
     }
 
-    /// What the host must change before the store can be used again; `None`: the fault is another.
+    /// Returns the fault of the host that must be mended before the store can be used again; `None`: the fault is
+    /// another.
     pub fn trouble(&self) -> Option<Trouble> {
         use rusqlite::ErrorCode as Code;
         let source = match self {
@@ -118,7 +119,7 @@ impl StoreError {
     }
 }
 
-/// What keeps a store from being used, and is not its own fault (<https://sqlite.org/rescode.html>).
+/// Finds the fault that keeps a store from being used and is not its own (<https://sqlite.org/rescode.html>).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
     /// The disk is full.
@@ -133,7 +134,7 @@ pub enum Trouble {
     Disk,
 }
 
-/// Whether `error` is a violated unique or primary-key constraint.
+/// Tells whether `error` is a violated unique or primary-key constraint.
 pub(crate) fn is_unique(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error().map(|e| e.extended_code),

@@ -41,7 +41,7 @@ pub(crate) fn read<T: Form>(version: i64, json: &str) -> Result<T, String> {
     Ok(record)
 }
 
-/// What of a damaged record can still be read, field by field.
+/// Reads what of a damaged record can still be read, field by field.
 #[derive(Debug)]
 pub(crate) struct Salvage(Value);
 

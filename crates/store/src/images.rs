@@ -16,7 +16,7 @@ pub struct ImageRecord {
     pub name: ImageName,
     /// Digest of its content, 64 hex digits: also the name of its directory.
     pub digest: ContentDigest,
-    /// Where it came from.
+    /// Origin.
     pub source: String,
     /// The init system in it.
     pub init: String,
@@ -26,10 +26,11 @@ pub struct ImageRecord {
     pub seed_bytes: Option<u64>,
     /// When it was made, ms since 1970.
     pub created_ms: i64,
-    /// Its name was given to newer files: it is there for the VMs that are made from it, and goes with the last of them.
+    /// Its name was given to newer files: it is there for the VMs that are made from it, and goes with the last of
+    /// them.
     #[serde(default)]
     pub superseded: bool,
-    /// Why its row cannot be read: then this holds what of it still can be.
+    /// Damage of its row: then this holds what of it still can be read.
     #[serde(skip)]
     pub damage: Option<String>,
 }
@@ -95,7 +96,7 @@ pub fn rename(db: &Connection, from: &ImageName, to: &ImageName) -> Result<bool,
     Ok(true)
 }
 
-/// Whether a name stands for the files with this digest.
+/// Tells whether a name stands for the files with this digest.
 ///
 /// # Errors
 /// Only the database's.

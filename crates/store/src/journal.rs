@@ -24,13 +24,13 @@ pub struct OperationRecord {
     pub vm: Option<VmId>,
     /// That VM's name at the time: the log is read after the VM is gone, too.
     pub vm_name: Option<String>,
-    /// How it stands.
+    /// Its state.
     pub state: OperationState,
     /// When it began, ms since 1970.
     pub started_ms: i64,
     /// When it ended, ms since 1970.
     pub finished_ms: Option<i64>,
-    /// Why it failed, as JSON.
+    /// Its error, as JSON.
     pub error: Option<String>,
 }
 
@@ -54,7 +54,7 @@ pub struct UnreadableRow {
     pub what: &'static str,
     /// Its id, as it is stored.
     pub id: String,
-    /// Why it cannot be read.
+    /// Cause that it cannot be read.
     pub why: String,
 }
 
@@ -65,13 +65,13 @@ pub struct JournalStep {
     pub n: u32,
     /// Its name.
     pub name: String,
-    /// How far it got.
+    /// Its state.
     pub state: StepState,
     /// When it got there, ms since 1970.
     pub at_ms: i64,
-    /// How long it took to be applied, in microseconds.
+    /// Time that it took to be applied, in microseconds.
     pub us: Option<u64>,
-    /// Why it failed.
+    /// Cause of the failure.
     pub error: Option<String>,
 }
 

@@ -16,7 +16,7 @@ pub struct KernelRecord {
     pub name: KernelName,
     /// Digest of its content, 64 hex digits: also the name of its directory.
     pub digest: ContentDigest,
-    /// Where it came from.
+    /// Origin.
     pub source: String,
     /// The kernel's own version string.
     pub version: String,
@@ -26,7 +26,7 @@ pub struct KernelRecord {
     pub modules: Vec<String>,
     /// When it was made, ms since 1970.
     pub created_ms: i64,
-    /// Why its row cannot be read: then this holds what of it still can be.
+    /// Damage of its row: then this holds what of it still can be read.
     #[serde(skip)]
     pub damage: Option<String>,
 }
@@ -77,7 +77,7 @@ pub fn delete(db: &Connection, name: &KernelName) -> Result<bool, StoreError> {
     )? > 0)
 }
 
-/// Whether a name stands for the files with this digest.
+/// Tells whether a name stands for the files with this digest.
 ///
 /// # Errors
 /// Only the database's.

@@ -14,9 +14,9 @@ pub enum RecordedVmm {
     Known(Box<VmmIdentity>),
     /// There is one, and its identity cannot be read. It is kept as it is.
     Unreadable {
-        /// What is stored.
+        /// The stored text.
         stored: Value,
-        /// Why it cannot be read.
+        /// Cause that it cannot be read.
         why: String,
     },
 }
@@ -30,7 +30,7 @@ impl RecordedVmm {
         }
     }
 
-    /// Whether a VMM is recorded, readable or not.
+    /// Tells whether a VMM is recorded, readable or not.
     pub fn is_some(&self) -> bool {
         match self {
             Self::None => false,
@@ -38,7 +38,7 @@ impl RecordedVmm {
         }
     }
 
-    /// Why its identity cannot be read.
+    /// Cause that its identity cannot be read.
     pub fn unreadable(&self) -> Option<&str> {
         match self {
             Self::Unreadable { why, .. } => Some(why),

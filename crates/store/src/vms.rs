@@ -38,15 +38,15 @@ pub struct VmRecord {
     pub disk_bytes: u64,
     /// Size of the system overlay in bytes.
     pub overlay_bytes: u64,
-    /// How it is connected.
+    /// Its network.
     pub net: vm::NetMode,
-    /// What it may reach.
+    /// Its egress.
     pub egress: vm::Egress,
     /// Published ports.
     pub publish: Vec<vm::Publish>,
     /// It is deleted when its `run` ends.
     pub ephemeral: bool,
-    /// What happens to it when the host went down while it ran.
+    /// Its restart policy, for a host that went down while it ran.
     #[serde(default)]
     pub restart: vm::RestartPolicy,
     /// Keys and values that its user gave it.
@@ -61,19 +61,19 @@ pub struct VmRecord {
     pub created_ms: i64,
     /// When its guest last became reachable, ms since 1970.
     pub started_ms: Option<i64>,
-    /// Why it is in state `error`, or why it last ended by itself.
+    /// Cause of state `error`, or of its last end by itself.
     pub error: Option<String>,
-    /// Why its VMM last ended by itself.
+    /// Cause of its VMM's last end by itself.
     #[serde(default)]
     pub exit: Option<ExitCause>,
-    /// Why its row cannot be read: then this holds what of it still can be, and its state is `error`.
+    /// Damage of its row: then this holds what of it still can be read, and its state is `error`.
     #[serde(skip)]
     pub damage: Option<String>,
 }
 
 impl VmRecord {
-    /// The ports that are published: a VM without a network has none. Those that it remembers are published again when it
-    /// gets one.
+    /// The ports that are published: a VM without a network has none. Those that it remembers are published again when
+    /// it gets one.
     pub fn published(&self) -> &[vm::Publish] {
         match self.net {
             vm::NetMode::None => &[],
@@ -96,7 +96,7 @@ impl Form for VmRecord {
 }
 
 impl VmRecord {
-    /// What the columns and the readable fields of a damaged row say.
+    /// Content of the columns and the readable fields of a damaged row.
     fn damaged(row: &VmRow, id: VmId, why: String) -> Self {
         let salvage = Salvage::of(&row.record);
         Self {
@@ -217,8 +217,8 @@ pub fn insert(db: &Connection, vm: &VmRecord) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Writes a VM's record back. `false`: there is no such VM any more. Of a damaged one only the state's column is written:
-/// the row stays as it was found.
+/// Writes a VM's record back. `false`: there is no such VM any more. Of a damaged one only the state's column is
+/// written: the row stays as it was found.
 ///
 /// # Errors
 /// [`StoreError::NameTaken`] when it was renamed.
@@ -271,7 +271,7 @@ pub fn by_name(db: &Connection, name: &str) -> Result<Option<VmRecord>, StoreErr
     one(db, "name", name)
 }
 
-/// Whether a VM is made from the image files with this digest.
+/// Tells whether a VM is made from the image files with this digest.
 ///
 /// # Errors
 /// Only the database's.
@@ -280,7 +280,7 @@ pub fn uses_image(db: &Connection, digest: &ContentDigest) -> Result<bool, Store
     Ok(statement.exists([digest.to_string()])?)
 }
 
-/// Whether a VM boots the kernel files with this digest.
+/// Tells whether a VM boots the kernel files with this digest.
 ///
 /// # Errors
 /// Only the database's.

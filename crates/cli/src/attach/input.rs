@@ -5,8 +5,8 @@
 //! counted:    a pipe, socket, file                              look ──► chunks … taken(n) ──► read n bytes
 //! ```
 //!
-//! Of an input that can be looked at, only that is read which the guest command has read; the rest stays for whoever reads
-//! next. Nothing runs ahead of the command by more than the protocol's window.
+//! Of an input that can be looked at, only that is read which the guest command has read; the rest stays for whoever
+//! reads next. Nothing runs ahead of the command by more than the protocol's window.
 
 use std::io::{self, Stdin};
 use std::os::fd::OwnedFd;
@@ -52,7 +52,7 @@ pub struct CountedInput {
     ended: oneshot::Receiver<()>,
 }
 
-/// What the command has read.
+/// Number of bytes that the command has read.
 #[derive(Debug, Clone)]
 pub struct Taken(Arc<Shared>);
 
@@ -109,7 +109,7 @@ impl CountedInput {
         })
     }
 
-    /// Where to tell what the command has read.
+    /// Receiver of the number of bytes that the command has read.
     pub fn taken(&self) -> Taken {
         self.taken.clone()
     }
@@ -266,7 +266,7 @@ fn read(sender: &mpsc::Sender<Bytes>, counted: Option<&Shared>) {
     }
 }
 
-/// How much may be read ahead of the command, at least one byte; none when nobody takes it any more.
+/// Number of bytes that may be read ahead of the command, at least one; none when nobody takes them any more.
 fn room(shared: &Shared, sent: u64) -> Option<usize> {
     loop {
         if shared.over.load(Ordering::Acquire) {

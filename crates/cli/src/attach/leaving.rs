@@ -21,10 +21,10 @@ use crate::signals::{Interrupt, Interrupts};
 
 /// A second Ctrl-C within this time after the first leaves the guest command alone.
 const INSIST: Duration = Duration::from_secs(2);
-/// How long a guest may take to say that a signal reached its command.
+/// Time that a guest may take to say that a signal reached its command.
 const ACKNOWLEDGED: Duration = Duration::from_secs(5);
 
-/// What is left.
+/// The rest.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Leaving {
     /// A command that goes on by itself: every interrupt leaves it.

@@ -10,7 +10,7 @@ use crate::failure::{Failure, host_error};
 use crate::output::output_failure;
 use crate::output::raw::write_fully;
 
-/// Where a command's output goes.
+/// Target of a command's output.
 #[derive(Debug)]
 pub enum Sink {
     /// To our standard output and error.

@@ -1,4 +1,4 @@
-//! What the host does about a command's time: the agent ends the command, unless it is an older one, or does not answer.
+//! The host's part in a command's time: the agent ends the command, unless it is an older one, or does not answer.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::failure::Failure;
 /// SIGTERM and SIGKILL on Linux (signal(7)).
 const TERM: u8 = 15;
 const KILL: u8 = 9;
-/// How long the end of a command that is being ended may take to arrive.
+/// Time that the end of a command that is being ended may take to arrive.
 const ARRIVES: Duration = Duration::from_secs(5);
 
 /// Ends when the command has had its time and its end does not come.

@@ -1,7 +1,8 @@
 //! Standard input that is looked at before it is read.
 //!
-//! What a guest command does not read stays where it is, for whoever reads next: so `while read line; do banger exec …`
-//! has all its lines. A pipe is copied without being read (tee(2)), a socket is peeked at, of a file the place is moved.
+//! Input that a guest command does not read stays for the next reader: so `while read line; do banger exec …`
+//! has all its lines. A pipe is copied without being read (tee(2)), a socket is peeked at, of a file the place is
+//! moved.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -14,7 +15,7 @@ use rustix::pipe::{PipeFlags, SpliceFlags};
 /// Most bytes that are looked at in one go, at a socket or file.
 const PIECE: usize = 64 * 1024;
 
-/// What is there behind what has been seen.
+/// Bytes behind those that have been seen.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Look {
     /// These bytes.
@@ -52,12 +53,12 @@ impl<F: AsFd> Peek<F> {
         }
     }
 
-    /// Where to wait for more; a file has all that it will have.
+    /// Descriptor to wait at for more; a file has all that it will have.
     pub fn waits(&self) -> Option<&F> {
         (!matches!(self.kind, Kind::File)).then_some(&self.input)
     }
 
-    /// What is there behind the first `seen` bytes that are not read yet, and at most `limit` of it.
+    /// Returns at most `limit` of the bytes behind the first `seen` that are not read yet.
     ///
     /// # Errors
     /// The input cannot be read.

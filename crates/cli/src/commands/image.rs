@@ -47,7 +47,7 @@ pub enum Command {
     Delete(delete::Args),
     /// Delete all images that no VM uses
     Prune(prune::Args),
-    /// What pulls have fetched
+    /// Show and prune what pulls have fetched
     #[command(
         subcommand,
         after_long_help = "\

@@ -8,7 +8,7 @@ use clap::Subcommand;
 use crate::context::Context;
 use crate::failure::Outcome;
 
-/// What other programs call.
+/// Commands for other programs.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Be the connection between an SSH client at standard input and output and a guest

@@ -21,7 +21,7 @@ Examples:
   banger prove --seed 4711      one history again, with what happened in it
   banger prove --json > proof.json")]
 pub struct Args {
-    /// How many random histories
+    /// Number of random histories
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     seeds: u64,
     /// Only this random history, told step by step

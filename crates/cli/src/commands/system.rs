@@ -9,7 +9,7 @@ use clap::Subcommand;
 use crate::context::Context;
 use crate::failure::Outcome;
 
-/// What banger owns on this host, and what it did.
+/// Commands on what banger owns on this host, and what it did.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show what banger owns on this host, and who claims it

@@ -81,7 +81,8 @@ impl Page {
         self.text.push('\n');
     }
 
-    /// Adds `head`, which takes `indent` columns, with `text` beside it; on a terminal later lines stand under the first.
+    /// Adds `head`, which takes `indent` columns, with `text` beside it; on a terminal later lines stand under the
+    /// first.
     pub fn hanging(&mut self, head: &str, indent: usize, text: &str) {
         let room = self.look.width.and_then(|width| width.checked_sub(indent));
         let text = harmless(text);
@@ -125,7 +126,7 @@ impl Page {
     }
 }
 
-/// How long ago something was, in the largest unit that gives at least one: `5s`, `3m`, `2h`, `9d`.
+/// Time that ago something was, in the largest unit that gives at least one: `5s`, `3m`, `2h`, `9d`.
 pub fn age(then: Timestamp, now: Timestamp) -> String {
     let seconds = (now.as_second() - then.as_second()).max(0);
     span(seconds.unsigned_abs())

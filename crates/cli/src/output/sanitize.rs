@@ -20,8 +20,9 @@ pub fn harmless(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Text of a guest, an image or a repository on one line: control characters, line ends, and characters that are invisible
-/// or change the direction of others are made visible, so that it can neither forge a line nor hide a part of one.
+/// Text of a guest, an image or a repository on one line: control characters, line ends, and characters that are
+/// invisible or change the direction of others are made visible, so that it can neither forge a line nor hide a part of
+/// one.
 pub fn harmless_line(text: &str) -> Cow<'_, str> {
     if !text.contains(misleads) {
         return Cow::Borrowed(text);
@@ -45,7 +46,7 @@ fn misleads(c: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// How far a filter is in an escape sequence.
+/// Position of a filter in an escape sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Text,
@@ -65,8 +66,8 @@ const MAX_SEQUENCE: usize = 32;
 /// Longest character of UTF-8, in bytes.
 const MAX_CHARACTER: usize = 4;
 
-/// A filter for a log: text and colours pass, whatever else commands a terminal does not. A carriage return that ends no
-/// line begins one, so that nothing is written over.
+/// A filter for a log: text and colours pass, whatever else commands a terminal does not. A carriage return that ends
+/// no line begins one, so that nothing is written over.
 #[derive(Debug)]
 pub struct LogFilter {
     state: State,
@@ -148,7 +149,7 @@ impl LogFilter {
         }
     }
 
-    /// What was to be written over what stands there stands on a line of its own.
+    /// Begins a line for text that was to be written over other text.
     fn begin_line(&mut self, out: &mut Vec<u8>) {
         if std::mem::take(&mut self.returned) {
             out.push(b'\n');

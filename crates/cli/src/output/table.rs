@@ -43,7 +43,7 @@ impl From<String> for Cell {
 /// One column.
 #[derive(Debug, Clone, Copy)]
 struct Column {
-    /// How it is cut where the terminal is too narrow; a column without is never cut.
+    /// Way to cut it where the terminal is too narrow; a column without one is never cut.
     cut: Option<Cut>,
 }
 

@@ -1,4 +1,4 @@
-//! What a copy moved.
+//! Counts of a copy.
 
 use banger_api::ByteSize;
 use banger_guest::TransferDone;
@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::output::Render;
 use crate::output::page::Page;
 
-/// What a copy moved.
+/// Counts of a copy.
 #[derive(Debug, Serialize)]
 pub struct Copied {
     /// Files, directories and links.

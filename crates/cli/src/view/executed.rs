@@ -33,7 +33,7 @@ pub struct Executed {
 }
 
 impl Executed {
-    /// What came of a command.
+    /// Outcome of a command.
     pub fn new(end: CommandEnd, output: KeptOutput) -> Self {
         let signal = match end.status {
             ExitStatus::Code(_) => None,

@@ -132,7 +132,7 @@ fn tell(details: &ImageDetails, page: &mut Page) {
     }
 }
 
-/// What a prune removed, or would.
+/// Things that a prune removed, or would remove.
 #[derive(Debug, Serialize)]
 pub struct Prune<'a> {
     /// The images.

@@ -1,4 +1,4 @@
-//! What a prune of the cache of fetched layers says.
+//! Report of a prune of the cache of fetched layers.
 
 use banger_api::ByteSize;
 use banger_api::image::{CachedBlob, PrunedCache};
@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::output::Render;
 use crate::output::page::Page;
 
-/// What a prune removed, or would.
+/// Things that a prune removed, or would remove.
 #[derive(Debug, Serialize)]
 pub struct Pruned<'a> {
     /// The blobs.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::output::Render;
 use crate::output::page::Page;
 
-/// What a proof covered and found.
+/// Coverage and findings of a proof.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
 pub struct Proof(pub Report);

@@ -7,12 +7,12 @@ use serde::Serialize;
 use crate::output::Render;
 use crate::output::page::Page;
 
-/// Where the configuration of OpenSSH's client is, and whether the user's own includes it.
+/// Place of the configuration of OpenSSH's client, and whether the user's own includes it.
 #[derive(Debug, Serialize)]
 pub struct SshConfig {
     /// The configuration.
     pub path: PathBuf,
-    /// What brings it into another one.
+    /// Line that includes it in another one.
     pub include_line: String,
     /// The user's own has this line.
     pub installed: bool,

@@ -80,7 +80,7 @@ impl Render for Version {
     }
 }
 
-/// What banger owns on this host.
+/// Things of banger on this host.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
 pub struct Owned(pub Resources);
@@ -106,7 +106,7 @@ impl Render for Owned {
     }
 }
 
-/// What happened, step by step.
+/// History of an operation, step by step.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
 pub struct Log(pub Vec<LoggedOperation>);

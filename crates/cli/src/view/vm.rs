@@ -191,7 +191,7 @@ impl Render for Whole {
     }
 }
 
-/// What is wrong with a VM, each with the next step below it.
+/// Faults of a VM, each with the next step below it.
 fn condition(vm: &Vm) -> Option<String> {
     let told = |one: &Condition| format!("{one}\n{}", one.hint(vm.name.as_str()));
     let all: Vec<_> = vm.conditions.iter().map(told).collect();
@@ -206,7 +206,7 @@ fn network(vm: &Vm) -> String {
     }
 }
 
-/// What VMs use, one a line.
+/// Use of resources by VMs, one a line.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
 pub struct Stats(pub crate::view::shown::Shown<VmStats>);
@@ -250,7 +250,7 @@ fn stats_row(stats: &VmStats) -> [String; 9] {
     ]
 }
 
-/// Whether VMs answer, one a line.
+/// Health of VMs, one a line.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
 pub struct Health(pub crate::view::shown::Shown<VmHealth>);
@@ -273,7 +273,7 @@ impl Render for Health {
     }
 }
 
-/// What listens in a guest, one a line.
+/// Listeners in a guest, one a line.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
 pub struct Ports(pub Vec<Port>);
@@ -300,7 +300,7 @@ impl Render for Ports {
     }
 }
 
-/// What a prune removed, or would.
+/// Things that a prune removed, or would remove.
 #[derive(Debug, Serialize)]
 pub struct Prune<'a> {
     /// The VMs.

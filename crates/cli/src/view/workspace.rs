@@ -16,10 +16,10 @@ use crate::output::width::Cut;
 use crate::output::{Render, table};
 use crate::workspace::{Done, Exported, Kept, RepositoryRequests, Sent, reason, shown};
 
-/// What would go.
+/// Things that would go.
 #[derive(Debug, Serialize)]
 pub struct Listing {
-    /// Where it would go in the guest.
+    /// Its target in the guest.
     guest_path: String,
     /// The commit that would be checked out.
     commit: Option<String>,
@@ -76,7 +76,7 @@ impl Render for Listing {
     }
 }
 
-/// What went.
+/// Things that went.
 #[derive(Debug, Serialize)]
 pub struct Prepared {
     vm: VmName,
@@ -137,7 +137,7 @@ struct File {
     added: u64,
     removed: u64,
     binary: bool,
-    /// Why it wants a look before it is applied.
+    /// Cause that it wants a look before it is applied.
     #[serde(skip_serializing_if = "Option::is_none")]
     consent: Option<Consent>,
 }
@@ -156,14 +156,14 @@ struct Commit {
     why: WhyLeftOut,
 }
 
-/// What a patch does, and what is not in it.
+/// Effects of a patch, and what is not in it.
 #[derive(Debug, Serialize)]
 pub struct Changed {
     files: Vec<File>,
     bytes: u64,
     /// Changed files that were left out by the paths that were given.
     files_left_out: usize,
-    /// What is in the guest and no patch can hold.
+    /// Paths in the guest that no patch can hold.
     left_behind: Vec<Left>,
     /// Files behind a content filter that a plain `git apply` does not take.
     filtered: Vec<String>,

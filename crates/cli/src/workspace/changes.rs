@@ -1,4 +1,4 @@
-//! What changed in a guest, as its agent says it, compared here with what was sent.
+//! Changes in a guest, as its agent tells them, compared here with what was sent.
 
 use std::sync::Arc;
 
@@ -15,16 +15,16 @@ use super::export::refused;
 use crate::context::Context;
 use crate::failure::{Failure, chain};
 
-/// What is asked for.
+/// The request.
 #[derive(Debug, Clone)]
 pub(super) struct Question {
-    /// What the patch is made against.
+    /// Base of the patch.
     pub base: Base,
-    /// Which paths are meant.
+    /// Paths that are meant.
     pub selection: Pathspec,
-    /// How filtered files are shown.
+    /// Form of filtered files.
     pub filtered: Filtered,
-    /// How large it may be.
+    /// Its largest size, bytes.
     pub limits: PatchLimits,
 }
 
@@ -33,7 +33,7 @@ pub(super) struct Question {
 pub(super) struct Compared {
     /// The patch; or why this host cannot tell, and the guest's git can.
     pub patch: Result<Vec<u8>, String>,
-    /// What no patch can hold.
+    /// Paths that no patch can hold.
     pub left_behind: Vec<LeftBehind>,
     /// Filtered files that a plain `git apply` does not take, and their filters.
     pub filtered: Vec<(RepoPath, String)>,
@@ -98,7 +98,7 @@ pub(super) async fn patch(
     Ok(all)
 }
 
-/// Whether anything is not as it was sent.
+/// Tells whether anything is not as it was sent.
 ///
 /// # Errors
 /// The VM cannot be asked.
@@ -117,7 +117,7 @@ pub(super) async fn any(
     Ok(false)
 }
 
-/// What of one repository is not as it was sent; or why its agent cannot tell.
+/// Changes of one repository since it was sent; or the cause that its agent cannot tell.
 async fn returned(
     vm: &str,
     record: &Arc<Record>,
@@ -146,7 +146,7 @@ async fn returned(
     }
 }
 
-/// Where a repository is in the workspace: nowhere else, or a path with a slash at its end.
+/// Place of a repository in the workspace: empty, or a path with a slash at its end.
 fn prefix_of(part: &str) -> RepoPath {
     let path = TreePath::try_from(part.to_owned()).ok();
     path.map_or_else(Vec::new, |path| [path.as_bytes(), b"/"].concat())

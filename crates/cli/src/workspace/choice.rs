@@ -1,4 +1,4 @@
-//! Which of a VM's workspaces a command means.
+//! Choice of one of a VM's workspaces.
 //!
 //! ```text
 //! --workspace NAME ─► that one
@@ -15,7 +15,7 @@ use super::record::{self, Kept};
 use crate::context::Context;
 use crate::failure::Failure;
 
-/// Which workspace is meant.
+/// The workspace that is meant.
 #[derive(Debug, Default, clap::Args)]
 pub struct Choice {
     /// The workspace, by its folder's name in the guest [default: that of the current folder, or the only one]
@@ -23,7 +23,7 @@ pub struct Choice {
     workspace: Option<String>,
 }
 
-/// What a choice comes to.
+/// Result of a choice.
 #[derive(Debug)]
 enum Picked {
     One(Box<Kept>),
@@ -130,8 +130,8 @@ fn top_of(here: &Path) -> Option<PathBuf> {
         .map(Path::to_owned)
 }
 
-/// Whether a repository is the one that a workspace came from, under a new path: it is not where it was, and this one has
-/// the commit that was sent.
+/// Tells whether a repository is the one that a workspace came from, under a new path: it is not where it was, and this
+/// one has the commit that was sent.
 pub(super) fn has_moved(kept: &Kept, to: &Path) -> bool {
     let Some(commit) = &kept.head.host_head else {
         return false;

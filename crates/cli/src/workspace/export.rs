@@ -1,4 +1,4 @@
-//! What changed in a guest, on its way here: asked for, read by our own rules, and only then seen by anything else.
+//! Changes in a guest, on their way here: asked for, read by our own rules, and only then seen by anything else.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -25,7 +25,7 @@ use crate::failure::{Failure, chain};
 
 /// Mode of a link.
 const LINK: u32 = 0o120_000;
-/// What is shown of a list that may be long.
+/// Number of entries that are shown of a list that may be long.
 const SHOWN: usize = 10;
 
 /// The arguments that `export` and `diff` share.
@@ -53,9 +53,9 @@ pub struct Against {
 pub struct Exported {
     /// The patch or the mailbox.
     pub bytes: Vec<u8>,
-    /// What it does.
+    /// Its effect.
     pub patch: Patch,
-    /// What is in the guest and no patch can hold.
+    /// Paths in the guest that no patch can hold.
     pub left_behind: Vec<LeftBehind>,
     /// Filtered files that a plain `git apply` does not take, and their filters.
     pub filtered: Vec<(RepoPath, String)>,
@@ -63,7 +63,7 @@ pub struct Exported {
     pub left_out: Vec<LeftOut>,
     /// Commits whose author's name no mail can carry.
     pub renamed: Vec<Oid>,
-    /// What was sent.
+    /// The record of what was sent.
     pub record: Arc<Record>,
 }
 
@@ -204,7 +204,7 @@ impl Against {
         }
     }
 
-    /// What was sent to the workspace that is meant.
+    /// Finds the record of what was sent to the workspace that is meant.
     async fn sent(&self, vm: &str, context: &Context) -> Result<Arc<Record>, Failure> {
         let kept = self.choice.of(vm, context).await?;
         let record = record::whole(vm, &kept, context).await?;
@@ -372,7 +372,7 @@ pub fn listed(files: &[(&FileChange, Consent)]) -> String {
     named.join(", ")
 }
 
-/// Why a file needs approval.
+/// Cause that a file needs approval.
 pub fn reason(why: Consent) -> &'static str {
     match why {
         Consent::Executable => "becomes a program",

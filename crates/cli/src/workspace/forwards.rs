@@ -1,4 +1,5 @@
-//! Ports of the guest that a repository wants to be reached: at loopback, above the system's own ports, where one is free.
+//! Ports of the guest that a repository wants to be reached: at loopback, above the system's own ports, where one is
+//! free.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
@@ -8,10 +9,10 @@ use banger_api::vm::Publish;
 /// Ports below this one are the system's (RFC 6335, 6): no repository gets one of the host's.
 const FIRST: u16 = 1024;
 
-/// How often another port is asked for: the system may offer one again that is about to be taken.
+/// Number of times that another port is asked for: the system may offer one again that is about to be taken.
 const TRIES: usize = 8;
 
-/// What to publish for the ports that are wanted and not published already, and a line about each that is elsewhere.
+/// Ports to publish for those that are wanted and not published yet, and a line on each that is elsewhere.
 pub(super) fn choose(
     wanted: &[u16],
     explicit: &[Publish],
@@ -55,7 +56,8 @@ pub(super) fn choose(
     (publish, told)
 }
 
-/// Whether nothing listens at that port of loopback. Somebody may come before the VM does; then its start says so.
+/// Tells whether nothing listens at that port of loopback. Somebody may come before the VM does; then its start says
+/// so.
 pub(super) fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }

@@ -7,7 +7,7 @@ use banger_guest::limits::{MAX_TREE_FILES, MAX_TREE_NAMES};
 use crate::context::Context;
 use crate::failure::Failure;
 
-/// What files of a guest are, in the order asked.
+/// States of files of a guest, in the order asked.
 pub(super) async fn digest(
     vm: &str,
     root: &str,

@@ -14,10 +14,10 @@ use crate::failure::{Failure, chain};
 /// Of error output, in bytes, what is kept, and what is taken at all.
 const KEPT_MESSAGE: usize = 4 * 1024;
 const MAX_MESSAGE: usize = 1 << 20;
-/// How long a guest may say nothing: git reads much before its first word.
+/// Time that a guest may say nothing: git reads much before its first word.
 const STALL: Duration = Duration::from_secs(600);
 
-/// How a command ended that did not fail.
+/// End of a command that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
     /// Well.

@@ -91,7 +91,7 @@ fn say(vm: &Vm, exported: &Exported, context: &Context) {
     written::say_left_behind(vm, exported, context);
 }
 
-/// Where the changes go; `None`: they go with the VM.
+/// Target of the changes; `None`: they go with the VM.
 fn place(
     vm: &Vm,
     exported: &Exported,

@@ -17,7 +17,7 @@ pub struct Kept {
     pub head: Head,
     /// When it was sent last.
     pub kept_at: Timestamp,
-    /// What it is kept by; none: it was kept by an older client.
+    /// Its key; none: it was kept by an older client.
     key: Option<String>,
 }
 

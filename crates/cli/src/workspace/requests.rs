@@ -1,4 +1,4 @@
-//! What the files of a repository ask of its VM, and how much of that the user wants.
+//! Requests of a repository's files for its VM, and the part of them that the user wants.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -44,11 +44,11 @@ pub struct RepositoryFlags {
 pub struct InUse {
     /// Its path in the repository.
     pub file: String,
-    /// What it asks for.
+    /// Its requests.
     pub asks: Resolved,
 }
 
-/// What the files of a repository ask of its VM.
+/// Requests of a repository's files for its VM.
 #[derive(Debug, Default)]
 pub struct RepositoryRequests {
     /// Of its `devcontainer.json`.
@@ -134,7 +134,7 @@ impl RepositoryFlags {
 }
 
 impl InUse {
-    /// What is used, in one line; then what is not, and what it does not get.
+    /// Used requests in one line; then those that are not used, and those that are not granted.
     fn say(&self, context: &Context) {
         let asks = &self.asks;
         let mut used = Vec::new();
@@ -196,7 +196,7 @@ impl RepositoryRequests {
         }
     }
 
-    /// Whether what it asks for comes to nothing in a VM without a network.
+    /// Tells whether what it asks for comes to nothing in a VM without a network.
     pub fn need_network(&self) -> bool {
         let ports = self
             .devcontainer

@@ -21,9 +21,9 @@ use crate::context::Context;
 use crate::counting::Counting;
 use crate::failure::Failure;
 
-/// Where workspaces are.
+/// Directory of workspaces.
 const HOME: &str = "/root";
-/// What is shown of a list that may be long.
+/// Number of entries that are shown of a list that may be long.
 const SHOWN: usize = 10;
 
 /// A repository that goes into a guest.
@@ -38,13 +38,13 @@ pub struct Outgoing {
 /// The outcome of sending.
 #[derive(Debug)]
 pub struct Sent {
-    /// What was sent; none: there was nothing to send.
+    /// The record of what was sent; none: there was nothing to send.
     pub done: Option<TransferDone>,
     /// Files that went, or all.
     pub files: usize,
     /// Files that were removed.
     pub removed: u64,
-    /// What the guest has now.
+    /// State of the guest's copy now.
     pub head: Head,
 }
 
@@ -73,17 +73,17 @@ impl Outgoing {
         })
     }
 
-    /// Where it goes.
+    /// Its target.
     pub fn dest(&self) -> &str {
         self.dest.as_str()
     }
 
-    /// What goes.
+    /// The content that goes.
     pub fn survey(&self) -> &Survey {
         &self.survey
     }
 
-    /// What the repository's files ask for goes into the record.
+    /// Writes into the record what the repository's files ask for.
     pub fn with(&mut self, requests: &RepositoryRequests) {
         requests.write_into(&mut self.head);
     }

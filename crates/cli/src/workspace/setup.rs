@@ -1,11 +1,11 @@
-//! What a repository's files ask for, done in the guest.
+//! Requests of a repository's files, done in the guest.
 //!
 //! ```text
 //! files arrived ──► owner ──► probe ──► tools ──► the record: env, user ──► commands, once ──► the record: done
 //! ```
 //!
-//! What has been done is in the record on the host, written when it is done: what is cut off in the middle is done again by
-//! the next `prepare`.
+//! The record on the host has what has been done, written when it is done: what is cut off in the middle is done again
+//! by the next `prepare`.
 
 use banger_api::vm::{Exec, Vm};
 use banger_api::{ApiError, ErrorCode};
@@ -68,7 +68,7 @@ struct Setting<'a> {
 }
 
 impl RepositoryRequests {
-    /// What is known of a workspace's record before its files go.
+    /// Knowledge of a workspace's record before its files go.
     pub fn write_into(&self, head: &mut Head) {
         let asks = self
             .devcontainer
@@ -266,7 +266,7 @@ impl Setting<'_> {
         }
     }
 
-    /// What is to run once runs, unless it has.
+    /// Runs what is to run once, unless it has run.
     async fn commands(&mut self) -> Result<Option<Ran>, Failure> {
         let Some(devcontainer) = &self.requests.devcontainer else {
             return Ok(None);

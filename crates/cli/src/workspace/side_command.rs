@@ -15,7 +15,7 @@ use crate::failure::{Failure, chain};
 const KEPT: usize = 2000;
 /// Largest answer to a question, in bytes.
 const MAX_ANSWER: usize = 256 * 1024;
-/// How long an answer may take: a shell in an emulated guest that is busy.
+/// Time that an answer may take: a shell in an emulated guest that is busy.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(120);
 
 /// Runs a command whose whole output the user sees on standard error. With `--json` its end is in the failure instead,

@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::counted::counted;
 use crate::failure::{Failure, chain};
 
-/// What of a repository goes into the guest.
+/// Parts of a repository that go into the guest.
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "The repository")]
 pub struct SourceFlags {
@@ -21,7 +21,7 @@ pub struct SourceFlags {
     /// Begin the new branch here; what is not committed stays behind
     #[arg(long, value_name = "REV", requires = "branch")]
     from: Option<String>,
-    /// How many commits of history to send, or "full" [default: 10]
+    /// Number of commits of history to send, or "full" [default: 10]
     #[arg(long, value_name = "N", value_parser = depth)]
     depth: Option<Depth>,
     /// Also send untracked files (ignored files are never sent)
@@ -76,7 +76,7 @@ impl SourceFlags {
     }
 }
 
-/// What stays behind, a line each.
+/// Parts that stay behind, a line each.
 fn say(survey: &Survey, context: &Context) {
     let count = survey.untracked();
     if count > 0 && !survey.wanted.include_untracked {

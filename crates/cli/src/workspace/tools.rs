@@ -32,7 +32,7 @@ for tool; do
 done
 exec "$asdf" install"#;
 
-/// What a guest says of itself. It may lie: all of it only ever goes back there.
+/// Report of a guest on itself. It may lie: all of it only ever goes back there.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Probe {
     /// mise and its shims.
@@ -67,7 +67,7 @@ pub(super) fn probe(variables: impl IntoIterator<Item = String>) -> Vec<String> 
 }
 
 impl Probe {
-    /// What a guest has answered; what makes no sense in it is as good as not there.
+    /// Answer of a guest; nonsense in it counts as absent.
     pub(super) fn parse(answer: &[u8]) -> Self {
         let fields = answer.split(|byte| *byte == 0);
         let fields = fields.map(|field| std::str::from_utf8(field).unwrap_or_default());

@@ -1,4 +1,4 @@
-//! What is said of an export beside the patch, and the file that it is written to.
+//! Words on an export beside the patch, and the file that the patch is written to.
 
 use std::io::Write as _;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What users and scripts get when something is wrong.
+//! Errors as users and scripts see them.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixListener;

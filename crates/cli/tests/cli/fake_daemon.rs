@@ -21,13 +21,13 @@ use serde_json::{Value, json};
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
 
-/// How long anything may take before a test gives up.
+/// Time that anything may take before a test gives up.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
 type Stream = TokioIo<Upgraded>;
 type Talk = Box<dyn FnOnce(Stream) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
-/// What the daemon answers.
+/// Answers of the daemon.
 pub enum Answer {
     /// A status and JSON.
     Json(u16, Value),
@@ -68,7 +68,7 @@ impl Answer {
     }
 }
 
-/// What the daemon was asked.
+/// Requests to the daemon.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Asked {
     /// `POST /v1/vms`, with the query.

@@ -15,7 +15,7 @@ fn with_labels(asked: &Asked) -> Answer {
     Answer::ok([web, vm("db", 2, "stopped")])
 }
 
-/// What was sent to the daemon.
+/// Body that was sent to the daemon.
 fn bodies(daemon: &FakeDaemon) -> Vec<Value> {
     let asked = daemon.asked().into_iter().map(|asked| asked.body);
     asked.filter(|body| !body.is_null()).collect()

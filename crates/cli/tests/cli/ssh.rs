@@ -6,7 +6,7 @@ use crate::sample::{two_vms, vm};
 /// The error of a host without an SSH client: `banger ssh` gets that far when the VM runs.
 const NO_CLIENT: &str = "there is no SSH client on this host";
 
-/// What `banger ssh` to this VM says on a host without an SSH client.
+/// Output of `banger ssh` to this VM on a host without an SSH client.
 fn told(daemon: &FakeDaemon, vm: &str) -> String {
     let mut ssh = daemon.command(&["ssh", vm]);
     let output = ssh.env("PATH", "/nonexistent").output().unwrap();

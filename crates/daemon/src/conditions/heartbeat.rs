@@ -34,7 +34,7 @@ pub(crate) struct Heartbeat {
     pub(crate) vmm: VmmIdentity,
 }
 
-/// What one beat found.
+/// Finding of one beat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Beat {
     /// The agent answered.
@@ -71,7 +71,7 @@ impl Pulse {
         }
     }
 
-    /// What a beat says of the agent: why it is taken for gone, and since when.
+    /// Report of a beat on the agent: why it is taken for gone, and since when.
     fn take(&mut self, beat: Beat, now: Moment) -> Option<(ConditionCause, Timestamp)> {
         if beat != Beat::PortClosed {
             self.closed = None;
@@ -95,7 +95,7 @@ impl Pulse {
         }
     }
 
-    /// Whether the agent's port has been closed for so long that nobody will open it again.
+    /// Tells whether the agent's port has been closed for so long that nobody will open it again.
     fn is_lost(&self, now: Moment) -> bool {
         self.closed
             .is_some_and(|(at, _)| now.0.duration_since(at) >= GRACE)

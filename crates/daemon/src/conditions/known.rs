@@ -1,4 +1,4 @@
-//! What is known of running VMs.
+//! Knowledge of running VMs.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,8 @@ use banger_ops::plans;
 use banger_process::{Look, Standing, Stillness};
 use banger_store::VmRecord;
 
-/// How long an agent's port is closed before the agent is taken for gone for good: its keeper starts it again within a second.
+/// Time that an agent's port is closed before the agent is taken for gone for good: its keeper starts it again within a
+/// second.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 
 /// Conditions of all running VMs. Cheap to clone.
@@ -21,7 +22,7 @@ pub(crate) struct Conditions {
     vmms: Arc<Mutex<HashMap<LaunchToken, Known>>>,
 }
 
-/// What is known of one VMM and its guest.
+/// Knowledge of one VMM and its guest.
 #[derive(Debug, Clone, Copy, Default)]
 struct Known {
     /// Its process stands still.
@@ -47,7 +48,7 @@ impl Seen {
 }
 
 impl Conditions {
-    /// What is wrong with a VM. Asks no guest.
+    /// Returns the conditions of a VM. Asks no guest.
     pub(crate) fn of(&self, record: &VmRecord, look: &mut Look) -> Vec<Condition> {
         if record.state != VmState::Running || record.damage.is_some() {
             return Vec::new();

@@ -17,13 +17,14 @@ fn read(image: &Path) -> HostResult<ImageMetadata> {
     ImageMetadata::read(image).map_err(|error| failure::of_disk(&error))
 }
 
-/// Why the description of an image cannot be read, in words.
+/// Cause that the description of an image cannot be read, in words.
 pub(super) fn damage(image: &Path) -> Option<String> {
     let read = ImageMetadata::read(image);
     read.err().map(|error| failure::chain(&error))
 }
 
-/// Defaults of an image for its VMs. An image whose description cannot be read any more has none: its VMs start all the same.
+/// Defaults of an image for its VMs. An image whose description cannot be read any more has none: its VMs start all the
+/// same.
 pub(super) fn defaults(image: &Path) -> ImageDefaults {
     match ImageMetadata::read(image) {
         Ok(metadata) => ImageDefaults {
@@ -54,10 +55,10 @@ fn guest_defaults(own: RunDefaults) -> GuestDefaults {
 /// The security modules of Debian's kernels (`CONFIG_LSM`) that need no policy.
 const LSM_WITHOUT_PROFILES: &str = "lsm=landlock,lockdown,yama,loadpin,safesetid,integrity";
 
-/// Words of the kernel's command line for VMs of an image: without AppArmor where nothing in it could load a profile, for
-/// then container engines refuse to start anything. `lsm=` names the security modules that stay (kernel-parameters.txt): were
-/// AppArmor alone off, the kernel would take SELinux in its place, and systemd stops where a configuration demands a policy
-/// that the image does not have.
+/// Words of the kernel's command line for VMs of an image: without AppArmor where nothing in it could load a profile,
+/// for then container engines refuse to start anything. `lsm=` names the security modules that stay
+/// (kernel-parameters.txt): were AppArmor alone off, the kernel would take SELinux in its place, and systemd stops
+/// where a configuration demands a policy that the image does not have.
 fn kernel_words(metadata: &ImageMetadata) -> Vec<String> {
     match metadata.apparmor_parser {
         Some(false) => vec![LSM_WITHOUT_PROFILES.to_owned()],
@@ -98,7 +99,7 @@ pub(super) fn chosen_seed(image: &Path, source: &ImageSource) -> HostResult<Opti
     })
 }
 
-/// Whether the image was made of `source`, as it was then. A VM's work disk is what a saved VM's seed is made of.
+/// Tells whether the image was made of `source`, as it was then. A VM's work disk is what a saved VM's seed is made of.
 fn is_same(older: &ImageMetadata, source: &ImageSource) -> bool {
     let origin = &older.source;
     match source {

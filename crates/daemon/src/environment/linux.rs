@@ -29,7 +29,7 @@ use crate::ssh_hosts;
 /// This host, as requests ask about it.
 pub(crate) struct LinuxEnvironment {
     pub(crate) engine: Arc<dyn Engine>,
-    /// What the engine found when the daemon started.
+    /// Findings of the engine at the daemon's start.
     pub(crate) probe: Probe,
     pub(crate) channels: Channels,
     pub(crate) conditions: Conditions,

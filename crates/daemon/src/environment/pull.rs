@@ -24,9 +24,9 @@ pub(super) struct Pull {
     from: From,
     reference: String,
     platform: Platform,
-    /// Where fetched images are kept.
+    /// Directory of fetched images.
     cache: PathBuf,
-    /// Where a file without a name may be made.
+    /// Directory in which a file without a name may be made.
     scratch: PathBuf,
 }
 
@@ -203,7 +203,7 @@ impl Pull {
     }
 }
 
-/// Why none of several images is the one, with the way to choose another.
+/// Explains why none of several images is the one, with the way to choose another.
 fn not_chosen(why: &ChoiceError, message: String) -> ApiError {
     let code = match why {
         ChoiceError::NoPlatform { .. } | ChoiceError::NoName { .. } => ErrorCode::NotFound,

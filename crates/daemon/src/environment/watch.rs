@@ -1,4 +1,4 @@
-//! What happens to running VMs without a request: VMMs end by themselves, and ephemeral VMs are forgotten.
+//! Events of running VMs without a request: VMMs end by themselves, and ephemeral VMs are forgotten.
 //!
 //! ```text
 //! running VM ──► heartbeat … pidfd readable ──► vm::vmm_ended

@@ -101,7 +101,7 @@ fn guest_path(text: &str) -> Result<GuestPath, String> {
     Ok(path)
 }
 
-/// What comes behind `~/`; `None` for a path without a tilde.
+/// Part behind `~/`; `None` for a path without a tilde.
 fn below_home<'a>(text: &'a str, which: &str) -> Result<Option<&'a str>, String> {
     match text.strip_prefix('~') {
         None => Ok(None),

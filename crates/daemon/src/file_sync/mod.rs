@@ -4,7 +4,7 @@
 //! configuration ─► entry (checked, numbered) ─► survey (what is there, how much, which links) ─► put_files ─► /root
 //! ```
 //!
-//! What is wrong in the configuration is refused by the entry's number before the daemon serves anybody; what is wrong
+//! Faults of the configuration are refused by the entry's number before the daemon serves anybody; what is wrong
 //! on the host or in the guest at a start is a warning of that start.
 
 mod entry;

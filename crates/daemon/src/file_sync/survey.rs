@@ -1,4 +1,4 @@
-//! What an entry would copy, before anything is copied.
+//! Survey of what an entry would copy, before anything is copied.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -13,7 +13,7 @@ const MAX_NAMED_LINKS: usize = 5;
 /// Directories inside each other.
 const MAX_DEPTH: usize = 64;
 
-/// What is there.
+/// Things that were found.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Survey {
     pub(super) is_dir: bool,

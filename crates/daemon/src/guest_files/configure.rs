@@ -17,7 +17,7 @@ use super::{Identity, fstab, git, identity, network, shell, ssh};
 /// Bytes of entropy that a guest gets.
 const ENTROPY_BYTES: usize = 64;
 
-/// What contributors may know.
+/// Context of contributors.
 pub(crate) struct Context<'a> {
     /// The VM.
     pub(crate) setup: &'a GuestSetup,
@@ -31,7 +31,7 @@ pub(crate) struct Context<'a> {
     pub(crate) dns: Option<IpAddr>,
     /// The user's identity in git.
     pub(crate) git: &'a Identity,
-    /// Where `/tmp` is.
+    /// Place of `/tmp`.
     pub(crate) tmp: TmpMode,
 }
 

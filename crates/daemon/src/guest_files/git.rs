@@ -13,7 +13,7 @@ use super::configure::{Context, path};
 /// Largest configuration file that is read, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Who the user is in git.
+/// Identity of the user in git.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Identity {
     /// `user.name`.

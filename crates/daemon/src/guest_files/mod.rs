@@ -1,4 +1,4 @@
-//! What every guest gets: one contributor for each part of SPEC's table, nothing else edits guest files.
+//! Files of every guest: one contributor for each part of SPEC's table, nothing else edits guest files.
 //!
 //! ```text
 //! GuestSetup + keys + configuration ──► contributors, in order ──► Configure ──► agent

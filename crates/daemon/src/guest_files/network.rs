@@ -1,7 +1,7 @@
 //! `/etc/resolv.conf` and the interface.
 //!
-//! QEMU's user network is a fixed one (QEMU manual, "Using the user mode network stack"): the guest is 10.0.2.15/24, the
-//! gateway 10.0.2.2, and 10.0.2.3 answers names with the host's own resolver.
+//! QEMU's user network is a fixed one (QEMU manual, "Using the user mode network stack"): the guest is 10.0.2.15/24,
+//! the gateway 10.0.2.2, and 10.0.2.3 answers names with the host's own resolver.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -47,7 +47,7 @@ pub(super) fn interfaces(cx: &Context<'_>) -> Option<Net> {
     })
 }
 
-/// What QEMU forwards comes from the gateway's address, when it came to the host's loopback.
+/// Connections that QEMU forwards come from the gateway's address, when they came to the host's loopback.
 pub(super) fn relays(cx: &Context<'_>) -> Vec<Relay> {
     let relay = |one: &banger_ops::Relay| Relay {
         listen: SocketAddr::new(GUEST, one.at),

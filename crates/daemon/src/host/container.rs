@@ -18,11 +18,11 @@ use crate::failure;
 
 /// One making.
 pub(super) struct Container<'a> {
-    /// Where fetched images are kept.
+    /// Directory of fetched images.
     pub(super) cache: PathBuf,
     pub(super) at: &'a ContainerAt,
     pub(super) reference: &'a str,
-    /// What led to it, when it lies in the cache.
+    /// Reference that led to it, when it lies in the cache.
     pub(super) index: Option<&'a str>,
     pub(super) platform: Option<&'a str>,
     pub(super) scratch: &'a Path,
@@ -89,8 +89,8 @@ impl Container<'_> {
         self.events.progress("unpack_layers", &detail, done, None);
     }
 
-    /// A single manifest is taken as it is: what does not run here is worth a word, unless the user has said what it must
-    /// run on.
+    /// A single manifest is taken as it is: what does not run here is worth a word, unless the user has said what it
+    /// must run on.
     fn compare(&self, wanted: &Platform, made_for: &Platform) -> HostResult<Vec<String>> {
         if made_for.architecture.is_empty() || wanted.runs(made_for) {
             return Ok(Vec::new());
@@ -125,7 +125,7 @@ impl Container<'_> {
     }
 }
 
-/// What is wrong with a container image of this host, with the way to choose another one where there are some.
+/// Error of a container image of this host, with the way to choose another one where there are some.
 pub(crate) fn of_local_image(error: &LocalImageError) -> ApiError {
     let told = failure::of_input(error);
     match error {
@@ -134,7 +134,7 @@ pub(crate) fn of_local_image(error: &LocalImageError) -> ApiError {
     }
 }
 
-/// How another image is chosen, where there are some.
+/// Way to choose another image, where there are some.
 pub(crate) fn choice_hint(error: &ChoiceError, told: ApiError) -> ApiError {
     match error {
         ChoiceError::NoPlatform { .. } => {

@@ -92,7 +92,7 @@ impl Guests<'_> {
         })
     }
 
-    /// Why the guest did not become reachable: what ended its VMM, what it said itself, and its last console lines.
+    /// Cause that the guest did not become reachable: the end of its VMM, its own words, and its last console lines.
     fn explain(&self, identity: &VmmIdentity, setup: &GuestSetup, error: &ClientError) -> ApiError {
         // A VMM that is ending closes its sockets first: give it a moment to be gone.
         let _ = self.engine.wait_gone(identity, Duration::from_millis(500));

@@ -25,7 +25,7 @@ use crate::channels::Channels;
 use crate::file_sync::{self, SyncEntry};
 use crate::guest_files::Identity;
 
-/// What goes into every guest, read once when the daemon starts.
+/// Content of every guest, read once when the daemon starts.
 pub(crate) struct GuestMaterial {
     /// The line of banger's own key for `authorized_keys`.
     pub(crate) authorized_key: String,
@@ -33,7 +33,7 @@ pub(crate) struct GuestMaterial {
     pub(crate) dns: Option<IpAddr>,
     /// The user's identity in git.
     pub(crate) git: Identity,
-    /// Where guests' `/tmp` is.
+    /// Place of guests' `/tmp`.
     pub(crate) tmp: TmpMode,
     /// Files of the host that every guest gets a copy of.
     pub(crate) file_sync: Vec<SyncEntry>,

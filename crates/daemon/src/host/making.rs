@@ -23,9 +23,9 @@ const DEADLINE: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// One making.
 pub(super) struct Making<'a> {
-    /// Where downloads are kept.
+    /// Directory of downloads.
     pub(super) cache: &'a Path,
-    /// Where images are, to share a base with.
+    /// Directory of images, to share a base with.
     pub(super) images: &'a Path,
     pub(super) events: &'a dyn Events,
     pub(super) cancel: &'a Cancel,

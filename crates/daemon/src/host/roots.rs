@@ -1,4 +1,4 @@
-//! Where this host removes and moves things: below banger's own directories, and nowhere else.
+//! Directories in which this host removes and moves things: banger's own, and no others.
 
 use std::path::{Component, Path};
 
@@ -21,7 +21,8 @@ impl Roots {
         }
     }
 
-    /// Whether a path is below one of the directories. Nothing is looked up: a name that leads back (`..`) is none of ours.
+    /// Tells whether a path is below one of the directories. Nothing is looked up: a name that leads back (`..`) is
+    /// none of ours.
     pub(super) fn owns(&self, path: &Path) -> bool {
         let plain = |rest: &Path| {
             let mut names = rest.components().peekable();

@@ -61,7 +61,7 @@ pub(super) fn end(
     }
 }
 
-/// Why a VMM ended. `None`: it runs.
+/// Cause of a VMM's end. `None`: it runs.
 pub(super) fn exit(engine: &dyn Engine, vmm: &VmmIdentity) -> HostResult<Option<ExitCause>> {
     if of_an_earlier_boot(vmm) {
         return Ok(Some(ExitCause::HostWentDown));
@@ -89,7 +89,7 @@ fn told(cause: banger_engine::ExitCause) -> ExitCause {
     }
 }
 
-/// Whether the host has been started anew since: then nothing of that time runs (random(4), `boot_id`).
+/// Tells whether the host has been started anew since: then nothing of that time runs (random(4), `boot_id`).
 fn of_an_earlier_boot(vmm: &VmmIdentity) -> bool {
     let now = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
     now.is_ok_and(|now| now.trim() != vmm.boot_id.trim())

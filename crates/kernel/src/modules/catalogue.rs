@@ -1,4 +1,4 @@
-//! What a module tree offers, by name.
+//! Content of a module tree, by name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,7 +54,7 @@ impl Catalogue {
         self.dependencies.as_ref()?.get(module).map(Vec::as_slice)
     }
 
-    /// Whether a driver is built in; `None` when the tree cannot tell.
+    /// Tells whether a driver is built in; `None` when the tree cannot tell.
     pub(crate) fn is_builtin(&self, module: &str) -> Option<bool> {
         self.builtin.as_ref().map(|names| names.contains(module))
     }

@@ -8,7 +8,7 @@ use crate::error::KernelError;
 /// Debian's largest has 60 KiB (aliases).
 const MODINFO_MAX_BYTES: usize = 4 << 20;
 
-/// What a module says about itself.
+/// Description of a module by itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ModInfo {
     /// Names of the modules that must be loaded before it.

@@ -19,18 +19,18 @@ const CHAIN_MAX: usize = 64;
 pub(crate) struct PlannedModule {
     /// Its name, with underscores.
     pub(crate) name: String,
-    /// What it is loaded for, itself or as a dependency.
+    /// Capabilities that it is loaded for, itself or as a dependency.
     pub(crate) serves: BTreeSet<Capability>,
     /// Its uncompressed ELF bytes.
     pub(crate) bytes: Vec<u8>,
 }
 
-/// What is to be loaded, and why the rest is not.
+/// Modules to be loaded, and the causes that others are not.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     /// In load order: every module after those it depends on.
     pub(crate) modules: Vec<PlannedModule>,
-    /// How the kernel provides each capability.
+    /// Ways in which the kernel provides each capability.
     pub(crate) capabilities: BTreeMap<Capability, Availability>,
 }
 
@@ -115,7 +115,7 @@ struct Planner<'a> {
     plan: Plan,
     /// The modules whose dependencies are being added, outermost first.
     chain: Vec<String>,
-    /// What each planned module needs, soft dependencies included.
+    /// Needs of each planned module, soft dependencies included.
     needs: BTreeMap<String, Vec<String>>,
     cancel: Cancel<'a>,
 }
@@ -157,7 +157,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Whether a module may be added here: names and dependencies come from files that nobody has vouched for.
+    /// Tells whether a module may be added here: names and dependencies come from files that nobody has vouched for.
     fn check(&self, module: &str) -> Result<(), KernelError> {
         if (self.cancel)() {
             return Err(KernelError::Cancelled);

@@ -1,4 +1,4 @@
-//! Where module files come from: a folder of the host, or a package that has been read into one spool file.
+//! Sources of module files: a folder of the host, or a package that has been read into one spool file.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -57,7 +57,7 @@ pub(crate) trait ModuleTree {
     }
 }
 
-/// Whether a file name is that of a module, packed or not.
+/// Tells whether a file name is that of a module, packed or not.
 pub(crate) fn is_module_file(name: &str) -> bool {
     [".ko", ".ko.xz", ".ko.zst", ".ko.gz"]
         .iter()

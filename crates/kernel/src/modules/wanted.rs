@@ -28,7 +28,7 @@ pub enum Capability {
     Crc32c,
 }
 
-/// How a kernel provides a capability.
+/// Ways in which a kernel provides a capability.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Availability {
@@ -62,7 +62,7 @@ impl Capability {
 }
 
 impl Availability {
-    /// Whether a guest may count on it.
+    /// Tells whether a guest may count on it.
     #[must_use]
     pub fn usable(self) -> bool {
         self != Self::Absent
@@ -93,8 +93,8 @@ const fn wanted(
     }
 }
 
-/// In the order in which a guest comes up: first what every guest on QEMU needs to reach its host and its root, then what
-/// can be loaded later or not at all.
+/// In the order in which a guest comes up: first what every guest on QEMU needs to reach its host and its root, then
+/// what can be loaded later or not at all.
 pub(crate) const WANTED: &[Wanted] = &[
     wanted(Capability::VirtioPci, "virtio_pci", "VIRTIO_PCI", false),
     wanted(

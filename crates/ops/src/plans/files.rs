@@ -1,20 +1,21 @@
-//! Plans of images and kernels. Making them takes long and has a staging directory that the operation owns; publishing is
-//! a rename and a row.
+//! Plans of images and kernels. Making them takes long and has a staging directory that the operation owns; publishing
+//! is a rename and a row.
 //!
 //! ```text
 //! make     Back     staging directory, files                      (owner: the operation)
 //! publish  Back     staging ──rename──► final directory; row, and the directory's claim goes over to the image or kernel
 //!          Forward  the same content has a name already: row at once, staging directory gone
-//! delete   Forward  row gone at once, directory gone              (only the name goes while another name has the digest)
-//! rename   Forward  row and VMs have the new name at once
-//! replace  Back     staging ──rename──► final directory; the name stands for it. Its VMs either follow, and the old
+//! delete   Forward  row gone at once, directory gone              (only the name goes while another name has the
+//! digest) rename   Forward  row and VMs have the new name at once replace  Back     staging ──rename──► final
+//! directory; the name stands for it. Its VMs either follow, and the old
 //!                   directory's claim goes over to the operation, whose discard removes it (unless another name stands
 //!                   for the old files); or they keep the old files, which have another name from then on
 //! discard  Forward  staging directory gone                        (of what was made and cannot be published)
 //! ```
 //!
-//! Whether the content has a name already is decided by the caller and checked in the plan's first transaction: when it was
-//! decided too early, the plan does not begin (`in_use`), has no effect, and may be made again. So no lock is needed.
+//! The caller decides by whether the content has a name already, and the plan's first transaction checks it: when it
+//! was decided too early, the plan does not begin (`in_use`), has no effect, and may be made again. So no lock is
+//! needed.
 
 use banger_api::kernel::KernelSource;
 use banger_api::{ContentDigest, ImageName, InvalidName, OperationId};
@@ -113,12 +114,12 @@ pub fn discard(op: OperationId, staging: OwnDir) -> Plan {
     plan
 }
 
-/// Where an image's files go.
+/// Places of an image's files.
 #[derive(Debug, Clone)]
 pub struct PublishImage {
-    /// Where they were made.
+    /// Directory in which they were made.
     pub staging: OwnDir,
-    /// Where they belong.
+    /// Directory to which they belong.
     pub target: OwnDir,
     /// Another name has them already.
     pub exists: bool,
@@ -138,7 +139,7 @@ pub fn publish_image(op: OperationId, image: ImageRecord, to: PublishImage) -> P
     )
 }
 
-/// Where a kernel's files go.
+/// Places of a kernel's files.
 pub type PublishKernel = PublishImage;
 
 /// Gives made files the place and name of a kernel.
@@ -155,7 +156,7 @@ pub fn publish_kernel(op: OperationId, kernel: KernelRecord, to: PublishKernel) 
     )
 }
 
-/// What goes with a name.
+/// Things that go with a name.
 #[derive(Debug, Clone)]
 pub struct DeleteFiles {
     /// The directory, when no other name has its content.
@@ -213,20 +214,20 @@ pub fn rename_image(op: OperationId, from: ImageName, to: ImageName) -> Plan {
     plan
 }
 
-/// Where the files go for which an image's name shall stand.
+/// Places of the files for which an image's name shall stand.
 #[derive(Debug, Clone)]
 pub struct ReplaceImage {
     /// Digest of the files for which it stands.
     pub from: ContentDigest,
-    /// Where the new files were made.
+    /// Directory in which the new files were made.
     pub staging: OwnDir,
-    /// Where they belong; `None` when they are there already, under another name.
+    /// Directory to which they belong; `None` when they are there already, under another name.
     pub target: Option<OwnDir>,
-    /// What becomes of the VMs that know the old files by this name.
+    /// Fate of the VMs that know the old files by this name.
     pub users: Users,
 }
 
-/// What becomes of the VMs of an image whose name shall stand for other files.
+/// Fate of the VMs of an image whose name shall stand for other files.
 #[derive(Debug, Clone)]
 pub enum Users {
     /// They stand for the new files, whose base is the old one's. Only while none of them is being started: they find

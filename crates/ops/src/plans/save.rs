@@ -4,8 +4,8 @@
 //! save  Back  work directory, clones of the disks, a guest over them sends its root, clones gone, image's files, work
 //!             directory gone                                                        (owner: the operation)
 //! ```
-//! The VM's own disks are only read, and only to be cloned: what its guest left half-written is put right in the clones,
-//! by a guest's kernel.
+//! The VM's own disks are only read, and only to be cloned: what its guest left half-written is put right in the
+//! clones, by a guest's kernel.
 
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ use crate::steps::{
 };
 use crate::{Direction, GuestSetup, ImageSource, OwnDir, Plan, PlanKind, SeedWish, Step, VmFiles};
 
-/// What saving a VM needs.
+/// Inputs of saving a VM.
 #[derive(Debug, Clone)]
 pub struct SaveVm {
     /// The VM's name.
@@ -27,11 +27,11 @@ pub struct SaveVm {
     pub files: VmFiles,
     /// Directory for what lies on the way.
     pub work: OwnDir,
-    /// Where the image's files are made.
+    /// Directory in which the image's files are made.
     pub staging: OwnDir,
     /// The guest that reads: its `dir` is `work`, its disks are [`SaveVm::system`] and [`SaveVm::disk`].
     pub spec: VmmSpec,
-    /// What that guest becomes; bare.
+    /// Configuration of that guest; bare.
     pub setup: GuestSetup,
     /// The kernel's directory, when its initramfs is not there yet.
     pub initramfs_of: Option<PathBuf>,

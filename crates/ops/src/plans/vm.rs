@@ -38,7 +38,7 @@ pub fn mac_of(vm: VmId) -> [u8; 6] {
     [0x52, 0x54, 0x00, bytes[13], bytes[14], bytes[15]]
 }
 
-/// What a VM's disks are made of.
+/// Sources of a VM's disks.
 #[derive(Debug, Clone)]
 pub struct CreateDisks {
     /// The image's work seed and the size of its file system in bytes.
@@ -107,12 +107,12 @@ pub fn create(op: OperationId, vm: &VmRecord, files: &VmFiles, disks: &CreateDis
     plan
 }
 
-/// What a start needs beyond the record.
+/// Inputs of a start beyond the record.
 #[derive(Debug, Clone)]
 pub struct StartVm {
-    /// What runs. Its `dir` is the VM's run directory.
+    /// The VMM. Its `dir` is the VM's run directory.
     pub spec: VmmSpec,
-    /// What the guest becomes.
+    /// Configuration of the guest.
     pub setup: GuestSetup,
     /// The kernel's directory, for an initramfs that is not there yet.
     pub kernel_dir: PathBuf,

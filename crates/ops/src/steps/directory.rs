@@ -90,9 +90,9 @@ impl StepBody for SyncFiles {
 /// Gives a finished directory its place. Until this, nothing of it is visible.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublishDirectory {
-    /// Where it was made; synced.
+    /// Directory in which it was made; synced.
     pub from: OwnDir,
-    /// Where it belongs; absent, or left there by a crash of this very step.
+    /// Directory to which it belongs; absent, or left there by a crash of this very step.
     pub to: OwnDir,
 }
 

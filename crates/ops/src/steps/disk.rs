@@ -11,7 +11,7 @@ use crate::{BlankDiskSpec, Change, HostResult, StepBody, StepCx};
 pub struct MakeSystemOverlay {
     /// Its file.
     pub path: PathBuf,
-    /// What it is to be.
+    /// Its description.
     pub disk: BlankDiskSpec,
 }
 
@@ -32,7 +32,7 @@ impl StepBody for MakeSystemOverlay {
     }
 }
 
-/// What a new work disk starts from.
+/// Start of a new work disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "from", rename_all = "snake_case")]
 pub enum WorkDiskSource {
@@ -52,7 +52,7 @@ pub enum WorkDiskSource {
 pub struct MakeWorkDisk {
     /// Its file.
     pub path: PathBuf,
-    /// What it starts from.
+    /// Its start.
     pub source: WorkDiskSource,
     /// Its size in bytes: at least the seed's.
     pub bytes: u64,

@@ -12,7 +12,7 @@ use crate::{Change, GuestSetup, HostResult, StepBody, StepCx};
 /// Waits for the guest and makes it this VM.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigureGuest {
-    /// What it becomes.
+    /// Its configuration.
     pub setup: GuestSetup,
     /// Token of the launch, and its folder: the VMM of the step before.
     pub launch_token: LaunchToken,

@@ -11,7 +11,7 @@ use crate::{Change, HostResult, ImageSource, StepBody, StepCx};
 /// Makes an image's files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MakeImage {
-    /// Where it comes from.
+    /// Origin.
     pub source: ImageSource,
     /// The directory.
     pub into: PathBuf,
@@ -37,7 +37,7 @@ impl StepBody for MakeImage {
 /// Makes a kernel's files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MakeKernel {
-    /// Where it comes from.
+    /// Origin.
     pub source: KernelSource,
     /// True when a large kernel keeps all its modules.
     #[serde(default)]

@@ -45,11 +45,11 @@ impl StepBody for CloneDisk {
 /// Boots a guest over clones of a VM's disks, has it send its root, and ends it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadRoot {
-    /// What runs.
+    /// The VMM.
     pub spec: VmmSpec,
-    /// What the guest becomes; bare.
+    /// Configuration of the guest; bare.
     pub setup: Box<GuestSetup>,
-    /// Where the root goes, as a tar stream.
+    /// File of the root, as a tar stream.
     pub to: PathBuf,
     /// Time for the guest to become reachable, in ms.
     pub deadline_ms: u64,

@@ -1,4 +1,4 @@
-//! What nothing claims: found by an inventory, removed by a sweep.
+//! Strays, which nothing claims: found by an inventory, removed by a sweep.
 
 use std::time::Duration;
 

@@ -39,7 +39,7 @@ fn claims_of(token: &LaunchToken, net: Option<&NetSpec>) -> Vec<Claim> {
 pub struct LaunchVmm {
     /// The VM.
     pub vm: VmId,
-    /// What runs.
+    /// The VMM.
     pub spec: VmmSpec,
 }
 

@@ -73,7 +73,7 @@ impl Gate {
     }
 }
 
-/// Where nothing is.
+/// Address at which nothing listens.
 #[allow(clippy::expect_used)] // these are absolute
 pub fn places() -> Places {
     Places::new(Parents {

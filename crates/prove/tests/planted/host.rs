@@ -12,7 +12,7 @@ use banger_ops::{
 };
 use banger_prove::SimHost;
 
-/// What is wrong.
+/// The planted bug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HostBug {
     /// Run directories are not removed.
@@ -49,7 +49,7 @@ pub enum HostBug {
 pub struct BuggyHost {
     /// The machine.
     pub host: SimHost,
-    /// What is wrong.
+    /// The planted bug.
     pub bug: HostBug,
 }
 

@@ -139,6 +139,11 @@ const PLAN_BUGS: &[(PlanBug, &str, &str)] = &[
     ),
     (PlanBug::RunDirectoryAlone, "stop", "while a VMM uses it"),
     (
+        PlanBug::NameIsNotHandedOn,
+        "replace-created",
+        "that was to replace it, too",
+    ),
+    (
         PlanBug::LoseTheCauseOfAnEnd,
         "guest-powers-off",
         "has lost why its VMM ended",

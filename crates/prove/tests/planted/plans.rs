@@ -5,7 +5,7 @@ use banger_ops::steps::{MakeWorkDisk, RemoveDirectory, WorkDiskSource};
 use banger_ops::{BlankDiskSpec, Change, Direction, Ending, OwnDir, Plan, PlanKind, Step};
 use banger_store::{Claim, ClaimKind, Owner};
 
-/// What is wrong.
+/// The planted bug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PlanBug {
     /// The run directory goes before the VMM that runs in it.
@@ -28,24 +28,26 @@ pub enum PlanBug {
     StagingIsForgotten,
     /// A delete forgets the row.
     DeleteKeepsTheRow,
-    /// Whether a name stands for the content is decided before, and not checked in the transaction.
+    /// The name of the content is looked up before, and not checked in the transaction.
     NoGuards,
     /// A sweep removes directories before the VMMs that run in them have ended.
     SweepFilesFirst,
     /// A sweep takes a directory that a VM owns.
     SweepTakesAVm,
-    /// Why a VMM ended is not written down.
+    /// The cause of a VMM's end is not written down.
     LoseTheCauseOfAnEnd,
     /// A guest gets an hour to boot.
     BootForAnHour,
     /// A delete removes a directory that is not banger's.
     RemoveOutside,
-    /// What runs without a known identity is looked for in another directory.
+    /// A VMM without a known identity is looked for in another directory.
     LookElsewhere,
     /// The run directory goes, and nobody ends what runs in it.
     RunDirectoryAlone,
     /// Two publishing operations may own the same directory.
     PublishInTheNameOfTheContent,
+    /// The VM that replaces another does not get its name.
+    NameIsNotHandedOn,
 }
 
 impl PlanBug {
@@ -123,6 +125,10 @@ impl PlanBug {
                 plan.steps.retain(|step| !ends(step));
             }
             (Self::DeleteKeepsTheRow, PlanKind::DeleteVm) => plan.done.clear(),
+            (Self::NameIsNotHandedOn, PlanKind::DeleteVm) => {
+                let name = |change: &Change| matches!(change, Change::SetName { .. });
+                plan.begin.retain(|change| !name(change));
+            }
             (Self::NoGuards, _) => {
                 let guard =
                     |change: &Change| matches!(change, Change::Named(_) | Change::Unused(_));
@@ -134,7 +140,7 @@ impl PlanBug {
     }
 }
 
-/// What no layout makes, and has the shape of it.
+/// Path that no layout makes, and that has the shape of one.
 fn own(path: &str) -> OwnDir {
     path.to_owned().try_into().unwrap()
 }

@@ -5,7 +5,7 @@ use banger_ops::{HostResult, Recovered, store_error};
 use banger_prove::Tamper;
 use banger_store::vm;
 
-/// What is wrong.
+/// The planted bug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecoveryBug {
     /// One row that cannot be read is an error of the whole recovery.

@@ -7,15 +7,15 @@ use banger_control::{Held, Key, Locks, Waiter};
 use banger_ops::{Plan, PlanKind, Step};
 use banger_prove::Tamper;
 
-/// What is wrong.
+/// The planted bug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestBug {
     /// No request waits for its turn at a VM.
     ForgetTheLockOfTheVm,
     /// A lock is never given back.
     KeepTheLock,
-    /// Nobody waits until what was answered is on the disk: a create is reported, and its VM started, before its record is
-    /// durable.
+    /// Nobody waits until what was answered is on the disk: a create is reported, and its VM started, before its record
+    /// is durable.
     AnswerBeforeTheDisk,
     /// A delete does not end the VMM, and reports success.
     DeleteLeavesTheVmm,

@@ -121,7 +121,7 @@ fn files_trees_and_a_hundred_mebibytes_go_both_ways_unchanged() -> io::Result<()
     )
 }
 
-/// What goes where by the rules of `cp -a` and `docker cp`: the source, the destination, and the file that is there then.
+/// Rules of `cp -a` and `docker cp`: the source, the destination, and the file that is there then.
 /// `dir` holds `f`; at the destination `old` is a folder and `file` a file.
 const FORMS: [(&str, &str, Option<&str>); 14] = [
     ("dir", "new1", Some("new1/f")),

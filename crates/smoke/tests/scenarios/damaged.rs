@@ -1,4 +1,4 @@
-//! What is damaged on the host: it is named and can be deleted, and everything else works.
+//! Damaged things on the host: they are named and can be deleted, and everything else works.
 
 use std::fs;
 use std::io;

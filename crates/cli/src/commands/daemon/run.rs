@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, host_error};
 
-/// What is logged when the configuration does not say.
+/// Level of the log when the configuration has none.
 const DEFAULT_LOG_LEVEL: &str = "info";
 
 /// Arguments of `banger daemon run`.

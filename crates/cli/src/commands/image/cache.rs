@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::failure::Outcome;
 use crate::view::image_cache;
 
-/// What pulls have fetched.
+/// Commands on what pulls have fetched.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Remove fetched layers, finished and unfinished

@@ -14,7 +14,7 @@ use crate::failure::{Failure, Outcome, host_error};
 use crate::progress::Progress;
 use crate::view::image::Exported;
 
-/// How often the progress is drawn.
+/// Number of times that the progress is drawn.
 const REDRAW: Duration = Duration::from_millis(200);
 /// Mode of the file, less the user's mask.
 const MODE: u32 = 0o666;

@@ -1,4 +1,4 @@
-//! What every command that makes an image does with it: follow its making, then say what it is.
+//! Shared end of every command that makes an image: follows its making, then tells what it is.
 
 use banger_api::image::Image;
 use banger_api::operation::UP_TO_DATE;

@@ -1,4 +1,4 @@
-//! Where an image is that a user names: in a registry, in a file of this host, or on standard input.
+//! Place of an image that a user names: in a registry, in a file of this host, or on standard input.
 
 use std::fs;
 use std::os::unix::fs::FileTypeExt as _;
@@ -15,7 +15,7 @@ const REGISTRIES: [&str; 3] = ["docker://", "https://", "http://"];
 /// Transports that only other tools have.
 const FOREIGN: [&str; 4] = ["docker-daemon:", "containers-storage:", "dir:", "ostree:"];
 
-/// Where an image is.
+/// Place of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// In a registry: its reference, or its name here.
@@ -24,7 +24,7 @@ pub enum Place {
     Path {
         /// The path as it was given.
         path: String,
-        /// Which image of it.
+        /// The image of it.
         tag: Option<String>,
     },
     /// On standard input.
@@ -71,8 +71,8 @@ impl Place {
         }
     }
 
-    /// A path, with the name of one image of it behind a colon, as `layout:v1` or `saved.tar:app:1.2`: the longest part that
-    /// is there is the path.
+    /// A path, with the name of one image of it behind a colon, as `layout:v1` or `saved.tar:app:1.2`: the longest part
+    /// that is there is the path.
     fn path(text: &str) -> Self {
         let whole = || Self::Path {
             path: text.to_owned(),
@@ -96,12 +96,12 @@ impl Place {
     }
 }
 
-/// Whether `path` is a layout, or a file that may be an archive.
+/// Tells whether `path` is a layout, or a file that may be an archive.
 pub fn is_image_file(path: &Path) -> bool {
     path.is_file() || path.join("index.json").is_file()
 }
 
-/// Whether `path` is a pipe or a terminal: what can be read once, and by this process alone.
+/// Tells whether `path` is a pipe or a terminal: what can be read once, and by this process alone.
 fn is_stream(path: &Path) -> bool {
     let Ok(metadata) = fs::metadata(path) else {
         return false;

@@ -43,7 +43,7 @@ pub struct Args {
     /// The platform, as linux/amd64 [default: this host's]
     #[arg(long, value_name = "OS/ARCH")]
     platform: Option<String>,
-    /// Which image of a layout or an archive: a tag, a full name or a digest
+    /// Image of a layout or an archive: a tag, a full name or a digest
     #[arg(long, value_name = "TAG")]
     tag: Option<String>,
     /// Speak to the registry without encryption (at loopback that is done anyway)

@@ -21,7 +21,7 @@ Examples:
 pub struct Args {
     /// The image
     image: String,
-    /// What new work disks start from: root (the image's own /root), none (they start empty), or the path of an ext4
+    /// Start of new work disks: root (the image's own /root), none (they start empty), or the path of an ext4
     /// image, a tar archive or a directory
     #[arg(long, value_name = "WHAT", default_value = "root")]
     from: String,

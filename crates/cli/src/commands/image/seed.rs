@@ -1,4 +1,4 @@
-//! What new work disks of an image start from: the arguments that making and reseeding share.
+//! Start of new work disks of an image: the arguments that making and reseeding share.
 
 use std::path::Path;
 
@@ -8,11 +8,11 @@ use banger_api::image::WorkSeed;
 use crate::failure::Failure;
 use crate::host_path::absolute;
 
-/// What new work disks start from.
+/// Start of new work disks.
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Work seed")]
 pub struct Seed {
-    /// What new work disks start from: root (the image's own /root), none (they start empty), or the path of an ext4
+    /// Start of new work disks: root (the image's own /root), none (they start empty), or the path of an ext4
     /// image, a tar archive or a directory [default: root when anything is in it, else none]
     #[arg(long, value_name = "WHAT")]
     work_seed: Option<String>,

@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd as _;
 use crate::context::Context;
 use crate::failure::{Failure, host_error};
 
-/// What standard input held.
+/// Content of standard input.
 #[derive(Debug)]
 pub struct Spooled {
     file: File,
@@ -35,7 +35,7 @@ impl Spooled {
         Ok(Self { file })
     }
 
-    /// Where the daemon finds it as long as this lives (proc_pid_fd(5)).
+    /// Path at which the daemon finds it as long as this lives (proc_pid_fd(5)).
     pub fn path(&self) -> String {
         format!("/proc/{}/fd/{}", std::process::id(), self.file.as_raw_fd())
     }

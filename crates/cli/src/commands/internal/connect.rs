@@ -25,14 +25,15 @@ use crate::guest_ssh::{GuestSsh, ReachedGuest, ssh_error};
 use crate::lost_guest;
 use crate::waking;
 
-/// Where sshd listens.
+/// Address of sshd.
 const SSH_PORT: u16 = 22;
 /// Bytes that are moved at once.
 const CHUNK: usize = 32 * 1024;
 /// Text of an sshd that does not come up, in bytes.
 const MAX_COMPLAINT: usize = 2 * 1024;
 
-/// One sshd for one connection (sshd(8), `-i`). It wants the folder of its privilege separation, which its service makes.
+/// One sshd for one connection (sshd(8), `-i`). It wants the folder of its privilege separation, which its service
+/// makes.
 const INETD: &str =
     "d=/usr/sbin/sshd; [ -x $d ] || exit 127; mkdir -p -m 755 /run/sshd; exec $d -i";
 

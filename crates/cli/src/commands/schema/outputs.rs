@@ -1,4 +1,4 @@
-//! What each command prints with `--json`.
+//! Output of each command with `--json`.
 
 use serde::Serialize;
 

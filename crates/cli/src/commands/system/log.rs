@@ -16,7 +16,7 @@ Examples:
 pub struct Args {
     /// A VM, also one that is gone: its name or its id
     vm: Option<String>,
-    /// How many operations
+    /// Number of operations
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: u32,
 }

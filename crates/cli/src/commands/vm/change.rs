@@ -1,4 +1,4 @@
-//! What start, stop, restart, kill and delete have in common: several VMs, one operation each.
+//! Common part of start, stop, restart, kill and delete: several VMs, one operation each.
 
 use std::future::Future;
 

@@ -21,9 +21,9 @@ mod place;
 
 use place::{Place, Route};
 
-/// What is faster than this shows no progress.
+/// Time before progress is shown.
 const HIDDEN: Duration = Duration::from_secs(1);
-/// How often the progress is drawn.
+/// Number of times that the progress is drawn.
 const REDRAW: Duration = Duration::from_millis(200);
 
 /// Arguments of `banger vm cp`.

@@ -12,7 +12,7 @@ use crate::failure::Outcome;
 use crate::view::detached::{Started, Table};
 use crate::view::executed::Executed;
 
-/// What to do with detached commands.
+/// Actions on detached commands.
 #[derive(Debug, Default, clap::Args)]
 #[group(id = "detached", multiple = false)]
 pub struct Args {

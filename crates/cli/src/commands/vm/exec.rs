@@ -68,7 +68,7 @@ pub struct Args {
     command: Vec<String>,
 }
 
-/// What a command in a guest is given: the arguments that `run` and `exec` share.
+/// Arguments of a command in a guest, which `run` and `exec` share.
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "The command")]
 pub struct Environment {
@@ -107,7 +107,7 @@ impl Environment {
         self.user.as_deref()
     }
 
-    /// Whether a shell is meant.
+    /// Tells whether a shell is meant.
     pub fn is_shell(&self, command: &[String]) -> bool {
         command.is_empty() && !self.image_command
     }

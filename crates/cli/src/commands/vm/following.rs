@@ -1,4 +1,4 @@
-//! What a detached command says, whoever is the daemon meanwhile.
+//! Output of a detached command, whichever daemon serves it meanwhile.
 //!
 //! ```text
 //! open ─► events ─► skip what was heard before ─► one stream, as if it had never broken off
@@ -16,7 +16,7 @@ use crate::attach::{Source, failure};
 use crate::context::Context;
 use crate::failure::Failure;
 
-/// How often a stream may break off without anything new in between.
+/// Number of times that a stream may break off without anything new in between.
 const MAX_BARREN: u32 = 4;
 
 /// A detached command that is heard to its end.
@@ -25,7 +25,7 @@ pub(super) struct Following<'a> {
     context: &'a Context,
     session: Option<ExecSession>,
     passed: Passed,
-    /// How much was passed on when the stream was opened.
+    /// Number of bytes that were passed on when the stream was opened.
     before: u64,
     barren: u32,
 }
@@ -86,7 +86,7 @@ impl Source for Following<'_> {
     }
 }
 
-/// How much was passed on.
+/// Number of bytes that were passed on.
 #[derive(Debug, Default)]
 struct Passed {
     bytes: u64,
@@ -99,7 +99,7 @@ impl Passed {
         self.skip = self.bytes;
     }
 
-    /// What of an event was not passed on before.
+    /// Part of an event that was not passed on before.
     fn rest_of(&mut self, event: ExecEvent) -> Option<ExecEvent> {
         match event {
             ExecEvent::Stdout(bytes) => self.rest(bytes).map(ExecEvent::Stdout),

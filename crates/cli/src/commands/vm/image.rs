@@ -31,7 +31,7 @@ pub enum Wanted {
 /// An image of a registry.
 #[derive(Debug, Clone)]
 pub struct Referred {
-    /// What it is called here.
+    /// Its name here.
     name: ImageName,
     /// The whole reference.
     reference: Reference,
@@ -150,8 +150,8 @@ impl Wanted {
         }
     }
 
-    /// The image that a file of a repository names. What is not here yet is pulled only from where anybody may pull: that
-    /// this host talks to itself, or to its neighbours, takes the user's own word.
+    /// The image that a file of a repository names. What is not here yet is pulled only from where anybody may pull:
+    /// that this host talks to itself, or to its neighbours, takes the user's own word.
     ///
     /// # Errors
     /// It is no name for an image, or names a file of this host.
@@ -192,7 +192,7 @@ impl Wanted {
             .into())
     }
 
-    /// What it is called here.
+    /// Its name here.
     pub fn name(&self) -> &ImageName {
         match self {
             Self::Name(name) | Self::File(_, name) => name,

@@ -287,7 +287,7 @@ struct Arriving<'a> {
     context: &'a Context,
 }
 
-/// What a VM is without when its repository did not get where it should.
+/// Hint for a VM whose repository did not get where it should.
 type Without = &'static str;
 
 impl Arriving<'_> {

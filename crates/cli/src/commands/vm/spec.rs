@@ -1,4 +1,4 @@
-//! What a new VM is to be: the arguments that `run` and `create` share.
+//! Description of a new VM: the arguments that `run` and `create` share.
 
 mod differences;
 
@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::workspace::RepositoryRequests;
 
-/// What a new VM is to be.
+/// Description of a new VM.
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "The VM")]
 pub struct Spec {
@@ -24,7 +24,7 @@ pub struct Spec {
     /// Its kernel
     #[arg(long, value_name = "KERNEL")]
     kernel: Option<KernelName>,
-    /// What runs it: auto or qemu
+    /// Engine that runs it: auto or qemu
     #[arg(long, value_name = "ENGINE")]
     engine: Option<EngineName>,
     /// Virtual CPUs
@@ -49,14 +49,14 @@ pub struct Spec {
     network: Network,
 }
 
-/// How a VM is connected.
+/// Network of a VM.
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Network")]
 pub struct Network {
     /// Its network: user (no privileges needed) or none
     #[arg(long, value_name = "MODE")]
     pub net: Option<NetMode>,
-    /// What it may reach: all or none
+    /// Egress: all or none
     #[arg(long, value_name = "WHAT", value_parser = egress)]
     pub allow: Option<Egress>,
     /// Reach a port of the guest on this host, at loopback unless an address is given
@@ -113,7 +113,7 @@ impl Spec {
         self.name.as_ref()
     }
 
-    /// How it will be connected, as far as the user has said.
+    /// Its network, as far as the user has said.
     pub fn connection(&self) -> (NetMode, Egress) {
         let Network { net, allow, .. } = &self.network;
         (net.unwrap_or_default(), allow.unwrap_or_default())

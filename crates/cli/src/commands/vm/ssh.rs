@@ -50,7 +50,7 @@ pub struct Args {
     command: Vec<String>,
 }
 
-/// What a login shell's place in ssh takes: the same shell, in this folder of the guest if it is there.
+/// Command in place of a login shell: the same shell, in this folder of the guest if it is there.
 fn shell_in(folder: &str) -> String {
     let quoted = folder.replace('\'', "'\\''");
     format!("cd '{quoted}' 2>/dev/null; exec \"$SHELL\" -l")

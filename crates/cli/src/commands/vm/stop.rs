@@ -23,7 +23,7 @@ pub struct Args {
     patience: Patience,
 }
 
-/// How long to wait for guests that are told to stop.
+/// Time that to wait for guests that are told to stop.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Patience {
     /// Seconds that a guest gets before it is killed [default: 10]

@@ -1,4 +1,4 @@
-//! What the bare word of `run` means: a repository that goes into the VM, or the image that the VM is made of.
+//! Meaning of the bare word of `run`: a repository that goes into the VM, or the image that the VM is made of.
 //!
 //! ```text
 //! oci:…, docker-archive:…, docker://…        image
@@ -18,7 +18,7 @@ use super::image::Wanted;
 use crate::commands::image::place::{Place, is_image_file};
 use crate::failure::Failure;
 
-/// What is meant.
+/// Meaning of the word.
 #[derive(Debug)]
 pub enum Target {
     /// A folder of a git repository.
@@ -28,7 +28,7 @@ pub enum Target {
 }
 
 impl Target {
-    /// What `word` means.
+    /// Tells what `word` means.
     ///
     /// # Errors
     /// It may mean both, or neither.

@@ -1,4 +1,4 @@
-//! Where a copy comes from and where it goes, as the user wrote it.
+//! Source and destination of a copy, as the user wrote them.
 
 use std::path::{Path, PathBuf};
 

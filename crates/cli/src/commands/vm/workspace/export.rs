@@ -56,7 +56,7 @@ pub struct Args {
     against: Against,
 }
 
-/// What is written.
+/// Content that is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
     /// One patch.
