@@ -32,6 +32,7 @@ pub mod init;
 pub mod keeper;
 pub mod listen;
 pub mod main_loop;
+pub mod memory;
 pub mod modprobe;
 pub mod program;
 pub mod relay;

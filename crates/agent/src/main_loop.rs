@@ -19,6 +19,7 @@ use crate::cgroup;
 use crate::console::say;
 use crate::guest_state::{Defaults, Guest};
 use crate::keeper;
+use crate::memory;
 use crate::program::{AGAIN, FRESH, name_ourselves};
 use crate::serve::serve;
 use crate::setup::kernel_limits;
@@ -75,6 +76,7 @@ pub fn run(how: &str) -> io::Result<()> {
         tokio::select! {
             ended = serve_hosts(port, how, &guest) => ended,
             ended = until_terminated() => ended,
+            never = memory::give_back_when_idle() => never,
         }
     })
 }

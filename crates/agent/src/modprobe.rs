@@ -15,7 +15,7 @@
 mod loader;
 
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use crate::report::stats::kernel_release;
@@ -52,11 +52,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
         // What follows are parameters, which the kernel itself never gives.
         names.truncate(1);
     }
-    let release = kernel_release();
-    let mut loader = Loader::new(
-        &Path::new("/lib/modules").join(release),
-        loader::into_kernel,
-    );
+    let mut loader = Loader::new(&modules_of_this_kernel(), loader::into_kernel);
     for name in names {
         if let Err(error) = loader.load(name) {
             if !quiet {
@@ -66,6 +62,18 @@ pub fn main(arguments: &[String]) -> ExitCode {
         }
     }
     ExitCode::SUCCESS
+}
+
+/// Loads a module of the running kernel, or what answers to an alias, into this guest.
+///
+/// # Errors
+/// There is none, or the kernel refuses it.
+pub fn load(name: &str) -> Result<(), ModprobeError> {
+    Loader::new(&modules_of_this_kernel(), loader::into_kernel).load(name)
+}
+
+fn modules_of_this_kernel() -> PathBuf {
+    Path::new("/lib/modules").join(kernel_release())
 }
 
 /// Says why, to whoever called this by hand.

@@ -29,6 +29,7 @@ use crate::control::{self, Order};
 use crate::failure::failure;
 use crate::guest_state::{Defaults, Machine};
 use crate::keeper;
+use crate::memory;
 use crate::relay::Relays;
 use crate::report::stats::{boot_id, kernel_release};
 
@@ -244,8 +245,8 @@ impl Machine for GuestMachine {
     }
 }
 
-/// Work that can wait until the first command is through: storage for containers that nothing can use yet, and freeing the
-/// memory of the initramfs. A lower priority would not do instead: the kernel is not preempted in the middle of a call.
+/// Work that can wait until the first command is through: storage for containers that nothing can use yet, freeing the
+/// memory of the initramfs, and the driver that gives memory back. A lower priority would not do instead: the kernel is not preempted in the middle of a call.
 fn settle(containers: bool, old_root: File) {
     let settling = move || {
         if containers && let Err(error) = bind_container_storage() {
@@ -253,6 +254,7 @@ fn settle(containers: bool, old_root: File) {
         }
         temporary::discard(Path::new(SYSTEM_MOUNT));
         empty_old_root(&old_root);
+        memory::load_driver();
     };
     tokio::spawn(async move {
         tokio::time::sleep(SETTLE_AFTER).await;

@@ -68,6 +68,7 @@ pub(super) fn arguments(spec: &VmmSpec, host: &Host) -> Result<Vec<OsString>, En
         add_disk(&mut args, index, disk, bus);
     }
     network(&mut args, &spec.net, board);
+    memory(&mut args, bus);
     Ok(args.0)
 }
 
@@ -176,6 +177,16 @@ fn channel(args: &mut Args, bus: &str) {
     args.option(
         "-device",
         format!("virtserialport,bus=serial.0,nr=1,chardev={id},name=banger.channel"),
+    );
+}
+
+/// Gives memory that the guest has freed back to the host: the guest reports free pages (`VIRTIO_BALLOON_F_REPORTING`, virtio
+/// specification 1.2, 5.5.6.5) once its driver is loaded, and QEMU drops them. A guest without the driver keeps what it has
+/// touched.
+fn memory(args: &mut Args, bus: &str) {
+    args.option(
+        "-device",
+        format!("virtio-balloon-{bus},id=balloon,free-page-reporting=on"),
     );
 }
 

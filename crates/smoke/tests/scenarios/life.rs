@@ -9,6 +9,7 @@ use crate::guests::{boot, boot_id, minimal};
 
 const NAME: &str = "alpha";
 const SOON: Duration = Duration::from_secs(10);
+const MIB: u64 = 1024 * 1024;
 const GIB: u64 = 1024 * 1024 * 1024;
 
 #[test]
@@ -37,6 +38,10 @@ fn a_vm_keeps_its_files_through_stop_start_restart_and_leaves_nothing_when_delet
 
     step("list, show, stats and logs", || {
         what_is_said_of_a_running_vm(&sandbox)
+    });
+
+    step("memory that the guest frees comes back", || {
+        memory_comes_back(&sandbox)
     });
 
     step("set applies at the next start and says so", || {
@@ -166,6 +171,25 @@ fn what_is_said_of_a_running_vm(sandbox: &Sandbox) {
     eventually("the log holds what the guest wrote", SOON, || {
         let logs = sandbox.out(&["logs", NAME]);
         logs.contains("written-to-the-console").then_some(())
+    });
+}
+
+/// The VMM's own memory on the host, by what the guest has used and freed.
+fn memory_comes_back(sandbox: &Sandbox) {
+    let resident = || {
+        let stats = sandbox.banger(&["vm", "stats", NAME, "--json"]).ok().json();
+        stats[0]["host_memory_bytes"].as_u64().unwrap_or_default() / MIB
+    };
+    eventually("the guest has the driver", SOON, || {
+        let modules = sandbox.in_guest(NAME, "cat /proc/modules");
+        modules.contains("virtio_balloon").then_some(())
+    });
+    sandbox.in_guest(NAME, "head -c 200M /dev/zero > /dev/shm/large");
+    let full = resident();
+    assert!(full > 200, "{full} MiB");
+    sandbox.in_guest(NAME, "rm /dev/shm/large");
+    eventually("the host has it again", Duration::from_secs(60), || {
+        (resident() + 150 < full).then_some(())
     });
 }
 
