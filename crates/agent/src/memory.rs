@@ -158,7 +158,8 @@ mod tests {
         for odd in ["", "cpu", "cpu 1 2", "cpu a b c d e f g h", "intr 5"] {
             assert_eq!(parse_cpu(odd), None, "{odd:?}");
         }
-        let meminfo = "MemTotal: 9 kB\nBuffers: 20 kB\nCached: 300 kB\nSwapCached: 7 kB\nShmem: 100 kB\n";
+        let meminfo =
+            "MemTotal: 9 kB\nBuffers: 20 kB\nCached: 300 kB\nSwapCached: 7 kB\nShmem: 100 kB\n";
         assert_eq!(parse_cache(meminfo), Some(220));
         assert_eq!(parse_cache("Cached: 5 kB\n"), None);
         assert_eq!(
@@ -186,7 +187,10 @@ mod tests {
     fn a_large_cache_goes_when_the_guest_was_idle_twice_and_not_again_before_it_has_grown() {
         let large = KEPT_KIB * 2;
         assert_eq!(answers(&[(99, large), (99, large)]), [false, true]);
-        assert_eq!(answers(&[(99, large), (50, large), (99, large)]), [false; 3]);
+        assert_eq!(
+            answers(&[(99, large), (50, large), (99, large)]),
+            [false; 3]
+        );
         assert_eq!(answers(&[(99, KEPT_KIB), (99, KEPT_KIB)]), [false; 2]);
         assert_eq!(
             answers(&[(99, large), (99, large), (99, 2000), (99, large)]),
