@@ -240,7 +240,7 @@ impl From<WorkSeed> for String {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BuildImage {
-    /// The recipe: `debian-bookworm` or `debian-minimal`.
+    /// The recipe: `debian-bookworm`, `debian-minimal` or `debian-docker`.
     pub recipe: String,
     /// The image's name; the recipe's when absent.
     #[serde(default)]

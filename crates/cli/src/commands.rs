@@ -129,7 +129,7 @@ impl Command {
     /// Runs the command.
     ///
     /// # Errors
-    /// Why it failed, with its exit code.
+    /// Its failure, with its exit code.
     pub async fn run(self, context: &Context) -> Outcome {
         match self {
             Self::Run(args) => vm::run::run(*args, context).await,

@@ -34,7 +34,7 @@ pub fn answer() {
 /// Writes the script for a shell.
 ///
 /// # Errors
-/// What the writer says.
+/// The writer's.
 pub fn write_script(shell: &str, to: &mut dyn Write) -> io::Result<()> {
     match Shells::builtins().completer(shell) {
         Some(script) => script.write_registration(ASKS, "banger", "banger", "banger", to),

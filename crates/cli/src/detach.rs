@@ -9,7 +9,7 @@ use std::os::fd::RawFd;
 /// Must be called before this process opens anything of its own.
 ///
 /// # Errors
-/// What the system says.
+/// The system's.
 pub fn detach() -> io::Result<()> {
     rustix::process::setsid()?;
     rustix::process::chdir("/")?;

@@ -59,7 +59,7 @@ impl Endpoint {
     /// Makes the directory of the log and the lock, for this user alone.
     ///
     /// # Errors
-    /// What mkdir(2) says.
+    /// Those of mkdir(2).
     pub fn prepare(&self) -> io::Result<()> {
         std::fs::DirBuilder::new()
             .recursive(true)

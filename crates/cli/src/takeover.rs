@@ -83,7 +83,7 @@ pub async fn activity(status: &DaemonStatus, client: &Client) -> Result<Activity
 /// when nothing is under way.
 ///
 /// # Errors
-/// What is under way, or it does not end in time.
+/// Something is under way, or it does not end in time.
 pub async fn stop(
     endpoint: &Endpoint,
     client: &Client,

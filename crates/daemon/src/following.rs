@@ -39,7 +39,7 @@ impl More {
 /// Waits until an operation has ended.
 ///
 /// # Errors
-/// How it failed.
+/// Its failure.
 pub(crate) async fn finished(running: &Arc<Running>) -> Result<(), ApiError> {
     let mut more = More::of(running);
     loop {

@@ -149,7 +149,7 @@ impl Gate {
     /// Closes the gate if nothing is under way; `operations` lists those that run.
     ///
     /// # Errors
-    /// What is under way.
+    /// Names what is under way.
     pub(crate) fn close_when_idle(
         &self,
         operations: impl FnOnce() -> Vec<RunningOperation>,

@@ -5,7 +5,7 @@
 //! a stored plan, a claim ──read──► the same, when it has the shape of one: absolute, below a named directory
 //!                                   └─► Plan::checked, Recovery: also below this host's own directories (Host::owns)
 //! ```
-//! Where this host's directories are is not known while JSON is read, so the two halves of the check are two; the host
+//! This host's directories are not known while JSON is read, so the two halves of the check are two; the host
 //! itself is the third, and refuses at the moment of removing.
 
 use std::ffi::{OsStr, OsString};

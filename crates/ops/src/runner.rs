@@ -142,7 +142,7 @@ impl Runner {
     /// lock *before* they read its record, for it changes the record. Costs nothing when there is nothing.
     ///
     /// # Errors
-    /// What resists still.
+    /// Those of what still resists.
     pub fn settle(&self, vm: VmId) -> HostResult<()> {
         self.settle_those(|plan| plan.vm == Some(vm))
     }

@@ -46,13 +46,13 @@ pub trait StepBody {
     /// Has the effect, all of it also when a part is there already.
     ///
     /// # Errors
-    /// What the host says.
+    /// The host's.
     fn apply(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>>;
 
     /// Undoes the effect, also when only a part of it, or nothing, is there.
     ///
     /// # Errors
-    /// What the host says.
+    /// The host's.
     fn revert(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>>;
 }
 

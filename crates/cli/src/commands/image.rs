@@ -62,7 +62,7 @@ impl Command {
     /// Runs the command.
     ///
     /// # Errors
-    /// Why it failed.
+    /// Its failure.
     pub async fn run(self, context: &Context) -> Outcome {
         match self {
             Self::Build(args) => build::run(args, context).await,

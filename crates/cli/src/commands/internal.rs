@@ -21,7 +21,7 @@ impl Command {
     /// Runs the command.
     ///
     /// # Errors
-    /// Why it failed.
+    /// Its failure.
     pub async fn run(self, context: &Context) -> Outcome {
         match self {
             Self::Connect(args) => connect::run(args, context).await,

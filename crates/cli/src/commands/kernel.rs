@@ -29,7 +29,7 @@ impl Command {
     /// Runs the command.
     ///
     /// # Errors
-    /// Why it failed.
+    /// Its failure.
     pub async fn run(self, context: &Context) -> Outcome {
         match self {
             Self::Import(args) => import::run(args, context).await,

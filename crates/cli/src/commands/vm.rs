@@ -92,7 +92,7 @@ impl Command {
     /// Runs the command.
     ///
     /// # Errors
-    /// Why it failed.
+    /// Its failure.
     pub async fn run(self, context: &Context) -> Outcome {
         match self {
             Self::Run(args) => run::run(*args, context).await,

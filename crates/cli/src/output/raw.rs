@@ -9,7 +9,7 @@ use rustix::io::Errno;
 /// Writes all bytes, also where whoever shares the file with us has made it non-blocking.
 ///
 /// # Errors
-/// What write(2) says.
+/// Those of write(2).
 pub fn write_fully(to: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match rustix::io::write(&to, bytes) {

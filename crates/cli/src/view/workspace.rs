@@ -309,7 +309,7 @@ struct Workspace {
     user: Option<String>,
     /// Everything arrived.
     complete: bool,
-    /// When it was sent last.
+    /// Time of its last sending.
     sent_at: Timestamp,
 }
 

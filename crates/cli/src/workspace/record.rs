@@ -15,7 +15,7 @@ const KEY: usize = 32;
 pub struct Kept {
     /// Its record without the files.
     pub head: Head,
-    /// When it was sent last.
+    /// Time of its last sending.
     pub kept_at: Timestamp,
     /// Its key; none: it was kept by an older client.
     key: Option<String>,

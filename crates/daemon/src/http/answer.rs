@@ -23,7 +23,7 @@ impl IntoResponse for Failed {
     }
 }
 
-/// What a handler gives back.
+/// Answer of a handler.
 pub(super) type Answer<T> = Result<Json<T>, Failed>;
 /// The same for a request that started an operation.
 pub(super) type Started = Result<(StatusCode, Json<banger_api::vm::Accepted>), Failed>;

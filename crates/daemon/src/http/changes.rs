@@ -1,4 +1,4 @@
-//! What changed in a tree of a guest since it was sent, as the guest's agent says it.
+//! Changes in a tree of a guest since it was sent, as the guest's agent tells them.
 
 use axum::extract::{Path, Query, Request, State};
 use axum::response::Response;
@@ -12,7 +12,7 @@ use super::vms::reach;
 use crate::context::Daemon;
 use crate::failure;
 
-/// Which tree.
+/// The tree.
 #[derive(Deserialize)]
 pub(super) struct ChangesQuery {
     path: String,

@@ -62,7 +62,7 @@ pub(super) async fn list(
     ))
 }
 
-/// Which to follow.
+/// The one to follow.
 #[derive(Deserialize)]
 pub(super) struct AttachQuery {
     id: u32,

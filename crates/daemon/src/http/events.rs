@@ -20,7 +20,7 @@ use super::answer::{Answer, Failed, answer};
 use crate::context::Daemon;
 use crate::following::More;
 
-/// Which operations.
+/// Choice of operations.
 #[derive(Deserialize)]
 pub(super) struct LogQuery {
     vm: Option<String>,
@@ -31,7 +31,7 @@ pub(super) struct LogQuery {
 const LOG_DEFAULT: u32 = 50;
 const LOG_MAX: u32 = 10_000;
 
-/// What happened, newest first.
+/// Operations, newest first.
 #[utoipa::path(get, path = "/v1/operations", tag = "operations",
     params(("vm" = Option<String>, Query), ("limit" = Option<u32>, Query)),
     responses((status = 200, body = Vec<LoggedOperation>), (status = "default", body = ErrorBody)))]
@@ -85,7 +85,7 @@ fn parse(id: &str) -> Result<OperationId, ApiError> {
     })
 }
 
-/// How to follow.
+/// Options of following.
 #[derive(Deserialize)]
 pub(super) struct Follow {
     #[serde(default)]

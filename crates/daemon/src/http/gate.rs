@@ -47,7 +47,7 @@ pub(super) async fn through_gate(
     Response::from_parts(head, Body::from_stream(body))
 }
 
-/// What a streamed answer to a `GET` is, and of which VM or image. Events belong to an operation, which counts itself.
+/// Kind of a streamed answer to a `GET`, with its VM or image. Events belong to an operation, which counts itself.
 fn streamed(path: &str) -> Option<(&'static str, &str)> {
     let mut parts = path.trim_start_matches('/').split('/').skip(1);
     match (parts.next()?, parts.next()?, parts.next()?) {

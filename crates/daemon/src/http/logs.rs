@@ -15,7 +15,7 @@ use super::vms::record;
 use crate::context::Daemon;
 use crate::log_file;
 
-/// Which part of a log.
+/// The part of a log.
 #[derive(Deserialize)]
 pub(super) struct Which {
     #[serde(default)]

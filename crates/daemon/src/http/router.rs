@@ -1,4 +1,4 @@
-//! Which handler answers which path.
+//! Paths and their handlers.
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};

@@ -12,7 +12,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 
-/// How long one waits for the next of the connections that were made before the socket's name went.
+/// Time to wait for the next of the connections that were made before the socket's name went.
 const LAST_CALL: Duration = Duration::from_millis(10);
 
 /// Listens at `path`, replacing a socket that a killed daemon has left. The caller holds the daemon's lock, so nobody

@@ -23,7 +23,7 @@ use crate::context::Daemon;
 use crate::failure;
 use crate::gate::UnderWay;
 
-/// How to run a command.
+/// Options of a command.
 #[derive(Deserialize)]
 pub(super) struct ExecQuery {
     /// The caller understands frames that report what the command reads, and which signals reached it.
@@ -100,7 +100,7 @@ pub(super) fn guest_path(text: &str) -> Result<GuestPath, ApiError> {
     })
 }
 
-/// Where files go to or come from.
+/// Place that files go to or come from.
 #[derive(Deserialize)]
 pub(super) struct FilesQuery {
     path: String,
@@ -175,7 +175,7 @@ fn trim(path: &str) -> &str {
     }
 }
 
-/// Where to connect to.
+/// Target of a connection.
 #[derive(Deserialize)]
 pub(super) struct ConnectQuery {
     /// A TCP port of the guest's loopback.

@@ -104,7 +104,7 @@ pub(super) async fn doctor(State(daemon): State<Daemon>) -> Answer<Report> {
     answer(move || Ok(doctor::doctor(&daemon))).await
 }
 
-/// What banger owns on this host, and who claims it.
+/// Things of banger on this host, and their claims.
 #[utoipa::path(get, path = "/v1/system/resources", tag = "system", responses((status = 200, body = Resources)))]
 pub(super) async fn resources(State(daemon): State<Daemon>) -> Answer<Resources> {
     answer(move || system::resources(&daemon.control)).await

@@ -97,7 +97,7 @@ pub(super) async fn set(
     Ok(Json(following::answered(answer).await?))
 }
 
-/// How to delete.
+/// Options of a deletion.
 #[derive(Deserialize)]
 pub(super) struct DeleteQuery {
     #[serde(default)]
@@ -166,7 +166,7 @@ pub(super) async fn prune(
     answer(move || vm::prune(&daemon.control, &request)).await
 }
 
-/// What a VM uses.
+/// A VM's use of resources.
 #[utoipa::path(get, path = "/v1/vms/{ref}/stats", tag = "vms", params(("ref" = String, Path)),
     responses((status = 200, body = VmStats), (status = "default", body = ErrorBody)))]
 pub(super) async fn stats(
@@ -177,7 +177,7 @@ pub(super) async fn stats(
     Ok(Json(crate::stats::stats(&daemon, &record).await?))
 }
 
-/// Whether a VM's guest answers.
+/// Health of a VM: its guest's answer.
 #[utoipa::path(get, path = "/v1/vms/{ref}/health", tag = "vms", params(("ref" = String, Path)),
     responses((status = 200, body = VmHealth), (status = "default", body = ErrorBody)))]
 pub(super) async fn health(
@@ -229,7 +229,7 @@ async fn ping(daemon: &Daemon, record: &VmRecord) -> Result<u64, ApiError> {
     Ok(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX))
 }
 
-/// What listens in a guest.
+/// Listeners in a guest.
 #[utoipa::path(get, path = "/v1/vms/{ref}/ports", tag = "vms", params(("ref" = String, Path)),
     responses((status = 200, body = Vec<Port>), (status = "default", body = ErrorBody)))]
 pub(super) async fn ports(

@@ -32,17 +32,17 @@ const MAX_HEAD: u64 = 1 << 20;
 /// Reading gigabytes in an emulated guest takes minutes.
 const DIGEST_DEADLINE: Duration = Duration::from_secs(600);
 
-/// Which record, and which part of it.
+/// The record, and the part of it.
 #[derive(Deserialize)]
 pub(super) struct Which {
     /// Its first line alone.
     #[serde(default)]
     head: bool,
-    /// Which workspace's; none: the one that an older client kept.
+    /// The workspace; none: the one that an older client kept.
     key: Option<String>,
 }
 
-/// What a client sent to a VM as a workspace, in the client's own words. Empty: nothing.
+/// Record of what a client sent to a VM as a workspace, in the client's own words. Empty: nothing.
 #[utoipa::path(get, path = "/v1/vms/{ref}/workspace", tag = "vms",
     params(("ref" = String, Path), ("head" = Option<bool>, Query), ("key" = Option<String>, Query)),
     responses((status = 200, content_type = "application/octet-stream", body = String), (status = "default", body = ErrorBody)))]
@@ -104,7 +104,7 @@ pub(super) async fn list(
         .map(Json)
 }
 
-/// What files of a guest are.
+/// States of files of a guest.
 #[utoipa::path(post, path = "/v1/vms/{ref}/files/digest", tag = "vms", params(("ref" = String, Path)), request_body = TreeFiles,
     responses((status = 200, body = Vec<FoundFile>), (status = "default", body = ErrorBody)))]
 pub(super) async fn digest(

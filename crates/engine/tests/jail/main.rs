@@ -202,7 +202,7 @@ fn refused(tries: &Tries, names: &[&str]) {
     }
 }
 
-/// Whether each set of layers refuses what it promises, for the user that this process is.
+/// Checks that each set of layers refuses what it promises, for the user that this process is.
 fn rows() {
     let named = [
         ("none", Layers::NONE),

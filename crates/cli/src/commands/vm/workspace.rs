@@ -27,7 +27,7 @@ impl Command {
     /// Runs the command.
     ///
     /// # Errors
-    /// Why it failed.
+    /// Its failure.
     pub async fn run(self, context: &Context) -> Outcome {
         match self {
             Self::Prepare(args) => prepare::run(args, context).await,
