@@ -50,9 +50,8 @@ const INSTALLED: Output = Output::Object {
 /// The output of the command of this name.
 pub fn of(command: &str) -> Output {
     match command {
-        "run" | "vm run" | "exec" | "vm exec" | "ssh" | "vm ssh" | "logs" | "vm logs" => {
-            Output::Bytes
-        }
+        "run" | "vm run" | "exec" | "vm exec" | "ssh" | "vm ssh" | "logs" | "vm logs"
+        | "daemon logs" => Output::Bytes,
         "vm workspace export" => Output::Object {
             fields: &[
                 "vm",
