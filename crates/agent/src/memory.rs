@@ -6,7 +6,8 @@
 //! ```
 //!
 //! The report costs the guest nothing to speak of. The cache is dropped only when nothing has run for a while, and only when
-//! it is large: what it holds of an image is in the host's own cache as well.
+//! it is large: what it holds of an image is in the host's own cache as well. What is not written back yet does not count:
+//! it cannot be dropped, and is cache that has grown when it is.
 
 use std::fs;
 use std::io;
@@ -131,14 +132,17 @@ fn cache_kib() -> Option<u64> {
 }
 
 /// Reads the droppable page cache in KiB from `/proc/meminfo` (proc_meminfo(5)): files in memory file systems count as cached
-/// and cannot be dropped.
+/// and cannot be dropped, and neither can what is not written back yet.
 fn parse_cache(meminfo: &str) -> Option<u64> {
     let field = |name: &str| {
         let line = meminfo.lines().find_map(|line| line.strip_prefix(name))?;
         line.split_ascii_whitespace().next()?.parse::<u64>().ok()
     };
     let cached = field("Cached:")?.checked_add(field("Buffers:")?)?;
-    Some(cached.saturating_sub(field("Shmem:")?))
+    let stays = ["Shmem:", "Dirty:", "Writeback:"]
+        .into_iter()
+        .try_fold(0_u64, |sum, name| sum.checked_add(field(name)?))?;
+    Some(cached.saturating_sub(stays))
 }
 
 #[cfg(test)]
@@ -158,12 +162,12 @@ mod tests {
         for odd in ["", "cpu", "cpu 1 2", "cpu a b c d e f g h", "intr 5"] {
             assert_eq!(parse_cpu(odd), None, "{odd:?}");
         }
-        let meminfo =
-            "MemTotal: 9 kB\nBuffers: 20 kB\nCached: 300 kB\nSwapCached: 7 kB\nShmem: 100 kB\n";
-        assert_eq!(parse_cache(meminfo), Some(220));
+        let meminfo = "MemTotal: 9 kB\nBuffers: 20 kB\nCached: 300 kB\nSwapCached: 7 kB\n\
+                       Shmem: 100 kB\nDirty: 40 kB\nWriteback: 10 kB\n";
+        assert_eq!(parse_cache(meminfo), Some(170));
         assert_eq!(parse_cache("Cached: 5 kB\n"), None);
         assert_eq!(
-            parse_cache("Buffers: 1\nCached: 18446744073709551615\nShmem: 1\n"),
+            parse_cache(&meminfo.replace("300", "18446744073709551615")),
             None
         );
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -179,6 +179,9 @@ fn environment(
         ("LOGNAME".to_owned(), account.name.clone()),
         ("SHELL".to_owned(), account.shell.clone()),
     ]);
+    if let Some(folder) = runtime_folder(account, root) {
+        env.insert("XDG_RUNTIME_DIR".to_owned(), folder);
+    }
     env.extend(defaults.env.clone());
     if let Some(tty) = &request.tty {
         let term = terminfo::usable(&tty.term, root, &account.home);
@@ -190,6 +193,13 @@ fn environment(
         !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0')
     });
     env
+}
+
+/// The user's folder of sockets and the like, where the guest's init has made one (pam_systemd(8)): it must be the user's own.
+fn runtime_folder(account: &Account, root: &Path) -> Option<String> {
+    let folder = format!("/run/user/{}", account.uid);
+    let found = std::fs::symlink_metadata(root.join(&folder[1..])).ok()?;
+    (found.is_dir() && found.uid() == account.uid).then_some(folder)
 }
 
 fn working_directory(
@@ -281,5 +291,38 @@ fn start_failure(name: &str, error: &io::Error) -> ExecFailure {
     ExecFailure {
         kind,
         message: format!("{name}: {error}{hint}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_gets_its_users_runtime_folder_when_there_is_one_that_is_the_users_own() {
+        let root = tempfile::tempdir().unwrap();
+        let uid = rustix::process::getuid().as_raw();
+        let account = |uid| Account {
+            name: "somebody".to_owned(),
+            uid,
+            gid: uid,
+            groups: Vec::new(),
+            home: "/".to_owned(),
+            shell: "/bin/sh".to_owned(),
+        };
+        assert_eq!(runtime_folder(&account(uid), root.path()), None);
+        let folder = root.path().join(format!("run/user/{uid}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        let there = runtime_folder(&account(uid), root.path());
+        assert_eq!(there, Some(format!("/run/user/{uid}")));
+
+        // Another user's folder, and a link, are none.
+        let other = root.path().join(format!("run/user/{}", uid + 1));
+        std::fs::create_dir(&other).unwrap();
+        assert_eq!(runtime_folder(&account(uid + 1), root.path()), None);
+        std::fs::remove_dir(&other).unwrap();
+        std::fs::remove_dir(&folder).unwrap();
+        std::os::unix::fs::symlink("/run", &folder).unwrap();
+        assert_eq!(runtime_folder(&account(uid), root.path()), None);
     }
 }

@@ -44,6 +44,10 @@ fn a_vm_keeps_its_files_through_stop_start_restart_and_leaves_nothing_when_delet
         memory_comes_back(&sandbox)
     });
 
+    step("space of deleted files comes back", || {
+        disk_comes_back(&sandbox)
+    });
+
     step("set applies at the next start and says so", || {
         let set = sandbox
             .banger(&["vm", "set", NAME, "--vcpu", "2", "--disk-size", "12G"])
@@ -190,6 +194,25 @@ fn memory_comes_back(sandbox: &Sandbox) {
     sandbox.in_guest(NAME, "rm /dev/shm/large");
     eventually("the host has it again", Duration::from_secs(60), || {
         (resident() + 150 < full).then_some(())
+    });
+}
+
+/// The blocks of the VM's disks on the host, by what the guest has written and deleted.
+fn disk_comes_back(sandbox: &Sandbox) {
+    let allocated = || {
+        let stats = sandbox.banger(&["vm", "stats", NAME, "--json"]).ok().json();
+        stats[0]["disk_allocated_bytes"]
+            .as_u64()
+            .unwrap_or_default()
+            / MIB
+    };
+    let before = allocated();
+    sandbox.in_guest(NAME, "head -c 64M /dev/urandom > /root/large && sync");
+    let full = allocated();
+    assert!(full >= before + 60, "{before} MiB, then {full} MiB");
+    sandbox.in_guest(NAME, "rm /root/large && sync");
+    eventually("the host has it again", Duration::from_secs(60), || {
+        (allocated() + 60 <= full).then_some(())
     });
 }
 
