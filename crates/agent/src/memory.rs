@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use crate::console::say;
 use crate::modprobe;
+use crate::report::counters::{cpu_ticks, meminfo_kib};
 
 /// The driver (virtio specification 1.2, 5.5): with `VIRTIO_BALLOON_F_PAGE_REPORTING` it reports free pages.
 const DRIVER: &str = "virtio_balloon";
@@ -113,17 +114,12 @@ fn cpu_times() -> Option<CpuTimes> {
     parse_cpu(&fs::read_to_string("/proc/stat").ok()?)
 }
 
-/// Reads the first line of `/proc/stat` (proc_stat(5)): user, nice, system, idle, iowait, irq, softirq, steal.
 fn parse_cpu(stat: &str) -> Option<CpuTimes> {
-    let line = stat.lines().next()?.strip_prefix("cpu ")?;
-    let mut times = [0; 8];
-    let mut words = line.split_ascii_whitespace();
-    for time in &mut times {
-        *time = words.next()?.parse::<u64>().ok()?;
-    }
+    let ticks = cpu_ticks(stat)?;
+    let [_, _, _, idle, iowait, ..] = ticks;
     Some(CpuTimes {
-        resting: times[3].saturating_add(times[4]),
-        all: times.iter().fold(0, |all, time| all.saturating_add(*time)),
+        resting: idle.saturating_add(iowait),
+        all: ticks.iter().fold(0, |all, time| all.saturating_add(*time)),
     })
 }
 
@@ -134,14 +130,12 @@ fn cache_kib() -> Option<u64> {
 /// Reads the droppable page cache in KiB from `/proc/meminfo` (proc_meminfo(5)): files in memory file systems count as cached
 /// and cannot be dropped, and neither can what is not written back yet.
 fn parse_cache(meminfo: &str) -> Option<u64> {
-    let field = |name: &str| {
-        let line = meminfo.lines().find_map(|line| line.strip_prefix(name))?;
-        line.split_ascii_whitespace().next()?.parse::<u64>().ok()
-    };
-    let cached = field("Cached:")?.checked_add(field("Buffers:")?)?;
-    let stays = ["Shmem:", "Dirty:", "Writeback:"]
+    let cached = meminfo_kib(meminfo, "Cached")?.checked_add(meminfo_kib(meminfo, "Buffers")?)?;
+    let stays = ["Shmem", "Dirty", "Writeback"]
         .into_iter()
-        .try_fold(0_u64, |sum, name| sum.checked_add(field(name)?))?;
+        .try_fold(0_u64, |sum, name| {
+            sum.checked_add(meminfo_kib(meminfo, name)?)
+        })?;
     Some(cached.saturating_sub(stays))
 }
 

@@ -40,14 +40,14 @@ pub struct JailTrial {
 
 impl JailTrial {
     pub(crate) fn of(mut enter: impl FnMut(Layers) -> Result<Layers, JailError>) -> Self {
-        let mut wanted = crate::qemu::FULL_JAIL;
+        let mut wanted = Layers::FULL;
         let mut missing = Vec::new();
         loop {
             let error = match enter(wanted) {
                 Ok(layers) => return Self { layers, missing },
                 Err(error) => error,
             };
-            let less = crate::qemu::smaller_jail(wanted, &error);
+            let less = wanted.without(&error);
             let fix = error.layer().and_then(banger_jail::hint);
             missing.push((error, fix));
             match less {

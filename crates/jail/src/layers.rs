@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::{JailError, Layer};
+
 /// Layers around one process, beyond those that are always there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layers {
@@ -23,6 +25,35 @@ impl Layers {
         landlock_abi: None,
         seccomp: false,
     };
+
+    /// Every layer, with any version of landlock.
+    pub const FULL: Self = Self {
+        namespaces: true,
+        network_namespace: true,
+        landlock_abi: Some(1),
+        seccomp: true,
+    };
+
+    /// These wanted layers without the one that failed; `None` when that is none that a jail can be without.
+    #[must_use]
+    pub fn without(self, error: &JailError) -> Option<Self> {
+        match error.layer()? {
+            Layer::Namespaces if self.namespaces => Some(Self {
+                namespaces: false,
+                network_namespace: false,
+                ..self
+            }),
+            Layer::Landlock if self.landlock_abi.is_some() => Some(Self {
+                landlock_abi: None,
+                ..self
+            }),
+            Layer::Seccomp if self.seccomp => Some(Self {
+                seccomp: false,
+                ..self
+            }),
+            _ => None,
+        }
+    }
 
     /// Tells whether nothing is missing.
     #[must_use]

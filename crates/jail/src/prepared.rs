@@ -154,12 +154,7 @@ impl Prepared {
 
 /// Capabilities for this network: that for low ports when it listens at one and its starter has it, as root has.
 fn kept(network: &Network) -> CapabilitySet {
-    let low = match network {
-        Network::None => false,
-        Network::Listen(ports) | Network::Connect(ports) => {
-            ports.iter().any(|port| *port < FIRST_OPEN_PORT)
-        }
-    };
+    let low = network.ports().iter().any(|port| *port < FIRST_OPEN_PORT);
     let has =
         rustix::thread::capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective);
     match low {

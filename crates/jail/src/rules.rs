@@ -35,7 +35,7 @@ pub(crate) fn ruleset(spec: &Spec, abi: u32) -> Result<OwnedFd, JailError> {
         }
     }
     if tcp.contains(AccessNet::BindTcp) {
-        for port in ports(&spec.network) {
+        for port in spec.network.ports() {
             rules = rules
                 .add_rule(NetPort::new(*port, AccessNet::BindTcp))
                 .map_err(refused)?;
@@ -55,13 +55,6 @@ fn handled(network: &Network, abi: ABI) -> BitFlags<AccessNet> {
         Network::None => known,
         Network::Listen(_) => known & tcp,
         Network::Connect(_) => known & AccessNet::BindTcp,
-    }
-}
-
-fn ports(network: &Network) -> &[u16] {
-    match network {
-        Network::None => &[],
-        Network::Listen(ports) | Network::Connect(ports) => ports,
     }
 }
 

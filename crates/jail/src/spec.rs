@@ -58,6 +58,16 @@ pub enum Network {
     Connect(Vec<u16>),
 }
 
+impl Network {
+    /// TCP ports at which the process listens.
+    pub(crate) fn ports(&self) -> &[u16] {
+        match self {
+            Self::None => &[],
+            Self::Listen(ports) | Self::Connect(ports) => ports,
+        }
+    }
+}
+
 /// One jail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {

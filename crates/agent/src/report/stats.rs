@@ -2,6 +2,7 @@
 
 use banger_guest::{CpuTimes, DiskStats, Failure, GuestStats, MemoryStats};
 
+use super::counters;
 use crate::failure::failure;
 
 /// Clock ticks in a millisecond's ten: `USER_HZ` is 100 on every architecture that we run on (times(2)).
@@ -58,16 +59,8 @@ fn is_cpu(line: &str) -> bool {
 }
 
 fn parse_cpu(stat: &str) -> CpuTimes {
-    let line = stat
-        .lines()
-        .find(|line| line.starts_with("cpu "))
-        .unwrap_or_default();
-    let ticks: Vec<u64> = line
-        .split_ascii_whitespace()
-        .skip(1)
-        .map(|field| field.parse().unwrap_or(0))
-        .collect();
-    let ms = |index: usize| ticks.get(index).copied().unwrap_or(0) * MS_PER_TICK;
+    let ticks = counters::cpu_ticks(stat).unwrap_or_default();
+    let ms = |index: usize| ticks[index] * MS_PER_TICK;
     CpuTimes {
         user_ms: ms(0) + ms(1),
         system_ms: ms(2) + ms(5) + ms(6),
@@ -78,14 +71,7 @@ fn parse_cpu(stat: &str) -> CpuTimes {
 }
 
 fn parse_memory(meminfo: &str) -> MemoryStats {
-    let bytes = |name: &str| {
-        let line = meminfo
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok())
-            .unwrap_or(0)
-            * 1024
-    };
+    let bytes = |name: &str| counters::meminfo_kib(meminfo, name).unwrap_or(0) * 1024;
     MemoryStats {
         total: bytes("MemTotal"),
         free: bytes("MemFree"),

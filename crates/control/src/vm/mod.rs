@@ -35,4 +35,4 @@ pub use set::set;
 pub use start::{restart, start, start_again};
 pub use stop::{kill, stop};
 pub(crate) use view::damaged;
-pub use view::vm_view;
+pub use view::{jail_level, vm_view};

@@ -55,7 +55,7 @@ pub fn vm_view(record: &VmRecord) -> Vm {
 fn jail(record: &JailRecord) -> VmJail {
     let JailRecord { layers, lacks } = record;
     VmJail {
-        level: level(layers),
+        level: jail_level(layers),
         namespaces: layers.namespaces,
         network_namespace: layers.network_namespace,
         landlock_abi: layers.landlock_abi,
@@ -64,8 +64,8 @@ fn jail(record: &JailRecord) -> VmJail {
     }
 }
 
-/// The word for these layers.
-fn level(layers: &Layers) -> JailLevel {
+/// The word for a jail of these layers.
+pub fn jail_level(layers: &Layers) -> JailLevel {
     match (layers.is_full(), layers.guards_files()) {
         (true, _) => JailLevel::Full,
         (false, true) => JailLevel::Files,

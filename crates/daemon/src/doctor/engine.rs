@@ -1,7 +1,8 @@
 //! The VMM: that it is there, which one, and that it works.
 
 use banger_api::doctor::Check;
-use banger_engine::{Accel, Engine as _, JailMode, JailTrial, Layers, Probe, QemuEngine};
+use banger_control::vm::jail_level;
+use banger_engine::{Accel, Engine as _, JailMode, JailTrial, Probe, QemuEngine};
 
 use crate::failure::chain;
 
@@ -77,7 +78,7 @@ fn jail(mode: JailMode, trial: &JailTrial) -> Check {
         let cause = "[vmm] jail = \"off\": a hole in the VMM is a hole in your account";
         return Check::warn(name, cause, "remove that line: \"auto\" is the default");
     }
-    let level = level(&trial.layers);
+    let level = jail_level(&trial.layers);
     if trial.missing.is_empty() {
         let landlock = trial.layers.landlock_abi.unwrap_or_default();
         let cause = format!("{level}: namespaces, landlock (version {landlock}), seccomp");
@@ -102,18 +103,10 @@ fn jail(mode: JailMode, trial: &JailTrial) -> Check {
     }
 }
 
-fn level(layers: &Layers) -> &'static str {
-    match (layers.is_full(), layers.guards_files()) {
-        (true, _) => "full",
-        (false, true) => "files only",
-        (false, false) => "none",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use banger_api::doctor::Status;
-    use banger_engine::{EngineKind, JailError, Layer};
+    use banger_engine::{EngineKind, JailError, Layer, Layers};
 
     use super::*;
 

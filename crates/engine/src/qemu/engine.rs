@@ -71,7 +71,7 @@ impl QemuEngine {
             children: Children::default(),
             version: OnceLock::new(),
             jail: JailMode::Auto,
-            layers: jail::FULL,
+            layers: Layers::FULL,
         }
     }
 

@@ -2,17 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use banger_jail::{Access, Item, JailError, Layer, Layers, Network, Spec};
+use banger_jail::{Access, Item, JailError, Layers, Network, Spec};
 
 use crate::{Accel, NetSpec, VmmSpec};
-
-/// Every layer.
-pub(crate) const FULL: Layers = Layers {
-    namespaces: true,
-    network_namespace: true,
-    landlock_abi: Some(1),
-    seccomp: true,
-};
 
 /// Libraries, firmware and the dynamic linker: nothing in them is private to anybody. What a host does not have is left
 /// out.
@@ -37,28 +29,8 @@ const DESCRIPTORS: u64 = 1024;
 /// Descriptors of a machine without network: disks, sockets, event descriptors of its queues.
 const DESCRIPTORS_ALONE: u64 = 256;
 
-/// The wanted layers without the one that failed; `None` when that is none that a jail can be without.
-pub(crate) fn without(wanted: Layers, error: &JailError) -> Option<Layers> {
-    match error.layer()? {
-        Layer::Namespaces if wanted.namespaces => Some(Layers {
-            namespaces: false,
-            network_namespace: false,
-            ..wanted
-        }),
-        Layer::Landlock if wanted.landlock_abi.is_some() => Some(Layers {
-            landlock_abi: None,
-            ..wanted
-        }),
-        Layer::Seccomp if wanted.seccomp => Some(Layers {
-            seccomp: false,
-            ..wanted
-        }),
-        _ => None,
-    }
-}
-
 /// The VM's folder without links: the working directory, which `/proc` must name so that the VMM is found again.
-pub(super) fn folder(spec: &VmmSpec) -> PathBuf {
+fn folder(spec: &VmmSpec) -> PathBuf {
     spec.dir.canonicalize().unwrap_or_else(|_| spec.dir.clone())
 }
 

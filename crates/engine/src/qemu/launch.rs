@@ -160,7 +160,7 @@ fn spawn(
     loop {
         match spawn_in(spec, launch, children, wanted, why.clone()) {
             Err(EngineError::Jail(error)) if launch.jail == JailMode::Auto => {
-                let Some(less) = jail::without(wanted, &error) else {
+                let Some(less) = wanted.without(&error) else {
                     return Err(error.into());
                 };
                 tracing::info!(%error, vm = spec.vm_name, "this VMM's jail lacks a layer");
@@ -180,7 +180,8 @@ fn spawn_in(
     wanted: Layers,
     lacks: Option<String>,
 ) -> Result<(Process, VmmIdentity), EngineError> {
-    let prepared = Prepared::new(&jail::of(spec, &launch.program, wanted))?;
+    let around = jail::of(spec, &launch.program, wanted);
+    let prepared = Prepared::new(&around)?;
     let jail = JailRecord {
         layers: prepared.layers(),
         lacks,
@@ -192,13 +193,12 @@ fn spawn_in(
         .mode(0o600)
         .open(&log_path)
         .map_err(EngineError::io(format!("open {}", log_path.display())))?;
-    let cwd = jail::folder(spec);
     let start = Start {
         program: &launch.program,
         args: &launch.args,
         // Its messages are parsed: they must be in English.
         env: &[("LC_ALL".into(), "C".into())],
-        cwd: &cwd,
+        cwd: &around.cwd,
         stderr: log,
         descriptors: Vec::new(),
         without_huge_pages: spec.accel == Accel::Tcg,

@@ -25,4 +25,3 @@ mod trial;
 
 pub use end::panic_message;
 pub use engine::QemuEngine;
-pub(crate) use jail::{FULL as FULL_JAIL, without as smaller_jail};

@@ -19,12 +19,6 @@ use banger_engine::{
 };
 use uuid::Uuid;
 
-const FULL: Layers = Layers {
-    namespaces: true,
-    network_namespace: true,
-    landlock_abi: Some(1),
-    seccomp: true,
-};
 const LANDLOCK: Layers = Layers {
     landlock_abi: Some(1),
     ..Layers::NONE
@@ -211,7 +205,7 @@ fn rows() {
         ("seccomp", SECCOMP),
         ("without namespaces", WITHOUT_NAMESPACES),
         ("without landlock", WITHOUT_LANDLOCK),
-        ("full", FULL),
+        ("full", Layers::FULL),
     ];
     let mut seen = BTreeMap::new();
     for (name, layers) in named {
@@ -249,7 +243,7 @@ fn rows() {
     let trial = QemuEngine::new().try_jail();
     let Some(tries) = seen.get("full") else {
         // A host that lacks a layer gives the others where not all are required, and says so.
-        let tries = tries_in(JailMode::Auto, FULL).unwrap();
+        let tries = tries_in(JailMode::Auto, Layers::FULL).unwrap();
         refused(&tries, &FILES);
         assert!(
             !trial.missing.is_empty() && !trial.layers.is_full(),

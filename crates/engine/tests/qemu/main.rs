@@ -268,22 +268,26 @@ fn a_second_vmm_in_the_folder_is_refused_and_the_first_runs_on() {
     assert_eq!(bench.engine.state(&id).unwrap(), VmmState::Running);
 }
 
+/// A network that publishes the guest's port 80 at a port of loopback.
+fn publishing(host_port: u16, egress: bool) -> NetSpec {
+    NetSpec::User {
+        mac: [2, 0, 0, 0, 0, 1],
+        egress,
+        publish: vec![Publish {
+            host_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            host_port,
+            guest_port: 80,
+        }],
+    }
+}
+
 #[test]
 fn a_taken_port_is_named_and_nothing_runs() {
     let bench = Bench::new();
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let host_port = taken.local_addr().unwrap().port();
     let mut spec = bench.spec(&guest::idle());
-    let publish = vec![Publish {
-        host_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        host_port,
-        guest_port: 80,
-    }];
-    spec.net = NetSpec::User {
-        mac: [2, 0, 0, 0, 0, 1],
-        egress: false,
-        publish,
-    };
+    spec.net = publishing(host_port, false);
     let error = bench.engine.start(&spec, LONG).unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -302,16 +306,7 @@ fn a_published_port_is_open_on_the_host() {
     let host_port = free.local_addr().unwrap().port();
     drop(free);
     let mut spec = bench.spec(&guest::idle());
-    let publish = vec![Publish {
-        host_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        host_port,
-        guest_port: 80,
-    }];
-    spec.net = NetSpec::User {
-        mac: [2, 0, 0, 0, 0, 1],
-        egress: false,
-        publish,
-    };
+    spec.net = publishing(host_port, false);
     bench.start(&spec);
     std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, host_port)).unwrap();
 }
@@ -325,16 +320,7 @@ fn root_publishes_a_port_below_1024_and_keeps_no_other_capability() {
     let free = (600..1024).find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
     let host_port = free.unwrap();
     let mut spec = bench.spec(&guest::idle());
-    let publish = vec![Publish {
-        host_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        host_port,
-        guest_port: 80,
-    }];
-    spec.net = NetSpec::User {
-        mac: [2, 0, 0, 0, 0, 1],
-        egress: true,
-        publish,
-    };
+    spec.net = publishing(host_port, true);
     let id = bench.start(&spec);
     std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, host_port)).unwrap();
     // CAP_NET_BIND_SERVICE is number 10.
