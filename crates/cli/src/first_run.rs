@@ -48,7 +48,9 @@ impl FirstRun {
     /// A stage begins: the line that says what is coming, when it is the first of its kind.
     pub fn announces(&self, stage: &str) -> Option<String> {
         let of_image = stage == MAKE_IMAGE || stages::of_image().contains(&stage);
-        let of_kernel = stage == MAKE_KERNEL || stages::of_kernel().contains(&stage);
+        // A kernel that is here gets an initramfs as well, from each new build of banger: nothing is fetched then.
+        let fetches = stage != stages::INITRAMFS && stages::of_kernel().contains(&stage);
+        let of_kernel = stage == MAKE_KERNEL || fetches;
         if self.stages.borrow().is_some() || !(of_image || of_kernel) {
             return None;
         }
@@ -115,7 +117,7 @@ mod tests {
     fn a_run_that_makes_nothing_says_nothing() {
         let home = tempfile::tempdir().unwrap();
         let run = first_run(home.path(), None);
-        for stage in ["make_directory", "boot", "guest_kernel"] {
+        for stage in ["make_directory", "make_initramfs", "boot", "guest_kernel"] {
             assert_eq!(run.announces(stage), None);
             assert_eq!(run.place(stage), "");
         }
