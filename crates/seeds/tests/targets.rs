@@ -56,6 +56,7 @@ targets!(
     config,
     console,
     devcontainer,
+    egress_policy,
     git_index,
     guest_archive,
     guest_frames,
@@ -83,6 +84,8 @@ mod config;
 mod console;
 #[path = "../../../fuzz/targets/devcontainer.rs"]
 mod devcontainer;
+#[path = "../../../fuzz/targets/egress_policy.rs"]
+mod egress_policy;
 #[path = "../../../fuzz/targets/git_index.rs"]
 mod git_index;
 #[path = "../../../fuzz/targets/guest_archive.rs"]

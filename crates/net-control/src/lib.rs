@@ -1,0 +1,37 @@
+//! What the daemon and a VM's network process tell each other.
+//!
+//! ```text
+//! daemon ── NetConfig, a file of 0600 ──► `banger internal net`            read once, at its start
+//!    │                                          │
+//!    └── Client ── one JSON line a message ─────┘  hello, policy, status, denials, check, published ports
+//!
+//! audit log of the process ─► verify (the chain), replay (another policy over what was asked)
+//! ```
+//!
+//! Promises: every form has a version and is read by later builds; a line has a limit; a descriptor goes along with the
+//! message that names it.
+//!
+//! It must not: open the guest's traffic, judge by itself, or need a runtime (all calls block, each with a deadline).
+
+mod audit;
+mod client;
+mod config;
+mod error;
+mod line;
+mod message;
+
+pub use audit::{
+    AUDIT_FILE_MAX_BYTES, AuditError, Event, Record, Replayed, Sealed, Told, Verified, replay,
+    seal, verify,
+};
+pub use client::{Client, Following};
+pub use config::{
+    GATEWAY_MAC, GuestLink, GuestV4, GuestV6, Link, NET_CONFIG_VERSION, NameServers, NetConfig,
+    Publish,
+};
+pub use error::ControlError;
+pub use line::{LINE_MAX_BYTES, LineReader, write_line};
+pub use message::{
+    Check, Checked, Counters, FailureCode, Hello, PROTOCOL_MIN, PROTOCOL_VERSION, PublishStatus,
+    Reply, Request, Status,
+};

@@ -1,0 +1,235 @@
+//! Forms of the configuration, the messages and the audit log, of this build and older ones.
+
+#![allow(clippy::unwrap_used)] // a test may stop at the first surprise
+
+use banger_egress::{Egress, Grounds, Layer, Policy, Protocol, Question, Verdict};
+use banger_formats::{Golden, every_variant};
+use banger_net_control::{
+    Check, Checked, Counters, Event, FailureCode, GuestLink, Hello, Link, NameServers, NetConfig,
+    Publish, PublishStatus, Record, Reply, Request, Status, Told,
+};
+
+fn policy() -> Policy {
+    Policy::new(3, Layer::of(Egress::Public))
+}
+
+fn port() -> Publish {
+    Publish {
+        host_ip: "127.0.0.1".parse().unwrap(),
+        host_port: 8080,
+        guest_port: 80,
+    }
+}
+
+fn config() -> NetConfig {
+    NetConfig {
+        version: 1,
+        vm_id: "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap(),
+        vm_name: "web".to_owned(),
+        launch_token: "token".to_owned(),
+        link: Link {
+            own: "/run/net.sock".into(),
+            peer: "/run/net.qemu".into(),
+        },
+        control: "/run/net.control".into(),
+        audit: Some("/state/web".into()),
+        guest: GuestLink::default(),
+        dns: NameServers {
+            servers: vec!["127.0.0.53:53".parse().unwrap()],
+            ..NameServers::default()
+        },
+        publish: vec![port()],
+        policy: policy(),
+    }
+}
+
+fn told() -> Told {
+    let question = Question::Lookup("a.example".parse().unwrap());
+    Told {
+        verdict: Verdict::Allow(Grounds::Egress(Egress::Public)),
+        question,
+        generation: 3,
+    }
+}
+
+fn records() -> Vec<Record> {
+    let events = vec![
+        Event::Started {
+            pid: 9,
+            policy: policy(),
+        },
+        Event::PolicySet { policy: policy() },
+        Event::Judged(told()),
+        Event::Closed {
+            opened: 3,
+            sent: 1,
+            received: 2,
+            lasted_ms: 4,
+        },
+        Event::Omitted { count: 5 },
+    ];
+    every_variant!(
+        &events,
+        Event {
+            Started,
+            PolicySet,
+            Judged,
+            Closed,
+            Omitted
+        }
+    );
+    let records = events.into_iter().enumerate();
+    records
+        .map(|(index, event)| Record {
+            seq: u64::try_from(index).unwrap() + 1,
+            at_ms: 1_700_000_000_000,
+            prev: "00".to_owned(),
+            event,
+        })
+        .collect()
+}
+
+fn requests() -> Vec<Request> {
+    let all = vec![
+        Request::Hello { protocol: 1 },
+        Request::SetPolicy { policy: policy() },
+        Request::SetNameServers {
+            servers: vec!["[::1]:53".parse().unwrap()],
+        },
+        Request::Watch,
+        Request::Publish { port: port() },
+        Request::Unpublish { port: port() },
+        Request::Status,
+        Request::Denials {
+            after: 1,
+            follow: true,
+        },
+        Request::Check(Check {
+            protocol: Protocol::Tcp,
+            target: "a.example".to_owned(),
+            port: 443,
+        }),
+        Request::Stop,
+    ];
+    every_variant!(
+        &all,
+        Request {
+            Hello,
+            SetPolicy,
+            SetNameServers,
+            Watch,
+            Publish,
+            Unpublish,
+            Status,
+            Denials,
+            Check,
+            Stop
+        }
+    );
+    all
+}
+
+fn replies() -> Vec<Reply> {
+    let failed = |code| Reply::Failed {
+        code,
+        message: "words".to_owned(),
+    };
+    let mut all = vec![
+        Reply::Hello(Hello {
+            protocol: 1,
+            token: "token".to_owned(),
+            pid: 9,
+            generation: 3,
+            build: "0.1.0".to_owned(),
+        }),
+        Reply::PolicySet {
+            generation: 3,
+            reset: 2,
+        },
+        Reply::Status(Box::new(Status {
+            generation: 3,
+            uptime_ms: 1,
+            watches_vmm: true,
+            tcp: 1,
+            half_open: 2,
+            udp: 3,
+            names: 4,
+            buffer_bytes: 5,
+            counters: Counters {
+                frames_in: 1,
+                frames_out: 2,
+                dropped: 3,
+                opened: 4,
+                denied: 5,
+                limited: 6,
+                sent_bytes: 7,
+                received_bytes: 8,
+                lookups: 9,
+            },
+            publish: vec![PublishStatus {
+                port: port(),
+                failure: Some("address in use".to_owned()),
+            }],
+            name_servers: vec!["127.0.0.53:53".parse().unwrap()],
+        })),
+        Reply::Denial(Box::new(records().remove(2))),
+        Reply::Checked(Checked {
+            addresses: vec!["192.0.2.1".parse().unwrap()],
+            verdict: told().verdict,
+        }),
+        Reply::Done,
+    ];
+    let codes = [
+        FailureCode::Malformed,
+        FailureCode::Protocol,
+        FailureCode::Policy,
+        FailureCode::Descriptor,
+        FailureCode::Host,
+        FailureCode::Unknown,
+    ];
+    every_variant!(
+        &codes,
+        FailureCode {
+            Malformed,
+            Protocol,
+            Policy,
+            Descriptor,
+            Host,
+            Unknown
+        }
+    );
+    all.extend(codes.map(failed));
+    every_variant!(
+        &all,
+        Reply {
+            Hello,
+            PolicySet,
+            Status,
+            Denial,
+            Checked,
+            Done,
+            Failed
+        }
+    );
+    all
+}
+
+#[test]
+fn the_forms_are_those_of_the_newest_golden_files() {
+    let golden = Golden::of(env!("CARGO_MANIFEST_DIR"));
+    golden.holds("config.json", &config()).unwrap();
+    golden.holds("records.json", &records()).unwrap();
+    golden.holds("requests.json", &requests()).unwrap();
+    golden.holds("replies.json", &replies()).unwrap();
+}
+
+#[test]
+fn what_older_builds_wrote_is_read() {
+    let golden = Golden::of(env!("CARGO_MANIFEST_DIR"));
+    assert_eq!(golden.read::<NetConfig>(1, "config.json"), config());
+    assert_eq!(golden.read::<Vec<Record>>(1, "records.json"), records());
+    assert_eq!(golden.read::<Vec<Request>>(1, "requests.json"), requests());
+    assert_eq!(golden.read::<Vec<Reply>>(1, "replies.json"), replies());
+    let newer: FailureCode = serde_json::from_str("\"of_tomorrow\"").unwrap();
+    assert_eq!(newer, FailureCode::Unknown);
+}
