@@ -52,6 +52,8 @@ pub struct Probe {
     pub available: Result<PathBuf, String>,
     /// Version, as the program states it, for example `7.2.22`.
     pub version: Option<String>,
+    /// True when it links a guest to a network process: [`NetSpec::Datagrams`](crate::NetSpec::Datagrams).
+    pub has_datagrams: bool,
     /// The accelerator that really works here.
     pub accel: Accel,
     /// Reason for this accelerator, in a sentence for `doctor`.

@@ -44,7 +44,9 @@ pub use error::EngineError;
 pub use host::HostFacts;
 pub use jail::{JailMode, JailRecord, JailTrial};
 pub use qemu::{QemuEngine, panic_message};
-pub use spec::{DiskSpec, NetSpec, Publish, SERIAL_MAX_BYTES, VmmSpec};
+pub use spec::{
+    DiskSpec, NET_PROCESS_SOCKET, NET_SOCKET, NetSpec, Publish, SERIAL_MAX_BYTES, VmmSpec,
+};
 pub use state::{ExitCause, IdentityVersion, VmmIdentity, VmmState};
 pub use token::{InvalidToken, LaunchToken};
 pub use trim::appended as shorten_log;

@@ -58,7 +58,7 @@ pub struct DiskSpec {
 pub enum NetSpec {
     /// No network device.
     None,
-    /// The VMM's own user-mode network: no privilege, no host address. Guest 10.0.2.15/24, gateway 10.0.2.2, DNS 10.0.2.3.
+    /// The VMM's own user-mode network: no privilege, no host address. Addresses in it are those of QEMU's manual.
     User {
         /// The guest's hardware address; must be unicast.
         mac: [u8; 6],
@@ -67,7 +67,21 @@ pub enum NetSpec {
         /// Host ports that lead to guest ports.
         publish: Vec<Publish>,
     },
+    /// A link to a process beside the VMM, which is the guest's whole network: each frame is one datagram. The VMM itself has no
+    /// network then. Its sockets are [`NET_SOCKET`] of the VMM and [`NET_PROCESS_SOCKET`] of the process, in the VM's folder; either
+    /// side may start first, end, or be replaced. Needs [`Probe::has_datagrams`](crate::Probe::has_datagrams).
+    Datagrams {
+        /// The guest's hardware address; must be unicast.
+        mac: [u8; 6],
+        /// Largest IP packet, bytes.
+        mtu: u16,
+    },
 }
+
+/// Name of the VMM's datagram socket in the VM's folder.
+pub const NET_SOCKET: &str = "net.qemu";
+/// Name of the network process's datagram socket in the VM's folder.
+pub const NET_PROCESS_SOCKET: &str = "net.sock";
 
 /// A TCP port of the host that leads into the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

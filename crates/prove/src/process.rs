@@ -109,7 +109,7 @@ impl Processes {
                 .iter()
                 .map(|port| (port.host_ip, port.host_port))
                 .collect(),
-            NetSpec::None => Vec::new(),
+            NetSpec::None | NetSpec::Datagrams { .. } => Vec::new(),
         };
         let disks = spec.disks.iter().filter(|disk| !disk.read_only);
         let launch = Launch {

@@ -145,6 +145,7 @@ mod tests {
             kind: EngineKind::Qemu,
             available: Ok("/q".into()),
             version: Some(version.to_owned()),
+            has_datagrams: false,
             accel: Accel::Tcg,
             accel_reason: String::new(),
         };

@@ -10,6 +10,8 @@ use crate::{DiskSpec, EngineError, NetSpec, Publish, SERIAL_MAX_BYTES, VmmSpec};
 const DISKS_MAX: usize = 5;
 /// Most published ports of a VM: the command line must stay far below the limit for a process.
 const PUBLISH_MAX: usize = 256;
+/// Largest packet: at least IPv6's smallest link (RFC 8200, 5), at most what a frame of 64 KiB holds with its header.
+const MTU: RangeInclusive<u32> = 1280..=65_521;
 /// Memory in MiB: below it no current kernel starts, above it a typing error is likelier than such a machine.
 const MEMORY_MIB: RangeInclusive<u32> = 32..=4 * 1024 * 1024;
 /// Virtual CPUs that QEMU's machines accept without an interrupt remapper.
@@ -75,8 +77,13 @@ fn check_disks(disks: &[DiskSpec]) -> Result<(), EngineError> {
 }
 
 fn check_net(net: &NetSpec) -> Result<(), EngineError> {
-    let NetSpec::User { mac, publish, .. } = net else {
-        return Ok(());
+    let (mac, publish) = match net {
+        NetSpec::None => return Ok(()),
+        NetSpec::User { mac, publish, .. } => (mac, publish.as_slice()),
+        NetSpec::Datagrams { mac, mtu } => {
+            check_range("mtu", u32::from(*mtu), &MTU)?;
+            (mac, [].as_slice())
+        }
     };
     if mac[0] & 1 == 1 || *mac == [0; 6] {
         return Err(invalid(

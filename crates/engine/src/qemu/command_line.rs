@@ -5,7 +5,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use super::{check, files, kernel_cmdline};
-use crate::{Accel, DiskSpec, EngineError, NetSpec, Publish, VmmSpec};
+use crate::{
+    Accel, DiskSpec, EngineError, NET_PROCESS_SOCKET, NET_SOCKET, NetSpec, Publish, VmmSpec,
+};
 
 /// MiB of translated code that TCG keeps. Its default is up to 1024, which a busy guest fills: too much host memory.
 const TCG_CODE_MIB: u32 = 512;
@@ -210,20 +212,22 @@ fn add_disk(args: &mut Args, index: usize, disk: &DiskSpec, bus: &str) {
 }
 
 fn network(args: &mut Args, net: &NetSpec, board: Board) {
-    let NetSpec::User {
-        mac,
-        egress,
-        publish,
-    } = net
-    else {
-        return;
+    let (netdev, mac, more) = match net {
+        NetSpec::None => return,
+        NetSpec::User {
+            mac,
+            egress,
+            publish,
+        } => (user_network(*egress, publish), mac, String::new()),
+        // Relative to the VM's folder, in which QEMU runs.
+        NetSpec::Datagrams { mac, mtu } => (
+            format!(
+                "dgram,id=net,local.type=unix,local.path={NET_SOCKET},remote.type=unix,remote.path={NET_PROCESS_SOCKET}"
+            ),
+            mac,
+            format!(",host_mtu={mtu}"),
+        ),
     };
-    let restrict = if *egress { "off" } else { "on" };
-    let mut netdev = format!("user,id=net,ipv6=off,restrict={restrict}");
-    for port in publish {
-        netdev.push_str(",hostfwd=");
-        netdev.push_str(&forward_rule(port));
-    }
     args.option("-netdev", netdev);
     let [a, b, c, d, e, f] = mac;
     let mac = format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
@@ -232,8 +236,18 @@ fn network(args: &mut Args, net: &NetSpec, board: Board) {
     let bus = board.device_suffix();
     args.option(
         "-device",
-        format!("virtio-net-{bus},netdev=net,mac={mac}{rom}"),
+        format!("virtio-net-{bus},netdev=net,mac={mac}{more}{rom}"),
     );
+}
+
+fn user_network(egress: bool, publish: &[Publish]) -> String {
+    let restrict = if egress { "off" } else { "on" };
+    let mut netdev = format!("user,id=net,ipv6=off,restrict={restrict}");
+    for port in publish {
+        netdev.push_str(",hostfwd=");
+        netdev.push_str(&forward_rule(port));
+    }
+    netdev
 }
 
 /// The forwarding rule in QEMU's form, which its error messages repeat.

@@ -97,6 +97,9 @@ impl QemuEngine {
     /// The oldest version whose machines are those of [`super::command_line`], as major and minor number.
     pub const OLDEST: (u32, u32) = (6, 2);
 
+    /// The oldest version with a datagram link to a network process (`-netdev dgram`), as major and minor number.
+    pub const DATAGRAMS: (u32, u32) = (7, 2);
+
     /// Makes a machine with the accelerator and the network of VMs, and ends it before it runs anything. For `doctor`:
     /// that a program is there does not say that it works.
     ///
@@ -183,6 +186,9 @@ impl Engine for QemuEngine {
         Probe {
             kind: EngineKind::Qemu,
             available,
+            has_datagrams: version
+                .as_deref()
+                .is_some_and(|version| probe::is_at_least(version, Self::DATAGRAMS)),
             version,
             accel: facts.accel,
             accel_reason: facts.accel_reason,

@@ -106,6 +106,7 @@ fn network(net: &NetSpec) -> Network {
         egress, publish, ..
     } = net
     else {
+        // The datagram link is two Unix sockets in its own folder.
         return Network::None;
     };
     let ports = publish.iter().map(|port| port.host_port).collect();

@@ -28,6 +28,15 @@ fn parse_version(text: &str) -> Option<String> {
     rest.split_ascii_whitespace().next().map(printable)
 }
 
+/// Tells whether a version is this one, as major and minor number, or a newer one.
+pub(super) fn is_at_least(version: &str, oldest: (u32, u32)) -> bool {
+    let mut numbers = version.split(['.', '-', '+']).map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= oldest,
+        _ => false,
+    }
+}
+
 /// Tells whether this QEMU comes with the `qboot` firmware: its data folder is `share/qemu` beside its `bin`.
 pub(super) fn has_qboot(program: &Path) -> bool {
     let beside = program.canonicalize().ok().and_then(|exe| {
@@ -50,6 +59,16 @@ mod tests {
         assert_eq!(parse_version(text).as_deref(), Some("7.2.22"));
         for other in ["", "7.2\n", "version \n", "\nversion 1"] {
             assert_eq!(parse_version(other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn versions_are_compared_by_their_numbers() {
+        for newer in ["7.2.22", "7.2", "8.0.0", "10.1.2", "7.10"] {
+            assert!(is_at_least(newer, (7, 2)), "{newer}");
+        }
+        for older in ["7.1.9", "6.2.0", "", "7", "x.2"] {
+            assert!(!is_at_least(older, (7, 2)), "{older}");
         }
     }
 

@@ -113,6 +113,40 @@ fn without_a_network_there_is_no_network_device() {
 }
 
 #[test]
+fn a_datagram_link_names_two_sockets_of_the_folder_and_nothing_of_the_hosts_network() {
+    let net = NetSpec::Datagrams {
+        mac: [2, 0, 0, 0, 0, 1],
+        mtu: 65_520,
+    };
+    for (accel, device) in [
+        (
+            Accel::Tcg,
+            "virtio-net-pci-non-transitional,netdev=net,mac=02:00:00:00:00:01,host_mtu=65520,romfile=",
+        ),
+        (
+            Accel::Kvm,
+            "virtio-net-device,netdev=net,mac=02:00:00:00:00:01,host_mtu=65520",
+        ),
+    ] {
+        let line = shown(
+            &VmmSpec {
+                net: net.clone(),
+                ..spec(accel)
+            },
+            &host(),
+        );
+        let netdev = "dgram,id=net,local.type=unix,local.path=net.qemu,remote.type=unix,remote.path=net.sock";
+        assert!(line.contains(&format!("-netdev {netdev}\n")), "{line}");
+        assert!(line.contains(&format!("-device {device}\n")), "{line}");
+    }
+    let small = NetSpec::Datagrams {
+        mac: [2, 0, 0, 0, 0, 1],
+        mtu: 100,
+    };
+    assert!(refused(|s| s.net = small).starts_with("mtu"));
+}
+
+#[test]
 fn without_egress_the_network_is_restricted() {
     let net = NetSpec::User {
         mac: [2, 0, 0, 0, 0, 1],
