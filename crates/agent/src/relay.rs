@@ -1,9 +1,9 @@
 //! Published ports: what the host forwards to an address of the guest is passed on to servers that listen anywhere in it.
 //!
 //! ```text
-//! host port ─ QEMU's forward ─► 10.0.2.15:65535 (here) ─┬─► 10.0.2.15:PORT   the first that takes it
-//!                                                       ├─► 127.0.0.1:PORT
-//!                                                       └─► [::1]:PORT
+//! host port ─ the host's forward ─► the guest's address, port 65535 (here) ─┬─► the same address, PORT   the first that takes it
+//!                                                                           ├─► 127.0.0.1:PORT
+//!                                                                           └─► [::1]:PORT
 //! ```
 //!
 //! On a thread and a runtime of their own: neither the start of a guest nor its calls wait for a busy port.

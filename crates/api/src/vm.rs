@@ -240,6 +240,10 @@ pub struct Vm {
     pub net: NetMode,
     /// Addresses that it may reach.
     pub egress: Egress,
+    /// True when its guest reaches services that listen on this host's loopback, in its local networks and, on a cloud
+    /// machine, the metadata service: the user network of QEMU passes every address on.
+    #[serde(default)]
+    pub reaches_host: bool,
     /// Ports published on the host.
     pub publish: Vec<Publish>,
     /// The address at which the host reaches it, if it has one.

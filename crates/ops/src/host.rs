@@ -9,13 +9,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use banger_api::image::WorkSeed;
-use banger_api::vm::{Egress, NetMode};
 use banger_api::{ApiError, ContentDigest, ExitCause, VmId, VmName};
 use banger_engine::{LaunchToken, Signal, VmmIdentity, VmmSpec};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Cancel, Events};
+use crate::{Cancel, Events, NetPlan};
 
 /// Answer of a call of the host. The error is data: it is journalled and shown as it is.
 pub type HostResult<T> = Result<T, ApiError>;
@@ -38,15 +37,10 @@ pub struct GuestSetup {
     pub vm: VmId,
     /// Its name: host name, `/etc/hosts`.
     pub name: VmName,
-    /// Its network.
-    pub net: NetMode,
-    /// Its egress: without it there is no name server to be named.
-    pub egress: Egress,
-    /// MAC address of its network device.
-    pub mac: [u8; 6],
-    /// Published ports that its agent passes on.
+    /// Its network; `None` without a network device. Older builds stored parts of it: their starts are undone, never carried
+    /// on, so nothing reads those.
     #[serde(default)]
-    pub relays: Vec<Relay>,
+    pub network: Option<NetPlan>,
     /// The SSH host key that this VM has for its life, as a file of the host.
     pub ssh_host_key: PathBuf,
     /// Defaults of its image for what runs in it.
@@ -59,15 +53,6 @@ pub struct GuestSetup {
     /// kernel has no disk of modules.
     #[serde(default)]
     pub modules: Option<String>,
-}
-
-/// A published port that reaches the guest at `at`, and the port of its server there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Relay {
-    /// Address at which the guest's agent listens for the host.
-    pub at: u16,
-    /// Address of the server.
-    pub port: u16,
 }
 
 /// Defaults of commands in a guest.

@@ -24,6 +24,7 @@ mod events;
 mod host;
 pub mod inventory;
 mod layout;
+mod net_plan;
 mod own;
 mod places;
 mod plan;
@@ -39,9 +40,10 @@ pub use change::Change;
 pub use events::{Events, NoEvents};
 pub use host::{
     BlankDiskSpec, BootStage, ContainerAt, GuestDefaults, GuestSetup, Host, HostResult, ImageFacts,
-    ImageSource, KernelFacts, Relay, SeedWish,
+    ImageSource, KernelFacts, SeedWish,
 };
 pub use layout::VmFiles;
+pub use net_plan::{NetPlan, Relay, Route};
 pub use own::{NotOwn, OwnDir, OwnFile};
 pub use places::{Parents, Places};
 pub use plan::{Direction, Ending, Plan, PlanError, PlanKind};

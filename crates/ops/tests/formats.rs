@@ -177,6 +177,20 @@ fn as_version(version: u32, value: &mut Value) {
     }
 }
 
+/// Today's form of steps before version 5, which have the network of a guest in parts that nothing reads.
+fn without_network(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(without_network),
+        Value::Object(fields) => {
+            if fields.contains_key("ssh_host_key") {
+                fields.insert("network".to_owned(), Value::Null);
+            }
+            fields.values_mut().for_each(without_network);
+        }
+        _ => {}
+    }
+}
+
 /// Today's form of steps of older versions: without the modules of kernels.
 fn without_modules(value: &mut Value) {
     match value {
@@ -204,7 +218,10 @@ fn is_read<T: Serialize + DeserializeOwned>(name: &str, example: impl Fn(u32) ->
             _ => version,
         };
         as_version(identities, &mut expected);
-        without_modules(&mut expected);
+        if name != "steps.json" || version < 4 {
+            without_modules(&mut expected);
+        }
+        without_network(&mut expected);
         let read: Vec<T> = golden().read(version, name);
         assert_eq!(
             serde_json::to_value(read).unwrap(),

@@ -202,6 +202,9 @@ fn network(vm: &Vm) -> String {
     use banger_api::vm::{Egress, NetMode};
     match (vm.net, vm.egress) {
         (NetMode::User, Egress::None) => "user, reaches nothing".to_owned(),
+        (NetMode::User, Egress::All) if vm.reaches_host => {
+            "user, reaches this host's own services too".to_owned()
+        }
         (mode, _) => mode.to_string(),
     }
 }

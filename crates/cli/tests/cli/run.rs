@@ -59,6 +59,35 @@ fn with_rm_the_vm_is_gone_when_the_command_has_ended() {
 }
 
 #[test]
+fn a_new_vm_that_reaches_the_hosts_services_is_told_once_and_only_to_people() {
+    let answer = |asked: &crate::fake_daemon::Asked| {
+        if asked.what.contains("/events") {
+            return Answer::events([finished(0, "done", None)]);
+        }
+        let mut vm = vm("web", 1, "running");
+        vm["reaches_host"] = json!(true);
+        match asked.what.starts_with("POST") {
+            true => accepted(vm),
+            false => Answer::ok(vm),
+        }
+    };
+    let daemon = FakeDaemon::new(answer);
+    for args in [&["run", "-d"][..], &["vm", "create"]] {
+        let told = daemon.banger(args).stderr;
+        let lines = told
+            .lines()
+            .filter(|line| line.contains("this host's own services"));
+        assert_eq!(lines.count(), 1, "{told}");
+        assert!(told.contains("--allow none"), "{told}");
+    }
+    assert_eq!(daemon.banger(&["run", "-d", "--json"]).stderr, "");
+    let shown = daemon.banger(&["vm", "show", "web"]).stdout;
+    assert!(shown.contains("this host's own services"), "{shown}");
+    let data = daemon.banger(&["vm", "show", "web", "--json"]).stdout;
+    assert!(data.contains("\"reaches_host\": true"), "{data}");
+}
+
+#[test]
 fn without_rm_leaving_a_shell_says_how_to_come_back() {
     let daemon = daemon_with(Frame::Exit(ExitStatus::Code(0)));
     let ran = daemon.banger(&["run"]);

@@ -2,15 +2,13 @@
 
 use std::path::PathBuf;
 
-use banger_api::vm::{Egress, NetMode};
 use banger_api::{ApiError, ContentDigest, ErrorCode};
-use banger_engine::{DiskSpec, LaunchToken, NetSpec, Publish, VmmSpec};
-use banger_ops::plans::{self, StartVm};
-use banger_ops::{GuestSetup, VmFiles};
+use banger_engine::{DiskSpec, LaunchToken, NetSpec, VmmSpec};
+use banger_ops::plans::StartVm;
+use banger_ops::{GuestSetup, NetPlan, VmFiles};
 use banger_store::VmRecord;
 use uuid::Uuid;
 
-use super::ports::Ways;
 use super::serial::{BASE, MODULES, SYSTEM, WORK};
 use crate::Control;
 
@@ -41,8 +39,7 @@ pub(super) fn start_vm(
         ApiError::new(ErrorCode::Internal, message)
     })?;
     let with_modules = boot.modules.is_some();
-    let mac = plans::mac_of(vm.id);
-    let ways = Ways::of(vm.published());
+    let network = NetPlan::of(vm);
     let image = control.places().image(&vm.image_digest);
     let of_image = control.environment().image_defaults(&image);
     let spec = VmmSpec {
@@ -56,7 +53,7 @@ pub(super) fn start_vm(
         vcpu: vm.vcpu,
         memory_mib: vm.memory_mib,
         disks: disks(control.environment().base_of(&image), files, boot.modules),
-        net: net(vm, mac, &ways),
+        net: network.as_ref().map_or(NetSpec::None, NetPlan::device),
         console_log: files.console_log(),
         accel: boot.accel,
     };
@@ -65,10 +62,7 @@ pub(super) fn start_vm(
         setup: GuestSetup {
             vm: vm.id,
             name: vm.name.clone(),
-            net: vm.net,
-            egress: vm.egress,
-            mac,
-            relays: ways.relays(),
+            network,
             ssh_host_key: files.ssh_host_key(),
             defaults: of_image.guest,
             bare: false,
@@ -100,23 +94,4 @@ fn disks(base: PathBuf, files: &VmFiles, modules: Option<PathBuf>) -> Vec<DiskSp
     ];
     disks.extend(modules.map(|modules| disk(modules, MODULES, true)));
     disks
-}
-
-fn net(vm: &VmRecord, mac: [u8; 6], ways: &Ways) -> NetSpec {
-    match vm.net {
-        NetMode::None => NetSpec::None,
-        NetMode::User => NetSpec::User {
-            mac,
-            egress: vm.egress == Egress::All,
-            publish: vm
-                .published()
-                .iter()
-                .map(|p| Publish {
-                    host_ip: p.host_ip,
-                    host_port: p.host_port,
-                    guest_port: ways.forwarded_to(p),
-                })
-                .collect(),
-        },
-    }
 }

@@ -27,7 +27,6 @@ pub(crate) use create::forget_half_made;
 pub use create::{DEFAULT_IMAGE, create};
 pub use delete::{delete, delete_unclaimed, prune};
 pub use ended::vmm_ended;
-pub use ports::leading_to;
 pub use runs::{Look, Runs};
 pub use save::save;
 pub use serial::{BASE, MODULES, SYSTEM, WORK};

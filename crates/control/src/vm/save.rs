@@ -2,7 +2,7 @@
 
 use banger_api::image::SaveVm;
 use banger_api::operation::OperationKind;
-use banger_api::vm::{Accepted, NetMode, VmState};
+use banger_api::vm::{Accepted, VmState};
 use banger_api::{ApiError, VmId};
 use banger_engine::{DiskSpec, LaunchToken, NetSpec, VmmSpec};
 use banger_ops::policy::{self, Request};
@@ -74,8 +74,7 @@ fn asked(turn: &Turn<'_>, seed: SeedWish, staging: OwnDir) -> Result<plans::Save
         },
         setup: GuestSetup {
             vm: guest,
-            net: NetMode::None,
-            relays: Vec::new(),
+            network: None,
             defaults: GuestDefaults::default(),
             bare: true,
             // A guest that is only read needs none.

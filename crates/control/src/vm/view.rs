@@ -3,6 +3,7 @@
 use banger_api::jail::{JailLevel, VmJail};
 use banger_api::vm::{Vm, VmState};
 use banger_engine::{JailRecord, Layers};
+use banger_ops::NetPlan;
 use banger_store::VmRecord;
 
 use crate::operations::timestamp;
@@ -33,6 +34,7 @@ pub fn vm_view(record: &VmRecord) -> Vm {
         overlay_bytes: record.overlay_bytes,
         net: record.net,
         egress: record.egress,
+        reaches_host: NetPlan::of(record).is_some_and(|plan| plan.reaches_host()),
         publish: record.published().to_vec(),
         address,
         created_at: timestamp(record.created_ms),

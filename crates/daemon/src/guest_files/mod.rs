@@ -14,4 +14,3 @@ mod ssh;
 
 pub(crate) use configure::{Context, configure, now_ns};
 pub(crate) use git::Identity;
-pub(crate) use network::GUEST;

@@ -12,6 +12,7 @@ use banger_api::vm::{
 use banger_api::{ApiError, Condition, ConditionCause, ErrorCode, InvalidLabel, LabelFilter};
 use banger_control::{find_vm, vm};
 use banger_guest::{Client, TransportProtocol};
+use banger_ops::NetPlan;
 use banger_ops::plans;
 use banger_ops::policy::{self, Request};
 use banger_process::Look;
@@ -22,7 +23,6 @@ use super::answer::{Answer, Failed, Started, answer, blocking, started};
 use super::body::Body;
 use crate::context::Daemon;
 use crate::following;
-use crate::guest_files::GUEST;
 
 /// All VMs, or those that every label selects.
 #[utoipa::path(get, path = "/v1/vms", tag = "vms",
@@ -241,8 +241,11 @@ pub(super) async fn ports(
         .ports()
         .await
         .map_err(|error| crate::failure::of_guest(&error))?;
+    let network = NetPlan::of(&record);
     let reach = |listener: &banger_guest::Listener| {
-        let published = vm::leading_to(record.published(), GUEST, listener.address, listener.port);
+        let published = network
+            .as_ref()
+            .and_then(|plan| plan.leading_to(listener.address, listener.port));
         published.map(|p| SocketAddr::new(p.host_ip, p.host_port).to_string())
     };
     let port = |listener: banger_guest::Listener| {

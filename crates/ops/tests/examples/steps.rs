@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use banger_api::image::WorkSeed;
 use banger_api::kernel::KernelSource;
-use banger_api::vm::{Egress, NetMode};
+use banger_api::vm::Egress;
 use banger_engine::NetSpec;
 use banger_ops::steps::{
     CloneDisk, ConfigureGuest, DirectoryStage, EndStray, EndVmm, GrowFile, LaunchVmm,
@@ -13,8 +13,8 @@ use banger_ops::steps::{
     SyncFiles, WorkDiskSource,
 };
 use banger_ops::{
-    BlankDiskSpec, ContainerAt, GuestDefaults, GuestSetup, ImageSource, OwnDir, OwnFile, Relay,
-    SeedWish, Step,
+    BlankDiskSpec, ContainerAt, GuestDefaults, GuestSetup, ImageSource, NetPlan, OwnDir, OwnFile,
+    Relay, Route, SeedWish, Step,
 };
 use uuid::Uuid;
 
@@ -28,17 +28,30 @@ fn blank() -> BlankDiskSpec {
     }
 }
 
-fn setup(net: NetMode, egress: Egress) -> GuestSetup {
-    GuestSetup {
-        vm: vm_id(),
-        name: "web".parse().unwrap(),
-        net,
-        egress,
+fn network(egress: Egress) -> NetPlan {
+    NetPlan {
         mac: [0x52, 0x54, 0, 1, 2, 3],
+        guest: "192.0.2.15".parse().unwrap(),
+        prefix: 24,
+        gateway: "192.0.2.2".parse().unwrap(),
+        resolver: Some("192.0.2.3".parse().unwrap()),
+        egress,
+        routes: vec![Route {
+            publish: "18080:80".parse().unwrap(),
+            to: 65_535,
+        }],
         relays: vec![Relay {
             at: 65_535,
             port: 80,
         }],
+    }
+}
+
+fn setup(egress: Egress) -> GuestSetup {
+    GuestSetup {
+        vm: vm_id(),
+        name: "web".parse().unwrap(),
+        network: Some(network(egress)),
         ssh_host_key: state_dir().join("ssh_host_ed25519_key"),
         defaults: GuestDefaults {
             env: [("A".to_owned(), "b".to_owned())].into(),
@@ -223,7 +236,7 @@ fn of_making() -> Vec<Step> {
 fn of_guests() -> Vec<Step> {
     vec![
         ConfigureGuest {
-            setup: setup(NetMode::User, Egress::All),
+            setup: setup(Egress::All),
             launch_token: identity().launch_token,
             dir: run_dir(),
             deadline_ms: 60_000,
@@ -237,7 +250,7 @@ fn of_guests() -> Vec<Step> {
         .into(),
         ReadRoot {
             spec: spec(NetSpec::None),
-            setup: Box::new(setup(NetMode::None, Egress::None)),
+            setup: Box::new(setup(Egress::None)),
             to: staging().join("root.tar"),
             deadline_ms: 60_000,
         }

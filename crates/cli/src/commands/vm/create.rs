@@ -16,6 +16,10 @@ use crate::progress::Progress;
 use crate::timings::Timings;
 use crate::view::vm::Changed;
 
+/// The line for a new VM whose guest reaches this host's own services.
+const REACHES_HOST: &str = "network: the guest reaches this host's own services (its loopback, local networks and cloud metadata); \
+                            --allow none closes it";
+
 /// Arguments of `banger vm create`.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
@@ -85,6 +89,9 @@ pub(super) async fn make(
         )
         .of_operation(operation)
     })?;
+    if vm.reaches_host {
+        context.output.note(REACHES_HOST);
+    }
     let paths = &context.session.endpoint().paths;
     let first_run = FirstRun::of(paths, create.image.as_ref());
     let progress = Progress::new(&context.output).of(first_run);

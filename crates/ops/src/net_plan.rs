@@ -1,0 +1,246 @@
+//! The network of one VM as data, made once from its record.
+//!
+//! ```text
+//! VmRecord ─► NetPlan ─┬─► device()      the engine's network device and its host ports
+//!                      ├─► guest, …      the interface, /etc/resolv.conf and relays of the guest
+//!                      └─► leading_to()  what `vm ports` says of a listener
+//! ```
+//!
+//! A published port reaches its server in one of two ways:
+//!
+//! ```text
+//! 127.0.0.1:8080 ─► the agent's relay at a high port ─► the server, wherever in the guest it listens
+//! 0.0.0.0:8080  ─────────────────────────────────────► the server, when it listens at the guest's own address
+//! ```
+//!
+//! Connections from other machines do not go through the relay. So the server sees their real address, and a server that
+//! listens only on the guest's loopback, and trusts everyone there, is never exposed to a network.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use banger_api::vm::{Egress, NetMode, Publish};
+use banger_engine::NetSpec;
+use banger_store::VmRecord;
+use serde::{Deserialize, Serialize};
+
+use crate::plans::mac_of;
+
+/// The guest's own address. This one and the next three are those of QEMU's user network (QEMU manual, "Using the user mode network
+/// stack"), which is started without others.
+const GUEST: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 2, 15));
+const PREFIX: u8 = 24;
+const GATEWAY: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 2, 2));
+const NAME_SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 2, 3));
+
+/// Relays are above the ports that Linux gives to outgoing connections (`ip_local_port_range`, ip(7)): 4536 of them.
+const LOWEST_RELAY: u16 = 61_000;
+
+/// The network of a VM that has one: always the same for the same record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetPlan {
+    /// Hardware address of the guest's device.
+    pub mac: [u8; 6],
+    /// The guest's own address.
+    pub guest: IpAddr,
+    /// Length of its network's prefix, in bits.
+    pub prefix: u8,
+    /// Address of the host in that network.
+    pub gateway: IpAddr,
+    /// Address that answers names; `None` without a way out, where it would only be waited for.
+    pub resolver: Option<IpAddr>,
+    /// Addresses that the guest may reach.
+    pub egress: Egress,
+    /// Published ports with their ways into the guest.
+    pub routes: Vec<Route>,
+    /// Ports that the guest's agent passes on.
+    pub relays: Vec<Relay>,
+}
+
+/// A published port and its way into the guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// The port as its user has published it.
+    pub publish: Publish,
+    /// Port of the guest's own address that the host connects to.
+    pub to: u16,
+}
+
+/// A published port that reaches the guest at `at`, and the port of its server there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Relay {
+    /// Port at which the guest's agent listens for the host.
+    pub at: u16,
+    /// Port of the server.
+    pub port: u16,
+}
+
+impl NetPlan {
+    /// The network of `vm`; `None` for a VM without a network device.
+    pub fn of(vm: &VmRecord) -> Option<Self> {
+        if vm.net == NetMode::None {
+            return None;
+        }
+        let (routes, relays) = routes(vm.published());
+        Some(Self {
+            mac: mac_of(vm.id),
+            guest: GUEST,
+            prefix: PREFIX,
+            gateway: GATEWAY,
+            resolver: (vm.egress == Egress::All).then_some(NAME_SERVER),
+            egress: vm.egress,
+            routes,
+            relays,
+        })
+    }
+
+    /// The engine's network device, with the ports at which it listens on the host.
+    pub fn device(&self) -> NetSpec {
+        let publish = |route: &Route| banger_engine::Publish {
+            host_ip: route.publish.host_ip,
+            host_port: route.publish.host_port,
+            guest_port: route.to,
+        };
+        NetSpec::User {
+            mac: self.mac,
+            egress: self.egress == Egress::All,
+            publish: self.routes.iter().map(publish).collect(),
+        }
+    }
+
+    /// Tells whether the guest reaches this host's own services: QEMU's user network passes every address on, and offers the
+    /// host's loopback as its gateway.
+    pub fn reaches_host(&self) -> bool {
+        self.egress == Egress::All
+    }
+
+    /// The published port that leads to a server at `address` and `port` of the guest.
+    pub fn leading_to(&self, address: IpAddr, port: u16) -> Option<&Publish> {
+        let everywhere = address.is_unspecified() || address == self.guest;
+        let loopback = [
+            IpAddr::from(Ipv4Addr::LOCALHOST),
+            Ipv6Addr::LOCALHOST.into(),
+        ];
+        let mut published = self.routes.iter().map(|route| &route.publish);
+        published.find(|one| {
+            one.guest_port == port && (everywhere || is_relayed(one) && loopback.contains(&address))
+        })
+    }
+}
+
+fn is_relayed(one: &Publish) -> bool {
+    one.host_ip.is_loopback()
+}
+
+/// The ways of these ports, and the relays that some of them lead through.
+fn routes(publish: &[Publish]) -> (Vec<Route>, Vec<Relay>) {
+    let is_wanted = |at: u16| publish.iter().any(|one| one.guest_port == at);
+    let mut free = (LOWEST_RELAY..=u16::MAX).rev().filter(|at| !is_wanted(*at));
+    let mut relays: Vec<Relay> = Vec::new();
+    for port in publish.iter().filter(|one| is_relayed(one)) {
+        let port = port.guest_port;
+        if relays.iter().all(|relay| relay.port != port) {
+            relays.extend(free.next().map(|at| Relay { at, port }));
+        }
+    }
+    let to = |one: &Publish| {
+        let relay = relays.iter().find(|relay| relay.port == one.guest_port);
+        relay
+            .filter(|_| is_relayed(one))
+            .map_or(one.guest_port, |relay| relay.at)
+    };
+    let route = |one: &Publish| Route {
+        publish: one.clone(),
+        to: to(one),
+    };
+    (publish.iter().map(route).collect(), relays)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn published(ports: &[&str]) -> Vec<Publish> {
+        ports.iter().map(|one| one.parse().unwrap()).collect()
+    }
+
+    /// The guest's port for each published one, and the relays.
+    fn ways(ports: &[&str]) -> (Vec<u16>, Vec<(u16, u16)>) {
+        let (routes, relays) = routes(&published(ports));
+        (
+            routes.iter().map(|route| route.to).collect(),
+            relays.iter().map(|relay| (relay.at, relay.port)).collect(),
+        )
+    }
+
+    #[test]
+    fn every_port_at_loopback_has_a_relay_and_one_port_has_one() {
+        assert_eq!(ways(&[]), (vec![], vec![]));
+        assert_eq!(
+            ways(&["8080:80", "8443:443", "127.0.0.2:8080:80"]),
+            (vec![65535, 65534, 65535], vec![(65535, 80), (65534, 443)])
+        );
+    }
+
+    #[test]
+    fn no_relay_is_at_a_port_that_a_server_is_expected_at() {
+        assert_eq!(
+            ways(&["1024:65535", "0.0.0.0:1025:65534"]),
+            (vec![65533, 65534], vec![(65533, 65535)])
+        );
+    }
+
+    #[test]
+    fn what_other_machines_reach_has_no_relay() {
+        assert_eq!(
+            ways(&["0.0.0.0:80:80", "192.0.2.1:81:81", "8080:80"]),
+            (vec![80, 81, 65535], vec![(65535, 80)])
+        );
+    }
+
+    fn plan(ports: &[&str], egress: Egress) -> NetPlan {
+        let (routes, relays) = routes(&published(ports));
+        NetPlan {
+            mac: [0x52, 0x54, 0, 1, 2, 3],
+            guest: GUEST,
+            prefix: PREFIX,
+            gateway: GATEWAY,
+            resolver: None,
+            egress,
+            routes,
+            relays,
+        }
+    }
+
+    #[test]
+    fn a_listener_is_reached_where_a_way_leads_to_its_address() {
+        let plan = plan(&["0.0.0.0:80:80", "8080:80", "0.0.0.0:81:81"], Egress::All);
+        let at = |address: &str, port| {
+            let found = plan.leading_to(address.parse().unwrap(), port);
+            found.map_or_else(String::new, ToString::to_string)
+        };
+        assert_eq!(at("0.0.0.0", 80), "0.0.0.0:80:80");
+        assert_eq!(at(&GUEST.to_string(), 80), "0.0.0.0:80:80");
+        assert_eq!(at("127.0.0.1", 80), "127.0.0.1:8080:80");
+        assert_eq!(at("::1", 80), "127.0.0.1:8080:80");
+        assert_eq!(at("::", 81), "0.0.0.0:81:81");
+        for (address, port) in [("127.0.0.1", 81), ("127.0.0.53", 80), ("0.0.0.0", 82)] {
+            assert_eq!(at(address, port), "", "{address} {port}");
+        }
+    }
+
+    #[test]
+    fn the_device_listens_at_the_hosts_ports_and_leads_to_the_relays() {
+        let NetSpec::User {
+            egress, publish, ..
+        } = plan(&["8080:80", "0.0.0.0:81:81"], Egress::None).device()
+        else {
+            panic!("a VM with a network has a device");
+        };
+        let ports: Vec<_> = publish
+            .iter()
+            .map(|p| (p.host_port, p.guest_port))
+            .collect();
+        assert_eq!((egress, ports), (false, vec![(8080, 65535), (81, 81)]));
+    }
+}
