@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser as _};
 
 use crate::args::Cli;
+use crate::commands::{self, internal};
 use crate::complete;
 use crate::context::Context;
 use crate::detach::detach;
@@ -30,6 +31,9 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
             return told(refused(&error, &output), &output);
         }
     };
+    if let commands::Command::Internal(internal::Command::Net(args)) = cli.command {
+        return internal::net::run(args);
+    }
     let output = Output::new(cli.json, cli.verbose);
     if cli.command.runs_in_background()
         && let Err(source) = detach()

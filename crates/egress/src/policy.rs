@@ -83,6 +83,17 @@ impl Policy {
         }
     }
 
+    /// The next time after `now` at which a rule's time is over, seconds since 1970.
+    #[must_use]
+    pub fn next_end(&self, now: u64) -> Option<u64> {
+        let grants = |layer: &Layer| {
+            let all = layer.allow.iter().chain(&layer.deny);
+            all.filter_map(|grant| grant.until.filter(|until| *until > now))
+                .min()
+        };
+        self.layers.iter().filter_map(grants).min()
+    }
+
     /// Tells whether names get addresses of their own, so that a connection is bound to the name that was asked.
     #[must_use]
     pub fn binds_names(&self) -> bool {

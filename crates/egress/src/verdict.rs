@@ -66,6 +66,8 @@ pub enum Reason {
     Host,
     /// Other VMs need a rule.
     Vm,
+    /// The connection's first bytes name another host than the one whose address was connected to.
+    OtherHost,
 }
 
 impl fmt::Display for Denial {
@@ -90,6 +92,9 @@ impl fmt::Display for Denial {
             Reason::NotPublic(class) => write!(f, "it is {}", class.words()),
             Reason::Host => f.write_str("the host's own servers are reached by a rule alone"),
             Reason::Vm => f.write_str("other VMs are reached by a rule alone"),
+            Reason::OtherHost => {
+                f.write_str("TLS or HTTP in it names another host than the one that was looked up")
+            }
         }
     }
 }
@@ -136,7 +141,10 @@ pub(crate) fn rule_to_add(question: &Question, reason: &Reason) -> Option<Rule> 
 }
 
 fn may_help(reason: &Reason) -> bool {
-    !matches!(reason, Reason::Closed | Reason::Denied(_))
+    !matches!(
+        reason,
+        Reason::Closed | Reason::Denied(_) | Reason::OtherHost
+    )
 }
 
 impl AddressClass {

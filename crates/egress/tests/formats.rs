@@ -81,6 +81,7 @@ fn verdicts() -> Vec<Verdict> {
         Reason::NotPublic(class),
         Reason::Host,
         Reason::Vm,
+        Reason::OtherHost,
     ];
     every_variant!(
         &reasons,
@@ -92,7 +93,8 @@ fn verdicts() -> Vec<Verdict> {
             AddressWithoutName,
             NotPublic,
             Host,
-            Vm
+            Vm,
+            OtherHost
         }
     );
     let mut all = vec![
@@ -125,7 +127,10 @@ fn policies_of_older_builds_are_read() {
         golden.read::<Vec<Question>>(1, "questions.json"),
         questions()
     );
-    assert_eq!(golden.read::<Vec<Verdict>>(1, "verdicts.json"), verdicts());
+    let mut first = verdicts();
+    first.pop();
+    assert_eq!(golden.read::<Vec<Verdict>>(1, "verdicts.json"), first);
+    assert_eq!(golden.read::<Vec<Verdict>>(2, "verdicts.json"), verdicts());
     // The least that a policy says.
     let least = Policy::from_json(br#"{"version":1,"generation":1,"layers":[{}]}"#).unwrap();
     assert_eq!(least, Policy::new(1, Layer::of(Egress::Public)));

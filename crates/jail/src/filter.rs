@@ -119,6 +119,13 @@ pub(crate) fn programs(network: &Network) -> Result<Vec<BpfProgram>, JailError> 
     Ok(programs)
 }
 
+/// The program that refuses to execute anything.
+pub(crate) fn no_exec() -> Result<BpfProgram, JailError> {
+    let calls = [libc::SYS_execve, libc::SYS_execveat];
+    let rules = calls.map(|call| (number(call), Vec::new()));
+    program(BTreeMap::from(rules), libc::EPERM).map_err(wrong)
+}
+
 fn wrong(error: impl std::fmt::Display) -> JailError {
     JailError::Spec {
         reason: format!("its filter cannot be made: {error}"),

@@ -5,7 +5,11 @@
 //! {"seq":2,"at_ms":…,"prev":"9f…","event":{…}}
 //! ```
 //!
-//! A file that grew beyond its limit becomes the older of two; the one before is gone then, so a log may begin anywhere.
+//! There are two files. When the one that is written is full, the other is emptied and written next, so a log may begin
+//! anywhere.
+
+use std::io;
+use std::path::Path;
 
 use banger_egress::{Destination, Policy, Question, Verdict};
 use serde::{Deserialize, Serialize};
@@ -14,6 +18,8 @@ use thiserror::Error;
 
 /// Longest of the two files, bytes.
 pub const AUDIT_FILE_MAX_BYTES: u64 = 8 << 20;
+/// Names of the two files. The numbers in their lines tell which is the older one.
+pub const AUDIT_FILES: [&str; 2] = ["net-audit.0.ndjson", "net-audit.1.ndjson"];
 /// `prev` of the first line of all.
 const NO_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -193,6 +199,48 @@ pub fn verify(text: &str) -> Result<Verified, AuditError> {
         verified.head = hash(line.1);
     }
     found.ok_or(AuditError::Empty)
+}
+
+/// The log in a folder: the older file's text and then the newer one's. Empty when there is none.
+///
+/// # Errors
+/// A file is there and cannot be read.
+pub fn read_audit(folder: &Path) -> io::Result<String> {
+    let mut parts = Vec::new();
+    for name in AUDIT_FILES {
+        match std::fs::read(folder.join(name)) {
+            Ok(bytes) => parts.push(bytes),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    parts.sort_by_key(|bytes| tail(bytes).1.map(|(seq, _)| seq));
+    let last = parts.len().saturating_sub(1);
+    for bytes in parts.iter_mut().take(last) {
+        // Only the newest may end within a line.
+        let whole = usize::try_from(tail(bytes).0).unwrap_or_default();
+        bytes.truncate(whole);
+    }
+    Ok(String::from_utf8_lossy(&parts.concat()).into_owned())
+}
+
+/// The end of one file: bytes up to the end of its last whole line, and that line's number and hash.
+#[must_use]
+pub fn tail(bytes: &[u8]) -> (u64, Option<(u64, String)>) {
+    let end = bytes
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .map_or(0, |at| at + 1);
+    let lines = &bytes[..end.saturating_sub(1)];
+    let line = lines
+        .rsplit(|byte| *byte == b'\n')
+        .next()
+        .unwrap_or_default();
+    let last = std::str::from_utf8(line).ok().and_then(|line| {
+        let record: Record = serde_json::from_str(line).ok()?;
+        Some((record.seq, hash(line)))
+    });
+    (end as u64, last)
 }
 
 type Line<'a> = (Result<Record, serde_json::Error>, (usize, &'a str), bool);

@@ -21,8 +21,8 @@ mod line;
 mod message;
 
 pub use audit::{
-    AUDIT_FILE_MAX_BYTES, AuditError, Event, Record, Replayed, Sealed, Told, Verified, replay,
-    seal, verify,
+    AUDIT_FILE_MAX_BYTES, AUDIT_FILES, AuditError, Event, Record, Replayed, Sealed, Told, Verified,
+    read_audit, replay, seal, tail, verify,
 };
 pub use client::{Client, Following};
 pub use config::{

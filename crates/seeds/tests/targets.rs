@@ -67,6 +67,9 @@ targets!(
     kernel_image,
     kernel_import,
     module_index,
+    net_frames,
+    net_dns,
+    net_first_bytes,
     own_image,
     registry_challenge,
     returned_files,
@@ -106,6 +109,12 @@ mod kernel_image;
 mod kernel_import;
 #[path = "../../../fuzz/targets/module_index.rs"]
 mod module_index;
+#[path = "../../../fuzz/targets/net_dns.rs"]
+mod net_dns;
+#[path = "../../../fuzz/targets/net_first_bytes.rs"]
+mod net_first_bytes;
+#[path = "../../../fuzz/targets/net_frames.rs"]
+mod net_frames;
 #[path = "../../../fuzz/targets/own_image.rs"]
 mod own_image;
 #[path = "../../../fuzz/targets/registry_challenge.rs"]

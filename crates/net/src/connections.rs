@@ -1,0 +1,419 @@
+//! Connections of TCP: how they begin, have their turn, and end.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use banger_egress::{Denial, Name, Origin, Protocol, Question, Reason};
+use banger_net_control::Event;
+use mio::Token;
+use smoltcp::wire::TcpPacket;
+
+use crate::answer::{self, Refusal};
+use crate::flow::{Backend, Flow, Stage, Turn};
+use crate::guest_tcp::Key;
+use crate::host;
+use crate::io::Owner;
+use crate::limits::{self, CONNECT_NEXT_AFTER, CONNECT_WITHIN, FLOWS_MAX, HALF_OPEN_MAX};
+use crate::local::{Local, Service, Wanted};
+use crate::lookups::Waiter;
+use crate::packet::{self, Packet};
+use crate::places::{Gated, Place};
+use crate::process::Net;
+use crate::resolver::Client;
+
+/// Ports at which the first bytes of a connection to a name are looked at.
+const LOOKED_AT: [u16; 2] = [80, 443];
+/// Token of a flow that has no socket.
+const NO_TOKEN: Token = Token(usize::MAX >> 1);
+
+impl Net {
+    /// Takes a segment of the guest's.
+    pub(crate) fn segment(&mut self, packet: &Packet<'_>) {
+        let Ok(segment) = TcpPacket::new_checked(packet.payload) else {
+            self.gate.counters.dropped += 1;
+            return;
+        };
+        let key = Key {
+            guest: (packet.source, segment.src_port()),
+            remote: (packet.destination, segment.dst_port()),
+        };
+        let now = self.tcp_now();
+        if let Some(flow) = self.flows.get_mut(&key) {
+            match (&mut flow.guest, segment.rst()) {
+                (Some(guest), _) => guest.receive(packet.whole, &mut self.link, now),
+                // The guest does not want it any more.
+                (None, true) => {
+                    self.close(&key, false);
+                    return;
+                }
+                // Its SYN again.
+                (None, false) => return,
+            }
+            self.dirty.insert(key);
+            return;
+        }
+        let is_first = segment.syn() && !segment.ack() && !segment.rst();
+        let has_ports = key.guest.1 != 0 && key.remote.1 != 0;
+        match is_first && has_ports && !crate::ingress::is_to_many(packet.destination) {
+            true => self.begin(key, packet),
+            false => self.reset(packet),
+        }
+    }
+
+    fn reset(&mut self, packet: &Packet<'_>) {
+        if let Some(reset) = answer::reset(packet) {
+            self.link.send(&reset);
+        }
+    }
+
+    fn begin(&mut self, key: Key, packet: &Packet<'_>) {
+        if self.flows.len() >= FLOWS_MAX {
+            self.gate.counters.limited += 1;
+            self.reset(packet);
+            return;
+        }
+        if let Some(service) = self.service(key.remote) {
+            match service {
+                Some(service) => self.begin_local(key, packet, service),
+                None => self.reset(packet),
+            }
+            return;
+        }
+        if self.half_open >= HALF_OPEN_MAX || !self.failures.is_left(self.now) {
+            // Its kernel asks again.
+            self.gate.counters.limited += 1;
+            return;
+        }
+        let mut flow = Flow::new(NO_TOKEN, None, limits::buffers(self.held_bytes));
+        flow.syn = packet.whole.to_vec();
+        let (address, port) = key.remote;
+        match self.place(Protocol::Tcp, address, port) {
+            Place::At(candidates) => {
+                self.insert(key, flow);
+                self.connect(key, candidates);
+            }
+            Place::Named(name, found) => {
+                self.insert(key, flow);
+                match found {
+                    Some(found) => self.connect_to_name(key, &name, &found),
+                    None => self.find(name, Waiter::Flow(key)),
+                }
+            }
+        }
+    }
+
+    fn insert(&mut self, key: Key, flow: Flow) {
+        self.half_open += 1;
+        self.flows.insert(key, Box::new(flow));
+    }
+
+    /// The service at an address of ours; `Some(None)`: there is none at this port.
+    fn service(&self, (address, port): (IpAddr, u16)) -> Option<Option<Service>> {
+        self.is_name_server(address).then_some(match port {
+            53 => Some(Service::Dns),
+            80 => Some(Service::Http),
+            _ => None,
+        })
+    }
+
+    /// Tells whether an address is that of our name server.
+    pub(crate) fn is_name_server(&self, address: IpAddr) -> bool {
+        let guest = &self.config.guest;
+        let v6 = guest.v6.map(|v6| IpAddr::V6(v6.name_server));
+        address == IpAddr::V4(guest.v4.name_server) || Some(address) == v6
+    }
+
+    fn begin_local(&mut self, key: Key, packet: &Packet<'_>, service: Service) {
+        let mut flow = Flow::new(NO_TOKEN, None, limits::buffers(usize::MAX));
+        flow.syn = packet.whole.to_vec();
+        flow.backend = Backend::Local(Local::new(service));
+        self.insert(key, flow);
+        self.open(key);
+    }
+
+    /// Goes on with a connection whose name the host has found.
+    pub(crate) fn connect_to_name(&mut self, key: Key, name: &Name, found: &[IpAddr]) {
+        let port = key.remote.1;
+        if let Some(flow) = self.flows.get_mut(&key)
+            && LOOKED_AT.contains(&port)
+        {
+            flow.expects = Some(name.clone());
+        }
+        let candidates = self.candidates(Protocol::Tcp, name, found, port);
+        self.connect(key, candidates);
+    }
+
+    fn connect(&mut self, key: Key, candidates: Vec<(Question, SocketAddr)>) {
+        match self.gate(candidates) {
+            Gated::Allowed(allowed, seq) => {
+                if let Some(flow) = self.flows.get_mut(&key) {
+                    flow.opened = seq;
+                    flow.stage = Stage::Connecting {
+                        rest: VecDeque::from(allowed),
+                        until: self.now,
+                    };
+                }
+                self.connect_next(key, ErrorKind::NotFound.into());
+            }
+            Gated::Denied => self.fail(&key, &ErrorKind::ConnectionRefused.into()),
+            // The name has no address.
+            Gated::Nowhere => self.fail(&key, &ErrorKind::HostUnreachable.into()),
+        }
+    }
+
+    /// Connects to the next address. `error` is the last one's, and the guest's answer when there is no other.
+    fn connect_next(&mut self, key: Key, mut error: io::Error) {
+        loop {
+            let Some(flow) = self.flows.get_mut(&key) else {
+                return;
+            };
+            self.io.forget(flow.token);
+            flow.backend = Backend::None;
+            let Stage::Connecting { rest, until } = &mut flow.stage else {
+                return;
+            };
+            let Some((question, address)) = rest.pop_front() else {
+                self.fail(&key, &error);
+                return;
+            };
+            let patience = match rest.is_empty() {
+                true => CONNECT_WITHIN,
+                false => CONNECT_NEXT_AFTER,
+            };
+            *until = self.now + patience;
+            match host::tcp(address) {
+                Ok(mut stream) => {
+                    let token = self.io.token(Owner::Flow(key));
+                    match self.io.watch(&mut stream, token) {
+                        Ok(()) => {
+                            flow.token = token;
+                            flow.question = Some(question);
+                            flow.backend = Backend::Stream(stream);
+                            return;
+                        }
+                        Err(failed) => {
+                            self.io.forget(token);
+                            error = failed;
+                        }
+                    }
+                }
+                Err(failed) => error = failed,
+            }
+        }
+    }
+
+    /// Ends a connection that the host did not make, with the answer that fits.
+    pub(crate) fn fail(&mut self, key: &Key, error: &io::Error) {
+        let Some(flow) = self.flows.get(key) else {
+            return;
+        };
+        self.failures.take(self.now);
+        let syn = flow.syn.clone();
+        self.close(key, false);
+        let parsed = match key.guest.0 {
+            IpAddr::V4(_) => packet::ipv4(&syn),
+            IpAddr::V6(_) => packet::ipv6(&syn),
+        };
+        let Ok(packet) = parsed else {
+            return;
+        };
+        match error.kind() {
+            ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset => self.reset(&packet),
+            ErrorKind::PermissionDenied => self.refuse(&packet, Refusal::Prohibited),
+            _ => self.refuse(&packet, Refusal::Host),
+        }
+    }
+
+    /// The next time at which a connect has taken too long.
+    pub(crate) fn connect_due(&self) -> Option<Instant> {
+        if self.half_open == 0 {
+            return None;
+        }
+        let until = |flow: &Flow| match flow.stage {
+            Stage::Connecting { until, .. } => Some(until),
+            _ => None,
+        };
+        self.flows.values().filter_map(|flow| until(flow)).min()
+    }
+
+    /// Lets connects that have taken too long go to the next address, or end.
+    pub(crate) fn connects_due(&mut self) {
+        if self.half_open == 0 {
+            return;
+        }
+        let now = self.now;
+        let is_late =
+            |flow: &Flow| matches!(flow.stage, Stage::Connecting { until, .. } if until <= now);
+        let late: Vec<Key> = self
+            .flows
+            .iter()
+            .filter(|(_, flow)| is_late(flow))
+            .map(|(key, _)| *key)
+            .collect();
+        for key in late {
+            self.connect_next(key, ErrorKind::TimedOut.into());
+        }
+    }
+
+    /// A socket of the host has something.
+    pub(crate) fn host_ready(&mut self, key: Key) {
+        let Some(flow) = self.flows.get_mut(&key) else {
+            return;
+        };
+        match (&flow.stage, &flow.backend) {
+            (Stage::Connecting { .. }, Backend::Stream(stream)) => match host::connected(stream) {
+                None => {}
+                Some(Ok(())) => self.open(key),
+                Some(Err(error)) => self.connect_next(key, error),
+            },
+            _ => {
+                flow.readable = true;
+                self.dirty.insert(key);
+            }
+        }
+    }
+
+    /// Answers the guest's SYN, or dials to it.
+    pub(crate) fn open(&mut self, key: Key) {
+        let now = self.tcp_now();
+        let mtu = self.config.guest.mtu.into();
+        let Some(flow) = self.flows.get_mut(&key) else {
+            return;
+        };
+        self.half_open = self.half_open.saturating_sub(1);
+        if !flow.open(&key, mtu, &mut self.link, now) {
+            flow.stage = Stage::Ended;
+            self.close(&key, false);
+            return;
+        }
+        self.held_bytes += flow.held();
+        self.gate.counters.opened += 1;
+        self.dirty.insert(key);
+    }
+
+    /// Gives every connection that may move something its turn.
+    pub(crate) fn turns(&mut self) {
+        let now = self.tcp_now();
+        for key in std::mem::take(&mut self.dirty) {
+            let Some(flow) = self.flows.get_mut(&key) else {
+                continue;
+            };
+            let before = flow.due;
+            let turn = flow.turn(&mut self.link, now);
+            if before != flow.due {
+                before.map(|due| self.due.remove(&(due, key)));
+                flow.due.map(|due| self.due.insert((due, key)));
+            }
+            if flow.has_more {
+                self.dirty.insert(key);
+            }
+            let is_local = matches!(flow.backend, Backend::Local(_));
+            match turn {
+                Turn::Goes if is_local => self.serve_local(key),
+                Turn::Goes => {}
+                Turn::Over => self.close(&key, true),
+                Turn::Lies => self.end_liar(&key),
+            }
+        }
+    }
+
+    fn serve_local(&mut self, key: Key) {
+        loop {
+            let wanted = match self.flows.get_mut(&key).map(|flow| &mut flow.backend) {
+                Some(Backend::Local(local)) => local.next(),
+                _ => None,
+            };
+            match wanted {
+                None => return,
+                Some(Wanted::Dns(message)) => {
+                    self.lookup(&message, |query| Client::Connection { query, key })
+                }
+                Some(Wanted::Page(path)) => {
+                    let page = self.page(&path);
+                    self.answer_local(key, &page);
+                }
+            }
+        }
+    }
+
+    /// Gives a connection to a service its answer.
+    pub(crate) fn answer_local(&mut self, key: Key, bytes: &[u8]) {
+        if let Some(flow) = self.flows.get_mut(&key)
+            && let Backend::Local(local) = &mut flow.backend
+        {
+            local.answer(bytes);
+            flow.readable = true;
+            self.dirty.insert(key);
+        }
+    }
+
+    fn end_liar(&mut self, key: &Key) {
+        let flow = self.flows.get(key);
+        if let Some(question) = flow.and_then(|flow| flow.question.clone()) {
+            let denial = Denial {
+                origin: Origin::User,
+                reason: Reason::OtherHost,
+                rule_to_add: None,
+            };
+            self.gate.refuse(&question, denial);
+        }
+        self.cut(key);
+    }
+
+    /// Resets both sides of a connection.
+    pub(crate) fn cut(&mut self, key: &Key) {
+        let now = self.tcp_now();
+        if let Some(flow) = self.flows.get_mut(key) {
+            flow.reset_guest(&mut self.link, now);
+            flow.end(false);
+            if flow.guest.is_none() {
+                self.fail(key, &ErrorKind::ConnectionRefused.into());
+            } else {
+                self.close(key, true);
+            }
+        }
+    }
+
+    /// Forgets a connection. Without `ended` the host's side is reset.
+    fn close(&mut self, key: &Key, ended: bool) {
+        let Some(mut flow) = self.flows.remove(key) else {
+            return;
+        };
+        if !ended {
+            flow.end(false);
+        }
+        if flow.guest.is_none() {
+            self.half_open = self.half_open.saturating_sub(1);
+        }
+        self.dirty.remove(key);
+        if let Some(due) = flow.due {
+            self.due.remove(&(due, *key));
+        }
+        self.io.forget(flow.token);
+        self.held_bytes = self.held_bytes.saturating_sub(flow.held());
+        self.gate.counters.sent_bytes += flow.sent;
+        self.gate.counters.received_bytes += flow.received;
+        if flow.opened != 0 && flow.guest.is_some() {
+            let lasted = self.now.saturating_duration_since(flow.since);
+            self.gate.log.record(Event::Closed {
+                opened: flow.opened,
+                sent: flow.sent,
+                received: flow.received,
+                lasted_ms: u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX),
+            });
+        }
+        self.freed = Some(self.now);
+    }
+
+    /// Connections in the order of nothing, with their questions, for a policy that has changed.
+    pub(crate) fn refused_flows(&self) -> Vec<Key> {
+        let is_refused = |flow: &Flow| match &flow.question {
+            Some(question) => !self.gate.ask(question).is_allowed(),
+            None => false,
+        };
+        let flows = self.flows.iter().filter(|(_, flow)| is_refused(flow));
+        flows.map(|(key, _)| *key).collect()
+    }
+}

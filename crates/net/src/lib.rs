@@ -1,0 +1,51 @@
+//! The network process of one VM: its guest's packets on one side, ordinary sockets of the host on the other.
+//!
+//! ```text
+//! guest ◄─ Ethernet in Unix datagrams ─► this process ─► sockets of the host's, as an ordinary user
+//!                                          │   ▲
+//!                                   audit log   control socket: policy, status, refusals (`banger-net-control`)
+//! ```
+//!
+//! Promises:
+//! - Nothing leaves that the policy does not allow; without a policy that can be read nothing is served.
+//! - A refusal is seen at once: TCP is reset, everything else gets ICMP, a name is REFUSED.
+//! - Every byte of the guest is hostile: lengths are checked, and what a guest makes the process hold or do is bounded.
+//! - It can be killed at any moment and replaced: the link is datagrams, and all state that lasts is in its configuration.
+//!   The guest's open connections are reset then; new ones work at once.
+//! - It needs no root and no namespace, starts no program, and ends with its VMM.
+//!
+//! It must not: know the store or the API, keep anything on disk but its log, or hold a secret.
+
+mod answer;
+mod audit_log;
+mod connections;
+mod control;
+mod datagrams;
+pub mod dns;
+mod flow;
+mod gate;
+mod guest_tcp;
+mod host;
+mod host_files;
+mod ingress;
+mod io;
+mod limits;
+mod link;
+mod local;
+mod lookups;
+mod memory;
+mod names;
+pub mod packet;
+pub mod peek;
+mod places;
+mod process;
+mod published;
+mod resolver;
+mod start;
+
+pub use answer::refusals;
+pub use host::name_servers;
+pub use host_files::StdFiles;
+pub use start::{StartArgs, StartError, arguments, jail_spec, prepare, read_config, run};
+
+pub(crate) use start::say;
