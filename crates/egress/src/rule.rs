@@ -169,7 +169,8 @@ impl FromStr for Rule {
         if text.is_empty() {
             return Err(RuleError::Empty);
         }
-        let (protocols, rest) = protocols(text)?;
+        let text = text.to_ascii_lowercase();
+        let (protocols, rest) = protocols(&text)?;
         let (target, ports) = target(rest)?;
         let rule = Self {
             protocols,
@@ -265,9 +266,20 @@ fn target(text: &str) -> Result<(Target, Ports), RuleError> {
     } else if looks_like_network(name) {
         Target::Network(network(name)?)
     } else {
-        Target::Name(name.parse()?)
+        of_name(name.parse()?)?
     };
     Ok((target, ports))
+}
+
+/// A name; those that are words of rules would be read as these.
+fn of_name(name: Name) -> Result<Target, RuleError> {
+    match name.as_str() {
+        "host" => Ok(Target::Host),
+        "tcp" | "udp" | "icmp" | "any" | "vm" => Err(RuleError::Form(
+            "tcp, udp, icmp, any and vm are words of rules and no names",
+        )),
+        _ => Ok(Target::Name(name)),
+    }
 }
 
 fn looks_like_network(text: &str) -> bool {
