@@ -175,6 +175,8 @@ impl Net {
                 return;
             };
             let Some((question, address)) = rest.pop_front() else {
+                // A refusal of the policy is none: it costs the host's network nothing.
+                self.failures.take(self.now);
                 self.fail(&key, &error);
                 return;
             };
@@ -209,7 +211,6 @@ impl Net {
         let Some(flow) = self.flows.get(key) else {
             return;
         };
-        self.failures.take(self.now);
         let syn = flow.syn.clone();
         self.close(key, false);
         let parsed = match key.guest.0 {
@@ -282,12 +283,12 @@ impl Net {
         let Some(flow) = self.flows.get_mut(&key) else {
             return;
         };
-        self.half_open = self.half_open.saturating_sub(1);
         if !flow.open(&key, mtu, &mut self.link, now) {
             flow.stage = Stage::Ended;
             self.close(&key, false);
             return;
         }
+        self.half_open = self.half_open.saturating_sub(1);
         self.held_bytes += flow.held();
         self.gate.counters.opened += 1;
         self.dirty.insert(key);

@@ -35,7 +35,7 @@ pub(crate) const PING_WITHIN: Duration = Duration::from_secs(10);
 
 /// Bytes of all buffers at which new connections get small ones.
 const LARGE_UNTIL_BYTES: usize = 128 << 20;
-const LARGE_BYTES: usize = 128 << 10;
+const LARGE_BYTES: usize = 256 << 10;
 const SMALL_BYTES: usize = 16 << 10;
 
 /// Buffers of a new connection beside those that hold `held` bytes. With [`FLOWS_MAX`] of them all are below 256 MiB.

@@ -66,10 +66,15 @@ fn public_reaches_the_internet_and_nothing_else() {
             let conn = world.guest.opened(at(address, 81));
             assert_eq!(world.guest.exchange(conn, b"x"), b"x");
         }
+        // However many they are, each is told.
+        for _ in 0..700 {
+            assert_eq!(world.guest.open(at("10.1.0.1", 80)), Opened::Reset);
+        }
+        assert_eq!(world.client().status().unwrap().counters.limited, 0);
         let denials = world.client().denials(0).unwrap();
         assert!(denials.len() >= 15, "{}", denials.len());
-        let words = denials[0].words().unwrap();
-        assert!(words.contains("host:80"), "{words}");
+        let words = denials.last().unwrap().words().unwrap();
+        assert!(words.contains("10.1.0.1:80"), "{words}");
     });
 }
 
