@@ -11,10 +11,11 @@ use std::path::Path;
 use banger_egress::{Destination, Enforcer, Name, Policy, Question};
 use banger_net_control::{
     Check, Checked, ControlError, FailureCode, Hello, LineReader, PROTOCOL_MIN, PROTOCOL_VERSION,
-    Reply, Request, Status, write_line,
+    Reply, Request, Status,
 };
 use mio::unix::SourceFd;
 use mio::{Interest, Token};
+use rustix::net::SendFlags;
 
 use crate::audit_log::now_ms;
 use crate::datagrams::Pair;
@@ -25,6 +26,8 @@ use crate::process::Net;
 
 /// Conversations at once.
 const CONVERSATIONS_MAX: usize = 32;
+/// Bytes that wait for one that does not read; with more it is ended. All kept refusals fit.
+const UNSENT_MAX_BYTES: usize = 4 << 20;
 
 /// The socket, and those who talk.
 pub(crate) struct Control {
@@ -35,8 +38,38 @@ pub(crate) struct Control {
 struct Conversation {
     stream: UnixStream,
     reader: LineReader,
+    /// Lines that the other side has not taken yet.
+    unsent: Vec<u8>,
     is_greeted: bool,
     follows: bool,
+}
+
+impl Conversation {
+    /// Adds a line, and sends what the other side takes. False: it takes too little, or is gone.
+    fn say(&mut self, reply: &Reply) -> bool {
+        if serde_json::to_writer(&mut self.unsent, reply).is_err() {
+            return false;
+        }
+        self.unsent.push(b'\n');
+        self.send() && self.unsent.len() <= UNSENT_MAX_BYTES
+    }
+
+    /// Sends what the other side takes. False: it is gone.
+    fn send(&mut self) -> bool {
+        let mut sent = 0;
+        let is_there = loop {
+            if sent == self.unsent.len() {
+                break true;
+            }
+            match rustix::net::send(&self.stream, &self.unsent[sent..], SendFlags::NOSIGNAL) {
+                Ok(count) => sent += count,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => break error == rustix::io::Errno::AGAIN,
+            }
+        };
+        self.unsent.drain(..sent);
+        is_there
+    }
 }
 
 /// Refusal of a request.
@@ -74,8 +107,9 @@ impl Net {
             let token = self.io.token(Owner::Conversation);
             let fd = stream.as_raw_fd();
             let watched = stream.set_nonblocking(true).and_then(|()| {
+                let both = Interest::READABLE | Interest::WRITABLE;
                 let registry = self.io.registry();
-                registry.register(&mut SourceFd(&fd), token, Interest::READABLE)
+                registry.register(&mut SourceFd(&fd), token, both)
             });
             if watched.is_err() {
                 self.io.forget(token);
@@ -84,6 +118,7 @@ impl Net {
             let conversation = Conversation {
                 stream,
                 reader: LineReader::default(),
+                unsent: Vec::new(),
                 is_greeted: false,
                 follows: false,
             };
@@ -93,6 +128,10 @@ impl Net {
 
     /// Goes on with a conversation.
     pub(crate) fn converse(&mut self, token: Token) {
+        let conversation = self.control.conversations.get_mut(&token);
+        if conversation.is_some_and(|one| !one.send()) {
+            return self.hang_up(token);
+        }
         loop {
             let Some(conversation) = self.control.conversations.get_mut(&token) else {
                 return;
@@ -125,9 +164,8 @@ impl Net {
 
     /// Answers; whoever does not read loses the conversation.
     fn say(&mut self, token: Token, reply: &Reply) {
-        let conversation = self.control.conversations.get(&token);
-        let said = conversation.map(|one| write_line(&one.stream, reply, None));
-        if matches!(said, Some(Err(_))) {
+        let conversation = self.control.conversations.get_mut(&token);
+        if conversation.is_some_and(|one| !one.say(reply)) {
             self.hang_up(token);
         }
     }

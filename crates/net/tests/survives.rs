@@ -19,7 +19,7 @@ fn a_process_that_is_killed_in_the_middle_of_bulk_is_replaced_and_the_guest_goes
             sink(9);
             echo(7);
             let mut world = World::new(policy(1, Egress::Public, &[]));
-            for round in 0..8 {
+            for round in 0..5 {
                 let to_guest = world.guest.opened(at("1.2.3.4", 19));
                 let from_guest = world.guest.opened(at("1.2.3.4", 9));
                 let mut moved = 0;
