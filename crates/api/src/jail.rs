@@ -40,6 +40,9 @@ pub struct VmJail {
     pub landlock_abi: Option<u32>,
     /// System calls that it does not need are refused.
     pub seccomp: bool,
+    /// User of the host that this VMM alone is, when the daemon is root.
+    #[serde(default)]
+    pub user: Option<u32>,
     /// Cause of the first missing layer that was wanted.
     pub lacks: Option<String>,
 }
@@ -58,6 +61,9 @@ impl fmt::Display for VmJail {
         }
         if self.seccomp {
             layers.push("seccomp".to_owned());
+        }
+        if let Some(user) = self.user {
+            layers.push(format!("user {user}"));
         }
         write!(f, "{}", self.level)?;
         if !layers.is_empty() {

@@ -3,6 +3,7 @@
 use clap::Parser;
 
 use crate::commands::Command;
+use crate::output::Detail;
 
 /// Linux VMs in one command
 #[derive(Debug, Parser)]
@@ -31,9 +32,29 @@ pub struct Cli {
     /// Tell more while it works
     #[arg(short, long, global = true, help_heading = "Everywhere")]
     pub verbose: bool,
+    /// Only data, warnings and errors; only names in lists
+    #[arg(
+        short,
+        long,
+        global = true,
+        conflicts_with = "verbose",
+        help_heading = "Everywhere"
+    )]
+    pub quiet: bool,
     /// The command
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// How much the command is to tell beside its data.
+    pub fn detail(&self) -> Detail {
+        match (self.quiet, self.verbose) {
+            (true, _) => Detail::Little,
+            (false, true) => Detail::More,
+            (false, false) => Detail::Usual,
+        }
+    }
 }
 
 #[cfg(test)]

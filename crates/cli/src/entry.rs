@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::detach::detach;
 use crate::endpoint::Endpoint;
 use crate::failure::{Outcome, host_error};
-use crate::output::{Output, style};
+use crate::output::{Detail, Output, style};
 use crate::run_words::with_dashes;
 use crate::usage;
 
@@ -27,14 +27,14 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(&words) {
         Ok(cli) => cli,
         Err(error) => {
-            let output = Output::new(wants_json(&words), false);
+            let output = Output::new(wants_json(&words), Detail::Usual);
             return told(refused(&error, &output), &output);
         }
     };
     if let commands::Command::Internal(internal::Command::Net(args)) = cli.command {
         return internal::net::run(args);
     }
-    let output = Output::new(cli.json, cli.verbose);
+    let output = Output::new(cli.json, cli.detail());
     if cli.command.runs_in_background()
         && let Err(source) = detach()
     {

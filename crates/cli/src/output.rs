@@ -6,7 +6,7 @@
 //!          └──► status line ────────────► standard error    one line that is redrawn, on a terminal only
 //! ```
 //!
-//! With `--json` standard error carries errors alone, as JSON. Text that may come from a guest is made harmless before
+//! With `--json` standard error carries errors alone, as JSON; with `--quiet` warnings and errors. Text that may come from a guest is made harmless before
 //! it reaches a terminal. A reader that goes away ends the command quietly.
 
 pub mod page;
@@ -33,11 +33,22 @@ pub trait Render: Serialize {
     fn text(&self, page: &mut Page);
 }
 
+/// How much a command tells beside its data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// Warnings and errors only; lists give names only.
+    Little,
+    /// Notes and progress, too.
+    Usual,
+    /// Each stage as it ends, too.
+    More,
+}
+
 /// The way in which a command speaks.
 #[derive(Debug)]
 pub struct Output {
     json: bool,
-    verbose: bool,
+    detail: Detail,
     terminal: bool,
     /// Standard error may be coloured.
     colour: bool,
@@ -46,11 +57,11 @@ pub struct Output {
 }
 
 impl Output {
-    /// Speaks JSON with `json`; tells more with `verbose`.
-    pub fn new(json: bool, verbose: bool) -> Self {
+    /// Speaks JSON with `json`, and tells as much as `detail` says.
+    pub fn new(json: bool, detail: Detail) -> Self {
         Self {
             json,
-            verbose,
+            detail,
             terminal: io::stderr().is_terminal(),
             colour: style::wanted(&io::stderr()),
             status: RefCell::new(None),
@@ -64,7 +75,12 @@ impl Output {
 
     /// The user wants to see more.
     pub fn verbose(&self) -> bool {
-        self.verbose
+        self.detail == Detail::More
+    }
+
+    /// The user wants the data alone.
+    pub fn quiet(&self) -> bool {
+        self.detail == Detail::Little
     }
 
     /// Standard error is a terminal.
@@ -96,7 +112,7 @@ impl Output {
 
     /// Tells a person something beside the data.
     pub fn note(&self, text: &str) {
-        if !self.json {
+        if !self.json && !self.quiet() {
             self.say(&harmless(text));
         }
     }
@@ -147,7 +163,7 @@ impl Output {
 
     /// Shows `text` as the status line in place of the last one. On anything but a terminal it does nothing.
     pub fn status(&self, text: &str) {
-        if !self.terminal || self.json {
+        if !self.terminal || self.json || self.quiet() {
             return;
         }
         if self.status.borrow().as_deref() == Some(text) {

@@ -123,6 +123,9 @@ pub trait Environment: Send + Sync {
     /// The host's size.
     fn host_size(&self) -> HostSize;
 
+    /// Tells whether each VMM gets a user of the host of its own: the daemon is root, and a jail is wanted.
+    fn vmms_have_users(&self) -> bool;
+
     /// Tells whether a path that a user has named exists.
     fn is_there(&self, path: &Path) -> bool;
 

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use banger_api::{ApiError, ErrorCode};
 use banger_control::{Control, Pool, Queues, VmDefaults};
 use banger_disk::Templates;
-use banger_engine::{Engine, QemuEngine};
+use banger_engine::{Engine, JailMode, QemuEngine};
 use banger_ops::{Cancel, Recovered, Runner, store_error};
 use banger_store::Store;
 use rustix::fs::FlockOperation;
@@ -215,6 +215,9 @@ fn begin(
             paths: paths.clone(),
             ssh_hosts: Arc::clone(&hosts),
             runtime,
+            vmms_have_users: rustix::process::geteuid().is_root()
+                && config.vmm.jail != JailMode::Off
+                && banger_engine::gives_users(&banger_control::vm::VMM_USERS),
         }),
         locks: Arc::new(Queues::default()),
         spawn: Arc::new(Pool::new(OPERATIONS)),

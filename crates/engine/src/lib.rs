@@ -51,5 +51,5 @@ pub use state::{ExitCause, IdentityVersion, VmmIdentity, VmmState};
 pub use token::{InvalidToken, LaunchToken};
 pub use trim::appended as shorten_log;
 
-pub use banger_jail::{JailError, Layer, Layers};
+pub use banger_jail::{JailError, Layer, Layers, gives_users};
 pub use banger_process::Signal;

@@ -40,6 +40,10 @@ pub struct VmmSpec {
     pub console_log: PathBuf,
     /// Accelerator; see [`Probe::accel`](crate::Probe::accel).
     pub accel: Accel,
+    /// User and group of its own for the VMM, when the daemon is root; no other VMM has it meanwhile. What the VMM
+    /// writes becomes this user's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<u32>,
 }
 
 /// A raw disk image.

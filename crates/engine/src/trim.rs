@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
-use rustix::fs::FallocateFlags;
+use rustix::fs::{FallocateFlags, FlockOperation};
 use rustix::io::Errno;
 
 use crate::EngineError;
@@ -29,6 +29,9 @@ pub fn appended(path: &Path, max_bytes: u64) -> Result<(), EngineError> {
         .append(true)
         .open(path)
         .map_err(failed())?;
+    // A reader that has lost its place waits until all that is kept is there again; the lock ends with the descriptor.
+    rustix::fs::flock(&file, FlockOperation::LockExclusive)
+        .map_err(|errno| failed()(errno.into()))?;
     file.set_len(0)
         .and_then(|()| file.write_all(&kept[whole_lines..]))
         .map_err(failed())

@@ -14,7 +14,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 use seccompiler::sock_filter;
 
 use crate::error::Step;
-use crate::prepared::{ITEMS_MAX, Place, Root};
+use crate::prepared::{ITEMS_MAX, Place, Root, User};
 use crate::{Prepared, filter, sys};
 
 /// A directory that every host has and that the empty root may hide: nothing is looked up by path any more.
@@ -78,7 +78,12 @@ impl Prepared {
             root.enter()?;
         }
         self.limit().map_err(at(Step::Limit))?;
-        drop_privileges(self.kept).map_err(at(Step::Privileges))?;
+        gain_no_privileges(self.kept).map_err(at(Step::Privileges))?;
+        if let Some(user) = &self.user {
+            user.become_it(!self.kept.is_empty())
+                .map_err(at(Step::Become))?;
+        }
+        keep_only(self.kept).map_err(at(Step::Privileges))?;
         if let Some(ruleset) = &self.ruleset {
             use std::os::fd::AsFd as _;
             sys::landlock_restrict(ruleset.as_fd()).map_err(at(Step::Landlock))?;
@@ -128,21 +133,43 @@ impl Prepared {
     }
 }
 
-/// No capability but these in any set, none to be gained, no tracing until the exec.
-fn drop_privileges(kept: CapabilitySet) -> Result<(), Errno> {
+impl User {
+    /// Becomes this user. Capabilities go with root's uid, unless some are to stay.
+    fn become_it(&self, keeping: bool) -> Result<(), Errno> {
+        use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
+        if keeping {
+            rustix::thread::set_keep_capabilities(true)?;
+        }
+        set_thread_groups(&self.groups)?;
+        set_thread_gid(self.gid)?;
+        set_thread_uid(self.uid)
+    }
+}
+
+/// No capability but these is to be gained, and there is no tracing until the exec.
+fn gain_no_privileges(kept: CapabilitySet) -> Result<(), Errno> {
     rustix::thread::set_no_new_privs(true)?;
     // The exec of a readable program sets it back, which its starter needs: it recognises the process by `/proc`.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     sys::empty_bounding_set(kept)?;
-    rustix::thread::clear_ambient_capability_set()?;
+    rustix::thread::clear_ambient_capability_set()
+}
+
+/// No capability but these is in any set.
+fn keep_only(kept: CapabilitySet) -> Result<(), Errno> {
     rustix::thread::set_capabilities(
         None,
         CapabilitySets {
             effective: kept,
             permitted: kept,
-            inheritable: CapabilitySet::empty(),
+            inheritable: kept,
         },
-    )
+    )?;
+    // Whoever is not root loses what is not ambient when it executes a program (capabilities(7)).
+    for capability in kept {
+        rustix::thread::configure_capability_in_ambient_set(capability, true)?;
+    }
+    Ok(())
 }
 
 impl Root {

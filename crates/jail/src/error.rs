@@ -95,6 +95,7 @@ pub(crate) enum Step {
     EnterRoot,
     SealRoot,
     Directory,
+    Become,
     Limit,
     Privileges,
     Landlock,
@@ -104,7 +105,7 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::Unshare,
         Self::MapIds,
         Self::Detach,
@@ -115,6 +116,7 @@ impl Step {
         Self::EnterRoot,
         Self::SealRoot,
         Self::Directory,
+        Self::Become,
         Self::Limit,
         Self::Privileges,
         Self::Landlock,
@@ -128,7 +130,7 @@ impl Step {
 
     pub(crate) fn layer(self) -> Layer {
         match self {
-            Self::Limit | Self::Privileges | Self::Entered => Layer::Always,
+            Self::Become | Self::Limit | Self::Privileges | Self::Entered => Layer::Always,
             Self::Landlock => Layer::Landlock,
             Self::Seccomp => Layer::Seccomp,
             _ => Layer::Namespaces,
@@ -147,6 +149,7 @@ impl Step {
             Self::EnterRoot => "change the root",
             Self::SealRoot => "make the root read-only",
             Self::Directory => "change the directory to",
+            Self::Become => "become a user of its own",
             Self::Limit => "set limits",
             Self::Privileges => "drop privileges",
             Self::Landlock => "restrict itself",

@@ -15,6 +15,9 @@ pub struct Layers {
     pub landlock_abi: Option<u32>,
     /// System calls that it does not need are refused.
     pub seccomp: bool,
+    /// A user of its own, where its starter is root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<u32>,
 }
 
 impl Layers {
@@ -24,6 +27,7 @@ impl Layers {
         network_namespace: false,
         landlock_abi: None,
         seccomp: false,
+        user: None,
     };
 
     /// Every layer, with any version of landlock.
@@ -32,6 +36,7 @@ impl Layers {
         network_namespace: true,
         landlock_abi: Some(1),
         seccomp: true,
+        user: None,
     };
 
     /// These wanted layers without the one that failed; `None` when that is none that a jail can be without.
@@ -41,6 +46,7 @@ impl Layers {
             Layer::Namespaces if self.namespaces => Some(Self {
                 namespaces: false,
                 network_namespace: false,
+                user: None,
                 ..self
             }),
             Layer::Landlock if self.landlock_abi.is_some() => Some(Self {

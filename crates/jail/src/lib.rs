@@ -33,6 +33,7 @@ mod seal;
 mod spec;
 mod sys;
 mod trial;
+mod users;
 
 pub use error::{JailError, Layer};
 pub use layers::Layers;
@@ -40,3 +41,4 @@ pub use prepared::Prepared;
 pub use seal::refuse_exec;
 pub use spec::{Access, Item, Network, Spec};
 pub use trial::{hint, trial};
+pub use users::gives_users;

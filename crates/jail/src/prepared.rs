@@ -4,10 +4,11 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::pipe::PipeFlags;
-use rustix::process::{getegid, geteuid};
+use rustix::process::{Gid, Uid, getegid, geteuid};
 use rustix::thread::CapabilitySet;
 use seccompiler::BpfProgram;
 
@@ -25,6 +26,7 @@ const NOBODY: u32 = 65_534;
 #[derive(Debug)]
 pub struct Prepared {
     pub(crate) root: Option<Root>,
+    pub(crate) user: Option<User>,
     pub(crate) limits: [(rustix::process::Resource, u64); 4],
     /// Capabilities that stay: none, or the one for low ports.
     pub(crate) kept: CapabilitySet,
@@ -34,6 +36,15 @@ pub struct Prepared {
     reports: OwnedFd,
     paths: Vec<PathBuf>,
     layers: Layers,
+}
+
+/// A user that a process of root becomes.
+#[derive(Debug)]
+pub(crate) struct User {
+    pub(crate) uid: Uid,
+    pub(crate) gid: Gid,
+    /// Groups of the devices that are open to a group alone, such as `/dev/kvm`.
+    pub(crate) groups: Vec<Gid>,
 }
 
 /// Namespaces, and the root in them.
@@ -81,6 +92,12 @@ impl Prepared {
         };
         let root = spec.namespaces.then(|| Root::of(spec)).transpose()?;
         let ruleset = abi.map(|abi| rules::ruleset(spec, abi)).transpose()?;
+        // In a user namespace of an ordinary user there is no other user to become.
+        let is_of_root = root.as_ref().is_some_and(|root| root.ids.is_none());
+        let user = spec
+            .user
+            .filter(|uid| is_of_root && *uid != 0)
+            .map(|uid| User::of(uid, &spec.items));
         let filters = match spec.seccomp {
             true => filter::programs(&spec.network)?,
             false => Vec::new(),
@@ -98,8 +115,10 @@ impl Prepared {
                 network_namespace: root.as_ref().is_some_and(Root::has_no_network),
                 landlock_abi: abi,
                 seccomp: spec.seccomp,
+                user: user.as_ref().map(|user| user.uid.as_raw()),
             },
             root,
+            user,
             limits: limits(spec),
             kept: kept(&spec.network),
             ruleset,
@@ -171,6 +190,29 @@ fn limits(spec: &Spec) -> [(rustix::process::Resource, u64); 4] {
         (Resource::Nofile, spec.descriptors_max),
         (Resource::Fsize, spec.file_max_bytes),
     ]
+}
+
+impl User {
+    fn of(uid: u32, items: &[Item]) -> Self {
+        let devices = items.iter().filter(|item| item.access == Access::Device);
+        let mut groups: Vec<Gid> = devices.filter_map(|item| group_of(&item.path)).collect();
+        groups.dedup();
+        Self {
+            uid: Uid::from_raw(uid),
+            gid: Gid::from_raw(uid),
+            groups,
+        }
+    }
+}
+
+/// The group to which a device is open, when it is not open to everybody.
+fn group_of(device: &Path) -> Option<Gid> {
+    const EVERYBODY: u32 = 0o006;
+    const GROUP: u32 = 0o060;
+    let metadata = device.metadata().ok()?;
+    let mode = metadata.mode();
+    let of_group = mode & EVERYBODY != EVERYBODY && mode & GROUP == GROUP && metadata.gid() != 0;
+    of_group.then(|| Gid::from_raw(metadata.gid()))
 }
 
 impl Root {

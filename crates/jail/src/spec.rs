@@ -81,6 +81,9 @@ pub struct Spec {
     pub file_max_bytes: u64,
     /// Most descriptors that it has open (`RLIMIT_NOFILE`).
     pub descriptors_max: u64,
+    /// User and group that the process becomes, when its starter is root and it has the namespaces: without them the
+    /// directories on the way to its files would be closed to it.
+    pub user: Option<u32>,
     /// True when the kernel's namespaces are wanted.
     pub namespaces: bool,
     /// True when landlock is wanted.

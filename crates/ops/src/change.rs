@@ -92,6 +92,8 @@ pub enum Change {
     Release(Claim, Owner),
     /// Releases all host ports of a VM.
     ReleasePorts(VmId),
+    /// Releases the users that were a VM's VMMs.
+    ReleaseUsers(VmId),
     /// Releases all launches of a VM: nothing of it runs any more.
     ReleaseLaunches(VmId),
     /// Hands a claim over.
@@ -199,6 +201,7 @@ impl Change {
                 true => Err(changed(files.to_string(), "is in use")),
             },
             Self::ReleasePorts(id) => claim::release_kind(db, ClaimKind::HostPort, &Owner::Vm(*id)),
+            Self::ReleaseUsers(id) => claim::release_kind(db, ClaimKind::User, &Owner::Vm(*id)),
             Self::ReleaseLaunches(id) => {
                 claim::release_kind(db, ClaimKind::Process, &Owner::Vm(*id))
             }

@@ -44,6 +44,10 @@ impl Environment for SimEnvironment {
         }
     }
 
+    fn vmms_have_users(&self) -> bool {
+        true
+    }
+
     fn is_there(&self, _path: &Path) -> bool {
         true
     }

@@ -57,6 +57,9 @@ pub(crate) fn check(machine: &Machine) {
         for (ip, port) in &launch.ports {
             need(ClaimKind::HostPort, format!("{ip}:{port}"));
         }
+        if let Some(user) = launch.user {
+            need(ClaimKind::User, user.to_string());
+        }
     }
     for rule in unclaimed {
         world.broke(rule);

@@ -53,6 +53,13 @@ pub(crate) fn start(world: &mut World, spec: &VmmSpec, extent: Extent) -> HostRe
             return Err(failed(ErrorCode::InUse, "a host port is taken"));
         }
     }
+    let somebody = |user: u32| {
+        let mut launches = world.processes.launches();
+        launches.any(|(_, launch)| launch.user == Some(user))
+    };
+    if spec.user.is_some_and(somebody) {
+        world.broke(format!("two VMMs are the user {:?}", spec.user));
+    }
     world.files.write(&spec.console_log, Content::Whole(0), 1)?;
     let manners = world
         .manners

@@ -44,6 +44,8 @@ pub(crate) struct Launch {
     pub(crate) console_log: PathBuf,
     pub(crate) disks: Vec<PathBuf>,
     pub(crate) ports: Vec<(IpAddr, u16)>,
+    /// The user of the host that it is.
+    pub(crate) user: Option<u32>,
     pub(crate) manners: Manners,
     /// True when it answers at its socket.
     pub(crate) answers: bool,
@@ -118,6 +120,7 @@ impl Processes {
             console_log: spec.console_log.clone(),
             disks: disks.map(|disk| disk.path.clone()).collect(),
             ports,
+            user: spec.user,
             manners,
             answers,
         };

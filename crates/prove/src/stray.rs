@@ -55,6 +55,7 @@ fn spec(dir: PathBuf) -> VmmSpec {
         disks: Vec::new(),
         net: NetSpec::None,
         accel: Accel::Tcg,
+        user: None,
     }
 }
 

@@ -22,10 +22,12 @@ pub enum ClaimKind {
     Process,
     /// A port of the host; the resource is `address:port`.
     HostPort,
+    /// A user of the host that one process alone is; the resource is its number.
+    User,
 }
 
 impl ClaimKind {
-    const ALL: [Self; 3] = [Self::Directory, Self::Process, Self::HostPort];
+    const ALL: [Self; 4] = [Self::Directory, Self::Process, Self::HostPort, Self::User];
 
     /// The word for it in the store and for users.
     pub fn as_str(self) -> &'static str {
@@ -33,6 +35,7 @@ impl ClaimKind {
             Self::Directory => "directory",
             Self::Process => "process",
             Self::HostPort => "host_port",
+            Self::User => "user",
         }
     }
 }
@@ -136,6 +139,17 @@ fn name_of_vm(db: &Connection, owner: &str) -> Result<Option<String>, StoreError
     };
     let sql = "SELECT name FROM vms WHERE id = ?1";
     Ok(db.query_row(sql, [id], |row| row.get(0)).optional()?)
+}
+
+/// Tells whether anybody has a claim.
+///
+/// # Errors
+/// Only the database's.
+pub fn is_taken(db: &Connection, claim: &Claim) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM claims WHERE kind = ?1 AND resource = ?2";
+    let words = params![claim.kind.as_str(), claim.resource];
+    let found: Option<i64> = db.query_row(sql, words, |row| row.get(0)).optional()?;
+    Ok(found.is_some())
 }
 
 /// Releases a claim of `owner`; one that is not there, or not its own, stays as it is.

@@ -56,7 +56,7 @@ pub mod kernel {
 /// The same for claims.
 pub mod claim {
     pub use crate::claims::{
-        add, list, of_owner, release, release_all, release_kind, transfer, unreadable,
+        add, is_taken, list, of_owner, release, release_all, release_kind, transfer, unreadable,
     };
 }
 /// The same for operations, plans and their steps.

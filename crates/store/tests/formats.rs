@@ -183,23 +183,25 @@ fn claims_of_every_kind_are_stored_under_the_words_of_the_newest_golden_file() {
         ClaimKind::Directory,
         ClaimKind::Process,
         ClaimKind::HostPort,
+        ClaimKind::User,
     ];
     every_variant!(
         &kinds,
         ClaimKind {
             Directory,
             Process,
-            HostPort
+            HostPort,
+            User
         }
     );
     let words = kinds.map(|kind| (kind, kind.as_str()));
     assert_eq!(golden().holds("claim-kinds.json", &words), Ok(()));
-    // Version 1 said `vmm`.
+    // Version 1 said `vmm`; users are claimed since version 4.
     for version in [1, 2] {
         let read: Vec<(ClaimKind, String)> = golden().read(version, "claim-kinds.json");
         assert_eq!(
             read.into_iter().map(|(kind, _)| kind).collect::<Vec<_>>(),
-            kinds
+            kinds[..3]
         );
     }
 }

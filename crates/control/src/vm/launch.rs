@@ -10,6 +10,7 @@ use banger_store::VmRecord;
 use uuid::Uuid;
 
 use super::serial::{BASE, MODULES, SYSTEM, WORK};
+use super::users;
 use crate::Control;
 
 /// Time for a guest to become reachable: emulation on a busy host is slow, and a VMM that dies is noticed at once.
@@ -56,6 +57,7 @@ pub(super) fn start_vm(
         net: network.as_ref().map_or(NetSpec::None, NetPlan::device),
         console_log: files.console_log(),
         accel: boot.accel,
+        user: users::free(control, vm.id.0)?,
     };
     Ok(StartVm {
         spec,

@@ -21,6 +21,7 @@ mod serial;
 mod set;
 mod start;
 mod stop;
+mod users;
 mod view;
 
 pub(crate) use create::forget_half_made;
@@ -33,5 +34,6 @@ pub use serial::{BASE, MODULES, SYSTEM, WORK};
 pub use set::set;
 pub use start::{restart, start, start_again};
 pub use stop::{kill, stop};
+pub use users::VMM_USERS;
 pub(crate) use view::damaged;
 pub use view::{jail_level, vm_view};

@@ -9,9 +9,9 @@ use banger_ops::policy::{self, Request};
 use banger_ops::{GuestDefaults, GuestSetup, OwnDir, SeedWish, plans};
 use uuid::Uuid;
 
-use super::launch;
 use super::on_vm::{Turn, Verb, on_vm};
 use super::serial::{SYSTEM, WORK};
+use super::{launch, users};
 use crate::image::{self, Naming, publish_made, seed_wish};
 use crate::{Control, find_vm};
 
@@ -70,6 +70,7 @@ fn asked(turn: &Turn<'_>, seed: SeedWish, staging: OwnDir) -> Result<plans::Save
             disks: base.into_iter().chain(clones).collect(),
             net: NetSpec::None,
             console_log: work.join("console.log"),
+            user: users::free(control, guest.0)?,
             ..start.spec
         },
         setup: GuestSetup {

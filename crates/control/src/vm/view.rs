@@ -62,6 +62,7 @@ fn jail(record: &JailRecord) -> VmJail {
         network_namespace: layers.network_namespace,
         landlock_abi: layers.landlock_abi,
         seccomp: layers.seccomp,
+        user: layers.user,
         lacks: lacks.clone(),
     }
 }

@@ -118,6 +118,7 @@ mod tests {
                 network_namespace: !lacks,
                 landlock_abi: Some(4),
                 seccomp: true,
+                user: None,
             },
             missing: match lacks {
                 false => Vec::new(),

@@ -36,6 +36,8 @@ pub(crate) struct LinuxEnvironment {
     pub(crate) paths: Paths,
     pub(crate) ssh_hosts: Arc<Hosts>,
     pub(crate) runtime: Handle,
+    /// This daemon is root, and wants jails.
+    pub(crate) vmms_have_users: bool,
 }
 
 impl Environment for LinuxEnvironment {
@@ -51,6 +53,10 @@ impl Environment for LinuxEnvironment {
             cpus: u32::try_from(facts.cpus).unwrap_or(u32::MAX),
             memory_mib: facts.memory_mib,
         }
+    }
+
+    fn vmms_have_users(&self) -> bool {
+        self.vmms_have_users
     }
 
     fn is_there(&self, path: &Path) -> bool {

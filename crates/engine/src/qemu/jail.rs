@@ -55,6 +55,7 @@ pub(super) fn of(spec: &VmmSpec, program: &Path, wanted: Layers) -> Spec {
     }
     items.dedup();
     jail.file_max_bytes = largest;
+    jail.user = spec.user;
     jail
 }
 
@@ -95,6 +96,7 @@ fn machine(program: &Path, accel: Accel, network: Network, cwd: PathBuf, wanted:
         } else {
             DESCRIPTORS
         },
+        user: None,
         namespaces: wanted.namespaces,
         landlock: wanted.landlock_abi.is_some(),
         seccomp: wanted.seccomp,

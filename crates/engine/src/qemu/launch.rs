@@ -18,7 +18,7 @@ use banger_process::{Children, Process, Start};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{end, failure, files, hang, jail};
+use super::{end, failure, files, hang, jail, owner};
 use crate::jail::{JailMode, JailRecord};
 use crate::qmp::Monitor;
 use crate::{Accel, EngineError, EngineKind, IdentityVersion, VmmIdentity, VmmSpec};
@@ -193,6 +193,7 @@ fn spawn_in(
         .mode(0o600)
         .open(&log_path)
         .map_err(EngineError::io(format!("open {}", log_path.display())))?;
+    owner::hand_over(spec, jail.layers.user)?;
     let start = Start {
         program: &launch.program,
         args: &launch.args,

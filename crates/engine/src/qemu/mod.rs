@@ -20,6 +20,7 @@ mod hang;
 mod jail;
 mod kernel_cmdline;
 mod launch;
+mod owner;
 mod probe;
 mod trial;
 

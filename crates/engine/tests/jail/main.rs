@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use banger_engine::{
     Accel, DiskSpec, Engine, EngineError, JailMode, Layers, NetSpec, QemuEngine, VmmSpec,
+    gives_users,
 };
 use uuid::Uuid;
 
@@ -40,6 +41,9 @@ const WITHOUT_LANDLOCK: Layers = Layers {
     seccomp: true,
     ..NAMESPACES
 };
+
+/// A user that nobody else is.
+const USER: u32 = 0x7012_3456;
 
 /// The largest of the disks, bytes: what a file may become.
 const LIMIT: u64 = 1 << 30;
@@ -105,6 +109,7 @@ impl World {
             net: NetSpec::None,
             console_log: self.at("console.log"),
             accel: Accel::Tcg,
+            user: Some(USER),
         }
     }
 }
@@ -152,7 +157,7 @@ fn tries_in(mode: JailMode, layers: Layers) -> Option<Tries> {
         .filter_map(|line| line.split_once(' '))
         .map(|(name, result)| (name.to_owned(), result.to_owned()))
         .collect();
-    assert_eq!(tries.len(), 23, "every try has a line:\n{told}");
+    assert_eq!(tries.len(), 24, "every try has a line:\n{told}");
     assert_eq!(
         tries["own-disk"], "yes",
         "it works on its own disk:\n{told}"
@@ -196,6 +201,15 @@ fn refused(tries: &Tries, names: &[&str]) {
     }
 }
 
+/// The user that a VMM of this process is: its own where root gives it namespaces.
+fn user_with(layers: Layers) -> u32 {
+    let own = rustix::process::geteuid();
+    match own.is_root() && layers.namespaces && gives_users(&(USER..USER + 1)) {
+        true => USER,
+        false => own.as_raw(),
+    }
+}
+
 /// Checks that each set of layers refuses what it promises, for the user that this process is.
 fn rows() {
     let named = [
@@ -214,6 +228,7 @@ fn rows() {
                 eprintln!("{name}\t{row}\t{result}");
             }
             refused(&tries, &["grow"]);
+            assert_eq!(tries["user"], user_with(layers).to_string(), "{name}");
             seen.insert(name, tries);
         }
     }

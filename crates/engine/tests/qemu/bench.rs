@@ -60,6 +60,7 @@ impl Bench {
             net: NetSpec::None,
             console_log: self.path("console.log"),
             accel: Accel::Tcg,
+            user: None,
         }
     }
 

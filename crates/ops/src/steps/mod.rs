@@ -16,5 +16,5 @@ pub use guest::{ConfigureGuest, ShutdownGuest};
 pub use make::{MakeImage, MakeInitramfs, MakeKernel, MakeSshHostKey};
 pub use save::{CloneDisk, ReadRoot};
 pub use stray::EndStray;
-pub use vmm::{EndVmm, LaunchVmm};
-pub(crate) use vmm::{in_directory, process_claim};
+pub use vmm::{EndVmm, LaunchVmm, user_claim};
+pub(crate) use vmm::{claims_of, in_directory, process_claim};

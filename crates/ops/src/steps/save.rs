@@ -7,7 +7,7 @@ use banger_engine::{Signal, VmmSpec};
 use banger_store::Claim;
 use serde::{Deserialize, Serialize};
 
-use super::process_claim;
+use super::claims_of;
 use crate::{Change, GuestSetup, HostResult, StepBody, StepCx};
 
 /// Time for a VMM to answer at its control socket.
@@ -63,7 +63,7 @@ impl StepBody for ReadRoot {
         vec![&self.to]
     }
     fn claims(&self) -> Vec<Claim> {
-        vec![process_claim(&self.spec.launch_token)]
+        claims_of(&self.spec)
     }
     fn releases(&self) -> Vec<Claim> {
         self.claims()

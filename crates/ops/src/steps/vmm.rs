@@ -21,9 +21,17 @@ pub(crate) fn process_claim(token: &LaunchToken) -> Claim {
     Claim::new(ClaimKind::Process, token.as_str())
 }
 
-fn claims_of(token: &LaunchToken, net: Option<&NetSpec>) -> Vec<Claim> {
-    let mut claims = vec![process_claim(token)];
-    if let Some(NetSpec::User { publish, .. }) = net {
+/// The claim of the user that one VMM alone is.
+#[must_use]
+pub fn user_claim(uid: u32) -> Claim {
+    Claim::new(ClaimKind::User, uid.to_string())
+}
+
+/// Claims of a VMM that is started with this spec.
+pub(crate) fn claims_of(spec: &VmmSpec) -> Vec<Claim> {
+    let mut claims = vec![process_claim(&spec.launch_token)];
+    claims.extend(spec.user.map(user_claim));
+    if let NetSpec::User { publish, .. } = &spec.net {
         claims.extend(publish.iter().map(|p| {
             Claim::new(
                 ClaimKind::HostPort,
@@ -48,7 +56,7 @@ impl StepBody for LaunchVmm {
         "launch_vmm"
     }
     fn claims(&self) -> Vec<Claim> {
-        claims_of(&self.spec.launch_token, Some(&self.spec.net))
+        claims_of(&self.spec)
     }
     fn apply(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
         let vmm = cx.host.start_vmm(&self.spec, LAUNCH_DEADLINE)?;
@@ -116,10 +124,7 @@ impl StepBody for EndVmm {
         "end_vmm"
     }
     fn releases(&self) -> Vec<Claim> {
-        self.launch_token
-            .iter()
-            .flat_map(|token| claims_of(token, None))
-            .collect()
+        self.launch_token.iter().map(process_claim).collect()
     }
     fn apply(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
         if let Some(vmm) = &self.vmm {
@@ -149,6 +154,7 @@ impl StepBody for EndVmm {
         Ok(vec![
             Change::SetVmm { vm, vmm },
             Change::ReleasePorts(vm),
+            Change::ReleaseUsers(vm),
             Change::ReleaseLaunches(vm),
         ])
     }

@@ -172,6 +172,11 @@ fn of_version_4() -> Vec<Change> {
     }]
 }
 
+/// Those that version 5 has and older ones had not.
+fn of_version_5() -> Vec<Change> {
+    vec![Change::ReleaseUsers(vm_id())]
+}
+
 /// All that this version has.
 pub fn changes_of(version: u32) -> Vec<Change> {
     let mut changes = [of_vms(), of_files(), of_claims()].concat();
@@ -180,6 +185,9 @@ pub fn changes_of(version: u32) -> Vec<Change> {
     }
     if version >= 4 {
         changes.extend(of_version_4());
+    }
+    if version >= 5 {
+        changes.extend(of_version_5());
     }
     changes
 }

@@ -56,6 +56,7 @@ pub fn spec(net: NetSpec) -> VmmSpec {
         net,
         console_log: state_dir().join("console.log"),
         accel: Accel::Kvm,
+        user: Some(1_879_048_192),
     }
 }
 

@@ -111,6 +111,9 @@ impl Environment for QuietEnvironment {
             memory_mib: 4_096,
         }
     }
+    fn vmms_have_users(&self) -> bool {
+        false
+    }
     fn is_there(&self, _path: &Path) -> bool {
         true
     }

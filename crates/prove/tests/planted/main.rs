@@ -119,6 +119,8 @@ const PLAN_BUGS: &[(PlanBug, &str, &str)] = &[
     (PlanBug::WorkDiskEarly, "delete-stopped", "goes before"),
     (PlanBug::ReleaseBeforeRemoval, "stop", "is unclaimed"),
     (PlanBug::KeepThePort, "stop", "still claimed"),
+    (PlanBug::UserGoesFirst, "stop", "is unclaimed"),
+    (PlanBug::KeepTheUser, "stop", "still claimed"),
     (PlanBug::FinishBeforeTheLastStep, "create", "no whole"),
     (PlanBug::WorkDiskMadeAgain, "start-grown", "is touched"),
     (PlanBug::StopIsUndone, "stop", "is stopping"),

@@ -16,6 +16,10 @@ pub enum PlanBug {
     ReleaseBeforeRemoval,
     /// A stopped VM keeps its port.
     KeepThePort,
+    /// The user of a VMM is given back before the VMM has ended.
+    UserGoesFirst,
+    /// A stopped VM keeps the user of its VMM.
+    KeepTheUser,
     /// A create ends before its files are synced.
     FinishBeforeTheLastStep,
     /// A start makes the work disk once more.
@@ -78,6 +82,13 @@ impl PlanBug {
             (Self::KeepThePort, PlanKind::StopVm) => {
                 let port = Claim::new(ClaimKind::HostPort, "127.0.0.1:8080");
                 plan.done.push(Change::Claim(port, plan.owner.clone()));
+            }
+            (Self::UserGoesFirst, PlanKind::StopVm) => {
+                plan.begin.extend(plan.vm.map(Change::ReleaseUsers));
+            }
+            (Self::KeepTheUser, PlanKind::StopVm) => {
+                let user = Claim::new(ClaimKind::User, "1879048192");
+                plan.done.push(Change::Claim(user, plan.owner.clone()));
             }
             (Self::FinishBeforeTheLastStep, PlanKind::CreateVm) => drop(plan.steps.pop()),
             (Self::WorkDiskMadeAgain, PlanKind::StartVm) => made_again(plan),

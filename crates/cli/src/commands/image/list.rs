@@ -12,22 +12,18 @@ Examples:
   banger image list
   banger image list -q        names, one a line
   banger image list --json | jq -r '.[].name'")]
-pub struct Args {
-    /// Only names
-    #[arg(short, long)]
-    quiet: bool,
-}
+pub struct Args {}
 
 /// Prints all images.
 ///
 /// # Errors
 /// They cannot be listed.
-pub async fn run(args: Args, context: &Context) -> Outcome {
+pub async fn run(_: Args, context: &Context) -> Outcome {
     let images = context
         .session
         .read(|client| async move { client.images().await })
         .await?;
-    if args.quiet {
+    if context.output.quiet() {
         let names = images.into_iter().map(|image| image.name.into()).collect();
         return context.output.print(&Names(names));
     }

@@ -12,22 +12,18 @@ Examples:
   banger kernel list
   banger kernel list -q        names, one a line
   banger kernel list --json | jq -r '.[].name'")]
-pub struct Args {
-    /// Only names
-    #[arg(short, long)]
-    quiet: bool,
-}
+pub struct Args {}
 
 /// Prints all kernels.
 ///
 /// # Errors
 /// They cannot be listed.
-pub async fn run(args: Args, context: &Context) -> Outcome {
+pub async fn run(_: Args, context: &Context) -> Outcome {
     let kernels = context
         .session
         .read(|client| async move { client.kernels().await })
         .await?;
-    if args.quiet {
+    if context.output.quiet() {
         let names = kernels
             .into_iter()
             .map(|kernel| kernel.name.into())

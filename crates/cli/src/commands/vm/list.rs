@@ -21,11 +21,8 @@ pub struct Args {
     running: bool,
     #[command(flatten)]
     selector: Selector,
-    /// Only names
-    #[arg(short, long, conflicts_with = "wide")]
-    quiet: bool,
     /// All columns, and nothing cut to fit the terminal
-    #[arg(long)]
+    #[arg(long, conflicts_with = "quiet")]
     wide: bool,
 }
 
@@ -38,7 +35,7 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
     if args.running {
         vms.retain(|vm| vm.state == VmState::Running);
     }
-    if args.quiet {
+    if context.output.quiet() {
         let names = vms.into_iter().map(|vm| vm.name.into()).collect();
         return context.output.print(&Names(names));
     }

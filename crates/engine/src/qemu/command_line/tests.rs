@@ -32,6 +32,7 @@ fn spec(accel: Accel) -> VmmSpec {
         net: user(vec![publish(8080, 80)]),
         console_log: "/v/console.log".into(),
         accel,
+        user: None,
     }
 }
 
