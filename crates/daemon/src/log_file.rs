@@ -21,7 +21,7 @@ const CHUNK: usize = 64 * 1024;
 /// Bytes at the end of a log in which the last lines are searched.
 const TAIL_MAX: u64 = 8 << 20;
 /// Most bytes by which a reader finds its place again.
-const LANDMARK: usize = 1024;
+const LANDMARK: usize = 256;
 
 /// Reads a log: all of it, or its last `tail` lines, and with `follow` whatever is added until the file is removed.
 /// `None`: there is no such log.

@@ -166,7 +166,9 @@ fn as_version(version: u32, value: &mut Value) {
             }
             if fields.contains_key("restart_needed") {
                 // Changes before version 4 know no labels, those before version 3 no causes.
-                fields.insert("labels".to_owned(), json!({}));
+                if version < 4 {
+                    fields.insert("labels".to_owned(), json!({}));
+                }
                 if old {
                     fields.insert("exit".to_owned(), Value::Null);
                 }

@@ -88,6 +88,20 @@ fn a_new_vm_that_reaches_the_hosts_services_is_told_once_and_only_to_people() {
 }
 
 #[test]
+fn a_container_engines_volume_is_answered_with_what_does_it_here() {
+    let daemon = daemon_with(Frame::Exit(ExitStatus::Code(0)));
+    let ran = daemon.banger(&["run", "-v", "/nowhere:/x"]);
+    assert_eq!(ran.exit, 3, "{}", ran.stderr);
+    assert!(ran.stderr.contains("banger cp copies"), "{}", ran.stderr);
+    assert!(
+        daemon
+            .asked()
+            .iter()
+            .all(|asked| !asked.what.starts_with("POST"))
+    );
+}
+
+#[test]
 fn without_rm_leaving_a_shell_says_how_to_come_back() {
     let daemon = daemon_with(Frame::Exit(ExitStatus::Code(0)));
     let ran = daemon.banger(&["run"]);

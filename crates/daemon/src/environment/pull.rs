@@ -198,6 +198,12 @@ impl Pull {
                      and client.key there are shown to it), or into the host's own certificates"
                 ))
             }
+            RegistryError::Transfer { source, .. } if source.is_connect() => {
+                ApiError::new(ErrorCode::RegistryFailed, message).hint(
+                    "check this host's network and name server; behind a proxy, set HTTPS_PROXY and restart the daemon: banger \
+                     daemon stop",
+                )
+            }
             _ => ApiError::new(ErrorCode::RegistryFailed, message),
         }
     }

@@ -12,7 +12,7 @@
 mod existing;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -253,7 +253,10 @@ async fn outgoing(
     match path {
         Some(path) => {
             let source_name = source.as_name.clone();
-            let survey = source.survey(&path, context).await?;
+            let survey = source
+                .survey(&path, context)
+                .await
+                .map_err(|failure| with_word_on_mounts(&path, failure))?;
             let mut outgoing = Outgoing::new(Arc::clone(&survey), source_name.as_deref())?;
             let mut requests = repository
                 .requests(&survey, outgoing.dest(), context)
@@ -267,6 +270,17 @@ async fn outgoing(
             None => Ok(None),
         },
     }
+}
+
+/// A path that is none may be the volume of a container engine's `-v HOST:GUEST`.
+fn with_word_on_mounts(path: &Path, failure: Failure) -> Failure {
+    if !path.to_string_lossy().contains(":/") || path.exists() {
+        return failure;
+    }
+    failure.hint(
+        "no folder of the host is mounted in a VM (-v tells more while it works): PATH is a repository whose files are sent, \
+         banger cp copies others",
+    )
 }
 
 fn needs_path(argument: &str) -> impl Fn() -> Failure {
