@@ -145,6 +145,7 @@ pub fn jail_spec(config: &NetConfig, program: &Path, config_path: &Path, wanted:
         network: Network::Connect(ports),
         file_max_bytes: FILE_MAX_BYTES,
         descriptors_max: DESCRIPTORS,
+        user: None,
         namespaces: wanted.namespaces,
         landlock: wanted.landlock_abi.is_some(),
         seccomp: wanted.seccomp,
