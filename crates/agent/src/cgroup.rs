@@ -59,6 +59,14 @@ pub fn of_commands() -> Option<PathBuf> {
     folder.join("cgroup.procs").exists().then_some(folder)
 }
 
+/// Tells whether a command of the host, or something that it has started, runs. `false` where commands have no groups.
+#[must_use]
+pub fn commands_run() -> bool {
+    let events = Path::new(MOUNT).join(COMMANDS).join("cgroup.events");
+    std::fs::read_to_string(events)
+        .is_ok_and(|events| events.lines().any(|line| line == "populated 1"))
+}
+
 /// Removes the empty groups that processes before this one have left: those that still hold something stay.
 pub fn sweep(folder: &Path) {
     let lives = |name: &str| {

@@ -6,10 +6,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use banger_guest::files::Looked;
-use banger_guest::{Configure, Configured, Failure, GuestPath, Phase, ShutdownMode};
+use banger_guest::{
+    ClockReading, ClockSet, Configure, Configured, Failure, GuestPath, Phase, SetClock,
+    ShutdownMode,
+};
 use serde::{Deserialize, Serialize};
 
-use crate::failure::blocking;
+use crate::clock;
+use crate::failure::{blocking, failure};
 
 /// Orders that a guest carries out on itself as a whole. A trait, so that the calls can be tested on any machine.
 pub trait Machine: Send + Sync + 'static {
@@ -29,6 +33,19 @@ pub trait Machine: Send + Sync + 'static {
     /// # Errors
     /// When nothing can be told to do so.
     fn shut_down(&self, mode: ShutdownMode) -> Result<(), Failure>;
+
+    /// Reads the clock.
+    fn read_clock(&self) -> ClockReading {
+        clock::read()
+    }
+
+    /// Brings the clock to the host's time. Only a guest's own clock is set: other machines, as those of tests, refuse.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    fn set_clock(&self, _to: SetClock) -> Result<ClockSet, Failure> {
+        Err(failure("clock", "set", "this machine keeps its own clock"))
+    }
 
     /// Root of the guest's programs and files; `/` but in tests.
     fn root(&self) -> PathBuf {

@@ -20,8 +20,10 @@ use rustix::system::{RebootCommand, reboot};
 use crate::console::say;
 use crate::control::{self, Order};
 use crate::keeper;
+use crate::power;
 use crate::program;
 use crate::setup::root::SYSTEM_MOUNT;
+use crate::sys;
 
 /// Time of programs between `SIGTERM` and `SIGKILL`.
 const GRACE: Duration = Duration::from_millis(1500);
@@ -30,6 +32,8 @@ const GRACE: Duration = Duration::from_millis(1500);
 const ANNOUNCE: &str = "announce";
 /// Starts of a service that dies again and again before it has a root.
 const ATTEMPTS: u32 = 3;
+/// Between a signal to PID 1 and the end of everything: the exit code of the command that sent it is to reach the host.
+const ASKED: Duration = Duration::from_millis(100);
 /// Between the death of the service and its next start.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -172,6 +176,9 @@ fn stay(socket: UnixStream, pid: Pid) -> ! {
     if let Err(error) = spawned {
         say(format_args!("cannot reap: {error}"));
     }
+    if let Err(error) = take_signals() {
+        say(format_args!("signals to PID 1 are lost: {error}"));
+    }
     loop {
         let socket = service
             .socket
@@ -192,6 +199,32 @@ fn stay(socket: UnixStream, pid: Pid) -> ! {
             _ => std::thread::sleep(PAUSE),
         }
     }
+}
+
+/// Takes signals of programs of the guest for orders, on a thread of their own. The kernel drops those to PID 1 that have
+/// no handler.
+fn take_signals() -> io::Result<()> {
+    let signals = sys::signals_of(&power::SIGNALS.map(|(signal, _)| signal))?;
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            let mut number = [0];
+            loop {
+                match rustix::io::read(&signals, &mut number) {
+                    Ok(1) => {}
+                    Err(Errno::INTR) => continue,
+                    _ => return,
+                }
+                let told = power::SIGNALS
+                    .into_iter()
+                    .find(|(signal, _)| signal.as_raw() == i32::from(number[0]));
+                if let Some((_, mode)) = told {
+                    std::thread::sleep(ASKED);
+                    power_off(mode);
+                }
+            }
+        })
+        .map(drop)
 }
 
 /// Waits for children for ever: orphans end here, and the service is started again.

@@ -24,6 +24,7 @@
 pub mod accounts;
 pub mod boot;
 pub mod cgroup;
+pub mod clock;
 pub mod console;
 pub mod control;
 pub mod failure;
@@ -34,6 +35,7 @@ pub mod listen;
 pub mod main_loop;
 pub mod memory;
 pub mod modprobe;
+pub mod power;
 pub mod program;
 pub mod relay;
 pub mod report;

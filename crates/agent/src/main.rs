@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
-use banger_agent::{console, init, keeper, listen, main_loop, modprobe, program, serve, sftp};
+use banger_agent::{
+    console, init, keeper, listen, main_loop, modprobe, power, program, serve, sftp,
+};
 use banger_guest::LISTEN;
 
 fn main() -> ExitCode {
@@ -14,6 +16,9 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = arguments.collect();
     if modprobe::is_called(&name) {
         return modprobe::main(&arguments);
+    }
+    if let Some(name) = power::called_as(&name) {
+        return power::main(name, &arguments);
     }
     let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [how @ (program::FRESH | program::AGAIN)] => main_loop::run(how),

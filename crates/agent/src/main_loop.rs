@@ -16,6 +16,7 @@ use crate::boot::hardware::Hardware;
 use crate::boot::modules::{self, Modules};
 use crate::boot::{channel, early, port::Port};
 use crate::cgroup;
+use crate::clock;
 use crate::console::say;
 use crate::guest_state::{Defaults, Guest};
 use crate::keeper;
@@ -84,6 +85,7 @@ pub fn run(how: &str) -> io::Result<()> {
 /// Takes the place of a service that died: in its lock, and in its control group, whoever has started this process.
 fn come_back() -> io::Result<()> {
     keeper::serve_alone()?;
+    clock::end_old_slewing();
     if let Err(error) = cgroup::enter() {
         say(format_args!(
             "the agent has no control group of its own: {error}"

@@ -3,13 +3,15 @@
 
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::ioctl::{Opcode, Setter, opcode};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+use rustix::pipe::PipeFlags;
 use rustix::process::{Gid, Signal, Uid};
 use tokio::io::unix::AsyncFd;
 
@@ -102,6 +104,41 @@ pub(crate) fn add_entropy(random: impl AsFd, fresh: &[u8]) -> io::Result<()> {
     }
 }
 
+/// Pace of the system clock (adjtimex(2)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ClockPace {
+    /// Length of a tick in microseconds.
+    pub tick_us: i64,
+    /// A program of the guest keeps the clock, and told the kernel so.
+    pub kept: bool,
+}
+
+/// Reads the pace of the clock.
+pub(crate) fn clock_pace() -> io::Result<ClockPace> {
+    let read = adjust_clock(0, 0)?;
+    Ok(ClockPace {
+        tick_us: read.tick,
+        kept: read.status & libc::STA_UNSYNC == 0,
+    })
+}
+
+/// Sets the length of a tick in microseconds: 9000 to 11000.
+pub(crate) fn set_tick(tick_us: i64) -> io::Result<()> {
+    adjust_clock(libc::ADJ_TICK, tick_us).map(drop)
+}
+
+fn adjust_clock(modes: libc::c_uint, tick: i64) -> io::Result<libc::timex> {
+    // SAFETY: `struct timex` is numbers alone, for which all bytes zero is a value.
+    let mut timex: libc::timex = unsafe { std::mem::zeroed() };
+    timex.modes = modes;
+    timex.tick = tick;
+    // SAFETY: the kernel reads and writes one `struct timex` behind the pointer, and the pointer is to one.
+    match unsafe { libc::adjtimex(&raw mut timex) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(timex),
+    }
+}
+
 /// Has the runtime watch a descriptor that it owns from then on.
 pub(crate) fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an owned descriptor stays open, and the same, until the returned value is dropped with it.
@@ -157,6 +194,43 @@ pub(crate) fn set_up_child(command: &mut Command, setup: ChildSetup) {
     }
 }
 
+/// Where [`note_signal`] writes to; negative: nowhere.
+static SIGNALS_TO: AtomicI32 = AtomicI32::new(-1);
+
+/// Catches these signals from now on: each is a byte, its number, in the pipe that is returned. To be called once.
+pub(crate) fn signals_of(signals: &[Signal]) -> io::Result<OwnedFd> {
+    let (reading, writing) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+    // A handler never waits; a full pipe has orders enough.
+    rustix::io::ioctl_fionbio(&writing, true)?;
+    SIGNALS_TO.store(writing.into_raw_fd(), Ordering::Relaxed);
+    for signal in signals {
+        // SAFETY: all bytes zero is a `struct sigaction`: no flag, an empty mask, the default action.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        action.sa_sigaction = note_signal as extern "C" fn(libc::c_int) as libc::sighandler_t;
+        action.sa_flags = libc::SA_RESTART;
+        // SAFETY: the kernel reads one `struct sigaction`, and the handler makes one system call, which signal-safety(7) allows.
+        if unsafe { libc::sigaction(signal.as_raw(), &raw const action, std::ptr::null_mut()) } != 0
+        {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(reading)
+}
+
+extern "C" fn note_signal(number: libc::c_int) {
+    let byte = number as u8;
+    // SAFETY: it writes one byte from where one is. The descriptor was given up to this handler and is never closed.
+    unsafe {
+        let before = *libc::__errno_location();
+        libc::write(
+            SIGNALS_TO.load(Ordering::Relaxed),
+            (&raw const byte).cast(),
+            1,
+        );
+        *libc::__errno_location() = before;
+    }
+}
+
 /// A signal by its number, 1 to 64.
 pub(crate) fn signal(number: u8) -> Option<Signal> {
     if let Some(named) = Signal::from_named_raw(i32::from(number)) {
@@ -172,6 +246,22 @@ pub(crate) fn signal(number: u8) -> Option<Signal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_pace_of_this_machines_clock_is_read() {
+        let tick_us = clock_pace().unwrap().tick_us;
+        assert!((9_000..=11_000).contains(&tick_us), "{tick_us}");
+    }
+
+    #[test]
+    fn a_caught_signal_is_its_number_in_the_pipe() {
+        let caught = Signal::from_named_raw(libc::SIGURG).unwrap();
+        let pipe = signals_of(&[caught]).unwrap();
+        rustix::process::kill_process(rustix::process::getpid(), caught).unwrap();
+        let mut number = [0; 4];
+        assert_eq!(rustix::io::read(&pipe, &mut number).unwrap(), 1);
+        assert_eq!(i32::from(number[0]), libc::SIGURG);
+    }
 
     #[test]
     fn signals_have_their_numbers() {

@@ -227,3 +227,33 @@ async fn one_host_after_another_is_served() {
         host_of(guest.clone()).await.ping().await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn the_offset_of_a_guests_clock_is_measured_and_mended() {
+    let ahead_ns = 3_600_000_000_000;
+    let double = Arc::new(Double {
+        ahead_ns,
+        ..Double::default()
+    });
+    let guest = Guest::new(double.clone(), Phase::Running, Defaults::default());
+    let client = host_of(guest).await;
+    let (offset, set) = client.keep_time().await.unwrap();
+    let error = offset.offset_ns.abs_diff(ahead_ns);
+    assert!(error <= offset.error_ns, "{offset:?}");
+    // It found the same with the moment that it was told, although that is older by now.
+    let set = set.unwrap();
+    assert!(
+        set.offset_ns.abs_diff(ahead_ns) <= offset.error_ns + 1_000_000,
+        "{set:?}"
+    );
+    assert_eq!(*double.told.lock().unwrap(), ["set clock"]);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_right_is_not_touched() {
+    let double = Arc::new(Double::default());
+    let guest = Guest::new(double.clone(), Phase::Waiting, Defaults::default());
+    let (offset, set) = host_of(guest).await.keep_time().await.unwrap();
+    assert_eq!(set, None, "{offset:?}");
+    assert!(double.told.lock().unwrap().is_empty());
+}

@@ -7,12 +7,13 @@ use banger_guest::limits::PROTOCOL_VERSION;
 use banger_guest::wire::frame::{Frame, decode};
 use banger_guest::wire::handshake::{Kind, Record};
 use banger_guest::{
-    Answer, Attach, Caller, Configure, Configured, ConnectTarget, Content, CpuTimes, Detached,
-    DetachedCommand, DetachedEnd, DiskStats, ExecFailure, ExecFailureKind, ExecRequest, ExitStatus,
-    Failure, Found, GetChanges, GetFiles, GuestFile, GuestMount, GuestPath, GuestStats, InitMode,
-    Interface, InterfaceAddress, Listener, Listening, MacAddr, MemoryStats, ModulesPlan, Net,
-    Phase, Pong, PutFiles, Relay, Request, RootPlan, RunningInit, ShutdownMode, Stage, TmpMode,
-    TransferDone, TransferFailure, TransportProtocol, TreeFiles, TreePath, Tty,
+    Answer, Attach, Caller, ClockChange, ClockReading, ClockSet, Configure, Configured,
+    ConnectTarget, Content, CpuTimes, Detached, DetachedCommand, DetachedEnd, DiskStats,
+    ExecFailure, ExecFailureKind, ExecRequest, ExitStatus, Failure, Found, GetChanges, GetFiles,
+    GuestFile, GuestMount, GuestPath, GuestStats, InitMode, Interface, InterfaceAddress, Listener,
+    Listening, MacAddr, MemoryStats, ModulesPlan, Net, Phase, Pong, PutFiles, Relay, Request,
+    RootPlan, RunningInit, SetClock, ShutdownMode, Stage, TmpMode, TransferDone, TransferFailure,
+    TransportProtocol, TreeFiles, TreePath, Tty,
 };
 use bytes::{Bytes, BytesMut};
 
@@ -159,17 +160,21 @@ fn requests_of_version_1() -> Vec<Request> {
         exec.timeout_ms = None;
         exec
     };
-    let requests = requests().into_iter().map(|request| match request {
-        Request::Exec(exec) => Request::Exec(before(exec)),
-        Request::Detach(exec) => Request::Detach(before(exec)),
-        Request::Configure(mut configure) => {
-            configure.tmp = TmpMode::Disk;
-            configure.root.modules = None;
-            configure.files.drain(..NEW_FILES_IN_VERSION_3);
-            Request::Configure(configure)
-        }
-        other => other,
-    });
+    let known = |request: &Request| !matches!(request, Request::ReadClock | Request::SetClock(_));
+    let requests = requests()
+        .into_iter()
+        .filter(known)
+        .map(|request| match request {
+            Request::Exec(exec) => Request::Exec(before(exec)),
+            Request::Detach(exec) => Request::Detach(before(exec)),
+            Request::Configure(mut configure) => {
+                configure.tmp = TmpMode::Disk;
+                configure.root.modules = None;
+                configure.files.drain(..NEW_FILES_IN_VERSION_3);
+                Request::Configure(configure)
+            }
+            other => other,
+        });
     requests.collect()
 }
 
@@ -226,6 +231,11 @@ fn requests() -> Vec<Request> {
         Request::RemoveFiles(tree()),
         Request::Ports,
         Request::Stats,
+        Request::ReadClock,
+        Request::SetClock(SetClock {
+            monotonic_ns: 1_500_000_000,
+            unix_ns: 1_795_708_800_000_000_000,
+        }),
         Request::Sync,
         Request::Shutdown {
             mode: ShutdownMode::Poweroff,
@@ -338,6 +348,22 @@ fn stats() -> GuestStats {
     }
 }
 
+fn clock_reading() -> ClockReading {
+    ClockReading {
+        unix_ns: 1_795_708_800_000_000_000,
+        monotonic_ns: 1_500_000_000,
+    }
+}
+
+fn clock_sets() -> Vec<ClockSet> {
+    [ClockChange::Stepped, ClockChange::Slewed, ClockChange::Left]
+        .map(|change| ClockSet {
+            offset_ns: -7,
+            change,
+        })
+        .into()
+}
+
 fn listeners() -> Vec<Listener> {
     [TransportProtocol::Tcp, TransportProtocol::Udp]
         .map(|protocol| Listener {
@@ -431,6 +457,8 @@ fn every_message_is_that_of_its_newest_golden_file() {
             RemoveFiles,
             Ports,
             Stats,
+            ReadClock,
+            SetClock,
             Sync,
             Shutdown
         }
@@ -488,6 +516,16 @@ fn every_message_is_that_of_its_newest_golden_file() {
     assert_eq!(golden.holds("configured.json", &configured()), Ok(()));
     assert_eq!(golden.holds("detached.json", &detached()), Ok(()));
     assert_eq!(golden.holds("stats.json", &stats()), Ok(()));
+    assert_eq!(golden.holds("clock.json", &clock_reading()), Ok(()));
+    every_variant!(
+        clock_sets().iter().map(|set| &set.change),
+        ClockChange {
+            Stepped,
+            Slewed,
+            Left
+        }
+    );
+    assert_eq!(golden.holds("clock-set.json", &clock_sets()), Ok(()));
     assert_eq!(golden.holds("listeners.json", &listeners()), Ok(()));
     assert_eq!(golden.holds("found.json", &found()), Ok(()));
     let listening = [Listening::Port(80), Listening::Socket(text("/run/a"))];

@@ -4,10 +4,12 @@ use banger_api::vm::VmState;
 use banger_api::{ContentDigest, ExitCause, ImageName, KernelName, VmId, VmName};
 use banger_engine::VmmIdentity;
 use banger_store::{
-    Claim, ClaimKind, Connection, ImageRecord, KernelRecord, Owner, StoreError, VmRecord, claim,
-    image, kernel, operation, vm,
+    Claim, ClaimKind, Connection, ImageRecord, KernelRecord, Owner, Reboots, StoreError, VmRecord,
+    claim, image, kernel, operation, vm,
 };
 use serde::{Deserialize, Serialize};
+
+use crate::policy;
 
 /// One change of the store.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,7 +19,8 @@ pub enum Change {
     InsertVm(Box<VmRecord>),
     /// Removes a VM's row and all its claims.
     DeleteVm(VmId),
-    /// Moves a VM to a state; `error` replaces the one that it had, and the cause of its last end is forgotten.
+    /// Moves a VM to a state; `error` replaces the one that it had, and the cause of its last end is forgotten. A reboot that
+    /// is due stays due while the VM starts, and when that is cut off.
     SetVmState {
         /// The VM.
         vm: VmId,
@@ -47,6 +50,15 @@ pub enum Change {
         /// The cause.
         exit: Option<ExitCause>,
     },
+    /// Its guest rebooted, which ended its VMM: it is to be booted again.
+    Rebooted {
+        /// The VM.
+        vm: VmId,
+        /// When, ms since 1970.
+        at_ms: i64,
+    },
+    /// It is not booted again after a reboot, and its reboots so far are forgotten.
+    StaysDown(VmId),
     /// Its guest became reachable; its present settings are in force.
     SetStarted {
         /// The VM.
@@ -139,10 +151,15 @@ impl Change {
                 record.state = *state;
                 record.error.clone_from(error);
                 record.exit = None;
+                record.reboots.due &= matches!(state, VmState::Starting | VmState::Stopped);
             }),
             Self::SetName { vm: id, name } => edit(db, *id, |record| record.name.clone_from(name)),
             Self::SetVmm { vm: id, vmm } => edit(db, *id, |record| record.vmm = vmm.clone().into()),
             Self::SetExit { vm: id, exit } => edit(db, *id, |record| record.exit = exit.clone()),
+            Self::Rebooted { vm: id, at_ms } => edit(db, *id, |record| {
+                record.reboots.note(*at_ms, policy::REBOOTS_WITHIN_MS);
+            }),
+            Self::StaysDown(id) => edit(db, *id, |record| record.reboots = Reboots::default()),
             Self::SetStarted { vm: id, at_ms } => edit(db, *id, |record| {
                 record.started_ms = Some(*at_ms);
                 record.restart_needed = false;

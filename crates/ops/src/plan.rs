@@ -233,11 +233,12 @@ impl Plan {
                 }]
             }
             (Ending::Keep(state), Some(_)) => {
-                vec![Change::SetVmState {
+                let state = Change::SetVmState {
                     vm,
                     state,
                     error: None,
-                }]
+                };
+                vec![state, Change::StaysDown(vm)]
             }
             (Ending::Keep(state), None) => vec![Change::SetVmState {
                 vm,

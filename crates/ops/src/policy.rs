@@ -1,7 +1,7 @@
 //! Requests that are allowed in each state: a pure function with a table.
 
 use banger_api::vm::{RestartPolicy, VmState};
-use banger_api::{ApiError, ErrorCode};
+use banger_api::{ApiError, ErrorCode, ExitCause};
 use banger_store::VmRecord;
 
 /// A request that concerns an existing VM.
@@ -28,17 +28,51 @@ pub enum Request {
     Save,
 }
 
-/// Tells whether a VM that does not run is to be started when the daemon starts: it is to run always, and neither its
-/// user nor its guest ended it. A daemon that is killed before it has done so finds the same answer again.
+/// Time in which reboots of a guest are counted, in ms.
+pub const REBOOTS_WITHIN_MS: i64 = 60_000;
+/// Reboots within that time of which the last is an error: a guest that cannot get up would reboot for ever.
+pub const TOO_MANY_REBOOTS: usize = 3;
+
+/// Fate of a VM whose VMM ended by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterExit {
+    /// It is stopped: its guest powered off, or its host went down, which is no fault of the VM.
+    Stopped,
+    /// It is in error.
+    Error,
+    /// It is booted again: its guest rebooted.
+    Boot,
+    /// It is in error: its guest rebooted too often.
+    RebootsTooOften,
+}
+
+/// The fate of a VM after an end of its VMM. A VM that is there for one run has ended with it: a reboot does not bring it
+/// back.
+pub fn after_exit(vm: &VmRecord, cause: &ExitCause, now_ms: i64) -> AfterExit {
+    match cause {
+        ExitCause::GuestReset if vm.ephemeral => AfterExit::Error,
+        ExitCause::GuestReset => {
+            match vm.reboots.within(REBOOTS_WITHIN_MS, now_ms) + 1 < TOO_MANY_REBOOTS {
+                true => AfterExit::Boot,
+                false => AfterExit::RebootsTooOften,
+            }
+        }
+        cause if cause.is_orderly() => AfterExit::Stopped,
+        _ => AfterExit::Error,
+    }
+}
+
+/// Tells whether a VM that does not run is to be started when the daemon starts: its guest was rebooting, or it is to run
+/// always, and neither its user nor its guest ended it. A daemon that is killed before it has done so finds the same answer
+/// again.
 pub fn starts_again(vm: &VmRecord) -> bool {
+    let idle = matches!(vm.state, VmState::Stopped | VmState::Error);
     let lost = match &vm.exit {
         Some(cause) => !cause.is_wanted(),
         None => vm.error.is_some(),
     };
-    vm.damage.is_none()
-        && vm.restart == RestartPolicy::Always
-        && matches!(vm.state, VmState::Stopped | VmState::Error)
-        && lost
+    let wanted = vm.restart == RestartPolicy::Always && lost;
+    vm.damage.is_none() && idle && (wanted || vm.reboots.due)
 }
 
 /// Decision on a request.
@@ -219,6 +253,50 @@ mod tests {
         };
         let places: Vec<usize> = VmState::ALL.into_iter().map(place).collect();
         assert_eq!(places, [0, 1, 2, 3, 4, 5, 6, 7]);
+    }
+
+    /// A VM as an older build stored it.
+    fn older_vm() -> VmRecord {
+        let stored = include_str!("../../store/formats/v3/vm.json");
+        let record: VmRecord = serde_json::from_str(stored).unwrap();
+        VmRecord {
+            ephemeral: false,
+            restart: RestartPolicy::No,
+            ..record
+        }
+    }
+
+    #[test]
+    fn a_vm_whose_guest_reboots_is_booted_again_but_not_for_ever() {
+        let mut vm = older_vm();
+        let after = |vm: &VmRecord, now_ms| after_exit(vm, &ExitCause::GuestReset, now_ms);
+        assert_eq!(after(&vm, 1_000), AfterExit::Boot);
+        vm.reboots.note(1_000, REBOOTS_WITHIN_MS);
+        assert_eq!(after(&vm, 20_000), AfterExit::Boot);
+        vm.reboots.note(20_000, REBOOTS_WITHIN_MS);
+        assert_eq!(after(&vm, 60_999), AfterExit::RebootsTooOften);
+        assert_eq!(after(&vm, 61_000), AfterExit::Boot);
+        vm.ephemeral = true;
+        assert_eq!(after(&vm, 900_000), AfterExit::Error);
+        let off = ExitCause::GuestShutdown;
+        assert_eq!(after_exit(&vm, &off, 0), AfterExit::Stopped);
+        assert_eq!(after_exit(&vm, &ExitCause::Vanished, 0), AfterExit::Error);
+    }
+
+    #[test]
+    fn a_reboot_that_is_due_is_made_up_for_and_one_that_an_older_build_left_is_not() {
+        let mut vm = VmRecord {
+            state: VmState::Error,
+            exit: Some(ExitCause::GuestReset),
+            ..older_vm()
+        };
+        assert!(!starts_again(&vm));
+        vm.state = VmState::Stopped;
+        assert!(!starts_again(&vm));
+        vm.reboots.due = true;
+        assert!(starts_again(&vm));
+        vm.state = VmState::Running;
+        assert!(!starts_again(&vm));
     }
 
     #[test]

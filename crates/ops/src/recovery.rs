@@ -220,7 +220,10 @@ impl<'a> Recovery<'a> {
         let files = (self.files)(record.id);
         let plan = match record.state {
             VmState::Running => match self.ended(record, &files, report)? {
-                Some(cause) => plans::end_after_exit(record, &files, &cause, None),
+                Some(cause) => {
+                    let now = self.runner.host().now_ms();
+                    plans::end_after_exit(record, &files, &cause, None, now)
+                }
                 None => {
                     report.adopted.push(record.id);
                     return Ok(());

@@ -131,6 +131,8 @@ fn the_stored_form_of_every_change_is_that_of_its_newest_golden_file() {
             DeleteVm,
             SetVmState,
             SetName,
+            Rebooted,
+            StaysDown,
             SetVmm,
             SetExit,
             SetStarted,
@@ -165,7 +167,11 @@ fn as_version(version: u32, value: &mut Value) {
                 fields.insert("version".to_owned(), json!(1));
             }
             if fields.contains_key("restart_needed") {
-                // Changes before version 4 know no labels, those before version 3 no causes.
+                // Changes before version 5 know no reboots, those before version 4 no labels, those before version 3 no causes.
+                let reboots = json!({"recent_ms": [], "due": false});
+                if version < 5 {
+                    fields.insert("reboots".to_owned(), reboots);
+                }
                 if version < 4 {
                     fields.insert("labels".to_owned(), json!({}));
                 }

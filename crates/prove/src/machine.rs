@@ -55,6 +55,8 @@ pub(crate) struct Ledger {
     pub(crate) newer: Option<(Uuid, Vec<(u32, StepState)>)>,
     /// Ends of VMMs by themselves, until something else is done with their VMs.
     pub(crate) ends: BTreeMap<VmId, Option<ExitCause>>,
+    /// Number of reboots of guests by themselves, until something else is done with their VMs.
+    pub(crate) reboots: BTreeMap<VmId, usize>,
 }
 
 /// The state of a machine.

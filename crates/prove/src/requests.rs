@@ -47,7 +47,9 @@ impl Daemon {
     /// Something is done with a VM: how its VMM ended before is of no account any more.
     fn touch(&self, name: &str) {
         if let Ok(vm) = self.find(name) {
-            self.machine.world().ledger.ends.remove(&vm.id);
+            let mut world = self.machine.world();
+            world.ledger.ends.remove(&vm.id);
+            world.ledger.reboots.remove(&vm.id);
         }
     }
 
@@ -185,6 +187,13 @@ impl Daemon {
             true => Ok(()),
             false => vm::vmm_ended(&self.control, vm.id, vmm),
         }
+    }
+
+    /// The same, and waits until the daemon is done with it.
+    pub(crate) fn watch_to_the_end(&self, name: &str) -> HostResult<()> {
+        self.watch(name)?;
+        self.wait(&mut || self.control.operations().all_running().is_empty());
+        Ok(())
     }
 
     /// Sets the size of a work disk for the next start.

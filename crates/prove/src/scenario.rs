@@ -2,7 +2,7 @@
 
 use banger_api::ExitCause;
 use banger_api::vm::{RestartPolicy, VmState};
-use banger_ops::HostResult;
+use banger_ops::{HostResult, policy};
 
 use crate::daemon::Daemon;
 use crate::damage;
@@ -69,12 +69,28 @@ fn vmms_end(daemon: &Daemon, cause: Option<ExitCause>) {
     let mut world = daemon.machine.world();
     let ended = vms.iter().filter(|vm| vm.state == VmState::Running);
     let ended: Vec<_> = ended.map(|vm| (vm.id, cause.clone())).collect();
+    if cause == Some(ExitCause::GuestReset) {
+        for (vm, _) in &ended {
+            *world.ledger.reboots.entry(*vm).or_default() += 1;
+        }
+    }
     world.ledger.ends.extend(ended);
     let pids: Vec<u32> = world.processes.launches().map(|(pid, _)| pid).collect();
     for pid in pids {
         world.processes.end(pid, cause.clone());
         world.processes.stranger_at(pid);
     }
+}
+
+/// A running VM whose guest has rebooted once more than `before` times, which the daemon has not seen yet.
+fn rebooted(daemon: &Daemon, before: usize) -> HostResult<()> {
+    running(daemon, PUBLISHED)?;
+    for _ in 0..before {
+        vmms_end(daemon, Some(ExitCause::GuestReset));
+        daemon.watch_to_the_end("a")?;
+    }
+    vmms_end(daemon, Some(ExitCause::GuestReset));
+    Ok(())
 }
 
 /// Does nothing: only the daemon's restart follows.
@@ -362,6 +378,28 @@ fn ends() -> Vec<Scenario> {
                 Ok(())
             },
             |c| c.watch("a")
+        ),
+        scenario!("guest-reboots", |c| rebooted(c, 0), |c| c
+            .watch_to_the_end("a")),
+        scenario!("guest-reboots-again", |c| rebooted(c, 1), |c| c
+            .watch_to_the_end("a")),
+        scenario!(
+            "guest-reboots-too-often",
+            |c| rebooted(c, policy::TOO_MANY_REBOOTS - 1),
+            |c| c.watch_to_the_end("a")
+        ),
+        scenario!("guest-reboots-for-ever", |c| running(c, PUBLISHED), |c| {
+            for _ in 0..policy::TOO_MANY_REBOOTS {
+                vmms_end(c, Some(ExitCause::GuestReset));
+                c.watch_to_the_end("a")?;
+            }
+            Ok(())
+        }),
+        scenario!("restart-after-guest-rebooted", |c| rebooted(c, 0), nothing),
+        scenario!(
+            "restart-after-guest-rebooted-too-often",
+            |c| rebooted(c, policy::TOO_MANY_REBOOTS - 1),
+            nothing
         ),
         scenario!(
             "vmm-dies",

@@ -196,7 +196,11 @@ fn vmm_ends(daemon: &Daemon, random: &mut Random) {
     let mut world = daemon.machine.world();
     let pids: Vec<u32> = world.processes.launches().map(|(pid, _)| pid).collect();
     if let Some(pid) = random.pick(&pids) {
-        let cause = random.chance(1, 2).then_some(ExitCause::GuestShutdown);
+        let cause = match random.below(3) {
+            0 => Some(ExitCause::GuestShutdown),
+            1 => Some(ExitCause::GuestReset),
+            _ => None,
+        };
         world.processes.end(pid, cause);
         if random.chance(1, 2) {
             world.processes.stranger_at(pid);

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use banger_api::VmId;
 use banger_api::operation::OperationState;
 use banger_api::vm::{RestartPolicy, VmState};
-use banger_ops::{HostResult, Plan, plans};
+use banger_api::{ExitCause, VmId};
+use banger_ops::{HostResult, Plan, plans, policy};
 use banger_store::{ClaimKind, VmRecord, claim, image, kernel, operation, vm};
 
 use crate::daemon::Daemon;
@@ -295,6 +295,9 @@ fn cause_of_end(world: &World, vm: &VmRecord, wrong: &mut Vec<String>) {
     let Some(cause) = world.ledger.ends.get(&vm.id) else {
         return;
     };
+    if let Some(reboots) = world.ledger.reboots.get(&vm.id) {
+        return reboot(world, vm, *reboots, wrong);
+    }
     let expected = cause.as_ref().filter(|_| !world.powered_down);
     let kept = match (expected, &vm.exit) {
         (Some(expected), Some(kept)) => expected == kept,
@@ -305,5 +308,32 @@ fn cause_of_end(world: &World, vm: &VmRecord, wrong: &mut Vec<String>) {
     let stays = vm.restart == RestartPolicy::No && vm.state != VmState::Running;
     if stays && !kept {
         wrong.push(format!("VM {} has lost why its VMM ended", vm.name));
+    }
+}
+
+/// A VM whose guest rebooted runs again, unless that failed and its record says so; one that rebooted too often does not.
+fn reboot(world: &World, vm: &VmRecord, reboots: usize, wrong: &mut Vec<String>) {
+    let name = &vm.name;
+    let runs = vm.state == VmState::Running;
+    let failed = world.struck.keys().any(|mode| !mode.ends_the_daemon());
+    if failed || world.powered_down {
+        // What failed, or the end of the host's, came between; but then something is told.
+        if !runs && vm.error.is_none() {
+            wrong.push(format!("VM {name} does not run, and nothing is told"));
+        }
+        return;
+    }
+    let too_often = reboots >= policy::TOO_MANY_REBOOTS;
+    if too_often && runs {
+        wrong.push(format!("VM {name} reboots for ever"));
+    }
+    if too_often && vm.exit != Some(ExitCause::GuestReset) {
+        wrong.push(format!("VM {name} has lost why its VMM ended"));
+    }
+    if !too_often && !runs {
+        wrong.push(format!(
+            "the guest of VM {name} rebooted, and it is {}",
+            vm.state
+        ));
     }
 }

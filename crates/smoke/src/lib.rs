@@ -23,6 +23,7 @@
 mod binary;
 mod distributions;
 mod eventually;
+pub mod guest_clock;
 mod leftovers;
 mod old_build;
 mod prepared;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::is_unique;
 use crate::form::{self, Form, Salvage};
 use crate::statement::execute;
-use crate::{RecordedVmm, StoreError};
+use crate::{Reboots, RecordedVmm, StoreError};
 
 /// One VM as the daemon knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +66,9 @@ pub struct VmRecord {
     /// Cause of its VMM's last end by itself.
     #[serde(default)]
     pub exit: Option<ExitCause>,
+    /// Reboots of its guest.
+    #[serde(default)]
+    pub reboots: Reboots,
     /// Damage of its row: then this holds what of it still can be read, and its state is `error`.
     #[serde(skip)]
     pub damage: Option<String>,
@@ -138,6 +141,7 @@ impl VmRecord {
             started_ms: None,
             error: Some(format!("its record in the store is damaged: {why}")),
             exit: None,
+            reboots: Reboots::default(),
             damage: Some(why),
         }
     }

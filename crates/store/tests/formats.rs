@@ -9,8 +9,8 @@ use banger_formats::every_variant;
 use std::path::PathBuf;
 
 use banger_store::{
-    ClaimKind, Connection, ImageRecord, KernelRecord, Store, VmRecord, claim, image, kernel,
-    operation, vm,
+    ClaimKind, Connection, ImageRecord, KernelRecord, Reboots, Store, VmRecord, claim, image,
+    kernel, operation, vm,
 };
 
 fn golden() -> Golden {
@@ -67,6 +67,10 @@ fn a_vm() -> VmRecord {
         exit: Some(ExitCause::Failed {
             message: "no memory".to_owned(),
         }),
+        reboots: Reboots {
+            recent_ms: vec![1_795_708_802_000],
+            due: true,
+        },
         damage: None,
     }
 }
@@ -113,6 +117,7 @@ fn records_of_version_1_are_read() {
         // A row's version says that its cause is to be taken from its sentence: see the store of version 1 below.
         exit: None,
         labels: banger_api::Labels::default(),
+        reboots: Reboots::default(),
         ..a_vm()
     };
     assert_eq!(golden().read::<VmRecord>(1, "vm.json"), expected);

@@ -73,6 +73,9 @@ async fn dispatch(mut io: CallIo, request: Request, guest: &Arc<Guest>) {
             reply(&mut io, found).await;
         }
         Request::Stats => reply(&mut io, blocking(stats::collect).await).await,
+        // Neither waits for anything, and a thread would only make the reading older.
+        Request::ReadClock => reply(&mut io, Ok(guest.machine().read_clock())).await,
+        Request::SetClock(to) => reply(&mut io, guest.machine().set_clock(to)).await,
         Request::Sync => reply(&mut io, blocking(sync).await).await,
         Request::Shutdown { mode } => {
             let written = match blocking(sync).await {

@@ -1,20 +1,14 @@
-//! Identity of this guest: name, machine id, clock, randomness. Each is set, then checked.
+//! Identity of this guest: name, machine id, randomness. Each is set, then checked.
 
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use banger_guest::{Configure, Failure};
-use rustix::fs::Timespec;
-use rustix::time::ClockId;
 
 use super::files;
 use crate::failure::failure;
 use crate::sys;
-
-/// Between setting the clock and reading it back.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
 
 /// Applies everything.
 ///
@@ -24,31 +18,6 @@ pub fn apply(configure: &Configure, root: &Path) -> Result<(), Failure> {
     add_entropy(&configure.entropy.0)?;
     set_hostname(&configure.hostname)?;
     set_machine_id(&configure.machine_id, root)
-}
-
-/// Sets the clock, and reads it back.
-///
-/// # Errors
-/// It cannot be set, or is not what was set.
-pub fn set_clock(unix_ns: u64) -> Result<(), Failure> {
-    let second = 1_000_000_000;
-    let fail = |check: &str, cause: &dyn std::fmt::Display| failure("clock", check, cause);
-    let time = Timespec {
-        tv_sec: i64::try_from(unix_ns / second).map_err(|error| fail("read", &error))?,
-        tv_nsec: i64::try_from(unix_ns % second).map_err(|error| fail("read", &error))?,
-    };
-    rustix::time::clock_settime(ClockId::Realtime, time).map_err(|error| fail("set", &error))?;
-    let wanted = UNIX_EPOCH + Duration::from_nanos(unix_ns);
-    let off = SystemTime::now()
-        .duration_since(wanted)
-        .map_err(|error| fail("read back", &error))?;
-    if off > CLOCK_TOLERANCE {
-        return Err(fail(
-            "read back",
-            &format_args!("it is {} s ahead", off.as_secs()),
-        ));
-    }
-    Ok(())
 }
 
 fn add_entropy(bytes: &[u8]) -> Result<(), Failure> {

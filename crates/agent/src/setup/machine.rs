@@ -10,7 +10,9 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use banger_guest::{Configure, Configured, Failure, InitMode, Relay, RunningInit, ShutdownMode};
+use banger_guest::{
+    ClockSet, Configure, Configured, Failure, InitMode, Relay, RunningInit, SetClock, ShutdownMode,
+};
 use rustix::process::chroot;
 
 use super::root::{
@@ -20,10 +22,11 @@ use super::stages::Stages;
 use super::state::{self, State};
 use super::written::Written;
 use super::{
-    agent_unit, farewell, files, identity, kernel_limits, kernel_modules, mounts, net, systemd,
-    temporary,
+    agent_unit, farewell, files, identity, kernel_limits, kernel_modules, mounts, net, power,
+    systemd, temporary,
 };
 use crate::cgroup;
+use crate::clock;
 use crate::console::say;
 use crate::control::{self, Order};
 use crate::failure::failure;
@@ -148,7 +151,7 @@ impl GuestMachine {
 impl Machine for GuestMachine {
     fn configure(&self, configure: &Configure) -> Result<Configured, Failure> {
         // First of all: the host's word for the time grows old while disks are mounted.
-        identity::set_clock(configure.clock_unix_ns)?;
+        clock::set_first(configure.clock_unix_ns)?;
         let mut boot = self.boot.lock().unwrap_or_else(PoisonError::into_inner);
         boot.stages.done("wait for host");
         if let Some(modules) = boot.modules.take() {
@@ -202,9 +205,12 @@ impl Machine for GuestMachine {
                     temporary::tell_systemd(root, configure.tmp)?;
                     kernel_modules::tell_systemd(root)?;
                     agent_unit::install(root)?;
+                    power::tell_systemd(root)?;
                 }
                 RunningInit::Other => temporary::tell_others(root),
-                RunningInit::Agent => {}
+                RunningInit::Agent if configure.init == InitMode::Agent => power::withdraw(root)
+                    .map_err(|error| failure("commands of ours", "remove", error))?,
+                RunningInit::Agent => power::offer(root),
             }
             self.start_init(init)?;
             settle(!containers, old_root);
@@ -225,6 +231,10 @@ impl Machine for GuestMachine {
             boot_id: boot_id(),
             kernel: kernel_release(),
         })
+    }
+
+    fn set_clock(&self, to: SetClock) -> Result<ClockSet, Failure> {
+        clock::set(to)
     }
 
     fn command_groups(&self) -> Option<PathBuf> {

@@ -14,6 +14,7 @@ pub mod machine;
 pub mod mounts;
 pub mod net;
 pub mod netlink;
+pub mod power;
 pub mod root;
 pub mod stages;
 pub mod state;

@@ -29,6 +29,14 @@ impl Units {
         link("/dev/null", &self.0.join(unit))
     }
 
+    /// Lets systemd take the unit at `path`, one of the image's own, for the unit of this name.
+    ///
+    /// # Errors
+    /// The link cannot be made.
+    pub fn alias(&self, unit: &str, path: &str) -> io::Result<()> {
+        link(path, &self.0.join(unit))
+    }
+
     /// Adds a unit that starts with `target`.
     ///
     /// # Errors

@@ -17,8 +17,8 @@ use banger_agent::serve::serve;
 use banger_guest::wire::frame::{self, Frame, FrameReader};
 use banger_guest::wire::handshake::Greeting;
 use banger_guest::{
-    CallStream, Client, Configure, Configured, ExecRequest, ExitStatus, Failure, Phase,
-    RunningInit, ShutdownMode,
+    CallStream, Client, ClockChange, ClockReading, ClockSet, Configure, Configured, ExecRequest,
+    ExitStatus, Failure, Phase, RunningInit, SetClock, ShutdownMode,
 };
 use tokio::io::{ReadHalf, WriteHalf};
 use tokio::net::UnixStream;
@@ -30,6 +30,8 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub struct Double {
     pub told: Mutex<Vec<String>>,
+    /// Its clock, against that of the host, in nanoseconds.
+    pub ahead_ns: i64,
 }
 
 impl Machine for Double {
@@ -47,6 +49,25 @@ impl Machine for Double {
             boot_id: "b".into(),
             kernel: "k".into(),
         })
+    }
+
+    fn set_clock(&self, to: SetClock) -> Result<ClockSet, Failure> {
+        let now = self.read_clock();
+        let wanted = to.unix_ns + (now.monotonic_ns - to.monotonic_ns);
+        let offset_ns = now.unix_ns.cast_signed() - wanted.cast_signed();
+        self.told.lock().unwrap().push("set clock".to_owned());
+        Ok(ClockSet {
+            offset_ns,
+            change: ClockChange::Slewed,
+        })
+    }
+
+    fn read_clock(&self) -> ClockReading {
+        let now = banger_agent::clock::read();
+        ClockReading {
+            unix_ns: now.unix_ns.strict_add_signed(self.ahead_ns),
+            ..now
+        }
     }
 
     fn shut_down(&self, mode: ShutdownMode) -> Result<(), Failure> {

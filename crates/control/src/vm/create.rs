@@ -10,7 +10,7 @@ use banger_api::{
 };
 use banger_ops::plans::{self, CreateDisks};
 use banger_ops::store_error;
-use banger_store::{ImageRecord, KernelRecord, Transaction, VmRecord, operation, vm};
+use banger_store::{ImageRecord, KernelRecord, Reboots, Transaction, VmRecord, operation, vm};
 
 use super::defaults::{self, Sizes};
 use super::on_vm::{Turn, gone};
@@ -84,6 +84,7 @@ impl Draft {
             started_ms: None,
             error: None,
             exit: None,
+            reboots: Reboots::default(),
             damage: None,
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! VMM's end is seen ─► turn at the VM's lock ─► still the same VMM? ─► plan: sockets and claims gone, state, cause kept
+//!                                       its guest rebooted: plan "start" ◄┘
 //! ```
 
 use banger_api::operation::OperationKind;
@@ -9,6 +10,7 @@ use banger_api::vm::VmState;
 use banger_api::{ApiError, ExitCause, VmId};
 use banger_engine::VmmIdentity;
 use banger_ops::plans;
+use banger_ops::policy::{self, AfterExit};
 use banger_store::{VmRecord, vm};
 
 use super::on_vm::Turn;
@@ -19,7 +21,8 @@ use crate::operations::Asked;
 /// Lines of the console that a VM's error shows.
 const CONSOLE_LINES: usize = 8;
 
-/// Cleans up after a VM's VMM that has ended by itself. Does nothing when a request ended the VMM, or when it still lives.
+/// Cleans up after a VM's VMM that has ended by itself, and boots a VM whose guest rebooted. Does nothing when a request
+/// ended the VMM, or when it still lives.
 ///
 /// # Errors
 /// Only the store's.
@@ -29,11 +32,18 @@ pub fn vmm_ended(control: &Control, id: VmId, vmm: VmmIdentity) -> Result<(), Ap
     let Some(record) = found.filter(|record| runs(record, &vmm)) else {
         return Ok(());
     };
+    let host = control.runner().host();
+    let Some(cause) = host.vmm_exit(&vmm)? else {
+        return Ok(());
+    };
     let asked = Asked {
         kind: OperationKind::VmmEnded,
         vm: Some((id, record.name.to_string())),
-        // Stopped or in error: for requests both mean that it does not run.
-        leads_to: Some(VmState::Stopped),
+        leads_to: Some(match policy::after_exit(&record, &cause, host.now_ms()) {
+            AfterExit::Boot => VmState::Running,
+            // For requests all of them mean that it does not run.
+            AfterExit::Stopped | AfterExit::Error | AfterExit::RebootsTooOften => VmState::Stopped,
+        }),
         keys: vec![Key::Vm(id)],
     };
     let task = control.clone();
@@ -42,17 +52,20 @@ pub fn vmm_ended(control: &Control, id: VmId, vmm: VmmIdentity) -> Result<(), Ap
         let Some(turn) = turn.filter(|turn| runs(&turn.record, &vmm)) else {
             return Ok(());
         };
-        let Some(cause) = task.runner().host().vmm_exit(&vmm)? else {
-            return Ok(());
-        };
         let mut plan = plans::end_after_exit(
             &turn.record,
             &turn.files(),
             &cause,
             with_console(&task, &vmm, &cause).as_deref(),
+            task.runner().host().now_ms(),
         );
         plan.operation = op.id;
-        turn.run_to_the_end(plan)
+        turn.run_to_the_end(plan)?;
+        let turn = turn.again()?;
+        match turn.record.reboots.due {
+            true => turn.boot(),
+            false => Ok(()),
+        }
     })?;
     Ok(())
 }

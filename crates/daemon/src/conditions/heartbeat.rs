@@ -14,6 +14,7 @@ use banger_process::Look;
 use banger_store::vm;
 
 use super::Conditions;
+use super::clock::ClockWatch;
 use super::known::GRACE;
 use crate::channels::Channels;
 
@@ -50,7 +51,7 @@ enum Beat {
 }
 
 /// A moment on the clock that does not jump, and on the one that users read.
-type Moment = (Instant, Timestamp);
+pub(super) type Moment = (Instant, Timestamp);
 
 fn now() -> Moment {
     (Instant::now(), Timestamp::now())
@@ -107,19 +108,39 @@ impl Heartbeat {
     pub(crate) async fn beat(self) -> Infallible {
         let _forgotten = Forgotten(&self);
         let mut pulse = Pulse::beginning(now());
+        let mut clock = ClockWatch::default();
         loop {
             tokio::time::sleep(INTERVAL).await;
             let beat = self.one(&pulse).await;
             let now = now();
             match (beat, pulse.take(beat, now)) {
-                (Beat::Heard, _) => self.conditions.well(&self.vmm),
+                (Beat::Heard, _) => {
+                    self.conditions.well(&self.vmm);
+                    self.keep_time(&mut clock, now).await;
+                }
                 (_, Some((cause, since))) => self.conditions.agent_is(&self.vmm, cause, since),
                 (Beat::StandsStill, _) => {}
                 (_, None) => self.conditions.vmm_runs(&self.vmm),
             }
+            if matches!(beat, Beat::StandsStill | Beat::Unheard) {
+                clock.forget();
+            }
             if pulse.is_lost(now) {
                 self.channels.lose(self.vm);
             }
+        }
+    }
+
+    async fn keep_time(&self, clock: &mut ClockWatch, now: Moment) {
+        let socket = &self.vmm.channel_socket;
+        let client = self
+            .channels
+            .client_within(self.vm, socket, Greeting::Running, SILENCE)
+            .await;
+        if let Ok(client) = client
+            && clock.is_due(client.id(), now)
+        {
+            clock.look(&client, self.vm, now).await;
         }
     }
 

@@ -7,9 +7,11 @@
 //!            /proc: stopped? ─► monitor: running? ─► port open? ── yes ──► the ping's 5 s go on
 //!                  └─────────────────┴──────────────────┴─ no ──► a condition
 //!                                                  closed for 5 s ──► every call to the agent ends
+//! an answer ──► the guest's clock is looked at, once a minute
 //! ps, show ──► what the heartbeats found + one look at /proc, which asks no guest
 //! ```
 
+mod clock;
 mod heartbeat;
 mod known;
 

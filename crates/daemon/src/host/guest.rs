@@ -1,5 +1,6 @@
 //! Guests, through their channels. The calls are asynchronous; steps wait for them here.
 
+use std::convert::Infallible;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 use banger_api::{ApiError, ErrorCode, VmId};
 use banger_engine::{Engine, VmmIdentity};
 use banger_guest::wire::handshake::Greeting;
-use banger_guest::{Client, ClientError, Configure, ShutdownMode};
+use banger_guest::{Client, ClientError, Configure, Configured, ShutdownMode};
 use banger_ops::{BootStage, Cancel, Events, GuestSetup, HostResult};
 use tokio::runtime::Handle;
 
@@ -53,7 +54,7 @@ impl Guests<'_> {
             let left = deadline.saturating_sub(reachable);
             // The guest took its time to boot: what was true before is seconds late now.
             configure.clock_unix_ns = now_ns();
-            let configured = client.with_deadline(left).configure(configure).await?;
+            let configured = configure_with_clock(&client.with_deadline(left), configure).await?;
             Ok::<_, ClientError>((reachable, configured))
         };
         let outcome = self.runtime.block_on(async {
@@ -207,6 +208,24 @@ impl Guests<'_> {
                 "its agent did not answer",
             )),
         }
+    }
+}
+
+/// Configures a guest, and sets its clock by round trips while it mounts its disks: a configuration has a long way. Where
+/// that fails the configuration's own time holds, and the heartbeat looks again.
+async fn configure_with_clock(
+    client: &Client,
+    configure: Configure,
+) -> Result<Configured, ClientError> {
+    let clock = async {
+        if let Err(error) = client.keep_time().await {
+            tracing::debug!(%error, "a guest's clock was not set while it was configured");
+        }
+        std::future::pending::<Infallible>().await
+    };
+    tokio::select! {
+        configured = client.configure(configure) => configured,
+        never = clock => match never {},
     }
 }
 

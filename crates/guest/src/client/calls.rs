@@ -14,17 +14,22 @@ use super::intake::Calls;
 use super::stream::CallStream;
 use crate::limits::{CALL_DEADLINE, MAX_ANSWER, MAX_CALLS, MAX_CONFIGURE, MAX_REQUEST};
 use crate::schema::{
-    Answer, Attach, Configure, Configured, ConnectTarget, Detached, DetachedCommand, ExecRequest,
-    Found, FromGuest, GetChanges, GetFiles, GuestPath, GuestStats, Listener, Pong, PutFiles,
-    Request, ShutdownMode, TreeFiles,
+    Answer, Attach, ClockReading, ClockSet, Configure, Configured, ConnectTarget, Detached,
+    DetachedCommand, ExecRequest, Found, FromGuest, GetChanges, GetFiles, GuestPath, GuestStats,
+    Listener, Pong, PutFiles, Request, SetClock, ShutdownMode, TreeFiles,
 };
-use crate::wire::handshake::{self, Greeting};
+use crate::wire::handshake::{self, Greeting, Nonce};
 use crate::wire::message::{self, MessageError};
+
+/// Name of one conversation, own to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConversationId(Nonce);
 
 /// A conversation with one guest. Clones share it; it ends, and the guest notices, when the last clone and the last
 /// [`CallStream`] are dropped.
 #[derive(Debug, Clone)]
 pub struct Client {
+    id: ConversationId,
     open_requests: mpsc::Sender<Opener>,
     lost: Arc<Notify>,
     ended: Ended,
@@ -61,6 +66,7 @@ impl Client {
             ended_sender,
         ));
         Ok(Self {
+            id: ConversationId(nonce),
             open_requests,
             lost,
             ended,
@@ -78,6 +84,12 @@ impl Client {
             deadline,
             ..self.clone()
         }
+    }
+
+    /// Name of this conversation: the same for all clones.
+    #[must_use]
+    pub fn id(&self) -> ConversationId {
+        self.id
     }
 
     /// Waits until the conversation is over, and returns the cause.
@@ -235,6 +247,22 @@ impl Client {
     /// See [`ClientError`].
     pub async fn stats(&self) -> Result<GuestStats, ClientError> {
         self.ask(&Request::Stats).await
+    }
+
+    /// Reads the guest's clock.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub(super) async fn read_clock(&self) -> Result<ClockReading, ClientError> {
+        self.ask(&Request::ReadClock).await
+    }
+
+    /// Brings the guest's clock to this time.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub(super) async fn set_clock(&self, to: SetClock) -> Result<ClockSet, ClientError> {
+        self.ask(&Request::SetClock(to)).await
     }
 
     /// Has the guest write everything to its disks.

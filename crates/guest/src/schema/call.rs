@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::words::one_line;
-use super::{Attach, Configure, ExecRequest, GetChanges, GetFiles, GuestPath, PutFiles, TreeFiles};
+use super::{
+    Attach, Configure, ExecRequest, GetChanges, GetFiles, GuestPath, PutFiles, SetClock, TreeFiles,
+};
 use crate::limits::MAX_GUEST_TEXT;
 
 /// The first message of every call.
@@ -42,6 +44,11 @@ pub enum Request {
     Ports,
     /// Get load, memory and disks of the guest. Answer: [`super::GuestStats`].
     Stats,
+    /// Read the clock. Answer: [`super::ClockReading`]. Agents of version 4 and before do not know it.
+    ReadClock,
+    /// Bring the clock to the host's time, by a step or slowly. Answer: [`super::ClockSet`]. Agents of version 4 and before
+    /// do not know it.
+    SetClock(SetClock),
     /// Write everything to the disks (`sync(2)`). Answer: `()`.
     Sync,
     /// Write everything to the disks, answer `()`, then power off or reboot.
@@ -71,6 +78,8 @@ impl Request {
             Self::RemoveFiles(_) => "remove_files",
             Self::Ports => "ports",
             Self::Stats => "stats",
+            Self::ReadClock => "read_clock",
+            Self::SetClock(_) => "set_clock",
             Self::Sync => "sync",
             Self::Shutdown { .. } => "shutdown",
         }

@@ -4,8 +4,8 @@
 
 use super::words::one_line;
 use super::{
-    Configured, Detached, DetachedCommand, DetachedEnd, DiskStats, Found, GuestStats, Listener,
-    Pong, Stage,
+    ClockReading, ClockSet, Configured, Detached, DetachedCommand, DetachedEnd, DiskStats, Found,
+    GuestStats, Listener, Pong, Stage,
 };
 use crate::limits::MAX_GUEST_TEXT;
 
@@ -37,6 +37,20 @@ impl FromGuest for u64 {
 impl<T: FromGuest> FromGuest for Vec<T> {
     fn harmless(self) -> Self {
         self.into_iter().map(T::harmless).collect()
+    }
+}
+
+impl FromGuest for ClockReading {
+    fn harmless(self) -> Self {
+        // Numbers and no text.
+        self
+    }
+}
+
+impl FromGuest for ClockSet {
+    fn harmless(self) -> Self {
+        // A number and no text.
+        self
     }
 }
 

@@ -1,6 +1,7 @@
 //! Messages between the two sides: plain data, checked while it is read.
 
 mod call;
+mod clock;
 mod configure;
 mod detached;
 mod exec;
@@ -14,6 +15,7 @@ mod tree;
 mod words;
 
 pub use call::{Answer, ConnectTarget, Failure, Phase, Pong, Request, ShutdownMode};
+pub use clock::{ClockChange, ClockReading, ClockSet, SetClock};
 pub use configure::{
     Configure, Configured, Content, ContentError, GuestFile, GuestMount, InitMode, ModulesPlan,
     RootPlan, RunningInit, Stage, TmpMode,

@@ -16,6 +16,7 @@ use banger_engine::{VmmIdentity, VmmSpec};
 use banger_store::{Owner, VmRecord};
 use uuid::Uuid;
 
+use crate::policy::{self, AfterExit};
 use crate::steps::{
     ConfigureGuest, DirectoryStage, EndVmm, GrowFile, LaunchVmm, MakeDirectory, MakeInitramfs,
     MakeSshHostKey, MakeSystemOverlay, MakeWorkDisk, RemoveDirectory, RemoveFile, ShutdownGuest,
@@ -252,23 +253,29 @@ pub fn kill(op: OperationId, vm: &VmRecord, files: &VmFiles, signal: i32) -> Pla
     plan
 }
 
-/// Cleans up after a VMM that ended by itself. `details` are told with the cause.
+/// Cleans up after a VMM that ended by itself, at `now_ms` (ms since 1970). `details` are told with the cause. A VM whose
+/// guest rebooted is booted by the next plan, which is due as soon as this one has ended.
 pub fn end_after_exit(
     vm: &VmRecord,
     files: &VmFiles,
     cause: &ExitCause,
     details: Option<&str>,
+    now_ms: i64,
 ) -> Plan {
     let mut plan = forward(OperationId::new(), PlanKind::KillVm, vm, VmState::Stopping);
     plan.steps = end_steps(vm, files, SIGKILL);
-    // A guest that powered off did what its user wanted, and a host that went down is no fault of the VM.
-    let state = match cause.is_orderly() {
-        true => VmState::Stopped,
-        false => VmState::Error,
+    let after = policy::after_exit(vm, cause, now_ms);
+    let state = match after {
+        AfterExit::Stopped | AfterExit::Boot => VmState::Stopped,
+        AfterExit::Error | AfterExit::RebootsTooOften => VmState::Error,
     };
-    let error = match details {
-        Some(details) => format!("{cause}\n{details}"),
-        None => cause.to_string(),
+    let error = match (after, details) {
+        (AfterExit::RebootsTooOften, _) => format!(
+            "{cause} {} times within a minute, and is not booted again",
+            policy::TOO_MANY_REBOOTS
+        ),
+        (_, Some(details)) => format!("{cause}\n{details}"),
+        (_, None) => cause.to_string(),
     };
     plan.done = vec![
         Change::SetVmState {
@@ -281,6 +288,14 @@ pub fn end_after_exit(
             exit: Some(cause.clone()),
         },
     ];
+    match after {
+        AfterExit::Boot => plan.done.push(Change::Rebooted {
+            vm: vm.id,
+            at_ms: now_ms,
+        }),
+        AfterExit::RebootsTooOften => plan.done.push(Change::StaysDown(vm.id)),
+        AfterExit::Stopped | AfterExit::Error => {}
+    }
     plan
 }
 

@@ -3,11 +3,11 @@
 use banger_api::vm::{Egress, NetMode, Publish, RestartPolicy, VmState};
 use banger_api::{EngineName, ExitCause};
 use banger_ops::Change;
-use banger_store::{Claim, ClaimKind, ImageRecord, KernelRecord, Owner, VmRecord};
+use banger_store::{Claim, ClaimKind, ImageRecord, KernelRecord, Owner, Reboots, VmRecord};
 
 use super::{digest, identity, operation, state_dir, vm_id};
 
-fn vm(state: VmState) -> Box<VmRecord> {
+fn vm(state: VmState, reboots: Reboots) -> Box<VmRecord> {
     Box::new(VmRecord {
         id: vm_id(),
         name: "web".parse().unwrap(),
@@ -37,6 +37,7 @@ fn vm(state: VmState) -> Box<VmRecord> {
         started_ms: Some(1_795_708_801_000),
         error: Some("it failed".to_owned()),
         exit: Some(ExitCause::Killed { signal: 9 }),
+        reboots,
         damage: None,
     })
 }
@@ -80,10 +81,17 @@ const STATES: [VmState; 8] = [
     VmState::Error,
 ];
 
-fn of_vms() -> Vec<Change> {
+fn of_vms(version: u32) -> Vec<Change> {
+    let reboots = match version {
+        ..5 => Reboots::default(),
+        _ => Reboots {
+            recent_ms: vec![1_795_708_802_000],
+            due: true,
+        },
+    };
     let mut changes: Vec<Change> = STATES
         .into_iter()
-        .map(|state| Change::InsertVm(vm(state)))
+        .map(|state| Change::InsertVm(vm(state, reboots.clone())))
         .collect();
     changes.extend([
         Change::DeleteVm(vm_id()),
@@ -174,12 +182,19 @@ fn of_version_4() -> Vec<Change> {
 
 /// Those that version 5 has and older ones had not.
 fn of_version_5() -> Vec<Change> {
-    vec![Change::ReleaseUsers(vm_id())]
+    vec![
+        Change::Rebooted {
+            vm: vm_id(),
+            at_ms: 1_795_708_802_000,
+        },
+        Change::StaysDown(vm_id()),
+        Change::ReleaseUsers(vm_id()),
+    ]
 }
 
 /// All that this version has.
 pub fn changes_of(version: u32) -> Vec<Change> {
-    let mut changes = [of_vms(), of_files(), of_claims()].concat();
+    let mut changes = [of_vms(version), of_files(), of_claims()].concat();
     if version >= 3 {
         changes.extend(of_version_3());
     }

@@ -91,6 +91,7 @@ fn record(name: String) -> VmRecord {
         started_ms: None,
         error: None,
         exit: None,
+        reboots: Default::default(),
         damage: None,
     }
 }

@@ -151,6 +151,16 @@ const PLAN_BUGS: &[(PlanBug, &str, &str)] = &[
         "has lost why its VMM ended",
     ),
     (
+        PlanBug::ForgetTheReboot,
+        "guest-reboots",
+        "rebooted, and it is stopped",
+    ),
+    (
+        PlanBug::ForgetWhenItRebooted,
+        "guest-reboots-for-ever",
+        "reboots for ever",
+    ),
+    (
         PlanBug::BootForAnHour,
         "start-guest-never-up",
         "lock is held",
@@ -167,6 +177,11 @@ const RECOVERY_BUGS: &[(RecoveryBug, &str, &str)] = &[
         RecoveryBug::PassOverADamagedRow,
         "restart-row-damaged",
         "says nothing of what cannot be read",
+    ),
+    (
+        RecoveryBug::LeaveRebootsUndone,
+        "guest-reboots",
+        "rebooted, and it is stopped",
     ),
     (
         RecoveryBug::RunANewerPlan,

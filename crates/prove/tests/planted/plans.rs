@@ -52,6 +52,10 @@ pub enum PlanBug {
     PublishInTheNameOfTheContent,
     /// The VM that replaces another does not get its name.
     NameIsNotHandedOn,
+    /// That a guest rebooted is not written down: nobody boots it again.
+    ForgetTheReboot,
+    /// The time of a reboot is not written down: the next one is never too many.
+    ForgetWhenItRebooted,
 }
 
 impl PlanBug {
@@ -110,6 +114,17 @@ impl PlanBug {
             (Self::LoseTheCauseOfAnEnd, PlanKind::KillVm) => {
                 let cause = |change: &Change| matches!(change, Change::SetExit { .. });
                 plan.done.retain(|change| !cause(change));
+            }
+            (Self::ForgetTheReboot, PlanKind::KillVm) => {
+                let reboot = |change: &Change| matches!(change, Change::Rebooted { .. });
+                plan.done.retain(|change| !reboot(change));
+            }
+            (Self::ForgetWhenItRebooted, PlanKind::KillVm) => {
+                for change in &mut plan.done {
+                    if let Change::Rebooted { at_ms, .. } = change {
+                        *at_ms = i64::MIN;
+                    }
+                }
             }
             (Self::BootForAnHour, PlanKind::StartVm) => {
                 for step in &mut plan.steps {

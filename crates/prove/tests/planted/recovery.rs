@@ -14,6 +14,8 @@ pub enum RecoveryBug {
     PassOverADamagedRow,
     /// Plans of a newer build are taken for plans of this one.
     RunANewerPlan,
+    /// A guest that was rebooting when the daemon died is left alone.
+    LeaveRebootsUndone,
     /// A daemon begins while the one before it is still at work.
     HandOverInMidPlan,
 }
@@ -33,6 +35,14 @@ impl Tamper for RecoveryBug {
                 .store()
                 .write(|tx| {
                     let sql = "UPDATE plans SET version = 2, plan = json_set(plan, '$.version', 2) WHERE finished = 0";
+                    tx.execute(sql, [])?;
+                    Ok(())
+                })
+                .map_err(store_error)?,
+            Self::LeaveRebootsUndone => control
+                .store()
+                .write(|tx| {
+                    let sql = "UPDATE vms SET record = json_set(record, '$.reboots.due', json('false'))";
                     tx.execute(sql, [])?;
                     Ok(())
                 })

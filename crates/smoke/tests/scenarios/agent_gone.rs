@@ -205,6 +205,18 @@ fn an_agent_that_is_gone_or_silent_is_a_condition_and_its_commands_end_with_the_
         assert_eq!(sandbox.vm(NAME)["conditions"], serde_json::json!([]));
     });
 
+    step(
+        "a guest that halts is off, and not a machine that answers nobody",
+        || {
+            sandbox
+                .banger(&["exec", NAME, "--", "systemctl", "halt"])
+                .run();
+            eventually("the VM is stopped", BOOT, || {
+                (sandbox.state(NAME) == "stopped").then_some(())
+            });
+        },
+    );
+
     sandbox.banger(&["vm", "delete", "--force", NAME]).ok();
     sandbox.assert_no_vm();
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use banger_smoke::{Sandbox, eventually, step};
 use serde_json::Value;
 
-use crate::guests::{boot, boot_id, minimal};
+use crate::guests::{boot, boot_id, comes_back, minimal};
 
 const NAME: &str = "alpha";
 const SOON: Duration = Duration::from_secs(10);
@@ -108,10 +108,43 @@ fn a_vm_keeps_its_files_through_stop_start_restart_and_leaves_nothing_when_delet
         assert!(sandbox.vmm_pids().is_empty(), "no VMM should run");
     });
 
+    step(
+        "from inside: reboot comes back, halt and poweroff stop",
+        || ended_from_inside(&sandbox),
+    );
+
     step("delete", || {
         sandbox.banger(&["vm", "delete", NAME]).ok();
         sandbox.banger(&["vm", "show", NAME]).run().exits(3);
         sandbox.assert_no_vm();
+    });
+}
+
+fn ended_from_inside(sandbox: &Sandbox) {
+    sandbox.banger(&["vm", "start", NAME]).ok();
+    for reboot in ["reboot", "kill -TERM 1"] {
+        let before = boot_id(sandbox, NAME);
+        sandbox.in_guest(NAME, reboot);
+        comes_back(sandbox, NAME, &before);
+        assert_eq!(
+            sandbox.in_guest(NAME, "cat /root/kept /etc/own/kept"),
+            "one\ntwo"
+        );
+    }
+    sandbox.in_guest(NAME, "halt");
+    eventually("halted", SOON, || {
+        (sandbox.state(NAME) == "stopped").then_some(())
+    });
+    let vm = sandbox.vm(NAME);
+    assert_eq!(vm["error"], "the guest powered off", "{vm}");
+    let run = minimal(
+        sandbox,
+        &["vm", "run", "--rm", "--name", "once"],
+        &["--", "reboot"],
+    );
+    run.ok();
+    eventually("a run that ends with a reboot is over", SOON, || {
+        (!sandbox.vm_names().contains(&"once".to_owned())).then_some(())
     });
 }
 

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use banger_smoke::guest_clock::{self, Offset};
 use banger_smoke::{Sandbox, eventually, step};
 use rustix::process::{Signal, kill_process};
 
@@ -17,15 +18,33 @@ fn signal(pid: rustix::process::Pid, signal: Signal) {
     }
 }
 
+fn is_right(offset: Offset) {
+    assert!(offset.is_within(20), "the clock is off: {offset:?}");
+}
+
+/// A clock that was an hour off comes back, and is right then.
+fn clock_comes_back(sandbox: &Sandbox) {
+    let offset = eventually("the clock comes back", SOON, || {
+        let offset = guest_clock::offset(sandbox, NAME);
+        (offset.ns.abs() < 1_000_000_000).then_some(offset)
+    });
+    is_right(offset);
+}
+
 #[test]
 fn a_stopped_vmm_and_vanished_sockets_hold_nothing_up_and_lose_nothing() {
     let sandbox = Sandbox::new();
     boot(&sandbox, NAME);
+    step("the first command finds the host's time", || {
+        is_right(guest_clock::offset(&sandbox, NAME));
+    });
     sandbox.in_guest(NAME, "echo kept > /root/file; sync");
 
     step(
         "a VMM stopped with SIGSTOP is shown as such at once",
         || {
+            // Found after the guest goes on, long before the next look of the minute.
+            sandbox.in_guest(NAME, "date -s '1 hour ago' > /dev/null");
             let vmm = sandbox.vmm_pids()[0];
             signal(vmm, Signal::STOP);
             let condition = eventually("the condition", SOON, || {
@@ -46,6 +65,10 @@ fn a_stopped_vmm_and_vanished_sockets_hold_nothing_up_and_lose_nothing() {
             assert_eq!(sandbox.vm(NAME)["conditions"], serde_json::json!([]));
         },
     );
+
+    step("a guest that goes on gets the host's time", || {
+        clock_comes_back(&sandbox);
+    });
 
     step(
         "a VMM stopped with SIGSTOP is ended within its deadline",
@@ -88,6 +111,13 @@ fn a_stopped_vmm_and_vanished_sockets_hold_nothing_up_and_lose_nothing() {
             assert_eq!(sandbox.in_guest(NAME, "cat /root/file"), "kept");
         },
     );
+
+    step("a new conversation begins with the host's time", || {
+        // Idle: a clock below commands is put back only when it is far ahead.
+        sandbox.in_guest(NAME, "date -s '+1 hour' > /dev/null");
+        sandbox.banger(&["daemon", "stop"]).ok();
+        clock_comes_back(&sandbox);
+    });
 
     sandbox.banger(&["vm", "delete", "--force", NAME]).ok();
     sandbox.assert_no_vm();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use banger_smoke::{Sandbox, eventually, step};
 
-use crate::guests::{BOOT, reaches_running};
+use crate::guests::{BOOT, boot_id, comes_back, reaches_running};
 use crate::published::free_port;
 
 const NAME: &str = "deb";
@@ -55,6 +55,18 @@ fn the_debian_image_runs_systemd_and_sshd_with_what_every_guest_gets() {
     });
     step("nothing is reached that is not allowed", || {
         nothing_is_reached(&sandbox)
+    });
+    step("a guest that reboots comes back", || {
+        let before = boot_id(&sandbox, NAME);
+        sandbox.in_guest(NAME, "echo kept > /root/kept; echo kept > /etc/kept");
+        sandbox.banger(&["exec", NAME, "--", "reboot"]).run();
+        comes_back(&sandbox, NAME, &before);
+        assert_eq!(
+            sandbox.in_guest(NAME, "cat /root/kept /etc/kept"),
+            "kept\nkept"
+        );
+        let banner = eventually("sshd answers again", SOON, || banner_of(port));
+        assert!(banner.starts_with("SSH-2.0-OpenSSH"), "{banner}");
     });
     step("a stop is clean", || {
         sandbox
