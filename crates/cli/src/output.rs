@@ -104,6 +104,17 @@ impl Output {
         Ok(0)
     }
 
+    /// Prints one of many values: a line of text, or of JSON.
+    pub fn entry(&self, value: &impl Render) -> Result<(), Failure> {
+        if !self.json {
+            return self.print(value).map(drop);
+        }
+        let mut line = serde_json::to_string(value)
+            .map_err(|source| host_error("cannot write the result as JSON", &source.into()))?;
+        line.push('\n');
+        self.data(line.as_bytes())
+    }
+
     /// Writes bytes to standard output as they are.
     pub fn data(&self, bytes: &[u8]) -> Result<(), Failure> {
         self.clear_status();

@@ -12,4 +12,5 @@ pub mod shown;
 pub mod ssh;
 pub mod system;
 pub mod vm;
+pub mod watching;
 pub mod workspace;

@@ -44,7 +44,7 @@ pub use prepared::{PrepareError, PreparedGuests};
 pub use process::{Finished, Invocation, Running};
 pub use registry::Registry;
 pub use sandbox::Sandbox;
-pub use step::step;
+pub use step::{note, step};
 pub use systemd::{BOOT, reaches_running};
 pub use terminal::Terminal;
 pub use test_root::{sweep_dead_sandboxes, test_root};

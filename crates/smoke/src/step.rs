@@ -16,7 +16,7 @@ pub fn step<T>(name: &str, part: impl FnOnce() -> T) -> T {
 }
 
 /// Writes a line to standard error: the test runner keeps it and shows it with a failure.
-pub(crate) fn note(line: &str) {
+pub fn note(line: &str) {
     // A closed standard error is no reason to fail a scenario.
     let _ = writeln!(std::io::stderr(), "{line}");
 }

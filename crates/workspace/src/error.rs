@@ -97,9 +97,44 @@ pub enum WorkspaceError {
         /// Cause, in words.
         why: String,
     },
+    /// The kernel does not tell what changes in a folder.
+    #[error("cannot watch {what} for changes")]
+    Watch {
+        /// The folder.
+        what: String,
+        /// The limit that was reached, if it was one.
+        limit: Option<WatchLimit>,
+        /// The system's answer.
+        source: io::Error,
+    },
     /// git.
     #[error(transparent)]
     Git(#[from] GitError),
+}
+
+/// The kernel's limits of watching, each for all processes of a user (inotify(7)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WatchLimit {
+    /// Of folders.
+    Folders,
+    /// Of watchers.
+    Watchers,
+}
+
+impl WatchLimit {
+    /// Its sysctl.
+    pub fn sysctl(self) -> &'static str {
+        match self {
+            Self::Folders => "fs.inotify.max_user_watches",
+            Self::Watchers => "fs.inotify.max_user_instances",
+        }
+    }
+
+    /// Its present value on this host; none: it cannot be read.
+    pub fn now(self) -> Option<u64> {
+        let path = format!("/proc/sys/{}", self.sysctl().replace('.', "/"));
+        std::fs::read_to_string(path).ok()?.trim().parse().ok()
+    }
 }
 
 impl WorkspaceError {

@@ -7,6 +7,7 @@
 //! compose ─► the tree as it is sent, one pack to the depth        \
 //! send ────► one tar stream: files, then a .git of our own making  ├──► /root/<repo>
 //! record ──► the sent state, kept on the host                     /
+//! watcher ─► the host's files changed: look again
 //! changes ─► next time: differences here, differences there ◄────────── digests of just these files
 //! returned ◄ files that are not as they were sent ◄───────────────────── the agent, which knows the sent state
 //! compare ─► one patch, made by the host's git from the sent and the returned files
@@ -48,11 +49,12 @@ mod series;
 mod standing;
 mod survey;
 mod tracked;
+mod watcher;
 
 pub use apply::{ApplyError, apply};
 pub use changes::Changes;
 pub use compare::{Compared, Comparison, Filtered};
-pub use error::{GitError, WorkspaceError};
+pub use error::{GitError, WatchLimit, WorkspaceError};
 pub use git::Git;
 pub use look::Look;
 pub use pathspec::{Pathspec, PathspecError};
@@ -63,3 +65,4 @@ pub use send::{Composing, GitPart, SendError, Shipment};
 pub use series::Series;
 pub use survey::{DEFAULT_DEPTH, Depth, Part, Source, Survey, Wanted};
 pub use tracked::{Flags, RepoPath, Tracked};
+pub use watcher::{Seen, Watcher};

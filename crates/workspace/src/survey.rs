@@ -175,6 +175,14 @@ impl Survey {
             .any(|part| part.repository.config.is_partial())
     }
 
+    /// True while a git holds the lock of an index: the files are in the middle of a change.
+    pub fn is_locked(&self) -> bool {
+        let lock = |part: &Part| part.repository.dirs.dir.join("index.lock");
+        self.parts
+            .iter()
+            .any(|part| lock(part).symlink_metadata().is_ok())
+    }
+
     fn below(&self, list: impl Fn(&Part) -> &Vec<RepoPath>) -> Vec<RepoPath> {
         let parts = self.parts.iter().flat_map(|part| {
             let paths = list(part).iter();

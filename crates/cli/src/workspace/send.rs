@@ -44,8 +44,31 @@ pub struct Sent {
     pub files: usize,
     /// Files that were removed.
     pub removed: u64,
+    /// Those that went into a workspace that the guest had already: files, and folders that are new there.
+    pub paths: Vec<RepoPath>,
     /// State of the guest's copy now.
     pub head: Head,
+}
+
+/// The outcome of sending what changed.
+#[derive(Debug)]
+pub enum Updated {
+    /// It went.
+    Sent(Box<Sent>),
+    /// Nothing went: these files changed in the guest, and also here.
+    HeldBack(Vec<RepoPath>),
+}
+
+impl Updated {
+    /// Sending, or the refusal that names the files.
+    fn or_refuse(self) -> Result<Sent, Failure> {
+        match self {
+            Self::Sent(sent) => Ok(*sent),
+            Self::HeldBack(conflicts) => Err(refusal(&conflicts)
+                .hint("banger vm workspace export brings that work here first")
+                .into()),
+        }
+    }
 }
 
 impl Outgoing {
@@ -146,13 +169,40 @@ impl Outgoing {
             return self.whole(vm, self.start(), context).await;
         };
         let sent = match record.head.complete {
-            true => self.changes(vm, record, force, context).await?,
+            true => self
+                .changes(vm, record, force, context)
+                .await?
+                .or_refuse()?,
             false => self.whole(vm, self.start(), context).await?,
         };
         if sent.done.is_some() {
             record::forget_old(vm, &kept, context).await?;
         }
         Ok(sent)
+    }
+
+    /// Sends what changed since the last time into a guest that has the workspace, and changes nothing else of it.
+    ///
+    /// # Errors
+    /// The guest has no such workspace any more; the stream broke, or something on this host.
+    pub async fn follow_up(&mut self, vm: &str, context: &Context) -> Result<Updated, Failure> {
+        let all = record::all(vm, context).await?;
+        let mut all = all.into_iter();
+        let here = all.find(|kept| kept.head.guest_path == self.dest());
+        let ours = match here {
+            Some(kept) => self.ours(vm, kept, false, context).await?,
+            None => None,
+        };
+        let Some((_, record)) = ours.filter(|(_, record)| record.head.complete) else {
+            let message = format!("{} is no workspace of the VM any more", self.dest);
+            return Err(ApiError::new(ErrorCode::WrongState, message)
+                .hint("banger vm workspace prepare sends it again")
+                .into());
+        };
+        self.head.env.clone_from(&record.head.env);
+        self.head.user.clone_from(&record.head.user);
+        self.head.set_up.clone_from(&record.head.set_up);
+        self.changes(vm, record, false, context).await
     }
 
     /// The record of what is in this folder of the guest, when it was sent from this repository.
@@ -197,25 +247,30 @@ impl Outgoing {
         record: Record,
         force: bool,
         context: &Context,
-    ) -> Result<Sent, Failure> {
-        let (survey, before) = (Arc::clone(&self.survey), record.clone());
+    ) -> Result<Updated, Failure> {
+        let known = Arc::new(record);
+        let (survey, before) = (Arc::clone(&self.survey), Arc::clone(&known));
         let finding = tokio::task::spawn_blocking(move || Changes::find(&survey, &before));
         let changes = finding.await.map_err(|panic| {
             Failure::from(ApiError::new(ErrorCode::Internal, panic.to_string()))
         })?;
         let changes = changes.map_err(|error| source_flags::failure(&error))?;
         if changes.is_empty() {
-            return Ok(Sent {
+            return Ok(Updated::Sent(Box::new(Sent {
                 done: None,
                 files: 0,
                 removed: 0,
-                head: record.head,
-            });
+                paths: Vec::new(),
+                head: known.head.clone(),
+            })));
         }
         if !force {
             let found = guest_files::digest(vm, self.dest(), changes.asked(), context).await?;
             let found: Vec<_> = found.into_iter().map(of_api).collect();
-            refuse_conflicts(&changes.conflicts(&found))?;
+            let conflicts = changes.conflicts(&found);
+            if !conflicts.is_empty() {
+                return Ok(Updated::HeldBack(conflicts));
+            }
         }
         let removing: BTreeSet<_> = changes
             .removed
@@ -224,8 +279,16 @@ impl Outgoing {
             .collect();
         let removed =
             guest_files::remove(vm, self.dest(), removing.into_iter().collect(), context).await?;
-        self.send(vm, changes.into_shipment(), (removed, !force), context)
-            .await
+        let paths: BTreeSet<_> = changes
+            .sent
+            .keys()
+            .map(|path| new_top(&known, path).to_vec())
+            .collect();
+        let sent = self.send(vm, changes.into_shipment(), (removed, !force), context);
+        Ok(Updated::Sent(Box::new(Sent {
+            paths: paths.into_iter().collect(),
+            ..sent.await?
+        })))
     }
 
     /// A directory that was not sent from here is somebody's work.
@@ -305,9 +368,24 @@ impl Outgoing {
             done: Some(done),
             files: record.files.len().saturating_sub(known),
             removed,
+            paths: Vec::new(),
             head: record.head,
         })
     }
+}
+
+/// The outermost folder of a file that holds nothing that was sent before, or else the file.
+fn new_top<'a>(known: &Record, path: &'a [u8]) -> &'a [u8] {
+    let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+    let mut folders = slashes.map(|(at, _)| at);
+    let is_new = |at: &usize| {
+        let folder = &path[..=*at];
+        let mut behind = known.files.range(folder.to_vec()..);
+        !behind
+            .next()
+            .is_some_and(|(next, _)| next.starts_with(folder))
+    };
+    folders.find(is_new).map_or(path, |at| &path[..at])
 }
 
 fn of_api(found: FoundFile) -> Found {
@@ -320,10 +398,8 @@ fn of_api(found: FoundFile) -> Found {
     }
 }
 
-fn refuse_conflicts(conflicts: &[RepoPath]) -> Result<(), Failure> {
-    if conflicts.is_empty() {
-        return Ok(());
-    }
+/// Refusal to write over these files.
+pub fn refusal(conflicts: &[RepoPath]) -> ApiError {
     let mut names: Vec<_> = conflicts
         .iter()
         .take(SHOWN)
@@ -344,7 +420,5 @@ fn refuse_conflicts(conflicts: &[RepoPath]) -> Result<(), Failure> {
         "changed in the guest since it was sent, and also here: {}{why}",
         names.join(", ")
     );
-    Err(ApiError::new(ErrorCode::WrongState, message)
-        .hint("banger vm workspace export brings that work here first")
-        .into())
+    ApiError::new(ErrorCode::WrongState, message)
 }

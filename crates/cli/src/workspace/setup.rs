@@ -9,8 +9,8 @@
 
 use banger_api::vm::{Exec, Vm};
 use banger_api::{ApiError, ErrorCode};
-use banger_workspace::Head;
 use banger_workspace::devcontainer::Commands;
+use banger_workspace::{Head, RepoPath};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
@@ -19,6 +19,9 @@ use super::tools::{self, Manager, Probe};
 use super::{Sent, record, side_command};
 use crate::context::Context;
 use crate::failure::{Failure, chain};
+
+/// Files that are given to a user by name, at most.
+const MAX_OWNED: usize = 256;
 
 /// The outcome for the tools that a repository pins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -105,6 +108,45 @@ impl RepositoryRequests {
     }
 }
 
+/// Gives files that went to the user who has the rest of the workspace.
+///
+/// # Errors
+/// The guest fails.
+pub async fn own(vm: &Vm, sent: &Sent, context: &Context) -> Result<(), Failure> {
+    let Some(owner) = &sent.head.set_up.owner else {
+        return Ok(());
+    };
+    let top = &sent.head.guest_path;
+    let below = |path: &RepoPath| Some(format!("{top}/{}", std::str::from_utf8(path).ok()?));
+    // A name that is no text, and very many: all of it is given anew.
+    let few = sent.paths.len() <= MAX_OWNED;
+    let named = few.then(|| sent.paths.iter().map(below).collect::<Option<Vec<_>>>());
+    let mut argv = ["chown", "-Rh", &with_group(owner), "--"]
+        .map(str::to_owned)
+        .to_vec();
+    match named.flatten() {
+        Some(named) => argv.extend([format!("{top}/.git")].into_iter().chain(named)),
+        None => argv.push(top.clone()),
+    }
+    let chown = Exec {
+        argv,
+        user: Some("root".to_owned()),
+        cwd: Some("/".to_owned()),
+        ..Exec::default()
+    };
+    let what = format!("cannot give the files to user {owner}");
+    let hint = "banger vm workspace prepare tries again";
+    side_command::show(&vm.id.to_string(), &what, hint, &chown, context).await
+}
+
+/// With a colon the user's own group comes along; a number may have none, and an image may say which.
+fn with_group(owner: &str) -> String {
+    match owner.contains(':') || owner.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => owner.to_owned(),
+        false => format!("{owner}:"),
+    }
+}
+
 impl Setting<'_> {
     fn reference(&self) -> String {
         self.vm.id.to_string()
@@ -151,12 +193,7 @@ impl Setting<'_> {
             return Ok(());
         }
         let owner = if is_root { "root" } else { &owner };
-        // With a colon the user's own group comes along; a number may have none, and an image may say which.
-        let plain = owner.contains(':') || owner.bytes().all(|byte| byte.is_ascii_digit());
-        let wanted = match plain {
-            true => owner.to_owned(),
-            false => format!("{owner}:"),
-        };
+        let wanted = with_group(owner);
         let chown = Exec {
             argv: ["chown", "-Rh", &wanted, &self.head.guest_path]
                 .map(str::to_owned)

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use banger_api::{ApiError, ErrorCode};
-use banger_workspace::{DEFAULT_DEPTH, Depth, GitError, Survey, Wanted, WorkspaceError};
+use banger_workspace::{
+    DEFAULT_DEPTH, Depth, GitError, Survey, Wanted, WatchLimit, WorkspaceError,
+};
 
 use super::export::some_paths;
 use crate::context::Context;
@@ -127,7 +129,7 @@ fn say(survey: &Survey, context: &Context) {
 }
 
 /// A repository's error as users see it.
-pub(super) fn failure(error: &WorkspaceError) -> Failure {
+pub fn failure(error: &WorkspaceError) -> Failure {
     let code = match error {
         WorkspaceError::Path { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
             ErrorCode::NotFound
@@ -136,7 +138,7 @@ pub(super) fn failure(error: &WorkspaceError) -> Failure {
         WorkspaceError::File { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
             ErrorCode::NoSpace
         }
-        WorkspaceError::File { .. } => ErrorCode::HostNotReady,
+        WorkspaceError::File { .. } | WorkspaceError::Watch { .. } => ErrorCode::HostNotReady,
         _ => ErrorCode::InvalidArgument,
     };
     let owner;
@@ -164,6 +166,12 @@ pub(super) fn failure(error: &WorkspaceError) -> Failure {
             );
             Some(&owner[..])
         }
+        WorkspaceError::Watch {
+            limit: Some(limit), ..
+        } => {
+            owner = raise(*limit);
+            Some(&owner[..])
+        }
         _ => None,
     };
     let error = ApiError::new(code, chain(error));
@@ -171,6 +179,20 @@ pub(super) fn failure(error: &WorkspaceError) -> Failure {
         Some(hint) => error.hint(hint),
         None => error,
     })
+}
+
+/// The way to a higher limit of the kernel's.
+fn raise(limit: WatchLimit) -> String {
+    let (sysctl, more) = match limit {
+        WatchLimit::Folders => (limit.sysctl(), 1_048_576),
+        WatchLimit::Watchers => (limit.sysctl(), 1024),
+    };
+    let now = limit.now().map_or_else(String::new, |now| {
+        format!("{now} are allowed to all programs of a user together: ")
+    });
+    format!(
+        "{now}sudo sysctl {sysctl}={more} raises it, and a line \"{sysctl} = {more}\" in a file of /etc/sysctl.d keeps it so"
+    )
 }
 
 fn depth(text: &str) -> Result<Depth, String> {

@@ -6,10 +6,15 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
-use banger_smoke::{Sandbox, step};
+use banger_smoke::{Invocation, Sandbox, eventually, note, step};
+use rustix::process::Signal;
 
 use crate::guests::{boot, minimal};
+
+/// Time for a change of the host to reach an emulated guest on a busy host.
+const WATCHED: Duration = Duration::from_secs(20);
 
 /// Runs git as a user without any configuration would, and returns its output, trimmed.
 pub fn git(dir: &Path, args: &[&str]) -> String {
@@ -261,6 +266,10 @@ fn a_repository_goes_in_and_what_changes_follows() -> io::Result<()> {
         git(&back, &["fsck", "--strict"]);
     });
 
+    step("what is saved here is there at once, with --watch", || {
+        watched(&sandbox, &repo, &prepare)
+    })?;
+
     step(
         "a folder that was not sent is somebody's work",
         || -> io::Result<()> {
@@ -287,6 +296,84 @@ fn a_repository_goes_in_and_what_changes_follows() -> io::Result<()> {
             Ok(())
         },
     )
+}
+
+/// Follows the repository, with a program in the guest that listens for changes there.
+fn watched(
+    sandbox: &Sandbox,
+    repo: &Path,
+    prepare: &impl Fn(&[&str]) -> Invocation,
+) -> io::Result<()> {
+    let watching = prepare(&["--watch", "--json"])
+        .deadline(Duration::from_secs(180))
+        .start();
+    // The first n lines, each an event.
+    let told = |n: usize| {
+        eventually("a line of --watch", WATCHED, || {
+            let out = watching.stdout_so_far();
+            let whole = out.rsplit_once('\n').map_or("", |(whole, _)| whole);
+            let lines: Vec<serde_json::Value> = whole
+                .lines()
+                .filter_map(|line| serde_json::from_str(line).ok())
+                .collect();
+            (lines.len() >= n).then_some(lines)
+        })
+    };
+    let last = |n: usize| told(n).swap_remove(n - 1);
+    assert_eq!(last(2)["event"], "watching");
+
+    // inotify_init1, inotify_add_watch: moved to, created. The file comes beside its place first.
+    let listen = r#"$| = 1; my $fd = syscall(294, 0); syscall(254, $fd, $ARGV[0], 0x180) > 0 or die; open my $in, "<&=", $fd;
+                    print "listening\n"; while (sysread $in, my $events, 4096) { last if $events =~ /README/ } print "heard\n""#;
+    let listening = sandbox
+        .banger(&["exec", "box", "--", "perl", "-e", listen, "/root/my repo"])
+        .start();
+    listening.wait_for_stdout("listening");
+    put(&repo.join("README"), "saved\n")?;
+    let sent = last(3);
+    assert_eq!(
+        (&sent["event"], &sent["files"]),
+        (&"sent".into(), &1.into()),
+        "{sent}"
+    );
+    note(&format!(
+        "saved and in the guest in {} ms",
+        sent["milliseconds"]
+    ));
+    listening.wait_for_stdout("heard");
+    listening.wait().ok();
+    assert_eq!(sandbox.in_guest("box", "cat README"), "saved");
+
+    git(repo, &["checkout", "-q", "-b", "side"]);
+    put(&repo.join("new/deep/file"), "new\n")?;
+    git(repo, &["add", "-A", "--", ":!untracked"]);
+    git(repo, &["commit", "-q", "-m", "fourth"]);
+    let tip = git(repo, &["rev-parse", "HEAD"]);
+    eventually("the commit is there", WATCHED, || {
+        let there = sandbox.in_guest("box", "cat .git/refs/heads/side new/deep/file 2>&1 || true");
+        (there == format!("{tip}\nnew")).then_some(())
+    });
+    put(&repo.join("new/deep/file"), "edited\n")?;
+    eventually("a file of a new folder follows", WATCHED, || {
+        (sandbox.in_guest("box", "cat new/deep/file") == "edited").then_some(())
+    });
+
+    sandbox.in_guest("box", "echo theirs > README");
+    let before = watching.stdout_so_far().lines().count();
+    put(&repo.join("README"), "ours\n")?;
+    let held = last(before + 1);
+    assert_eq!(held["event"], "held_back", "{held}");
+    assert_eq!(held["files"], serde_json::json!(["README"]), "{held}");
+    assert_eq!(sandbox.in_guest("box", "cat README"), "theirs");
+    put(&repo.join("README"), "saved\n")?;
+    put(&repo.join("run.sh"), "#!/bin/sh\necho followed\n")?;
+    eventually("what is not held back goes on", WATCHED, || {
+        (sandbox.in_guest("box", "./run.sh") == "followed").then_some(())
+    });
+    assert_eq!(sandbox.in_guest("box", "cat README"), "theirs");
+    watching.signal(Signal::TERM);
+    watching.wait().ok();
+    Ok(())
 }
 
 #[test]

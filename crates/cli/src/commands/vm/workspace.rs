@@ -4,6 +4,7 @@ pub mod diff;
 pub mod export;
 pub mod list;
 pub mod prepare;
+mod watching;
 
 use clap::Subcommand;
 
