@@ -32,7 +32,7 @@ Examples:
   banger vm workspace prepare web . --branch try --from v1.2
   banger vm workspace prepare web ~/b/api --as api2
   banger vm workspace prepare web . --dry-run  what would go
-  banger vm workspace prepare web --watch      what is saved here is there at once")]
+  banger vm workspace prepare web --watch      saves here are seen there")]
 pub struct Args {
     #[command(flatten)]
     source: SourceFlags,
