@@ -36,7 +36,7 @@ pub fn offset(sandbox: &Sandbox, vm: &str) -> Offset {
     );
     let program = sandbox.binary().to_string_lossy().into_owned();
     let told = sandbox.program("sh", &["-c", &host, &program]).ok().out();
-    let measured = told.lines().map(|line| of_line(line));
+    let measured = told.lines().map(of_line);
     match measured.min_by_key(|offset| offset.error_ns) {
         Some(best) => best,
         None => panic!("the guest told no time: {told:?}"),
