@@ -85,7 +85,9 @@ pub fn prune(control: &Control, request: &PruneVms) -> Result<Pruned, ApiError> 
             )
     };
     let mut pruned = Pruned::default();
-    for record in control.read(vm::list)?.into_iter().filter(idle) {
+    // Chosen at one moment: one that stops while others are being deleted was not among those that the caller saw.
+    let chosen: Vec<VmRecord> = control.read(vm::list)?.into_iter().filter(idle).collect();
+    for record in chosen {
         let files = control.places().vm(record.id);
         let allocated = |path: &std::path::Path| control.environment().allocated_bytes(path);
         pruned.freed_bytes += allocated(&files.system_overlay()) + allocated(&files.work_disk());
