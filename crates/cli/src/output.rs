@@ -6,8 +6,8 @@
 //!          └──► status line ────────────► standard error    one line that is redrawn, on a terminal only
 //! ```
 //!
-//! With `--json` standard error carries errors alone, as JSON; with `--quiet` warnings and errors. Text that may come from a guest is made harmless before
-//! it reaches a terminal. A reader that goes away ends the command quietly.
+//! With `--json` standard error carries errors alone, as JSON; with `--quiet` warnings and errors. Text that may come
+//! from a guest is made harmless before it reaches a terminal. A reader that goes away ends the command quietly.
 
 pub mod page;
 pub mod raw;
@@ -91,10 +91,7 @@ impl Output {
     /// Prints a value, and succeeds.
     pub fn print(&self, value: &impl Render) -> Outcome {
         let text = if self.json {
-            let mut text = serde_json::to_string_pretty(value)
-                .map_err(|source| host_error("cannot write the result as JSON", &source.into()))?;
-            text.push('\n');
-            text
+            line_of(serde_json::to_string_pretty(value))?
         } else {
             let mut page = Page::new().with(look());
             value.text(&mut page);
@@ -109,10 +106,7 @@ impl Output {
         if !self.json {
             return self.print(value).map(drop);
         }
-        let mut line = serde_json::to_string(value)
-            .map_err(|source| host_error("cannot write the result as JSON", &source.into()))?;
-        line.push('\n');
-        self.data(line.as_bytes())
+        self.data(line_of(serde_json::to_string(value))?.as_bytes())
     }
 
     /// Writes bytes to standard output as they are.
@@ -208,6 +202,14 @@ impl Output {
         self.clear_status();
         raw_stderr(format!("{text}\n").as_bytes());
     }
+}
+
+/// A result in JSON, with the end of its last line.
+fn line_of(json: serde_json::Result<String>) -> Result<String, Failure> {
+    let mut text =
+        json.map_err(|source| host_error("cannot write the result as JSON", &source.into()))?;
+    text.push('\n');
+    Ok(text)
 }
 
 /// The look of what goes to standard output: a terminal's width and colours, or neither.

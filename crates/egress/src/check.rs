@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::address::class;
 use crate::{AddressClass, Egress, Layer, Policy, Rule, Target};
 
-/// What enforces a policy.
+/// Enforcer of a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Enforcer {

@@ -85,7 +85,7 @@ pub enum Origin {
     Repository,
 }
 
-/// What one side allows.
+/// Wishes of one side: what it allows and denies.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Layer {
     /// The side.

@@ -37,15 +37,9 @@ impl FromStr for Name {
     type Err = RuleError;
 
     fn from_str(text: &str) -> Result<Self, RuleError> {
-        let wrong = |reason| {
-            let mut end = text.len().min(80);
-            while !text.is_char_boundary(end) {
-                end -= 1;
-            }
-            RuleError::Name {
-                name: text[..end].to_owned(),
-                reason,
-            }
+        let wrong = |reason| RuleError::Name {
+            name: text[..text.floor_char_boundary(80)].to_owned(),
+            reason,
         };
         let name = text.strip_suffix('.').unwrap_or(text);
         if !name.is_ascii() {

@@ -43,7 +43,7 @@ pub use engine::{Accel, Engine, EngineKind, Probe};
 pub use error::EngineError;
 pub use host::HostFacts;
 pub use jail::{JailMode, JailRecord, JailTrial};
-pub use qemu::{QemuEngine, panic_message};
+pub use qemu::{QemuEngine, panic_message, version_numbers};
 pub use spec::{
     DiskSpec, NET_PROCESS_SOCKET, NET_SOCKET, NetSpec, Publish, SERIAL_MAX_BYTES, VmmSpec,
 };

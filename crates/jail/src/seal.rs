@@ -1,4 +1,4 @@
-//! What a process gives up by itself, after its start.
+//! Rights that a process gives up by itself, after its start.
 
 use crate::error::{Layer, Step};
 use crate::{JailError, filter, sys};

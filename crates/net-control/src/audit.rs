@@ -106,15 +106,7 @@ pub fn seal(record: &Record) -> Result<Sealed, serde_json::Error> {
 }
 
 fn hash(line: &str) -> String {
-    use std::fmt::Write as _;
-    let digest = Sha256::digest(line.as_bytes());
-    digest
-        .iter()
-        .fold(String::with_capacity(64), |mut text, byte| {
-            // Writing to a string does not fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    banger_durable::hex(&Sha256::digest(line.as_bytes()))
 }
 
 /// A log that is whole.

@@ -56,7 +56,7 @@ impl Client {
         })
     }
 
-    /// What the process said of itself.
+    /// Words of the process about itself.
     #[must_use]
     pub fn hello(&self) -> &Hello {
         &self.hello
@@ -127,7 +127,7 @@ impl Client {
         }
     }
 
-    /// What the present policy would say.
+    /// Answer of the present policy, without a trace.
     ///
     /// # Errors
     /// As every call.

@@ -1,4 +1,4 @@
-//! What the daemon and a VM's network process tell each other.
+//! Messages between the daemon and a VM's network process.
 //!
 //! ```text
 //! daemon ── NetConfig, a file of 0600 ──► `banger internal net`            read once, at its start

@@ -54,7 +54,7 @@ pub enum Request {
         #[serde(default)]
         follow: bool,
     },
-    /// What the policy would say.
+    /// Answer of the policy, without a trace.
     Check(Check),
     /// The process ends.
     Stop,

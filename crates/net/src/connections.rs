@@ -6,13 +6,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use banger_egress::{Denial, Name, Origin, Protocol, Question, Reason};
-use banger_net_control::Event;
 use mio::Token;
 use smoltcp::wire::TcpPacket;
 
 use crate::answer::{self, Refusal};
+use crate::ends::Ends;
 use crate::flow::{Backend, Flow, Stage, Turn};
-use crate::guest_tcp::Key;
 use crate::host;
 use crate::io::Owner;
 use crate::limits::{self, CONNECT_NEXT_AFTER, CONNECT_WITHIN, FLOWS_MAX, HALF_OPEN_MAX};
@@ -35,10 +34,7 @@ impl Net {
             self.gate.counters.dropped += 1;
             return;
         };
-        let key = Key {
-            guest: (packet.source, segment.src_port()),
-            remote: (packet.destination, segment.dst_port()),
-        };
+        let key = Ends::of(packet, segment.src_port(), segment.dst_port());
         let now = self.tcp_now();
         if let Some(flow) = self.flows.get_mut(&key) {
             match (&mut flow.guest, segment.rst()) {
@@ -68,7 +64,7 @@ impl Net {
         }
     }
 
-    fn begin(&mut self, key: Key, packet: &Packet<'_>) {
+    fn begin(&mut self, key: Ends, packet: &Packet<'_>) {
         if self.flows.len() >= FLOWS_MAX {
             self.gate.counters.limited += 1;
             self.reset(packet);
@@ -104,7 +100,7 @@ impl Net {
         }
     }
 
-    fn insert(&mut self, key: Key, flow: Flow) {
+    fn insert(&mut self, key: Ends, flow: Flow) {
         self.half_open += 1;
         self.flows.insert(key, Box::new(flow));
     }
@@ -125,7 +121,7 @@ impl Net {
         address == IpAddr::V4(guest.v4.name_server) || Some(address) == v6
     }
 
-    fn begin_local(&mut self, key: Key, packet: &Packet<'_>, service: Service) {
+    fn begin_local(&mut self, key: Ends, packet: &Packet<'_>, service: Service) {
         let mut flow = Flow::new(NO_TOKEN, None, limits::buffers(usize::MAX));
         flow.syn = packet.whole.to_vec();
         flow.backend = Backend::Local(Local::new(service));
@@ -134,7 +130,7 @@ impl Net {
     }
 
     /// Goes on with a connection whose name the host has found.
-    pub(crate) fn connect_to_name(&mut self, key: Key, name: &Name, found: &[IpAddr]) {
+    pub(crate) fn connect_to_name(&mut self, key: Ends, name: &Name, found: &[IpAddr]) {
         let port = key.remote.1;
         if let Some(flow) = self.flows.get_mut(&key)
             && LOOKED_AT.contains(&port)
@@ -145,7 +141,7 @@ impl Net {
         self.connect(key, candidates);
     }
 
-    fn connect(&mut self, key: Key, candidates: Vec<(Question, SocketAddr)>) {
+    fn connect(&mut self, key: Ends, candidates: Vec<(Question, SocketAddr)>) {
         match self.gate(candidates) {
             Gated::Allowed(allowed, seq) => {
                 if let Some(flow) = self.flows.get_mut(&key) {
@@ -164,7 +160,7 @@ impl Net {
     }
 
     /// Connects to the next address. `error` is the last one's, and the guest's answer when there is no other.
-    fn connect_next(&mut self, key: Key, mut error: io::Error) {
+    fn connect_next(&mut self, key: Ends, mut error: io::Error) {
         loop {
             let Some(flow) = self.flows.get_mut(&key) else {
                 return;
@@ -207,7 +203,7 @@ impl Net {
     }
 
     /// Ends a connection that the host did not make, with the answer that fits.
-    pub(crate) fn fail(&mut self, key: &Key, error: &io::Error) {
+    pub(crate) fn fail(&mut self, key: &Ends, error: &io::Error) {
         let Some(flow) = self.flows.get(key) else {
             return;
         };
@@ -247,7 +243,7 @@ impl Net {
         let now = self.now;
         let is_late =
             |flow: &Flow| matches!(flow.stage, Stage::Connecting { until, .. } if until <= now);
-        let late: Vec<Key> = self
+        let late: Vec<Ends> = self
             .flows
             .iter()
             .filter(|(_, flow)| is_late(flow))
@@ -259,7 +255,7 @@ impl Net {
     }
 
     /// A socket of the host has something.
-    pub(crate) fn host_ready(&mut self, key: Key) {
+    pub(crate) fn host_ready(&mut self, key: Ends) {
         let Some(flow) = self.flows.get_mut(&key) else {
             return;
         };
@@ -277,7 +273,7 @@ impl Net {
     }
 
     /// Answers the guest's SYN, or dials to it.
-    pub(crate) fn open(&mut self, key: Key) {
+    pub(crate) fn open(&mut self, key: Ends) {
         let now = self.tcp_now();
         let mtu = self.config.guest.mtu.into();
         let Some(flow) = self.flows.get_mut(&key) else {
@@ -320,7 +316,7 @@ impl Net {
         }
     }
 
-    fn serve_local(&mut self, key: Key) {
+    fn serve_local(&mut self, key: Ends) {
         loop {
             let wanted = match self.flows.get_mut(&key).map(|flow| &mut flow.backend) {
                 Some(Backend::Local(local)) => local.next(),
@@ -340,7 +336,7 @@ impl Net {
     }
 
     /// Gives a connection to a service its answer.
-    pub(crate) fn answer_local(&mut self, key: Key, bytes: &[u8]) {
+    pub(crate) fn answer_local(&mut self, key: Ends, bytes: &[u8]) {
         if let Some(flow) = self.flows.get_mut(&key)
             && let Backend::Local(local) = &mut flow.backend
         {
@@ -350,7 +346,7 @@ impl Net {
         }
     }
 
-    fn end_liar(&mut self, key: &Key) {
+    fn end_liar(&mut self, key: &Ends) {
         let flow = self.flows.get(key);
         if let Some(question) = flow.and_then(|flow| flow.question.clone()) {
             let denial = Denial {
@@ -364,7 +360,7 @@ impl Net {
     }
 
     /// Resets both sides of a connection.
-    pub(crate) fn cut(&mut self, key: &Key) {
+    pub(crate) fn cut(&mut self, key: &Ends) {
         let now = self.tcp_now();
         if let Some(flow) = self.flows.get_mut(key) {
             flow.reset_guest(&mut self.link, now);
@@ -378,7 +374,7 @@ impl Net {
     }
 
     /// Forgets a connection. Without `ended` the host's side is reset.
-    fn close(&mut self, key: &Key, ended: bool) {
+    fn close(&mut self, key: &Ends, ended: bool) {
         let Some(mut flow) = self.flows.remove(key) else {
             return;
         };
@@ -394,22 +390,19 @@ impl Net {
         }
         self.io.forget(flow.token);
         self.held_bytes = self.held_bytes.saturating_sub(flow.held());
-        self.gate.counters.sent_bytes += flow.sent;
-        self.gate.counters.received_bytes += flow.received;
-        if flow.opened != 0 && flow.guest.is_some() {
-            let lasted = self.now.saturating_duration_since(flow.since);
-            self.gate.log.record(Event::Closed {
-                opened: flow.opened,
-                sent: flow.sent,
-                received: flow.received,
-                lasted_ms: u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX),
-            });
-        }
+        let was_open = flow.opened != 0 && flow.guest.is_some();
+        let lasted = self.now.saturating_duration_since(flow.since);
+        self.gate.closed(
+            was_open.then_some(flow.opened),
+            lasted,
+            flow.sent,
+            flow.received,
+        );
         self.freed = Some(self.now);
     }
 
     /// Connections in the order of nothing, with their questions, for a policy that has changed.
-    pub(crate) fn refused_flows(&self) -> Vec<Key> {
+    pub(crate) fn refused_flows(&self) -> Vec<Ends> {
         let is_refused = |flow: &Flow| match &flow.question {
             Some(question) => !self.gate.ask(question).is_allowed(),
             None => false,

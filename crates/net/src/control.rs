@@ -18,8 +18,8 @@ use mio::{Interest, Token};
 use rustix::net::SendFlags;
 
 use crate::audit_log::now_ms;
-use crate::datagrams::Pair;
-use crate::io::{Io, Owner};
+use crate::ends::Ends;
+use crate::io::{Io, Owner, remove_stale};
 use crate::lookups::Waiter;
 use crate::places::Place;
 use crate::process::Net;
@@ -78,10 +78,7 @@ type Refused = (FailureCode, String);
 impl Control {
     /// Listens in place of an earlier process.
     pub(crate) fn listen(path: &Path, io: &mut Io) -> io::Result<Self> {
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        remove_stale(path)?;
         let listener = UnixListener::bind(path)?;
         // The folder is the user's alone; so is the socket.
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
@@ -271,7 +268,7 @@ impl Net {
     pub(crate) fn enforce(&mut self) -> u32 {
         let flows = self.refused_flows();
         flows.iter().for_each(|key| self.cut(key));
-        let pairs: Vec<Pair> = self
+        let pairs: Vec<Ends> = self
             .pairs
             .iter()
             .filter(|(_, pair)| !self.gate.ask(&pair.question).is_allowed())

@@ -6,7 +6,6 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::time::Instant;
 
 use banger_egress::{Name, Protocol, Question};
-use banger_net_control::Event;
 use mio::net::UdpSocket;
 use mio::unix::SourceFd;
 use mio::{Interest, Token};
@@ -14,6 +13,7 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use smoltcp::wire::UdpPacket;
 
 use crate::answer::{self, Refusal};
+use crate::ends::Ends;
 use crate::host;
 use crate::ingress::is_to_many;
 use crate::io::Owner;
@@ -31,13 +31,6 @@ const HEADERS_BYTES: usize = 48;
 const DNS_PORT: u16 = 53;
 /// Types of echo messages (RFC 792, RFC 4443).
 const ECHO_REQUEST: [u8; 2] = [8, 128];
-
-/// A pair of addresses, as the guest sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Pair {
-    pub(crate) guest: (IpAddr, u16),
-    pub(crate) remote: (IpAddr, u16),
-}
 
 /// A pair that is open.
 pub(crate) struct PairState {
@@ -69,10 +62,7 @@ impl Net {
             self.gate.counters.dropped += 1;
             return;
         };
-        let pair = Pair {
-            guest: (packet.source, datagram.src_port()),
-            remote: (packet.destination, datagram.dst_port()),
-        };
+        let pair = Ends::of(packet, datagram.src_port(), datagram.dst_port());
         if is_to_many(packet.destination) || pair.guest.1 == 0 || pair.remote.1 == 0 {
             self.gate.counters.dropped += 1;
             return;
@@ -122,10 +112,7 @@ impl Net {
                 let Ok(datagram) = UdpPacket::new_checked(packet.payload) else {
                     return;
                 };
-                let pair = Pair {
-                    guest: (packet.source, datagram.src_port()),
-                    remote: (packet.destination, datagram.dst_port()),
-                };
+                let pair = Ends::of(&packet, datagram.src_port(), datagram.dst_port());
                 let candidates = self.candidates(Protocol::Udp, name, found, pair.remote.1);
                 if self.pairs.contains_key(&pair) || self.open_pair(pair, candidates, &packet) {
                     self.send_datagram(pair, &packet, datagram.payload());
@@ -141,7 +128,7 @@ impl Net {
 
     fn open_pair(
         &mut self,
-        pair: Pair,
+        pair: Ends,
         candidates: Vec<(Question, SocketAddr)>,
         packet: &Packet<'_>,
     ) -> bool {
@@ -187,7 +174,7 @@ impl Net {
         false
     }
 
-    fn send_datagram(&mut self, pair: Pair, packet: &Packet<'_>, payload: &[u8]) {
+    fn send_datagram(&mut self, pair: Ends, packet: &Packet<'_>, payload: &[u8]) {
         let Some(state) = self.pairs.get_mut(&pair) else {
             return;
         };
@@ -202,7 +189,7 @@ impl Net {
         }
     }
 
-    fn failed_datagram(&mut self, pair: Pair, error: ErrorKind) {
+    fn failed_datagram(&mut self, pair: Ends, error: ErrorKind) {
         let refusal = match error {
             // Full: a datagram may be lost.
             ErrorKind::WouldBlock | ErrorKind::Interrupted => return,
@@ -219,7 +206,7 @@ impl Net {
     }
 
     /// A socket of a pair has something.
-    pub(crate) fn pair_ready(&mut self, pair: Pair) {
+    pub(crate) fn pair_ready(&mut self, pair: Ends) {
         let mut buffer = vec![0; 65_536];
         let mtu = usize::from(self.config.guest.mtu);
         for _ in 0..DATAGRAMS_A_TURN {
@@ -253,20 +240,14 @@ impl Net {
     }
 
     /// Closes a pair.
-    pub(crate) fn close_pair(&mut self, pair: &Pair) {
+    pub(crate) fn close_pair(&mut self, pair: &Ends) {
         let Some(state) = self.pairs.remove(pair) else {
             return;
         };
         self.io.forget(state.token);
-        self.gate.counters.sent_bytes += state.sent;
-        self.gate.counters.received_bytes += state.received;
         let lasted = self.now.saturating_duration_since(state.since);
-        self.gate.log.record(Event::Closed {
-            opened: state.opened,
-            sent: state.sent,
-            received: state.received,
-            lasted_ms: u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX),
-        });
+        self.gate
+            .closed(Some(state.opened), lasted, state.sent, state.received);
     }
 
     /// Closes what was not used for long.
@@ -274,7 +255,7 @@ impl Net {
         let now = self.now;
         let is_idle = |used: Instant| now.saturating_duration_since(used) > UDP_IDLE;
         let pairs = self.pairs.iter().filter(|(_, state)| is_idle(state.used));
-        let idle: Vec<Pair> = pairs.map(|(pair, _)| *pair).collect();
+        let idle: Vec<Ends> = pairs.map(|(pair, _)| *pair).collect();
         idle.iter().for_each(|pair| self.close_pair(pair));
         let io = &mut self.io;
         self.pings.retain(|token, ping| {

@@ -115,10 +115,7 @@ impl Query {
         if !self.edns {
             return builder.finish();
         }
-        let mut end = words.len().min(300);
-        while !words.is_char_boundary(end) {
-            end -= 1;
-        }
+        let end = words.floor_char_boundary(300);
         let words =
             ExtendedError::<Vec<u8>>::new_with_str(ExtendedErrorCode::BLOCKED, &words[..end]);
         let mut builder = builder.additional();

@@ -20,7 +20,8 @@ use mio::net::TcpStream;
 use rustix::net::sockopt;
 use smoltcp::socket::tcp::State;
 
-use crate::guest_tcp::{Buffers, GuestTcp, Key};
+use crate::ends::Ends;
+use crate::guest_tcp::{Buffers, GuestTcp};
 use crate::link::Link;
 use crate::local::Local;
 use crate::peek::{HEAD_MAX_BYTES, Peeked, peek};
@@ -56,7 +57,7 @@ pub(crate) enum Stage {
 /// One connection.
 pub(crate) struct Flow {
     pub(crate) token: Token,
-    /// What was asked of the policy; `None` for published ports and services of this process.
+    /// Question that the policy was asked; `None` for published ports and services of this process.
     pub(crate) question: Option<Question>,
     /// Number of the audit event that tells of its opening.
     pub(crate) opened: u64,
@@ -297,19 +298,20 @@ impl Flow {
     /// Lets the guest's side be served: answers its SYN, or dials.
     pub(crate) fn open(
         &mut self,
-        key: &Key,
+        key: &Ends,
         mtu: usize,
         link: &mut Link,
         now: smoltcp::time::Instant,
     ) -> bool {
         let syn = std::mem::take(&mut self.syn);
-        let guest = match syn.is_empty() {
-            true => GuestTcp::dial(key, self.buffers, mtu, link, now),
-            false => GuestTcp::accept(key, self.buffers, mtu, link, now),
+        let mut guest = GuestTcp::new(key, self.buffers, mtu, link, now);
+        let begun = match syn.is_empty() {
+            true => guest.dial(key, link, now),
+            false => guest.accept(key),
         };
-        let Some(mut guest) = guest else {
+        if !begun {
             return false;
-        };
+        }
         if !syn.is_empty() {
             guest.receive(&syn, link, now);
         }

@@ -1,6 +1,7 @@
 //! The gate: every question of the guest's goes through here, is answered by the policy, counted, and recorded.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use banger_egress::{Denial, Policy, Question, Verdict};
 use banger_net_control::{Counters, Event, Record, Told};
@@ -69,6 +70,26 @@ impl Gate {
             self.untold.push(record);
         }
         seq
+    }
+
+    /// Counts what a connection or pair has carried; with the number of the record of its opening its end is recorded, too.
+    pub(crate) fn closed(
+        &mut self,
+        opened: Option<u64>,
+        lasted: Duration,
+        sent: u64,
+        received: u64,
+    ) {
+        self.counters.sent_bytes += sent;
+        self.counters.received_bytes += received;
+        if let Some(opened) = opened {
+            self.log.record(Event::Closed {
+                opened,
+                sent,
+                received,
+                lasted_ms: u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX),
+            });
+        }
     }
 
     /// Sets another policy.

@@ -3,25 +3,17 @@
 //! smoltcp looks through all sockets of a set for every packet (smoltcp-rs/smoltcp #934). A set of one costs nothing, so
 //! the table of connections is ours.
 
-use std::net::IpAddr;
-
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{HardwareAddress, IpCidr, IpEndpoint};
 
+use crate::ends::Ends;
 use crate::link::Link;
 
 /// A guest that does not answer for so long is taken for gone, while a connection is opened or closed.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(30);
-
-/// Addresses and ports of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Key {
-    pub(crate) guest: (IpAddr, u16),
-    pub(crate) remote: (IpAddr, u16),
-}
 
 /// The guest's side of one connection.
 pub(crate) struct GuestTcp {
@@ -84,7 +76,14 @@ impl Device for Wire<'_> {
 }
 
 impl GuestTcp {
-    fn new(key: &Key, buffers: Buffers, mtu: usize, link: &mut Link, now: Instant) -> Self {
+    /// The guest's side of a connection with these ends, which is to be accepted or dialled.
+    pub(crate) fn new(
+        key: &Ends,
+        buffers: Buffers,
+        mtu: usize,
+        link: &mut Link,
+        now: Instant,
+    ) -> Self {
         let mut config = Config::new(HardwareAddress::Ip);
         config.random_seed = random();
         let mut wire = Wire {
@@ -112,35 +111,22 @@ impl GuestTcp {
         }
     }
 
-    /// Answers the guest's SYN, which the caller gives to [`Self::receive`] next.
-    pub(crate) fn accept(
-        key: &Key,
-        buffers: Buffers,
-        mtu: usize,
-        link: &mut Link,
-        now: Instant,
-    ) -> Option<Self> {
-        let mut guest = Self::new(key, buffers, mtu, link, now);
+    /// Answers the guest's SYN, which the caller gives to [`Self::receive`] next. False: the guest's port is none.
+    pub(crate) fn accept(&mut self, key: &Ends) -> bool {
         let at = IpEndpoint::new(key.remote.0.into(), key.remote.1);
-        guest.socket().listen(at).ok()?;
-        Some(guest)
+        self.socket().listen(at).is_ok()
     }
 
-    /// Connects to the guest.
-    pub(crate) fn dial(
-        key: &Key,
-        buffers: Buffers,
-        mtu: usize,
-        link: &mut Link,
-        now: Instant,
-    ) -> Option<Self> {
-        let mut guest = Self::new(key, buffers, mtu, link, now);
+    /// Connects to the guest. False: the guest's port is none.
+    pub(crate) fn dial(&mut self, key: &Ends, link: &mut Link, now: Instant) -> bool {
         let to = IpEndpoint::new(key.guest.0.into(), key.guest.1);
         let from = IpEndpoint::new(key.remote.0.into(), key.remote.1);
-        let socket = guest.sockets.get_mut::<Socket<'_>>(guest.handle);
-        socket.connect(guest.interface.context(), to, from).ok()?;
-        guest.advance(link, now);
-        Some(guest)
+        let socket = self.sockets.get_mut::<Socket<'_>>(self.handle);
+        let begun = socket.connect(self.interface.context(), to, from).is_ok();
+        if begun {
+            self.advance(link, now);
+        }
+        begun
     }
 
     /// The socket.

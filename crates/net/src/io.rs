@@ -1,14 +1,23 @@
 //! Readiness: which token belongs to what.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
+use std::path::Path;
 
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
 
-use crate::datagrams::Pair;
-use crate::guest_tcp::Key;
+use crate::ends::Ends;
 
-/// What a token belongs to.
+/// Removes the socket that an earlier process has left at a path.
+pub(crate) fn remove_stale(socket: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(socket) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Owner of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owner {
     Link,
@@ -16,8 +25,8 @@ pub(crate) enum Owner {
     Control,
     Conversation,
     Listener,
-    Flow(Key),
-    Pair(Pair),
+    Flow(Ends),
+    Pair(Ends),
     Ping,
     Query,
 }

@@ -22,6 +22,7 @@ mod connections;
 mod control;
 mod datagrams;
 pub mod dns;
+mod ends;
 mod flow;
 mod gate;
 mod guest_tcp;

@@ -17,6 +17,7 @@ use mio::net::UnixDatagram;
 use mio::{Interest, Registry, Token};
 use smoltcp::wire::{EthernetAddress, EthernetFrame, EthernetProtocol};
 
+use crate::io::remove_stale;
 use crate::packet::ETHERNET_BYTES;
 
 /// Queued bytes at which connections stop sending.
@@ -53,10 +54,7 @@ impl Link {
         registry: &Registry,
         token: Token,
     ) -> io::Result<Self> {
-        match std::fs::remove_file(own) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        remove_stale(own)?;
         let mut socket = UnixDatagram::bind(own)?;
         for set in [
             rustix::net::sockopt::set_socket_send_buffer_size,

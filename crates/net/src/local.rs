@@ -10,7 +10,7 @@ const HEAD_MAX_BYTES: usize = 8 * 1024;
 /// Questions of one connection that have no answer yet.
 const OPEN_QUESTIONS_MAX: usize = 16;
 
-/// What a service is.
+/// Kind of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Service {
     /// DNS, each message with its length before it (RFC 1035, 4.2.2).
@@ -30,7 +30,7 @@ pub(crate) struct Local {
     over: bool,
 }
 
-/// What the guest wants of a service.
+/// Wish of the guest to a service.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
     /// An answer to a message of DNS.

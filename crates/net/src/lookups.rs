@@ -15,7 +15,7 @@ use mio::Token;
 
 use crate::answer;
 use crate::dns::{self, Query, cut, make_query, parse_query, with_id};
-use crate::guest_tcp::Key;
+use crate::ends::Ends;
 use crate::process::Net;
 use crate::resolver::{Client, Finished};
 
@@ -43,13 +43,13 @@ pub(crate) struct Finding {
     waiters: Vec<Waiter>,
 }
 
-/// Whoever waits for the addresses of a name.
+/// Those who wait for the addresses of a name.
 #[derive(Debug)]
 pub(crate) enum Waiter {
     /// A question of the guest's.
     Lookup(Client),
     /// A connection.
-    Flow(Key),
+    Flow(Ends),
     /// A datagram or an echo request, whole.
     Packet(Vec<u8>),
     /// A check of the daemon's.

@@ -79,17 +79,15 @@ pub fn ipv4(bytes: &[u8]) -> Result<Packet<'_>, Unwanted> {
     if packet.more_frags() || packet.frag_offset() != 0 {
         return Err(Unwanted::Fragment);
     }
-    let (header, total) = (
-        usize::from(packet.header_len()),
-        usize::from(packet.total_len()),
-    );
+    let header = usize::from(packet.header_len());
+    let (whole, payload) = cut(bytes, header, packet.total_len().into())?;
     Ok(Packet {
         source: packet.src_addr().into(),
         destination: packet.dst_addr().into(),
         protocol: packet.next_header(),
         hops: packet.hop_limit(),
-        whole: bytes.get(..total).ok_or(Unwanted::Malformed)?,
-        payload: bytes.get(header..total).ok_or(Unwanted::Malformed)?,
+        whole,
+        payload,
     })
 }
 
@@ -105,15 +103,20 @@ pub fn ipv6(bytes: &[u8]) -> Result<Packet<'_>, Unwanted> {
     if packet.next_header() == IpProtocol::Ipv6Frag {
         return Err(Unwanted::Fragment);
     }
-    let total = packet.total_len();
+    let (whole, payload) = cut(bytes, packet.header_len(), packet.total_len())?;
     Ok(Packet {
         source: packet.src_addr().into(),
         destination: packet.dst_addr().into(),
         protocol: packet.next_header(),
         hops: packet.hop_limit(),
-        whole: bytes.get(..total).ok_or(Unwanted::Malformed)?,
-        payload: bytes
-            .get(packet.header_len()..total)
-            .ok_or(Unwanted::Malformed)?,
+        whole,
+        payload,
     })
+}
+
+/// A packet without what came behind it, and its payload.
+fn cut(bytes: &[u8], header: usize, total: usize) -> Result<(&[u8], &[u8]), Unwanted> {
+    let whole = bytes.get(..total).ok_or(Unwanted::Malformed)?;
+    let payload = whole.get(header..).ok_or(Unwanted::Malformed)?;
+    Ok((whole, payload))
 }

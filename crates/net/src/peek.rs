@@ -8,7 +8,7 @@ use banger_egress::Name;
 /// Bytes within which the name must have come.
 pub const HEAD_MAX_BYTES: usize = 16 * 1024;
 
-/// What the first bytes say.
+/// Word of the first bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Peeked {
     /// More bytes are needed.

@@ -20,10 +20,10 @@ use mio::{Events, Interest, Poll, Token};
 
 use crate::audit_log::{AuditLog, now_ms};
 use crate::control::Control;
-use crate::datagrams::{Pair, PairState, Ping};
+use crate::datagrams::{PairState, Ping};
+use crate::ends::Ends;
 use crate::flow::Flow;
 use crate::gate::Gate;
-use crate::guest_tcp::Key;
 use crate::host::Servers;
 use crate::io::{Io, Owner};
 use crate::limits::{self, Rate};
@@ -49,16 +49,16 @@ pub(crate) struct Net {
     pub(crate) gate: Gate,
     pub(crate) started: Instant,
     pub(crate) now: Instant,
-    pub(crate) flows: HashMap<Key, Box<Flow>>,
+    pub(crate) flows: HashMap<Ends, Box<Flow>>,
     /// Flows that may have something to move.
-    pub(crate) dirty: HashSet<Key>,
+    pub(crate) dirty: HashSet<Ends>,
     /// Times of smoltcp at which a flow wants to be called.
-    pub(crate) due: BTreeSet<(i64, Key)>,
+    pub(crate) due: BTreeSet<(i64, Ends)>,
     pub(crate) half_open: usize,
     pub(crate) held_bytes: usize,
     pub(crate) failures: Rate,
     pub(crate) lookups: Rate,
-    pub(crate) pairs: BTreeMap<Pair, PairState>,
+    pub(crate) pairs: BTreeMap<Ends, PairState>,
     pub(crate) pings: HashMap<Token, Ping>,
     pub(crate) names: Names,
     pub(crate) resolver: Resolver,

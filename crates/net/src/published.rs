@@ -7,8 +7,8 @@ use std::os::fd::OwnedFd;
 use banger_net_control::{Publish, PublishStatus};
 use mio::{Interest, Token};
 
+use crate::ends::Ends;
 use crate::flow::{Backend, Flow};
-use crate::guest_tcp::Key;
 use crate::io::{Io, Owner};
 use crate::limits::{self, FLOWS_MAX};
 use crate::process::Net;
@@ -123,7 +123,7 @@ impl Net {
         let Some(remote) = self.source(guest, peer) else {
             return;
         };
-        let key = Key { guest, remote };
+        let key = Ends { guest, remote };
         if self.flows.len() >= FLOWS_MAX {
             self.gate.counters.limited += 1;
             return;
@@ -146,7 +146,7 @@ impl Net {
 
     /// The address that the guest sees: the peer's own, or the gateway's for the host itself, as agents expect it.
     fn source(&mut self, guest: (IpAddr, u16), peer: SocketAddr) -> Option<(IpAddr, u16)> {
-        let free = |net: &Self, remote| !net.flows.contains_key(&Key { guest, remote });
+        let free = |net: &Self, remote| !net.flows.contains_key(&Ends { guest, remote });
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let own = (peer.ip(), peer.port());
         if peer.is_ipv4() && !peer.ip().is_loopback() && free(self, own) {

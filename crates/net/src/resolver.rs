@@ -14,7 +14,8 @@ use mio::Token;
 use mio::net::{TcpStream, UdpSocket};
 
 use crate::dns::{Answer, Query, parse_answer, with_id};
-use crate::guest_tcp::{Key, random};
+use crate::ends::Ends;
+use crate::guest_tcp::random;
 use crate::host::{self, Servers};
 use crate::io::{Io, Owner};
 use crate::limits::QUERIES_MAX;
@@ -26,13 +27,13 @@ const TRIES: usize = 4;
 /// Datagrams that are looked at in one go.
 const DATAGRAMS_MAX: usize = 8;
 
-/// Whoever has asked.
+/// Origin of a question.
 #[derive(Debug, Clone)]
 pub(crate) enum Client {
     /// The guest, by a datagram from this port to this address of ours.
     Datagram { query: Query, port: u16, at: IpAddr },
     /// The guest, by a connection.
-    Connection { query: Query, key: Key },
+    Connection { query: Query, key: Ends },
     /// The process, for the addresses of a name.
     Find { name: Name, v6: bool },
 }

@@ -1,4 +1,4 @@
-//! What is allowed is carried: TCP both ways, UDP, DNS, published ports.
+//! Carried is what is allowed: TCP both ways, UDP, DNS, published ports.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test may stop at the first surprise
 

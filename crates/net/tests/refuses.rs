@@ -1,4 +1,4 @@
-//! What is not allowed is refused at once and told; ways around the policy lead nowhere.
+//! Refused at once and told is what is not allowed; ways around the policy lead nowhere.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test may stop at the first surprise
 

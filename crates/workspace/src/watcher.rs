@@ -33,7 +33,7 @@ const EVENTS: usize = 64 * 1024;
 /// Files that change which other files are sent, or how, whether git tracks them or not.
 const RULES: [&str; 3] = [".gitignore", ".gitattributes", ".gitmodules"];
 
-/// What came from the kernel.
+/// News from the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Seen {
     /// Nothing that can change what is sent.

@@ -40,13 +40,13 @@ impl Watched {
         watched
     }
 
-    /// What a caller does after each change.
+    /// Follows, as a caller does after each change.
     fn follow(&mut self) {
         let survey = || Survey::take(&self.host, self.wanted.clone()).unwrap();
         while self.watcher.follow(&survey()).unwrap() {}
     }
 
-    /// What is seen of this.
+    /// Sight of a change.
     fn sees(&mut self, change: impl FnOnce(&Path)) -> Seen {
         assert_eq!(self.watcher.seen().unwrap(), Seen::Nothing);
         change(&self.host);
@@ -229,7 +229,7 @@ fn limits_of_the_kernel_name_their_sysctl() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever a second prepare would send has been seen.
+    /// A change that a second prepare would send has been seen.
     #[test]
     fn no_change_is_missed(before in edits(), after in edits(), untracked in any::<bool>()) {
         let mut watched = Watched::new(untracked);

@@ -30,19 +30,14 @@ fn program(probe: &Probe) -> Check {
     };
     let cause = format!("{} {version} at {path}", probe.kind);
     let (major, minor) = QemuEngine::OLDEST;
-    match numbers(version) {
+    // A version of another form is left to the trial.
+    match banger_engine::version_numbers(version) {
         Some(found) if found < (major, minor) => {
             let fix = format!("banger needs QEMU {major}.{minor} or newer");
             Check::fail("engine", cause, fix)
         }
         _ => Check::ok("engine", cause),
     }
-}
-
-/// `7.2.22` is (7, 2). A version of another form is left to the trial.
-fn numbers(version: &str) -> Option<(u32, u32)> {
-    let mut parts = version.split('.');
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
 fn acceleration(probe: &Probe) -> Check {

@@ -188,7 +188,8 @@ impl Engine for QemuEngine {
             available,
             has_datagrams: version
                 .as_deref()
-                .is_some_and(|version| probe::is_at_least(version, Self::DATAGRAMS)),
+                .and_then(probe::numbers)
+                .is_some_and(|found| found >= Self::DATAGRAMS),
             version,
             accel: facts.accel,
             accel_reason: facts.accel_reason,

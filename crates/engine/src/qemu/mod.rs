@@ -26,3 +26,4 @@ mod trial;
 
 pub use end::panic_message;
 pub use engine::QemuEngine;
+pub use probe::numbers as version_numbers;

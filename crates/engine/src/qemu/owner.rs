@@ -6,15 +6,25 @@
 //! ```
 
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, lchown};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use rustix::process::geteuid;
+use rustix::fs::{AtFlags, CWD, chownat, statat};
+use rustix::process::{Gid, Uid, geteuid};
 
 use crate::{EngineError, VmmSpec};
 
 /// Bits that let everybody read a file.
 const READABLE: u32 = 0o044;
+
+/// Treatment of a file that is a link.
+#[derive(Debug, Clone, Copy)]
+enum Links {
+    /// Its user has moved the file.
+    Follow,
+    /// No link of the run folder is ours to follow.
+    Keep,
+}
 
 /// Gives what the VMM writes to its `user`, and lets it read the rest. Without a user everything becomes the daemon's
 /// own again: a VMM of root has no capability to open what is another's.
@@ -27,46 +37,38 @@ pub(super) fn hand_over(spec: &VmmSpec, user: Option<u32>) -> Result<(), EngineE
         return Ok(());
     }
     let owner = user.unwrap_or(daemon.as_raw());
-    give(&spec.dir, owner)?;
+    give(&spec.dir, owner, Links::Follow)?;
     let listed = std::fs::read_dir(&spec.dir).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-    for entry in listed.map_err(reading(&spec.dir))? {
-        give_entry(&entry.path(), owner)?;
+    for entry in listed.map_err(EngineError::io(format!("read {}", spec.dir.display())))? {
+        give(&entry.path(), owner, Links::Keep)?;
     }
-    give(&spec.console_log, owner)?;
+    give(&spec.console_log, owner, Links::Follow)?;
     for disk in &spec.disks {
         match disk.read_only {
             true => open_to_readers(&disk.path, user)?,
-            false => give(&disk.path, owner)?,
+            false => give(&disk.path, owner, Links::Follow)?,
         }
     }
     open_to_readers(&spec.kernel, user)?;
     open_to_readers(&spec.initramfs, user)
 }
 
-/// Gives a file; one behind a link, where its user has moved it.
-fn give(path: &Path, owner: u32) -> Result<(), EngineError> {
-    let metadata = path.metadata().map_err(reading(path))?;
-    if metadata.uid() == owner {
+/// Gives a file. `links` says what to do with one that is a link.
+fn give(path: &Path, owner: u32, links: Links) -> Result<(), EngineError> {
+    let flags = match links {
+        Links::Follow => AtFlags::empty(),
+        Links::Keep => AtFlags::SYMLINK_NOFOLLOW,
+    };
+    let found =
+        statat(CWD, path, flags).map_err(EngineError::io(format!("read {}", path.display())))?;
+    if found.st_uid == owner {
         return Ok(());
     }
-    chown(path, Some(owner), Some(owner)).map_err(giving(path, owner))
-}
-
-/// Gives an entry of the run folder, where no link is ours to follow.
-fn give_entry(path: &Path, owner: u32) -> Result<(), EngineError> {
-    let metadata = path.symlink_metadata().map_err(reading(path))?;
-    if metadata.uid() == owner {
-        return Ok(());
-    }
-    lchown(path, Some(owner), Some(owner)).map_err(giving(path, owner))
-}
-
-fn reading(path: &Path) -> impl FnOnce(io::Error) -> EngineError {
-    EngineError::io(format!("read {}", path.display()))
-}
-
-fn giving(path: &Path, owner: u32) -> impl FnOnce(io::Error) -> EngineError {
-    EngineError::io(format!("give {} to user {owner}", path.display()))
+    let (uid, gid) = (Uid::from_raw(owner), Gid::from_raw(owner));
+    chownat(CWD, path, Some(uid), Some(gid), flags).map_err(EngineError::io(format!(
+        "give {} to user {owner}",
+        path.display()
+    )))
 }
 
 fn open_to_readers(path: &Path, user: Option<u32>) -> Result<(), EngineError> {

@@ -6,7 +6,7 @@
 //! | all others that git does not ignore | untracked files are sent |
 //! | of each `.git`: itself, `info`, `refs/heads` and what is in it, `reftable` | always: commits, branches, what is staged, rules |
 //!
-//! What is ignored (`node_modules`, `target`) costs no watch.
+//! Ignored folders (`node_modules`, `target`) cost no watch.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
