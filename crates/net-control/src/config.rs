@@ -56,6 +56,10 @@ pub struct Link {
 /// The guest's side of the link. [`Default`] has the addresses that QEMU's user network has, and IPv6 besides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuestLink {
+    /// Hardware address of the guest's device. Without it the first frame of the guest's tells it, and until then a connection
+    /// into the guest waits: Linux drops TCP that is broadcast. Older builds say none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<[u8; 6]>,
     /// Largest IP packet, bytes. The guest's device says the same (`host_mtu`).
     pub mtu: u16,
     /// IPv4.
@@ -95,6 +99,7 @@ impl Default for GuestLink {
     fn default() -> Self {
         let v6 = |last| Ipv6Addr::new(0xfd62, 0x616e, 0x6765, 0, 0, 0, 0, last);
         Self {
+            mac: None,
             mtu: 65_520,
             v4: GuestV4 {
                 address: Ipv4Addr::new(10, 0, 2, 15),

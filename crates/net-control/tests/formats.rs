@@ -33,7 +33,10 @@ fn config() -> NetConfig {
         },
         control: "/run/net.control".into(),
         audit: Some("/state/web".into()),
-        guest: GuestLink::default(),
+        guest: GuestLink {
+            mac: Some([0x52, 0x54, 0, 1, 2, 3]),
+            ..GuestLink::default()
+        },
         dns: NameServers {
             servers: vec!["127.0.0.53:53".parse().unwrap()],
             ..NameServers::default()
@@ -226,7 +229,10 @@ fn the_forms_are_those_of_the_newest_golden_files() {
 #[test]
 fn what_older_builds_wrote_is_read() {
     let golden = Golden::of(env!("CARGO_MANIFEST_DIR"));
-    assert_eq!(golden.read::<NetConfig>(1, "config.json"), config());
+    assert_eq!(golden.read::<NetConfig>(2, "config.json"), config());
+    let mut of_version_1 = config();
+    of_version_1.guest.mac = None;
+    assert_eq!(golden.read::<NetConfig>(1, "config.json"), of_version_1);
     assert_eq!(golden.read::<Vec<Record>>(1, "records.json"), records());
     assert_eq!(golden.read::<Vec<Request>>(1, "requests.json"), requests());
     assert_eq!(golden.read::<Vec<Reply>>(1, "replies.json"), replies());

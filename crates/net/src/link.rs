@@ -46,11 +46,13 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Binds its socket, in place of that of an earlier process.
+    /// Binds its socket, in place of that of an earlier process. Without `guest_mac` frames are broadcast until the guest has sent
+    /// one.
     pub(crate) fn bind(
         own: &Path,
         peer: &Path,
         gateway_mac: [u8; 6],
+        guest_mac: Option<[u8; 6]>,
         registry: &Registry,
         token: Token,
     ) -> io::Result<Self> {
@@ -68,7 +70,7 @@ impl Link {
             peer: peer.to_owned(),
             connected: false,
             gateway_mac: EthernetAddress(gateway_mac),
-            guest_mac: EthernetAddress::BROADCAST,
+            guest_mac: guest_mac.map_or(EthernetAddress::BROADCAST, EthernetAddress),
             scratch: vec![0; FRAME_MAX_BYTES],
             queue: VecDeque::new(),
             queued_bytes: 0,

@@ -82,6 +82,7 @@ impl Net {
             &config.link.own,
             &config.link.peer,
             banger_net_control::GATEWAY_MAC,
+            config.guest.mac,
             io.registry(),
             token,
         )?;

@@ -40,7 +40,10 @@ fn a_jailed_process_serves_logs_and_ends() {
             },
             control: folder.join("net.control"),
             audit: Some(logs.clone()),
-            guest: GuestLink::default(),
+            guest: GuestLink {
+                mac: Some(world::MAC),
+                ..GuestLink::default()
+            },
             dns: NameServers {
                 servers: vec!["127.0.0.1:5353".parse().unwrap()],
                 ..NameServers::default()

@@ -4,11 +4,12 @@
 
 mod world;
 
+use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 use banger_egress::Egress;
 use smoltcp::socket::tcp::State;
-use world::{Opened, World, at, echo, in_namespace, policy, sink, source};
+use world::{Opened, World, at, echo, in_namespace, policy, published, sink, source};
 
 #[test]
 fn a_process_that_is_killed_in_the_middle_of_bulk_is_replaced_and_the_guest_goes_on() {
@@ -52,6 +53,41 @@ fn a_process_that_is_killed_in_the_middle_of_bulk_is_replaced_and_the_guest_goes
                     b"again",
                     "round {round}"
                 );
+            }
+        },
+    );
+}
+
+#[test]
+fn a_published_port_of_a_replaced_process_works_before_the_guest_has_sent_a_frame() {
+    in_namespace(
+        "a_published_port_of_a_replaced_process_works_before_the_guest_has_sent_a_frame",
+        || {
+            let quiet = policy(1, Egress::None, &[]);
+            let mut world = World::with(quiet, |config| config.publish = vec![published(8080, 80)]);
+            for round in 0..2 {
+                let conn = world.guest.listen(80);
+                let client = std::thread::spawn(|| {
+                    let mut client = std::net::TcpStream::connect("127.0.0.1:8080").unwrap();
+                    client.set_read_timeout(Some(world::WITHIN)).unwrap();
+                    client.write_all(b"first word").unwrap();
+                    let mut answer = [0; 6];
+                    client.read_exact(&mut answer).unwrap();
+                    answer
+                });
+                let got = world.guest.receive(conn, 10);
+                assert_eq!(got, b"first word", "round {round}: the host speaks first");
+                world.guest.send(conn, b"answer");
+                world
+                    .guest
+                    .until(|_| client.is_finished().then_some(()))
+                    .unwrap();
+                assert_eq!(&client.join().unwrap(), b"answer");
+                world.guest.socket(conn).abort();
+                // What is on its way to the process that ends tells nothing to the next one.
+                world.guest.step();
+                world.kill();
+                world.replace();
             }
         },
     );

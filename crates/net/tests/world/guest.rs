@@ -16,7 +16,8 @@ use smoltcp::wire::{
 
 use super::WITHIN;
 
-const MAC: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 15]);
+/// Hardware address of the guest.
+pub const MAC: [u8; 6] = [2, 0, 0, 0, 0, 15];
 
 /// End of an attempt to open a connection.
 #[derive(Debug, PartialEq, Eq)]
@@ -60,6 +61,9 @@ impl Wire {
             && let Ok(length) = self.socket.recv(&mut buffer)
         {
             let frame = buffer[..length].to_vec();
+            if is_broadcast_tcp(&frame) {
+                continue;
+            }
             if let Some(icmp) = icmp(&frame) {
                 self.icmp.push_back(icmp);
             }
@@ -78,6 +82,13 @@ impl Wire {
             }
         }
     }
+}
+
+/// Linux takes TCP only from frames to its own address; smoltcp looks at none.
+fn is_broadcast_tcp(frame: &[u8]) -> bool {
+    let parsed = banger_net::packet::parse(frame);
+    let is_tcp = matches!(parsed, Ok((_, banger_net::packet::Frame::Ip(packet))) if packet.protocol == IpProtocol::Tcp);
+    is_tcp && frame[..6] != MAC
 }
 
 fn icmp(frame: &[u8]) -> Option<Icmp> {
@@ -144,7 +155,7 @@ impl Guest {
             icmp: VecDeque::new(),
             mtu: config.guest.mtu.into(),
         };
-        let mut settings = Config::new(HardwareAddress::Ethernet(MAC));
+        let mut settings = Config::new(HardwareAddress::Ethernet(EthernetAddress(MAC)));
         settings.random_seed = 7;
         let mut interface = Interface::new(settings, &mut wire, smoltcp::time::Instant::now());
         let v4 = config.guest.v4;
@@ -345,7 +356,7 @@ impl Guest {
         let mut bytes = vec![0; 14 + 20 + payload.len()];
         let mut frame = EthernetFrame::new_unchecked(&mut bytes);
         frame.set_dst_addr(EthernetAddress(GATEWAY_MAC));
-        frame.set_src_addr(MAC);
+        frame.set_src_addr(EthernetAddress(MAC));
         frame.set_ethertype(EthernetProtocol::Ipv4);
         let mut packet = Ipv4Packet::new_unchecked(&mut bytes[14..]);
         packet.set_version(4);

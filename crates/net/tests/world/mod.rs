@@ -22,7 +22,7 @@ use banger_egress::{Egress, Grant, Layer, Policy};
 use banger_net_control::{Client, GuestLink, Link, NameServers, NetConfig, Publish};
 
 #[allow(unused_imports)] // each test uses its part
-pub use guest::{Guest, Opened};
+pub use guest::{Guest, MAC, Opened};
 
 /// Longest wait for anything.
 pub const WITHIN: Duration = Duration::from_secs(20);
@@ -96,7 +96,10 @@ impl World {
             },
             control: at("net.control"),
             audit: Some(dir.path().to_owned()),
-            guest: GuestLink::default(),
+            guest: GuestLink {
+                mac: Some(MAC),
+                ..GuestLink::default()
+            },
             dns: NameServers {
                 servers: vec!["127.0.0.1:5353".parse().unwrap()],
                 ..NameServers::default()
