@@ -55,6 +55,8 @@ pub enum OperationKind {
     SaveVm,
     /// Settles a VM whose VMM ended by itself.
     VmmEnded,
+    /// Starts another network process in the place of one that ended by itself.
+    ReplaceNet,
     /// Settles a VM whose VMM was gone when the daemon started.
     RecoverVm,
     /// Builds an image from a recipe.
@@ -82,7 +84,7 @@ pub enum OperationKind {
 
 impl OperationKind {
     /// Every kind that this build knows.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::CreateVm,
         Self::ReplaceVm,
         Self::StartVm,
@@ -92,6 +94,7 @@ impl OperationKind {
         Self::DeleteVm,
         Self::SaveVm,
         Self::VmmEnded,
+        Self::ReplaceNet,
         Self::RecoverVm,
         Self::BuildImage,
         Self::RegisterImage,
@@ -116,6 +119,7 @@ impl OperationKind {
             Self::DeleteVm => "delete_vm",
             Self::SaveVm => "save_vm",
             Self::VmmEnded => "vmm_ended",
+            Self::ReplaceNet => "replace_net",
             Self::RecoverVm => "recover_vm",
             Self::BuildImage => "build_image",
             Self::RegisterImage => "register_image",

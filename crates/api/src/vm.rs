@@ -112,22 +112,38 @@ impl fmt::Display for NetMode {
     }
 }
 
-/// Addresses that a guest in `user` mode may reach.
+/// Addresses that a guest in `user` mode may reach. QEMU's own network knows `all` and `none`.
+pub use banger_egress::Egress;
+
+/// Who carries the packets of a guest in `user` mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Egress {
-    /// All addresses that the host can reach.
+pub enum NetStack {
+    /// QEMU itself: it knows no rules, and passes the host's loopback on.
     #[default]
-    All,
-    /// None; published ports still work.
-    None,
+    Slirp,
+    /// A process of banger's beside the VMM, which judges every destination.
+    Own,
 }
 
-impl fmt::Display for Egress {
+impl FromStr for NetStack {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "slirp" => Ok(Self::Slirp),
+            "own" => Ok(Self::Own),
+            _ => Err(format!(
+                "network stack \"{text}\" is not known: use own or slirp"
+            )),
+        }
+    }
+}
+
+impl fmt::Display for NetStack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::All => "all",
-            Self::None => "none",
+            Self::Slirp => "slirp",
+            Self::Own => "own",
         })
     }
 }
@@ -238,6 +254,9 @@ pub struct Vm {
     pub overlay_bytes: u64,
     /// Its network mode.
     pub net: NetMode,
+    /// Who carries its packets.
+    #[serde(default)]
+    pub stack: NetStack,
     /// Addresses that it may reach.
     pub egress: Egress,
     /// True when its guest reaches services that listen on this host's loopback, in its local networks and, on a cloud
@@ -299,6 +318,9 @@ pub struct CreateVm {
     pub overlay_size: Option<ByteSize>,
     /// Its network mode.
     pub net: Option<NetMode>,
+    /// Who carries its packets; the configuration's `network.stack` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stack: Option<NetStack>,
     /// Addresses that it may reach.
     pub egress: Option<Egress>,
     /// Ports to publish.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use banger_api::image::ImageDetails;
 use banger_api::kernel::GuestModules;
 use banger_api::pull::PullImage;
-use banger_api::vm::NetMode;
+use banger_api::vm::{Egress, NetMode, NetStack};
 use banger_api::{ApiError, ByteSize, EngineName};
 use banger_engine::Accel;
 use banger_ops::{ContainerAt, GuestDefaults, HostResult, ImageSource, Plan};
@@ -28,6 +28,12 @@ pub struct VmDefaults {
     pub overlay: Option<ByteSize>,
     /// Their network.
     pub net: Option<NetMode>,
+    /// Who carries their packets.
+    pub stack: Option<NetStack>,
+    /// Addresses that they may reach.
+    pub egress: Option<Egress>,
+    /// The name server that network processes ask instead of the host's.
+    pub name_server: Option<std::net::IpAddr>,
 }
 
 /// The size of the host; 0 where it is not known.
@@ -126,6 +132,9 @@ pub trait Environment: Send + Sync {
     /// Tells whether each VMM gets a user of the host of its own: the daemon is root, and a jail is wanted.
     fn vmms_have_users(&self) -> bool;
 
+    /// Tells whether the engine links guests to network processes.
+    fn has_net_links(&self) -> bool;
+
     /// Tells whether a path that a user has named exists.
     fn is_there(&self, path: &Path) -> bool;
 
@@ -182,6 +191,13 @@ pub trait Environment: Send + Sync {
     /// Notes that a VM runs from now on: it watches the VMM and calls [`crate::vm::vmm_ended`] at its end. Must not
     /// block.
     fn vm_runs(&self, control: &Control, vm: &VmRecord);
+
+    /// Notes that a VM's network process runs from now on: it calls [`crate::vm::net_ended`] at its end. Must not block.
+    fn net_runs(&self, control: &Control, vm: &VmRecord);
+
+    /// Notes that a VM lacks a network process and could not get one: it calls [`crate::vm::ensure_net`] after a while. Must
+    /// not block.
+    fn net_is_missing(&self, control: &Control, vm: banger_api::VmId);
 
     /// Notes that the run of an ephemeral VM is expected: it looks at [`crate::vm::Runs`] from now on. Must not block.
     fn run_is_expected(&self, control: &Control, vm: banger_api::VmId);

@@ -5,9 +5,9 @@ use banger_ops::{Recovered, Recovery};
 use banger_store::vm;
 
 use crate::Control;
-use crate::vm::{forget_half_made, start_again};
+use crate::vm::{ensure_net, forget_half_made, start_again};
 
-/// Recovers, watches the VMMs that run on, and starts the VMs that are to run always and were lost. Blocks.
+/// Recovers, watches the VMMs that run on and their network processes, replaces those that died, and starts the VMs that are to run always and were lost. Blocks.
 ///
 /// # Errors
 /// Only when the store cannot be read: a single thing that cannot be recovered is reported in [`Recovered::failed`].
@@ -27,9 +27,16 @@ pub fn recover(control: &Control) -> Result<Recovered, ApiError> {
     for id in &recovered.adopted {
         if let Some(record) = control.read(|db| vm::by_id(db, *id))? {
             control.environment().vm_runs(control, &record);
+            control.environment().net_runs(control, &record);
             if record.ephemeral {
                 control.environment().run_is_expected(control, *id);
             }
+        }
+    }
+    for id in &recovered.adopted {
+        if let Err(error) = ensure_net(control, *id) {
+            let message = format!("VM {id} has no network: {}", error.message);
+            recovered.failed.push(message);
         }
     }
     start_again(control)?;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use banger_api::vm::NetMode;
+use banger_api::vm::{Egress, NetMode, NetStack};
 use banger_api::{ApiError, ByteSize, ErrorCode, suggest};
 use banger_engine::JailMode;
 use banger_guest::TmpMode;
@@ -77,6 +77,10 @@ pub struct Vmm {
 pub struct Network {
     /// `none` or `user`.
     pub mode: Option<NetMode>,
+    /// Who carries the packets of new VMs: `own` or `slirp`.
+    pub stack: Option<NetStack>,
+    /// Addresses that new VMs may reach: `public`, `all`, `none` or `list`.
+    pub egress: Option<Egress>,
     /// Name server of guests.
     pub dns: Option<std::net::IpAddr>,
 }
@@ -128,7 +132,7 @@ impl TryFrom<SizeForm> for SizeText {
 }
 
 /// Every key there is, for suggestions.
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 22] = [
     "log_level",
     "default_image",
     "engine",
@@ -140,6 +144,8 @@ const KEYS: [&str; 20] = [
     "overlay_size",
     "network",
     "mode",
+    "stack",
+    "egress",
     "dns",
     "file_sync",
     "host",
@@ -273,6 +279,8 @@ mod tests {
             },
             network: Network {
                 mode: Some(NetMode::None),
+                stack: None,
+                egress: None,
                 dns: Some("192.0.2.53".parse().unwrap()),
             },
             file_sync: vec![
@@ -321,6 +329,8 @@ mod tests {
             ("[vm_defaults]\nvcpu = 0", "at least 1"),
             ("[vm_defaults]\ndisk_size = \"8X\"", "8X"),
             ("[network]\nmode = \"bridge\"", "bridge"),
+            ("[network]\nstack = \"mine\"", "slirp"),
+            ("[network]\negress = \"some\"", "public"),
             ("[vmm]\njail = \"full\"", "auto"),
             ("x = [", "line 1"),
         ] {

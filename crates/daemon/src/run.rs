@@ -28,12 +28,12 @@ use crate::channels::Channels;
 use crate::conditions::Conditions;
 use crate::config::Config;
 use crate::context::{Daemon, Parts};
-use crate::environment::LinuxEnvironment;
+use crate::environment::{LinuxEnvironment, Replacements};
 use crate::file_sync;
 use crate::gate::{Gate, Names};
 use crate::guest_files::Identity;
 use crate::holder::Holder;
-use crate::host::{GuestMaterial, LinuxHost, Roots, file_error};
+use crate::host::{GuestMaterial, LinuxHost, Networks, Roots, file_error};
 use crate::paths::Paths;
 use crate::{following, http, keys, private, ssh_hosts, state_gone, upkeep};
 
@@ -187,6 +187,7 @@ fn begin(
     let home = std::env::var_os("HOME").map(std::path::PathBuf::from);
     let host = LinuxHost {
         engine: engine.clone(),
+        networks: Networks::new(config.vmm.jail),
         runtime: runtime.clone(),
         channels: channels.clone(),
         material: GuestMaterial {
@@ -215,6 +216,7 @@ fn begin(
             paths: paths.clone(),
             ssh_hosts: Arc::clone(&hosts),
             runtime,
+            replacements: Replacements::default(),
             vmms_have_users: rustix::process::geteuid().is_root()
                 && config.vmm.jail != JailMode::Off
                 && banger_engine::gives_users(&banger_control::vm::VMM_USERS),
@@ -249,6 +251,9 @@ fn defaults(config: &Config) -> VmDefaults {
         disk: vm.disk_size.map(|size| size.0),
         overlay: vm.overlay_size.map(|size| size.0),
         net: config.network.mode,
+        stack: config.network.stack,
+        egress: config.network.egress,
+        name_server: config.network.dns,
     }
 }
 

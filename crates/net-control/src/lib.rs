@@ -17,6 +17,7 @@ mod audit;
 mod client;
 mod config;
 mod error;
+mod identity;
 mod line;
 mod message;
 
@@ -30,6 +31,7 @@ pub use config::{
     Publish,
 };
 pub use error::ControlError;
+pub use identity::{NET_CONFIG, NET_CONTROL, NET_LOG, NetIdentity};
 pub use line::{LINE_MAX_BYTES, LineReader, write_line};
 pub use message::{
     Check, Checked, Counters, FailureCode, Hello, PROTOCOL_MIN, PROTOCOL_VERSION, PublishStatus,

@@ -6,7 +6,7 @@ use banger_egress::{Egress, Grounds, Layer, Policy, Protocol, Question, Verdict}
 use banger_formats::{Golden, every_variant};
 use banger_net_control::{
     Check, Checked, Counters, Event, FailureCode, GuestLink, Hello, Link, NameServers, NetConfig,
-    Publish, PublishStatus, Record, Reply, Request, Status, Told,
+    NetIdentity, Publish, PublishStatus, Record, Reply, Request, Status, Told,
 };
 
 fn policy() -> Policy {
@@ -43,6 +43,17 @@ fn config() -> NetConfig {
         },
         publish: vec![port()],
         policy: policy(),
+    }
+}
+
+fn identity() -> NetIdentity {
+    NetIdentity {
+        pid: 4711,
+        start_ticks: 123_456,
+        boot_id: "0b4ee1a3-0000-4000-8000-000000000001".to_owned(),
+        exe: "/usr/bin/banger".into(),
+        token: "token".to_owned(),
+        dir: "/run/web".into(),
     }
 }
 
@@ -221,6 +232,7 @@ fn replies() -> Vec<Reply> {
 fn the_forms_are_those_of_the_newest_golden_files() {
     let golden = Golden::of(env!("CARGO_MANIFEST_DIR"));
     golden.holds("config.json", &config()).unwrap();
+    golden.holds("identity.json", &identity()).unwrap();
     golden.holds("records.json", &records()).unwrap();
     golden.holds("requests.json", &requests()).unwrap();
     golden.holds("replies.json", &replies()).unwrap();
@@ -233,6 +245,7 @@ fn what_older_builds_wrote_is_read() {
     let mut of_version_1 = config();
     of_version_1.guest.mac = None;
     assert_eq!(golden.read::<NetConfig>(1, "config.json"), of_version_1);
+    assert_eq!(golden.read::<NetIdentity>(2, "identity.json"), identity());
     assert_eq!(golden.read::<Vec<Record>>(1, "records.json"), records());
     assert_eq!(golden.read::<Vec<Request>>(1, "requests.json"), requests());
     assert_eq!(golden.read::<Vec<Reply>>(1, "replies.json"), replies());

@@ -47,6 +47,6 @@ mod start;
 pub use answer::refusals;
 pub use host::name_servers;
 pub use host_files::StdFiles;
-pub use start::{StartArgs, StartError, arguments, jail_spec, prepare, read_config, run};
+pub use start::{StartArgs, StartError, arguments, jail_spec, prepare, read_config, run, token_of};
 
 pub(crate) use start::say;

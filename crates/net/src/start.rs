@@ -1,6 +1,6 @@
 //! Start of the process, and what whoever starts it prepares.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs;
 use std::io;
@@ -163,13 +163,21 @@ fn name_servers(file: &Path) -> Item {
     Item::optional(path, Access::Read)
 }
 
+/// Begin of the argument with the token, in one word: by it the process is found when its pid is not known.
+const TOKEN: &str = "--token=";
+
+/// The token in this argument of a network process, if it has one.
+#[must_use]
+pub fn token_of(argument: &OsStr) -> Option<&str> {
+    argument.to_str()?.strip_prefix(TOKEN)
+}
+
 /// Arguments with which the process is started.
 #[must_use]
 pub fn arguments(args: &StartArgs) -> Vec<OsString> {
     let mut words: Vec<OsString> = vec!["internal".into(), "net".into(), "--config".into()];
     words.push(args.config.clone().into());
-    words.push("--token".into());
-    words.push(args.token.clone().into());
+    words.push(format!("{TOKEN}{}", args.token).into());
     if let Some(fd) = args.vmm_pidfd {
         words.push("--vmm-pidfd".into());
         words.push(fd.to_string().into());

@@ -3,6 +3,7 @@
 use banger_api::vm::VmState;
 use banger_api::{ContentDigest, ExitCause, ImageName, KernelName, VmId, VmName};
 use banger_engine::VmmIdentity;
+use banger_net_control::NetIdentity;
 use banger_store::{
     Claim, ClaimKind, Connection, ImageRecord, KernelRecord, Owner, Reboots, StoreError, VmRecord,
     claim, image, kernel, operation, vm,
@@ -42,6 +43,13 @@ pub enum Change {
         vm: VmId,
         /// Its VMM.
         vmm: Option<VmmIdentity>,
+    },
+    /// Its network process, or that it has none.
+    SetNet {
+        /// The VM.
+        vm: VmId,
+        /// Its network process.
+        net: Option<NetIdentity>,
     },
     /// Cause of its VMM's end by itself, or none.
     SetExit {
@@ -155,6 +163,9 @@ impl Change {
             }),
             Self::SetName { vm: id, name } => edit(db, *id, |record| record.name.clone_from(name)),
             Self::SetVmm { vm: id, vmm } => edit(db, *id, |record| record.vmm = vmm.clone().into()),
+            Self::SetNet { vm: id, net } => {
+                edit(db, *id, |record| record.network.process.clone_from(net))
+            }
             Self::SetExit { vm: id, exit } => edit(db, *id, |record| record.exit = exit.clone()),
             Self::Rebooted { vm: id, at_ms } => edit(db, *id, |record| {
                 record.reboots.note(*at_ms, policy::REBOOTS_WITHIN_MS);

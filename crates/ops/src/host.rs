@@ -11,9 +11,11 @@ use std::time::Duration;
 use banger_api::image::WorkSeed;
 use banger_api::{ApiError, ContentDigest, ExitCause, VmId, VmName};
 use banger_engine::{LaunchToken, Signal, VmmIdentity, VmmSpec};
+use banger_net_control::NetIdentity;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::steps::{NetLaunch, NetStarted};
 use crate::{Cancel, Events, NetPlan};
 
 /// Answer of a call of the host. The error is data: it is journalled and shown as it is.
@@ -251,6 +253,23 @@ pub trait Host: Send + Sync {
     fn end_vmm(&self, vmm: &VmmIdentity, signal: Signal, deadline: Duration) -> HostResult<()>;
     /// Cause of its end, as far as that can be known; `None`: it has not ended.
     fn vmm_exit(&self, vmm: &VmmIdentity) -> HostResult<Option<ExitCause>>;
+
+    // Network processes.
+    /// Starts one beside a VMM that lives, and waits until it answers. It ends with the VMM.
+    fn start_net(
+        &self,
+        launch: &NetLaunch,
+        vmm: &VmmIdentity,
+        deadline: Duration,
+    ) -> HostResult<NetStarted>;
+    /// The launch with this token, also one whose pid was never recorded.
+    fn find_net(&self, token: &str, dir: &Path) -> HostResult<Option<NetIdentity>>;
+    /// Every network process of banger's that runs in a directory in `run`, whoever started it.
+    fn list_nets(&self, run: &Path) -> HostResult<Vec<NetIdentity>>;
+    /// Tells whether it is the very process, alive and answering.
+    fn net_answers(&self, net: &NetIdentity) -> HostResult<bool>;
+    /// Kills it, after its identity was checked, and waits until it is gone. Success when it was gone before.
+    fn end_net(&self, net: &NetIdentity, deadline: Duration) -> HostResult<()>;
 
     // Guests.
     /// Waits until the guest is reachable and makes it this VM. The stages are the guest's own.

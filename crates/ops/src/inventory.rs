@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use banger_engine::VmmIdentity;
+use banger_net_control::NetIdentity;
 use banger_store::{
     Claim, ClaimKind, Connection, Owner, StoreError, UnreadableClaim, claim, image, kernel, vm,
 };
@@ -24,12 +25,14 @@ pub struct Found {
     pub directories: Vec<OwnDir>,
     /// VMMs of banger's that run.
     pub vmms: Vec<VmmIdentity>,
+    /// Network processes of banger's that run.
+    pub nets: Vec<NetIdentity>,
 }
 
 impl Found {
     /// Tells whether nothing is there.
     pub fn is_empty(&self) -> bool {
-        self.directories.is_empty() && self.vmms.is_empty()
+        self.directories.is_empty() && self.vmms.is_empty() && self.nets.is_empty()
     }
 }
 
@@ -45,8 +48,12 @@ pub fn look(host: &dyn Host, places: &Places) -> HostResult<Found> {
         directories.extend(names.iter().filter_map(entry));
     }
     directories.sort();
-    let vmms = host.list_vmms(&places.parents().run_vms)?;
-    Ok(Found { directories, vmms })
+    let run = &places.parents().run_vms;
+    Ok(Found {
+        directories,
+        vmms: host.list_vmms(run)?,
+        nets: host.list_nets(run)?,
+    })
 }
 
 /// Owners as the store has them.
@@ -106,9 +113,15 @@ impl Owners {
         self.of(ClaimKind::Process, vmm.launch_token.as_str())
     }
 
+    /// Returns the owner of a network process.
+    pub fn of_net(&self, net: &NetIdentity) -> Option<&str> {
+        self.of(ClaimKind::Process, &net.token)
+    }
+
     /// Returns the part that nobody owns.
     pub fn unclaimed(&self, mut found: Found) -> Found {
         found.vmms.retain(|vmm| self.of_vmm(vmm).is_none());
+        found.nets.retain(|net| self.of_net(net).is_none());
         found
             .directories
             .retain(|path| self.of_directory(path).is_none());

@@ -1,7 +1,8 @@
 //! The network of one VM as data, made once from its record.
 //!
 //! ```text
-//! VmRecord ─► NetPlan ─┬─► device()      the engine's network device and its host ports
+//! VmRecord ─► NetPlan ─┬─► device()      the engine's network device, on slirp with its host ports
+//!                      ├─► link(), ports()  its network process's side of the link, and the host ports
 //!                      ├─► guest, …      the interface, /etc/resolv.conf and relays of the guest
 //!                      └─► leading_to()  what `vm ports` says of a listener
 //! ```
@@ -18,8 +19,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use banger_api::vm::{Egress, NetMode, Publish};
+use banger_api::vm::{Egress, NetMode, NetStack, Publish};
 use banger_engine::NetSpec;
+use banger_net_control::{GuestLink, GuestV4, GuestV6};
 use banger_store::VmRecord;
 use serde::{Deserialize, Serialize};
 
@@ -27,10 +29,21 @@ use crate::plans::mac_of;
 
 /// The guest's own address. This one and the next three are those of QEMU's user network (QEMU manual, "Using the user mode network
 /// stack"), which is started without others.
-const GUEST: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 2, 15));
+const GUEST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
 const PREFIX: u8 = 24;
-const GATEWAY: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 2, 2));
-const NAME_SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 2, 3));
+const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
+const NAME_SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 3);
+
+/// IPv6 of a guest that has a network process: of a unique local network (RFC 4193) that only its link knows.
+const GUEST_V6: Ipv6Addr = local(0x15);
+const PREFIX_V6: u8 = 64;
+
+const fn local(last: u16) -> Ipv6Addr {
+    Ipv6Addr::new(0xfd62, 0x616e, 0x6765, 0, 0, 0, 0, last)
+}
+
+/// Largest IP packet between guest and network process: with 1,500 each byte would cost several times as much.
+const MTU: u16 = 65_520;
 
 /// Relays are above the ports that Linux gives to outgoing connections (`ip_local_port_range`, ip(7)): 4536 of them.
 const LOWEST_RELAY: u16 = 61_000;
@@ -40,8 +53,14 @@ const LOWEST_RELAY: u16 = 61_000;
 pub struct NetPlan {
     /// Hardware address of the guest's device.
     pub mac: [u8; 6],
+    /// Who carries its packets.
+    #[serde(default)]
+    pub stack: NetStack,
     /// The guest's own address.
     pub guest: IpAddr,
+    /// The guest's own IPv6 address with the length of its network's prefix, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest_v6: Option<(Ipv6Addr, u8)>,
     /// Length of its network's prefix, in bits.
     pub prefix: u8,
     /// Address of the host in that network.
@@ -81,12 +100,17 @@ impl NetPlan {
             return None;
         }
         let (routes, relays) = routes(vm.published());
+        let is_own = vm.network.stack == NetStack::Own;
+        // A network process refuses at once what may not be asked.
+        let answers = is_own || vm.egress == Egress::All;
         Some(Self {
             mac: mac_of(vm.id),
-            guest: GUEST,
+            stack: vm.network.stack,
+            guest: GUEST.into(),
+            guest_v6: is_own.then_some((GUEST_V6, PREFIX_V6)),
             prefix: PREFIX,
-            gateway: GATEWAY,
-            resolver: (vm.egress == Egress::All).then_some(NAME_SERVER),
+            gateway: GATEWAY.into(),
+            resolver: answers.then_some(NAME_SERVER.into()),
             egress: vm.egress,
             routes,
             relays,
@@ -100,15 +124,49 @@ impl NetPlan {
             host_port: route.publish.host_port,
             guest_port: route.to,
         };
-        NetSpec::User {
-            mac: self.mac,
-            egress: self.egress == Egress::All,
-            publish: self.routes.iter().map(publish).collect(),
+        let mac = self.mac;
+        match self.stack {
+            NetStack::Own => NetSpec::Datagrams { mac, mtu: MTU },
+            NetStack::Slirp => NetSpec::User {
+                mac,
+                egress: self.egress == Egress::All,
+                publish: self.routes.iter().map(publish).collect(),
+            },
         }
     }
 
-    /// Tells whether the guest reaches this host's own services: QEMU's user network passes every address on, and offers the
-    /// host's loopback as its gateway.
+    /// The guest's side of the link to its network process.
+    pub fn link(&self) -> GuestLink {
+        GuestLink {
+            mac: Some(self.mac),
+            mtu: MTU,
+            v4: GuestV4 {
+                address: GUEST,
+                prefix: self.prefix,
+                gateway: GATEWAY,
+                name_server: NAME_SERVER,
+            },
+            v6: self.guest_v6.map(|(address, prefix)| GuestV6 {
+                address,
+                prefix,
+                gateway: local(2),
+                name_server: local(3),
+            }),
+        }
+    }
+
+    /// The host's ports for the network process.
+    pub fn ports(&self) -> Vec<banger_net_control::Publish> {
+        let port = |route: &Route| banger_net_control::Publish {
+            host_ip: route.publish.host_ip,
+            host_port: route.publish.host_port,
+            guest_port: route.to,
+        };
+        self.routes.iter().map(port).collect()
+    }
+
+    /// Tells whether the guest reaches this host's own services. QEMU's user network passes every address on, and offers the
+    /// host's loopback as its gateway; a network process does so when everything is allowed.
     pub fn reaches_host(&self) -> bool {
         self.egress == Egress::All
     }
@@ -202,9 +260,11 @@ mod tests {
         let (routes, relays) = routes(&published(ports));
         NetPlan {
             mac: [0x52, 0x54, 0, 1, 2, 3],
-            guest: GUEST,
+            stack: NetStack::Slirp,
+            guest: GUEST.into(),
+            guest_v6: None,
             prefix: PREFIX,
-            gateway: GATEWAY,
+            gateway: GATEWAY.into(),
             resolver: None,
             egress,
             routes,
@@ -242,5 +302,23 @@ mod tests {
             .map(|p| (p.host_port, p.guest_port))
             .collect();
         assert_eq!((egress, ports), (false, vec![(8080, 65535), (81, 81)]));
+    }
+
+    #[test]
+    fn a_network_process_has_the_host_ports_in_the_vmms_place() {
+        let plan = NetPlan {
+            stack: NetStack::Own,
+            ..plan(&["8080:80"], Egress::Public)
+        };
+        assert_eq!(
+            plan.device(),
+            NetSpec::Datagrams {
+                mac: plan.mac,
+                mtu: MTU
+            }
+        );
+        assert_eq!(plan.link().mac, Some(plan.mac));
+        let ports = plan.ports();
+        assert_eq!((ports[0].host_port, ports[0].guest_port), (8080, 65535));
     }
 }

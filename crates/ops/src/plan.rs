@@ -22,6 +22,8 @@ pub enum PlanKind {
     StopVm,
     /// Ends its VMM.
     KillVm,
+    /// Starts another network process of it.
+    ReplaceNet,
     /// Removes it.
     DeleteVm,
     /// Makes an image's files.

@@ -229,7 +229,9 @@ impl<'a> Recovery<'a> {
                     return Ok(());
                 }
             },
-            _ if record.vmm.is_some() => plans::end_left_over(record, &files),
+            _ if record.vmm.is_some() || record.network.process.is_some() => {
+                plans::end_left_over(record, &files)
+            }
             _ => return Ok(()),
         };
         let id = record.id;

@@ -6,9 +6,10 @@ use banger_store::Claim;
 use serde::{Deserialize, Serialize};
 
 use crate::steps::{
-    CloneDisk, ConfigureGuest, EndStray, EndVmm, GrowFile, LaunchVmm, MakeDirectory, MakeImage,
-    MakeInitramfs, MakeKernel, MakeSshHostKey, MakeSystemOverlay, MakeWorkDisk, PublishDirectory,
-    ReadRoot, RemoveDirectory, RemoveFile, ShutdownGuest, SyncFiles,
+    CloneDisk, ConfigureGuest, EndNet, EndStray, EndStrayNet, EndVmm, GrowFile, LaunchNet,
+    LaunchVmm, MakeDirectory, MakeImage, MakeInitramfs, MakeKernel, MakeSshHostKey,
+    MakeSystemOverlay, MakeWorkDisk, PublishDirectory, ReadRoot, RemoveDirectory, RemoveFile,
+    ReplaceNet, ShutdownGuest, SyncFiles,
 };
 use crate::{Cancel, Change, Events, Host, HostResult};
 
@@ -93,9 +94,12 @@ macro_rules! steps {
 steps!(
     CloneDisk,
     ConfigureGuest,
+    EndNet,
     EndStray,
+    EndStrayNet,
     EndVmm,
     GrowFile,
+    LaunchNet,
     LaunchVmm,
     MakeDirectory,
     MakeImage,
@@ -108,6 +112,7 @@ steps!(
     ReadRoot,
     RemoveDirectory,
     RemoveFile,
+    ReplaceNet,
     ShutdownGuest,
     SyncFiles,
 );

@@ -90,7 +90,7 @@ pub(crate) fn cgroups(pid: u32) -> Result<String, ProcessError> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// The pids of all processes of this user.
+/// The pids of all processes of this user; for root those of everybody, because what root starts may become another user.
 pub(crate) fn own_pids() -> Result<Vec<u32>, ProcessError> {
     let uid = rustix::process::getuid().as_raw();
     let entries = std::fs::read_dir("/proc").map_err(ProcessError::io("list /proc"))?;
@@ -99,7 +99,7 @@ pub(crate) fn own_pids() -> Result<Vec<u32>, ProcessError> {
         .filter_map(|entry| {
             let pid = entry.file_name().to_str()?.parse().ok()?;
             // It may end while we look: then it is not ours.
-            (entry.metadata().ok()?.uid() == uid).then_some(pid)
+            (uid == 0 || entry.metadata().ok()?.uid() == uid).then_some(pid)
         })
         .collect())
 }

@@ -24,7 +24,7 @@ pub fn observe(pid: u32) -> Result<Option<PathBuf>, ProcessError> {
     Ok(proc::observe(pid)?.map(|seen| seen.exe))
 }
 
-/// Looks among this user's processes for the start of `program` with this token, which runs in `dir`. The process `hint`, when
+/// Looks among this user's processes (root's: among all) for the start of `program` with this token, which runs in `dir`. The process `hint`, when
 /// there is one, is looked at first: that saves a look at every process of the host.
 ///
 /// # Errors
@@ -44,7 +44,7 @@ pub fn find(
     Ok(found.into_iter().next())
 }
 
-/// All of this user's processes of `program` that run in a directory directly below `parent`, recorded or not.
+/// All of this user's processes of `program` (root's: of everybody's) that run in a directory directly below `parent`, recorded or not.
 ///
 /// # Errors
 /// `/proc` cannot be read.

@@ -341,8 +341,14 @@ fn a_zombie_is_gone_for_every_way_to_look() {
         .current_dir(&dir)
         .spawn()
         .unwrap();
-    let seen = find(&TAIL, "zombie", &dir, None).unwrap();
-    let id = seen.unwrap().identity;
+    // Its command line is there a moment after its start has been told.
+    let end = std::time::Instant::now() + LONG;
+    let id = loop {
+        match find(&TAIL, "zombie", &dir, None).unwrap() {
+            Some(seen) => break seen.identity,
+            None => assert!(std::time::Instant::now() < end, "it is not found"),
+        }
+    };
     let process = Process::open_living(&id, &TAIL).unwrap();
     // The child is not reaped here.
     assert!(process.end(LONG).unwrap());

@@ -48,6 +48,10 @@ impl Environment for SimEnvironment {
         true
     }
 
+    fn has_net_links(&self) -> bool {
+        true
+    }
+
     fn is_there(&self, _path: &Path) -> bool {
         true
     }
@@ -131,6 +135,12 @@ impl Environment for SimEnvironment {
 
     /// Nothing to do: the scenarios follow VMMs and runs themselves.
     fn vm_runs(&self, _control: &Control, _vm: &VmRecord) {}
+
+    fn net_runs(&self, _control: &Control, _vm: &VmRecord) {}
+
+    fn net_is_missing(&self, _control: &Control, vm: VmId) {
+        self.machine.world().ledger.lack_nets.insert(vm);
+    }
 
     fn run_is_expected(&self, _control: &Control, _vm: VmId) {}
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 use banger_api::kernel::KernelSource;
 use banger_api::{ApiError, ErrorCode, ExitCause, VmId, VmName};
 use banger_engine::{LaunchToken, Signal, VmmIdentity, VmmSpec};
+use banger_net_control::NetIdentity;
+use banger_ops::steps::{NetLaunch, NetStarted};
 use banger_ops::{
     BlankDiskSpec, BootStage, Cancel, Events, GuestSetup, Host, HostResult, ImageFacts,
     ImageSource, KernelFacts,
@@ -17,7 +19,7 @@ use crate::content::{
 };
 use crate::fault::Nature::{self, Effect, Look, Wait};
 use crate::fs::Content;
-use crate::launch::{guest_up, start};
+use crate::launch::{guest_up, start, start_net};
 use crate::machine::{Extent, Machine, World};
 use crate::process::Manners;
 
@@ -265,6 +267,52 @@ impl Host for SimHost {
             }
             let known = world.processes.exits.get(&vmm.launch_token).cloned();
             Ok(Some(known.unwrap_or(ExitCause::Unknown)))
+        })
+    }
+
+    fn start_net(
+        &self,
+        launch: &NetLaunch,
+        vmm: &VmmIdentity,
+        deadline: Duration,
+    ) -> HostResult<NetStarted> {
+        self.act(
+            Wait,
+            "start network",
+            &launch.dir,
+            deadline,
+            |world, extent| start_net(world, launch, vmm, extent),
+        )
+    }
+
+    fn find_net(&self, token: &str, dir: &Path) -> HostResult<Option<NetIdentity>> {
+        self.look("find network", dir, |world| {
+            Ok(world.processes.find_net(token, dir))
+        })
+    }
+
+    fn list_nets(&self, run: &Path) -> HostResult<Vec<NetIdentity>> {
+        self.look("list networks", run, |world| {
+            Ok(world.processes.nets_below(run))
+        })
+    }
+
+    fn net_answers(&self, net: &NetIdentity) -> HostResult<bool> {
+        self.act(
+            Wait,
+            "ask network",
+            &net.dir,
+            Duration::from_secs(3),
+            |world, _| Ok(world.processes.same_net(net).is_some_and(|net| net.answers)),
+        )
+    }
+
+    fn end_net(&self, net: &NetIdentity, deadline: Duration) -> HostResult<()> {
+        self.act(Wait, "end network", &net.dir, deadline, |world, _| {
+            if world.processes.same_net(net).is_some() {
+                world.processes.end(net.pid, None);
+            }
+            Ok(())
         })
     }
 

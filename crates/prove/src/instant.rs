@@ -61,6 +61,13 @@ pub(crate) fn check(machine: &Machine) {
             need(ClaimKind::User, user.to_string());
         }
     }
+    let nets = world.processes.nets().map(|(_, net)| net);
+    for net in nets.filter(|net| !strays.contains(&net.dir)) {
+        need(ClaimKind::Process, net.token.clone());
+        for (ip, port) in &net.ports {
+            need(ClaimKind::HostPort, format!("{ip}:{port}"));
+        }
+    }
     for rule in unclaimed {
         world.broke(rule);
     }

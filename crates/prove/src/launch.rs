@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use banger_api::{ErrorCode, ExitCause};
 use banger_engine::{VmmIdentity, VmmSpec};
+use banger_ops::steps::{NetLaunch, NetStarted};
 use banger_ops::{GuestSetup, HostResult};
 
 use crate::content::SIZE;
@@ -14,11 +15,39 @@ use crate::machine::{Extent, World};
 use crate::process::Manners;
 
 fn port_taken(world: &World, ports: &[(IpAddr, u16)]) -> bool {
-    let mut bound = world
-        .processes
-        .launches()
-        .flat_map(|(_, launch)| launch.ports.iter());
+    let of_vmms = world.processes.launches();
+    let of_vmms = of_vmms.flat_map(|(_, launch)| launch.ports.iter());
+    let of_nets = world.processes.nets();
+    let mut bound = of_vmms.chain(of_nets.flat_map(|(_, net)| net.ports.iter()));
     bound.any(|port| ports.contains(port))
+}
+
+/// Starts a network process beside a VMM.
+pub(crate) fn start_net(
+    world: &mut World,
+    launch: &NetLaunch,
+    vmm: &VmmIdentity,
+    extent: Extent,
+) -> HostResult<NetStarted> {
+    if world.processes.same(vmm).is_none() {
+        return Err(failed(ErrorCode::VmmFailed, "the VMM is gone"));
+    }
+    if world.processes.nets().any(|(_, net)| net.dir == launch.dir) {
+        let dir = launch.dir.display();
+        world.broke(format!("two network processes run in {dir}"));
+    }
+    let ports = launch.config.publish.iter();
+    let ports: Vec<_> = ports.map(|port| (port.host_ip, port.host_port)).collect();
+    let taken = port_taken(world, &ports);
+    let answers = extent == Extent::Whole;
+    let identity = world.processes.start_net(launch, answers);
+    Ok(NetStarted {
+        identity,
+        unpublished: taken
+            .then(|| "a host port is taken".to_owned())
+            .into_iter()
+            .collect(),
+    })
 }
 
 pub(crate) fn start(world: &mut World, spec: &VmmSpec, extent: Extent) -> HostResult<VmmIdentity> {

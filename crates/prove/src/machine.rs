@@ -55,6 +55,8 @@ pub(crate) struct Ledger {
     pub(crate) newer: Option<(Uuid, Vec<(u32, StepState)>)>,
     /// Ends of VMMs by themselves, until something else is done with their VMs.
     pub(crate) ends: BTreeMap<VmId, Option<ExitCause>>,
+    /// VMs whose network process could not be started: somebody tries again after a while.
+    pub(crate) lack_nets: BTreeSet<VmId>,
     /// Number of reboots of guests by themselves, until something else is done with their VMs.
     pub(crate) reboots: BTreeMap<VmId, usize>,
 }
@@ -208,7 +210,7 @@ impl World {
         Err(ApiError::new(ErrorCode::Internal, message))
     }
 
-    /// Checks that no VMM uses a directory that is removed.
+    /// Checks that no VMM and no network process uses a directory that is removed.
     pub(crate) fn guard_vmm_dir(&mut self, path: &Path) {
         let living: Vec<PathBuf> = self
             .processes
@@ -219,6 +221,15 @@ impl World {
             .collect();
         for used in living {
             self.broke(format!("{} goes while a VMM uses it", used.display()));
+        }
+        let nets = self.processes.nets();
+        let nets: Vec<PathBuf> = nets
+            .map(|(_, net)| net.dir.clone())
+            .filter(|dir| dir.starts_with(path))
+            .collect();
+        for used in nets {
+            let used = used.display();
+            self.broke(format!("{used} goes while a network process uses it"));
         }
     }
 

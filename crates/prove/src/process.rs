@@ -6,11 +6,15 @@ use std::path::{Path, PathBuf};
 
 use banger_api::ExitCause;
 use banger_engine::{EngineKind, IdentityVersion, LaunchToken, NetSpec, VmmIdentity, VmmSpec};
+use banger_net_control::NetIdentity;
+use banger_ops::steps::NetLaunch;
 
 /// Pids are few, so that they are soon reused.
 const PIDS: std::ops::Range<u32> = 100..112;
 /// The VMM's program.
 const EXE: &str = "/usr/bin/vmm";
+/// The network process's program.
+const NET_EXE: &str = "/usr/bin/net";
 
 /// Behaviour of a guest and of its VMM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +38,18 @@ pub(crate) struct Process {
     pub(crate) exe: &'static str,
     /// The launch, for a VMM; `None` for a stranger.
     pub(crate) launch: Option<Launch>,
+    /// The launch, for a network process.
+    pub(crate) net: Option<Net>,
+}
+
+/// The launch of a network process. It does not end with its VMM: the real one may be slow to.
+#[derive(Debug, Clone)]
+pub(crate) struct Net {
+    pub(crate) token: String,
+    pub(crate) dir: PathBuf,
+    pub(crate) ports: Vec<(IpAddr, u16)>,
+    /// True when it answers at its socket.
+    pub(crate) answers: bool,
 }
 
 /// The launch of a VMM.
@@ -76,7 +92,7 @@ impl Processes {
         }
     }
 
-    fn spawn(&mut self, exe: &'static str, launch: Option<Launch>) -> u32 {
+    fn spawn(&mut self, exe: &'static str, launch: Option<Launch>, net: Option<Net>) -> u32 {
         let free = (0..PIDS.len() as u32)
             .map(|n| PIDS.start + (self.next - PIDS.start + n) % PIDS.len() as u32)
             .find(|pid| !self.list.contains_key(pid));
@@ -92,6 +108,7 @@ impl Processes {
             start: self.started,
             exe,
             launch,
+            net,
         };
         self.list.insert(pid, process);
         pid
@@ -101,7 +118,7 @@ impl Processes {
     pub(crate) fn stranger_at(&mut self, pid: u32) {
         if !self.list.contains_key(&pid) {
             self.next = pid.clamp(PIDS.start, PIDS.end - 1);
-            self.spawn("/usr/bin/stranger", None);
+            self.spawn("/usr/bin/stranger", None, None);
         }
     }
 
@@ -124,7 +141,7 @@ impl Processes {
             manners,
             answers,
         };
-        let pid = self.spawn(EXE, Some(launch.clone()));
+        let pid = self.spawn(EXE, Some(launch.clone()), None);
         self.identity(pid, &launch)
     }
 
@@ -173,6 +190,57 @@ impl Processes {
             .collect()
     }
 
+    /// Starts a network process.
+    pub(crate) fn start_net(&mut self, launch: &NetLaunch, answers: bool) -> NetIdentity {
+        let ports = launch.config.publish.iter();
+        let net = Net {
+            token: launch.config.launch_token.clone(),
+            dir: launch.dir.clone(),
+            ports: ports.map(|port| (port.host_ip, port.host_port)).collect(),
+            answers,
+        };
+        let pid = self.spawn(NET_EXE, None, Some(net.clone()));
+        self.net_identity(pid, &net)
+    }
+
+    fn net_identity(&self, pid: u32, net: &Net) -> NetIdentity {
+        NetIdentity {
+            pid,
+            start_ticks: self.list.get(&pid).map_or(0, |process| process.start),
+            boot_id: self.boot_id(),
+            exe: PathBuf::from(NET_EXE),
+            token: net.token.clone(),
+            dir: net.dir.clone(),
+        }
+    }
+
+    /// The launch of the very network process that `net` identifies, if it lives.
+    pub(crate) fn same_net(&self, net: &NetIdentity) -> Option<&Net> {
+        let process = self.list.get(&net.pid)?;
+        let launch = process.net.as_ref()?;
+        (self.net_identity(net.pid, launch) == *net).then_some(launch)
+    }
+
+    /// Living network processes.
+    pub(crate) fn nets(&self) -> impl Iterator<Item = (u32, &Net)> {
+        self.list
+            .iter()
+            .filter_map(|(pid, process)| Some((*pid, process.net.as_ref()?)))
+    }
+
+    /// The living network process of this launch.
+    pub(crate) fn find_net(&self, token: &str, dir: &Path) -> Option<NetIdentity> {
+        let mut nets = self.nets();
+        let (pid, net) = nets.find(|(_, net)| net.token == token && net.dir == dir)?;
+        Some(self.net_identity(pid, net))
+    }
+
+    /// The living network processes in directories of `run`.
+    pub(crate) fn nets_below(&self, run: &Path) -> Vec<NetIdentity> {
+        let here = self.nets().filter(|(_, net)| net.dir.parent() == Some(run));
+        here.map(|(pid, net)| self.net_identity(pid, net)).collect()
+    }
+
     /// Living VMMs.
     pub(crate) fn launches(&self) -> impl Iterator<Item = (u32, &Launch)> {
         self.list
@@ -182,20 +250,24 @@ impl Processes {
 
     /// Ends a process and records the cause. A stranger that is ended counts as wronged.
     pub(crate) fn end(&mut self, pid: u32, cause: Option<ExitCause>) {
-        match self.list.remove(&pid).map(|process| process.launch) {
-            Some(Some(launch)) => {
+        let Some(process) = self.list.remove(&pid) else {
+            return;
+        };
+        match (process.launch, process.net) {
+            (Some(launch), _) => {
                 if let Some(cause) = cause {
                     self.exits.insert(launch.token, cause);
                 }
             }
-            Some(None) => self.wronged.push(pid),
-            None => {}
+            (None, Some(_)) => {}
+            (None, None) => self.wronged.push(pid),
         }
     }
 
-    /// The machine loses its power and boots again, with strangers under the pids of former VMMs.
+    /// The machine loses its power and boots again, with strangers under the pids of former VMMs and network processes.
     pub(crate) fn power_cut(&mut self) {
-        let pids: Vec<u32> = self.launches().map(|(pid, _)| pid).collect();
+        let vmms = self.launches().map(|(pid, _)| pid);
+        let pids: Vec<u32> = vmms.chain(self.nets().map(|(pid, _)| pid)).collect();
         self.list.clear();
         self.exits.clear();
         self.boot += 1;

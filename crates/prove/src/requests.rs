@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use banger_api::image::{BuildImage, ReseedImage, SaveVm, WorkSeed};
 use banger_api::kernel::{ImportKernel, KernelSource};
 use banger_api::pull::{PullImage, PullSource};
-use banger_api::vm::{CreateVm, KillVm, PruneVms, Publish, RestartPolicy, SetVm, StopVm, Vm};
+use banger_api::vm::{
+    CreateVm, KillVm, NetStack, PruneVms, Publish, RestartPolicy, SetVm, StopVm, Vm,
+};
 use banger_api::{ApiError, ByteSize, ErrorCode, VmId};
 use banger_control::{image, kernel, system, vm};
 use banger_ops::{HostResult, plans};
@@ -33,6 +35,8 @@ pub(crate) struct From<'a> {
     pub(crate) grown: bool,
     /// A published port.
     pub(crate) port: Option<u16>,
+    /// Who carries its packets.
+    pub(crate) stack: NetStack,
     /// Restart policy after a host crash or reboot.
     pub(crate) restart: RestartPolicy,
     /// True to start it right after its creation.
@@ -82,6 +86,7 @@ impl Daemon {
             disk_size: Some(ByteSize(if from.grown { 2 * SIZE } else { SIZE })),
             overlay_size: Some(ByteSize(SIZE)),
             publish: publish.into_iter().collect(),
+            stack: Some(from.stack),
             restart: Some(from.restart),
             start: from.start,
             replace,
@@ -193,6 +198,19 @@ impl Daemon {
     pub(crate) fn watch_to_the_end(&self, name: &str) -> HostResult<()> {
         self.watch(name)?;
         self.wait(&mut || self.control.operations().all_running().is_empty());
+        Ok(())
+    }
+
+    /// Tells the daemon that a VM's network process ended by itself, and waits until it is done with that.
+    pub(crate) fn watch_net(&self, name: &str) -> HostResult<()> {
+        let vm = self.find(name)?;
+        let Some(net) = &vm.network.process else {
+            return Ok(());
+        };
+        let lives = self.machine.world().processes.same_net(net).is_some();
+        if !lives {
+            vm::net_ended(&self.control, vm.id, net)?;
+        }
         Ok(())
     }
 

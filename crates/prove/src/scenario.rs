@@ -1,7 +1,7 @@
 //! Scenarios of the sweep: a machine in some state, and one action on it.
 
 use banger_api::ExitCause;
-use banger_api::vm::{RestartPolicy, VmState};
+use banger_api::vm::{NetStack, RestartPolicy, VmState};
 use banger_ops::{HostResult, plans, policy};
 
 use crate::daemon::Daemon;
@@ -23,6 +23,7 @@ const BARE: From<'static> = From {
     kernel: Some("krn"),
     grown: false,
     port: None,
+    stack: NetStack::Slirp,
     restart: RestartPolicy::No,
     start: false,
 };
@@ -56,6 +57,11 @@ const ALWAYS: From<'static> = From {
 const PUBLISHED: From<'static> = From {
     port: Some(8080),
     ..BARE
+};
+
+const OWN: From<'static> = From {
+    stack: NetStack::Own,
+    ..PUBLISHED
 };
 
 const RUN: From<'static> = From {
@@ -98,6 +104,23 @@ fn rebooted(daemon: &Daemon, before: usize) -> HostResult<()> {
     Ok(())
 }
 
+/// A running VM whose network process has ended by itself, which the daemon has not seen yet.
+fn net_died(daemon: &Daemon) -> HostResult<()> {
+    running(daemon, OWN)?;
+    nets_end(daemon);
+    Ok(())
+}
+
+/// Ends every network process by itself, and gives its pid to a stranger.
+fn nets_end(daemon: &Daemon) {
+    let mut world = daemon.machine.world();
+    let pids: Vec<u32> = world.processes.nets().map(|(pid, _)| pid).collect();
+    for pid in pids {
+        world.processes.end(pid, None);
+        world.processes.stranger_at(pid);
+    }
+}
+
 /// Does nothing: only the daemon's restart follows.
 fn nothing(_daemon: &Daemon) -> HostResult<()> {
     Ok(())
@@ -121,6 +144,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     all.extend(pulls());
     all.extend(files());
     all.extend(strays());
+    all.extend(networks());
     all
 }
 
@@ -413,6 +437,72 @@ fn ends() -> Vec<Scenario> {
                 Ok(())
             },
             |c| c.stop("a")
+        ),
+    ]
+}
+
+/// VMs with network processes.
+fn networks() -> Vec<Scenario> {
+    vec![
+        scenario!("own-start", |c| created(c, OWN), |c| c.start_vm("a")),
+        scenario!(
+            "own-start-guest-never-up",
+            |c| {
+                created(c, OWN)?;
+                manners(c, Manners::NeverUp);
+                Ok(())
+            },
+            |c| c.start_vm("a")
+        ),
+        scenario!(
+            "own-start-port-taken",
+            |c| {
+                running(c, OWN)?;
+                c.create("b", &OWN).map(|_| ())
+            },
+            |c| c.start_vm("b")
+        ),
+        scenario!("own-stop", |c| running(c, OWN), |c| c.stop("a")),
+        scenario!("own-kill", |c| running(c, OWN), |c| c.kill("a", 9)),
+        scenario!("own-delete-running", |c| running(c, OWN), |c| c.delete("a")),
+        scenario!("own-restart-while-running", |c| running(c, OWN), nothing),
+        scenario!("own-net-dies", net_died, |c| c.watch_net("a")),
+        scenario!("own-restart-after-net-died", net_died, nothing),
+        scenario!("own-stop-after-net-died", net_died, |c| c.stop("a")),
+        scenario!(
+            "own-vmm-dies",
+            |c| {
+                running(c, OWN)?;
+                vmms_end(c, None);
+                Ok(())
+            },
+            |c| c.watch("a")
+        ),
+        scenario!(
+            "own-restart-after-vmm-killed",
+            |c| {
+                running(c, OWN)?;
+                vmms_end(c, None);
+                Ok(())
+            },
+            nothing
+        ),
+        scenario!(
+            "own-delete-row-damaged",
+            |c| {
+                running(c, OWN)?;
+                c.create("b", &BARE)?;
+                damage::row(c, "a")
+            },
+            |c| c.delete("a")
+        ),
+        scenario!(
+            "own-sweep",
+            |c| {
+                running(c, OWN)?;
+                stray::plant(c)
+            },
+            |c| c.sweep()
         ),
     ]
 }

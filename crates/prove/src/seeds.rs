@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use banger_api::ExitCause;
-use banger_api::vm::RestartPolicy;
+use banger_api::vm::{NetStack, RestartPolicy};
 use banger_ops::HostResult;
 use banger_store::StoreError;
 
@@ -151,7 +151,7 @@ fn request(daemon: &Daemon, random: &mut Random) -> HostResult<()> {
     let name = random.pick(&NAMES).unwrap_or("a");
     let file = random.pick(&FILE_NAMES).unwrap_or("x");
     let content = random.pick(&CONTENTS).unwrap_or("debian");
-    match random.below(30) {
+    match random.below(31) {
         0..=4 => {
             let port = random.pick(&PORTS).filter(|_| random.chance(1, 2));
             let from = From {
@@ -159,6 +159,10 @@ fn request(daemon: &Daemon, random: &mut Random) -> HostResult<()> {
                 kernel: Some(random.pick(&FILE_NAMES).unwrap_or("x")),
                 grown: random.chance(1, 2),
                 port,
+                stack: match random.chance(1, 2) {
+                    true => NetStack::Own,
+                    false => NetStack::Slirp,
+                },
                 restart: RestartPolicy::No,
                 start: random.chance(1, 3),
             };
@@ -184,6 +188,10 @@ fn request(daemon: &Daemon, random: &mut Random) -> HostResult<()> {
         26 => daemon.reseed_image(file),
         27 => daemon.rename_image(file, random.pick(&FILE_NAMES).unwrap_or("x")),
         28 => daemon.prune(),
+        29 => {
+            net_ends(daemon, random);
+            daemon.watch_net(name)
+        }
         _ => {
             mischief(daemon, name, random);
             Ok(())
@@ -202,6 +210,18 @@ fn vmm_ends(daemon: &Daemon, random: &mut Random) {
             _ => None,
         };
         world.processes.end(pid, cause);
+        if random.chance(1, 2) {
+            world.processes.stranger_at(pid);
+        }
+    }
+}
+
+/// Ends a network process by itself.
+fn net_ends(daemon: &Daemon, random: &mut Random) {
+    let mut world = daemon.machine.world();
+    let pids: Vec<u32> = world.processes.nets().map(|(pid, _)| pid).collect();
+    if let Some(pid) = random.pick(&pids) {
+        world.processes.end(pid, None);
         if random.chance(1, 2) {
             world.processes.stranger_at(pid);
         }

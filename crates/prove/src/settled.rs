@@ -28,6 +28,8 @@ pub(crate) fn violations(daemon: &Daemon) -> Vec<String> {
 /// Recovers, and returns its failures and the running VMs that it ended without need.
 pub(crate) fn recover(daemon: &Daemon) -> Vec<String> {
     let before = alive(daemon);
+    // A daemon that begins looks at all of them.
+    daemon.machine.world().ledger.lack_nets.clear();
     let mut wrong = match daemon.recover() {
         Ok(recovered) => reported(daemon, recovered.failed),
         Err(error) => vec![format!("recovery fails: {}", error.message)],
@@ -165,6 +167,19 @@ fn look(daemon: &Daemon, wrong: &mut Vec<String>) -> HostResult<()> {
     if living != expected {
         wrong.push(format!("{living} VMMs live, {expected} VMs run"));
     }
+    let lacks = &world.ledger.lack_nets;
+    let wants_net = |vm: &&VmRecord| {
+        vm.state == VmState::Running && vm.has_net_process() && !lacks.contains(&vm.id)
+    };
+    let expected = vms.iter().filter(wants_net).count();
+    let nets = world.processes.nets().map(|(_, net)| &net.dir);
+    let nets = nets.filter(|dir| !world.ledger.strays.contains(*dir) && !of_strange.contains(*dir));
+    let living = nets.count();
+    if living != expected {
+        wrong.push(format!(
+            "{living} network processes live, {expected} VMs have one"
+        ));
+    }
     Ok(())
 }
 
@@ -256,12 +271,23 @@ fn one_vm(world: &World, vm: &VmRecord, wrong: &mut Vec<String>) {
             if !lives {
                 wrong.push(format!("VM {name} is running without a VMM"));
             }
+            let net = vm.network.process.as_ref();
+            let serves = net.is_some_and(|net| world.processes.same_net(net).is_some());
+            if vm.has_net_process() && !serves && !world.ledger.lack_nets.contains(&vm.id) {
+                wrong.push(format!("VM {name} is running without its network process"));
+            }
         }
         VmState::Starting | VmState::Stopping => {
             wrong.push(format!("VM {name} is left in state {}", vm.state));
         }
         VmState::Deleting if !doomed => {
             wrong.push(format!("VM {name} is deleting, which nobody asked for"));
+        }
+        _ if vm.network.process.is_some() => {
+            wrong.push(format!(
+                "VM {name} is {} and has a network process on record",
+                vm.state
+            ));
         }
         _ if vm.vmm.is_some() => {
             wrong.push(format!("VM {name} is {} and has a VMM on record", vm.state));

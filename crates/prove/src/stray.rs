@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use banger_egress::Policy;
 use banger_engine::{Accel, LaunchToken, NetSpec, VmmSpec};
+use banger_net_control::{GuestLink, Link, NET_CONFIG_VERSION, NameServers, NetConfig};
 use banger_ops::HostResult;
+use banger_ops::steps::NetLaunch;
 use uuid::Uuid;
 
 use crate::content::SIZE;
@@ -20,7 +23,7 @@ const LEFT: [&str; 4] = [
     "/s/staging/stray",
 ];
 
-/// Plants directories in all places, and a VMM that runs in one of them.
+/// Plants directories in all places, and a VMM and a network process that run in one of them.
 pub(crate) fn plant(daemon: &Daemon) -> HostResult<()> {
     let mut world = daemon.machine.world();
     let run = Path::new(RUN).join("stray");
@@ -36,7 +39,10 @@ pub(crate) fn plant(daemon: &Daemon) -> HostResult<()> {
             world.files.sync_dir(parent);
         }
     }
-    world.processes.start(&spec(run), Manners::Stubborn, true);
+    world
+        .processes
+        .start(&spec(run.clone()), Manners::Stubborn, true);
+    world.processes.start_net(&net(run), true);
     Ok(())
 }
 
@@ -59,6 +65,29 @@ fn spec(dir: PathBuf) -> VmmSpec {
     }
 }
 
+fn net(dir: PathBuf) -> NetLaunch {
+    let run = |name: &str| dir.join(name);
+    let link = Link {
+        own: run("own"),
+        peer: run("peer"),
+    };
+    let config = NetConfig {
+        version: NET_CONFIG_VERSION,
+        vm_id: Uuid::nil(),
+        vm_name: "stray".to_owned(),
+        launch_token: "stray-network".to_owned(),
+        link,
+        control: run("control"),
+        audit: None,
+        guest: GuestLink::default(),
+        dns: NameServers::default(),
+        publish: Vec::new(),
+        policy: Policy::closed(0),
+    };
+    let user = None;
+    NetLaunch { dir, user, config }
+}
+
 /// Remaining strays, one line each.
 pub(crate) fn left(world: &World) -> Vec<String> {
     let running = |dir: &Path| {
@@ -66,6 +95,7 @@ pub(crate) fn left(world: &World) -> Vec<String> {
             .processes
             .launches()
             .any(|(_, launch)| launch.dir == dir)
+            || world.processes.nets().any(|(_, net)| net.dir == dir)
     };
     world
         .ledger

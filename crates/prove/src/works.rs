@@ -1,6 +1,6 @@
 //! Check that every command works from here: everything is used, removed, made again under its name, and removed.
 
-use banger_api::vm::{RestartPolicy, VmState};
+use banger_api::vm::{NetStack, RestartPolicy, VmState};
 use banger_ops::{HostResult, plans};
 use banger_store::{image, kernel};
 
@@ -91,6 +91,7 @@ fn everything(daemon: &Daemon, failed: &mut Vec<String>) -> HostResult<()> {
             kernel: Some(kernel.name.as_str()),
             grown: false,
             port: Some(8080),
+            stack: NetStack::Own,
             restart: RestartPolicy::No,
             start: false,
         };

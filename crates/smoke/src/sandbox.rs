@@ -25,6 +25,8 @@ use crate::test_root::{new_sandbox_folder, sweep_dead_sandboxes};
 
 /// Longest time for processes to disappear after they were told to end.
 const ENDING: Duration = Duration::from_secs(10);
+/// Words of a network process's command line.
+const NET: &str = " internal net ";
 /// Bytes of a log that are shown when a scenario fails.
 const LOG_TAIL_BYTES: usize = 12 * 1024;
 
@@ -230,11 +232,13 @@ impl Sandbox {
         );
     }
 
-    /// Leftovers of VMs on the host: VMM processes and files.
+    /// Leftovers of VMs on the host: VMM and network processes, and files.
     pub fn left_of_vms(&self) -> Vec<Leftover> {
         let of_vms = |leftover: &Leftover| match leftover {
             Leftover::VmFile(_) | Leftover::Mount(_) => true,
-            Leftover::Process { command, .. } => command.contains("qemu-system"),
+            Leftover::Process { command, .. } => {
+                command.contains("qemu-system") || command.contains(NET)
+            }
             Leftover::Socket(_) => false,
         };
         leftovers::left_in(&self.banger_home())
@@ -253,6 +257,16 @@ impl Sandbox {
             .into_iter()
             .filter_map(vmm)
             .collect()
+    }
+
+    /// Process ids of the network processes that run in this sandbox.
+    pub fn net_pids(&self) -> Vec<rustix::process::Pid> {
+        let net = |leftover| match leftover {
+            Leftover::Process { pid, command } if command.contains(NET) => Some(pid),
+            _ => None,
+        };
+        let found = leftovers::processes_of(&self.banger_home());
+        found.into_iter().filter_map(net).collect()
     }
 
     /// The daemon's process id, from `daemon status`.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::is_unique;
 use crate::form::{self, Form, Salvage};
 use crate::statement::execute;
-use crate::{Reboots, RecordedVmm, StoreError};
+use crate::{Reboots, RecordedVmm, StoreError, VmNetwork};
 
 /// One VM as the daemon knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +42,9 @@ pub struct VmRecord {
     pub net: vm::NetMode,
     /// Its egress.
     pub egress: vm::Egress,
+    /// Who carries its packets, and by which rules.
+    #[serde(default)]
+    pub network: VmNetwork,
     /// Published ports.
     pub publish: Vec<vm::Publish>,
     /// It is deleted when its `run` ends.
@@ -87,8 +90,8 @@ impl VmRecord {
 
 impl Form for VmRecord {
     const WHAT: &'static str = "VM";
-    // A build before version 3 would write a record back without its labels.
-    const VERSION: u32 = 3;
+    // A build before version 3 would write a record back without its labels, one before version 4 without its rules.
+    const VERSION: u32 = 4;
 
     fn brought_forward(&mut self, version: u32) {
         // Version 1 kept the cause of an end as its sentence alone.
@@ -127,6 +130,7 @@ impl VmRecord {
             overlay_bytes: salvage.field("overlay_bytes").unwrap_or(0),
             net: salvage.field("net").unwrap_or(vm::NetMode::None),
             egress: salvage.field("egress").unwrap_or(vm::Egress::None),
+            network: salvage.field("network").unwrap_or_default(),
             publish: Vec::new(),
             ephemeral: false,
             restart: vm::RestartPolicy::No,

@@ -9,8 +9,8 @@ use banger_formats::every_variant;
 use std::path::PathBuf;
 
 use banger_store::{
-    ClaimKind, Connection, ImageRecord, KernelRecord, Reboots, Store, VmRecord, claim, image,
-    kernel, operation, vm,
+    ClaimKind, Connection, ImageRecord, KernelRecord, Reboots, Store, VmNetwork, VmRecord, claim,
+    image, kernel, operation, vm,
 };
 
 fn golden() -> Golden {
@@ -34,6 +34,38 @@ fn identity(version: IdentityVersion) -> VmmIdentity {
     }
 }
 
+fn network() -> VmNetwork {
+    use banger_egress::{Egress, Grant, Layer, Origin};
+    let grant = |rule: &str| Grant {
+        rule: rule.parse().unwrap(),
+        until: Some(1_795_709_000),
+    };
+    let repository = Layer {
+        origin: Origin::Repository,
+        ..Layer::of(Egress::Public)
+    };
+    VmNetwork {
+        stack: banger_api::vm::NetStack::Own,
+        generation: 3,
+        allow: vec![grant("host:5432"), grant("@debian")],
+        deny: vec![grant("192.0.2.0/24")],
+        sets: [(
+            "debian".parse().unwrap(),
+            vec!["mirror.example".parse().unwrap()],
+        )]
+        .into(),
+        narrowed: vec![repository],
+        process: Some(banger_net_control::NetIdentity {
+            pid: 4712,
+            start_ticks: 123_457,
+            boot_id: "0b4ee1a3-0000-4000-8000-000000000001".to_owned(),
+            exe: "/usr/bin/banger".into(),
+            token: "banger-8d3f0c6e0f0b4c0c9d7b3c1f8a5e2d10".to_owned(),
+            dir: "/b/run/vms/01a21896-6f72-74c6-8388-26c922037454".into(),
+        }),
+    }
+}
+
 fn a_vm() -> VmRecord {
     use banger_api::vm::{Egress, NetMode, Publish, RestartPolicy, VmState};
     VmRecord {
@@ -51,6 +83,7 @@ fn a_vm() -> VmRecord {
         overlay_bytes: 4 << 30,
         net: NetMode::User,
         egress: Egress::None,
+        network: network(),
         publish: vec![Publish {
             host_ip: "127.0.0.1".parse().unwrap(),
             host_port: 18_080,
@@ -117,6 +150,7 @@ fn records_of_version_1_are_read() {
         // A row's version says that its cause is to be taken from its sentence: see the store of version 1 below.
         exit: None,
         labels: banger_api::Labels::default(),
+        network: VmNetwork::default(),
         reboots: Reboots::default(),
         ..a_vm()
     };

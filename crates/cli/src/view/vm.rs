@@ -199,13 +199,18 @@ fn condition(vm: &Vm) -> Option<String> {
 }
 
 fn network(vm: &Vm) -> String {
-    use banger_api::vm::{Egress, NetMode};
-    match (vm.net, vm.egress) {
-        (NetMode::User, Egress::None) => "user, reaches nothing".to_owned(),
-        (NetMode::User, Egress::All) if vm.reaches_host => {
-            "user, reaches this host's own services too".to_owned()
-        }
-        (mode, _) => mode.to_string(),
+    use banger_api::vm::{Egress, NetMode, NetStack};
+    let reaches = match vm.egress {
+        _ if vm.net == NetMode::None => return vm.net.to_string(),
+        Egress::None => "nothing",
+        Egress::Public => "the internet alone",
+        Egress::List => "what its rules allow",
+        Egress::All if vm.reaches_host => "this host's own services too",
+        Egress::All => return vm.net.to_string(),
+    };
+    match vm.stack {
+        NetStack::Own => format!("user (own), reaches {reaches}"),
+        NetStack::Slirp => format!("user, reaches {reaches}"),
     }
 }
 

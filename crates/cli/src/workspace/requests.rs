@@ -250,7 +250,7 @@ impl RepositoryRequests {
         let why = match (net, egress) {
             (NetMode::None, _) => "no network",
             (_, Egress::None) => "--allow none",
-            (NetMode::User, Egress::All) => return true,
+            (NetMode::User, Egress::All | Egress::Public | Egress::List) => return true,
         };
         if let Some(pins) = self.pins.as_ref().filter(|_| self.bootstrap) {
             context.output.warn(&format!(

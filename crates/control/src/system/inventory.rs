@@ -8,6 +8,7 @@ use banger_api::ApiError;
 use banger_api::operation::OperationKind;
 use banger_api::system::{Resource, Resources};
 use banger_engine::VmmIdentity;
+use banger_net_control::NetIdentity;
 use banger_ops::inventory::{self, Found, Owners};
 use banger_ops::plans;
 use banger_store::ClaimKind;
@@ -43,6 +44,15 @@ fn process(vmm: &VmmIdentity, owners: &Owners) -> Resource {
     }
 }
 
+fn net(net: &NetIdentity, owners: &Owners) -> Resource {
+    Resource {
+        kind: ClaimKind::Process.as_str().to_owned(),
+        id: net.pid.to_string(),
+        path: Some(net.dir.to_string_lossy().into_owned()),
+        claimed_by: owners.of_net(net).map(str::to_owned),
+    }
+}
+
 /// Everything, claimed or not.
 ///
 /// # Errors
@@ -55,6 +65,7 @@ pub fn resources(control: &Control) -> Result<Resources, ApiError> {
         .map(|path| directory(path, &owners))
         .collect();
     resources.extend(found.vmms.iter().map(|vmm| process(vmm, &owners)));
+    resources.extend(found.nets.iter().map(|one| net(one, &owners)));
     let ports = owners
         .claims()
         .iter()
@@ -82,6 +93,7 @@ pub fn sweep(
         .vmms
         .iter()
         .map(|vmm| process(vmm, &owners))
+        .chain(unclaimed.nets.iter().map(|one| net(one, &owners)))
         .chain(
             unclaimed
                 .directories

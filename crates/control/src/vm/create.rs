@@ -10,7 +10,9 @@ use banger_api::{
 };
 use banger_ops::plans::{self, CreateDisks};
 use banger_ops::store_error;
-use banger_store::{ImageRecord, KernelRecord, Reboots, Transaction, VmRecord, operation, vm};
+use banger_store::{
+    ImageRecord, KernelRecord, Reboots, Transaction, VmNetwork, VmRecord, operation, vm,
+};
 
 use super::defaults::{self, Sizes};
 use super::on_vm::{Turn, gone};
@@ -74,6 +76,11 @@ impl Draft {
             overlay_bytes: sizes.overlay.bytes(),
             net: sizes.net,
             egress: sizes.egress,
+            network: VmNetwork {
+                stack: sizes.stack,
+                generation: 1,
+                ..VmNetwork::default()
+            },
             publish: request.publish.clone(),
             ephemeral: request.ephemeral,
             restart: request.restart.unwrap_or_default(),
@@ -101,7 +108,8 @@ pub fn create(control: &Control, request: CreateVm) -> Result<Accepted, ApiError
     let kernel = kernel::wanted(control, request.kernel.as_ref())?;
     let seed = image.as_ref().and_then(|image| image.seed_bytes);
     let host = control.environment().host_size();
-    let sizes = defaults::sizes(&request, control.defaults(), host, seed)?;
+    let links = control.environment().has_net_links();
+    let sizes = defaults::sizes(&request, control.defaults(), host, links, seed)?;
     check_ports(sizes.net, &request.publish)?;
     let (name, replaces) = wanted_name(control, &request)?;
     let draft = Draft {

@@ -1,6 +1,6 @@
 //! Sizes of a VM that names none: the configuration, then the host, then fixed numbers; and the limits of sizes.
 
-use banger_api::vm::{CreateVm, Egress, NetMode};
+use banger_api::vm::{CreateVm, Egress, NetMode, NetStack};
 use banger_api::{ApiError, ByteSize, ErrorCode};
 
 use crate::environment::{HostSize, VmDefaults};
@@ -25,6 +25,7 @@ pub(super) struct Sizes {
     pub(super) disk: ByteSize,
     pub(super) overlay: ByteSize,
     pub(super) net: NetMode,
+    pub(super) stack: NetStack,
     pub(super) egress: Egress,
 }
 
@@ -32,11 +33,13 @@ fn invalid(message: String, hint: &str) -> ApiError {
     ApiError::new(ErrorCode::InvalidArgument, message).hint(hint)
 }
 
-/// The sizes that a request asks for, filled up from the defaults and the host. `seed` is the size of the image's work seed.
+/// The sizes that a request asks for, filled up from the defaults and the host. `seed` is the size of the image's work seed,
+/// `links` tells whether the engine links guests to network processes.
 pub(super) fn sizes(
     request: &CreateVm,
     defaults: &VmDefaults,
     host: HostSize,
+    links: bool,
     seed: Option<u64>,
 ) -> Result<Sizes, ApiError> {
     let quarter = (host.cpus / 4).clamp(1, 4);
@@ -66,14 +69,34 @@ pub(super) fn sizes(
             .unwrap_or(DISK_DEFAULT)
             .max(seed.unwrap_or(ByteSize(0))),
     };
+    let wanted = request.stack.or(defaults.stack).unwrap_or_default();
+    let stack = match wanted {
+        NetStack::Own if links => NetStack::Own,
+        _ => NetStack::Slirp,
+    };
+    let asked = request.egress.or(defaults.egress);
     Ok(Sizes {
         vcpu,
         memory_mib,
         disk: check_disk("work disk", disk)?,
         overlay,
         net: request.net.or(defaults.net).unwrap_or_default(),
-        egress: request.egress.unwrap_or_default(),
+        stack,
+        egress: check_egress(stack, asked)?,
     })
+}
+
+/// What a VM may reach; without a wish, as much as its stack can hold to without reaching the host.
+pub(super) fn check_egress(stack: NetStack, asked: Option<Egress>) -> Result<Egress, ApiError> {
+    match (stack, asked) {
+        (NetStack::Own, None) => Ok(Egress::Public),
+        (NetStack::Slirp, None) => Ok(Egress::All),
+        (NetStack::Slirp, Some(egress @ (Egress::Public | Egress::List))) => Err(invalid(
+            format!("QEMU's own network cannot hold a guest to egress \"{egress}\""),
+            "stack = \"own\" below [network] in config.toml gives new VMs a network that can, from QEMU 7.2 on",
+        )),
+        (_, Some(egress)) => Ok(egress),
+    }
 }
 
 pub(super) fn check_vcpu(vcpu: u32) -> Result<u32, ApiError> {
@@ -123,8 +146,9 @@ mod tests {
             ..VmDefaults::default()
         };
         let none = CreateVm::default();
-        let sizes_of =
-            |request: &CreateVm, config: &VmDefaults| sizes(request, config, HOST, None).unwrap();
+        let sizes_of = |request: &CreateVm, config: &VmDefaults| {
+            sizes(request, config, HOST, true, None).unwrap()
+        };
         assert_eq!(sizes_of(&none, &VmDefaults::default()).vcpu, 4);
         assert_eq!(sizes_of(&none, &config).vcpu, 3);
         assert_eq!(
@@ -148,11 +172,33 @@ mod tests {
             disk_size: Some(ByteSize::gib(1)),
             ..CreateVm::default()
         };
-        let error = sizes(&request, &VmDefaults::default(), HOST, Some(2 << 30)).unwrap_err();
+        let error = sizes(&request, &VmDefaults::default(), HOST, true, Some(2 << 30)).unwrap_err();
         assert!(
             error.message.contains("1 GiB") && error.message.contains("2 GiB"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn an_egress_that_the_stack_cannot_hold_to_is_refused_and_an_old_engine_keeps_its_own() {
+        let own = CreateVm {
+            stack: Some(NetStack::Own),
+            ..CreateVm::default()
+        };
+        let of =
+            |request: &CreateVm, links| sizes(request, &VmDefaults::default(), HOST, links, None);
+        let seen = |sizes: Result<Sizes, _>| sizes.map(|sizes| (sizes.stack, sizes.egress)).ok();
+        assert_eq!(seen(of(&own, true)), Some((NetStack::Own, Egress::Public)));
+        assert_eq!(seen(of(&own, false)), Some((NetStack::Slirp, Egress::All)));
+        for egress in [Egress::Public, Egress::List] {
+            let wanted = CreateVm {
+                egress: Some(egress),
+                ..own.clone()
+            };
+            assert_eq!(seen(of(&wanted, true)), Some((NetStack::Own, egress)));
+            let error = of(&wanted, false).unwrap_err();
+            assert!(error.message.contains(&egress.to_string()), "{error}");
+        }
     }
 
     #[test]
@@ -179,7 +225,7 @@ mod tests {
                 ..CreateVm::default()
             },
         ] {
-            let error = sizes(&request, &VmDefaults::default(), HOST, None).unwrap_err();
+            let error = sizes(&request, &VmDefaults::default(), HOST, true, None).unwrap_err();
             assert_eq!(error.code, ErrorCode::InvalidArgument, "{request:?}");
         }
     }

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use banger_api::{ApiError, ContentDigest, ErrorCode};
-use banger_engine::{DiskSpec, LaunchToken, NetSpec, VmmSpec};
+use banger_engine::{DiskSpec, LaunchToken, NET_PROCESS_SOCKET, NET_SOCKET, NetSpec, VmmSpec};
+use banger_net_control::{Link, NET_CONFIG_VERSION, NET_CONTROL, NameServers, NetConfig};
 use banger_ops::plans::StartVm;
+use banger_ops::steps::NetLaunch;
 use banger_ops::{GuestSetup, NetPlan, VmFiles};
 use banger_store::VmRecord;
 use uuid::Uuid;
@@ -15,6 +17,8 @@ use crate::Control;
 
 /// Time for a guest to become reachable: emulation on a busy host is slow, and a VMM that dies is noticed at once.
 const BOOT_DEADLINE_MS: u64 = 180_000;
+/// Port of name servers.
+const DNS_PORT: u16 = 53;
 /// Digits of a kernel's digest that tell any two kernels of one VM apart.
 const LAYER_DIGITS: usize = 24;
 
@@ -59,8 +63,13 @@ pub(super) fn start_vm(
         accel: boot.accel,
         user: users::free(control, vm.id.0)?,
     };
+    let launch = network
+        .as_ref()
+        .filter(|_| vm.has_net_process())
+        .map(|network| net_launch(control, vm, files, network, spec.user));
     Ok(StartVm {
         spec,
+        network: launch,
         setup: GuestSetup {
             vm: vm.id,
             name: vm.name.clone(),
@@ -75,6 +84,44 @@ pub(super) fn start_vm(
         grow_work_disk: (work_len < vm.disk_bytes).then_some(vm.disk_bytes),
         make_initramfs,
     })
+}
+
+/// The launch of a VM's network process, which is `user` where the VMM is.
+pub(super) fn net_launch(
+    control: &Control,
+    vm: &VmRecord,
+    files: &VmFiles,
+    network: &NetPlan,
+    user: Option<u32>,
+) -> NetLaunch {
+    let run = |name: &str| files.run.join(name);
+    let name_server = control.defaults().name_server;
+    NetLaunch {
+        dir: files.run.to_path_buf(),
+        user,
+        config: NetConfig {
+            version: NET_CONFIG_VERSION,
+            vm_id: vm.id.0,
+            vm_name: vm.name.to_string(),
+            launch_token: LaunchToken::of(Uuid::new_v4()).to_string(),
+            link: Link {
+                own: run(NET_PROCESS_SOCKET),
+                peer: run(NET_SOCKET),
+            },
+            control: run(NET_CONTROL),
+            audit: Some(files.state.to_path_buf()),
+            guest: network.link(),
+            dns: NameServers {
+                servers: name_server
+                    .map(|ip| (ip, DNS_PORT).into())
+                    .into_iter()
+                    .collect(),
+                ..NameServers::default()
+            },
+            publish: network.ports(),
+            policy: vm.policy(),
+        },
+    }
 }
 
 /// Directory of the system disk for what a guest adds to the modules of its kernel.

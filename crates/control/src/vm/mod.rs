@@ -4,6 +4,7 @@
 //! create ─► draft ─► image and kernel made if need be ─► plan "create" ─► start
 //! start, stop, restart, kill, delete, save ─► on_vm: find, check, stand in line, settle, fresh record, check ─► plans
 //! ended  ─► a VMM ended by itself                                     runs ─► VMs whose run never began
+//! network ─► a network process ended by itself
 //! ```
 
 mod create;
@@ -12,6 +13,7 @@ mod delete;
 mod ended;
 mod launch;
 mod names;
+mod network;
 mod on_vm;
 mod ports;
 mod replace;
@@ -28,6 +30,7 @@ pub(crate) use create::forget_half_made;
 pub use create::{DEFAULT_IMAGE, create};
 pub use delete::{delete, delete_unclaimed, prune};
 pub use ended::vmm_ended;
+pub use network::{ensure_net, net_ended};
 pub use runs::{Look, Runs};
 pub use save::save;
 pub use serial::{BASE, MODULES, SYSTEM, WORK};

@@ -6,7 +6,7 @@ use banger_ops::policy::{self, Request};
 use banger_ops::store_error;
 use banger_store::{VmRecord, vm};
 
-use super::defaults::{check_disk, check_memory, check_vcpu};
+use super::defaults::{check_disk, check_egress, check_memory, check_vcpu};
 use super::on_vm::gone;
 use super::ports::check_ports;
 use super::vm_view;
@@ -81,7 +81,8 @@ fn apply(record: &VmRecord, request: &SetVm) -> Result<VmRecord, ApiError> {
         new.net = net;
     }
     if let Some(egress) = request.egress {
-        new.egress = egress;
+        new.egress = check_egress(new.network.stack, Some(egress))?;
+        new.network.generation += 1;
     }
     if let Some(publish) = &request.publish {
         check_ports(new.net, publish)?;

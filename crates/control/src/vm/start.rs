@@ -62,6 +62,7 @@ impl Turn<'_> {
         let id = self.record.id;
         if let Some(runs) = self.control.read(|db| vm::by_id(db, id))? {
             self.control.environment().vm_runs(self.control, &runs);
+            self.control.environment().net_runs(self.control, &runs);
         }
         Ok(())
     }

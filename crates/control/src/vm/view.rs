@@ -33,6 +33,7 @@ pub fn vm_view(record: &VmRecord) -> Vm {
         disk_bytes: record.disk_bytes,
         overlay_bytes: record.overlay_bytes,
         net: record.net,
+        stack: record.network.stack,
         egress: record.egress,
         reaches_host: NetPlan::of(record).is_some_and(|plan| plan.reaches_host()),
         publish: record.published().to_vec(),

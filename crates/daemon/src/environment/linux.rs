@@ -17,8 +17,9 @@ use banger_ssh::Hosts;
 use banger_store::VmRecord;
 use tokio::runtime::Handle;
 
+use super::networks::Replacements;
 use super::pull::Pull;
-use super::{images, watch};
+use super::{images, networks, watch};
 use crate::channels::Channels;
 use crate::conditions::{Conditions, Heartbeat};
 use crate::console;
@@ -36,6 +37,7 @@ pub(crate) struct LinuxEnvironment {
     pub(crate) paths: Paths,
     pub(crate) ssh_hosts: Arc<Hosts>,
     pub(crate) runtime: Handle,
+    pub(crate) replacements: Replacements,
     /// This daemon is root, and wants jails.
     pub(crate) vmms_have_users: bool,
 }
@@ -57,6 +59,10 @@ impl Environment for LinuxEnvironment {
 
     fn vmms_have_users(&self) -> bool {
         self.vmms_have_users
+    }
+
+    fn has_net_links(&self) -> bool {
+        self.probe.has_datagrams
     }
 
     fn is_there(&self, path: &Path) -> bool {
@@ -163,6 +169,18 @@ impl Environment for LinuxEnvironment {
             };
             self.runtime.spawn(watch::vmm(heartbeat));
         }
+    }
+
+    fn net_runs(&self, control: &Control, vm: &VmRecord) {
+        if let Some(net) = vm.network.process.clone() {
+            let replacements = self.replacements.clone();
+            let watch = networks::watch(control.clone(), replacements, vm.id, net);
+            self.runtime.spawn(watch);
+        }
+    }
+
+    fn net_is_missing(&self, control: &Control, vm: VmId) {
+        self.runtime.spawn(networks::try_again(control.clone(), vm));
     }
 
     fn run_is_expected(&self, control: &Control, vm: VmId) {

@@ -62,7 +62,7 @@ pub(super) async fn run(control: Control, id: VmId) {
     on_a_thread(move || vm::delete_unclaimed(&control, id)).await;
 }
 
-async fn on_a_thread(work: impl FnOnce() + Send + 'static) {
+pub(super) async fn on_a_thread(work: impl FnOnce() + Send + 'static) {
     if let Err(error) = tokio::task::spawn_blocking(work).await {
         tracing::error!(%error, "a task of the daemon failed");
     }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use banger_api::ApiError;
+use banger_api::vm::NetStack;
 use banger_guest::{GuestFile, Interface, InterfaceAddress, MacAddr, Net, Relay};
 
 use super::configure::{Context, editable};
@@ -10,7 +11,12 @@ use super::configure::{Context, editable};
 pub(super) fn files(cx: &Context<'_>) -> Result<Vec<GuestFile>, ApiError> {
     let network = cx.setup.network.as_ref();
     let text = match network.and_then(|plan| plan.resolver) {
-        Some(resolver) => format!("nameserver {}\n", cx.dns.unwrap_or(resolver)),
+        Some(resolver) => {
+            let is_own = network.is_some_and(|plan| plan.stack == NetStack::Own);
+            // A network process asks the configured one itself.
+            let dns = cx.dns.filter(|_| !is_own);
+            format!("nameserver {}\n", dns.unwrap_or(resolver))
+        }
         None => "# This VM has no network beyond itself.\n".to_owned(),
     };
     // Often a link to what a resolver of the image would write, below /run and not there. A plain file is what resolvers
@@ -24,10 +30,10 @@ pub(super) fn interfaces(cx: &Context<'_>) -> Option<Net> {
     Some(Net {
         interfaces: vec![Interface {
             mac: MacAddr(plan.mac),
-            addresses: vec![InterfaceAddress {
-                ip: plan.guest,
-                prefix: plan.prefix,
-            }],
+            addresses: std::iter::once((plan.guest, plan.prefix))
+                .chain(plan.guest_v6.map(|(ip, prefix)| (ip.into(), prefix)))
+                .map(|(ip, prefix)| InterfaceAddress { ip, prefix })
+                .collect(),
             gateway: Some(plan.gateway),
             mtu: None,
         }],

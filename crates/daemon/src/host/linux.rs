@@ -9,6 +9,8 @@ use banger_api::kernel::KernelSource;
 use banger_api::{ExitCause, VmId, VmName};
 use banger_disk::Templates;
 use banger_engine::{Engine, LaunchToken, Signal, VmmIdentity, VmmSpec};
+use banger_net_control::NetIdentity;
+use banger_ops::steps::{NetLaunch, NetStarted};
 use banger_ops::{
     BlankDiskSpec, BootStage, Cancel, Events, GuestSetup, Host, HostResult, ImageFacts,
     ImageSource, KernelFacts,
@@ -18,7 +20,7 @@ use tokio::runtime::Handle;
 use super::guest::Guests;
 use super::making::Making;
 use super::roots::Roots;
-use super::{disks, files, vmm};
+use super::{Networks, disks, files, vmm};
 use banger_guest::TmpMode;
 
 use crate::channels::Channels;
@@ -42,6 +44,7 @@ pub(crate) struct GuestMaterial {
 /// The machine that this daemon runs on.
 pub struct LinuxHost {
     pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) networks: Networks,
     pub(crate) runtime: Handle,
     pub(crate) channels: Channels,
     pub(crate) material: GuestMaterial,
@@ -77,7 +80,8 @@ impl Host for LinuxHost {
     }
     fn remove_tree(&self, path: &Path) -> HostResult<()> {
         self.roots.check(path)?;
-        self.roots.check_unused(&*self.engine, path)?;
+        self.roots
+            .check_unused(&*self.engine, &self.networks, path)?;
         files::remove_tree(path)
     }
     fn rename(&self, from: &Path, to: &Path) -> HostResult<()> {
@@ -133,6 +137,27 @@ impl Host for LinuxHost {
     }
     fn vmm_exit(&self, vmm: &VmmIdentity) -> HostResult<Option<ExitCause>> {
         vmm::exit(&*self.engine, vmm)
+    }
+
+    fn start_net(
+        &self,
+        launch: &NetLaunch,
+        vmm: &VmmIdentity,
+        deadline: Duration,
+    ) -> HostResult<NetStarted> {
+        self.networks.start(launch, vmm, &*self.engine, deadline)
+    }
+    fn find_net(&self, token: &str, dir: &Path) -> HostResult<Option<NetIdentity>> {
+        self.networks.find(token, dir)
+    }
+    fn list_nets(&self, run: &Path) -> HostResult<Vec<NetIdentity>> {
+        self.networks.list(run)
+    }
+    fn net_answers(&self, net: &NetIdentity) -> HostResult<bool> {
+        self.networks.answers(net)
+    }
+    fn end_net(&self, net: &NetIdentity, deadline: Duration) -> HostResult<()> {
+        self.networks.end(net, deadline)
     }
 
     fn configure_guest(

@@ -3,6 +3,7 @@
 //! ```text
 //! Host ──► files    rustix and std          disks   banger-disk          vmm    banger-engine
 //!          guest    the channels, async     making  banger-image, banger-kernel, keys
+//!          network  banger-net, banger-process
 //! ```
 //!
 //! Each file has the functions of one family; this one joins them to the trait.
@@ -13,6 +14,7 @@ mod files;
 mod guest;
 mod linux;
 mod making;
+mod network;
 mod roots;
 mod vmm;
 
@@ -20,4 +22,5 @@ pub(crate) use container::{choice_hint, of_local_image, open as open_container, 
 pub(crate) use files::failed as file_error;
 pub(crate) use linux::GuestMaterial;
 pub use linux::LinuxHost;
+pub(crate) use network::Networks;
 pub(crate) use roots::Roots;

@@ -6,6 +6,7 @@ use banger_api::{ApiError, ErrorCode};
 use banger_engine::Engine;
 use banger_ops::{HostResult, Places};
 
+use super::Networks;
 use crate::failure::of_engine;
 use crate::paths::Paths;
 
@@ -46,24 +47,31 @@ impl Roots {
         }
     }
 
-    /// Refuses the run directory of a VMM that lives: its sockets would be lost for ever.
-    pub(super) fn check_unused(&self, engine: &dyn Engine, path: &Path) -> HostResult<()> {
+    /// Refuses the run directory of a VMM or a network process that lives: its sockets would be lost for ever.
+    pub(super) fn check_unused(
+        &self,
+        engine: &dyn Engine,
+        networks: &Networks,
+        path: &Path,
+    ) -> HostResult<()> {
         let run = self.places.parents().run_vms.as_path();
         if path.parent() != Some(run) || !path.exists() {
             return Ok(());
         }
         let vmms = engine.list(run).map_err(|error| of_engine(&error))?;
-        match vmms.iter().find(|vmm| vmm.dir() == path) {
-            None => Ok(()),
-            Some(vmm) => Err(ApiError::new(
-                ErrorCode::VmmFailed,
-                format!(
-                    "VMM process {} runs in {}: its directory is not removed",
-                    vmm.pid,
-                    path.display()
-                ),
-            )),
-        }
+        let vmm = vmms.iter().find(|vmm| vmm.dir() == path);
+        let nets = networks.list(run)?;
+        let net = nets.iter().find(|net| net.dir == path);
+        let (what, pid) = match (vmm, net) {
+            (Some(vmm), _) => ("VMM", vmm.pid),
+            (None, Some(net)) => ("network", net.pid),
+            (None, None) => return Ok(()),
+        };
+        let message = format!(
+            "{what} process {pid} runs in {}: its directory is not removed",
+            path.display()
+        );
+        Err(ApiError::new(ErrorCode::VmmFailed, message))
     }
 }
 

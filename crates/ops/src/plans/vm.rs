@@ -2,15 +2,16 @@
 //!
 //! ```text
 //! create  Back     directory, host key, system overlay, work disk, sync
-//! start   Back     run directory, grown disks, initramfs, VMM, guest
-//! stop    Forward  guest down, VMM gone, run directory gone
-//! kill    Forward  VMM gone, run directory gone
-//! delete  Forward  VMM gone, run directory gone, overlay, …, the work disk last, row gone
+//! start   Back     run directory, grown disks, initramfs, VMM, its network, guest
+//! network Back     another network process in the place of one that ended
+//! stop    Forward  guest down, network and VMM gone, run directory gone
+//! kill    Forward  network and VMM gone, run directory gone
+//! delete  Forward  network and VMM gone, run directory gone, overlay, …, the work disk last, row gone
 //! ```
 
 use std::path::PathBuf;
 
-use banger_api::vm::VmState;
+use banger_api::vm::{NetStack, VmState};
 use banger_api::{ExitCause, OperationId, VmId};
 use banger_engine::{VmmIdentity, VmmSpec};
 use banger_store::{Owner, VmRecord};
@@ -18,9 +19,9 @@ use uuid::Uuid;
 
 use crate::policy::{self, AfterExit};
 use crate::steps::{
-    ConfigureGuest, DirectoryStage, EndVmm, GrowFile, LaunchVmm, MakeDirectory, MakeInitramfs,
-    MakeSshHostKey, MakeSystemOverlay, MakeWorkDisk, RemoveDirectory, RemoveFile, ShutdownGuest,
-    SyncFiles, WorkDiskSource,
+    ConfigureGuest, DirectoryStage, EndNet, EndVmm, GrowFile, LaunchNet, LaunchVmm, MakeDirectory,
+    MakeInitramfs, MakeSshHostKey, MakeSystemOverlay, MakeWorkDisk, NetLaunch, RemoveDirectory,
+    RemoveFile, ReplaceNet, ShutdownGuest, SyncFiles, WorkDiskSource,
 };
 use crate::{BlankDiskSpec, Change, Direction, Ending, GuestSetup, Plan, PlanKind, VmFiles};
 
@@ -113,6 +114,8 @@ pub fn create(op: OperationId, vm: &VmRecord, files: &VmFiles, disks: &CreateDis
 pub struct StartVm {
     /// The VMM. Its `dir` is the VM's run directory.
     pub spec: VmmSpec,
+    /// Its network process, when it has one.
+    pub network: Option<NetLaunch>,
     /// Configuration of the guest.
     pub setup: GuestSetup,
     /// The kernel's directory, for an initramfs that is not there yet.
@@ -139,7 +142,7 @@ pub fn start(op: OperationId, vm: &VmRecord, files: &VmFiles, start: &StartVm) -
         state: VmState::Starting,
         error: None,
     }];
-    if vm.vmm.is_some() {
+    if vm.vmm.is_some() || vm.network.process.is_some() {
         // What a stop could not end is ended first: two VMMs of one VM would share its disks.
         plan.steps = end_steps(vm, files, SIGKILL);
     }
@@ -173,6 +176,14 @@ pub fn start(op: OperationId, vm: &VmRecord, files: &VmFiles, start: &StartVm) -
             spec: start.spec.clone(),
         }
         .into(),
+    ]);
+    let network = start.network.clone().map(|launch| LaunchNet {
+        vm: vm.id,
+        launch,
+        vmm: start.spec.launch_token.clone(),
+    });
+    plan.steps.extend(network.map(crate::Step::from));
+    plan.steps.push(
         ConfigureGuest {
             setup: start.setup.clone(),
             launch_token: start.spec.launch_token.clone(),
@@ -180,7 +191,7 @@ pub fn start(op: OperationId, vm: &VmRecord, files: &VmFiles, start: &StartVm) -
             deadline_ms: start.boot_deadline_ms,
         }
         .into(),
-    ]);
+    );
     plan.done = vec![Change::SetVmState {
         vm: vm.id,
         state: VmState::Running,
@@ -198,7 +209,16 @@ pub fn start(op: OperationId, vm: &VmRecord, files: &VmFiles, start: &StartVm) -
 fn end_steps(vm: &VmRecord, files: &VmFiles, signal: i32) -> Vec<crate::Step> {
     let vmm = identity(vm);
     let launch_token = vmm.as_ref().map(|vmm| vmm.launch_token.clone());
-    vec![
+    // Of a record that cannot be read it is not known either.
+    let has_net =
+        vm.network.stack == NetStack::Own || vm.network.process.is_some() || vm.damage.is_some();
+    let net = has_net.then(|| EndNet {
+        vm: vm.id,
+        net: vm.network.process.clone(),
+        dir: files.run.to_path_buf(),
+    });
+    let mut steps: Vec<crate::Step> = net.into_iter().map(Into::into).collect();
+    steps.extend([
         EndVmm {
             vm: vm.id,
             vmm,
@@ -211,7 +231,24 @@ fn end_steps(vm: &VmRecord, files: &VmFiles, signal: i32) -> Vec<crate::Step> {
             path: files.run.clone(),
         }
         .into(),
-    ]
+    ]);
+    steps
+}
+
+/// Starts another network process for a VM that runs in `vmm`. It stays running whatever becomes of this.
+pub fn replace_net(op: OperationId, vm: &VmRecord, vmm: &VmmIdentity, launch: NetLaunch) -> Plan {
+    let (id, owner) = (vm.id, Owner::Vm(vm.id));
+    let mut plan = Plan::new(op, PlanKind::ReplaceNet, Some(id), owner, Direction::Back);
+    plan.steps = vec![
+        ReplaceNet {
+            vm: id,
+            old: vm.network.process.clone(),
+            launch,
+            vmm: vmm.launch_token.clone(),
+        }
+        .into(),
+    ];
+    plan
 }
 
 fn forward(op: OperationId, kind: PlanKind, vm: &VmRecord, begin: VmState) -> Plan {

@@ -4,6 +4,7 @@ mod directory;
 mod disk;
 mod guest;
 mod make;
+mod network;
 mod save;
 mod stray;
 mod vmm;
@@ -14,6 +15,8 @@ pub use directory::{
 pub use disk::{GrowFile, MakeSystemOverlay, MakeWorkDisk, WorkDiskSource};
 pub use guest::{ConfigureGuest, ShutdownGuest};
 pub use make::{MakeImage, MakeInitramfs, MakeKernel, MakeSshHostKey};
+pub(crate) use network::net_claim;
+pub use network::{EndNet, EndStrayNet, LaunchNet, NetLaunch, NetStarted, ReplaceNet};
 pub use save::{CloneDisk, ReadRoot};
 pub use stray::EndStray;
 pub use vmm::{EndVmm, LaunchVmm, user_claim};

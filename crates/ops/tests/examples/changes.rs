@@ -1,13 +1,15 @@
 //! A change of every kind, over records in full.
 
-use banger_api::vm::{Egress, NetMode, Publish, RestartPolicy, VmState};
+use banger_api::vm::{Egress, NetMode, NetStack, Publish, RestartPolicy, VmState};
 use banger_api::{EngineName, ExitCause};
 use banger_ops::Change;
-use banger_store::{Claim, ClaimKind, ImageRecord, KernelRecord, Owner, Reboots, VmRecord};
+use banger_store::{
+    Claim, ClaimKind, ImageRecord, KernelRecord, Owner, Reboots, VmNetwork, VmRecord,
+};
 
-use super::{digest, identity, operation, state_dir, vm_id};
+use super::{digest, identity, net_identity, operation, state_dir, vm_id};
 
-fn vm(state: VmState, reboots: Reboots) -> Box<VmRecord> {
+fn vm(state: VmState, reboots: Reboots, network: VmNetwork) -> Box<VmRecord> {
     Box::new(VmRecord {
         id: vm_id(),
         name: "web".parse().unwrap(),
@@ -23,6 +25,7 @@ fn vm(state: VmState, reboots: Reboots) -> Box<VmRecord> {
         overlay_bytes: 4 << 30,
         net: NetMode::User,
         egress: Egress::All,
+        network,
         publish: vec![Publish {
             host_ip: "127.0.0.1".parse().unwrap(),
             host_port: 18_080,
@@ -89,9 +92,17 @@ fn of_vms(version: u32) -> Vec<Change> {
             due: true,
         },
     };
+    let network = match version {
+        ..7 => VmNetwork::default(),
+        _ => VmNetwork {
+            stack: NetStack::Own,
+            process: Some(net_identity()),
+            ..VmNetwork::default()
+        },
+    };
     let mut changes: Vec<Change> = STATES
         .into_iter()
-        .map(|state| Change::InsertVm(vm(state, reboots.clone())))
+        .map(|state| Change::InsertVm(vm(state, reboots.clone(), network.clone())))
         .collect();
     changes.extend([
         Change::DeleteVm(vm_id()),
@@ -192,6 +203,14 @@ fn of_version_5() -> Vec<Change> {
     ]
 }
 
+/// Those that version 7 has and older ones had not.
+fn of_version_7() -> Vec<Change> {
+    vec![Change::SetNet {
+        vm: vm_id(),
+        net: Some(net_identity()),
+    }]
+}
+
 /// All that this version has.
 pub fn changes_of(version: u32) -> Vec<Change> {
     let mut changes = [of_vms(version), of_files(), of_claims()].concat();
@@ -203,6 +222,9 @@ pub fn changes_of(version: u32) -> Vec<Change> {
     }
     if version >= 5 {
         changes.extend(of_version_5());
+    }
+    if version >= 7 {
+        changes.extend(of_version_7());
     }
     changes
 }

@@ -10,12 +10,13 @@ use banger_api::{ContentDigest, OperationId, VmId};
 use banger_engine::{
     Accel, DiskSpec, EngineKind, IdentityVersion, NetSpec, Publish, VmmIdentity, VmmSpec,
 };
+use banger_net_control::NetIdentity;
 use banger_ops::{Direction, Ending, Plan, PlanKind};
 use banger_store::Owner;
 use uuid::Uuid;
 
 pub use changes::{changes, changes_of};
-pub use steps::steps;
+pub use steps::{steps, steps_of};
 
 pub fn vm_id() -> VmId {
     VmId(Uuid::from_u128(0x01a2_1896_6f72_74c6_8388_26c9_2203_7454))
@@ -88,6 +89,17 @@ pub fn identity() -> VmmIdentity {
     }
 }
 
+pub fn net_identity() -> NetIdentity {
+    NetIdentity {
+        pid: 4712,
+        start_ticks: 123_457,
+        boot_id: "0b4ee1a3-0000-4000-8000-000000000001".to_owned(),
+        exe: PathBuf::from("/usr/bin/banger"),
+        token: "banger-8d3f0c6e0f0b4c0c9d7b3c1f8a5e2d10".to_owned(),
+        dir: run_dir(),
+    }
+}
+
 fn plan(kind: PlanKind, owner: Owner, direction: Direction, ending: Ending) -> Plan {
     let delete = banger_ops::steps::RemoveFile {
         path: state_dir()
@@ -114,6 +126,11 @@ fn plan(kind: PlanKind, owner: Owner, direction: Direction, ending: Ending) -> P
 
 /// A plan of every kind, with every owner, direction and ending.
 pub fn plans() -> Vec<Plan> {
+    plans_of(u32::MAX)
+}
+
+/// Those that this version has.
+pub fn plans_of(version: u32) -> Vec<Plan> {
     use PlanKind as K;
     let owners = [
         Owner::Vm(vm_id()),
@@ -145,7 +162,8 @@ pub fn plans() -> Vec<Plan> {
         K::Sweep,
         K::Discard,
     ];
-    let all = kinds.into_iter().enumerate();
+    let of_version_7 = (version >= 7).then_some(K::ReplaceNet);
+    let all = kinds.into_iter().chain(of_version_7).enumerate();
     all.map(|(n, kind)| {
         let (owner, direction) = (owners[n % 4].clone(), directions[n % 2]);
         plan(kind, owner, direction, endings[n % 3])

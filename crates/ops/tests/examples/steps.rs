@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use banger_api::image::WorkSeed;
 use banger_api::kernel::KernelSource;
-use banger_api::vm::Egress;
+use banger_api::vm::{Egress, NetStack};
 use banger_engine::NetSpec;
 use banger_ops::steps::{
-    CloneDisk, ConfigureGuest, DirectoryStage, EndStray, EndVmm, GrowFile, LaunchVmm,
-    MakeDirectory, MakeImage, MakeInitramfs, MakeKernel, MakeSshHostKey, MakeSystemOverlay,
-    MakeWorkDisk, PublishDirectory, ReadRoot, RemoveDirectory, RemoveFile, ShutdownGuest,
-    SyncFiles, WorkDiskSource,
+    CloneDisk, ConfigureGuest, DirectoryStage, EndNet, EndStray, EndStrayNet, EndVmm, GrowFile,
+    LaunchNet, LaunchVmm, MakeDirectory, MakeImage, MakeInitramfs, MakeKernel, MakeSshHostKey,
+    MakeSystemOverlay, MakeWorkDisk, NetLaunch, PublishDirectory, ReadRoot, RemoveDirectory,
+    RemoveFile, ReplaceNet, ShutdownGuest, SyncFiles, WorkDiskSource,
 };
 use banger_ops::{
     BlankDiskSpec, ContainerAt, GuestDefaults, GuestSetup, ImageSource, NetPlan, OwnDir, OwnFile,
@@ -18,7 +18,7 @@ use banger_ops::{
 };
 use uuid::Uuid;
 
-use super::{digest, identity, run_dir, spec, state_dir, user_net, vm_id};
+use super::{digest, identity, net_identity, run_dir, spec, state_dir, user_net, vm_id};
 
 fn blank() -> BlankDiskSpec {
     BlankDiskSpec {
@@ -31,6 +31,8 @@ fn blank() -> BlankDiskSpec {
 fn network(egress: Egress) -> NetPlan {
     NetPlan {
         mac: [0x52, 0x54, 0, 1, 2, 3],
+        stack: NetStack::Own,
+        guest_v6: Some(("2001:db8::15".parse().unwrap(), 64)),
         guest: "192.0.2.15".parse().unwrap(),
         prefix: 24,
         gateway: "192.0.2.2".parse().unwrap(),
@@ -44,6 +46,35 @@ fn network(egress: Egress) -> NetPlan {
             at: 65_535,
             port: 80,
         }],
+    }
+}
+
+fn launch() -> NetLaunch {
+    use banger_egress::{Layer, Policy};
+    use banger_net_control::{Link, NameServers, NetConfig};
+    let network = network(Egress::Public);
+    NetLaunch {
+        dir: run_dir(),
+        user: Some(1_879_048_192),
+        config: NetConfig {
+            version: 1,
+            vm_id: vm_id().0,
+            vm_name: "web".to_owned(),
+            launch_token: net_identity().token,
+            link: Link {
+                own: run_dir().join("net.sock"),
+                peer: run_dir().join("net.qemu"),
+            },
+            control: run_dir().join("net.control"),
+            audit: Some(state_dir()),
+            guest: network.link(),
+            dns: NameServers {
+                servers: vec!["192.0.2.53:53".parse().unwrap()],
+                ..NameServers::default()
+            },
+            publish: network.ports(),
+            policy: Policy::new(3, Layer::of(Egress::Public)),
+        },
     }
 }
 
@@ -272,7 +303,45 @@ fn of_guests() -> Vec<Step> {
     ]
 }
 
+/// Those that version 7 has and older ones had not.
+fn of_version_7() -> Vec<Step> {
+    vec![
+        LaunchNet {
+            vm: vm_id(),
+            launch: launch(),
+            vmm: identity().launch_token,
+        }
+        .into(),
+        ReplaceNet {
+            vm: vm_id(),
+            old: Some(net_identity()),
+            launch: launch(),
+            vmm: identity().launch_token,
+        }
+        .into(),
+        EndNet {
+            vm: vm_id(),
+            net: Some(net_identity()),
+            dir: run_dir(),
+        }
+        .into(),
+        EndStrayNet {
+            net: net_identity(),
+        }
+        .into(),
+    ]
+}
+
 /// All of them.
 pub fn steps() -> Vec<Step> {
-    [of_files(), of_making(), of_guests()].concat()
+    steps_of(u32::MAX)
+}
+
+/// Those that this version has.
+pub fn steps_of(version: u32) -> Vec<Step> {
+    let mut steps = [of_files(), of_making(), of_guests()].concat();
+    if version >= 7 {
+        steps.extend(of_version_7());
+    }
+    steps
 }

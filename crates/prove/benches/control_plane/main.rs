@@ -81,6 +81,7 @@ fn record(name: String) -> VmRecord {
         overlay_bytes: 8 << 30,
         net: NetMode::User,
         egress: Egress::All,
+        network: Default::default(),
         publish: Vec::new(),
         ephemeral: false,
         restart: Default::default(),

@@ -13,6 +13,8 @@ use banger_control::{
     Parts, Places, Pool, Queues, VmDefaults,
 };
 use banger_engine::{Accel, LaunchToken, Signal, VmmIdentity, VmmSpec};
+use banger_net_control::NetIdentity;
+use banger_ops::steps::{NetLaunch, NetStarted};
 use banger_ops::{
     BlankDiskSpec, BootStage, Cancel, Events, GuestSetup, Host, HostResult, ImageFacts,
     ImageSource, KernelFacts, Runner,
@@ -114,6 +116,9 @@ impl Environment for QuietEnvironment {
     fn vmms_have_users(&self) -> bool {
         false
     }
+    fn has_net_links(&self) -> bool {
+        true
+    }
     fn is_there(&self, _path: &Path) -> bool {
         true
     }
@@ -170,6 +175,8 @@ impl Environment for QuietEnvironment {
         absent()
     }
     fn vm_runs(&self, _control: &Control, _vm: &VmRecord) {}
+    fn net_runs(&self, _control: &Control, _vm: &VmRecord) {}
+    fn net_is_missing(&self, _control: &Control, _vm: VmId) {}
     fn run_is_expected(&self, _control: &Control, _vm: VmId) {}
     fn vm_is_gone(&self, _vm: VmId) {}
 }
@@ -255,6 +262,26 @@ impl Host for QuietHost {
     }
     fn vmm_exit(&self, _vmm: &VmmIdentity) -> HostResult<Option<ExitCause>> {
         Ok(Some(ExitCause::Unknown))
+    }
+    fn start_net(
+        &self,
+        _launch: &NetLaunch,
+        _vmm: &VmmIdentity,
+        _deadline: Duration,
+    ) -> HostResult<NetStarted> {
+        absent()
+    }
+    fn find_net(&self, _token: &str, _dir: &Path) -> HostResult<Option<NetIdentity>> {
+        Ok(None)
+    }
+    fn list_nets(&self, _run: &Path) -> HostResult<Vec<NetIdentity>> {
+        Ok(Vec::new())
+    }
+    fn net_answers(&self, _net: &NetIdentity) -> HostResult<bool> {
+        Ok(false)
+    }
+    fn end_net(&self, _net: &NetIdentity, _deadline: Duration) -> HostResult<()> {
+        Ok(())
     }
     fn configure_guest(
         &self,

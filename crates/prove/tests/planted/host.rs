@@ -6,6 +6,8 @@ use std::time::Duration;
 use banger_api::kernel::KernelSource;
 use banger_api::{ApiError, ErrorCode, ExitCause, VmId, VmName};
 use banger_engine::{LaunchToken, Signal, VmmIdentity, VmmSpec};
+use banger_net_control::NetIdentity;
+use banger_ops::steps::{NetLaunch, NetStarted};
 use banger_ops::{
     BlankDiskSpec, BootStage, Cancel, Events, GuestSetup, Host, HostResult, ImageFacts,
     ImageSource, KernelFacts,
@@ -43,6 +45,14 @@ pub enum HostBug {
     TakeUnreadableForAbsent,
     /// Every path of a stored plan is taken for banger's own.
     OwnEverything,
+    /// A network process whose pid was not recorded is not looked for.
+    LoseAnUnrecordedNetwork,
+    /// Network processes are not ended, and said to be.
+    LeaveNetworks,
+    /// A network process is signalled by its pid alone.
+    EndNetworkByItsBarePid,
+    /// Whoever has the pid of a network process is taken for it.
+    AdoptAReusedPidAsNetwork,
 }
 
 /// A host with a bug.
@@ -186,6 +196,44 @@ impl Host for BuggyHost {
         match self.has(HostBug::TakeASilentVmmForADeadOne) {
             true => Ok(Some(ExitCause::Unknown)),
             false => self.host.vmm_exit(vmm),
+        }
+    }
+
+    fn start_net(
+        &self,
+        launch: &NetLaunch,
+        vmm: &VmmIdentity,
+        deadline: Duration,
+    ) -> HostResult<NetStarted> {
+        self.host.start_net(launch, vmm, deadline)
+    }
+
+    fn find_net(&self, token: &str, dir: &Path) -> HostResult<Option<NetIdentity>> {
+        match self.has(HostBug::LoseAnUnrecordedNetwork) {
+            true => Ok(None),
+            false => self.host.find_net(token, dir),
+        }
+    }
+
+    fn list_nets(&self, run: &Path) -> HostResult<Vec<NetIdentity>> {
+        self.host.list_nets(run)
+    }
+
+    fn net_answers(&self, net: &NetIdentity) -> HostResult<bool> {
+        if self.has(HostBug::AdoptAReusedPidAsNetwork) {
+            return Ok(self.host.pid_lives(net.pid));
+        }
+        self.host.net_answers(net)
+    }
+
+    fn end_net(&self, net: &NetIdentity, deadline: Duration) -> HostResult<()> {
+        match self.bug {
+            HostBug::LeaveNetworks => Ok(()),
+            HostBug::EndNetworkByItsBarePid => {
+                self.host.end_bare_pid(net.pid);
+                Ok(())
+            }
+            _ => self.host.end_net(net, deadline),
         }
     }
 

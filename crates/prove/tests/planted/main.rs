@@ -108,6 +108,26 @@ const HOST_BUGS: &[(HostBug, &str, &str)] = &[
         "restart-plan-outside",
         "outside banger's directories",
     ),
+    (
+        HostBug::LoseAnUnrecordedNetwork,
+        "own-start",
+        "network processes live",
+    ),
+    (
+        HostBug::LeaveNetworks,
+        "own-stop",
+        "goes while a network process uses it",
+    ),
+    (
+        HostBug::EndNetworkByItsBarePid,
+        "own-stop-after-net-died",
+        "was signalled",
+    ),
+    (
+        HostBug::AdoptAReusedPidAsNetwork,
+        "own-restart-after-net-died",
+        "running without its network process",
+    ),
 ];
 
 const PLAN_BUGS: &[(PlanBug, &str, &str)] = &[
@@ -121,6 +141,22 @@ const PLAN_BUGS: &[(PlanBug, &str, &str)] = &[
     (PlanBug::KeepThePort, "stop", "still claimed"),
     (PlanBug::UserGoesFirst, "stop", "is unclaimed"),
     (PlanBug::KeepTheUser, "stop", "still claimed"),
+    (
+        PlanBug::NetworkIsLeft,
+        "own-stop",
+        "goes while a network process uses it",
+    ),
+    (
+        PlanBug::TwoNetworks,
+        "own-start",
+        "two network processes run in",
+    ),
+    (
+        PlanBug::NetworkIsNotReplaced,
+        "own-net-dies",
+        "running without its network process",
+    ),
+    (PlanBug::NetworkPortIsFree, "own-net-dies", "is unclaimed"),
     (PlanBug::FinishBeforeTheLastStep, "create", "no whole"),
     (PlanBug::WorkDiskMadeAgain, "start-grown", "is touched"),
     (PlanBug::StopIsUndone, "stop", "is stopping"),

@@ -20,6 +20,14 @@ pub enum PlanBug {
     UserGoesFirst,
     /// A stopped VM keeps the user of its VMM.
     KeepTheUser,
+    /// A stop does not end the network process.
+    NetworkIsLeft,
+    /// A start starts two network processes.
+    TwoNetworks,
+    /// Nobody starts another network process in the place of one that died.
+    NetworkIsNotReplaced,
+    /// The ports of a network process are given back when it died.
+    NetworkPortIsFree,
     /// A create ends before its files are synced.
     FinishBeforeTheLastStep,
     /// A start makes the work disk once more.
@@ -93,6 +101,22 @@ impl PlanBug {
             (Self::KeepTheUser, PlanKind::StopVm) => {
                 let user = Claim::new(ClaimKind::User, "1879048192");
                 plan.done.push(Change::Claim(user, plan.owner.clone()));
+            }
+            (Self::NetworkIsLeft, PlanKind::StopVm) => {
+                plan.steps.retain(|step| !matches!(step, Step::EndNet(_)));
+            }
+            (Self::TwoNetworks, PlanKind::StartVm) => {
+                let launch = |step: &&Step| matches!(step, Step::LaunchNet(_));
+                let again = plan.steps.iter().find(launch).cloned();
+                if let Some(Step::LaunchNet(mut step)) = again {
+                    step.launch.config.launch_token.push('2');
+                    step.launch.config.publish.clear();
+                    plan.steps.push(step.into());
+                }
+            }
+            (Self::NetworkIsNotReplaced, PlanKind::ReplaceNet) => plan.steps.clear(),
+            (Self::NetworkPortIsFree, PlanKind::ReplaceNet) => {
+                plan.done.extend(plan.vm.map(Change::ReleasePorts));
             }
             (Self::FinishBeforeTheLastStep, PlanKind::CreateVm) => drop(plan.steps.pop()),
             (Self::WorkDiskMadeAgain, PlanKind::StartVm) => made_again(plan),

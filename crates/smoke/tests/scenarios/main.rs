@@ -21,6 +21,7 @@ mod life;
 mod modules;
 mod newer_images;
 mod ordinary_user;
+mod own_network;
 mod published;
 mod pulling;
 mod refusals;

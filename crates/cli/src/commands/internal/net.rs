@@ -9,7 +9,7 @@ use std::process::ExitCode;
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
-  banger internal net --config /run/banger/vms/ID/net.json --token TOKEN")]
+  banger internal net --config /run/banger/vms/ID/net.json --token=TOKEN")]
 pub struct Args {
     /// File with the links, addresses and policy of the VM
     #[arg(long, value_name = "FILE")]

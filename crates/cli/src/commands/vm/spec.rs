@@ -56,7 +56,7 @@ pub struct Network {
     /// Its network: user (no privileges needed) or none
     #[arg(long, value_name = "MODE")]
     pub net: Option<NetMode>,
-    /// Egress: all or none
+    /// Egress: all or none, and public (the internet alone) on the network stack own
     #[arg(long, value_name = "WHAT", value_parser = egress)]
     pub allow: Option<Egress>,
     /// Reach a port of the guest on this host, at loopback unless an address is given
@@ -147,6 +147,7 @@ impl Spec {
             disk_size: self.disk_size,
             overlay_size: self.overlay_size,
             net: self.network.net,
+            stack: None,
             egress: self.network.allow,
             publish: self.network.publish,
             start,
@@ -170,6 +171,7 @@ fn egress(text: &str) -> Result<Egress, String> {
     match text {
         "all" => Ok(Egress::All),
         "none" => Ok(Egress::None),
-        _ => Err("use all or none".to_owned()),
+        "public" => Ok(Egress::Public),
+        _ => Err("use all, none or public".to_owned()),
     }
 }

@@ -1,0 +1,189 @@
+//! A guest on banger's own network: what it reaches and what it is refused, and a network process that is killed, adopted
+//! and gone with its VM.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::time::Duration;
+
+use banger_smoke::{Sandbox, eventually, step};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use serde_json::Value;
+
+use crate::guests::MINIMAL;
+use crate::published::{free_port, try_exchange};
+
+const NAME: &str = "own";
+const SOON: Duration = Duration::from_secs(60);
+
+/// Connects, and says how that ended.
+const CONNECT: &str = "my ($at, $port) = @ARGV; \
+    my $s = IO::Socket::IP->new(PeerHost => $at, PeerPort => $port, Timeout => 20); \
+    if (!$s) { print \"no: $@\\n\"; exit 0 } \
+    print $s \"GET /denied HTTP/1.0\\r\\nHost: banger.internal\\r\\n\\r\\n\"; \
+    $s->shutdown(1); local $/; print \"yes: \", scalar <$s>, \"\\n\"";
+
+/// Sends back what each connection sends, whole; the client speaks first.
+const ECHO: &str = "$| = 1; my ($port) = @ARGV; \
+    my $s = IO::Socket::IP->new(LocalHost => '127.0.0.1', LocalPort => $port, Listen => 5, ReuseAddr => 1) or die $@; \
+    print \"serving\\n\"; \
+    while (my $c = $s->accept) { local $/; my $all = <$c>; print $c $all; close $c }";
+
+fn connects(sandbox: &Sandbox, at: &str, port: u16) -> String {
+    let port = port.to_string();
+    let words = ["exec", NAME, "--", "perl", "-MIO::Socket::IP", "-e"];
+    sandbox.out(&[&words[..], &[CONNECT, at, &port]].concat())
+}
+
+fn kill_and_wait(pid: Pid) {
+    if let Err(error) = kill_process(pid, Signal::KILL) {
+        panic!("cannot kill {pid:?}: {error}");
+    }
+    eventually("the killed process is gone", SOON, || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok();
+        stat.is_none_or(|stat| stat.contains(") Z ")).then_some(())
+    });
+}
+
+/// The only network process.
+fn net_pid(sandbox: &Sandbox) -> Option<Pid> {
+    match sandbox.net_pids()[..] {
+        [pid] => Some(pid),
+        _ => None,
+    }
+}
+
+/// A server of this host's at loopback that says a word to everybody.
+fn host_server() -> u16 {
+    let listener = match TcpListener::bind(("127.0.0.1", 0)) {
+        Ok(listener) => listener,
+        Err(error) => panic!("cannot listen: {error}"),
+    };
+    let port = listener.local_addr().map_or(0, |address| address.port());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.write_all(b"word of the host");
+            let _ = stream.shutdown(std::net::Shutdown::Write);
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
+    });
+    port
+}
+
+fn answers(port: u16, said: &str) {
+    eventually("the guest's server answers", SOON, || {
+        let back = try_exchange(port, said.as_bytes().to_vec());
+        (back.as_deref() == Some(said.as_bytes())).then_some(())
+    });
+}
+
+#[test]
+fn a_guest_on_its_own_network_is_closed_by_default_and_its_process_may_die() {
+    let sandbox = Sandbox::new();
+    let config = sandbox.banger_home().join("config.toml");
+    if let Err(error) = std::fs::write(&config, "[network]\nstack = \"own\"\n") {
+        panic!("cannot write {}: {error}", config.display());
+    }
+    let (port, host) = (free_port(), host_server());
+    let publish = format!("{port}:8080");
+    let words = [
+        "vm", "create", "--name", NAME, "--image", MINIMAL, "--vcpu", "1",
+    ];
+    let more = ["--memory", "512M", "--publish", &publish];
+    sandbox.banger(&[&words[..], &more].concat()).ok();
+    let vm = sandbox.vm(NAME);
+    assert_eq!(vm["stack"], "own", "{vm}");
+    assert_eq!(vm["egress"], "public", "{vm}");
+    assert_eq!(vm["reaches_host"], Value::Bool(false), "{vm}");
+    let Some(first) = net_pid(&sandbox) else {
+        panic!("network processes: {:?}", sandbox.net_pids())
+    };
+
+    step("the host and private networks are refused at once", || {
+        for at in [
+            "10.0.2.2",
+            "host.banger.internal",
+            "192.168.77.1",
+            "169.254.169.254",
+        ] {
+            let told = connects(&sandbox, at, host);
+            assert!(told.starts_with("no: "), "{at}: {told}");
+            assert!(told.contains("refused"), "{at} is not reset: {told}");
+        }
+    });
+
+    step("a refusal says the rule that would allow it", || {
+        let told = connects(&sandbox, "banger.internal", 80);
+        assert!(told.contains("200 OK"), "{told}");
+        assert!(told.contains(&format!("host:{host}")), "{told}");
+    });
+
+    step("IPv6 is there", || {
+        let address = sandbox.in_guest(NAME, "cat /proc/net/if_inet6; cat /proc/net/ipv6_route");
+        assert!(address.contains("fd62616e6765"), "{address}");
+    });
+
+    let number = "8080".to_owned();
+    let words = ["exec", "--detach", NAME, "--", "perl", "-MIO::Socket::IP"];
+    sandbox
+        .banger(&[&words[..], &["-e", ECHO, &number]].concat())
+        .ok();
+    step(
+        "a published port leads to a server at the guest's loopback",
+        || {
+            answers(port, "hello");
+        },
+    );
+
+    let second = step(
+        "a killed process is replaced, and the host may speak first",
+        || {
+            kill_and_wait(first);
+            answers(port, "hello again");
+            match net_pid(&sandbox) {
+                Some(pid) if pid != first => pid,
+                other => panic!("{other:?} follows {first:?}"),
+            }
+        },
+    );
+
+    step(
+        "the process outlives the daemon, and the next one adopts it",
+        || {
+            kill_and_wait(sandbox.daemon_pid());
+            answers(port, "without a daemon");
+            assert_eq!(sandbox.state(NAME), "running");
+            assert_eq!(net_pid(&sandbox), Some(second));
+        },
+    );
+
+    step(
+        "killed without a daemon, it is replaced by the next one",
+        || {
+            kill_and_wait(sandbox.daemon_pid());
+            kill_and_wait(second);
+            assert_eq!(sandbox.state(NAME), "running");
+            answers(port, "with the next daemon");
+            assert_ne!(net_pid(&sandbox), Some(second));
+        },
+    );
+
+    step("it goes with its VM, and nothing of it stays", || {
+        let Some(last) = net_pid(&sandbox) else {
+            panic!("network processes: {:?}", sandbox.net_pids())
+        };
+        let owned = sandbox.banger(&["system", "status", "--json"]).ok().json();
+        let unclaimed = |one: &&Value| one["claimed_by"].is_null();
+        let resources = owned["resources"].as_array();
+        let processes = resources.into_iter().flatten();
+        let processes = processes.filter(|one| one["kind"] == "process").count();
+        assert_eq!(processes, 2, "VMM and network are listed: {owned}");
+        let unclaimed: Vec<_> = resources.into_iter().flatten().filter(unclaimed).collect();
+        assert!(unclaimed.is_empty(), "{unclaimed:?}");
+        sandbox.banger(&["vm", "delete", "--force", NAME]).ok();
+        assert!(
+            test_kill_process(last).is_err(),
+            "the network process lives on"
+        );
+        sandbox.assert_no_vm();
+    });
+}
