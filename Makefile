@@ -53,6 +53,7 @@ bench: ## Start-up, list and exec times, SSH, repositories, disks and container 
 	@scripts/host-packages.sh build run tests
 	$(CARGO) build --release --locked --bin banger
 	BANGER_BIN=$(CURDIR)/target/release/banger $(CARGO) bench --locked -p banger-smoke --bench start --bench ssh --bench workspace
+	$(CARGO) bench --locked -p banger-engine --bench jail
 	$(CARGO) bench --locked -p banger-disk
 	$(CARGO) bench --locked -p banger-oci --bench layers
 

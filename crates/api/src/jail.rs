@@ -43,6 +43,9 @@ pub struct VmJail {
     /// User of the host that this VMM alone is, when the daemon is root.
     #[serde(default)]
     pub user: Option<u32>,
+    /// A control group with limits of memory, processors and threads, where the host delegates one.
+    #[serde(default)]
+    pub control_group: bool,
     /// Cause of the first missing layer that was wanted.
     pub lacks: Option<String>,
 }
@@ -64,6 +67,9 @@ impl fmt::Display for VmJail {
         }
         if let Some(user) = self.user {
             layers.push(format!("user {user}"));
+        }
+        if self.control_group {
+            layers.push("control group".to_owned());
         }
         write!(f, "{}", self.level)?;
         if !layers.is_empty() {

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use banger_api::{ApiError, ErrorCode};
 use banger_control::{Control, Pool, Queues, VmDefaults};
 use banger_disk::Templates;
-use banger_engine::{Engine, JailMode, QemuEngine};
+use banger_engine::{Delegation, Engine, JailMode, QemuEngine};
 use banger_ops::{Cancel, Recovered, Runner, store_error};
 use banger_store::Store;
 use rustix::fs::FlockOperation;
@@ -29,6 +29,7 @@ use crate::conditions::Conditions;
 use crate::config::Config;
 use crate::context::{Daemon, Parts};
 use crate::environment::{LinuxEnvironment, Replacements};
+use crate::failure::chain;
 use crate::file_sync;
 use crate::gate::{Gate, Names};
 use crate::guest_files::Identity;
@@ -180,7 +181,11 @@ fn begin(
     forget(&paths.announcement())?;
     private_store(&paths.store())?;
     let store = Arc::new(Store::open(&paths.store()).map_err(store_error)?);
-    let engine: Arc<dyn Engine> = Arc::new(QemuEngine::new().jailed(config.vmm.jail));
+    let engine: Arc<dyn Engine> = Arc::new(
+        QemuEngine::new()
+            .jailed(config.vmm.jail)
+            .grouped(delegation(config.vmm.jail)),
+    );
     let probe = engine.probe();
     let channels = Channels::default();
     let conditions = Conditions::default();
@@ -240,6 +245,16 @@ fn begin(
         stop,
     });
     Ok((daemon, lock))
+}
+
+/// The control group for those of VMMs. A host that gives none limits them in the other ways alone.
+fn delegation(jail: JailMode) -> Option<Delegation> {
+    if jail == JailMode::Off {
+        return None;
+    }
+    Delegation::of_this_process()
+        .inspect_err(|error| tracing::info!(error = chain(error), "VMMs get no control groups"))
+        .ok()
 }
 
 fn defaults(config: &Config) -> VmDefaults {

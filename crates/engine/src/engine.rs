@@ -144,6 +144,13 @@ pub trait Engine: Send + Sync {
     /// Fails when `/proc` cannot be read or the process cannot be watched.
     fn wait_gone(&self, id: &VmmIdentity, deadline: Duration) -> Result<bool, EngineError>;
 
+    /// Removes what a launch in `dir` has left outside of it: the control group of its VMM, which has ended. For the removal
+    /// of the folder.
+    ///
+    /// # Errors
+    /// Something lives in the group that does not end.
+    fn forget(&self, dir: &Path) -> Result<(), EngineError>;
+
     /// Limits the files that a guest makes its VMM write: the console's log to `console_max_bytes` (its last half
     /// stays), the VMM's own records to fixed sizes. To be called at intervals while the VMM runs; cheap when there is
     /// nothing to do.

@@ -1,5 +1,7 @@
 //! Words about the jails of VMMs: the wanted one, the recorded one, and the one that this host can give.
 
+use std::path::PathBuf;
+
 use banger_jail::{JailError, Layers};
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +29,9 @@ pub struct JailRecord {
     /// Cause of the first layer that is missing although it was wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lacks: Option<String>,
+    /// Directory of its control group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<PathBuf>,
 }
 
 /// The jail that this host gives.

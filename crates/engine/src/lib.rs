@@ -51,5 +51,7 @@ pub use state::{ExitCause, IdentityVersion, VmmIdentity, VmmState};
 pub use token::{InvalidToken, LaunchToken};
 pub use trim::appended as shorten_log;
 
-pub use banger_jail::{JailError, Layer, Layers, gives_users};
+pub use banger_jail::{
+    Controllers, Delegation, JailError, Layer, Layers, NoDelegation, gives_users,
+};
 pub use banger_process::Signal;

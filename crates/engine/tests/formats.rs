@@ -78,8 +78,10 @@ fn identity() -> VmmIdentity {
                 landlock_abi: Some(4),
                 seccomp: true,
                 user: Some(1_879_048_192),
+                control_group: true,
             },
             lacks: Some("user namespaces are forbidden".to_owned()),
+            group: Some(PathBuf::from("/sys/fs/cgroup/banger/vm-1")),
         }),
     }
 }
@@ -161,13 +163,17 @@ fn an_identity_from_before_jails_were_recorded_is_read_without_one() {
 }
 
 #[test]
-fn an_identity_from_before_vmms_had_users_is_read_without_one() {
-    let read: VmmIdentity = golden().read(3, "vmm-identity.json");
-    let mut expected = identity();
-    if let Some(jail) = &mut expected.jail {
-        jail.layers.user = None;
+fn an_identity_from_before_vmms_had_users_or_groups_is_read_without_them() {
+    for (version, user) in [(3, None), (4, Some(1_879_048_192))] {
+        let read: VmmIdentity = golden().read(version, "vmm-identity.json");
+        let mut expected = identity();
+        if let Some(jail) = &mut expected.jail {
+            jail.layers.user = user;
+            jail.layers.control_group = false;
+            jail.group = None;
+        }
+        assert_eq!(read, expected);
     }
-    assert_eq!(read, expected);
 }
 
 #[test]

@@ -74,6 +74,10 @@ impl Prepared {
     }
 
     fn steps(&self) -> Result<(), Failed> {
+        if let Some(group) = &self.group {
+            // `0` is the process that writes (cgroups(7)). Before its namespaces, whose root this group then is.
+            rustix::io::write(group, b"0").map_err(at(Step::EnterGroup))?;
+        }
         if let Some(root) = &self.root {
             root.enter()?;
         }

@@ -12,6 +12,8 @@ pub enum Layer {
     Landlock,
     /// The filter of system calls.
     Seccomp,
+    /// A control group with limits.
+    ControlGroup,
     /// Capabilities, limits and no new privileges, which every jail has.
     Always,
 }
@@ -22,6 +24,7 @@ impl std::fmt::Display for Layer {
             Self::Namespaces => "namespaces",
             Self::Landlock => "landlock",
             Self::Seccomp => "seccomp",
+            Self::ControlGroup => "control group",
             Self::Always => "privileges and limits",
         })
     }
@@ -100,12 +103,13 @@ pub(crate) enum Step {
     Privileges,
     Landlock,
     Seccomp,
+    EnterGroup,
     /// No failure: everything is entered, which a trial wants to know.
     Entered,
 }
 
 impl Step {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::Unshare,
         Self::MapIds,
         Self::Detach,
@@ -121,6 +125,7 @@ impl Step {
         Self::Privileges,
         Self::Landlock,
         Self::Seccomp,
+        Self::EnterGroup,
         Self::Entered,
     ];
 
@@ -132,6 +137,7 @@ impl Step {
         match self {
             Self::Become | Self::Limit | Self::Privileges | Self::Entered => Layer::Always,
             Self::Landlock => Layer::Landlock,
+            Self::EnterGroup => Layer::ControlGroup,
             Self::Seccomp => Layer::Seccomp,
             _ => Layer::Namespaces,
         }
@@ -154,6 +160,7 @@ impl Step {
             Self::Privileges => "drop privileges",
             Self::Landlock => "restrict itself",
             Self::Seccomp => "install the filter",
+            Self::EnterGroup => "enter the group",
             Self::Entered => "enter",
         }
     }

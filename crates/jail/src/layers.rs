@@ -18,6 +18,9 @@ pub struct Layers {
     /// A user of its own, where its starter is root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<u32>,
+    /// A control group of its own, with limits, where the host delegates one. No jail is less for its lack: [`Layers::is_full`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub control_group: bool,
 }
 
 impl Layers {
@@ -28,6 +31,7 @@ impl Layers {
         landlock_abi: None,
         seccomp: false,
         user: None,
+        control_group: false,
     };
 
     /// Every layer, with any version of landlock.
@@ -37,6 +41,7 @@ impl Layers {
         landlock_abi: Some(1),
         seccomp: true,
         user: None,
+        control_group: true,
     };
 
     /// These wanted layers without the one that failed; `None` when that is none that a jail can be without.
@@ -53,6 +58,10 @@ impl Layers {
                 landlock_abi: None,
                 ..self
             }),
+            Layer::ControlGroup if self.control_group => Some(Self {
+                control_group: false,
+                ..self
+            }),
             Layer::Seccomp if self.seccomp => Some(Self {
                 seccomp: false,
                 ..self
@@ -61,7 +70,7 @@ impl Layers {
         }
     }
 
-    /// Tells whether nothing is missing.
+    /// Tells whether nothing is missing that keeps the process from what is not its own.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.namespaces && self.landlock_abi.is_some() && self.seccomp

@@ -5,7 +5,7 @@
 //!              │
 //!            fork
 //!              ▼  enter(), system calls alone
-//!   namespaces ─► an empty root with only the named files ─► limits ─► no capability, no new one
+//!   control group ─► namespaces ─► an empty root with only the named files ─► limits ─► no capability, no new one
 //!              ─► landlock ─► seccomp ─► exec
 //! ```
 //!
@@ -26,6 +26,7 @@
 mod enter;
 mod error;
 mod filter;
+mod group;
 mod layers;
 mod prepared;
 mod rules;
@@ -36,6 +37,7 @@ mod trial;
 mod users;
 
 pub use error::{JailError, Layer};
+pub use group::{Controllers, Delegation, Group, GroupLimits, NoDelegation};
 pub use layers::Layers;
 pub use prepared::Prepared;
 pub use seal::refuse_exec;

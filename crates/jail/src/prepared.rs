@@ -7,13 +7,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
 use rustix::pipe::PipeFlags;
 use rustix::process::{Gid, Uid, getegid, geteuid};
 use rustix::thread::CapabilitySet;
 use seccompiler::BpfProgram;
 
 use crate::error::{Layer, Step};
-use crate::{Access, Item, JailError, Layers, Network, Spec, filter, rules, sys};
+use crate::{Access, Group, Item, JailError, Layers, Network, Spec, filter, rules, sys};
 
 /// Most things in a jail: their mounts are held on the stack.
 pub(crate) const ITEMS_MAX: usize = 64;
@@ -27,6 +28,8 @@ const NOBODY: u32 = 65_534;
 pub struct Prepared {
     pub(crate) root: Option<Root>,
     pub(crate) user: Option<User>,
+    /// Entrance of its control group.
+    pub(crate) group: Option<OwnedFd>,
     pub(crate) limits: [(rustix::process::Resource, u64); 4],
     /// Capabilities that stay: none, or the one for low ports.
     pub(crate) kept: CapabilitySet,
@@ -98,6 +101,7 @@ impl Prepared {
             .user
             .filter(|uid| is_of_root && *uid != 0)
             .map(|uid| User::of(uid, &spec.items));
+        let group = spec.group.as_ref().map(entrance).transpose()?;
         let filters = match spec.seccomp {
             true => filter::programs(&spec.network)?,
             false => Vec::new(),
@@ -116,9 +120,11 @@ impl Prepared {
                 landlock_abi: abi,
                 seccomp: spec.seccomp,
                 user: user.as_ref().map(|user| user.uid.as_raw()),
+                control_group: group.is_some(),
             },
             root,
             user,
+            group,
             limits: limits(spec),
             kept: kept(&spec.network),
             ruleset,
@@ -169,6 +175,18 @@ impl Prepared {
         let index = u32::from_ne_bytes([a, b, c, d]);
         Some((step, index, i32::from_ne_bytes([e, f, g, h])))
     }
+}
+
+/// The file through which a process becomes a member of a group.
+fn entrance(group: &Group) -> Result<OwnedFd, JailError> {
+    let path = group.entrance();
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+    rustix::fs::open(&path, flags, Mode::empty()).map_err(|error| JailError::Step {
+        layer: Layer::ControlGroup,
+        step: Step::EnterGroup.words(),
+        path: Some(path),
+        source: error.into(),
+    })
 }
 
 /// Capabilities for this network: that for low ports when it listens at one and its starter has it, as root has.

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::Group;
+
 /// Access to a file, or to everything in a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -84,6 +86,8 @@ pub struct Spec {
     /// User and group that the process becomes, when its starter is root and it has the namespaces: without them the
     /// directories on the way to its files would be closed to it.
     pub user: Option<u32>,
+    /// The control group that it enters; it is there.
+    pub group: Option<Group>,
     /// True when the kernel's namespaces are wanted.
     pub namespaces: bool,
     /// True when landlock is wanted.

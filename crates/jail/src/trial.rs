@@ -32,7 +32,7 @@ pub fn hint(layer: Layer) -> Option<&'static str> {
         Layer::Landlock => Some(
             "use a kernel of 5.13 or newer with CONFIG_SECURITY_LANDLOCK and landlock in its lsm= list",
         ),
-        Layer::Seccomp | Layer::Always => None,
+        Layer::Seccomp | Layer::ControlGroup | Layer::Always => None,
     }
 }
 

@@ -146,6 +146,7 @@ pub fn jail_spec(config: &NetConfig, program: &Path, config_path: &Path, wanted:
         file_max_bytes: FILE_MAX_BYTES,
         descriptors_max: DESCRIPTORS,
         user: None,
+        group: None,
         namespaces: wanted.namespaces,
         landlock: wanted.landlock_abi.is_some(),
         seccomp: wanted.seccomp,

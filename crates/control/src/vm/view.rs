@@ -56,7 +56,7 @@ pub fn vm_view(record: &VmRecord) -> Vm {
 }
 
 fn jail(record: &JailRecord) -> VmJail {
-    let JailRecord { layers, lacks } = record;
+    let JailRecord { layers, lacks, .. } = record;
     VmJail {
         level: jail_level(layers),
         namespaces: layers.namespaces,
@@ -64,6 +64,7 @@ fn jail(record: &JailRecord) -> VmJail {
         landlock_abi: layers.landlock_abi,
         seccomp: layers.seccomp,
         user: layers.user,
+        control_group: layers.control_group,
         lacks: lacks.clone(),
     }
 }

@@ -2,7 +2,10 @@
 
 use banger_api::doctor::Check;
 use banger_control::vm::jail_level;
-use banger_engine::{Accel, Engine as _, JailMode, JailTrial, Probe, QemuEngine};
+use banger_engine::{
+    Accel, Controllers, Delegation, Engine as _, JailMode, JailTrial, NoDelegation, Probe,
+    QemuEngine,
+};
 
 use crate::failure::chain;
 
@@ -14,6 +17,7 @@ pub(super) fn checks(mode: JailMode) -> Vec<Check> {
         checks.push(acceleration(&probe));
         checks.push(machine(&qemu, probe.accel));
         checks.push(jail(mode, &qemu.try_jail()));
+        checks.push(limits(&Delegation::look()));
     }
     checks
 }
@@ -98,6 +102,23 @@ fn jail(mode: JailMode, trial: &JailTrial) -> Check {
     }
 }
 
+/// The kernel's limits around VMMs. Few hosts give them unasked, and no VM is less safe from others for it: no warning.
+fn limits(look: &Result<Controllers, NoDelegation>) -> Check {
+    let name = "limits";
+    match look {
+        Ok(controllers) => Check::ok(name, format!("a control group for each VMM: {controllers}")),
+        Err(error) => {
+            let fix = error.fix().map(|fix| format!("; {fix}"));
+            let cause = format!(
+                "no control groups for VMMs: {}{}",
+                chain(error),
+                fix.unwrap_or_default()
+            );
+            Check::ok(name, cause)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use banger_api::doctor::Status;
@@ -114,6 +135,7 @@ mod tests {
                 landlock_abi: Some(4),
                 seccomp: true,
                 user: None,
+                control_group: false,
             },
             missing: match lacks {
                 false => Vec::new(),

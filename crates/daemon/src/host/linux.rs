@@ -82,6 +82,7 @@ impl Host for LinuxHost {
         self.roots.check(path)?;
         self.roots
             .check_unused(&*self.engine, &self.networks, path)?;
+        self.roots.forget_launch(&*self.engine, path)?;
         files::remove_tree(path)
     }
     fn rename(&self, from: &Path, to: &Path) -> HostResult<()> {

@@ -47,6 +47,20 @@ impl Roots {
         }
     }
 
+    /// Removes what the launch in a run directory has left outside of it.
+    pub(super) fn forget_launch(&self, engine: &dyn Engine, path: &Path) -> HostResult<()> {
+        match self.run_of(path) {
+            Some(_) => engine.forget(path).map_err(|error| of_engine(&error)),
+            None => Ok(()),
+        }
+    }
+
+    /// The directory of run directories, when `path` is one of them and there.
+    fn run_of(&self, path: &Path) -> Option<&Path> {
+        let run = self.places.parents().run_vms.as_path();
+        (path.parent() == Some(run) && path.exists()).then_some(run)
+    }
+
     /// Refuses the run directory of a VMM or a network process that lives: its sockets would be lost for ever.
     pub(super) fn check_unused(
         &self,
@@ -54,10 +68,9 @@ impl Roots {
         networks: &Networks,
         path: &Path,
     ) -> HostResult<()> {
-        let run = self.places.parents().run_vms.as_path();
-        if path.parent() != Some(run) || !path.exists() {
+        let Some(run) = self.run_of(path) else {
             return Ok(());
-        }
+        };
         let vmms = engine.list(run).map_err(|error| of_engine(&error))?;
         let vmm = vmms.iter().find(|vmm| vmm.dir() == path);
         let nets = networks.list(run)?;

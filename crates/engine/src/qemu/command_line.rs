@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// MiB of translated code that TCG keeps. Its default is up to 1024, which a busy guest fills: too much host memory.
-const TCG_CODE_MIB: u32 = 512;
+pub(super) const TCG_CODE_MIB: u32 = 512;
 
 /// Facts of the host that shape the command line.
 #[derive(Debug, Clone, Default)]
@@ -285,4 +285,4 @@ impl Args {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use banger_jail::Layers;
+use banger_jail::{Delegation, Layers};
 use banger_process::{Children, Found, Process, Program, Seen, Signal};
 use serde_json::Value;
 
 use super::launch::Launch;
-use super::{command_line, end, files, hang, jail, launch, probe, trial};
+use super::{command_line, end, files, group, hang, jail, launch, probe, trial};
 use crate::host::{self, HostFacts};
 use crate::jail::{JailMode, JailTrial};
 use crate::qmp::Monitor;
@@ -41,6 +41,7 @@ pub struct QemuEngine {
     version: OnceLock<Option<String>>,
     jail: JailMode,
     layers: Layers,
+    groups: Option<Delegation>,
 }
 
 impl Default for QemuEngine {
@@ -72,6 +73,7 @@ impl QemuEngine {
             version: OnceLock::new(),
             jail: JailMode::Auto,
             layers: Layers::FULL,
+            groups: None,
         }
     }
 
@@ -85,6 +87,12 @@ impl QemuEngine {
     #[must_use]
     pub fn jailed_by(self, layers: Layers) -> Self {
         Self { layers, ..self }
+    }
+
+    /// The same engine, whose VMMs have control groups in this delegation.
+    #[must_use]
+    pub fn grouped(self, groups: Option<Delegation>) -> Self {
+        Self { groups, ..self }
     }
 
     /// Tries the jail of a VMM on this host: a child enters it and ends. Some milliseconds.
@@ -132,12 +140,22 @@ impl QemuEngine {
             args,
             jail: self.jail,
             layers: self.layers,
+            groups: self.groups.clone(),
         })
     }
 
     fn cause(&self, id: &VmmIdentity) -> Result<Option<ExitCause>, EngineError> {
         let remains = end::remains(id, self.children.status(&id.process()))?;
-        Ok(remains.as_ref().map(end::cause))
+        let cause = remains.as_ref().map(end::cause);
+        Ok(match cause {
+            Some(ExitCause::Killed { .. } | ExitCause::Vanished)
+                if group::was_too_small(id.dir()) =>
+            {
+                let message = "it used more memory than its control group allows".to_owned();
+                Some(ExitCause::Failed { message })
+            }
+            cause => cause,
+        })
     }
 }
 
@@ -304,6 +322,10 @@ impl Engine for QemuEngine {
             self.children.status(&id.process());
         }
         Ok(gone)
+    }
+
+    fn forget(&self, dir: &Path) -> Result<(), EngineError> {
+        group::remove(dir)
     }
 
     fn trim(&self, id: &VmmIdentity, console_max_bytes: u64) -> Result<(), EngineError> {

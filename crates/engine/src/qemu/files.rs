@@ -21,6 +21,9 @@ pub(super) const CHANNEL_ID: &str = "channel";
 /// Begin of the id of the monitor's character device.
 const CONTROL_CHARDEV: &str = "control-";
 
+/// File with the directory of the VMM's control group, which lies outside of the folder and goes with it.
+pub(super) const GROUP: &str = "group";
+
 /// Every file that a launch leaves in its folder.
 pub(super) const ALL: [&str; 7] = [
     CONTROL_SOCKET,

@@ -97,6 +97,7 @@ fn machine(program: &Path, accel: Accel, network: Network, cwd: PathBuf, wanted:
             DESCRIPTORS
         },
         user: None,
+        group: None,
         namespaces: wanted.namespaces,
         landlock: wanted.landlock_abi.is_some(),
         seccomp: wanted.seccomp,

@@ -13,12 +13,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use banger_jail::{Layers, Prepared};
+use banger_jail::{Delegation, Layers, Prepared};
 use banger_process::{Children, Process, Start};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{end, failure, files, hang, jail, owner};
+use super::{end, failure, files, group, hang, jail, owner};
 use crate::jail::{JailMode, JailRecord};
 use crate::qmp::Monitor;
 use crate::{Accel, EngineError, EngineKind, IdentityVersion, VmmIdentity, VmmSpec};
@@ -42,6 +42,8 @@ pub(super) struct Launch {
     pub jail: JailMode,
     /// The layers that it may have.
     pub layers: Layers,
+    /// The place of its control group.
+    pub groups: Option<Delegation>,
 }
 
 pub(super) fn start(
@@ -95,6 +97,7 @@ fn free_folder(dir: &Path) -> Result<(), EngineError> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         Err(e) => return Err(EngineError::io(format!("open {}", path.display()))(e)),
     }
+    group::remove(dir)?;
     for name in files::ALL {
         let path = dir.join(name);
         match std::fs::remove_file(&path) {
@@ -180,11 +183,17 @@ fn spawn_in(
     wanted: Layers,
     lacks: Option<String>,
 ) -> Result<(Process, VmmIdentity), EngineError> {
-    let around = jail::of(spec, &launch.program, wanted);
+    let group = match &launch.groups {
+        Some(groups) if wanted.control_group => Some(group::make(spec, groups)?),
+        _ => None,
+    };
+    let mut around = jail::of(spec, &launch.program, wanted);
+    around.group = group;
     let prepared = Prepared::new(&around)?;
     let jail = JailRecord {
         layers: prepared.layers(),
         lacks,
+        group: around.group.as_ref().map(|group| group.path().to_owned()),
     };
     let log_path = spec.dir.join(files::LOG);
     let log = OpenOptions::new()

@@ -16,6 +16,7 @@ mod end;
 mod engine;
 mod failure;
 mod files;
+mod group;
 mod hang;
 mod jail;
 mod kernel_cmdline;

@@ -7,6 +7,7 @@
 )]
 
 mod bench;
+mod group;
 mod guest;
 
 use std::net::{IpAddr, Ipv4Addr, TcpListener};

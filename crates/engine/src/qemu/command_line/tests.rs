@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use uuid::Uuid;
 
-fn spec(accel: Accel) -> VmmSpec {
+pub(in crate::qemu) fn spec(accel: Accel) -> VmmSpec {
     VmmSpec {
         vm_id: Uuid::from_u128(0x0197_5c3e_0000_7000_8000_0000_0000_0001),
         vm_name: "tidy-otter".into(),
