@@ -7,6 +7,8 @@
 //!                       └ end ──► Ok(lines of the end) or Failed{status, last lines}
 //! ```
 //!
+//! A program may run in a jail (crate `jail`).
+//!
 //! Promises: the call returns only when the program has been reaped; a cancelled program's whole group has been
 //! signalled; output is bounded in memory; nothing is read from the terminal.
 //!

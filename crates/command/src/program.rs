@@ -4,6 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use banger_jail::Spec;
+
 /// Time for a cancelled program to clean up before it is killed.
 const DEFAULT_GRACE: Duration = Duration::from_secs(5);
 
@@ -17,6 +19,7 @@ pub struct Program {
     pub(crate) dir: Option<PathBuf>,
     pub(crate) grace: Duration,
     called: Option<String>,
+    pub(crate) jail: Option<Spec>,
 }
 
 impl Program {
@@ -33,6 +36,7 @@ impl Program {
             dir: None,
             grace: DEFAULT_GRACE,
             called: None,
+            jail: None,
         }
     }
 
@@ -77,6 +81,13 @@ impl Program {
     #[must_use]
     pub fn called(mut self, name: impl Into<String>) -> Self {
         self.called = Some(name.into());
+        self
+    }
+
+    /// Runs it in this jail. Landlock is left out where this host does not have it; what every jail has stays.
+    #[must_use]
+    pub fn jail(mut self, jail: Spec) -> Self {
+        self.jail = Some(jail);
         self
     }
 

@@ -6,8 +6,10 @@ use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use banger_jail::{JailError, Layer, Prepared, Spec};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process_group};
 
@@ -162,7 +164,17 @@ impl Program {
         if let Some(dir) = &self.dir {
             command.current_dir(dir);
         }
-        let child = command.spawn().map_err(failed)?;
+        let jail = self.jail.as_ref().map(prepared).transpose();
+        let jail = jail.map_err(|error| failed(io::Error::other(error)))?;
+        if let Some(jail) = &jail {
+            Arc::clone(jail).hold(&mut command);
+        }
+        let child = command.spawn().map_err(|error| {
+            failed(match jail.and_then(|jail| jail.failure()) {
+                Some(failure) => io::Error::other(failure),
+                None => error,
+            })
+        })?;
         // `command` holds the write end; dropped here, the pipe ends with the program.
         drop(command);
         Ok(Running {
@@ -170,6 +182,20 @@ impl Program {
             output: Some(File::from(OwnedFd::from(read))),
         })
     }
+}
+
+/// The jail, without the layer that this host does not have.
+fn prepared(spec: &Spec) -> Result<Arc<Prepared>, JailError> {
+    let made = match Prepared::new(spec) {
+        Err(JailError::Absent {
+            layer: Layer::Landlock,
+        }) => Prepared::new(&Spec {
+            landlock: false,
+            ..spec.clone()
+        }),
+        made => made,
+    };
+    made.map(Arc::new)
 }
 
 struct Running {

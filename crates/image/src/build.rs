@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use banger_command::{CommandError, Program, find_in_path};
 use banger_disk::ext4::EPOCH;
+use rustix::thread::CapabilitySet;
 
 use crate::customise::customise;
 use crate::error::ImageError;
@@ -24,6 +25,22 @@ use crate::store::{Destination, Parts, write_image};
 
 const ARCHIVE: &str = "rootfs.tar";
 const SOURCES: &str = "debian.sources";
+/// Capabilities of root (capabilities(7), without `CAP_`) that neither mmdebstrap nor a package's scripts in its chroot need.
+const NEVER_NEEDED: [&str; 13] = [
+    "sys_module",
+    "sys_rawio",
+    "sys_boot",
+    "sys_time",
+    "sys_pacct",
+    "sys_ptrace",
+    "syslog",
+    "net_admin",
+    "mac_admin",
+    "mac_override",
+    "audit_control",
+    "linux_immutable",
+    "wake_alarm",
+];
 
 /// The host's tools and sources for building.
 #[derive(Debug, Clone)]
@@ -153,7 +170,9 @@ impl Builder {
         match &self.containment {
             Some(Containment { setpriv, unshare }) => Program::new(setpriv)
                 .called("mmdebstrap")
-                .args(["--pdeathsig", "KILL", "--"])
+                .args(["--pdeathsig", "KILL", "--no-new-privs"])
+                .args(may_give_up().then(|| format!("--bounding-set={}", without(&NEVER_NEEDED))))
+                .arg("--")
                 .arg(unshare)
                 .args([
                     "--mount",
@@ -205,6 +224,18 @@ impl Builder {
             BuildMode::Unshare => program,
         }
     }
+}
+
+/// Tells whether this process may take capabilities out of its bounding set. Root of a container may not always.
+fn may_give_up() -> bool {
+    rustix::thread::capabilities(None)
+        .is_ok_and(|sets| sets.effective.contains(CapabilitySet::SETPCAP))
+}
+
+/// A list for `setpriv --bounding-set` that takes these away.
+fn without(capabilities: &[&str]) -> String {
+    let taken: Vec<String> = capabilities.iter().map(|name| format!("-{name}")).collect();
+    taken.join(",")
 }
 
 #[cfg(test)]

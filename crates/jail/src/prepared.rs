@@ -6,6 +6,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::PipeFlags;
@@ -133,6 +135,11 @@ impl Prepared {
             reports,
             paths: spec.items.iter().map(|item| item.path.clone()).collect(),
         })
+    }
+
+    /// Has `command` enter the jail between fork and exec, after everything that was set on it before.
+    pub fn hold(self: Arc<Self>, command: &mut Command) {
+        sys::enter_before_exec(command, self);
     }
 
     /// Layers of this jail.
@@ -299,7 +306,9 @@ impl Place {
             item: number,
             attributes: match item.access {
                 Access::Read | Access::Execute => read_only | no_suid | no_dev,
-                Access::Write | Access::MakeSockets => no_suid | no_dev | no_exec,
+                Access::Write | Access::MakeSockets | Access::MakeFiles => {
+                    no_suid | no_dev | no_exec
+                }
                 Access::Device => no_suid | no_exec,
             },
         }))

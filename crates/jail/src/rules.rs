@@ -85,6 +85,15 @@ fn rights(access: Access) -> BitFlags<AccessFs> {
         Access::Execute => read | AccessFs::Execute,
         Access::Write => write,
         Access::MakeSockets => write | AccessFs::MakeSock | AccessFs::RemoveFile,
+        Access::MakeFiles => {
+            write
+                | AccessFs::MakeReg
+                | AccessFs::MakeDir
+                | AccessFs::MakeSym
+                | AccessFs::RemoveFile
+                | AccessFs::RemoveDir
+                | AccessFs::Refer
+        }
         Access::Device => write | AccessFs::IoctlDev,
     }
 }

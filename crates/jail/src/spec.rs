@@ -15,6 +15,8 @@ pub enum Access {
     Write,
     /// As [`Access::Write`], and Unix sockets are made and files removed in the directory.
     MakeSockets,
+    /// As [`Access::Write`], and files and directories are made, moved and removed in the directory.
+    MakeFiles,
     /// A device: read, write and control it.
     Device,
 }

@@ -114,6 +114,14 @@ pub(crate) fn empty_bounding_set(kept: CapabilitySet) -> Result<(), Errno> {
     Ok(())
 }
 
+/// Has `command` enter the jail after everything else that it does before exec.
+pub(crate) fn enter_before_exec(command: &mut Command, jail: Arc<Prepared>) {
+    let here = move || jail.enter();
+    // SAFETY: it runs in the forked child before exec; `enter` makes system calls and uses the stack and what was prepared
+    // alone.
+    unsafe { command.pre_exec(here) };
+}
+
 /// Forks a process that enters the jail, says so and ends without executing anything.
 pub(crate) fn try_entering(jail: &Arc<Prepared>) -> io::Error {
     let jail = Arc::clone(jail);

@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use banger_command::{CommandError, Program, find_in_path};
+use banger_jail::{Access, Item, Network, Spec};
 
 use crate::error::KernelError;
 use banger_watch::Cancel;
@@ -19,6 +20,8 @@ const META_PACKAGES: [&str; 3] = [
     "linux-image-amd64",
 ];
 const OUTPUT_LINES_MAX: usize = 1000;
+/// Longest file that it writes, bytes: packages of kernels have a tenth of it, and so have its caches.
+const FILE_MAX_BYTES: u64 = 2 << 30;
 
 /// The host's apt.
 #[derive(Debug, Clone)]
@@ -46,13 +49,15 @@ impl Apt {
     /// apt fails or knows none ([`KernelError::NoPackage`], with what to do).
     pub fn default_kernel(&self, cancel: Cancel<'_>) -> Result<String, KernelError> {
         for meta in META_PACKAGES {
-            let ask = Program::new(&self.cache).args([
-                "depends",
-                "--no-recommends",
-                "--no-suggests",
-                "--important",
-                meta,
-            ]);
+            let ask = Program::new(&self.cache)
+                .jail(jail(Path::new("/"), &[]))
+                .args([
+                    "depends",
+                    "--no-recommends",
+                    "--no-suggests",
+                    "--important",
+                    meta,
+                ]);
             match ask.lines(OUTPUT_LINES_MAX, cancel) {
                 Ok(lines) => {
                     if let Some(package) = concrete_package(&lines) {
@@ -106,6 +111,7 @@ impl Apt {
             .args(["download", "--quiet", "-o", "APT::Sandbox::User="])
             .arg(package)
             .dir(folder)
+            .jail(jail(folder, &[folder]))
     }
 }
 
@@ -117,6 +123,35 @@ pub fn fetch_default_kernel(folder: &Path, watch: &mut Watch<'_>) -> Result<Path
     let apt = Apt::find(std::env::var_os("PATH").as_deref())?;
     let package = apt.default_kernel(watch.cancel())?;
     apt.download(&package, folder, watch)
+}
+
+/// The part of a jail that fits apt: it reads what its settings name, wherever that is, starts its methods, connects to
+/// mirrors, and writes where it downloads to. As root it also renews its caches.
+fn jail(cwd: &Path, written: &[&Path]) -> Spec {
+    let mut items = vec![
+        Item::new("/", Access::Execute),
+        Item::optional("/dev/null", Access::Device),
+        Item::optional("/tmp", Access::MakeFiles),
+        Item::optional("/var/tmp", Access::MakeFiles),
+        Item::optional("/var/cache/apt", Access::MakeFiles),
+    ];
+    items.extend(
+        written
+            .iter()
+            .map(|folder| Item::new(*folder, Access::MakeFiles)),
+    );
+    Spec {
+        items,
+        cwd: cwd.to_owned(),
+        network: Network::Connect(Vec::new()),
+        file_max_bytes: FILE_MAX_BYTES,
+        descriptors_max: 1024,
+        user: None,
+        group: None,
+        namespaces: false,
+        landlock: true,
+        seccomp: false,
+    }
 }
 
 fn failed(action: String, source: CommandError) -> KernelError {

@@ -94,7 +94,7 @@ impl Start<'_> {
         }
         let jail = self.jail.map(Arc::new);
         if let Some(jail) = &jail {
-            sys::enter(&mut command, Arc::clone(jail));
+            Arc::clone(jail).hold(&mut command);
         }
         // `descriptors` lives until the child has its own.
         command

@@ -5,9 +5,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::sync::Arc;
 
-use banger_jail::Prepared;
 use rustix::fs::{Mode, OFlags, RawDir};
 use rustix::io::FdFlags;
 use rustix::process::{Resource, Rlimit};
@@ -27,13 +25,6 @@ pub(crate) fn isolate(command: &mut Command, kept: Vec<RawFd>) {
 pub(crate) fn without_huge_pages(command: &mut Command) {
     let here = || Ok(rustix::thread::disable_transparent_huge_pages(true)?);
     // SAFETY: as above; this is one system call.
-    unsafe { command.pre_exec(here) };
-}
-
-/// Makes `command` enter the jail, after everything else.
-pub(crate) fn enter(command: &mut Command, jail: Arc<Prepared>) {
-    let here = move || jail.enter();
-    // SAFETY: as above; `enter` makes system calls and uses the stack and what was prepared alone.
     unsafe { command.pre_exec(here) };
 }
 

@@ -99,3 +99,84 @@ fn it_runs_in_the_folder_and_environment_that_were_set() {
         ]
     );
 }
+
+#[test]
+fn a_program_in_a_jail_writes_where_it_may_and_gains_nothing() {
+    use banger_jail::{Access, Item, Network, Spec};
+
+    let (own, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let jail = Spec {
+        items: vec![
+            Item::new("/", Access::Execute),
+            Item::new("/dev/null", Access::Device),
+            Item::new(own.path(), Access::MakeFiles),
+        ],
+        cwd: own.path().to_owned(),
+        network: Network::None,
+        file_max_bytes: 1 << 20,
+        descriptors_max: 64,
+        user: None,
+        group: None,
+        namespaces: false,
+        landlock: true,
+        seccomp: false,
+    };
+    let script = "
+        echo x >here && mkdir dir && mv here dir/there && echo made
+        (echo x >\"$0/elsewhere\") 2>/dev/null || echo refused
+        grep -E '^(CapEff|CapBnd|NoNewPrivs):' /proc/self/status";
+    let lines = Program::new("/bin/sh")
+        .args(["-c", script])
+        .arg(other.path())
+        .dir(own.path())
+        .jail(jail)
+        .lines(20, &|| false)
+        .unwrap();
+    assert_eq!(lines[0], "made", "{lines:?}");
+    assert!(own.path().join("dir/there").exists());
+    assert!(lines.contains(&"NoNewPrivs:\t1".to_owned()), "{lines:?}");
+    assert!(
+        lines.contains(&"CapEff:\t0000000000000000".to_owned()),
+        "{lines:?}"
+    );
+    // Where the kernel has landlock.
+    if std::fs::read_to_string("/sys/kernel/security/lsm").is_ok_and(|all| all.contains("landlock"))
+    {
+        assert!(lines.contains(&"refused".to_owned()), "{lines:?}");
+    }
+    assert_eq!(
+        lines.contains(&"refused".to_owned()),
+        !other.path().join("elsewhere").exists()
+    );
+}
+
+#[test]
+fn a_jail_that_cannot_be_made_is_told_and_nothing_runs() {
+    use banger_jail::{Access, Item, Network, Spec};
+
+    let folder = tempfile::tempdir().unwrap();
+    let jail = Spec {
+        items: vec![Item::new(folder.path().join("gone"), Access::Read)],
+        cwd: folder.path().to_owned(),
+        network: Network::None,
+        file_max_bytes: 1 << 20,
+        descriptors_max: 64,
+        user: None,
+        group: None,
+        namespaces: false,
+        landlock: true,
+        seccomp: false,
+    };
+    let ran = Program::new("/bin/sh")
+        .args(["-c", "echo ran"])
+        .jail(jail)
+        .lines(20, &|| false);
+    match ran {
+        Err(CommandError::Start { source, .. }) => {
+            assert!(source.to_string().contains("gone"), "{source}");
+        }
+        // Without landlock nothing of the spec is looked at.
+        Ok(lines) => assert_eq!(lines, ["ran"]),
+        Err(other) => panic!("{other}"),
+    }
+}
