@@ -1,7 +1,7 @@
 //! Control groups (cgroups(7), version 2): the kernel's limits of memory, processors and tasks for one process in a jail.
 //!
 //! ```text
-//! /sys/fs/cgroup/…/   delegated to this user, or root's /sys/fs/cgroup/banger     Delegation
+//! /sys/fs/cgroup/…/   delegated to this user, or root's /sys/fs/cgroup/banger-vms Delegation
 //!                  ├─ daemon       whoever makes the groups, where it lay in the delegated one
 //!                  └─ vm-…         one process in a jail; its limits                Group
 //! ```

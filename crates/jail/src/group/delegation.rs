@@ -1,7 +1,7 @@
 //! The control group in which this process may make others.
 //!
 //! ```text
-//! root                /sys/fs/cgroup/banger, a group that systemd does not know and leaves alone
+//! root                /sys/fs/cgroup/banger-vms, a group that systemd does not know and leaves alone
 //! an ordinary user    the group of this process, where systemd has delegated it: Delegate=yes of its unit, and then
 //!                     the attribute user.delegate (systemd's "Control Group APIs and Delegation")
 //! ```
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use super::{Controllers, Group};
 
 /// Group of root's.
-const OF_ROOT: &str = "banger";
+const OF_ROOT: &str = "banger-vms";
 /// Group for the processes that lay in a delegated one.
 const DAEMON: &str = "daemon";
 /// File with the controllers that a group passes on.
@@ -383,7 +383,7 @@ mod tests {
         let delegation = Delegation::of(&facts(mount.path(), "/", true)).unwrap();
         assert_eq!(delegation.controllers().to_string(), "memory, cpu");
         let group = delegation.group("vm-1");
-        assert_eq!(group.path(), mount.path().join("banger/vm-1"));
+        assert_eq!(group.path(), mount.path().join("banger-vms/vm-1"));
     }
 
     #[test]
