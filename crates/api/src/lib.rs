@@ -22,6 +22,7 @@ pub mod image;
 pub mod jail;
 pub mod kernel;
 pub mod labels;
+pub mod network;
 pub mod operation;
 pub mod pull;
 pub mod routes;

@@ -61,6 +61,14 @@ pub const VM_LOGS: &str = "/v1/vms/{ref}/logs";
 pub const VM_STATS: &str = "/v1/vms/{ref}/stats";
 /// `GET`: all [`crate::vm::Port`].
 pub const VM_PORTS: &str = "/v1/vms/{ref}/ports";
+/// `GET`: [`crate::network::VmNetwork`]; `PATCH` [`crate::network::ChangeNetwork`]: the same.
+pub const VM_NETWORK: &str = "/v1/vms/{ref}/network";
+/// `POST` [`crate::network::CheckNetwork`]: [`crate::network::NetVerdict`].
+pub const VM_NETWORK_CHECK: &str = "/v1/vms/{ref}/network/check";
+/// `GET`: the audit log of its network, one JSON line an event.
+pub const VM_NETWORK_LOG: &str = "/v1/vms/{ref}/network/log";
+/// `GET` (`?after=N`): refusals, one JSON line each, as they happen.
+pub const VM_NETWORK_DENIALS: &str = "/v1/vms/{ref}/network/denials";
 /// `GET`: [`crate::vm::VmHealth`].
 pub const VM_HEALTH: &str = "/v1/vms/{ref}/health";
 /// `GET`: all [`crate::image::Image`].

@@ -259,6 +259,9 @@ pub struct Vm {
     pub stack: NetStack,
     /// Addresses that it may reach.
     pub egress: Egress,
+    /// Rules of what it may reach besides, and of what it may not.
+    #[serde(default)]
+    pub rules: Vec<crate::network::NetRule>,
     /// True when its guest reaches services that listen on this host's loopback, in its local networks and, on a cloud
     /// machine, the metadata service: the user network of QEMU passes every address on.
     #[serde(default)]
@@ -323,6 +326,12 @@ pub struct CreateVm {
     pub stack: Option<NetStack>,
     /// Addresses that it may reach.
     pub egress: Option<Egress>,
+    /// Rules of what it may reach besides: `[PROTOCOL:]TARGET[:PORTS]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<String>,
+    /// Rules of what it may not reach, whatever allows it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub deny: Vec<String>,
     /// Ports to publish.
     pub publish: Vec<Publish>,
     /// True to start it as well.

@@ -7,6 +7,7 @@ pub mod executed;
 pub mod image;
 pub mod image_cache;
 pub mod kernel;
+pub mod network;
 pub mod prove;
 pub mod shown;
 pub mod ssh;

@@ -1,6 +1,7 @@
 //! Calls about VMs. `reference` is a name, a full id or a unique prefix of an id.
 
 use banger_api::LabelFilter;
+use banger_api::network::{ChangeNetwork, CheckNetwork, NetVerdict, VmNetwork};
 use banger_api::routes::{self, encode, fill};
 use banger_api::vm::{
     Accepted, CreateVm, Exec, KillVm, Port, PruneVms, Pruned, SetVm, StopVm, Vm, VmHealth, VmStats,
@@ -144,6 +145,64 @@ impl Client {
     /// As every call: see [`ClientError`].
     pub async fn vm_ports(&self, reference: &str) -> Result<Vec<Port>, ClientError> {
         self.get(fill(routes::VM_PORTS, reference)).answer().await
+    }
+
+    /// The rules of a VM's network.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn vm_network(&self, reference: &str) -> Result<VmNetwork, ClientError> {
+        self.get(fill(routes::VM_NETWORK, reference)).answer().await
+    }
+
+    /// Changes what a VM may reach.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn change_network(
+        &self,
+        reference: &str,
+        change: &ChangeNetwork,
+    ) -> Result<VmNetwork, ClientError> {
+        let route = fill(routes::VM_NETWORK, reference);
+        let call = self.call(Method::PATCH, route).json(change)?;
+        call.answer().await
+    }
+
+    /// Asks what the rules of a VM say about a destination.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn check_network(
+        &self,
+        reference: &str,
+        check: &CheckNetwork,
+    ) -> Result<NetVerdict, ClientError> {
+        let route = fill(routes::VM_NETWORK_CHECK, reference);
+        self.post(route).json(check)?.answer().await
+    }
+
+    /// The audit log of a VM's network, one JSON line an event.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn network_log(&self, reference: &str) -> Result<ByteStream, ClientError> {
+        let route = fill(routes::VM_NETWORK_LOG, reference);
+        Ok(ByteStream::new(self.get(route).stream().await?))
+    }
+
+    /// Refusals of a VM's network after number `after`, one JSON line each, as they happen.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn network_denials(
+        &self,
+        reference: &str,
+        after: u64,
+    ) -> Result<ByteStream, ClientError> {
+        let route = fill(routes::VM_NETWORK_DENIALS, reference);
+        let path = format!("{route}?after={after}");
+        Ok(ByteStream::new(self.get(path).stream().await?))
     }
 
     /// Tells whether a VM's guest answers.

@@ -7,7 +7,9 @@ use banger_api::kernel::GuestModules;
 use banger_api::pull::PullImage;
 use banger_api::vm::{Egress, NetMode, NetStack};
 use banger_api::{ApiError, ByteSize, EngineName};
+use banger_egress::{Policy, Rule, SetName};
 use banger_engine::Accel;
+use banger_net_control::NetIdentity;
 use banger_ops::{ContainerAt, GuestDefaults, HostResult, ImageSource, Plan};
 use banger_store::VmRecord;
 
@@ -32,6 +34,10 @@ pub struct VmDefaults {
     pub stack: Option<NetStack>,
     /// Addresses that they may reach.
     pub egress: Option<Egress>,
+    /// Rules of what they may reach besides.
+    pub allow: Vec<String>,
+    /// Rules of what they may not reach.
+    pub deny: Vec<String>,
     /// The name server that network processes ask instead of the host's.
     pub name_server: Option<std::net::IpAddr>,
 }
@@ -194,6 +200,14 @@ pub trait Environment: Send + Sync {
 
     /// Notes that a VM's network process runs from now on: it calls [`crate::vm::net_ended`] at its end. Must not block.
     fn net_runs(&self, control: &Control, vm: &VmRecord);
+
+    /// Gives a network process these rules, unless it has later ones.
+    #[allow(clippy::missing_errors_doc)] // above, for all
+    fn set_policy(&self, net: &NetIdentity, policy: Policy) -> HostResult<()>;
+
+    /// Rules of a set, from the host's own configuration.
+    #[allow(clippy::missing_errors_doc)] // above, for all
+    fn rules_of(&self, set: SetName) -> HostResult<Vec<Rule>>;
 
     /// Notes that a VM lacks a network process and could not get one: it calls [`crate::vm::ensure_net`] after a while. Must
     /// not block.

@@ -81,6 +81,10 @@ pub struct Network {
     pub stack: Option<NetStack>,
     /// Addresses that new VMs may reach: `public`, `all`, `none` or `list`.
     pub egress: Option<Egress>,
+    /// Rules of what new VMs may reach besides.
+    pub allow: Vec<String>,
+    /// Rules of what new VMs may not reach.
+    pub deny: Vec<String>,
     /// Name server of guests.
     pub dns: Option<std::net::IpAddr>,
 }
@@ -132,7 +136,7 @@ impl TryFrom<SizeForm> for SizeText {
 }
 
 /// Every key there is, for suggestions.
-const KEYS: [&str; 22] = [
+const KEYS: [&str; 24] = [
     "log_level",
     "default_image",
     "engine",
@@ -146,6 +150,8 @@ const KEYS: [&str; 22] = [
     "mode",
     "stack",
     "egress",
+    "allow",
+    "deny",
     "dns",
     "file_sync",
     "host",
@@ -211,6 +217,14 @@ impl Config {
             &["error", "warn", "info", "debug", "trace"],
         )?;
         one_of("engine", &self.engine, &["auto", "qemu"])?;
+        for (key, rules) in [("allow", &self.network.allow), ("deny", &self.network.deny)] {
+            for text in rules {
+                if let Err(error) = text.parse::<banger_egress::Rule>() {
+                    let message = format!("network.{key}: rule \"{text}\": {error}");
+                    return Err(ApiError::new(ErrorCode::InvalidArgument, message));
+                }
+            }
+        }
         crate::file_sync::check(&self.file_sync)?;
         if self.vm_defaults.vcpu == Some(0) {
             return Err(ApiError::new(
@@ -281,6 +295,8 @@ mod tests {
                 mode: Some(NetMode::None),
                 stack: None,
                 egress: None,
+                allow: Vec::new(),
+                deny: Vec::new(),
                 dns: Some("192.0.2.53".parse().unwrap()),
             },
             file_sync: vec![
@@ -331,6 +347,7 @@ mod tests {
             ("[network]\nmode = \"bridge\"", "bridge"),
             ("[network]\nstack = \"mine\"", "slirp"),
             ("[network]\negress = \"some\"", "public"),
+            ("[network]\nallow = [\"a b\"]", "network.allow"),
             ("[vmm]\njail = \"full\"", "auto"),
             ("x = [", "line 1"),
         ] {

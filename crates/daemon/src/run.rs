@@ -268,6 +268,8 @@ fn defaults(config: &Config) -> VmDefaults {
         net: config.network.mode,
         stack: config.network.stack,
         egress: config.network.egress,
+        allow: config.network.allow.clone(),
+        deny: config.network.deny.clone(),
         name_server: config.network.dns,
     }
 }

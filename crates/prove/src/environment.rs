@@ -11,7 +11,9 @@ use banger_control::{
     BootFiles, Control, Environment, Fetch, Fetched, FileUse, HostSize, ImageDefaults, ImageOrigin,
     Running,
 };
+use banger_egress::{Policy, Rule, SetName};
 use banger_engine::Accel;
+use banger_net_control::NetIdentity;
 use banger_ops::{ContainerAt, HostResult, ImageSource, Plan};
 use banger_store::VmRecord;
 
@@ -137,6 +139,14 @@ impl Environment for SimEnvironment {
     fn vm_runs(&self, _control: &Control, _vm: &VmRecord) {}
 
     fn net_runs(&self, _control: &Control, _vm: &VmRecord) {}
+
+    fn set_policy(&self, _net: &NetIdentity, _policy: Policy) -> HostResult<()> {
+        Ok(())
+    }
+
+    fn rules_of(&self, _set: SetName) -> HostResult<Vec<Rule>> {
+        Ok(Vec::new())
+    }
 
     fn net_is_missing(&self, _control: &Control, vm: VmId) {
         self.machine.world().ledger.lack_nets.insert(vm);

@@ -13,6 +13,7 @@ mod image;
 pub mod kill;
 pub mod list;
 pub mod logs;
+pub mod net;
 pub mod ports;
 pub mod prune;
 mod replacing;
@@ -63,6 +64,15 @@ pub enum Command {
     Health(health::Args),
     /// List what listens in a guest, and where to reach it
     Ports(ports::Args),
+    /// What a VM may reach: rules that hold at once, and what they judged
+    #[command(
+        subcommand,
+        after_long_help = "\
+Examples:
+  banger vm net allow web host:5432
+  banger vm net watch web"
+    )]
+    Net(net::Command),
     /// Show a VM's console log
     Logs(logs::Args),
     /// Change a VM's settings
@@ -107,6 +117,7 @@ impl Command {
             Self::Stats(args) => stats::run(args, context).await,
             Self::Health(args) => health::run(args, context).await,
             Self::Ports(args) => ports::run(args, context).await,
+            Self::Net(command) => command.run(context).await,
             Self::Logs(args) => logs::run(args, context).await,
             Self::Set(args) => set::run(args, context).await,
             Self::Exec(args) => exec::run(args, context).await,

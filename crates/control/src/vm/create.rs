@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use banger_api::operation::{OperationKind, OperationState};
-use banger_api::vm::{Accepted, CreateVm, Vm, VmState};
+use banger_api::vm::{Accepted, CreateVm, Egress, Vm, VmState};
 use banger_api::{
     ApiError, ContentDigest, EngineName, ErrorCode, ImageName, KernelName, OperationId, VmId,
     VmName,
@@ -17,7 +17,7 @@ use banger_store::{
 use super::defaults::{self, Sizes};
 use super::on_vm::{Turn, gone};
 use super::ports::check_ports;
-use super::{names, replace, vm_view};
+use super::{names, replace, rules, vm_view};
 use crate::locks::Key;
 use crate::operations::{Asked, Locked, Running};
 use crate::{Control, image, kernel};
@@ -36,6 +36,7 @@ struct Draft {
     image: ImageName,
     kernel: KernelName,
     sizes: Sizes,
+    network: VmNetwork,
     engine: EngineName,
     created_ms: i64,
     request: CreateVm,
@@ -76,11 +77,7 @@ impl Draft {
             overlay_bytes: sizes.overlay.bytes(),
             net: sizes.net,
             egress: sizes.egress,
-            network: VmNetwork {
-                stack: sizes.stack,
-                generation: 1,
-                ..VmNetwork::default()
-            },
+            network: self.network.clone(),
             publish: request.publish.clone(),
             ephemeral: request.ephemeral,
             restart: request.restart.unwrap_or_default(),
@@ -111,6 +108,13 @@ pub fn create(control: &Control, request: CreateVm) -> Result<Accepted, ApiError
     let links = control.environment().has_net_links();
     let sizes = defaults::sizes(&request, control.defaults(), host, links, seed)?;
     check_ports(sizes.net, &request.publish)?;
+    let (mut allow, mut deny) = (request.allow.clone(), request.deny.clone());
+    // Rules of the configuration go with its egress, and with every other one that has room for them.
+    if !matches!(sizes.egress, Egress::All | Egress::None) || request.egress.is_none() {
+        allow.extend(control.defaults().allow.iter().cloned());
+        deny.extend(control.defaults().deny.iter().cloned());
+    }
+    let network = rules::of_new(control, sizes.stack, &allow, &deny)?;
     let (name, replaces) = wanted_name(control, &request)?;
     let draft = Draft {
         id: VmId::new(),
@@ -123,10 +127,12 @@ pub fn create(control: &Control, request: CreateVm) -> Result<Accepted, ApiError
         image: image_name,
         kernel: kernel::name_of(kernel.as_ref())?,
         sizes,
+        network,
         engine: control.environment().engine(),
         created_ms: control.now_ms(),
         request,
     };
+    rules::check(&draft.unmade())?;
     // A VM whose image or kernel must be made first queues for that lock without a thread.
     let mut keys = Vec::new();
     if image.is_none() {

@@ -4,7 +4,7 @@
 //! create ─► draft ─► image and kernel made if need be ─► plan "create" ─► start
 //! start, stop, restart, kill, delete, save ─► on_vm: find, check, stand in line, settle, fresh record, check ─► plans
 //! ended  ─► a VMM ended by itself                                     runs ─► VMs whose run never began
-//! network ─► a network process ended by itself
+//! network ─► a network process ended by itself                         rules ─► what a guest may reach
 //! ```
 
 mod create;
@@ -17,6 +17,7 @@ mod network;
 mod on_vm;
 mod ports;
 mod replace;
+mod rules;
 mod runs;
 mod save;
 mod serial;
@@ -31,6 +32,7 @@ pub use create::{DEFAULT_IMAGE, create};
 pub use delete::{delete, delete_unclaimed, prune};
 pub use ended::vmm_ended;
 pub use network::{ensure_net, net_ended};
+pub use rules::{change_network, network_view};
 pub use runs::{Look, Runs};
 pub use save::save;
 pub use serial::{BASE, MODULES, SYSTEM, WORK};

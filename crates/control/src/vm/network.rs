@@ -14,6 +14,7 @@ use banger_store::{VmRecord, vm};
 
 use super::launch;
 use super::on_vm::Turn;
+use super::rules::give_policy;
 use crate::Control;
 use crate::locks::Key;
 use crate::operations::Asked;
@@ -77,6 +78,7 @@ impl Turn<'_> {
         let launch = launch::net_launch(self.control, &self.record, &self.files(), &network, user);
         self.run(plans::replace_net(self.op.id, &self.record, &vmm, launch))?;
         let fresh = self.again()?;
+        give_policy(self.control, fresh.record.id)?;
         self.control
             .environment()
             .net_runs(self.control, &fresh.record);

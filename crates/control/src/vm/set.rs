@@ -1,6 +1,7 @@
 //! `vm set`: changes of a VM's record. Nothing on the host changes until the next start.
 
-use banger_api::vm::{SetVm, Vm};
+use banger_api::network::ChangeNetwork;
+use banger_api::vm::{NetStack, SetVm, Vm};
 use banger_api::{ApiError, ByteSize, ErrorCode, VmId};
 use banger_ops::policy::{self, Request};
 use banger_ops::store_error;
@@ -9,6 +10,7 @@ use banger_store::{VmRecord, vm};
 use super::defaults::{check_disk, check_egress, check_memory, check_vcpu};
 use super::on_vm::gone;
 use super::ports::check_ports;
+use super::rules::change_network;
 use super::vm_view;
 use crate::locks::Key;
 use crate::{Control, find_vm};
@@ -37,15 +39,39 @@ fn set_locked(control: &Control, id: VmId, request: &SetVm) -> Result<Vm, ApiErr
     let record = control.read(|db| vm::by_id(db, id))?.ok_or_else(gone)?;
     policy::check_damage(Request::Set, &record)?;
     policy::check(Request::Set, record.name.as_str(), record.state)?;
-    let changed = apply(&record, request)?;
+    let (record, request) = match (request.egress, record.network.stack) {
+        // A network process takes it at once.
+        (egress @ Some(_), NetStack::Own) => {
+            let change = ChangeNetwork {
+                egress,
+                ..ChangeNetwork::default()
+            };
+            change_network(control, &id.to_string(), &change)?;
+            let rest = SetVm {
+                egress: None,
+                ..request.clone()
+            };
+            (
+                control.read(|db| vm::by_id(db, id))?.ok_or_else(gone)?,
+                rest,
+            )
+        }
+        _ => (record, request.clone()),
+    };
+    let changed = apply(&record, &request)?;
     let stored = changed.clone();
     control
         .store()
         .write(move |tx| {
             let mut stored = stored;
             // A rename of the image changes its VMs' records without their locks.
+            // So do rules of its network.
             if let Some(now) = vm::by_id(tx, stored.id)? {
                 stored.image = now.image;
+                stored.network = now.network;
+                if stored.network.stack == NetStack::Own {
+                    stored.egress = now.egress;
+                }
             }
             vm::update(tx, &stored)
         })
@@ -81,8 +107,8 @@ fn apply(record: &VmRecord, request: &SetVm) -> Result<VmRecord, ApiError> {
         new.net = net;
     }
     if let Some(egress) = request.egress {
-        new.egress = check_egress(new.network.stack, Some(egress))?;
-        new.network.generation += 1;
+        check_egress(new.network.stack, Some(egress))?;
+        new.egress = egress;
     }
     if let Some(publish) = &request.publish {
         check_ports(new.net, publish)?;

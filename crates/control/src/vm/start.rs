@@ -9,6 +9,7 @@ use banger_store::vm;
 
 use super::launch;
 use super::on_vm::{Turn, Verb, on_vm};
+use super::rules::give_policy;
 use super::stop::stop_deadline;
 use crate::Control;
 
@@ -63,6 +64,8 @@ impl Turn<'_> {
         if let Some(runs) = self.control.read(|db| vm::by_id(db, id))? {
             self.control.environment().vm_runs(self.control, &runs);
             self.control.environment().net_runs(self.control, &runs);
+            // They may have been changed while it started.
+            give_policy(self.control, id)?;
         }
         Ok(())
     }

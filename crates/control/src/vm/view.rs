@@ -35,6 +35,7 @@ pub fn vm_view(record: &VmRecord) -> Vm {
         net: record.net,
         stack: record.network.stack,
         egress: record.egress,
+        rules: super::rules::rules_of(record),
         reaches_host: NetPlan::of(record).is_some_and(|plan| plan.reaches_host()),
         publish: record.published().to_vec(),
         address,

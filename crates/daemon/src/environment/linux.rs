@@ -10,8 +10,10 @@ use banger_api::{ApiError, EngineName, ErrorCode, VmId};
 use banger_control::{
     BootFiles, Control, Environment, Fetch, FileUse, HostSize, ImageDefaults, ImageOrigin,
 };
+use banger_egress::{Policy, Rule, SetName};
 use banger_engine::{Engine, EngineKind, Probe};
 use banger_kernel::KernelMetadata;
+use banger_net_control::NetIdentity;
 use banger_ops::{HostResult, ImageSource, plans};
 use banger_ssh::Hosts;
 use banger_store::VmRecord;
@@ -177,6 +179,14 @@ impl Environment for LinuxEnvironment {
             let watch = networks::watch(control.clone(), replacements, vm.id, net);
             self.runtime.spawn(watch);
         }
+    }
+
+    fn set_policy(&self, net: &NetIdentity, policy: Policy) -> HostResult<()> {
+        networks::set_policy(net, policy)
+    }
+
+    fn rules_of(&self, set: SetName) -> HostResult<Vec<Rule>> {
+        networks::rules_of(set)
     }
 
     fn net_is_missing(&self, control: &Control, vm: VmId) {

@@ -6,20 +6,26 @@
 //! ```
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use banger_api::VmId;
+use banger_api::{ApiError, ErrorCode, VmId};
 use banger_control::{Control, vm};
-use banger_net_control::NetIdentity;
+use banger_egress::{Policy, Rule, SetName};
+use banger_net_control::{Client, ControlError, NetIdentity};
+use banger_ops::HostResult;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::watch::on_a_thread;
+use crate::failure::chain;
 use crate::readiness::readable;
 
 /// Replacements of one VM's process within [`WITHIN`]; the next one waits.
 const AT_MOST: usize = 5;
 const WITHIN: Duration = Duration::from_secs(60);
+/// Time for an answer of a process that runs.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// Pause before a process that could not be started is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
 
@@ -79,6 +85,39 @@ pub(super) async fn try_again(control: Control, id: VmId) {
         }
     })
     .await;
+}
+
+/// Gives a process these rules, unless it has later ones, or has ended: the next one has them.
+pub(super) fn set_policy(net: &NetIdentity, policy: Policy) -> HostResult<()> {
+    let generation = policy.generation;
+    let told = |error: &ControlError| {
+        let message = format!(
+            "the rules are stored, and the VM's network process does not take them: {}",
+            chain(error)
+        );
+        ApiError::new(ErrorCode::Internal, message)
+    };
+    let mut client = match Client::connect(&net.control(), ANSWER_WITHIN) {
+        Ok(client) if client.hello().token == net.token => client,
+        Ok(_) | Err(ControlError::Unreachable { .. }) => return Ok(()),
+        Err(error) => return Err(told(&error)),
+    };
+    if client.hello().generation > generation {
+        return Ok(());
+    }
+    client
+        .set_policy(policy)
+        .map(drop)
+        .map_err(|error| told(&error))
+}
+
+/// Rules of a set, from the configuration of this user and host.
+pub(super) fn rules_of(set: SetName) -> HostResult<Vec<Rule>> {
+    let home = std::env::var_os("HOME")
+        .map(PathBuf::from)
+        .unwrap_or_default();
+    banger_egress::read_set(set, &home, &banger_net::StdFiles)
+        .map_err(|error| ApiError::new(ErrorCode::InvalidArgument, chain(&error)))
 }
 
 #[cfg(test)]

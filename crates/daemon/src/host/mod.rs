@@ -22,5 +22,5 @@ pub(crate) use container::{choice_hint, of_local_image, open as open_container, 
 pub(crate) use files::failed as file_error;
 pub(crate) use linux::GuestMaterial;
 pub use linux::LinuxHost;
-pub(crate) use network::Networks;
+pub(crate) use network::{Networks, conversation};
 pub(crate) use roots::Roots;

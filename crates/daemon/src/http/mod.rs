@@ -15,6 +15,7 @@ mod export;
 mod files;
 mod gate;
 mod logs;
+mod network;
 mod openapi;
 mod pull;
 mod router;

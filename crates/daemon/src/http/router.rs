@@ -11,8 +11,8 @@ use banger_api::{ApiError, ErrorCode, routes};
 use super::answer::Failed;
 use super::body::MAX_BODY;
 use super::{
-    changes, detached, events, export, files, gate, logs, openapi, pull, streams, system, vms,
-    workspace,
+    changes, detached, events, export, files, gate, logs, network, openapi, pull, streams, system,
+    vms, workspace,
 };
 use crate::build_id;
 use crate::context::Daemon;
@@ -61,6 +61,13 @@ pub(crate) fn router(daemon: Daemon) -> Router {
         .route(routes::VM_LOGS, get(logs::logs))
         .route(routes::VM_STATS, get(vms::stats))
         .route(routes::VM_PORTS, get(vms::ports))
+        .route(
+            routes::VM_NETWORK,
+            get(network::show).patch(network::change),
+        )
+        .route(routes::VM_NETWORK_CHECK, post(network::check))
+        .route(routes::VM_NETWORK_LOG, get(network::log))
+        .route(routes::VM_NETWORK_DENIALS, get(network::denials))
         .route(routes::VM_HEALTH, get(vms::health))
         .route(routes::IMAGES, get(files::images))
         .route(routes::IMAGES_BUILD, post(files::build))

@@ -12,6 +12,7 @@ use banger_control::{
     BootFiles, Control, Environment, Fetch, FileUse, HostSize, ImageDefaults, ImageOrigin, Parents,
     Parts, Places, Pool, Queues, VmDefaults,
 };
+use banger_egress::{Policy, Rule, SetName};
 use banger_engine::{Accel, LaunchToken, Signal, VmmIdentity, VmmSpec};
 use banger_net_control::NetIdentity;
 use banger_ops::steps::{NetLaunch, NetStarted};
@@ -176,6 +177,12 @@ impl Environment for QuietEnvironment {
     }
     fn vm_runs(&self, _control: &Control, _vm: &VmRecord) {}
     fn net_runs(&self, _control: &Control, _vm: &VmRecord) {}
+    fn set_policy(&self, _net: &NetIdentity, _policy: Policy) -> HostResult<()> {
+        Ok(())
+    }
+    fn rules_of(&self, _set: SetName) -> HostResult<Vec<Rule>> {
+        Ok(Vec::new())
+    }
     fn net_is_missing(&self, _control: &Control, _vm: VmId) {}
     fn run_is_expected(&self, _control: &Control, _vm: VmId) {}
     fn vm_is_gone(&self, _vm: VmId) {}

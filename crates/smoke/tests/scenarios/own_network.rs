@@ -117,6 +117,51 @@ fn a_guest_on_its_own_network_is_closed_by_default_and_its_process_may_die() {
         assert!(told.contains(&format!("host:{host}")), "{told}");
     });
 
+    step(
+        "a rule holds at once, and its removal cuts what it allowed",
+        || {
+            let rule = format!("host:{host}");
+            let watch = sandbox.banger(&["vm", "net", "watch", NAME]).start();
+            watch.wait_for_stdout(&format!("(rule: {rule})"));
+            let check = sandbox.banger(&["vm", "net", "check", NAME, &rule]).run();
+            let check = check.exits(1);
+            assert!(check.out().contains("refused"), "{check}");
+            let rules = sandbox.banger(&["vm", "net", "allow", NAME, &rule, "--json"]);
+            let rules = rules.ok().json();
+            assert_eq!(rules["rules"][0]["rule"], rule, "{rules}");
+            let told = connects(&sandbox, "10.0.2.2", host);
+            assert_eq!(told, "yes: word of the host");
+            let check = sandbox.banger(&["vm", "net", "check", NAME, &rule]).ok();
+            assert!(check.out().contains("allowed"), "{check}");
+            sandbox.banger(&["vm", "net", "remove", NAME, &rule]).ok();
+            let told = connects(&sandbox, "10.0.2.2", host);
+            assert!(told.contains("refused"), "{told}");
+            watch.signal(Signal::TERM);
+            watch.wait();
+        },
+    );
+
+    step("what cannot be enforced is refused with the way", || {
+        let words = ["vm", "net", "allow", NAME, "github.com:443"];
+        let refused = sandbox.banger(&words).run();
+        assert_ne!(refused.code, Some(0), "{refused}");
+        assert!(refused.err().contains("egress public"), "{refused}");
+        sandbox
+            .banger(&["vm", "set", NAME, "--egress", "list"])
+            .ok();
+        assert!(!sandbox.vm(NAME)["restart_needed"].as_bool().unwrap_or(true));
+        sandbox.banger(&words).ok();
+        let told = connects(&sandbox, "denied.example", 443);
+        assert!(told.starts_with("no: "), "{told}");
+        let log = sandbox.out(&["vm", "net", "log", NAME, "--denied"]);
+        assert!(log.contains("refused lookup denied.example"), "{log}");
+        let name = ["vm", "net", "remove", NAME, "github.com:443"];
+        sandbox.banger(&name).ok();
+        sandbox
+            .banger(&["vm", "set", NAME, "--allow", "public"])
+            .ok();
+    });
+
     step("IPv6 is there", || {
         let address = sandbox.in_guest(NAME, "cat /proc/net/if_inet6; cat /proc/net/ipv6_route");
         assert!(address.contains("fd62616e6765"), "{address}");
@@ -171,6 +216,10 @@ fn a_guest_on_its_own_network_is_closed_by_default_and_its_process_may_die() {
         let Some(last) = net_pid(&sandbox) else {
             panic!("network processes: {:?}", sandbox.net_pids())
         };
+        let log = sandbox.banger(&["vm", "net", "log", NAME, "--verify", "--json"]);
+        let log = log.ok().json();
+        assert!(log["records"].as_u64() > Some(10), "{log}");
+        assert_eq!(log["first_seq"], 1, "{log}");
         let owned = sandbox.banger(&["system", "status", "--json"]).ok().json();
         let unclaimed = |one: &&Value| one["claimed_by"].is_null();
         let resources = owned["resources"].as_array();

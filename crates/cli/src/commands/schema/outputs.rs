@@ -104,6 +104,13 @@ pub fn of(command: &str) -> Output {
         "vm stats" => Output::Many { r#type: "VmStats" },
         "vm health" => Output::Many { r#type: "VmHealth" },
         "vm ports" => Output::Many { r#type: "Port" },
+        "vm net allow" | "vm net deny" | "vm net remove" | "vm net rules" => Output::One {
+            r#type: "VmNetwork",
+        },
+        "vm net check" => Output::One {
+            r#type: "NetVerdict",
+        },
+        "vm net log" | "vm net watch" => Output::Bytes,
         "cp" | "vm cp" => Output::Object {
             fields: &["entries", "bytes", "skipped"],
         },

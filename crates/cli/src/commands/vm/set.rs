@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use banger_api::vm::{RestartPolicy, SetVm};
+use banger_api::network::ChangeNetwork;
+use banger_api::vm::{RestartPolicy, SetVm, Vm};
 use banger_api::{ByteSize, Label, LabelKey, LabelValue, VmName};
+
+use banger_client::Client;
 
 use super::spec::{Network, vcpu};
 use crate::context::Context;
@@ -16,10 +19,11 @@ use crate::view::vm::Changed;
     group = clap::ArgGroup::new("setting")
         .required(true)
         .multiple(true)
-        .args(["name", "vcpu", "memory", "disk_size", "net", "allow", "publish", "restart", "labels", "remove_labels"]),
+        .args(["name", "vcpu", "memory", "disk_size", "net", "egress", "allow", "deny", "publish", "restart", "labels", "remove_labels"]),
     override_usage = "banger vm set <VM> <SETTING>...",
     after_long_help = "\
-What is not named stays. Settings apply at the next start, name and labels at once; a disk can only grow.
+What is not named stays. Settings apply at the next start, name, labels and rules at once, and the egress of a VM on \
+banger's own network too; a disk can only grow. Rules are added; banger vm net removes them.
 
 Examples:
   banger vm set web --vcpu 4 --memory 8G
@@ -61,6 +65,13 @@ pub struct Args {
 /// # Errors
 /// There is no such VM, or a value is not allowed.
 pub async fn run(args: Args, context: &Context) -> Outcome {
+    let reference = &args.vm;
+    let rules = &ChangeNetwork {
+        allow: args.network.allowed(),
+        deny: args.network.denied(),
+        ..ChangeNetwork::default()
+    };
+    let egress = args.network.egress();
     let publish = args.network.publish;
     let set = &SetVm {
         name: args.name,
@@ -68,16 +79,21 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
         memory: args.memory,
         disk_size: args.disk_size,
         net: args.network.net,
-        egress: args.network.allow,
+        egress,
         publish: (!publish.is_empty()).then_some(publish),
         restart: args.restart,
         labels: labels(args.labels, args.remove_labels)?,
     };
-    let reference = &args.vm;
-    let vm = context
-        .session
-        .change(|client| async move { client.set_vm(reference, set).await })
-        .await?;
+    let change = |client: Client| async move {
+        let vm = client.set_vm(reference, set).await?;
+        if rules.allow.is_empty() && rules.deny.is_empty() {
+            return Ok(vm);
+        }
+        let network = client.change_network(&vm.id.to_string(), rules).await?;
+        let rules = network.rules;
+        Ok(Vm { rules, ..vm })
+    };
+    let vm = context.session.change(change).await?;
     if vm.restart_needed {
         context.output.note(&format!(
             "VM {} runs: this applies at its next start (banger vm restart {})",

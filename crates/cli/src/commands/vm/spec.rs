@@ -5,6 +5,7 @@ mod differences;
 use banger_api::vm::{CreateVm, Egress, NetMode, Publish, RestartPolicy};
 use banger_api::{ByteSize, EngineName, KernelName, Label, Labels, VmName};
 use banger_client::Client;
+use banger_egress::Rule;
 
 use super::image::Wanted;
 use crate::context::Context;
@@ -56,12 +57,52 @@ pub struct Network {
     /// Its network: user (no privileges needed) or none
     #[arg(long, value_name = "MODE")]
     pub net: Option<NetMode>,
-    /// Egress: all or none, and public (the internet alone) on the network stack own
-    #[arg(long, value_name = "WHAT", value_parser = egress)]
-    pub allow: Option<Egress>,
+    /// What it reaches without a rule: public (the internet alone), all, none or list (only what rules allow)
+    #[arg(long, value_name = "WHAT")]
+    pub egress: Option<Egress>,
+    /// A rule of what it may reach besides, like host:5432; or all, none, public, as --egress; repeatable
+    #[arg(long, value_name = "RULE", value_parser = allowed)]
+    pub allow: Vec<Allowed>,
+    /// A rule of what it may not reach, whatever allows it; repeatable
+    #[arg(long, value_name = "RULE")]
+    pub deny: Vec<Rule>,
     /// Reach a port of the guest on this host, at loopback unless an address is given
     #[arg(short, long, value_name = "[ADDRESS:]HOSTPORT:GUESTPORT")]
     pub publish: Vec<Publish>,
+}
+
+/// A word of `--allow`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Allowed {
+    /// What needs no rule, as older builds had it here.
+    Egress(Egress),
+    /// A rule.
+    Rule(Rule),
+}
+
+impl Network {
+    /// What needs no rule, as far as the user has said.
+    pub fn egress(&self) -> Option<Egress> {
+        let said = self.allow.iter().rev().find_map(|one| match one {
+            Allowed::Egress(egress) => Some(*egress),
+            Allowed::Rule(_) => None,
+        });
+        self.egress.or(said)
+    }
+
+    /// Rules that allow.
+    pub fn allowed(&self) -> Vec<String> {
+        let rules = self.allow.iter().filter_map(|one| match one {
+            Allowed::Egress(_) => None,
+            Allowed::Rule(rule) => Some(rule.to_string()),
+        });
+        rules.collect()
+    }
+
+    /// Rules that deny.
+    pub fn denied(&self) -> Vec<String> {
+        self.deny.iter().map(ToString::to_string).collect()
+    }
 }
 
 impl Spec {
@@ -115,8 +156,11 @@ impl Spec {
 
     /// Its network, as far as the user has said.
     pub fn connection(&self) -> (NetMode, Egress) {
-        let Network { net, allow, .. } = &self.network;
-        (net.unwrap_or_default(), allow.unwrap_or_default())
+        let egress = self.network.egress();
+        (
+            self.network.net.unwrap_or_default(),
+            egress.unwrap_or_default(),
+        )
     }
 
     /// Makes the image be there that a reference names.
@@ -148,7 +192,9 @@ impl Spec {
             overlay_size: self.overlay_size,
             net: self.network.net,
             stack: None,
-            egress: self.network.allow,
+            egress: self.network.egress(),
+            allow: self.network.allowed(),
+            deny: self.network.denied(),
             publish: self.network.publish,
             start,
             ephemeral,
@@ -167,11 +213,12 @@ pub fn vcpu(text: &str) -> Result<u32, String> {
     }
 }
 
-fn egress(text: &str) -> Result<Egress, String> {
-    match text {
-        "all" => Ok(Egress::All),
-        "none" => Ok(Egress::None),
-        "public" => Ok(Egress::Public),
-        _ => Err("use all, none or public".to_owned()),
+fn allowed(text: &str) -> Result<Allowed, String> {
+    match text.parse() {
+        Ok(egress) => Ok(Allowed::Egress(egress)),
+        Err(_) => match text.parse() {
+            Ok(rule) => Ok(Allowed::Rule(rule)),
+            Err(error) => Err(format!("{error}; use all, none, public or a rule")),
+        },
     }
 }

@@ -1,5 +1,6 @@
 //! Settings that are asked for with an existing VM, compared with those that it has.
 
+use banger_api::network::RuleAction;
 use banger_api::vm::{Publish, Vm};
 use banger_api::{ApiError, ByteSize, ErrorCode, Label};
 
@@ -48,13 +49,15 @@ impl Spec {
             overlay_size,
             restart,
             labels,
-            network:
-                Network {
-                    net,
-                    allow,
-                    publish,
-                },
+            network,
         } = self;
+        let Network {
+            net,
+            egress: _,
+            allow: _,
+            deny: _,
+            publish,
+        } = network;
         let mut all = Vec::new();
         if let Some(kernel) = kernel.as_ref().filter(|kernel| **kernel != vm.kernel) {
             all.push(fixed("kernel", vm.kernel.as_str(), kernel.as_str()));
@@ -90,9 +93,28 @@ impl Spec {
         if let Some(net) = net.filter(|net| *net != vm.net) {
             all.push(settable("net", vm.net, net, format!("--net {net}")));
         }
-        if let Some(allow) = allow.filter(|allow| *allow != vm.egress) {
-            let set = format!("--allow {allow}");
-            all.push(settable("allow", vm.egress, allow, set));
+        if let Some(egress) = network.egress().filter(|egress| *egress != vm.egress) {
+            let set = format!("--egress {egress}");
+            all.push(settable("egress", vm.egress, egress, set));
+        }
+        let rules = [
+            (RuleAction::Allow, network.allowed()),
+            (RuleAction::Deny, network.denied()),
+        ];
+        for (action, rules) in rules {
+            let has = |rule: &String| {
+                let mut all = vm.rules.iter();
+                all.any(|one| one.action == action && one.rule == *rule)
+            };
+            all.extend(
+                rules
+                    .iter()
+                    .filter(|rule| !has(rule))
+                    .map(|rule| Difference {
+                        told: format!("it has no rule {action} {rule}"),
+                        set: Some(format!("--{action} {rule}")),
+                    }),
+            );
         }
         all.extend(labels.iter().filter_map(|label| of_label(label, vm)));
         all.extend(of_publish(publish, vm));
@@ -291,8 +313,13 @@ mod tests {
             ),
             (
                 &["--allow", "none"],
-                "allow is all, not none",
-                Some("--allow none"),
+                "egress is all, not none",
+                Some("--egress none"),
+            ),
+            (
+                &["--allow", "host:5432"],
+                "it has no rule allow host:5432",
+                Some("--allow host:5432"),
             ),
             (
                 &["--label", "team=web"],

@@ -1,0 +1,249 @@
+//! `vm net`: rules of a VM's network. They are stored first, and then given to the process that runs.
+//!
+//! ```text
+//! change ─► checked as a whole ─► stored with the next generation ─► the process, before this is answered
+//!            somebody else's change came first: again ◄┘
+//! ```
+
+use std::collections::btree_map::Entry;
+
+use banger_api::network::{ChangeNetwork, NetRule, RuleAction, RuleSide, VmNetwork as View};
+use banger_api::vm::NetStack;
+use banger_api::{ApiError, ErrorCode, VmId};
+use banger_egress::{Enforcer, Grant, Layer, Origin, Rule, Target};
+use banger_ops::policy::{self, Request};
+use banger_ops::store_error;
+use banger_store::{VmNetwork, VmRecord, vm};
+
+use super::on_vm::gone;
+use crate::operations::timestamp;
+use crate::{Control, find_vm};
+
+/// Changes of others that come in between, before this one gives up.
+const TRIES: usize = 16;
+
+/// Changes what a VM may reach. It holds at once when the VM runs.
+///
+/// # Errors
+/// `not_found`; `invalid_argument` for what is no rule, or cannot be enforced.
+pub fn change_network(
+    control: &Control,
+    reference: &str,
+    request: &ChangeNetwork,
+) -> Result<View, ApiError> {
+    let id = find_vm(control, reference)?.id;
+    for _ in 0..TRIES {
+        let record = control.read(|db| vm::by_id(db, id))?.ok_or_else(gone)?;
+        policy::check_damage(Request::Set, &record)?;
+        let changed = changed(control, &record, request)?;
+        let (before, network, egress) = (
+            record.network.generation,
+            changed.network.clone(),
+            changed.egress,
+        );
+        let is_stored = control
+            .store()
+            .write(move |tx| {
+                let Some(mut now) = vm::by_id(tx, id)? else {
+                    return Ok(false);
+                };
+                if now.network.generation != before {
+                    return Ok(false);
+                }
+                now.egress = egress;
+                now.network = VmNetwork {
+                    process: now.network.process,
+                    ..network
+                };
+                vm::update(tx, &now)
+            })
+            .map_err(store_error)?;
+        if is_stored {
+            give_policy(control, id)?;
+            return Ok(network_view(&changed));
+        }
+    }
+    let message = "the VM's rules are changed by others all the time";
+    Err(ApiError::new(ErrorCode::WrongState, message))
+}
+
+/// Gives the process of a VM, when one runs, the rules of its record.
+pub(super) fn give_policy(control: &Control, id: VmId) -> Result<(), ApiError> {
+    let Some(record) = control.read(|db| vm::by_id(db, id))? else {
+        return Ok(());
+    };
+    match &record.network.process {
+        Some(net) => control.environment().set_policy(net, record.policy()),
+        None => Ok(()),
+    }
+}
+
+/// A VM's record with the change.
+fn changed(
+    control: &Control,
+    record: &VmRecord,
+    request: &ChangeNetwork,
+) -> Result<VmRecord, ApiError> {
+    let mut new = record.clone();
+    let network = &mut new.network;
+    if let Some(egress) = request.egress {
+        new.egress = egress;
+    }
+    let until = request.for_s.map(|seconds| {
+        let now = u64::try_from(control.now_ms()).unwrap_or_default() / 1000;
+        now.saturating_add(seconds)
+    });
+    let grants = |rules: &[String]| -> Result<Vec<Grant>, ApiError> {
+        let grant = |text: &String| {
+            Ok(Grant {
+                rule: rule(text)?,
+                until,
+            })
+        };
+        rules.iter().map(grant).collect()
+    };
+    let (allow, deny) = (grants(&request.allow)?, grants(&request.deny)?);
+    let has = |all: &[Grant], rule: &Rule| all.iter().any(|grant| grant.rule == *rule);
+    for text in &request.remove {
+        let rule = rule(text)?;
+        if !has(&network.allow, &rule) && !has(&network.deny, &rule) {
+            let message = format!("VM \"{}\" has no rule \"{rule}\"", record.name);
+            return Err(ApiError::new(ErrorCode::NotFound, message)
+                .hint(format!("banger vm net rules {} shows all", record.name)));
+        }
+        network.allow.retain(|grant| grant.rule != rule);
+        network.deny.retain(|grant| grant.rule != rule);
+    }
+    for (list, other, new) in [(0, 1, allow), (1, 0, deny)] {
+        let lists = [&mut network.allow, &mut network.deny];
+        // The same rule again has another end; the opposite one is meant no more.
+        lists[other].retain(|grant| !has(&new, &grant.rule));
+        lists[list].retain(|grant| !has(&new, &grant.rule));
+        lists[list].extend(new);
+    }
+    read_sets(control, network)?;
+    network.generation += 1;
+    check(&new)?;
+    Ok(new)
+}
+
+/// A rule from its text.
+fn rule(text: &str) -> Result<Rule, ApiError> {
+    text.parse().map_err(|error| {
+        let message = format!("rule \"{text}\": {error}");
+        ApiError::new(ErrorCode::InvalidArgument, message)
+            .hint("a rule is [PROTOCOL:]TARGET[:PORTS], like github.com:443 or host:5432")
+    })
+}
+
+/// Reads the sets that rules name and that are not there yet, and forgets those that none names.
+fn read_sets(control: &Control, network: &mut VmNetwork) -> Result<(), ApiError> {
+    let grants = network.allow.iter().chain(&network.deny);
+    let named: Vec<_> = grants
+        .filter_map(|grant| match grant.rule.target {
+            Target::Set(set) => Some(set),
+            _ => None,
+        })
+        .collect();
+    network.sets.retain(|set, _| named.contains(set));
+    for set in named {
+        if let Entry::Vacant(place) = network.sets.entry(set) {
+            place.insert(control.environment().rules_of(set)?);
+        }
+    }
+    Ok(())
+}
+
+/// Rules of a new VM, which are not checked yet.
+///
+/// # Errors
+/// `invalid_argument`: a text is no rule.
+pub(super) fn of_new(
+    control: &Control,
+    stack: NetStack,
+    allow: &[String],
+    deny: &[String],
+) -> Result<VmNetwork, ApiError> {
+    let grants = |rules: &[String]| -> Result<Vec<Grant>, ApiError> {
+        rules
+            .iter()
+            .map(|text| Ok(Grant::always(rule(text)?)))
+            .collect()
+    };
+    let mut network = VmNetwork {
+        stack,
+        generation: 1,
+        allow: grants(allow)?,
+        deny: grants(deny)?,
+        ..VmNetwork::default()
+    };
+    read_sets(control, &mut network)?;
+    Ok(network)
+}
+
+/// Refuses what cannot be enforced, when it is set.
+///
+/// # Errors
+/// `invalid_argument`: the stack cannot hold a guest to the record's rules.
+pub(super) fn check(record: &VmRecord) -> Result<(), ApiError> {
+    let (stack, policy) = (record.network.stack, record.policy());
+    let invalid = |message: String| ApiError::new(ErrorCode::InvalidArgument, message);
+    policy
+        .check_limits()
+        .map_err(|error| invalid(error.to_string()))?;
+    let enforcer = match stack {
+        NetStack::Own => Enforcer::Process,
+        NetStack::Slirp => Enforcer::Slirp,
+    };
+    match policy.check(enforcer).first() {
+        None => Ok(()),
+        Some(found) if stack == NetStack::Slirp => Err(invalid(found.to_string()).hint(
+            "stack = \"own\" below [network] in config.toml gives new VMs a network that can, from QEMU 7.2 on",
+        )),
+        Some(found) => Err(invalid(found.to_string()).hint(found.cause.way())),
+    }
+}
+
+/// The network of a record, without its process.
+pub fn network_view(record: &VmRecord) -> View {
+    View {
+        id: record.id,
+        name: record.name.clone(),
+        stack: record.network.stack,
+        egress: record.egress,
+        rules: rules_of(record),
+        generation: record.network.generation,
+        process: None,
+    }
+}
+
+/// The rules of a record, as users see them.
+pub(super) fn rules_of(record: &VmRecord) -> Vec<NetRule> {
+    let policy = record.policy();
+    let rules = policy.layers.iter().flat_map(|layer| {
+        let allow = layer
+            .allow
+            .iter()
+            .map(|grant| view(layer, RuleAction::Allow, grant));
+        allow.chain(
+            layer
+                .deny
+                .iter()
+                .map(|grant| view(layer, RuleAction::Deny, grant)),
+        )
+    });
+    rules.collect()
+}
+
+fn view(layer: &Layer, action: RuleAction, grant: &Grant) -> NetRule {
+    let ms = |seconds: u64| i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX);
+    NetRule {
+        action,
+        rule: grant.rule.to_string(),
+        until: grant.until.map(|until| timestamp(ms(until))),
+        by: match layer.origin {
+            Origin::User => RuleSide::User,
+            Origin::Repository => RuleSide::Repository,
+        },
+    }
+}
