@@ -1,7 +1,7 @@
 # What one can ask for here. Bare `make` lists the targets; each says what it does before it does it.
 
 .DEFAULT_GOAL := help
-.PHONY: help fuzz chaos sandbox build install uninstall test unit smoke lint fmt bench guests host-packages clean-host
+.PHONY: help docker-scenario fuzz chaos sandbox build install uninstall test unit smoke lint fmt bench guests host-packages clean-host
 
 CARGO ?= cargo
 NEXTEST_PROFILE ?= $(if $(CI),ci,default)
@@ -32,6 +32,9 @@ unit: ## Unit and crate tests only; no guest is booted
 
 smoke: guests ## The scenarios against real guests only (FILTER=word picks some)
 	@scripts/test.sh --workspace -E 'package(banger-smoke) and test(/$(FILTER)/)'
+
+docker-scenario: guests ## Docker, podman and buildah in one real guest; builds an image from Debian's archive, some 10 minutes without KVM
+	@scripts/test.sh --workspace --run-ignored only --no-capture -E 'test(containers_of_docker_and_podman)'
 
 guests: ## Build the test kernel and images once; quick when they are there
 	@scripts/host-packages.sh build run tests

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use banger_guest::files::Looked;
 use banger_guest::{
-    ClockReading, ClockSet, Configure, Configured, Failure, GuestPath, Phase, SetClock,
+    ClockReading, ClockSet, Configure, Configured, Failure, GrowDisk, GuestPath, Phase, SetClock,
     ShutdownMode,
 };
 use serde::{Deserialize, Serialize};
@@ -45,6 +45,18 @@ pub trait Machine: Send + Sync + 'static {
     /// The kernel refuses.
     fn set_clock(&self, _to: SetClock) -> Result<ClockSet, Failure> {
         Err(failure("clock", "set", "this machine keeps its own clock"))
+    }
+
+    /// Grows the file system of a disk that has become larger. Blocks. Other machines than a guest have no such disk.
+    ///
+    /// # Errors
+    /// Names the disk, and why it cannot be grown.
+    fn grow_disk(&self, wanted: &GrowDisk) -> Result<(), Failure> {
+        Err(failure(
+            format!("disk {}", wanted.disk),
+            "grow",
+            "this machine has no disks of its own",
+        ))
     }
 
     /// Root of the guest's programs and files; `/` but in tests.

@@ -31,6 +31,7 @@ fn configure(hostname: &str) -> Configure {
         },
         init: Default::default(),
         files: vec![],
+        authorities: None,
         mounts: vec![],
         net: None,
         relays: vec![],

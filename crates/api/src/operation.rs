@@ -51,6 +51,8 @@ pub enum OperationKind {
     KillVm,
     /// Deletes a VM with its disks.
     DeleteVm,
+    /// Changes the size of a VM's work disk, in its guest too when that runs.
+    SetDisk,
     /// Makes an image of a VM.
     SaveVm,
     /// Settles a VM whose VMM ended by itself.
@@ -84,7 +86,7 @@ pub enum OperationKind {
 
 impl OperationKind {
     /// Every kind that this build knows.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::CreateVm,
         Self::ReplaceVm,
         Self::StartVm,
@@ -92,6 +94,7 @@ impl OperationKind {
         Self::StopVm,
         Self::KillVm,
         Self::DeleteVm,
+        Self::SetDisk,
         Self::SaveVm,
         Self::VmmEnded,
         Self::ReplaceNet,
@@ -117,6 +120,7 @@ impl OperationKind {
             Self::StopVm => "stop_vm",
             Self::KillVm => "kill_vm",
             Self::DeleteVm => "delete_vm",
+            Self::SetDisk => "set_disk",
             Self::SaveVm => "save_vm",
             Self::VmmEnded => "vmm_ended",
             Self::ReplaceNet => "replace_net",

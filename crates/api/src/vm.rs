@@ -286,6 +286,9 @@ pub struct Vm {
     pub labels: Labels,
     /// True when settings were changed that apply at the next start.
     pub restart_needed: bool,
+    /// Size of the machine that runs, where the settings are others by now: those apply at the next start.
+    #[serde(default)]
+    pub runs: Option<MachineSize>,
     /// Cause of its state `error`, or of its last end by itself.
     pub error: Option<String>,
     /// Cause of the last end of its VMM by itself.
@@ -297,6 +300,15 @@ pub struct Vm {
     /// The jail of its VMM; absent while none runs, and for one that an older banger started.
     #[serde(default)]
     pub jail: Option<VmJail>,
+}
+
+/// Size of a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MachineSize {
+    /// Virtual CPUs.
+    pub vcpu: u32,
+    /// Memory in MiB.
+    pub memory_mib: u32,
 }
 
 /// Make a VM. Absent fields come from the configuration, then from the host.
@@ -450,6 +462,9 @@ pub struct VmStats {
     pub overlay_allocated_bytes: u64,
     /// Report of the guest about itself, if it runs and answers. The guest may lie.
     pub guest: Option<GuestUse>,
+    /// Its size at the next start, where that is not the size that runs.
+    #[serde(default)]
+    pub next: Option<MachineSize>,
     /// Problems while it runs.
     #[serde(default)]
     pub conditions: Vec<Condition>,

@@ -8,6 +8,8 @@ use banger_engine::JailMode;
 use banger_guest::TmpMode;
 use serde::Deserialize;
 
+use crate::authorities::CaCertificates;
+
 /// Largest configuration file that is read, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
 
@@ -95,6 +97,8 @@ pub struct Network {
 pub struct Guest {
     /// Place of `/tmp`: `disk` (the VM's system disk, emptied at each start) or `memory`.
     pub tmp: TmpMode,
+    /// Authorities that guests trust beside their image's: `image` (none), `host`, or the path of a file.
+    pub ca_certificates: CaCertificates,
 }
 
 /// `[ssh]`.
@@ -136,7 +140,7 @@ impl TryFrom<SizeForm> for SizeText {
 }
 
 /// Every key there is, for suggestions.
-const KEYS: [&str; 24] = [
+const KEYS: [&str; 25] = [
     "log_level",
     "default_image",
     "engine",
@@ -157,6 +161,7 @@ const KEYS: [&str; 24] = [
     "host",
     "guest",
     "tmp",
+    "ca_certificates",
     "ssh",
     "start_stopped",
     "vmm",
@@ -349,6 +354,7 @@ mod tests {
             ("[network]\negress = \"some\"", "public"),
             ("[network]\nallow = [\"a b\"]", "network.allow"),
             ("[vmm]\njail = \"full\"", "auto"),
+            ("[guest]\nca_certificates = \"hosts\"", "use image, host"),
             ("x = [", "line 1"),
         ] {
             let error = Config::parse(text).unwrap_err();

@@ -20,6 +20,7 @@
 //! It must not print, and must not trust a guest: every call to one has a deadline and a limit.
 
 mod announcement;
+mod authorities;
 mod build;
 mod channels;
 mod conditions;

@@ -200,6 +200,7 @@ fn begin(
             dns: config.network.dns,
             git: Identity::of_user(home.as_deref()),
             tmp: config.guest.tmp,
+            ca_certificates: (config.guest.ca_certificates.clone()).in_home(home.as_deref())?,
             file_sync: file_sync::entries(&config.file_sync, home.as_deref())?,
         },
         templates: Templates::new(),

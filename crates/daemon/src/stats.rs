@@ -4,7 +4,8 @@ use std::path::Path;
 
 use banger_api::ApiError;
 use banger_api::guest::{GuestCpu, GuestDisk, GuestMemory, GuestUse};
-use banger_api::vm::{VmState, VmStats};
+use banger_api::vm::{MachineSize, VmState, VmStats};
+use banger_control::vm::vm_view;
 use banger_guest::{DiskStats, GuestStats};
 use banger_ops::plans;
 use banger_process::Look;
@@ -32,6 +33,7 @@ pub(crate) async fn stats(daemon: &Daemon, record: &VmRecord) -> Result<VmStats,
         disk_allocated_bytes: allocated(&files.work_disk()),
         overlay_allocated_bytes: allocated(&files.system_overlay()),
         guest: None,
+        next: next(record),
         conditions: daemon.conditions.of(record, &mut Look::new()),
     };
     // A guest that is known not to answer is not waited for.
@@ -45,6 +47,14 @@ pub(crate) async fn stats(daemon: &Daemon, record: &VmRecord) -> Result<VmStats,
         stats.guest = Some(guest_use(guest));
     }
     Ok(stats)
+}
+
+/// The size that is set, when another one runs.
+fn next(record: &VmRecord) -> Option<MachineSize> {
+    vm_view(record).runs.map(|_runs| MachineSize {
+        vcpu: record.vcpu,
+        memory_mib: record.memory_mib,
+    })
 }
 
 /// The guest's own words in the names of the API, sizes in bytes.

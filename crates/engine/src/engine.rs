@@ -113,6 +113,13 @@ pub trait Engine: Send + Sync {
     /// [`EngineError::Gone`], [`EngineError::Timeout`], or the monitor's error.
     fn channel_is_open(&self, id: &VmmIdentity) -> Result<bool, EngineError>;
 
+    /// Shows the guest a disk with this size, whose file has it already; it never becomes smaller. May be repeated.
+    ///
+    /// # Errors
+    /// [`EngineError::Gone`], [`EngineError::Invalid`] when the VMM has no such disk, what the host refuses, or the monitor's
+    /// error.
+    fn resize_disk(&self, id: &VmmIdentity, path: &Path, bytes: u64) -> Result<(), EngineError>;
+
     /// Stops the virtual CPUs.
     ///
     /// # Errors

@@ -63,9 +63,22 @@ impl Monitor {
 
     /// Runs a command without arguments and returns its `return` value.
     pub(crate) fn execute(&mut self, command: &'static str) -> Result<Value, EngineError> {
+        self.execute_with(command, &json!({}))
+    }
+
+    /// Runs a command with arguments, an object, and returns its `return` value.
+    pub(crate) fn execute_with(
+        &mut self,
+        command: &'static str,
+        arguments: &Value,
+    ) -> Result<Value, EngineError> {
         let id = self.next_id;
         self.next_id += 1;
-        self.send(&json!({ "execute": command, "id": id }))?;
+        let mut request = json!({ "execute": command, "id": id });
+        if arguments.as_object().is_some_and(|given| !given.is_empty()) {
+            request["arguments"] = arguments.clone();
+        }
+        self.send(&request)?;
         for _ in 0..LINES_MAX {
             let mut answer = self.read_object()?;
             if let Some(event) = answer.get("event") {

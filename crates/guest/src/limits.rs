@@ -12,6 +12,10 @@ pub const CHANNEL_NAME: &str = "banger.channel";
 pub const MAX_REQUEST: usize = 1024 * 1024;
 /// Largest `Configure` request, in bytes: it carries whole files.
 pub const MAX_CONFIGURE: usize = 4 * 1024 * 1024;
+/// Certificates of authorities in one list of a `Configure`.
+pub const MAX_AUTHORITIES: usize = 1000;
+/// Bytes of their texts together.
+pub const MAX_AUTHORITIES_BYTES: usize = 2 * 1024 * 1024;
 /// Largest JSON answer that the host accepts, in bytes.
 pub const MAX_ANSWER: usize = 1024 * 1024;
 /// Largest payload of one frame, in bytes.

@@ -7,13 +7,13 @@ use banger_guest::limits::PROTOCOL_VERSION;
 use banger_guest::wire::frame::{Frame, decode};
 use banger_guest::wire::handshake::{Kind, Record};
 use banger_guest::{
-    Answer, Attach, Caller, ClockChange, ClockReading, ClockSet, Configure, Configured,
-    ConnectTarget, Content, CpuTimes, Detached, DetachedCommand, DetachedEnd, DiskStats,
-    ExecFailure, ExecFailureKind, ExecRequest, ExitStatus, Failure, Found, GetChanges, GetFiles,
-    GuestFile, GuestMount, GuestPath, GuestStats, InitMode, Interface, InterfaceAddress, Listener,
-    Listening, MacAddr, MemoryStats, ModulesPlan, Net, Phase, Pong, PutFiles, Relay, Request,
-    RootPlan, RunningInit, SetClock, ShutdownMode, Stage, TmpMode, TransferDone, TransferFailure,
-    TransportProtocol, TreeFiles, TreePath, Tty,
+    Answer, Attach, Authorities, Caller, ClockChange, ClockReading, ClockSet, Configure,
+    Configured, ConnectTarget, Content, CpuTimes, Detached, DetachedCommand, DetachedEnd,
+    DiskStats, ExecFailure, ExecFailureKind, ExecRequest, ExitStatus, Failure, Found, GetChanges,
+    GetFiles, GrowDisk, GuestFile, GuestMount, GuestPath, GuestStats, InitMode, Interface,
+    InterfaceAddress, Listener, Listening, MacAddr, MemoryStats, ModulesPlan, Net, Phase, Pong,
+    PutFiles, Relay, Request, RootPlan, RunningInit, SetClock, ShutdownMode, Stage, TmpMode,
+    TransferDone, TransferFailure, TransportProtocol, TreeFiles, TreePath, Tty,
 };
 use bytes::{Bytes, BytesMut};
 
@@ -105,6 +105,10 @@ fn configure(init: InitMode) -> Configure {
             InitMode::Agent => TmpMode::Memory,
         },
         files: files(),
+        authorities: Some(Authorities {
+            trusted: text("-----BEGIN CERTIFICATE-----\n"),
+            added: text("-----BEGIN CERTIFICATE-----\n"),
+        }),
         mounts: vec![GuestMount {
             source: text("tag"),
             target: path("/mnt"),
@@ -160,7 +164,12 @@ fn requests_of_version_1() -> Vec<Request> {
         exec.timeout_ms = None;
         exec
     };
-    let known = |request: &Request| !matches!(request, Request::ReadClock | Request::SetClock(_));
+    let known = |request: &Request| {
+        !matches!(
+            request,
+            Request::ReadClock | Request::SetClock(_) | Request::GrowDisk(_)
+        )
+    };
     let requests = requests()
         .into_iter()
         .filter(known)
@@ -169,6 +178,7 @@ fn requests_of_version_1() -> Vec<Request> {
             Request::Detach(exec) => Request::Detach(before(exec)),
             Request::Configure(mut configure) => {
                 configure.tmp = TmpMode::Disk;
+                configure.authorities = None;
                 configure.root.modules = None;
                 configure.files.drain(..NEW_FILES_IN_VERSION_3);
                 Request::Configure(configure)
@@ -235,6 +245,11 @@ fn requests() -> Vec<Request> {
         Request::SetClock(SetClock {
             monotonic_ns: 1_500_000_000,
             unix_ns: 1_795_708_800_000_000_000,
+        }),
+        Request::GrowDisk(GrowDisk {
+            disk: text("work"),
+            mounted: path("/root"),
+            bytes: 16 << 30,
         }),
         Request::Sync,
         Request::Shutdown {
@@ -459,6 +474,7 @@ fn every_message_is_that_of_its_newest_golden_file() {
             Stats,
             ReadClock,
             SetClock,
+            GrowDisk,
             Sync,
             Shutdown
         }

@@ -14,7 +14,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 use seccompiler::sock_filter;
 
 use crate::error::Step;
-use crate::prepared::{ITEMS_MAX, Place, Root, User};
+use crate::prepared::{ITEMS_MAX, Place, Raised, Root, User};
 use crate::{Prepared, filter, sys};
 
 /// A directory that every host has and that the empty root may hide: nothing is looked up by path any more.
@@ -96,13 +96,16 @@ impl Prepared {
     }
 
     fn limit(&self) -> Result<(), Errno> {
-        for (resource, wanted) in self.limits {
+        for (resource, wanted, raised) in self.limits {
             // An ordinary user cannot raise what the host has limited already.
             let most = rustix::process::getrlimit(resource).maximum;
             let limit = Some(most.map_or(wanted, |most| most.min(wanted)));
             let limit = Rlimit {
                 current: limit,
-                maximum: limit,
+                maximum: match raised {
+                    Raised::Never => limit,
+                    Raised::ByOthers => most,
+                },
             };
             rustix::process::setrlimit(resource, limit)?;
         }

@@ -160,6 +160,13 @@ fn refusals(network: &Network) -> Result<Rules, seccompiler::BackendError> {
         number(libc::SYS_ioctl),
         vec![input(libc::TIOCSTI)?, input(libc::TIOCLINUX)?],
     );
+    // Its limit of what a file may have is raised from outside alone (setrlimit(2)).
+    let of_files = u64::from(libc::RLIMIT_FSIZE);
+    let set = SeccompRule::new(vec![argument(0, Eq, of_files)?])?;
+    rules.insert(number(libc::SYS_setrlimit), vec![set]);
+    let given = SeccompCondition::new(2, SeccompCmpArgLen::Qword, Ne, 0)?;
+    let set = SeccompRule::new(vec![argument(1, Eq, of_files)?, given])?;
+    rules.insert(number(libc::SYS_prlimit64), vec![set]);
     let families: &[libc::c_int] = match network {
         Network::None => &[libc::AF_UNIX],
         Network::Listen(_) | Network::Connect(_) => &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6],

@@ -32,7 +32,7 @@ pub struct Prepared {
     pub(crate) user: Option<User>,
     /// Entrance of its control group.
     pub(crate) group: Option<OwnedFd>,
-    pub(crate) limits: [(rustix::process::Resource, u64); 4],
+    pub(crate) limits: [(rustix::process::Resource, u64, Raised); 4],
     /// Capabilities that stay: none, or the one for low ports.
     pub(crate) kept: CapabilitySet,
     pub(crate) ruleset: Option<OwnedFd>,
@@ -41,6 +41,15 @@ pub struct Prepared {
     reports: OwnedFd,
     paths: Vec<PathBuf>,
     layers: Layers,
+}
+
+/// Whether a limit may be raised later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Raised {
+    /// By nobody.
+    Never,
+    /// By others, as far as the host allows; the filter refuses it to the process itself.
+    ByOthers,
 }
 
 /// A user that a process of root becomes.
@@ -207,13 +216,20 @@ fn kept(network: &Network) -> CapabilitySet {
     }
 }
 
-fn limits(spec: &Spec) -> [(rustix::process::Resource, u64); 4] {
+/// The limits, and whether each is also the most that anybody may set it to. The starter of a process may raise what its files
+/// may have later, when one of them grows; that the process does so itself is refused by the filter, and without the filter
+/// nobody may.
+fn limits(spec: &Spec) -> [(rustix::process::Resource, u64, Raised); 4] {
     use rustix::process::Resource;
+    let of_files = match spec.seccomp {
+        true => Raised::ByOthers,
+        false => Raised::Never,
+    };
     [
-        (Resource::Core, 0),
-        (Resource::Msgqueue, 0),
-        (Resource::Nofile, spec.descriptors_max),
-        (Resource::Fsize, spec.file_max_bytes),
+        (Resource::Core, 0, Raised::Never),
+        (Resource::Msgqueue, 0, Raised::Never),
+        (Resource::Nofile, spec.descriptors_max, Raised::Never),
+        (Resource::Fsize, spec.file_max_bytes, of_files),
     ]
 }
 

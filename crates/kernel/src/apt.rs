@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use banger_command::{CommandError, Program, find_in_path};
+use banger_durable::sha256_file;
 use banger_jail::{Access, Item, Network, Spec};
 
 use crate::error::KernelError;
@@ -22,6 +23,8 @@ const META_PACKAGES: [&str; 3] = [
 const OUTPUT_LINES_MAX: usize = 1000;
 /// Longest file that it writes, bytes: packages of kernels have a tenth of it, and so have its caches.
 const FILE_MAX_BYTES: u64 = 2 << 30;
+/// Folder beside the downloads in which apt is asked; nothing is ever put there.
+const EMPTY: &str = "empty";
 
 /// The host's apt.
 #[derive(Debug, Clone)]
@@ -74,8 +77,8 @@ impl Apt {
         })
     }
 
-    /// Downloads a package into `folder` and returns the file. apt checks its digest against the signed lists; a file that
-    /// is there already and right is not downloaded again.
+    /// Downloads a package into `folder` and returns the file. One that is there already, with the digest that apt's signed
+    /// lists have, is taken as it is; any other file of its name goes first, for apt compares no more than sizes.
     ///
     /// # Errors
     /// apt fails, or the caller cancels.
@@ -86,23 +89,49 @@ impl Apt {
         watch: &mut Watch<'_>,
     ) -> Result<PathBuf, KernelError> {
         watch.report(Stage::FetchPackage, package, 0, 0);
-        let cancel = watch.cancel();
         let action = || format!("download {package} with apt");
-        let asked = self
-            .get(package, folder)
-            .arg("--print-uris")
-            .lines(OUTPUT_LINES_MAX, cancel);
-        let asked = asked.map_err(|source| failed(action(), source))?;
+        let offer = self.offer(package, folder, watch.cancel())?;
+        let path = folder.join(&offer.file);
+        if path.exists() {
+            if offer.is(&path, watch.cancel())? {
+                return Ok(path);
+            }
+            std::fs::remove_file(&path)
+                .map_err(|source| KernelError::io("remove", &path, source))?;
+        }
+        let cancel = watch.cancel();
         let mut report = |line: &str| watch.report(Stage::FetchPackage, line, 0, 0);
         let downloaded = self.get(package, folder).run(&mut report, cancel);
         downloaded.map_err(|source| failed(action(), source))?;
-        file_name(package, &asked)
-            .map(|name| folder.join(name))
-            .filter(|path| path.is_file())
-            .ok_or_else(|| KernelError::Directory {
+        match path.is_file() {
+            true => Ok(path),
+            false => Err(KernelError::Directory {
                 path: folder.to_path_buf(),
                 why: format!("apt said that it downloaded {package}, but it is not there"),
-            })
+            }),
+        }
+    }
+
+    /// The file that apt would fetch. It is asked in an empty folder: where a file of that name and size lies, apt finds nothing to
+    /// fetch and names none.
+    fn offer(
+        &self,
+        package: &str,
+        folder: &Path,
+        cancel: Cancel<'_>,
+    ) -> Result<Offer, KernelError> {
+        let action = || format!("ask apt for the file of {package}");
+        let empty = folder.join(EMPTY);
+        std::fs::create_dir_all(&empty)
+            .map_err(|source| KernelError::io("make", &empty, source))?;
+        let lines = self
+            .get(package, &empty)
+            .arg("--print-uris")
+            .lines(OUTPUT_LINES_MAX, cancel)
+            .map_err(|source| failed(action(), source))?;
+        Offer::find(package, &lines).ok_or_else(|| KernelError::NoFile {
+            package: package.to_owned(),
+        })
     }
 
     fn get(&self, package: &str, folder: &Path) -> Program {
@@ -177,15 +206,43 @@ fn is_package_byte(byte: u8) -> bool {
     byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".+-~".contains(&byte)
 }
 
-/// `'URI' FILE SIZE DIGEST`, as `--print-uris` has it.
-fn file_name<'a>(package: &str, lines: &'a [String]) -> Option<&'a str> {
-    let names = lines
-        .iter()
-        .filter_map(|line| line.strip_prefix('\'')?.split_whitespace().nth(1));
-    let mut ours = names.filter(|name| {
-        name.starts_with(&format!("{package}_")) && name.ends_with(".deb") && !name.contains('/')
-    });
-    ours.next()
+/// A file that apt would fetch: `'URI' FILE SIZE DIGEST`, as `--print-uris` has it.
+#[derive(Debug, PartialEq, Eq)]
+struct Offer {
+    file: String,
+    /// `sha256:…`, where the lists have one.
+    digest: Option<String>,
+}
+
+impl Offer {
+    fn find(package: &str, lines: &[String]) -> Option<Self> {
+        let mut offers = lines.iter().filter_map(|line| {
+            let mut words = line.strip_prefix('\'')?.split_whitespace().skip(1);
+            let file = words.next()?.to_owned();
+            let digest = words.nth(1).and_then(|word| word.strip_prefix("SHA256:"));
+            let digest = digest.map(|hex| format!("sha256:{}", hex.to_ascii_lowercase()));
+            Some(Self { file, digest })
+        });
+        offers.find(|Self { file, .. }| {
+            file.starts_with(&format!("{package}_"))
+                && file.ends_with(".deb")
+                && !file.contains('/')
+        })
+    }
+
+    /// The file at `path` is this one. Without a digest in the lists nobody can say so.
+    fn is(&self, path: &Path, cancel: Cancel<'_>) -> Result<bool, KernelError> {
+        let Some(wanted) = &self.digest else {
+            return Ok(false);
+        };
+        if !path.is_file() {
+            return Ok(false);
+        }
+        let found = sha256_file(path, cancel)
+            .map_err(|source| KernelError::io("read", path, source))?
+            .ok_or(KernelError::Cancelled)?;
+        Ok(found == *wanted)
+    }
 }
 
 #[cfg(test)]

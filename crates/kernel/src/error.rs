@@ -137,6 +137,14 @@ pub enum KernelError {
         /// The package that was asked for.
         package: String,
     },
+    /// apt names no file for a package that it knows.
+    #[error(
+        "apt on this host names no file for the package `{package}`; refresh its lists (`apt-get update`) and try again"
+    )]
+    NoFile {
+        /// The package.
+        package: String,
+    },
     /// A program of the host failed.
     #[error("cannot {action}")]
     Program {

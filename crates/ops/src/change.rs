@@ -74,6 +74,13 @@ pub enum Change {
         /// When, ms since 1970.
         at_ms: i64,
     },
+    /// Its work disk has this size from now on, in its guest too when that runs.
+    SetDisk {
+        /// The VM.
+        vm: VmId,
+        /// The size in bytes.
+        bytes: u64,
+    },
     /// Adds an image; its name must be free.
     InsertImage(Box<ImageRecord>),
     /// Removes an image's name; a VM that knows the image by it knows it by another one then.
@@ -174,7 +181,9 @@ impl Change {
             Self::SetStarted { vm: id, at_ms } => edit(db, *id, |record| {
                 record.started_ms = Some(*at_ms);
                 record.restart_needed = false;
+                record.runs = None;
             }),
+            Self::SetDisk { vm: id, bytes } => edit(db, *id, |record| record.disk_bytes = *bytes),
             Self::InsertImage(record) => image::insert(db, record),
             Self::DeleteImage(name) => {
                 image::delete(db, name)?;

@@ -290,6 +290,16 @@ pub trait Host: Send + Sync {
         _cancel: &Cancel,
     ) {
     }
+    /// Shows a guest that its work disk, whose file has this size already, has become larger, and has it grow the file system.
+    /// May be repeated.
+    fn grow_running_disk(
+        &self,
+        vm: VmId,
+        vmm: &VmmIdentity,
+        disk: &Path,
+        bytes: u64,
+        cancel: &Cancel,
+    ) -> HostResult<()>;
     /// Asks the guest to sync and power off and waits until its VMM is gone. `false`: it still runs at the deadline.
     fn shutdown_guest(
         &self,

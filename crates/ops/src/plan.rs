@@ -26,6 +26,8 @@ pub enum PlanKind {
     ReplaceNet,
     /// Removes it.
     DeleteVm,
+    /// Grows the work disk of a VM that runs.
+    GrowDisk,
     /// Makes an image's files.
     MakeImage,
     /// Gives made files their place and name.

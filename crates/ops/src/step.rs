@@ -6,8 +6,8 @@ use banger_store::Claim;
 use serde::{Deserialize, Serialize};
 
 use crate::steps::{
-    CloneDisk, ConfigureGuest, EndNet, EndStray, EndStrayNet, EndVmm, GrowFile, LaunchNet,
-    LaunchVmm, MakeDirectory, MakeImage, MakeInitramfs, MakeKernel, MakeSshHostKey,
+    CloneDisk, ConfigureGuest, EndNet, EndStray, EndStrayNet, EndVmm, GrowFile, GrowRunningDisk,
+    LaunchNet, LaunchVmm, MakeDirectory, MakeImage, MakeInitramfs, MakeKernel, MakeSshHostKey,
     MakeSystemOverlay, MakeWorkDisk, PublishDirectory, ReadRoot, RemoveDirectory, RemoveFile,
     ReplaceNet, ShutdownGuest, SyncFiles,
 };
@@ -99,6 +99,7 @@ steps!(
     EndStrayNet,
     EndVmm,
     GrowFile,
+    GrowRunningDisk,
     LaunchNet,
     LaunchVmm,
     MakeDirectory,

@@ -19,7 +19,7 @@ use crate::content::{
 };
 use crate::fault::Nature::{self, Effect, Look, Wait};
 use crate::fs::Content;
-use crate::launch::{guest_up, start, start_net};
+use crate::launch::{guest_up, show_larger, start, start_net};
 use crate::machine::{Extent, Machine, World};
 use crate::process::Manners;
 
@@ -333,6 +333,23 @@ impl Host for SimHost {
                 us: 1,
             }])
         })
+    }
+
+    fn grow_running_disk(
+        &self,
+        _vm: VmId,
+        vmm: &VmmIdentity,
+        disk: &Path,
+        bytes: u64,
+        _cancel: &Cancel,
+    ) -> HostResult<()> {
+        self.act(
+            Wait,
+            "grow running disk",
+            vmm.dir(),
+            NO_DEADLINE,
+            |world, _| show_larger(world, vmm, disk, bytes),
+        )
     }
 
     fn shutdown_guest(

@@ -1,9 +1,11 @@
 //! Start of a simulated VMM: its guest becomes reachable or does not.
 
 use std::net::IpAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use banger_api::{ErrorCode, ExitCause};
+use banger_control::vm::WORK;
 use banger_engine::{VmmIdentity, VmmSpec};
 use banger_ops::steps::{NetLaunch, NetStarted};
 use banger_ops::{GuestSetup, HostResult};
@@ -97,12 +99,37 @@ pub(crate) fn start(world: &mut World, spec: &VmmSpec, extent: Extent) -> HostRe
         .unwrap_or(Manners::Good);
     let answers = extent == Extent::Whole;
     let vmm = world.processes.start(spec, manners, answers);
+    let work = spec.disks.iter().find(|disk| disk.serial == WORK);
+    let work = work.and_then(|disk| world.files.file(&disk.path));
+    let bytes = work.map_or(0, |(_, bytes)| bytes);
+    world.processes.has_work_disk_of(vmm.pid, bytes);
     if answers {
         for socket in [&vmm.control_socket, &vmm.channel_socket] {
             world.files.write(socket, Content::Whole(0), 0)?;
         }
     }
     Ok(vmm)
+}
+
+/// Shows a running guest its work disk with another size.
+pub(crate) fn show_larger(
+    world: &mut World,
+    vmm: &VmmIdentity,
+    disk: &Path,
+    bytes: u64,
+) -> HostResult<()> {
+    if world.processes.same(vmm).is_none() {
+        return Err(failed(ErrorCode::VmmFailed, "the VMM is gone"));
+    }
+    let of_file = world.files.file(disk).map_or(0, |(_, bytes)| bytes);
+    if of_file < bytes {
+        world.broke(format!(
+            "a guest is shown a disk of {bytes} bytes, and {} has {of_file}",
+            disk.display()
+        ));
+    }
+    world.processes.has_work_disk_of(vmm.pid, bytes);
+    Ok(())
 }
 
 pub(crate) fn guest_up(

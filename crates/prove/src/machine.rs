@@ -43,6 +43,8 @@ pub(crate) fn is_own(path: &Path) -> bool {
 pub(crate) struct Ledger {
     /// VMs whose creation succeeded, and the contents of their work disks.
     pub(crate) work: BTreeMap<VmId, Option<u64>>,
+    /// Sizes of work disks that users were told of.
+    pub(crate) sizes: BTreeMap<VmId, u64>,
     /// VMs whose deletion was requested.
     pub(crate) doomed: BTreeSet<VmId>,
     /// Names that always belong to a VM: to the old or the new one while a VM is replaced.

@@ -59,6 +59,8 @@ pub(crate) struct Launch {
     pub(crate) dir: PathBuf,
     pub(crate) console_log: PathBuf,
     pub(crate) disks: Vec<PathBuf>,
+    /// Size of its work disk, as its guest has it.
+    pub(crate) work_bytes: u64,
     pub(crate) ports: Vec<(IpAddr, u16)>,
     /// The user of the host that it is.
     pub(crate) user: Option<u32>,
@@ -136,6 +138,7 @@ impl Processes {
             dir: spec.dir.clone(),
             console_log: spec.console_log.clone(),
             disks: disks.map(|disk| disk.path.clone()).collect(),
+            work_bytes: 0,
             ports,
             user: spec.user,
             manners,
@@ -143,6 +146,14 @@ impl Processes {
         };
         let pid = self.spawn(EXE, Some(launch.clone()), None);
         self.identity(pid, &launch)
+    }
+
+    /// The guest of a VMM has a work disk of this size, or of the larger one that it has already.
+    pub(crate) fn has_work_disk_of(&mut self, pid: u32, bytes: u64) {
+        let process = self.list.get_mut(&pid);
+        if let Some(launch) = process.and_then(|process| process.launch.as_mut()) {
+            launch.work_bytes = launch.work_bytes.max(bytes);
+        }
     }
 
     fn boot_id(&self) -> String {

@@ -214,7 +214,7 @@ impl Daemon {
         Ok(())
     }
 
-    /// Sets the size of a work disk for the next start.
+    /// Sets the size of a work disk, at once where the VM runs.
     pub(crate) fn set_disk(&self, name: &str, bytes: u64) -> HostResult<()> {
         let request = SetVm {
             disk_size: Some(ByteSize(bytes.max(self.find(name)?.disk_bytes))),
@@ -234,10 +234,13 @@ impl Daemon {
             answer = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
             answer.is_some()
         });
-        answer.map_or_else(
-            || Err(invalid("a set was never answered")),
-            |vm| vm.map(drop),
-        )
+        let vm = answer.unwrap_or_else(|| Err(invalid("a set was never answered")))?;
+        self.machine
+            .world()
+            .ledger
+            .sizes
+            .insert(vm.id, vm.disk_bytes);
+        Ok(())
     }
 
     /// Makes an image from a recipe.

@@ -217,6 +217,17 @@ fn vms() -> Vec<Scenario> {
             },
             |c| c.start_vm("a")
         ),
+        scenario!("grow-running", |c| running(c, BARE), |c| c
+            .set_disk("a", 4 * crate::content::SIZE)),
+        scenario!(
+            "grow-after-vmm-died",
+            |c| {
+                running(c, BARE)?;
+                vmms_end(c, Some(ExitCause::GuestShutdown));
+                Ok(())
+            },
+            |c| c.set_disk("a", 4 * crate::content::SIZE)
+        ),
         scenario!(
             "start-guest-never-up",
             |c| {

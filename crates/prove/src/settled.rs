@@ -307,12 +307,35 @@ fn one_vm(world: &World, vm: &VmRecord, wrong: &mut Vec<String>) {
             wrong.push(format!("VM {name} has no whole {}", path.display()));
         }
     }
+    size_of_disk(world, vm, wrong);
     let expected = world.ledger.work.get(&vm.id).copied().flatten();
     let found = world.files.file(&files.work_disk());
     if let (Some(expected), Some((found, _))) = (expected, found)
         && found != Content::Whole(expected)
     {
         wrong.push(format!("VM {name} has lost what was on its work disk"));
+    }
+}
+
+/// A work disk has the size that its user was told, in the guest too, unless that is to come with the next start.
+fn size_of_disk(world: &World, vm: &VmRecord, wrong: &mut Vec<String>) {
+    let (name, bytes) = (&vm.name, vm.disk_bytes);
+    if world
+        .ledger
+        .sizes
+        .get(&vm.id)
+        .is_some_and(|told| bytes < *told)
+    {
+        wrong.push(format!("VM {name} has lost the size of its work disk"));
+    }
+    let launch = plans::identity(vm).and_then(|vmm| world.processes.same(&vmm).cloned());
+    let now = vm.state == VmState::Running && !vm.restart_needed;
+    if let Some(launch) = launch.filter(|_| now)
+        && launch.work_bytes < bytes
+    {
+        wrong.push(format!(
+            "VM {name} runs with a smaller work disk than is told"
+        ));
     }
 }
 

@@ -53,6 +53,7 @@ macro_rules! targets {
 }
 
 targets!(
+    authorities,
     config,
     console,
     devcontainer,
@@ -81,6 +82,8 @@ targets!(
     workspace_patch,
 );
 
+#[path = "../../../fuzz/targets/authorities.rs"]
+mod authorities;
 #[path = "../../../fuzz/targets/config.rs"]
 mod config;
 #[path = "../../../fuzz/targets/console.rs"]

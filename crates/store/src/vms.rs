@@ -57,6 +57,9 @@ pub struct VmRecord {
     pub labels: Labels,
     /// Settings changed since the last start.
     pub restart_needed: bool,
+    /// Size of the machine that runs, where settings were changed since it was started; it is of account only while the VM runs.
+    #[serde(default)]
+    pub runs: Option<vm::MachineSize>,
     /// Its VMM, as the engine's identity in JSON, while one runs.
     #[serde(default)]
     pub vmm: RecordedVmm,
@@ -136,6 +139,7 @@ impl VmRecord {
             restart: vm::RestartPolicy::No,
             labels: salvage.field("labels").unwrap_or_default(),
             restart_needed: false,
+            runs: None,
             // Nothing is known of its VMM, which is not to say that there is none.
             vmm: RecordedVmm::Unreadable {
                 stored: serde_json::Value::Null,

@@ -93,6 +93,10 @@ fn a_vm() -> VmRecord {
         restart: RestartPolicy::Always,
         labels: banger_api::Labels::new(["team=red".parse().unwrap()]).unwrap(),
         restart_needed: true,
+        runs: Some(banger_api::vm::MachineSize {
+            vcpu: 1,
+            memory_mib: 1024,
+        }),
         vmm: Some(identity(IdentityVersion::NEWEST)).into(),
         created_ms: 1_795_708_800_000,
         started_ms: Some(1_795_708_801_000),
@@ -152,6 +156,7 @@ fn records_of_version_1_are_read() {
         labels: banger_api::Labels::default(),
         network: VmNetwork::default(),
         reboots: Reboots::default(),
+        runs: None,
         ..a_vm()
     };
     assert_eq!(golden().read::<VmRecord>(1, "vm.json"), expected);

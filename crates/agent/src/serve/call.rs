@@ -76,6 +76,14 @@ async fn dispatch(mut io: CallIo, request: Request, guest: &Arc<Guest>) {
         // Neither waits for anything, and a thread would only make the reading older.
         Request::ReadClock => reply(&mut io, Ok(guest.machine().read_clock())).await,
         Request::SetClock(to) => reply(&mut io, guest.machine().set_clock(to)).await,
+        Request::GrowDisk(disk) => {
+            let machine = guest.machine();
+            let grown = match running(guest) {
+                Ok(()) => blocking(move || machine.grow_disk(&disk)).await,
+                Err(failure) => Err(failure),
+            };
+            reply(&mut io, grown).await;
+        }
         Request::Sync => reply(&mut io, blocking(sync).await).await,
         Request::Shutdown { mode } => {
             let written = match blocking(sync).await {

@@ -360,7 +360,7 @@ impl Place {
 
     /// As [`Self::parent`], for the end of the links that the last name may be: an absolute or relative one, inside
     /// the root, whose own end need not exist.
-    fn last_dir(&self, path: &str) -> io::Result<(OwnedFd, String)> {
+    pub(super) fn last_dir(&self, path: &str) -> io::Result<(OwnedFd, String)> {
         let mut path = path.to_owned();
         for _ in 0..MAX_LINKS {
             let (dir, name) = self.parent(&path)?;

@@ -3,15 +3,52 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use banger_guest::Failure;
+use banger_guest::{Failure, GrowDisk};
 use rustix::fs::{Mode, OFlags};
 
-use super::disks::Disk;
+use super::disks::{Disk, Disks};
 use crate::failure::failure;
 use crate::sys;
+
+/// Time for the kernel to see that a disk has become larger.
+const SEEN_WITHIN: Duration = Duration::from_secs(5);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+
+/// Grows the file system of a disk that is mounted, as soon as the kernel sees the disk's new size. In the guest's own root.
+///
+/// # Errors
+/// There is no such disk, it does not become larger, another file system is mounted there, or [`grow`] fails.
+pub fn grow_mounted(wanted: &GrowDisk) -> Result<(), Failure> {
+    let deadline = Instant::now() + SEEN_WITHIN;
+    let disk = loop {
+        let disk = Disks::default().find(&wanted.disk, &wanted.disk)?;
+        if disk.bytes >= wanted.bytes {
+            break disk;
+        }
+        if Instant::now() > deadline {
+            let cause = format!("it has {} bytes, not {}", disk.bytes, wanted.bytes);
+            return Err(failure(disk.part, "see its new size", cause));
+        }
+        std::thread::sleep(BETWEEN_LOOKS);
+    };
+    let fail = |check: &str, error: io::Error| failure(&disk.part, check, error);
+    let place = wanted.mounted.as_str();
+    let mounted = File::open(place).map_err(|error| fail("open its root", error))?;
+    let on = mounted
+        .metadata()
+        .map_err(|error| fail("look at its root", error))?;
+    let device = std::fs::metadata(&disk.device).map_err(|error| fail("look at it", error))?;
+    // The size of one disk in the file system of another would be a disaster.
+    if on.dev() != device.rdev() {
+        let cause = format!("something else is mounted at {place}");
+        return Err(failure(&disk.part, "find its root", cause));
+    }
+    grow(&disk, &mounted)
+}
 
 /// Grows the file system of `disk`, whose root is `mounted`, when its device has room for more. Never shrinks.
 ///

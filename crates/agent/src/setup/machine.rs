@@ -11,7 +11,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use banger_guest::{
-    ClockSet, Configure, Configured, Failure, InitMode, Relay, RunningInit, SetClock, ShutdownMode,
+    ClockSet, Configure, Configured, Failure, GrowDisk, InitMode, Relay, RunningInit, SetClock,
+    ShutdownMode,
 };
 use rustix::process::chroot;
 
@@ -22,8 +23,8 @@ use super::stages::Stages;
 use super::state::{self, State};
 use super::written::Written;
 use super::{
-    agent_unit, farewell, files, identity, kernel_limits, kernel_modules, mounts, net, power,
-    systemd, temporary,
+    agent_unit, authorities, farewell, files, grow, identity, kernel_limits, kernel_modules,
+    mounts, net, power, systemd, temporary,
 };
 use crate::cgroup;
 use crate::clock;
@@ -182,6 +183,10 @@ impl Machine for GuestMachine {
             .iter()
             .try_for_each(|file| files::apply(root, &written, file))?;
         stages.done("identity and files");
+        authorities::apply(root, configure.authorities.as_ref());
+        if configure.authorities.is_some() {
+            stages.done("authorities");
+        }
         if let Some(wanted) = &configure.net {
             net::apply(wanted)?;
             stages.done("network");
@@ -235,6 +240,10 @@ impl Machine for GuestMachine {
 
     fn set_clock(&self, to: SetClock) -> Result<ClockSet, Failure> {
         clock::set(to)
+    }
+
+    fn grow_disk(&self, wanted: &GrowDisk) -> Result<(), Failure> {
+        grow::grow_mounted(wanted)
     }
 
     fn command_groups(&self) -> Option<PathBuf> {

@@ -1,6 +1,7 @@
 //! `Configure`: from a bare initramfs to the guest's own root, identity, files and network.
 
 pub mod agent_unit;
+pub mod authorities;
 pub mod copy_up;
 pub mod disks;
 pub mod farewell;

@@ -1,6 +1,6 @@
 //! VMs.
 
-use banger_api::vm::{Port, Pruned, Vm, VmHealth, VmState, VmStats};
+use banger_api::vm::{MachineSize, Port, Pruned, Vm, VmHealth, VmState, VmStats};
 use banger_api::{ByteSize, Condition, Timestamp};
 use serde::Serialize;
 
@@ -38,8 +38,8 @@ impl List {
                 vm.image.to_string().into(),
                 vm.kernel.to_string().into(),
                 vm.engine.to_string().into(),
-                vm.vcpu.to_string().into(),
-                ByteSize::mib(vm.memory_mib.into()).to_string().into(),
+                vcpus(vm).into(),
+                memory(vm).into(),
                 ByteSize(vm.disk_bytes).to_string().into(),
                 vm.address.clone().unwrap_or_default().into(),
                 ports(vm).into(),
@@ -69,8 +69,8 @@ impl Render for List {
                 short_id(vm).into(),
                 state(vm.state, &vm.conditions),
                 vm.image.to_string().into(),
-                vm.vcpu.to_string().into(),
-                ByteSize::mib(vm.memory_mib.into()).to_string().into(),
+                vcpus(vm).into(),
+                memory(vm).into(),
                 ByteSize(vm.disk_bytes).to_string().into(),
                 ports(vm).into(),
                 age(vm.created_at, page.now()).into(),
@@ -97,6 +97,29 @@ fn state_text(state: VmState, conditions: &[Condition]) -> String {
         Some(condition) => format!("{state}, {}", condition.kind.short()),
         None => state.to_string(),
     }
+}
+
+/// What runs, and what is set where that is another.
+fn and_next(runs: Option<String>, set: String) -> String {
+    match runs.filter(|runs| *runs != set) {
+        Some(runs) => format!("{runs}, next {set}"),
+        None => set,
+    }
+}
+
+fn vcpus(vm: &Vm) -> String {
+    and_next(
+        vm.runs.map(|runs| runs.vcpu.to_string()),
+        vm.vcpu.to_string(),
+    )
+}
+
+fn memory(vm: &Vm) -> String {
+    let size = |mib: u32| ByteSize::mib(mib.into()).to_string();
+    and_next(
+        vm.runs.map(|runs| size(runs.memory_mib)),
+        size(vm.memory_mib),
+    )
 }
 
 /// The start of an id that tells VMs apart: its time of making in milliseconds (RFC 9562, version 7).
@@ -162,11 +185,8 @@ impl Render for Whole {
             ("kernel", Some(vm.kernel.to_string())),
             ("engine", Some(vm.engine.to_string())),
             ("jail", vm.jail.as_ref().map(ToString::to_string)),
-            ("vcpu", Some(vm.vcpu.to_string())),
-            (
-                "memory",
-                Some(ByteSize::mib(vm.memory_mib.into()).to_string()),
-            ),
+            ("vcpu", Some(vcpus(vm))),
+            ("memory", Some(memory(vm))),
             ("work disk", Some(ByteSize(vm.disk_bytes).to_string())),
             ("overlay", Some(ByteSize(vm.overlay_bytes).to_string())),
             ("network", Some(network(vm))),
@@ -253,7 +273,10 @@ fn stats_row(stats: &VmStats) -> [String; 9] {
         size(stats.disk_allocated_bytes),
         size(stats.overlay_allocated_bytes),
         guest.as_ref().map(guest_load).unwrap_or_default(),
-        guest.as_ref().map(guest_memory).unwrap_or_default(),
+        guest
+            .as_ref()
+            .map(|guest| guest_memory(guest, stats.next))
+            .unwrap_or_default(),
         guest.as_ref().map(guest_uptime).unwrap_or_default(),
     ]
 }
@@ -342,16 +365,20 @@ fn guest_load(guest: &banger_api::guest::GuestUse) -> String {
     format!("{:.2}", guest.load[0])
 }
 
-fn guest_memory(guest: &banger_api::guest::GuestUse) -> String {
+fn guest_memory(guest: &banger_api::guest::GuestUse, next: Option<MachineSize>) -> String {
     let used = guest
         .memory
         .total_bytes
         .saturating_sub(guest.memory.available_bytes);
-    format!(
+    let now = format!(
         "{} of {}",
         ByteSize(used),
         ByteSize(guest.memory.total_bytes)
-    )
+    );
+    match next {
+        Some(next) => format!("{now}, next {}", ByteSize::mib(next.memory_mib.into())),
+        None => now,
+    }
 }
 
 fn guest_uptime(guest: &banger_api::guest::GuestUse) -> String {

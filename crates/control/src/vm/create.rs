@@ -83,6 +83,7 @@ impl Draft {
             restart: request.restart.unwrap_or_default(),
             labels: request.labels.clone(),
             restart_needed: false,
+            runs: None,
             vmm: None.into(),
             created_ms: self.created_ms,
             started_ms: None,

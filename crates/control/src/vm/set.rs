@@ -1,10 +1,16 @@
-//! `vm set`: changes of a VM's record. Nothing on the host changes until the next start.
+//! `vm set`: changes of a VM's record. They apply at the next start, but for the size of the work disk of a VM that runs:
+//!
+//! ```text
+//! check all ─► plan "grow": file, VMM, guest's file system ─► record
+//!                       └─ the guest cannot be asked: at the next start, too
+//! ```
 
 use banger_api::network::ChangeNetwork;
-use banger_api::vm::{NetStack, SetVm, Vm};
+use banger_api::operation::OperationKind;
+use banger_api::vm::{MachineSize, NetStack, SetVm, Vm, VmState};
 use banger_api::{ApiError, ByteSize, ErrorCode, VmId};
 use banger_ops::policy::{self, Request};
-use banger_ops::store_error;
+use banger_ops::{plans, store_error};
 use banger_store::{VmRecord, vm};
 
 use super::defaults::{check_disk, check_egress, check_memory, check_vcpu};
@@ -13,6 +19,7 @@ use super::ports::check_ports;
 use super::rules::change_network;
 use super::vm_view;
 use crate::locks::Key;
+use crate::operations::{Asked, Running};
 use crate::{Control, find_vm};
 
 /// Changes a VM's settings when its turn has come, and calls `answer` with the changed VM, or with the error that kept it
@@ -23,18 +30,63 @@ pub fn set(
     request: SetVm,
     answer: impl FnOnce(Result<Vm, ApiError>) + Send + 'static,
 ) {
-    let id = match find_vm(control, reference) {
-        Ok(record) => record.id,
-        Err(error) => return answer(Err(error)),
+    let answer = Answer(Some(answer));
+    let record = match find_vm(control, reference) {
+        Ok(record) => record,
+        Err(error) => return answer.give(Err(error)),
     };
-    let task = control.clone();
-    control.operations().queue(Key::Vm(id), move |_held| {
-        answer(set_locked(&task, id, &request));
+    let (id, task) = (record.id, control.clone());
+    if request.disk_size.is_none() {
+        control.operations().queue(Key::Vm(id), move |_held| {
+            answer.give(set_locked(&task, id, &request, None));
+        });
+        return;
+    }
+    let asked = Asked {
+        kind: OperationKind::SetDisk,
+        vm: Some((id, record.name.to_string())),
+        leads_to: None,
+        keys: vec![Key::Vm(id)],
+    };
+    let spawned = control.operations().spawn(asked, move |op, _locked| {
+        let set = set_locked(&task, id, &request, Some(op));
+        let outcome = set.as_ref().map(drop).map_err(Clone::clone);
+        answer.give(set);
+        outcome
     });
+    if let Err(error) = spawned {
+        // Whoever asked has been answered as the work was dropped.
+        tracing::warn!(vm = %record.name, %error, "settings were not changed");
+    }
+}
+
+/// Whoever asked for a change, who gets one answer, whatever becomes of the work.
+struct Answer<F: FnOnce(Result<Vm, ApiError>)>(Option<F>);
+
+impl<F: FnOnce(Result<Vm, ApiError>)> Answer<F> {
+    fn give(mut self, set: Result<Vm, ApiError>) {
+        if let Some(answer) = self.0.take() {
+            answer(set);
+        }
+    }
+}
+
+impl<F: FnOnce(Result<Vm, ApiError>)> Drop for Answer<F> {
+    fn drop(&mut self) {
+        if let Some(answer) = self.0.take() {
+            let message = "nothing was changed: it was given up before its turn";
+            answer(Err(ApiError::new(ErrorCode::Cancelled, message)));
+        }
+    }
 }
 
 /// Changes the settings of a VM whose lock is held.
-fn set_locked(control: &Control, id: VmId, request: &SetVm) -> Result<Vm, ApiError> {
+fn set_locked(
+    control: &Control,
+    id: VmId,
+    request: &SetVm,
+    op: Option<&Running>,
+) -> Result<Vm, ApiError> {
     control.settle(id)?;
     let record = control.read(|db| vm::by_id(db, id))?.ok_or_else(gone)?;
     policy::check_damage(Request::Set, &record)?;
@@ -58,7 +110,11 @@ fn set_locked(control: &Control, id: VmId, request: &SetVm) -> Result<Vm, ApiErr
         }
         _ => (record, request.clone()),
     };
-    let changed = apply(&record, &request)?;
+    let mut changed = apply(&record, &request)?;
+    if changed.disk_bytes > record.disk_bytes && record.state == VmState::Running {
+        let grown = grow(control, &record, changed.disk_bytes, op)?;
+        changed.restart_needed |= !grown;
+    }
     let stored = changed.clone();
     control
         .store()
@@ -80,6 +136,43 @@ fn set_locked(control: &Control, id: VmId, request: &SetVm) -> Result<Vm, ApiErr
         control.environment().vms_changed(control);
     }
     Ok(vm_view(&changed))
+}
+
+/// Grows the work disk of a VM that runs. `false`: the guest, or its VMM, cannot be asked for it, so the next start will do it.
+fn grow(
+    control: &Control,
+    record: &VmRecord,
+    bytes: u64,
+    op: Option<&Running>,
+) -> Result<bool, ApiError> {
+    let Some((vmm, op)) = plans::identity(record).zip(op) else {
+        return Ok(false);
+    };
+    let files = control.places().vm(record.id);
+    let plan = plans::grow_disk(op.id, record, vmm, &files, bytes);
+    match control.run(plan, op) {
+        Ok(()) => Ok(true),
+        Err(error) if later(error.code) => {
+            tracing::warn!(vm = %record.name, %error, "a work disk grows at the next start");
+            Ok(false)
+        }
+        Err(error) => {
+            let name = &record.name;
+            let message = format!(
+                "cannot grow the work disk of VM \"{name}\" while it runs: {}",
+                error.message
+            );
+            Err(ApiError::new(error.code, message).hint(format!(
+                "stop it first: banger vm stop {name}; then it grows at the next start"
+            )))
+        }
+    }
+}
+
+/// Tells whether a failure is that nobody could be asked, which a start mends, and no refusal.
+fn later(code: ErrorCode) -> bool {
+    use ErrorCode as C;
+    matches!(code, C::GuestUnreachable | C::VmmFailed | C::Timeout)
 }
 
 fn apply(record: &VmRecord, request: &SetVm) -> Result<VmRecord, ApiError> {
@@ -114,7 +207,24 @@ fn apply(record: &VmRecord, request: &SetVm) -> Result<VmRecord, ApiError> {
         check_ports(new.net, publish)?;
         new.publish.clone_from(publish);
     }
-    new.restart_needed = new.restart_needed || new != *record;
+    // The disk of a VM that runs grows at once, where that is possible.
+    let machine = VmRecord {
+        disk_bytes: match record.state {
+            VmState::Running => record.disk_bytes,
+            _ => new.disk_bytes,
+        },
+        ..new.clone()
+    };
+    if machine != *record {
+        // What runs is what the settings were when nothing of them was to come yet.
+        let before = MachineSize {
+            vcpu: record.vcpu,
+            memory_mib: record.memory_mib,
+        };
+        let known = (!record.restart_needed).then_some(before);
+        new.runs = record.runs.or(known);
+        new.restart_needed = true;
+    }
     // No settings of the machine: they hold at once.
     new.restart = request.restart.unwrap_or(record.restart);
     new.labels = record

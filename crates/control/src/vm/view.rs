@@ -1,7 +1,7 @@
 //! A VM's record as users see it.
 
 use banger_api::jail::{JailLevel, VmJail};
-use banger_api::vm::{Vm, VmState};
+use banger_api::vm::{MachineSize, Vm, VmState};
 use banger_engine::{JailRecord, Layers};
 use banger_ops::NetPlan;
 use banger_store::VmRecord;
@@ -45,6 +45,7 @@ pub fn vm_view(record: &VmRecord) -> Vm {
         restart: record.restart,
         labels: record.labels.clone(),
         restart_needed: record.restart_needed && record.state == VmState::Running,
+        runs: runs(record),
         error: record.error.clone(),
         exit: record.exit.clone(),
         conditions: Vec::new(),
@@ -54,6 +55,16 @@ pub fn vm_view(record: &VmRecord) -> Vm {
             .and_then(|vmm| vmm.jail.as_ref())
             .map(jail),
     }
+}
+
+/// The size of the machine that runs, when it is not that of the settings.
+pub(crate) fn runs(record: &VmRecord) -> Option<MachineSize> {
+    let runs = record.runs.filter(|_| record.state == VmState::Running)?;
+    let set = MachineSize {
+        vcpu: record.vcpu,
+        memory_mib: record.memory_mib,
+    };
+    (runs != set).then_some(runs)
 }
 
 fn jail(record: &JailRecord) -> VmJail {

@@ -7,13 +7,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use banger_api::{ApiError, ErrorCode};
 use banger_control::vm::{BASE, MODULES, SYSTEM, WORK};
 use banger_guest::{
-    Configure, Content, GuestFile, GuestPath, InitMode, ModulesPlan, RootPlan, TmpMode,
+    Authorities, Configure, Content, GuestFile, GuestPath, InitMode, ModulesPlan, RootPlan, TmpMode,
 };
 use banger_ops::{GuestDefaults, GuestSetup};
 use sha2::{Digest, Sha256};
 
 use super::{Identity, fstab, git, identity, network, shell, ssh};
 
+/// Link of the agent's to the guest's own bundle of authorities, wherever its image has it.
+const GUEST_BUNDLE: &str = "/run/banger/ca-bundle.pem";
 /// Bytes of entropy that a guest gets.
 const ENTROPY_BYTES: usize = 64;
 
@@ -33,6 +35,8 @@ pub(crate) struct Context<'a> {
     pub(crate) git: &'a Identity,
     /// Place of `/tmp`.
     pub(crate) tmp: TmpMode,
+    /// Authorities that the guest trusts beside its image's.
+    pub(crate) authorities: Option<Authorities>,
 }
 
 /// A path that is written in this program.
@@ -86,10 +90,11 @@ pub(crate) fn configure(cx: &Context<'_>) -> Result<Configure, ApiError> {
         init: InitMode::Auto,
         tmp: cx.tmp,
         files,
+        authorities: cx.authorities.clone(),
         mounts: Vec::new(),
         net: network::interfaces(cx),
         relays: network::relays(cx),
-        env: env(&cx.setup.defaults),
+        env: env(cx),
         cwd: directory(&cx.setup.defaults),
         user: cx.setup.defaults.user.clone(),
         entrypoint: cx.setup.defaults.entrypoint.clone(),
@@ -108,6 +113,7 @@ fn bare(cx: &Context<'_>) -> Result<Configure, ApiError> {
         init: InitMode::Agent,
         tmp: TmpMode::Disk,
         files: Vec::new(),
+        authorities: None,
         mounts: Vec::new(),
         net: None,
         relays: Vec::new(),
@@ -134,9 +140,15 @@ fn root(cx: &Context<'_>) -> RootPlan {
 }
 
 /// The image's variables win over ours.
-fn env(defaults: &GuestDefaults) -> BTreeMap<String, String> {
+fn env(cx: &Context<'_>) -> BTreeMap<String, String> {
     let mut env = BTreeMap::from([("LANG".to_owned(), "C.UTF-8".to_owned())]);
-    env.extend(defaults.env.clone());
+    if cx.authorities.is_some() {
+        // Node and Python's requests have authorities of their own, and look nowhere else by themselves.
+        for name in ["NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE"] {
+            env.insert(name.to_owned(), GUEST_BUNDLE.to_owned());
+        }
+    }
+    env.extend(cx.setup.defaults.env.clone());
     env
 }
 

@@ -6,9 +6,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use banger_api::{ApiError, ErrorCode, VmId};
+use banger_control::vm::WORK;
 use banger_engine::{Engine, VmmIdentity};
 use banger_guest::wire::handshake::Greeting;
-use banger_guest::{Client, ClientError, Configure, Configured, ShutdownMode};
+use banger_guest::{Client, ClientError, Configure, Configured, GrowDisk, GuestPath, ShutdownMode};
 use banger_ops::{BootStage, Cancel, Events, GuestSetup, HostResult};
 use tokio::runtime::Handle;
 
@@ -20,6 +21,10 @@ use crate::guest_files::{Context, configure, now_ns};
 use super::linux::GuestMaterial;
 use super::vmm;
 
+/// Mount point of the work disk.
+const WORK_MOUNT: &str = "/root";
+/// Time for a guest to grow a file system: a terabyte is a second's work, in emulation on a busy host many.
+const GROWN_WITHIN: Duration = Duration::from_secs(20);
 /// Largest root that is taken from a guest, in bytes.
 const MAX_ROOT: u64 = 64 << 30;
 /// Bytes of a root between two reports.
@@ -90,6 +95,11 @@ impl Guests<'_> {
             dns: self.material.dns,
             git: &self.material.git,
             tmp: self.material.tmp,
+            // A guest whose root is only read trusts nothing beside its image.
+            authorities: match setup.bare {
+                true => None,
+                false => self.material.ca_certificates.read()?,
+            },
         })
     }
 
@@ -133,6 +143,37 @@ impl Guests<'_> {
         self.engine
             .wait_gone(identity, left)
             .map_err(|error| failure::of_engine(&error))
+    }
+
+    /// Has the guest grow the file system of its work disk.
+    pub(super) fn grow_work_disk(
+        &self,
+        vm: VmId,
+        identity: &VmmIdentity,
+        bytes: u64,
+        cancel: &Cancel,
+    ) -> HostResult<()> {
+        let mounted = GuestPath::new(WORK_MOUNT)
+            .map_err(|error| ApiError::new(ErrorCode::Internal, error.to_string()))?;
+        let grow = GrowDisk {
+            disk: WORK.to_owned(),
+            mounted,
+            bytes,
+        };
+        let work = async {
+            let client = self.channels.client(vm, &identity.channel_socket).await?;
+            let client = client.with_deadline(GROWN_WITHIN);
+            client
+                .grow_disk(grow)
+                .await
+                .map_err(|error| failure::of_guest(&error))
+        };
+        self.runtime.block_on(async {
+            tokio::select! {
+                grown = work => grown,
+                () = cancel.cancelled() => Err(ApiError::new(ErrorCode::Cancelled, "cancelled")),
+            }
+        })
     }
 
     pub(super) fn read_root(

@@ -23,6 +23,7 @@ use super::roots::Roots;
 use super::{Networks, disks, files, vmm};
 use banger_guest::TmpMode;
 
+use crate::authorities::CaCertificates;
 use crate::channels::Channels;
 use crate::file_sync::{self, SyncEntry};
 use crate::guest_files::Identity;
@@ -37,6 +38,8 @@ pub(crate) struct GuestMaterial {
     pub(crate) git: Identity,
     /// Place of guests' `/tmp`.
     pub(crate) tmp: TmpMode,
+    /// Authorities that guests trust beside their images'.
+    pub(crate) ca_certificates: CaCertificates,
     /// Files of the host that every guest gets a copy of.
     pub(crate) file_sync: Vec<SyncEntry>,
 }
@@ -186,6 +189,17 @@ impl Host for LinuxHost {
                 () = cancel.cancelled() => {}
             }
         });
+    }
+    fn grow_running_disk(
+        &self,
+        vm: VmId,
+        vmm: &VmmIdentity,
+        disk: &Path,
+        bytes: u64,
+        cancel: &Cancel,
+    ) -> HostResult<()> {
+        vmm::resize_disk(&*self.engine, vmm, disk, bytes)?;
+        self.guests().grow_work_disk(vm, vmm, bytes, cancel)
     }
     fn shutdown_guest(
         &self,

@@ -65,7 +65,10 @@ impl<'a> Patience<'a> {
 fn of_kernel(error: &KernelError) -> ApiError {
     match error {
         KernelError::Cancelled => ApiError::new(ErrorCode::Cancelled, "cancelled"),
-        KernelError::NoApt { .. } | KernelError::NoPackage { .. } | KernelError::Program { .. } => {
+        KernelError::NoApt { .. }
+        | KernelError::NoPackage { .. }
+        | KernelError::NoFile { .. }
+        | KernelError::Program { .. } => {
             ApiError::new(ErrorCode::HostNotReady, failure::chain(error))
                 .hint("import a kernel of your own: banger kernel import --help")
         }

@@ -27,6 +27,17 @@ pub(super) fn find(
     engine.find(token, dir).map_err(|error| of_engine(&error))
 }
 
+pub(super) fn resize_disk(
+    engine: &dyn Engine,
+    vmm: &VmmIdentity,
+    disk: &Path,
+    bytes: u64,
+) -> HostResult<()> {
+    engine
+        .resize_disk(vmm, disk, bytes)
+        .map_err(|error| of_engine(&error))
+}
+
 pub(super) fn adopt(engine: &dyn Engine, vmm: &VmmIdentity) -> HostResult<()> {
     engine.adopt(vmm).map_err(|error| of_engine(&error))
 }

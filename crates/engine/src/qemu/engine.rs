@@ -10,7 +10,7 @@ use banger_process::{Children, Found, Process, Program, Seen, Signal};
 use serde_json::Value;
 
 use super::launch::Launch;
-use super::{command_line, end, files, group, hang, jail, launch, probe, trial};
+use super::{command_line, disks, end, files, group, hang, jail, launch, limit, probe, trial};
 use crate::host::{self, HostFacts};
 use crate::jail::{JailMode, JailTrial};
 use crate::qmp::Monitor;
@@ -270,6 +270,18 @@ impl Engine for QemuEngine {
             socket: id.control_socket.clone(),
             reason: "it does not tell the channel's state".to_owned(),
         })
+    }
+
+    fn resize_disk(&self, id: &VmmIdentity, path: &Path, bytes: u64) -> Result<(), EngineError> {
+        let process = Process::open_living(&id.process(), &PROCESSES)?;
+        // First: what the guest writes beyond the limit ends the VMM.
+        limit::raise(id.pid, bytes)?;
+        let asked = Monitor::open(&id.control_socket, id.pid, ANSWER_WITHIN)
+            .and_then(|mut monitor| disks::resize(&mut monitor, path, bytes));
+        match asked {
+            Err(_) if hang::is_over(&process, id.dir())? => Err(EngineError::Gone { pid: id.pid }),
+            asked => asked,
+        }
     }
 
     fn pause(&self, id: &VmmIdentity) -> Result<(), EngineError> {

@@ -12,6 +12,7 @@
 
 mod check;
 mod command_line;
+mod disks;
 mod end;
 mod engine;
 mod failure;
@@ -21,6 +22,7 @@ mod hang;
 mod jail;
 mod kernel_cmdline;
 mod launch;
+mod limit;
 mod owner;
 mod probe;
 mod trial;

@@ -15,8 +15,8 @@ use super::stream::CallStream;
 use crate::limits::{CALL_DEADLINE, MAX_ANSWER, MAX_CALLS, MAX_CONFIGURE, MAX_REQUEST};
 use crate::schema::{
     Answer, Attach, ClockReading, ClockSet, Configure, Configured, ConnectTarget, Detached,
-    DetachedCommand, ExecRequest, Found, FromGuest, GetChanges, GetFiles, GuestPath, GuestStats,
-    Listener, Pong, PutFiles, Request, SetClock, ShutdownMode, TreeFiles,
+    DetachedCommand, ExecRequest, Found, FromGuest, GetChanges, GetFiles, GrowDisk, GuestPath,
+    GuestStats, Listener, Pong, PutFiles, Request, SetClock, ShutdownMode, TreeFiles,
 };
 use crate::wire::handshake::{self, Greeting, Nonce};
 use crate::wire::message::{self, MessageError};
@@ -263,6 +263,14 @@ impl Client {
     /// See [`ClientError`].
     pub(super) async fn set_clock(&self, to: SetClock) -> Result<ClockSet, ClientError> {
         self.ask(&Request::SetClock(to)).await
+    }
+
+    /// Has the guest grow the file system of a disk that has become larger.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn grow_disk(&self, grow: GrowDisk) -> Result<(), ClientError> {
+        self.ask(&Request::GrowDisk(grow)).await
     }
 
     /// Has the guest write everything to its disks.

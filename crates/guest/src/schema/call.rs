@@ -49,6 +49,9 @@ pub enum Request {
     /// Bring the clock to the host's time, by a step or slowly. Answer: [`super::ClockSet`]. Agents of version 4 and before
     /// do not know it.
     SetClock(SetClock),
+    /// Grow the file system of a disk that has become larger while it is mounted. Answer: `()`. Agents of version 6 and before do not
+    /// know it.
+    GrowDisk(GrowDisk),
     /// Write everything to the disks (`sync(2)`). Answer: `()`.
     Sync,
     /// Write everything to the disks, answer `()`, then power off or reboot.
@@ -80,10 +83,22 @@ impl Request {
             Self::Stats => "stats",
             Self::ReadClock => "read_clock",
             Self::SetClock(_) => "set_clock",
+            Self::GrowDisk(_) => "grow_disk",
             Self::Sync => "sync",
             Self::Shutdown { .. } => "shutdown",
         }
     }
+}
+
+/// A disk that has become larger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrowDisk {
+    /// Serial number of the disk.
+    pub disk: String,
+    /// Mount point of its file system.
+    pub mounted: GuestPath,
+    /// Its size in bytes, which the guest's kernel may not have seen yet.
+    pub bytes: u64,
 }
 
 /// The answer to a call that has one.

@@ -31,6 +31,9 @@ pub struct Configure {
     /// Applied in order, in the new root, before its init starts.
     #[serde(default)]
     pub files: Vec<GuestFile>,
+    /// Authorities that the guest trusts beside its image's own; `None` takes away what an earlier start put there.
+    #[serde(default)]
+    pub authorities: Option<Authorities>,
     /// Mounted in order, after those that every guest gets.
     #[serde(default)]
     pub mounts: Vec<GuestMount>,
@@ -55,6 +58,17 @@ pub struct Configure {
     /// The image's own command, or the arguments of its entry point.
     #[serde(default)]
     pub cmd: Vec<String>,
+}
+
+/// Certificates of authorities, in PEM, one after another. At most [`crate::limits::MAX_AUTHORITIES`] in each list, and both texts
+/// together at most [`crate::limits::MAX_AUTHORITIES_BYTES`].
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Authorities {
+    /// All that the host trusts: they are added to the guest's bundles, where those lack them.
+    pub trusted: String,
+    /// Those of them that the host's administrator has added: the guest's own tools are told of them too, so that they stay when
+    /// these write the bundle anew.
+    pub added: String,
 }
 
 /// The virtio disks, by serial number (`/sys/block/*/serial`, at most 20 bytes), all ext4.

@@ -80,41 +80,66 @@ fn only_a_package_of_one_version_is_concrete() {
     }
 }
 
-/// Answers `--print-uris`, else downloads.
+/// As apt does: `--print-uris` names the file unless one of its size is here already, else it is downloaded unless it is.
 const DOWNLOADS: &str = r#"for last; do :; done
-    if [ "$last" = --print-uris ]; then echo "W: a warning"; echo "'http://x/p_1.3_amd64.deb' p_1.3_amd64.deb 5 SHA256:00"
-    else echo "Get:1 $last"; : > "${last}_1.3_amd64.deb"; fi"#;
+    there() { [ "$(stat -c %s p_1.3_amd64.deb 2>/dev/null)" = 3 ]; }
+    if [ "$last" = --print-uris ]; then
+        echo "W: a warning"
+        there || echo "'http://x/p_1.3_amd64.deb' p_1.3_amd64.deb 3 SHA256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    elif ! there; then echo "Get:1 $last"; printf abc > "${last}_1.3_amd64.deb"; fi"#;
+
+/// Downloads `p` into `folder`; the file and the lines of progress.
+fn download(script: &str, folder: &Path) -> Result<(PathBuf, Vec<String>), KernelError> {
+    let (apt, _programs) = apt("", script);
+    let mut seen = Vec::new();
+    let mut progress = |progress: crate::progress::Progress| seen.push(progress.detail);
+    let path = apt.download("p", folder, &mut Watch::new(&mut progress, &|| false))?;
+    Ok((path, seen))
+}
 
 #[test]
 fn the_download_lands_in_the_folder_and_its_lines_are_progress() {
-    let (apt, _programs) = apt("", DOWNLOADS);
     let folder = tempfile::tempdir().unwrap();
     // Of an earlier time.
     fs::write(folder.path().join("p_1.2_amd64.deb"), "old").unwrap();
-    let mut seen = Vec::new();
-    let mut progress = |progress: crate::progress::Progress| seen.push(progress.detail);
-    let path = apt
-        .download(
-            "p",
-            folder.path(),
-            &mut Watch::new(&mut progress, &|| false),
-        )
-        .unwrap();
+    let (path, seen) = download(DOWNLOADS, folder.path()).unwrap();
     assert_eq!(path, folder.path().join("p_1.3_amd64.deb"));
     assert_eq!(seen, ["p", "Get:1 p"]);
 }
 
 #[test]
+fn a_package_that_is_there_is_taken_without_a_second_download() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, _) = download(DOWNLOADS, folder.path()).unwrap();
+    let (second, seen) = download(DOWNLOADS, folder.path()).unwrap();
+    assert_eq!((second, seen), (first, vec!["p".to_owned()]));
+}
+
+#[test]
+fn a_damaged_package_of_the_right_size_is_downloaded_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("p_1.3_amd64.deb");
+    for damaged in ["abd", "ab", "abcd"] {
+        fs::write(&file, damaged).unwrap();
+        download(DOWNLOADS, folder.path()).unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "abc", "{damaged}");
+    }
+}
+
+#[test]
 fn a_failed_or_empty_download_says_so() {
     let folder = tempfile::tempdir().unwrap();
-    let download = |script| {
-        let (apt, _programs) = apt("", script);
-        apt.download("p", folder.path(), &mut Watch::new(&mut |_| {}, &|| false))
-            .unwrap_err()
-    };
+    let download = |script| download(script, folder.path()).unwrap_err();
     let error = download("echo 'E: no network' >&2; exit 100");
     let source = std::error::Error::source(&error).unwrap().to_string();
-    assert_eq!(error.to_string(), "cannot download p with apt");
+    assert_eq!(error.to_string(), "cannot ask apt for the file of p");
     assert_eq!(source, "apt-get ended with status 100: E: no network");
-    assert!(download("true").to_string().contains("it is not there"));
+    let names_it =
+        "for last; do :; done; [ $last != --print-uris ] || echo \"'u' p_1_amd64.deb 1 SHA256:00\"";
+    assert!(download(names_it).to_string().contains("it is not there"));
+    let names_none = download("true").to_string();
+    assert!(names_none.contains("names no file") && names_none.contains("apt-get update"));
+    let fails =
+        format!("{names_it}; [ $last = --print-uris ] || {{ echo 'E: broken' >&2; exit 100; }}");
+    assert_eq!(download(&fails).to_string(), "cannot download p with apt");
 }

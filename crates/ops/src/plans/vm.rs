@@ -3,6 +3,7 @@
 //! ```text
 //! create  Back     directory, host key, system overlay, work disk, sync
 //! start   Back     run directory, grown disks, initramfs, VMM, its network, guest
+//! grow    Back     grown work disk, the same in the guest that runs
 //! network Back     another network process in the place of one that ended
 //! stop    Forward  guest down, network and VMM gone, run directory gone
 //! kill    Forward  network and VMM gone, run directory gone
@@ -19,9 +20,9 @@ use uuid::Uuid;
 
 use crate::policy::{self, AfterExit};
 use crate::steps::{
-    ConfigureGuest, DirectoryStage, EndNet, EndVmm, GrowFile, LaunchNet, LaunchVmm, MakeDirectory,
-    MakeInitramfs, MakeSshHostKey, MakeSystemOverlay, MakeWorkDisk, NetLaunch, RemoveDirectory,
-    RemoveFile, ReplaceNet, ShutdownGuest, SyncFiles, WorkDiskSource,
+    ConfigureGuest, DirectoryStage, EndNet, EndVmm, GrowFile, GrowRunningDisk, LaunchNet,
+    LaunchVmm, MakeDirectory, MakeInitramfs, MakeSshHostKey, MakeSystemOverlay, MakeWorkDisk,
+    NetLaunch, RemoveDirectory, RemoveFile, ReplaceNet, ShutdownGuest, SyncFiles, WorkDiskSource,
 };
 use crate::{BlankDiskSpec, Change, Direction, Ending, GuestSetup, Plan, PlanKind, VmFiles};
 
@@ -356,6 +357,36 @@ pub fn end_left_over(vm: &VmRecord, files: &VmFiles) -> Plan {
             exit: vm.exit.clone(),
         },
     ];
+    plan
+}
+
+/// Grows the work disk of a VM that runs, in its guest too. Undone it changes nothing but the length of a file, which a start
+/// would not make shorter either; the VM runs on, whatever becomes of it.
+pub fn grow_disk(
+    op: OperationId,
+    vm: &VmRecord,
+    vmm: VmmIdentity,
+    files: &VmFiles,
+    bytes: u64,
+) -> Plan {
+    let owner = Owner::Vm(vm.id);
+    let mut plan = Plan::new(op, PlanKind::GrowDisk, Some(vm.id), owner, Direction::Back);
+    let path = files.work_disk();
+    plan.steps = vec![
+        GrowFile {
+            path: path.clone(),
+            bytes,
+        }
+        .into(),
+        GrowRunningDisk {
+            vm: vm.id,
+            vmm,
+            path,
+            bytes,
+        }
+        .into(),
+    ];
+    plan.done = vec![Change::SetDisk { vm: vm.id, bytes }];
     plan
 }
 

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use banger_api::VmId;
+use banger_engine::VmmIdentity;
 use serde::{Deserialize, Serialize};
 
 use crate::{BlankDiskSpec, Change, HostResult, StepBody, StepCx};
@@ -109,6 +111,33 @@ impl StepBody for GrowFile {
     fn apply(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
         cx.events.stage(self.stage(), "resizing work disk");
         cx.host.grow_file(&self.path, self.bytes)?;
+        Ok(Vec::new())
+    }
+    fn revert(&self, _cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
+        Ok(Vec::new())
+    }
+}
+
+/// Shows a running guest that its work disk has become larger. Growing is never undone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrowRunningDisk {
+    /// The VM.
+    pub vm: VmId,
+    /// Its VMM.
+    pub vmm: VmmIdentity,
+    /// The disk's file, which has this size already.
+    pub path: PathBuf,
+    /// Its new size in bytes.
+    pub bytes: u64,
+}
+
+impl StepBody for GrowRunningDisk {
+    fn stage(&self) -> &'static str {
+        "grow_running_disk"
+    }
+    fn apply(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
+        cx.host
+            .grow_running_disk(self.vm, &self.vmm, &self.path, self.bytes, cx.cancel)?;
         Ok(Vec::new())
     }
     fn revert(&self, _cx: &StepCx<'_>) -> HostResult<Vec<Change>> {

@@ -12,7 +12,7 @@ mod vmm;
 pub use directory::{
     DirectoryStage, MakeDirectory, PublishDirectory, RemoveDirectory, RemoveFile, SyncFiles,
 };
-pub use disk::{GrowFile, MakeSystemOverlay, MakeWorkDisk, WorkDiskSource};
+pub use disk::{GrowFile, GrowRunningDisk, MakeSystemOverlay, MakeWorkDisk, WorkDiskSource};
 pub use guest::{ConfigureGuest, ShutdownGuest};
 pub use make::{MakeImage, MakeInitramfs, MakeKernel, MakeSshHostKey};
 pub(crate) use network::net_claim;

@@ -35,6 +35,10 @@ fn vm(state: VmState, reboots: Reboots, network: VmNetwork) -> Box<VmRecord> {
         restart: RestartPolicy::Always,
         labels: banger_api::Labels::new(["team=red".parse().unwrap()]).unwrap(),
         restart_needed: true,
+        runs: Some(banger_api::vm::MachineSize {
+            vcpu: 1,
+            memory_mib: 1024,
+        }),
         vmm: Some(identity()).into(),
         created_ms: 1_795_708_800_000,
         started_ms: Some(1_795_708_801_000),
@@ -211,6 +215,14 @@ fn of_version_7() -> Vec<Change> {
     }]
 }
 
+/// Those that version 8 has and older ones had not.
+fn of_version_8() -> Vec<Change> {
+    vec![Change::SetDisk {
+        vm: vm_id(),
+        bytes: 9 << 30,
+    }]
+}
+
 /// All that this version has.
 pub fn changes_of(version: u32) -> Vec<Change> {
     let mut changes = [of_vms(version), of_files(), of_claims()].concat();
@@ -225,6 +237,9 @@ pub fn changes_of(version: u32) -> Vec<Change> {
     }
     if version >= 7 {
         changes.extend(of_version_7());
+    }
+    if version >= 8 {
+        changes.extend(of_version_8());
     }
     changes
 }

@@ -163,7 +163,12 @@ pub fn plans_of(version: u32) -> Vec<Plan> {
         K::Discard,
     ];
     let of_version_7 = (version >= 7).then_some(K::ReplaceNet);
-    let all = kinds.into_iter().chain(of_version_7).enumerate();
+    let of_version_8 = (version >= 8).then_some(K::GrowDisk);
+    let all = kinds
+        .into_iter()
+        .chain(of_version_7)
+        .chain(of_version_8)
+        .enumerate();
     all.map(|(n, kind)| {
         let (owner, direction) = (owners[n % 4].clone(), directions[n % 2]);
         plan(kind, owner, direction, endings[n % 3])

@@ -8,9 +8,9 @@ use banger_api::vm::{Egress, NetStack};
 use banger_engine::NetSpec;
 use banger_ops::steps::{
     CloneDisk, ConfigureGuest, DirectoryStage, EndNet, EndStray, EndStrayNet, EndVmm, GrowFile,
-    LaunchNet, LaunchVmm, MakeDirectory, MakeImage, MakeInitramfs, MakeKernel, MakeSshHostKey,
-    MakeSystemOverlay, MakeWorkDisk, NetLaunch, PublishDirectory, ReadRoot, RemoveDirectory,
-    RemoveFile, ReplaceNet, ShutdownGuest, SyncFiles, WorkDiskSource,
+    GrowRunningDisk, LaunchNet, LaunchVmm, MakeDirectory, MakeImage, MakeInitramfs, MakeKernel,
+    MakeSshHostKey, MakeSystemOverlay, MakeWorkDisk, NetLaunch, PublishDirectory, ReadRoot,
+    RemoveDirectory, RemoveFile, ReplaceNet, ShutdownGuest, SyncFiles, WorkDiskSource,
 };
 use banger_ops::{
     BlankDiskSpec, ContainerAt, GuestDefaults, GuestSetup, ImageSource, NetPlan, OwnDir, OwnFile,
@@ -332,9 +332,15 @@ fn of_version_7() -> Vec<Step> {
     ]
 }
 
-/// All of them.
-pub fn steps() -> Vec<Step> {
-    steps_of(u32::MAX)
+/// Those that version 8 has and older ones had not.
+fn of_version_8() -> Vec<Step> {
+    let grow = GrowRunningDisk {
+        vm: vm_id(),
+        vmm: identity(),
+        path: state_dir().join("work.img"),
+        bytes: 9 << 30,
+    };
+    vec![grow.into()]
 }
 
 /// Those that this version has.
@@ -343,5 +349,13 @@ pub fn steps_of(version: u32) -> Vec<Step> {
     if version >= 7 {
         steps.extend(of_version_7());
     }
+    if version >= 8 {
+        steps.extend(of_version_8());
+    }
     steps
+}
+
+/// All of them.
+pub fn steps() -> Vec<Step> {
+    steps_of(u32::MAX)
 }

@@ -87,6 +87,7 @@ fn record(name: String) -> VmRecord {
         restart: Default::default(),
         labels: Default::default(),
         restart_needed: false,
+        runs: None,
         vmm: None.into(),
         created_ms: 0,
         started_ms: None,

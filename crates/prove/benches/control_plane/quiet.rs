@@ -299,6 +299,16 @@ impl Host for QuietHost {
     ) -> HostResult<Vec<BootStage>> {
         Ok(Vec::new())
     }
+    fn grow_running_disk(
+        &self,
+        _vm: VmId,
+        _vmm: &VmmIdentity,
+        _disk: &Path,
+        _bytes: u64,
+        _cancel: &Cancel,
+    ) -> HostResult<()> {
+        Ok(())
+    }
     fn shutdown_guest(
         &self,
         _vm: VmId,

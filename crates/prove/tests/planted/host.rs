@@ -247,6 +247,17 @@ impl Host for BuggyHost {
         self.host.configure_guest(vmm, setup, deadline, cancel)
     }
 
+    fn grow_running_disk(
+        &self,
+        vm: VmId,
+        vmm: &VmmIdentity,
+        disk: &Path,
+        bytes: u64,
+        cancel: &Cancel,
+    ) -> HostResult<()> {
+        self.host.grow_running_disk(vm, vmm, disk, bytes, cancel)
+    }
+
     fn shutdown_guest(
         &self,
         vm: VmId,

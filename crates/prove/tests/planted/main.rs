@@ -136,6 +136,8 @@ const PLAN_BUGS: &[(PlanBug, &str, &str)] = &[
         "stop-guest-never-down",
         "while a VMM uses it",
     ),
+    (PlanBug::GuestIsNotTold, "grow-running", "smaller work disk"),
+    (PlanBug::FileStaysSmall, "grow-running", "shown a disk"),
     (PlanBug::WorkDiskEarly, "delete-stopped", "goes before"),
     (PlanBug::ReleaseBeforeRemoval, "stop", "is unclaimed"),
     (PlanBug::KeepThePort, "stop", "still claimed"),

@@ -60,6 +60,10 @@ pub enum PlanBug {
     PublishInTheNameOfTheContent,
     /// The VM that replaces another does not get its name.
     NameIsNotHandedOn,
+    /// A larger disk is told of, and the guest that runs is not.
+    GuestIsNotTold,
+    /// A guest is shown a larger disk than its file is.
+    FileStaysSmall,
     /// That a guest rebooted is not written down: nobody boots it again.
     ForgetTheReboot,
     /// The time of a reboot is not written down: the next one is never too many.
@@ -178,6 +182,14 @@ impl PlanBug {
             (Self::NameIsNotHandedOn, PlanKind::DeleteVm) => {
                 let name = |change: &Change| matches!(change, Change::SetName { .. });
                 plan.begin.retain(|change| !name(change));
+            }
+            (Self::GuestIsNotTold, PlanKind::GrowDisk) => {
+                let tells = |step: &Step| matches!(step, Step::GrowRunningDisk(_));
+                plan.steps.retain(|step| !tells(step));
+            }
+            (Self::FileStaysSmall, PlanKind::GrowDisk) => {
+                let grows = |step: &Step| matches!(step, Step::GrowFile(_));
+                plan.steps.retain(|step| !grows(step));
             }
             (Self::NoGuards, _) => {
                 let guard =

@@ -48,14 +48,66 @@ fn a_vm_keeps_its_files_through_stop_start_restart_and_leaves_nothing_when_delet
         disk_comes_back(&sandbox)
     });
 
+    step("the work disk of a VM that runs grows at once", || {
+        sandbox.in_guest(NAME, "echo before > /root/before");
+        let set = sandbox
+            .banger(&["vm", "set", NAME, "--disk-size", "10G"])
+            .ok();
+        assert_eq!(set.err(), "", "nothing is left for the next start");
+        let size = work_bytes(&sandbox);
+        assert!(size > 9 * GIB && size <= 10 * GIB, "{size}");
+        // Beyond what the file had when the VMM was started, which was all that it might write.
+        sandbox.in_guest(
+            NAME,
+            "fallocate -l 9200M /root/large && echo x | dd of=/root/large bs=1 seek=9600000000 conv=notrunc,fsync 2>/dev/null && rm /root/large && cat /root/before",
+        );
+        assert_eq!(sandbox.vm(NAME)["restart_needed"], false);
+    });
+
+    step(
+        "a guest that cannot grow its disk leaves it as it was, and says why",
+        || {
+            sandbox.in_guest(NAME, "mount -t tmpfs none /root");
+            let refused = sandbox.banger(&["vm", "set", NAME, "--disk-size", "11G"]);
+            refused
+                .run()
+                .exits(1)
+                .says("something else is mounted at /root")
+                .says("stop it first");
+            sandbox.in_guest(NAME, "cd / && umount /root");
+            assert_eq!(sandbox.vm(NAME)["disk_bytes"], 10 * GIB);
+        },
+    );
+
     step("set applies at the next start and says so", || {
         let set = sandbox
-            .banger(&["vm", "set", NAME, "--vcpu", "2", "--disk-size", "12G"])
+            .banger(&[
+                "vm",
+                "set",
+                NAME,
+                "--vcpu",
+                "2",
+                "--memory",
+                "600M",
+                "--disk-size",
+                "12G",
+            ])
             .ok();
         let next =
             format!("VM {NAME} runs: this applies at its next start (banger vm restart {NAME})");
         assert!(set.err().contains(&next), "{set}");
         assert_eq!(sandbox.in_guest(NAME, "nproc"), "1");
+        for words in [&["ps"][..], &["vm", "show", NAME]] {
+            let told = sandbox.out(words);
+            assert!(
+                told.contains("1, next 2") && told.contains("512 MiB, next 600 MiB"),
+                "{told}"
+            );
+        }
+        let stats = sandbox.out(&["vm", "stats", NAME]);
+        assert!(stats.contains(", next 600 MiB"), "{stats}");
+        let size = work_bytes(&sandbox);
+        assert!(size > 11 * GIB && size <= 12 * GIB, "{size}");
         sandbox
             .banger(&["vm", "set", NAME, "--disk-size", "1G"])
             .run()
@@ -71,8 +123,9 @@ fn a_vm_keeps_its_files_through_stop_start_restart_and_leaves_nothing_when_delet
             sandbox.in_guest(NAME, "cat /root/kept /etc/own/kept"),
             "one\ntwo"
         );
-        let size = sandbox.in_guest(NAME, "df --output=size -B1 /root | tail -n 1");
-        let size: u64 = size.trim().parse().unwrap_or(0);
+        let shown = sandbox.vm(NAME);
+        assert!(shown["runs"].is_null(), "{shown}");
+        let size = work_bytes(&sandbox);
         assert!(
             size > 11 * GIB && size <= 12 * GIB,
             "/root should have grown to 12 GiB, less its tables: {size}"
@@ -209,6 +262,12 @@ fn what_is_said_of_a_running_vm(sandbox: &Sandbox) {
         let logs = sandbox.out(&["logs", NAME]);
         logs.contains("written-to-the-console").then_some(())
     });
+}
+
+/// Size of the file system at `/root`, in the guest.
+fn work_bytes(sandbox: &Sandbox) -> u64 {
+    let size = sandbox.in_guest(NAME, "df --output=size -B1 /root | tail -n 1");
+    size.trim().parse().unwrap_or(0)
 }
 
 /// The VMM's own memory on the host, by what the guest has used and freed.

@@ -3,6 +3,7 @@
 
 mod adoption;
 mod agent_gone;
+mod authorities;
 mod chaos;
 mod copying;
 mod damaged;
@@ -11,6 +12,7 @@ mod devcontainer;
 mod disk_full;
 mod disks;
 mod distributions;
+mod docker;
 mod faults;
 mod file_sync;
 mod guests;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use banger_smoke::{BOOT, Sandbox, step};
 
+use crate::authorities::Company;
 use crate::guests::boot;
 
 const TOOLS: Duration = Duration::from_secs(180);
@@ -14,6 +15,8 @@ const SAME: &str = "modules.alias modules.alias.bin modules.builtin.bin modules.
 #[test]
 fn a_guest_with_its_own_tools_finds_every_module_of_its_kernel() {
     let sandbox = Sandbox::new();
+    // Of another matter, which needs a guest with tools, too.
+    let company = Company::found(&sandbox);
     let words = [
         "vm",
         "create",
@@ -72,6 +75,10 @@ fn a_guest_with_its_own_tools_finds_every_module_of_its_kernel() {
         },
     );
 
+    company.is_trusted(&sandbox, "deb");
+    company.guests_trust(&sandbox, "host");
+    sandbox.banger(&["daemon", "stop"]).ok();
+
     step(
         "what the guest adds to its modules stays, beside what others see",
         || {
@@ -87,6 +94,7 @@ fn a_guest_with_its_own_tools_finds_every_module_of_its_kernel() {
             );
         },
     );
+    company.is_trusted_no_more(&sandbox, "deb");
 }
 
 #[test]

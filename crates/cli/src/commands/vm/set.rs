@@ -22,12 +22,12 @@ use crate::view::vm::Changed;
         .args(["name", "vcpu", "memory", "disk_size", "net", "egress", "allow", "deny", "publish", "restart", "labels", "remove_labels"]),
     override_usage = "banger vm set <VM> <SETTING>...",
     after_long_help = "\
-What is not named stays. Settings apply at the next start, name, labels and rules at once, and the egress of a VM on \
-banger's own network too; a disk can only grow. Rules are added; banger vm net removes them.
+What is not named stays. Settings apply at the next start; name, labels, rules and the size of the work disk at once, and the \
+egress of a VM on banger's own network too; a disk can only grow. Rules are added; banger vm net removes them.
 
 Examples:
   banger vm set web --vcpu 4 --memory 8G
-  banger vm set web --disk-size 32G && banger vm restart web
+  banger vm set web --disk-size 32G
   banger vm set web --publish 8080:80 --publish 8443:443
   banger vm set web --label team=red --remove-label job
   banger vm set web --name web-old"
