@@ -16,7 +16,7 @@ pub fn vm(name: &str, n: u8, state: &str) -> Value {
         "net": "user", "egress": "all", "stack": "slirp", "rules": [], "reaches_host": false, "publish": [], "address": null,
         "created_at": "2026-01-01T00:00:00.000Z", "started_at": null, "ephemeral": false,
         "restart": "no", "labels": {}, "restart_needed": false, "error": null, "exit": null,
-        "conditions": [], "jail": null,
+        "conditions": [], "jail": null, "runs": null,
     })
 }
 
