@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use banger_engine::{Delegation, Engine as _, Signal, VmmIdentity};
+use banger_engine::{Delegation, Engine as _, ExitCause, Signal, VmmIdentity};
 
 use crate::bench::{Bench, proc_file};
 use crate::guest;
@@ -75,6 +75,15 @@ fn a_vmm_is_in_a_group_of_its_own_that_goes_with_its_folder() {
     bench.engine.forget(&spec.dir).unwrap();
     assert!(!own.exists());
     bench.engine.forget(&spec.dir).unwrap();
+
+    if delegation.controllers().memory {
+        let hungry = bench.start(&bench.spec(&guest::idle()));
+        std::fs::write(group(&hungry).join("memory.max"), "1M").unwrap();
+        let ended = crate::cause(bench.is_gone(&hungry));
+        let told = matches!(&ended, ExitCause::Failed { message } if message.contains("memory"));
+        assert!(told, "{ended:?}");
+        bench.engine.forget(&spec.dir).unwrap();
+    }
 
     // A launch that fails leaves none, once its folder is forgotten.
     let mut wrong = bench.spec(&guest::idle());
