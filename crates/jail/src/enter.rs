@@ -96,6 +96,7 @@ impl Prepared {
     }
 
     fn limit(&self) -> Result<(), Errno> {
+        sys::ignore_too_long_files()?;
         for (resource, wanted, raised) in self.limits {
             // An ordinary user cannot raise what the host has limited already.
             let most = rustix::process::getrlimit(resource).maximum;

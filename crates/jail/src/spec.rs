@@ -81,8 +81,8 @@ pub struct Spec {
     pub cwd: PathBuf,
     /// Its network.
     pub network: Network,
-    /// Most bytes of a file that it writes (`RLIMIT_FSIZE`): it is killed by `SIGXFSZ` beyond. With the filter its starter may
-    /// raise it later.
+    /// Most bytes of a file that it writes (`RLIMIT_FSIZE`): a write beyond is an error. With the filter its starter may raise it
+    /// later.
     pub file_max_bytes: u64,
     /// Most descriptors that it has open (`RLIMIT_NOFILE`).
     pub descriptors_max: u64,

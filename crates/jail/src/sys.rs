@@ -75,6 +75,16 @@ pub(crate) fn landlock_restrict(ruleset: BorrowedFd<'_>) -> Result<(), Errno> {
     done(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0) })
 }
 
+/// Makes a write beyond the limit for the length of files an error of that write (`EFBIG`), also in the program that is
+/// executed: by itself the kernel ends the process (setrlimit(2), `SIGXFSZ`).
+pub(crate) fn ignore_too_long_files() -> Result<(), Errno> {
+    // SAFETY: no handler is installed; the call changes this process's disposition of one signal alone.
+    match unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) } {
+        libc::SIG_ERR => Err(last()),
+        _ => Ok(()),
+    }
+}
+
 /// Installs a filter of system calls.
 pub(crate) fn install_filter(program: &[sock_filter]) -> Result<(), Errno> {
     let Ok(len) = u16::try_from(program.len()) else {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use banger_jail::{Access, Item, JailError, Layers, Network, Spec};
 
-use crate::{Accel, NetSpec, VmmSpec};
+use crate::{Accel, DiskSpec, NetSpec, VmmSpec};
 
 /// Libraries, firmware and the dynamic linker: nothing in them is private to anybody. What a host does not have is left
 /// out.
@@ -43,20 +43,23 @@ pub(super) fn of(spec: &VmmSpec, program: &Path, wanted: Layers) -> Spec {
     items.push(Item::new(&spec.kernel, Access::Read));
     items.push(Item::new(&spec.initramfs, Access::Read));
     items.push(Item::new(&spec.console_log, Access::Write));
-    let mut largest = FILE_MIN_BYTES;
     for disk in &spec.disks {
         let access = match disk.read_only {
             true => Access::Read,
             false => Access::Write,
         };
-        let bytes = disk.path.metadata().map_or(0, |metadata| metadata.len());
-        largest = largest.max(bytes);
         items.push(Item::new(&disk.path, access));
     }
     items.dedup();
-    jail.file_max_bytes = largest;
+    jail.file_max_bytes = file_max_bytes(spec);
     jail.user = spec.user;
     jail
+}
+
+/// Most bytes of a file of the VMM's: its largest disk.
+pub(super) fn file_max_bytes(spec: &VmmSpec) -> u64 {
+    let bytes = |disk: &DiskSpec| disk.path.metadata().map_or(0, |metadata| metadata.len());
+    spec.disks.iter().map(bytes).fold(FILE_MIN_BYTES, u64::max)
 }
 
 /// Tries a jail with the parts that every machine has.

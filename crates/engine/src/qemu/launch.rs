@@ -21,6 +21,7 @@ use rustix::io::Errno;
 use super::{end, failure, files, group, hang, jail, owner};
 use crate::jail::{JailMode, JailRecord};
 use crate::qmp::Monitor;
+use crate::trim;
 use crate::{Accel, EngineError, EngineKind, IdentityVersion, VmmIdentity, VmmSpec};
 
 /// Pause between two checks for the control socket: QEMU needs some 50 ms to make it.
@@ -129,6 +130,7 @@ fn make_files(spec: &VmmSpec) -> Result<File, EngineError> {
     private(&dir.join(files::EVENTS_OUT))?;
     // QEMU writes into it: in its jail it makes no file.
     private(&dir.join(files::PID_FILE))?;
+    trim::bounded(&spec.console_log, jail::file_max_bytes(spec))?;
     let mark = end::console_mark(&spec.launch_token, jiff::Timestamp::now());
     private(&spec.console_log)?
         .write_all(mark.as_bytes())

@@ -22,6 +22,12 @@ pub fn says(text: &str, then: &[u8]) -> Vec<u8> {
     elf(&code)
 }
 
+/// A guest that writes to its serial port for ever.
+pub fn floods() -> Vec<u8> {
+    // mov dx, 0x3f8; mov al, 'x'; again: out dx, al; jmp again
+    elf(&[0x66, 0xba, 0xf8, 0x03, 0xb0, b'x', 0xee, 0xeb, 0xfd])
+}
+
 /// Code for a reset by a triple fault.
 pub const RESET: &[u8] = &[
     0x31, 0xc0, 0x50, 0x50, // xor eax, eax; push eax; push eax

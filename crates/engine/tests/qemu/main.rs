@@ -10,6 +10,7 @@ mod bench;
 mod group;
 mod guest;
 
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::os::fd::AsRawFd;
 use std::process::{Command, Stdio};
@@ -279,6 +280,43 @@ fn publishing(host_port: u16, egress: bool) -> NetSpec {
             host_port,
             guest_port: 80,
         }],
+    }
+}
+
+#[test]
+fn a_console_that_nobody_shortens_has_an_end_and_the_guest_goes_on() {
+    const MOST: u64 = 1 << 30;
+    let mut bench = Bench::new();
+    let spec = bench.spec(&guest::floods());
+    let id = bench.start(&spec);
+    let length = || spec.console_log.metadata().unwrap().len();
+    // Most of its room is used up at once.
+    let mut log = std::fs::OpenOptions::new()
+        .append(true)
+        .open(&spec.console_log)
+        .unwrap();
+    let fill = MOST - length() - (64 << 10);
+    log.write_all(&vec![b'y'; usize::try_from(fill).unwrap()])
+        .unwrap();
+    let deadline = Instant::now() + LONG;
+    while length() < MOST {
+        assert!(Instant::now() < deadline, "{} bytes", length());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // What this test wrote knows no limit, and the guest wrote meanwhile.
+    let full = length();
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(length(), full);
+    let blocks = std::os::unix::fs::MetadataExt::blocks(&spec.console_log.metadata().unwrap());
+    assert!(blocks * 512 <= 65 << 20, "{blocks} blocks");
+    assert_eq!(bench.engine.state(&id).unwrap(), VmmState::Running);
+    // There is room again once somebody shortens it.
+    bench.engine.trim(&id, 1 << 20).unwrap();
+    let short = length();
+    assert!(short < MOST - (60 << 20), "{short}");
+    while length() == short {
+        assert!(Instant::now() < deadline);
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
