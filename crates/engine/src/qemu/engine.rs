@@ -274,7 +274,7 @@ impl Engine for QemuEngine {
 
     fn resize_disk(&self, id: &VmmIdentity, path: &Path, bytes: u64) -> Result<(), EngineError> {
         let process = Process::open_living(&id.process(), &PROCESSES)?;
-        // First: what the guest writes beyond the limit ends the VMM.
+        // First: a write beyond the limit would be an error of the disk.
         limit::raise(id.pid, bytes)?;
         let asked = Monitor::open(&id.control_socket, id.pid, ANSWER_WITHIN)
             .and_then(|mut monitor| disks::resize(&mut monitor, path, bytes));
