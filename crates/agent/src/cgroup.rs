@@ -122,9 +122,7 @@ impl CommandGroup {
     /// The pids of its members, and of those of the groups that it has made below its own.
     #[must_use]
     pub fn members(&self) -> HashSet<i32> {
-        let mut found = HashSet::new();
-        gather(&self.path, DEPTH, &mut found);
-        found
+        members_of(&self.path)
     }
 }
 
@@ -137,6 +135,14 @@ impl Drop for CommandGroup {
     }
 }
 
+/// The pids in a group and in those below it.
+#[must_use]
+pub fn members_of(group: &Path) -> HashSet<i32> {
+    let mut found = HashSet::new();
+    gather(group, DEPTH, &mut found);
+    found
+}
+
 fn gather(group: &Path, depth: usize, found: &mut HashSet<i32>) {
     let listed = std::fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
     found.extend(listed.lines().filter_map(|pid| pid.parse::<i32>().ok()));
@@ -146,7 +152,7 @@ fn gather(group: &Path, depth: usize, found: &mut HashSet<i32>) {
 }
 
 /// The groups that a group has.
-fn below(group: &Path) -> impl Iterator<Item = PathBuf> {
+pub fn below(group: &Path) -> impl Iterator<Item = PathBuf> {
     let entries = std::fs::read_dir(group).into_iter().flatten().flatten();
     entries
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))

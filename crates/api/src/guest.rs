@@ -22,6 +22,24 @@ pub struct GuestUse {
     pub processes: u32,
     /// New at every boot.
     pub boot_id: String,
+    /// The commands of `exec`, `run` and their like that run there, the largest users of CPU time first, at most 64.
+    #[serde(default)]
+    pub commands: Vec<GuestCommand>,
+}
+
+/// Use of a guest by one command, with all that it has started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GuestCommand {
+    /// Pid of its oldest process.
+    pub pid: u32,
+    /// Words of that process.
+    pub command: String,
+    /// Processes that it has.
+    pub processes: u32,
+    /// CPU time in ms, with that of processes that have ended.
+    pub cpu_ms: u64,
+    /// Resident memory in bytes; pages that several processes share count for each.
+    pub memory_bytes: u64,
 }
 
 /// CPU time of a guest since its boot, in ms.

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use banger_api::ApiError;
-use banger_api::guest::{GuestCpu, GuestDisk, GuestMemory, GuestUse};
+use banger_api::guest::{GuestCommand, GuestCpu, GuestDisk, GuestMemory, GuestUse};
 use banger_api::vm::{MachineSize, VmState, VmStats};
 use banger_control::vm::vm_view;
-use banger_guest::{DiskStats, GuestStats};
+use banger_guest::{CommandStats, DiskStats, GuestStats};
 use banger_ops::plans;
 use banger_process::Look;
 use banger_store::VmRecord;
@@ -68,6 +68,13 @@ fn guest_use(guest: GuestStats) -> GuestUse {
         inodes: disk.inodes,
         inodes_free: disk.inodes_free,
     };
+    let command = |command: CommandStats| GuestCommand {
+        pid: command.pid,
+        command: command.command,
+        processes: command.processes,
+        cpu_ms: command.cpu_ms,
+        memory_bytes: command.memory,
+    };
     GuestUse {
         cpu: GuestCpu {
             user_ms: cpu.user_ms,
@@ -90,6 +97,7 @@ fn guest_use(guest: GuestStats) -> GuestUse {
         uptime_ms: guest.uptime_ms,
         processes: guest.processes,
         boot_id: guest.boot_id,
+        commands: guest.commands.into_iter().map(command).collect(),
     }
 }
 

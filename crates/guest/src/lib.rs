@@ -31,10 +31,10 @@ pub mod wire;
 
 pub use client::{CallStream, Client, ClientError, ClockOffset, ConversationId, SessionEnd};
 pub use schema::{
-    Answer, Attach, Authorities, Caller, ClockChange, ClockReading, ClockSet, Configure,
-    Configured, ConnectTarget, Content, ContentError, CpuTimes, Detached, DetachedCommand,
-    DetachedEnd, DetachedId, DiskStats, ExecFailure, ExecFailureKind, ExecRequest, ExitStatus,
-    Failure, Found, GetChanges, GetFiles, GrowDisk, GuestFile, GuestMount, GuestPath,
+    Answer, Attach, Authorities, Caller, ClockChange, ClockReading, ClockSet, CommandStats,
+    Configure, Configured, ConnectTarget, Content, ContentError, CpuTimes, Detached,
+    DetachedCommand, DetachedEnd, DetachedId, DiskStats, ExecFailure, ExecFailureKind, ExecRequest,
+    ExitStatus, Failure, Found, GetChanges, GetFiles, GrowDisk, GuestFile, GuestMount, GuestPath,
     GuestPathError, GuestStats, InitMode, Interface, InterfaceAddress, LISTEN, LISTEN_SOCKET,
     LISTEN_TCP, Listener, Listening, MacAddr, MacAddrError, MemoryStats, ModulesPlan, Net, Phase,
     Pong, PutFiles, Relay, Request, RootPlan, RunningInit, SetClock, ShutdownMode, Stage, TmpMode,

@@ -54,6 +54,8 @@ pub const TIMEOUT_GRACE: Duration = Duration::from_secs(5);
 /// Bytes of a detached command's arguments that a list shows. The answer with all commands fits [`MAX_ANSWER`] with
 /// them.
 pub const MAX_SHOWN_ARGV: usize = 4096;
+/// Commands in a guest's statistics.
+pub const MAX_COMMAND_STATS: usize = 64;
 /// Detached commands that a guest keeps: the running ones, and the newest of the ended ones.
 pub const MAX_DETACHED: usize = 64;
 

@@ -7,13 +7,13 @@ use banger_guest::limits::PROTOCOL_VERSION;
 use banger_guest::wire::frame::{Frame, decode};
 use banger_guest::wire::handshake::{Kind, Record};
 use banger_guest::{
-    Answer, Attach, Authorities, Caller, ClockChange, ClockReading, ClockSet, Configure,
-    Configured, ConnectTarget, Content, CpuTimes, Detached, DetachedCommand, DetachedEnd,
-    DiskStats, ExecFailure, ExecFailureKind, ExecRequest, ExitStatus, Failure, Found, GetChanges,
-    GetFiles, GrowDisk, GuestFile, GuestMount, GuestPath, GuestStats, InitMode, Interface,
-    InterfaceAddress, Listener, Listening, MacAddr, MemoryStats, ModulesPlan, Net, Phase, Pong,
-    PutFiles, Relay, Request, RootPlan, RunningInit, SetClock, ShutdownMode, Stage, TmpMode,
-    TransferDone, TransferFailure, TransportProtocol, TreeFiles, TreePath, Tty,
+    Answer, Attach, Authorities, Caller, ClockChange, ClockReading, ClockSet, CommandStats,
+    Configure, Configured, ConnectTarget, Content, CpuTimes, Detached, DetachedCommand,
+    DetachedEnd, DiskStats, ExecFailure, ExecFailureKind, ExecRequest, ExitStatus, Failure, Found,
+    GetChanges, GetFiles, GrowDisk, GuestFile, GuestMount, GuestPath, GuestStats, InitMode,
+    Interface, InterfaceAddress, Listener, Listening, MacAddr, MemoryStats, ModulesPlan, Net,
+    Phase, Pong, PutFiles, Relay, Request, RootPlan, RunningInit, SetClock, ShutdownMode, Stage,
+    TmpMode, TransferDone, TransferFailure, TransportProtocol, TreeFiles, TreePath, Tty,
 };
 use bytes::{Bytes, BytesMut};
 
@@ -360,6 +360,13 @@ fn stats() -> GuestStats {
         uptime_ms: 77,
         processes: 3,
         boot_id: text("0b4ee1a3"),
+        commands: vec![CommandStats {
+            pid: 90,
+            command: text("make -j4"),
+            processes: 3,
+            cpu_ms: 1500,
+            memory: 4096,
+        }],
     }
 }
 
@@ -605,7 +612,11 @@ fn what_version_1_said_is_understood() {
         configured()
     );
     assert_eq!(golden.read::<Vec<Detached>>(1, "detached.json"), detached());
-    assert_eq!(golden.read::<GuestStats>(1, "stats.json"), stats());
+    let older = GuestStats {
+        commands: Vec::new(),
+        ..stats()
+    };
+    assert_eq!(golden.read::<GuestStats>(1, "stats.json"), older);
     assert_eq!(
         golden.read::<Vec<Listener>>(1, "listeners.json"),
         listeners()

@@ -1,18 +1,20 @@
 //! Load, memory and disks.
 
+use std::path::Path;
+
 use banger_guest::{CpuTimes, DiskStats, Failure, GuestStats, MemoryStats};
 
-use super::counters;
+use super::{commands, counters};
 use crate::failure::failure;
 
 /// Clock ticks in a millisecond's ten: `USER_HZ` is 100 on every architecture that we run on (times(2)).
 const MS_PER_TICK: u64 = 10;
 
-/// Collects everything.
+/// Collects everything; commands are those of the control groups in `groups`.
 ///
 /// # Errors
 /// Names the file of `/proc` that cannot be read.
-pub fn collect() -> Result<GuestStats, Failure> {
+pub fn collect(groups: Option<&Path>) -> Result<GuestStats, Failure> {
     let stat = read("/proc/stat")?;
     let (load, processes) = parse_load(&read("/proc/loadavg")?);
     let uptime = read("/proc/uptime")?;
@@ -30,6 +32,9 @@ pub fn collect() -> Result<GuestStats, Failure> {
         uptime_ms: (seconds * 1000.0) as u64,
         processes,
         boot_id: boot_id(),
+        commands: groups
+            .map(|groups| commands::collect(groups, Path::new("/proc")))
+            .unwrap_or_default(),
     })
 }
 
@@ -129,7 +134,7 @@ mod tests {
 
     #[test]
     fn this_machine_has_plausible_numbers() {
-        let stats = collect().unwrap();
+        let stats = collect(None).unwrap();
         assert!(stats.cpus > 0 && stats.memory.total > stats.memory.free && stats.uptime_ms > 0);
         assert!(
             stats

@@ -72,7 +72,11 @@ async fn dispatch(mut io: CallIo, request: Request, guest: &Arc<Guest>) {
             let found = blocking(move || ports::listeners(&hidden)).await;
             reply(&mut io, found).await;
         }
-        Request::Stats => reply(&mut io, blocking(stats::collect).await).await,
+        Request::Stats => {
+            let groups = guest.machine().command_groups();
+            let stats = blocking(move || stats::collect(groups.as_deref())).await;
+            reply(&mut io, stats).await;
+        }
         // Neither waits for anything, and a thread would only make the reading older.
         Request::ReadClock => reply(&mut io, Ok(guest.machine().read_clock())).await,
         Request::SetClock(to) => reply(&mut io, guest.machine().set_clock(to)).await,

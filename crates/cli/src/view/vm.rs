@@ -234,13 +234,47 @@ fn network(vm: &Vm) -> String {
     }
 }
 
-/// Use of resources by VMs, one a line.
+/// Use of resources by VMs, one a line, or by the commands in their guests.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
-pub struct Stats(pub crate::view::shown::Shown<VmStats>);
+pub struct Stats {
+    /// The VMs.
+    pub vms: crate::view::shown::Shown<VmStats>,
+    /// Commands are shown in the text; JSON always has them.
+    #[serde(skip)]
+    pub commands: bool,
+}
+
+impl Stats {
+    fn commands(&self, page: &mut Page) {
+        let mut table = Table::new(&["NAME", "PID", "CPU", "MEMORY", "PROCESSES", "COMMAND"])
+            .cut("COMMAND", Cut::End);
+        for vm in &self.vms.0 {
+            for command in vm.guest.iter().flat_map(|guest| &guest.commands) {
+                table.row([
+                    vm.name.to_string(),
+                    command.pid.to_string(),
+                    seconds(command.cpu_ms),
+                    ByteSize(command.memory_bytes).to_string(),
+                    command.processes.to_string(),
+                    command.command.clone(),
+                ]);
+            }
+        }
+        page.table(&table);
+    }
+}
+
+/// Seconds with one digit behind the point.
+fn seconds(ms: u64) -> String {
+    format!("{}.{}s", ms / 1000, ms % 1000 / 100)
+}
 
 impl Render for Stats {
     fn text(&self, page: &mut Page) {
+        if self.commands {
+            return self.commands(page);
+        }
         let mut table = Table::new(&[
             "NAME",
             "STATE",
@@ -252,7 +286,7 @@ impl Render for Stats {
             "GUEST MEMORY",
             "UPTIME",
         ]);
-        for stats in &self.0.0 {
+        for stats in &self.vms.0 {
             table.row(stats_row(stats));
         }
         page.table(&table);
@@ -262,9 +296,7 @@ impl Render for Stats {
 fn stats_row(stats: &VmStats) -> [String; 9] {
     let guest = &stats.guest;
     let size = |bytes: u64| ByteSize(bytes).to_string();
-    let cpu = stats
-        .host_cpu_ms
-        .map(|ms| format!("{}.{}s", ms / 1000, ms % 1000 / 100));
+    let cpu = stats.host_cpu_ms.map(seconds);
     [
         stats.name.to_string(),
         state_text(stats.state, &stats.conditions),

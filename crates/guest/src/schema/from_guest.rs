@@ -4,10 +4,10 @@
 
 use super::words::one_line;
 use super::{
-    ClockReading, ClockSet, Configured, Detached, DetachedCommand, DetachedEnd, DiskStats, Found,
-    GuestStats, Listener, Pong, Stage,
+    ClockReading, ClockSet, CommandStats, Configured, Detached, DetachedCommand, DetachedEnd,
+    DiskStats, Found, GuestStats, Listener, Pong, Stage,
 };
-use crate::limits::MAX_GUEST_TEXT;
+use crate::limits::{MAX_COMMAND_STATS, MAX_GUEST_TEXT};
 
 /// Largest load that is believed.
 const MAX_LOAD: f64 = 1e6;
@@ -180,6 +180,7 @@ impl FromGuest for GuestStats {
             uptime_ms,
             processes,
             boot_id,
+            commands,
         } = self;
         Self {
             cpu,
@@ -191,6 +192,30 @@ impl FromGuest for GuestStats {
             uptime_ms,
             processes,
             boot_id: line(boot_id),
+            commands: commands
+                .into_iter()
+                .take(MAX_COMMAND_STATS)
+                .map(FromGuest::harmless)
+                .collect(),
+        }
+    }
+}
+
+impl FromGuest for CommandStats {
+    fn harmless(self) -> Self {
+        let Self {
+            pid,
+            command,
+            processes,
+            cpu_ms,
+            memory,
+        } = self;
+        Self {
+            pid,
+            command: line(command),
+            processes,
+            cpu_ms,
+            memory,
         }
     }
 }
@@ -279,10 +304,11 @@ mod tests {
             let w = || word.clone();
             let (memory, cpu) = (MemoryStats::default(), CpuTimes::default());
             let disk = DiskStats { mount: w(), total: 1, free: 1, available: 1, inodes: 1, inodes_free: 1 };
+            let command = CommandStats { pid: 1, command: w(), processes: 1, cpu_ms: 1, memory: 1 };
             let stats = GuestStats {
-                cpu, cpus: 1, memory, disks: vec![disk], load: [0.0; 3], uptime_ms: 1, processes: 1, boot_id: w(),
+                cpu, cpus: 1, memory, disks: vec![disk], load: [0.0; 3], uptime_ms: 1, processes: 1, boot_id: w(), commands: vec![command],
             };
-            check(&stats.harmless(), 2);
+            check(&stats.harmless(), 3);
             let listener = Listener {
                 protocol: TransportProtocol::Tcp, address: [0, 0, 0, 0].into(), port: 1, pid: None, process: Some(w()),
             };

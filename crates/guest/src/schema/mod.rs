@@ -26,6 +26,8 @@ pub use from_guest::FromGuest;
 pub use listen::{Caller, LISTEN, LISTEN_SOCKET, LISTEN_TCP, Listening};
 pub use net::{Interface, InterfaceAddress, MacAddr, MacAddrError, Net, Relay};
 pub use path::{GuestPath, GuestPathError};
-pub use report::{CpuTimes, DiskStats, GuestStats, Listener, MemoryStats, TransportProtocol};
+pub use report::{
+    CommandStats, CpuTimes, DiskStats, GuestStats, Listener, MemoryStats, TransportProtocol,
+};
 pub use transfer::{GetChanges, GetFiles, PutFiles, TransferDone, TransferFailure};
 pub use tree::{Found, TreeFiles, TreePath, TreePathError};

@@ -48,6 +48,24 @@ pub struct GuestStats {
     pub processes: u32,
     /// New at every boot.
     pub boot_id: String,
+    /// The host's commands that run, the largest users of CPU time first, at most [`crate::limits::MAX_COMMAND_STATS`].
+    #[serde(default)]
+    pub commands: Vec<CommandStats>,
+}
+
+/// Use of a guest by one command of the host, with all that it has started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandStats {
+    /// Pid of its oldest process.
+    pub pid: u32,
+    /// Words of that process.
+    pub command: String,
+    /// Processes that it has.
+    pub processes: u32,
+    /// CPU time in milliseconds, with that of processes that have ended.
+    pub cpu_ms: u64,
+    /// Resident memory in bytes; pages that several processes share count for each.
+    pub memory: u64,
 }
 
 /// CPU time since boot in milliseconds (`/proc/stat`, proc(5)).

@@ -27,6 +27,24 @@ fn a_detached_command_goes_on_without_its_client_and_without_the_daemon() {
         id
     });
 
+    step(
+        "statistics tell what it uses, with what it has started",
+        || {
+            let shown = sandbox.out(&["vm", "stats", "--commands", "far"]);
+            assert!(shown.contains("sh -c echo out"), "{shown}");
+            let stats = sandbox
+                .banger(&["vm", "stats", "far", "--json"])
+                .ok()
+                .json();
+            let command = &stats[0]["guest"]["commands"][0];
+            let number = |name: &str| command[name].as_u64().unwrap_or_default();
+            assert!(
+                number("processes") >= 1 && number("memory_bytes") > 0,
+                "{stats}"
+            );
+        },
+    );
+
     step("who follows it may leave it, and it goes on", || {
         let following = sandbox.banger(&["exec", "--attach", &id, "far"]).start();
         following.wait_for_stdout("out");

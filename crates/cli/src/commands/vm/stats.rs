@@ -12,15 +12,20 @@ use crate::view::vm::Stats;
 /// Arguments of `banger vm stats`.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-Load, memory and uptime of the guest are the guest's own word.
+Load, memory and uptime of the guest are the guest's own word, and so are its commands: each is a command of
+exec or run with all that it has started.
 
 Examples:
+  banger vm stats web --commands  what runs there, by CPU time
   banger vm stats  all VMs that run
   banger vm stats web --json")]
 pub struct Args {
     /// VMs: names, ids or starts of ids [default: all that run]
     #[arg(value_name = "VM", conflicts_with = "label")]
     vms: Vec<String>,
+    /// The commands that run in the guests, one a line
+    #[arg(long)]
+    commands: bool,
     #[command(flatten)]
     selector: Selector,
 }
@@ -45,5 +50,9 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
             .await
     })
     .await;
-    results.print(context, |done| Stats(Shown(done)))
+    let commands = args.commands;
+    results.print(context, |done| Stats {
+        vms: Shown(done),
+        commands,
+    })
 }
