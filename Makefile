@@ -55,7 +55,7 @@ chaos: guests ## Kill the daemon at random moments for long (CHAOS_ROUNDS=500, C
 bench: ## Start-up, list and exec times, SSH, repositories, disks and container layers, each beside the usual way in the same run
 	@scripts/host-packages.sh build run tests
 	$(CARGO) build --release --locked --bin banger
-	BANGER_BIN=$(CURDIR)/target/release/banger $(CARGO) bench --locked -p banger-smoke --bench start --bench ssh --bench workspace
+	BANGER_BIN=$(CURDIR)/target/release/banger $(CARGO) bench --locked -p banger-smoke --bench start --bench ssh --bench network --bench workspace
 	$(CARGO) bench --locked -p banger-engine --bench jail
 	$(CARGO) bench --locked -p banger-disk
 	$(CARGO) bench --locked -p banger-oci --bench layers

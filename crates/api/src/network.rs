@@ -120,6 +120,20 @@ pub struct ChangeNetwork {
     pub for_s: Option<u64>,
 }
 
+/// What of a VM's network another side wants to be left: only what both allow is allowed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct NarrowNetwork {
+    /// Addresses that are to be reached without a rule; `public` when absent.
+    pub egress: Egress,
+    /// Rules that allow.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<String>,
+    /// Rules that deny.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub deny: Vec<String>,
+}
+
 /// Ask what the present rules say about a destination.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

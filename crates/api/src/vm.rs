@@ -344,6 +344,9 @@ pub struct CreateVm {
     /// Rules of what it may not reach, whatever allows it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub deny: Vec<String>,
+    /// What a repository wants to be left of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub narrow: Option<crate::network::NarrowNetwork>,
     /// Ports to publish.
     pub publish: Vec<Publish>,
     /// True to start it as well.

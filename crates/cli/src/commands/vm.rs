@@ -41,7 +41,7 @@ pub enum Command {
     /// Create, start and enter a VM
     Run(Box<run::Args>),
     /// Create a VM, and start it
-    Create(create::Args),
+    Create(Box<create::Args>),
     /// Start VMs
     Start(start::Args),
     /// Stop VMs: their guests write out their disks and power off
@@ -76,7 +76,7 @@ Examples:
     /// Show a VM's console log
     Logs(logs::Args),
     /// Change a VM's settings
-    Set(set::Args),
+    Set(Box<set::Args>),
     /// Run a command in a running VM
     Exec(exec::Args),
     /// SSH to a running VM
@@ -106,7 +106,7 @@ impl Command {
     pub async fn run(self, context: &Context) -> Outcome {
         match self {
             Self::Run(args) => run::run(*args, context).await,
-            Self::Create(args) => create::run(args, context).await,
+            Self::Create(args) => create::run(*args, context).await,
             Self::Start(args) => start::run(args, context).await,
             Self::Stop(args) => stop::run(args, context).await,
             Self::Restart(args) => restart::run(args, context).await,
@@ -119,7 +119,7 @@ impl Command {
             Self::Ports(args) => ports::run(args, context).await,
             Self::Net(command) => command.run(context).await,
             Self::Logs(args) => logs::run(args, context).await,
-            Self::Set(args) => set::run(args, context).await,
+            Self::Set(args) => set::run(*args, context).await,
             Self::Exec(args) => exec::run(args, context).await,
             Self::Ssh(args) => ssh::run(args, context).await,
             Self::Cp(args) => cp::run(args, context).await,

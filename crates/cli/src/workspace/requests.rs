@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use banger_api::network::NarrowNetwork;
 use banger_api::vm::{Egress, NetMode, Publish};
 use banger_api::{ApiError, ErrorCode};
 use banger_workspace::Survey;
@@ -230,6 +231,33 @@ impl RepositoryRequests {
             context.output.note(&line);
         }
         publish
+    }
+
+    /// What the repository wants to be left of the network.
+    ///
+    /// # Errors
+    /// It names no egress.
+    pub fn narrow(&self) -> Result<Option<NarrowNetwork>, Failure> {
+        let Some(file) = &self.devcontainer else {
+            return Ok(None);
+        };
+        let Some(wishes) = file.asks.network.clone() else {
+            return Ok(None);
+        };
+        let egress = wishes
+            .egress
+            .map_or(Ok(Egress::Public), |text| text.parse());
+        let egress = egress.map_err(|error| {
+            Failure::usage(format!(
+                "{}: customizations.banger.network: {error}",
+                file.file
+            ))
+        })?;
+        Ok(Some(NarrowNetwork {
+            egress,
+            allow: wishes.allow,
+            deny: wishes.deny,
+        }))
     }
 
     /// Ports that nothing can be done about any more, for the VM is there already.

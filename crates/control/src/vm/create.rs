@@ -115,7 +115,8 @@ pub fn create(control: &Control, request: CreateVm) -> Result<Accepted, ApiError
         allow.extend(control.defaults().allow.iter().cloned());
         deny.extend(control.defaults().deny.iter().cloned());
     }
-    let network = rules::of_new(control, sizes.stack, &allow, &deny)?;
+    let narrow = request.narrow.as_ref();
+    let network = rules::of_new(control, sizes.stack, &allow, &deny, narrow)?;
     let (name, replaces) = wanted_name(control, &request)?;
     let draft = Draft {
         id: VmId::new(),

@@ -5,12 +5,15 @@
 //!            somebody else's change came first: again ◄┘
 //! ```
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use banger_api::network::{ChangeNetwork, NetRule, RuleAction, RuleSide, VmNetwork as View};
+use banger_api::network::{
+    ChangeNetwork, NarrowNetwork, NetRule, RuleAction, RuleSide, VmNetwork as View,
+};
 use banger_api::vm::NetStack;
 use banger_api::{ApiError, ErrorCode, VmId};
-use banger_egress::{Enforcer, Grant, Layer, Origin, Rule, Target};
+use banger_egress::{Enforcer, Grant, Layer, Origin, Rule, SetName, Target};
 use banger_ops::policy::{self, Request};
 use banger_ops::store_error;
 use banger_store::{VmNetwork, VmRecord, vm};
@@ -121,7 +124,7 @@ fn changed(
         lists[list].retain(|grant| !has(&new, &grant.rule));
         lists[list].extend(new);
     }
-    read_sets(control, network)?;
+    network.sets = sets_of(control, &[&network.allow, &network.deny], &network.sets)?;
     network.generation += 1;
     check(&new)?;
     Ok(new)
@@ -136,22 +139,25 @@ fn rule(text: &str) -> Result<Rule, ApiError> {
     })
 }
 
-/// Reads the sets that rules name and that are not there yet, and forgets those that none names.
-fn read_sets(control: &Control, network: &mut VmNetwork) -> Result<(), ApiError> {
-    let grants = network.allow.iter().chain(&network.deny);
-    let named: Vec<_> = grants
-        .filter_map(|grant| match grant.rule.target {
-            Target::Set(set) => Some(set),
-            _ => None,
-        })
-        .collect();
-    network.sets.retain(|set, _| named.contains(set));
-    for set in named {
-        if let Entry::Vacant(place) = network.sets.entry(set) {
-            place.insert(control.environment().rules_of(set)?);
+/// The sets that rules name: those that are known as they were read, the others read now.
+fn sets_of(
+    control: &Control,
+    rules: &[&[Grant]],
+    known: &BTreeMap<SetName, Vec<Rule>>,
+) -> Result<BTreeMap<SetName, Vec<Rule>>, ApiError> {
+    let mut sets = BTreeMap::new();
+    for grant in rules.iter().copied().flatten() {
+        let Target::Set(set) = grant.rule.target else {
+            continue;
+        };
+        if let Entry::Vacant(place) = sets.entry(set) {
+            place.insert(match known.get(&set) {
+                Some(rules) => rules.clone(),
+                None => control.environment().rules_of(set)?,
+            });
         }
     }
-    Ok(())
+    Ok(sets)
 }
 
 /// Rules of a new VM, which are not checked yet.
@@ -163,6 +169,7 @@ pub(super) fn of_new(
     stack: NetStack,
     allow: &[String],
     deny: &[String],
+    narrow: Option<&NarrowNetwork>,
 ) -> Result<VmNetwork, ApiError> {
     let grants = |rules: &[String]| -> Result<Vec<Grant>, ApiError> {
         rules
@@ -177,7 +184,22 @@ pub(super) fn of_new(
         deny: grants(deny)?,
         ..VmNetwork::default()
     };
-    read_sets(control, &mut network)?;
+    network.sets = sets_of(control, &[&network.allow, &network.deny], &BTreeMap::new())?;
+    if let Some(narrow) = narrow {
+        if stack == NetStack::Slirp {
+            let message = "the repository narrows the network, which QEMU's own network cannot hold a guest to";
+            return Err(ApiError::new(ErrorCode::InvalidArgument, message)
+                .hint("stack = \"own\" below [network] in config.toml gives new VMs a network that can; --no-devcontainer leaves its wishes out"));
+        }
+        let (allow, deny) = (grants(&narrow.allow)?, grants(&narrow.deny)?);
+        network.narrowed = vec![Layer {
+            origin: Origin::Repository,
+            egress: narrow.egress,
+            sets: sets_of(control, &[&allow, &deny], &BTreeMap::new())?,
+            allow,
+            deny,
+        }];
+    }
     Ok(network)
 }
 

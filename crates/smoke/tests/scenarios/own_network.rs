@@ -29,8 +29,12 @@ const ECHO: &str = "$| = 1; my ($port) = @ARGV; \
     while (my $c = $s->accept) { local $/; my $all = <$c>; print $c $all; close $c }";
 
 fn connects(sandbox: &Sandbox, at: &str, port: u16) -> String {
+    connects_from(sandbox, NAME, at, port)
+}
+
+fn connects_from(sandbox: &Sandbox, vm: &str, at: &str, port: u16) -> String {
     let port = port.to_string();
-    let words = ["exec", NAME, "--", "perl", "-MIO::Socket::IP", "-e"];
+    let words = ["exec", vm, "--", "perl", "-MIO::Socket::IP", "-e"];
     sandbox.out(&[&words[..], &[CONNECT, at, &port]].concat())
 }
 
@@ -235,4 +239,35 @@ fn a_guest_on_its_own_network_is_closed_by_default_and_its_process_may_die() {
         );
         sandbox.assert_no_vm();
     });
+}
+
+#[test]
+fn a_repository_narrows_what_its_vm_reaches_and_opens_nothing() -> std::io::Result<()> {
+    let sandbox = Sandbox::new();
+    let config = sandbox.banger_home().join("config.toml");
+    std::fs::write(config, "[network]\nstack = \"own\"\n")?;
+    let [both, user, repository] = [host_server(), host_server(), host_server()];
+    let path = sandbox.home().join("api");
+    crate::workspace::repository(&path)?;
+    let wishes = format!(
+        r#"{{"customizations": {{"banger": {{"network": {{"egress": "list", "allow": ["host:{both}", "host:{repository}"]}}}}}}}}"#
+    );
+    std::fs::write(path.join(".devcontainer.json"), wishes)?;
+    let vm = ["run", "--name", "narrow", "--image", MINIMAL, "--vcpu", "1"];
+    let rules = [format!("host:{both}"), format!("host:{user}")];
+    let rules = [
+        "--memory", "512M", "--allow", &rules[0], "--allow", &rules[1],
+    ];
+    let path = crate::workspace::text(&path);
+    let words = [&vm[..], &rules, &[path, "--", "true"]].concat();
+    sandbox.banger(&words).ok();
+    let connects = |port| connects_from(&sandbox, "narrow", "10.0.2.2", port);
+    assert_eq!(connects(both), "yes: word of the host");
+    for port in [user, repository] {
+        let told = connects(port);
+        assert!(told.contains("refused"), "{told}");
+    }
+    let log = sandbox.out(&["vm", "net", "log", "narrow", "--denied"]);
+    assert!(log.contains("the repository's policy"), "{log}");
+    Ok(())
 }

@@ -20,6 +20,6 @@ mod tests;
 pub use commands::{Command, Commands};
 pub use error::DevcontainerError;
 pub use find::{Found, find};
-pub use parse::{Devcontainer, Image};
+pub use parse::{Devcontainer, Image, NetworkWishes};
 pub use resolve::{Host, Resolved};
 pub use variables::is_name;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jsonc_parser::ParseOptions;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::commands::Commands;
@@ -15,12 +16,13 @@ const MAX_VARIABLES: usize = 256;
 const MAX_TEXT: usize = 32 * 1024;
 /// Bytes of all texts of one object.
 const MAX_TEXTS: usize = 128 * 1024;
+/// Rules of the network.
+const MAX_RULES: usize = 256;
 /// Ports.
 const MAX_PORTS: usize = 64;
 /// Properties that mean nothing for a VM: settings of editors, and things that VMs always do.
 const OF_NO_CONCERN: &[&str] = &[
     "$schema",
-    "customizations",
     "devPort",
     "extensions",
     "name",
@@ -53,6 +55,18 @@ pub enum Image {
     Built(String),
 }
 
+/// What of its VM's network a repository wants to be left: it can only narrow.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NetworkWishes {
+    /// What is reached without a rule: public, all, none or list.
+    pub egress: Option<String>,
+    /// Rules that allow.
+    pub allow: Vec<String>,
+    /// Rules that deny.
+    pub deny: Vec<String>,
+}
+
 /// A file's wishes, before variables have values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Devcontainer {
@@ -68,6 +82,8 @@ pub struct Devcontainer {
     pub(super) commands: Vec<(String, Commands)>,
     /// `forwardPorts`, those of the guest itself.
     pub(super) ports: Vec<u16>,
+    /// `customizations.banger.network`: what of the network it wants to be left.
+    pub(super) network: Option<NetworkWishes>,
     /// Properties that are not supported, in the file's own words.
     pub(super) unused: Vec<String>,
 }
@@ -105,6 +121,7 @@ impl Devcontainer {
             user: word(&mut fields, "remoteUser")?.or(container_user),
             commands: Vec::new(),
             ports: ports(&mut fields, &mut unused)?,
+            network: network(&mut fields)?,
             unused,
         };
         for name in COMMANDS {
@@ -116,6 +133,29 @@ impl Devcontainer {
         file.unused.extend(fields.into_iter().map(|(name, _)| name));
         Ok(file)
     }
+}
+
+/// Part of `customizations` that is banger's; the rest is for editors.
+fn network(fields: &mut Map<String, Value>) -> Result<Option<NetworkWishes>, DevcontainerError> {
+    let name = "customizations.banger.network";
+    let customizations = fields.remove("customizations");
+    let found = customizations
+        .as_ref()
+        .and_then(|all| all.get("banger")?.get("network"));
+    let Some(found) = found.filter(|found| !found.is_null()) else {
+        return Ok(None);
+    };
+    let network: NetworkWishes = serde_json::from_value(found.clone())
+        .map_err(|error| DevcontainerError::property(name, short(&error.to_string())))?;
+    let rules = network.allow.iter().chain(&network.deny);
+    if rules.clone().count() > MAX_RULES {
+        let why = format!("has more than {MAX_RULES} rules");
+        return Err(DevcontainerError::property(name, why));
+    }
+    for rule in rules {
+        check_text(name, rule)?;
+    }
+    Ok(Some(network))
 }
 
 fn image(fields: &mut Map<String, Value>) -> Result<Image, DevcontainerError> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::commands::Commands;
 use super::error::DevcontainerError;
-use super::parse::{Devcontainer, Image, check_variables};
+use super::parse::{Devcontainer, Image, NetworkWishes, check_variables};
 use super::variables::{is_name, replace};
 
 /// Longest name of an image, in bytes: the limit of registries, a tag and a digest.
@@ -47,6 +47,8 @@ pub struct Resolved {
     pub commands: Vec<(String, Commands)>,
     /// Ports of the guest to be reached from the host.
     pub ports: Vec<u16>,
+    /// What of the network the repository wants to be left: it can only narrow.
+    pub network: Option<NetworkWishes>,
     /// Properties that are not supported, in the file's own words.
     pub unused: Vec<String>,
     /// Variables of the host that the file asks for and does not get.
@@ -96,6 +98,7 @@ impl Devcontainer {
             user: user.filter(|user| !user.is_empty()),
             commands,
             ports: self.ports.clone(),
+            network: self.network.clone(),
             unused: self.unused.clone(),
             withheld,
             of_guest,

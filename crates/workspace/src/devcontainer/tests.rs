@@ -35,6 +35,26 @@ fn resolved(text: &str, named: &[&str]) -> Result<Resolved, DevcontainerError> {
 }
 
 #[test]
+fn wishes_of_the_network_are_read_and_other_customizations_are_for_editors() {
+    let network = |json: &str| Devcontainer::parse(json.as_bytes()).map(|file| file.network);
+    let of = |wishes: &str| network(&format!(r#"{{"customizations": {{"banger": {wishes}}}}}"#));
+    let editor = r#"{"customizations": {"vscode": {"extensions": ["a"]}}}"#;
+    assert_eq!(network(editor).unwrap(), None);
+    assert_eq!(of("{}").unwrap(), None);
+    let listed = r#"{"network": {"egress": "list", "allow": ["a.example:443"]}}"#;
+    let wishes = of(listed).unwrap().unwrap();
+    assert_eq!(wishes.egress.as_deref(), Some("list"));
+    assert_eq!(wishes.allow, ["a.example:443"]);
+    for wrong in [
+        r#"{"network": {"alow": []}}"#.to_owned(),
+        r#"{"network": "none"}"#.to_owned(),
+        format!(r#"{{"network": {{"deny": {:?}}}}}"#, vec!["a"; 257]),
+    ] {
+        assert!(of(&wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn a_usual_file_is_understood_with_its_comments_and_commas() {
     let file = resolve(USUAL, &["TOKEN"]);
     assert_eq!(file.image, Image::Named("debian:12".to_owned()));

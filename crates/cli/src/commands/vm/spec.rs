@@ -2,6 +2,7 @@
 
 mod differences;
 
+use banger_api::network::NarrowNetwork;
 use banger_api::vm::{CreateVm, Egress, NetMode, Publish, RestartPolicy};
 use banger_api::{ByteSize, EngineName, KernelName, Label, Labels, VmName};
 use banger_client::Client;
@@ -48,6 +49,9 @@ pub struct Spec {
     labels: Vec<Label>,
     #[command(flatten)]
     network: Network,
+    /// What a repository wants to be left of the network.
+    #[arg(skip)]
+    narrow: Option<NarrowNetwork>,
 }
 
 /// Network of a VM.
@@ -120,6 +124,7 @@ impl Spec {
         {
             self.image = Some(Wanted::of_repository(file, image, context).await?);
         }
+        self.narrow = requests.narrow()?;
         if self.network.net.is_none() && requests.need_network() {
             let status = |client: Client| async move { client.daemon_status().await };
             self.network.net = Some(context.session.read(status).await?.default_net);
@@ -195,6 +200,7 @@ impl Spec {
             egress: self.network.egress(),
             allow: self.network.allowed(),
             deny: self.network.denied(),
+            narrow: self.narrow,
             publish: self.network.publish,
             start,
             ephemeral,

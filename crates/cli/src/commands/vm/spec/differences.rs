@@ -50,6 +50,8 @@ impl Spec {
             restart,
             labels,
             network,
+            // A VM that exists keeps what it was made with.
+            narrow: _,
         } = self;
         let Network {
             net,
