@@ -33,7 +33,7 @@ unit: ## Unit and crate tests only; no guest is booted
 smoke: guests ## The scenarios against real guests only (FILTER=word picks some)
 	@scripts/test.sh --workspace -E 'package(banger-smoke) and test(/$(FILTER)/)'
 
-docker-scenario: guests ## Docker, podman and buildah in one real guest; builds an image from Debian's archive, some 10 minutes without KVM
+docker-scenario: guests ## Docker, podman and buildah in one real guest; builds an image from Debian's archive, some 7 minutes without KVM
 	@scripts/test.sh --workspace --run-ignored only --no-capture -E 'test(containers_of_docker_and_podman)'
 
 guests: ## Build the test kernel and images once; quick when they are there
