@@ -12,7 +12,7 @@ use crate::view::vm::Stats;
 /// Arguments of `banger vm stats`.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-Load, memory and uptime of the guest are the guest's own word, and so are its commands: each is a command of
+Load, memory and uptime of the guest are the guest's own word, and so are its commands: each is a command of \
 exec or run with all that it has started.
 
 Examples:
