@@ -3,7 +3,7 @@
 use banger_api::Timestamp;
 use banger_api::network::{NetVerdict, VmNetwork};
 use banger_egress::{Destination, Question, Verdict as Judged};
-use banger_net_control::{Event, Record, Verified};
+use banger_net_control::{Event, Record, Replayed, Verified};
 use serde::Serialize;
 
 use crate::output::Render;
@@ -111,10 +111,29 @@ impl Render for Events {
     }
 }
 
+/// Answers that other rules would have given otherwise, one a line.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub struct Replays(pub Vec<Replayed>);
+
+impl Render for Replays {
+    fn text(&self, page: &mut Page) {
+        if self.0.is_empty() {
+            page.line("these rules would have answered everything as it was answered");
+        }
+        for one in &self.0 {
+            let question = question(&one.question);
+            let what = match &one.would_be {
+                Judged::Allow(_) => format!("would be allowed: {question}"),
+                Judged::Deny(denial) => format!("would be refused: {question}: {denial}"),
+            };
+            page.line(stamped(one.at_ms, one.seq, &what));
+        }
+    }
+}
+
 /// An event in one line.
 pub fn told(record: &Record) -> String {
-    let at = i64::try_from(record.at_ms).unwrap_or(i64::MAX);
-    let at = Timestamp::from_millisecond(at).unwrap_or_default();
     let what = match &record.event {
         Event::Started { pid, policy } => {
             format!("process {pid} serves, generation {}", policy.generation)
@@ -138,12 +157,14 @@ pub fn told(record: &Record) -> String {
         } => format!("ended line {opened}: {sent} B out, {received} B in, {lasted_ms} ms"),
         Event::Omitted { count } => format!("{count} events are not recorded: too many at once"),
     };
-    format!(
-        "{} {:>6} {}",
-        at.strftime("%FT%TZ"),
-        record.seq,
-        harmless_line(&what)
-    )
+    stamped(record.at_ms, record.seq, &what)
+}
+
+/// A line of the log with its time (ms since 1970) and number.
+fn stamped(at_ms: u64, seq: u64, what: &str) -> String {
+    let at = i64::try_from(at_ms).unwrap_or(i64::MAX);
+    let at = Timestamp::from_millisecond(at).unwrap_or_default();
+    format!("{} {seq:>6} {}", at.strftime("%FT%TZ"), harmless_line(what))
 }
 
 fn question(question: &Question) -> String {

@@ -224,6 +224,18 @@ fn a_guest_on_its_own_network_is_closed_by_default_and_its_process_may_die() {
         let log = log.ok().json();
         assert!(log["records"].as_u64() > Some(10), "{log}");
         assert_eq!(log["first_seq"], 1, "{log}");
+        // Both answers were given: what one says of them, the other says of the rest.
+        for (rules, verdict) in [
+            ("none", "would be refused: "),
+            ("all", "would be allowed: "),
+        ] {
+            let replay = ["vm", "net", "log", NAME, "--replay", rules];
+            let told = sandbox.out(&replay);
+            assert!(told.lines().all(|line| line.contains(verdict)), "{told}");
+            let json = sandbox.banger(&[&replay[..], &["--json"]].concat());
+            let count = json.ok().json().as_array().map_or(0, Vec::len);
+            assert!(count > 0 && count == told.lines().count(), "{told}");
+        }
         let owned = sandbox.banger(&["system", "status", "--json"]).ok().json();
         let unclaimed = |one: &&Value| one["claimed_by"].is_null();
         let resources = owned["resources"].as_array();
