@@ -5,6 +5,8 @@
 //! systemd ── banger-agent.service ──────────────► guard  ── waits for keeper.lock ──► is the keeper from then on
 //! ```
 //!
+//! Where systemd is not, the kernel has the guard's part ([`crate::revival`]).
+//!
 //! Both locks are the kernel's: it takes them from a process that is gone, however it ended. The guard is what brings the
 //! agent back when service and keeper are ended together, and systemd starts the guard again.
 
@@ -21,6 +23,8 @@ use rustix::fs::{FlockOperation, flock};
 use crate::cgroup;
 use crate::console::say;
 use crate::program::{AGAIN, ITSELF, NAME, name_ourselves};
+use crate::revival;
+use crate::setup::agent_unit;
 
 /// Keep the service of this guest.
 pub const KEEP: &str = "keep";
@@ -47,15 +51,27 @@ pub fn serve_alone() -> io::Result<()> {
     Ok(())
 }
 
-/// Keeps the service: `how` is [`KEEP`] or [`GUARD`].
+/// Starter of a keeper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeper {
+    /// PID 1, before it became the image's init.
+    OfInit,
+    /// systemd, as the guard.
+    OfSystemd,
+    /// The kernel, once there was none any more.
+    OfKernel,
+}
+
+/// Keeps the service.
 ///
 /// # Errors
 /// The service cannot be watched or started.
-pub fn keep(how: &str) -> io::Result<()> {
+pub fn keep(keeper: Keeper) -> io::Result<()> {
     name_ourselves()?;
     // As the service itself.
     let _ = std::fs::write("/proc/self/oom_score_adj", "-1000");
-    if how == KEEP
+    // systemd's own is in a group of its unit.
+    if keeper != Keeper::OfSystemd
         && let Err(error) = cgroup::enter()
     {
         say(format_args!(
@@ -64,6 +80,11 @@ pub fn keep(how: &str) -> io::Result<()> {
     }
     let folder = Path::new(FOLDER);
     let _keeper = wait_for(folder, KEEPER_LOCK)?;
+    if !agent_unit::is_installed()
+        && let Err(error) = revival::arm()
+    {
+        say(format_args!("nobody will restart the keeper: {error}"));
+    }
     loop {
         drop(wait_for(folder, SERVICE_LOCK)?);
         std::thread::sleep(PAUSE);

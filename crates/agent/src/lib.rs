@@ -39,6 +39,7 @@ pub mod power;
 pub mod program;
 pub mod relay;
 pub mod report;
+pub mod revival;
 pub mod serve;
 pub mod setup;
 pub mod sftp;

@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
+use banger_agent::keeper::Keeper;
 use banger_agent::{
-    console, init, keeper, listen, main_loop, modprobe, power, program, serve, sftp,
+    console, init, keeper, listen, main_loop, modprobe, power, program, revival, serve, sftp,
 };
 use banger_guest::LISTEN;
 
@@ -21,8 +22,14 @@ fn main() -> ExitCode {
         return power::main(name, &arguments);
     }
     let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [how @ (program::FRESH | program::AGAIN)] => main_loop::run(how),
-        [how @ (keeper::KEEP | keeper::GUARD)] => keeper::keep(how),
+        [program::FRESH] => main_loop::run(program::FRESH),
+        [program::AGAIN] => {
+            revival::leave();
+            main_loop::run(program::AGAIN)
+        }
+        [keeper::KEEP] => keeper::keep(Keeper::OfInit),
+        [keeper::GUARD] => keeper::keep(Keeper::OfSystemd),
+        [revival::FREED] => keeper::keep(Keeper::OfKernel),
         ["detached", folder] => serve::watch(folder),
         [LISTEN, ref what @ ..] => listen::serve(what),
         ["sftp-server"] => sftp::serve(std::io::stdin(), std::io::stdout()),

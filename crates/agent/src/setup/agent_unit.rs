@@ -47,6 +47,11 @@ pub fn install(root: &Path) -> Result<(), Failure> {
         .map_err(failed("write the unit"))
 }
 
+/// Tells whether systemd has the unit in this guest.
+pub fn is_installed() -> bool {
+    Path::new("/run/systemd/system").join(NAME).exists()
+}
+
 fn copy(to: &Path) -> io::Result<()> {
     if let Some(folder) = to.parent() {
         std::fs::create_dir_all(folder)?;

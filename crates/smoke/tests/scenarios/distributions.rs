@@ -99,6 +99,35 @@ fn survives_the_death_of_the_agent(sandbox: &Sandbox, name: &str) {
     });
 }
 
+/// Checks that service and keeper come back when nobody of ours is left: the image's init knows neither.
+fn agents_that_are_killed_together_come_back(sandbox: &Sandbox, name: &str) {
+    // Twice: who was started by the kernel is kept by the kernel.
+    for _ in 0..2 {
+        let script = r#"all=
+for process in /proc/[0-9]*; do
+    # One that init has not waited for yet has no words.
+    [ "$(cat $process/comm)" = banger-agent ] && grep -q . $process/cmdline && all="$all ${process#/proc/}"
+done
+echo $all >/root/killed; kill -9 $all; sleep 60"#;
+        let cut = sandbox
+            .banger(&["exec", name, "--", "sh", "-c", script])
+            .run();
+        assert_ne!(cut.code, Some(0), "the agent was to die: {cut}");
+        eventually("an agent answers again", SOON, || {
+            let words = ["exec", name, "--", "true"];
+            (sandbox.banger(&words).run().code == Some(0)).then_some(())
+        });
+        let killed = sandbox.in_guest(name, "wc -w </root/killed");
+        assert_eq!(killed, "2", "service and keeper");
+        let group = "/run/banger/groups/guard/cgroup.procs";
+        let kept = sandbox.in_guest(
+            name,
+            &format!("grep -ac /guard /proc/$(cat {group})/cmdline"),
+        );
+        assert_eq!(kept, "1", "the kernel started it");
+    }
+}
+
 #[test]
 fn debian_with_openrc_runs_its_services_under_system_v_init() {
     let sandbox = Sandbox::new();
@@ -120,6 +149,7 @@ fn debian_with_openrc_runs_its_services_under_system_v_init() {
             let mounted = sandbox.in_guest(name, script);
             assert!(mounted.contains("noexec"), "{mounted}");
             survives_the_death_of_the_agent(&sandbox, name);
+            agents_that_are_killed_together_come_back(&sandbox, name);
             let out = sandbox.out(&["ssh", name, "--", "echo", "over ssh"]);
             assert_eq!(out, "over ssh");
             let list = sandbox.home().join("list");
@@ -162,6 +192,10 @@ fn an_image_shaped_like_alpine_runs_openrc_under_busybox_and_programs_of_musl() 
         let out = sandbox.out(&["ssh", name, "--", "echo", "over ssh"]);
         assert_eq!(out, "over ssh");
     });
+    step(
+        "agent and keeper that are killed together come back",
+        || agents_that_are_killed_together_come_back(&sandbox, name),
+    );
     step("a stop is clean, without a program called poweroff", || {
         sandbox.in_guest(name, "rm /sbin/poweroff");
         stops_cleanly_and_keeps_files(&sandbox, name);
