@@ -13,9 +13,9 @@ use crate::{Timestamp, VmId, VmName};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RuleAction {
-    /// What it names may be reached.
+    /// The named destinations may be reached.
     Allow,
-    /// What it names may not be reached, whatever allows it.
+    /// The named destinations may not be reached, whatever allows them.
     Deny,
 }
 
@@ -68,7 +68,7 @@ pub struct VmNetwork {
     pub id: VmId,
     /// Its name.
     pub name: VmName,
-    /// Who carries its packets.
+    /// Carrier of its packets.
     pub stack: NetStack,
     /// Addresses that it may reach without a rule.
     pub egress: Egress,
@@ -120,7 +120,7 @@ pub struct ChangeNetwork {
     pub for_s: Option<u64>,
 }
 
-/// What of a VM's network another side wants to be left: only what both allow is allowed.
+/// Part of a VM's network that another side wants to be left: only what both allow is allowed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct NarrowNetwork {

@@ -115,7 +115,7 @@ impl fmt::Display for NetMode {
 /// Addresses that a guest in `user` mode may reach. QEMU's own network knows `all` and `none`.
 pub use banger_egress::Egress;
 
-/// Who carries the packets of a guest in `user` mode.
+/// Carrier of the packets of a guest in `user` mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NetStack {
@@ -254,7 +254,7 @@ pub struct Vm {
     pub overlay_bytes: u64,
     /// Its network mode.
     pub net: NetMode,
-    /// Who carries its packets.
+    /// Carrier of its packets.
     #[serde(default)]
     pub stack: NetStack,
     /// Addresses that it may reach.
@@ -333,7 +333,7 @@ pub struct CreateVm {
     pub overlay_size: Option<ByteSize>,
     /// Its network mode.
     pub net: Option<NetMode>,
-    /// Who carries its packets; the configuration's `network.stack` when absent.
+    /// Carrier of its packets; the configuration's `network.stack` when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stack: Option<NetStack>,
     /// Addresses that it may reach.

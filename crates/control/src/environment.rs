@@ -30,7 +30,7 @@ pub struct VmDefaults {
     pub overlay: Option<ByteSize>,
     /// Their network.
     pub net: Option<NetMode>,
-    /// Who carries their packets.
+    /// Carrier of their packets.
     pub stack: Option<NetStack>,
     /// Addresses that they may reach.
     pub egress: Option<Egress>,

@@ -79,7 +79,7 @@ pub struct Vmm {
 pub struct Network {
     /// `none` or `user`.
     pub mode: Option<NetMode>,
-    /// Who carries the packets of new VMs: `own` or `slirp`.
+    /// Carrier of the packets of new VMs: `own` or `slirp`.
     pub stack: Option<NetStack>,
     /// Addresses that new VMs may reach: `public`, `all`, `none` or `list`.
     pub egress: Option<Egress>,

@@ -35,5 +35,5 @@ pub use name::Name;
 pub use policy::{POLICY_BYTES_MAX, POLICY_VERSION, Policy, RULES_MAX};
 pub use question::{Destination, Question};
 pub use rule::{PortRange, Ports, Protocol, Rule, Target};
-pub use sets::{HostFiles, SetError, SetName, read_set};
+pub use sets::{HostFiles, SetError, SetName, named_sets, read_set};
 pub use verdict::{Denial, Grounds, Reason, Verdict};

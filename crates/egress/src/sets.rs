@@ -6,6 +6,8 @@
 //!                                     the set: whoever has a mirror means the mirror
 //! ```
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -109,6 +111,25 @@ pub enum SetError {
         /// The files that were asked, in words.
         asked: &'static str,
     },
+}
+
+/// The sets that rules name, each with its rules from `read`, which is called once for each.
+///
+/// # Errors
+/// The first of `read`.
+pub fn named_sets<'a, E>(
+    rules: impl IntoIterator<Item = &'a Rule>,
+    mut read: impl FnMut(SetName) -> Result<Vec<Rule>, E>,
+) -> Result<BTreeMap<SetName, Vec<Rule>>, E> {
+    let mut sets = BTreeMap::new();
+    for rule in rules {
+        if let Target::Set(set) = rule.target
+            && let Entry::Vacant(place) = sets.entry(set)
+        {
+            place.insert(read(set)?);
+        }
+    }
+    Ok(sets)
 }
 
 /// The rules of a set, read now.

@@ -53,7 +53,7 @@ const LOWEST_RELAY: u16 = 61_000;
 pub struct NetPlan {
     /// Hardware address of the guest's device.
     pub mac: [u8; 6],
-    /// Who carries its packets.
+    /// Carrier of its packets.
     #[serde(default)]
     pub stack: NetStack,
     /// The guest's own address.

@@ -35,7 +35,7 @@ pub(crate) struct From<'a> {
     pub(crate) grown: bool,
     /// A published port.
     pub(crate) port: Option<u16>,
-    /// Who carries its packets.
+    /// Carrier of its packets.
     pub(crate) stack: NetStack,
     /// Restart policy after a host crash or reboot.
     pub(crate) restart: RestartPolicy,

@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::VmRecord;
 
-/// Who carries the packets of a VM, and by which rules. [`Default`] is what VMs of older builds have.
+/// Carrier of a VM's packets, and its rules. [`Default`] is what VMs of older builds have.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct VmNetwork {
-    /// Who carries its packets.
+    /// Carrier of its packets.
     pub stack: NetStack,
     /// Number of the present rules: each change has a higher one.
     pub generation: u64,

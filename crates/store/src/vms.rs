@@ -42,7 +42,7 @@ pub struct VmRecord {
     pub net: vm::NetMode,
     /// Its egress.
     pub egress: vm::Egress,
-    /// Who carries its packets, and by which rules.
+    /// Carrier of its packets, and its rules.
     #[serde(default)]
     pub network: VmNetwork,
     /// Published ports.

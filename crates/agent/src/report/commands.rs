@@ -1,4 +1,4 @@
-//! What the host's commands use, by their control groups: also what a command has started as a daemon counts as its.
+//! Use of the guest by the host's commands, by their control groups: also what a command has started as a daemon counts as its.
 
 use std::collections::HashSet;
 use std::path::Path;

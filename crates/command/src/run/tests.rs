@@ -1,4 +1,7 @@
 use std::cell::Cell;
+use std::path::Path;
+
+use banger_jail::{Access, Item, Network};
 
 use super::*;
 
@@ -100,18 +103,11 @@ fn it_runs_in_the_folder_and_environment_that_were_set() {
     );
 }
 
-#[test]
-fn a_program_in_a_jail_writes_where_it_may_and_gains_nothing() {
-    use banger_jail::{Access, Item, Network, Spec};
-
-    let (own, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let jail = Spec {
-        items: vec![
-            Item::new("/", Access::Execute),
-            Item::new("/dev/null", Access::Device),
-            Item::new(own.path(), Access::MakeFiles),
-        ],
-        cwd: own.path().to_owned(),
+/// A jail of landlock alone.
+fn jail(cwd: &Path, items: Vec<Item>) -> Spec {
+    Spec {
+        items,
+        cwd: cwd.to_owned(),
         network: Network::None,
         file_max_bytes: 1 << 20,
         descriptors_max: 64,
@@ -120,7 +116,20 @@ fn a_program_in_a_jail_writes_where_it_may_and_gains_nothing() {
         namespaces: false,
         landlock: true,
         seccomp: false,
-    };
+    }
+}
+
+#[test]
+fn a_program_in_a_jail_writes_where_it_may_and_gains_nothing() {
+    let (own, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let jail = jail(
+        own.path(),
+        vec![
+            Item::new("/", Access::Execute),
+            Item::new("/dev/null", Access::Device),
+            Item::new(own.path(), Access::MakeFiles),
+        ],
+    );
     let script = "
         echo x >here && mkdir dir && mv here dir/there && echo made
         (echo x >\"$0/elsewhere\") 2>/dev/null || echo refused
@@ -152,21 +161,11 @@ fn a_program_in_a_jail_writes_where_it_may_and_gains_nothing() {
 
 #[test]
 fn a_jail_that_cannot_be_made_is_told_and_nothing_runs() {
-    use banger_jail::{Access, Item, Network, Spec};
-
     let folder = tempfile::tempdir().unwrap();
-    let jail = Spec {
-        items: vec![Item::new(folder.path().join("gone"), Access::Read)],
-        cwd: folder.path().to_owned(),
-        network: Network::None,
-        file_max_bytes: 1 << 20,
-        descriptors_max: 64,
-        user: None,
-        group: None,
-        namespaces: false,
-        landlock: true,
-        seccomp: false,
-    };
+    let jail = jail(
+        folder.path(),
+        vec![Item::new(folder.path().join("gone"), Access::Read)],
+    );
     let ran = Program::new("/bin/sh")
         .args(["-c", "echo ran"])
         .jail(jail)

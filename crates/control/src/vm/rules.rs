@@ -6,14 +6,13 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
 use banger_api::network::{
     ChangeNetwork, NarrowNetwork, NetRule, RuleAction, RuleSide, VmNetwork as View,
 };
 use banger_api::vm::NetStack;
 use banger_api::{ApiError, ErrorCode, VmId};
-use banger_egress::{Enforcer, Grant, Layer, Origin, Rule, SetName, Target};
+use banger_egress::{Enforcer, Grant, Layer, Origin, Rule, SetName};
 use banger_ops::policy::{self, Request};
 use banger_ops::store_error;
 use banger_store::{VmNetwork, VmRecord, vm};
@@ -145,19 +144,11 @@ fn sets_of(
     rules: &[&[Grant]],
     known: &BTreeMap<SetName, Vec<Rule>>,
 ) -> Result<BTreeMap<SetName, Vec<Rule>>, ApiError> {
-    let mut sets = BTreeMap::new();
-    for grant in rules.iter().copied().flatten() {
-        let Target::Set(set) = grant.rule.target else {
-            continue;
-        };
-        if let Entry::Vacant(place) = sets.entry(set) {
-            place.insert(match known.get(&set) {
-                Some(rules) => rules.clone(),
-                None => control.environment().rules_of(set)?,
-            });
-        }
-    }
-    Ok(sets)
+    let rules = rules.iter().copied().flatten().map(|grant| &grant.rule);
+    banger_egress::named_sets(rules, |set| match known.get(&set) {
+        Some(rules) => Ok(rules.clone()),
+        None => control.environment().rules_of(set),
+    })
 }
 
 /// Rules of a new VM, which are not checked yet.

@@ -8,10 +8,13 @@ pub mod remove;
 pub mod rules;
 pub mod watch;
 
+use std::time::Duration;
+
 use banger_api::network::ChangeNetwork;
 use clap::Subcommand;
 
 use crate::context::Context;
+use crate::duration;
 use crate::failure::Outcome;
 use crate::view::network::Rules;
 
@@ -49,6 +52,26 @@ impl Command {
             Self::Log(args) => log::run(args, context).await,
             Self::Watch(args) => watch::run(args, context).await,
         }
+    }
+}
+
+/// Arguments of the commands that add rules.
+#[derive(Debug, clap::Args)]
+pub struct Added {
+    /// The VM: its name, its id or the start of its id
+    vm: String,
+    /// The rules
+    #[arg(required = true, value_name = "RULE")]
+    rules: Vec<String>,
+    /// They count for this time alone, like 30m
+    #[arg(long = "for", value_name = "TIME", value_parser = duration::parse)]
+    time: Option<Duration>,
+}
+
+impl Added {
+    /// Seconds for which the rules count: at least one.
+    fn seconds(&self) -> Option<u64> {
+        self.time.map(|time| time.as_secs().max(1))
     }
 }
 

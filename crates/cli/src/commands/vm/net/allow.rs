@@ -1,11 +1,9 @@
 //! `banger vm net allow`
 
-use std::time::Duration;
-
 use banger_api::network::ChangeNetwork;
 
+use super::Added;
 use crate::context::Context;
-use crate::duration;
 use crate::failure::Outcome;
 
 /// Arguments of `banger vm net allow`.
@@ -21,14 +19,8 @@ Examples:
   banger vm net allow web github.com:22,443 @debian
   banger vm net allow web '*.example.com' --for 1h")]
 pub struct Args {
-    /// The VM: its name, its id or the start of its id
-    vm: String,
-    /// The rules
-    #[arg(required = true, value_name = "RULE")]
-    rules: Vec<String>,
-    /// They count for this time alone, like 30m
-    #[arg(long = "for", value_name = "TIME", value_parser = duration::parse)]
-    time: Option<Duration>,
+    #[command(flatten)]
+    added: Added,
 }
 
 /// Adds rules that allow.
@@ -37,9 +29,9 @@ pub struct Args {
 /// There is no such VM, or a rule cannot be enforced.
 pub async fn run(args: Args, context: &Context) -> Outcome {
     let change = ChangeNetwork {
-        allow: args.rules,
-        for_s: args.time.map(|time| time.as_secs().max(1)),
+        for_s: args.added.seconds(),
+        allow: args.added.rules,
         ..ChangeNetwork::default()
     };
-    super::change(&args.vm, &change, context).await
+    super::change(&args.added.vm, &change, context).await
 }

@@ -1,11 +1,9 @@
 //! `banger vm net deny`
 
-use std::time::Duration;
-
 use banger_api::network::ChangeNetwork;
 
+use super::Added;
 use crate::context::Context;
-use crate::duration;
 use crate::failure::Outcome;
 
 /// Arguments of `banger vm net deny`.
@@ -18,14 +16,8 @@ Examples:
   banger vm net deny web 192.0.2.0/24
   banger vm net deny web ads.example.com --for 1h")]
 pub struct Args {
-    /// The VM: its name, its id or the start of its id
-    vm: String,
-    /// The rules
-    #[arg(required = true, value_name = "RULE")]
-    rules: Vec<String>,
-    /// They count for this time alone, like 30m
-    #[arg(long = "for", value_name = "TIME", value_parser = duration::parse)]
-    time: Option<Duration>,
+    #[command(flatten)]
+    added: Added,
 }
 
 /// Adds rules that deny.
@@ -34,9 +26,9 @@ pub struct Args {
 /// There is no such VM, or a rule cannot be enforced.
 pub async fn run(args: Args, context: &Context) -> Outcome {
     let change = ChangeNetwork {
-        deny: args.rules,
-        for_s: args.time.map(|time| time.as_secs().max(1)),
+        for_s: args.added.seconds(),
+        deny: args.added.rules,
         ..ChangeNetwork::default()
     };
-    super::change(&args.vm, &change, context).await
+    super::change(&args.added.vm, &change, context).await
 }

@@ -1,10 +1,8 @@
 //! `banger vm net log`
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 
-use banger_egress::{Egress, Grant, Layer, Policy, Rule, Target};
+use banger_egress::{Egress, Grant, Layer, Policy, Rule};
 use banger_net_control::{Record, replay, verify};
 
 use crate::context::Context;
@@ -88,16 +86,10 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
 /// The policy of these rules alone, with this host's reading of the sets that they name.
 fn policy(egress: Egress, allow: Vec<Rule>, deny: Vec<Rule>) -> Result<Policy, Failure> {
     let home = std::env::var_os("HOME").map_or_else(PathBuf::new, PathBuf::from);
-    let mut sets = BTreeMap::new();
-    for rule in allow.iter().chain(&deny) {
-        if let Target::Set(set) = rule.target
-            && let Entry::Vacant(place) = sets.entry(set)
-        {
-            let rules = banger_egress::read_set(set, &home, &banger_net::StdFiles)
-                .map_err(|error| Failure::usage(format!("rule \"{rule}\": {error}")))?;
-            place.insert(rules);
-        }
-    }
+    let sets = banger_egress::named_sets(allow.iter().chain(&deny), |set| {
+        banger_egress::read_set(set, &home, &banger_net::StdFiles)
+            .map_err(|error| Failure::usage(format!("rule \"@{set}\": {error}")))
+    })?;
     let always = |rules: Vec<Rule>| rules.into_iter().map(Grant::always).collect();
     let layer = Layer {
         allow: always(allow),
