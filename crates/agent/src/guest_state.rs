@@ -23,6 +23,15 @@ pub trait Machine: Send + Sync + 'static {
     /// Names the part that failed and the check that found it.
     fn configure(&self, configure: &Configure) -> Result<Configured, Failure>;
 
+    /// Lets go of disks and network, so that this machine can be saved; [`Machine::configure`] takes them again. Blocks. Only a
+    /// guest's own are let go.
+    ///
+    /// # Errors
+    /// A driver does not let go.
+    fn hold(&self) -> Result<(), Failure> {
+        Err(failure("devices", "let go", "this machine keeps its own"))
+    }
+
     /// Addresses at which it listens for published ports: those listeners are no servers of the guest's.
     fn relay_addresses(&self) -> Vec<SocketAddr> {
         Vec::new()
@@ -188,6 +197,24 @@ impl Guest {
             Err(_) => state.phase = Phase::Waiting,
         }
         result
+    }
+
+    /// Lets go of disks and network, off the task that serves. From then on this guest only becomes what it is told to be.
+    ///
+    /// # Errors
+    /// As [`Machine::hold`], and when the guest does not wait for its configuration.
+    pub async fn hold(&self) -> Result<(), Failure> {
+        {
+            let mut state = self.state();
+            if !matches!(state.phase, Phase::Waiting | Phase::Held) {
+                let cause = "only one that waits for its configuration can be held";
+                return Err(failure("guest", "is waiting", cause));
+            }
+            // Whatever becomes of it: nothing but a configuration may follow.
+            state.phase = Phase::Held;
+        }
+        let machine = self.machine();
+        blocking(move || machine.hold()).await
     }
 
     /// Begins to shut down.

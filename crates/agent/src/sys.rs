@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use rustix::fs::{Mode, OFlags};
-use rustix::ioctl::{Opcode, Setter, opcode};
+use rustix::ioctl::{NoArg, Opcode, Setter, opcode};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use rustix::pipe::PipeFlags;
 use rustix::process::{Gid, Signal, Uid};
@@ -19,6 +19,8 @@ use tokio::io::unix::AsyncFd;
 const EXT4_IOC_RESIZE_FS: Opcode = opcode::write::<u64>(b'f', 16);
 /// `RNDADDENTROPY`, `_IOW('R', 0x03, int[2])` (random(4)).
 const RNDADDENTROPY: Opcode = opcode::write::<[i32; 2]>(b'R', 3);
+/// `RNDRESEEDCRNG`, `_IO('R', 0x07)` (random(4)).
+const RNDRESEEDCRNG: Opcode = opcode::none(b'R', 7);
 
 /// Grows the ext4 file system that holds `mounted` to `blocks` of its own blocks.
 pub(crate) fn ext4_resize(mounted: impl AsFd, blocks: u64) -> io::Result<()> {
@@ -101,6 +103,15 @@ pub(crate) fn add_entropy(random: impl AsFd, fresh: &[u8]) -> io::Result<()> {
             random,
             Setter::<RNDADDENTROPY, PoolInfo>::new(info),
         )?)
+    }
+}
+
+/// Has the kernel's random numbers come from a new key at once.
+pub(crate) fn reseed_random(random: impl AsFd) -> io::Result<()> {
+    // SAFETY: the operation takes no argument, and reads and writes no memory of this process.
+    unsafe {
+        let operation = NoArg::<RNDRESEEDCRNG>::new();
+        Ok(rustix::ioctl::ioctl(random, operation)?)
     }
 }
 

@@ -18,6 +18,7 @@ fn configure(hostname: &str) -> Configure {
     Configure {
         hostname: hostname.into(),
         machine_id: "0".repeat(32),
+        generation: "1".into(),
         clock_unix_ns: 0,
         entropy: Content(vec![0; 32]),
         tmp: banger_guest::TmpMode::Disk,
@@ -257,4 +258,41 @@ async fn a_clock_that_is_right_is_not_touched() {
     let (offset, set) = host_of(guest).await.keep_time().await.unwrap();
     assert_eq!(set, None, "{offset:?}");
     assert!(double.told.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_held_guest_answers_nothing_but_what_makes_it_one() {
+    let double = Arc::new(Double::default());
+    let guest = Guest::new(double.clone(), Phase::Waiting, Defaults::default());
+    let client = host_of(guest.clone()).await;
+    client.hold().await.unwrap();
+    assert_eq!(client.ping().await.unwrap().phase, Phase::Held);
+    let refused = |answer: ClientError| {
+        assert!(
+            matches!(&answer, ClientError::Failed { failure, .. } if failure.part == "guest"),
+            "{answer}"
+        );
+    };
+    refused(client.stats().await.unwrap_err());
+    refused(client.ports().await.unwrap_err());
+    refused(client.sync().await.unwrap_err());
+    refused(client.shutdown(ShutdownMode::Poweroff).await.unwrap_err());
+    refused(client.detached().await.unwrap_err());
+    assert_eq!(*double.told.lock().unwrap(), ["hold"]);
+    // Another host, as after a waking, makes it a guest.
+    let client = host_of(guest).await;
+    client.configure(configure("web")).await.unwrap();
+    assert_eq!(client.ping().await.unwrap().phase, Phase::Running);
+    client.stats().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_guest_that_runs_is_not_held() {
+    let client = host().await;
+    let error = client.hold().await.unwrap_err();
+    assert!(
+        matches!(&error, ClientError::Failed { failure, .. } if failure.check == "is waiting"),
+        "{error}"
+    );
+    assert_eq!(client.ping().await.unwrap().phase, Phase::Running);
 }

@@ -34,7 +34,7 @@ use crate::file_sync;
 use crate::gate::{Gate, Names};
 use crate::guest_files::Identity;
 use crate::holder::Holder;
-use crate::host::{GuestMaterial, LinuxHost, Networks, Roots, file_error};
+use crate::host::{GuestMaterial, LinuxHost, Networks, Roots, Siblings, file_error};
 use crate::paths::Paths;
 use crate::{following, http, keys, private, ssh_hosts, state_gone, upkeep};
 
@@ -208,6 +208,7 @@ fn begin(
         images: paths.places().parents().images.clone(),
         began: Instant::now(),
         roots: Roots::of(&paths),
+        siblings: Siblings::default(),
     };
     let hosts = Arc::new(banger_ssh::Hosts::new(paths.ssh_hosts()));
     let control = Control::new(banger_control::Parts {

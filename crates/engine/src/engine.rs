@@ -120,6 +120,21 @@ pub trait Engine: Send + Sync {
     /// error.
     fn resize_disk(&self, id: &VmmIdentity, path: &Path, bytes: u64) -> Result<(), EngineError>;
 
+    /// Words that are the same for two guests when one can go on in the machine of the other's spec: version and identity of the
+    /// program, and all of the machine but what may differ, which is names, tokens, published ports and the files of disks.
+    /// `None` when guests like this one are not saved here.
+    ///
+    /// # Errors
+    /// As [`Engine::start`], for the field of `spec` that cannot be passed on.
+    fn saved_key(&self, spec: &VmmSpec) -> Result<Option<String>, EngineError>;
+
+    /// Saves a guest whose memory is a file ([`Memory::File`](crate::Memory::File)): stops it, writes the state of its devices
+    /// and processors to the new file `state`, and ends the VMM. Nothing is made durable.
+    ///
+    /// # Errors
+    /// [`EngineError::Saved`], [`EngineError::Gone`], [`EngineError::Timeout`]. The guest stands still then.
+    fn save(&self, id: &VmmIdentity, state: &Path, deadline: Duration) -> Result<(), EngineError>;
+
     /// Stops the virtual CPUs.
     ///
     /// # Errors

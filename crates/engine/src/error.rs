@@ -111,6 +111,14 @@ pub enum EngineError {
         /// Message of the monitor.
         reason: String,
     },
+    /// A guest cannot be saved, or a saved one does not go on.
+    #[error("cannot {attempt} the guest: {reason}")]
+    Saved {
+        /// The attempt: `save` or `wake`.
+        attempt: &'static str,
+        /// The VMM's own words.
+        reason: String,
+    },
     /// The jail that the configuration requires cannot be made.
     #[error(transparent)]
     Jail(JailError),

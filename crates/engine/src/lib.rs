@@ -45,7 +45,7 @@ pub use host::HostFacts;
 pub use jail::{JailMode, JailRecord, JailTrial};
 pub use qemu::{QemuEngine, panic_message, version_numbers};
 pub use spec::{
-    DiskSpec, NET_PROCESS_SOCKET, NET_SOCKET, NetSpec, Publish, SERIAL_MAX_BYTES, VmmSpec,
+    DiskSpec, Memory, NET_PROCESS_SOCKET, NET_SOCKET, NetSpec, Publish, SERIAL_MAX_BYTES, VmmSpec,
 };
 pub use state::{ExitCause, IdentityVersion, VmmIdentity, VmmState};
 pub use token::{InvalidToken, LaunchToken};

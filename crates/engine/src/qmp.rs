@@ -6,11 +6,14 @@
 //! ```
 //! One deadline limits the whole connection, one length every line: a QEMU whose guest has escaped may send anything.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, IoSlice, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde_json::{Map, Value, json};
 
 use crate::EngineError;
@@ -107,6 +110,33 @@ impl Monitor {
             });
         }
         Err(self.broken("it sends events without end"))
+    }
+
+    /// Gives the process a descriptor under a name, for later commands.
+    pub(crate) fn pass_descriptor(
+        &mut self,
+        name: &str,
+        descriptor: BorrowedFd<'_>,
+    ) -> Result<(), EngineError> {
+        // A monitor reads the descriptor with the first byte of a command and keeps it for that command. So the first byte goes
+        // ahead with it, a space, which says nothing.
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut with = SendAncillaryBuffer::new(&mut space);
+        let descriptors = [descriptor];
+        with.push(SendAncillaryMessage::ScmRights(&descriptors));
+        let left = self.left()?;
+        let sent = self.stream.set_write_timeout(Some(left)).and_then(|()| {
+            let byte = [IoSlice::new(b" ")];
+            Ok(sendmsg(
+                &self.stream,
+                &byte,
+                &mut with,
+                SendFlags::NOSIGNAL,
+            )?)
+        });
+        sent.map_err(|error| self.failed(error))?;
+        self.execute_with("getfd", &json!({ "fdname": name }))
+            .map(drop)
     }
 
     fn send(&mut self, request: &Value) -> Result<(), EngineError> {

@@ -1,7 +1,7 @@
 //! Specification of a VMM: paths, sizes and devices, all chosen by the caller.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -32,6 +32,9 @@ pub struct VmmSpec {
     pub vcpu: u32,
     /// The guest's memory, MiB.
     pub memory_mib: u32,
+    /// Place of the guest's memory.
+    #[serde(default, skip_serializing_if = "Memory::is_own")]
+    pub memory: Memory,
     /// Disks in the order in which the guest sees them; it should find them by serial number.
     pub disks: Vec<DiskSpec>,
     /// Network of the guest.
@@ -44,6 +47,54 @@ pub struct VmmSpec {
     /// writes becomes this user's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<u32>,
+}
+
+/// Place of a guest's memory, and what is in it at the start.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Memory {
+    /// The VMM's own, empty: the guest boots.
+    #[default]
+    Own,
+    /// A file, empty: the guest boots, and [`Engine::save`](crate::Engine::save) leaves its memory there.
+    File {
+        /// The file, which is made.
+        file: PathBuf,
+    },
+    /// The memory of a saved guest: it goes on where it was saved, with the disks and the network of this spec. These must be as
+    /// many, of the same kinds and in the same order.
+    Saved {
+        /// Its memory, in a file of this VMM's own. What the guest writes is never in it, and it may be removed when the VMM runs.
+        file: PathBuf,
+        /// State of its devices and processors, as [`Engine::save`](crate::Engine::save) wrote it.
+        state: PathBuf,
+    },
+}
+
+impl Memory {
+    /// Tells whether the memory is the VMM's own.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        *self == Self::Own
+    }
+
+    /// The file with it.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Own => None,
+            Self::File { file } | Self::Saved { file, .. } => Some(file),
+        }
+    }
+
+    /// State of the saved guest that goes on.
+    #[must_use]
+    pub fn state(&self) -> Option<&Path> {
+        match self {
+            Self::Own | Self::File { .. } => None,
+            Self::Saved { state, .. } => Some(state),
+        }
+    }
 }
 
 /// A raw disk image.

@@ -5,8 +5,8 @@
 use std::path::PathBuf;
 
 use banger_engine::{
-    Accel, DiskSpec, EngineKind, ExitCause, IdentityVersion, JailRecord, Layers, NetSpec, Publish,
-    VmmIdentity, VmmSpec,
+    Accel, DiskSpec, EngineKind, ExitCause, IdentityVersion, JailRecord, Layers, Memory, NetSpec,
+    Publish, VmmIdentity, VmmSpec,
 };
 use banger_formats::{Golden, every_variant};
 use uuid::Uuid;
@@ -26,6 +26,16 @@ fn spec(net: NetSpec, accel: Accel) -> VmmSpec {
         cmdline_extra: vec!["quiet".to_owned()],
         vcpu: 2,
         memory_mib: 2048,
+        memory: match (&net, accel) {
+            (NetSpec::None, _) => Memory::File {
+                file: PathBuf::from("/b/state/staging/1-template/memory"),
+            },
+            (_, Accel::Tcg) => Memory::Saved {
+                file: PathBuf::from("/b/state/vms/1/memory.img"),
+                state: PathBuf::from("/b/state/templates/ef/state"),
+            },
+            _ => Memory::Own,
+        },
         disks: vec![DiskSpec {
             path: PathBuf::from("/b/state/images/ab/base.ext4"),
             serial: "base".to_owned(),
@@ -110,6 +120,10 @@ fn the_stored_forms_are_those_of_the_newest_golden_files() {
             Datagrams
         }
     );
+    every_variant!(
+        specs().iter().map(|spec| &spec.memory),
+        Memory { Own, File, Saved }
+    );
     every_variant!(specs().iter().map(|spec| &spec.accel), Accel { Kvm, Tcg });
     every_variant!(
         causes().iter(),
@@ -131,10 +145,13 @@ fn the_stored_forms_are_those_of_the_newest_golden_files() {
 
 #[test]
 fn what_version_1_wrote_is_read() {
-    // A VMM has a user of its own since version 5; datagrams are there since version 4.
+    // A VMM has a user of its own since version 5; datagrams are there since version 4, memory elsewhere since version 8.
     for (version, count) in [(1, 2), (4, 3)] {
         let mut before = specs()[..count].to_vec();
-        before.iter_mut().for_each(|spec| spec.user = None);
+        for spec in &mut before {
+            spec.user = None;
+            spec.memory = Memory::Own;
+        }
         let read: Vec<VmmSpec> = golden().read(version, "vmm-spec.json");
         assert_eq!(read, before);
     }

@@ -11,7 +11,7 @@
 //!  one yamux stream per call, always opened by the host:
 //!      u32 length │ JSON request        then, by kind of call:
 //!          ping configure detach detached
-//!          ports stats sync shutdown                  u32 length │ JSON answer
+//!          ports stats hold sync shutdown             u32 length │ JSON answer
 //!          connect                                    u32 length │ JSON answer, then raw bytes both ways
 //!          exec attach                                frames: u8 kind │ u32 length │ payload
 //!          put_files get_files get_changes            frames that carry a tar stream, then Done or Failed
@@ -35,8 +35,9 @@ pub use schema::{
     Configure, Configured, ConnectTarget, Content, ContentError, CpuTimes, Detached,
     DetachedCommand, DetachedEnd, DetachedId, DiskStats, ExecFailure, ExecFailureKind, ExecRequest,
     ExitStatus, Failure, Found, GetChanges, GetFiles, GrowDisk, GuestFile, GuestMount, GuestPath,
-    GuestPathError, GuestStats, InitMode, Interface, InterfaceAddress, LISTEN, LISTEN_SOCKET,
-    LISTEN_TCP, Listener, Listening, MacAddr, MacAddrError, MemoryStats, ModulesPlan, Net, Phase,
-    Pong, PutFiles, Relay, Request, RootPlan, RunningInit, SetClock, ShutdownMode, Stage, TmpMode,
-    TransferDone, TransferFailure, TransportProtocol, TreeFiles, TreePath, TreePathError, Tty,
+    GuestPathError, GuestStats, IdentityName, IdentityRow, InitMode, Interface, InterfaceAddress,
+    LISTEN, LISTEN_SOCKET, LISTEN_TCP, Listener, Listening, MacAddr, MacAddrError, MemoryStats,
+    ModulesPlan, Net, Phase, Pong, PutFiles, Relay, Request, RootPlan, RunningInit, SetClock,
+    ShutdownMode, Stage, TmpMode, TransferDone, TransferFailure, TransportProtocol, TreeFiles,
+    TreePath, TreePathError, Tty,
 };

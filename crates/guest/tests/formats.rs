@@ -10,10 +10,11 @@ use banger_guest::{
     Answer, Attach, Authorities, Caller, ClockChange, ClockReading, ClockSet, CommandStats,
     Configure, Configured, ConnectTarget, Content, CpuTimes, Detached, DetachedCommand,
     DetachedEnd, DiskStats, ExecFailure, ExecFailureKind, ExecRequest, ExitStatus, Failure, Found,
-    GetChanges, GetFiles, GrowDisk, GuestFile, GuestMount, GuestPath, GuestStats, InitMode,
-    Interface, InterfaceAddress, Listener, Listening, MacAddr, MemoryStats, ModulesPlan, Net,
-    Phase, Pong, PutFiles, Relay, Request, RootPlan, RunningInit, SetClock, ShutdownMode, Stage,
-    TmpMode, TransferDone, TransferFailure, TransportProtocol, TreeFiles, TreePath, Tty,
+    GetChanges, GetFiles, GrowDisk, GuestFile, GuestMount, GuestPath, GuestStats, IdentityName,
+    IdentityRow, InitMode, Interface, InterfaceAddress, Listener, Listening, MacAddr, MemoryStats,
+    ModulesPlan, Net, Phase, Pong, PutFiles, Relay, Request, RootPlan, RunningInit, SetClock,
+    ShutdownMode, Stage, TmpMode, TransferDone, TransferFailure, TransportProtocol, TreeFiles,
+    TreePath, Tty,
 };
 use bytes::{Bytes, BytesMut};
 
@@ -86,6 +87,7 @@ fn configure(init: InitMode) -> Configure {
     Configure {
         hostname: text("web"),
         machine_id: "0a".repeat(16),
+        generation: "0b".repeat(16),
         clock_unix_ns: 1_795_708_800_000_000_000,
         entropy: Content(vec![0xff; 4]),
         root: RootPlan {
@@ -167,7 +169,7 @@ fn requests_of_version_1() -> Vec<Request> {
     let known = |request: &Request| {
         !matches!(
             request,
-            Request::ReadClock | Request::SetClock(_) | Request::GrowDisk(_)
+            Request::ReadClock | Request::SetClock(_) | Request::GrowDisk(_) | Request::Hold
         )
     };
     let requests = requests()
@@ -179,6 +181,7 @@ fn requests_of_version_1() -> Vec<Request> {
             Request::Configure(mut configure) => {
                 configure.tmp = TmpMode::Disk;
                 configure.authorities = None;
+                configure.generation = String::new();
                 configure.root.modules = None;
                 configure.files.drain(..NEW_FILES_IN_VERSION_3);
                 Request::Configure(configure)
@@ -251,6 +254,7 @@ fn requests() -> Vec<Request> {
             mounted: path("/root"),
             bytes: 16 << 30,
         }),
+        Request::Hold,
         Request::Sync,
         Request::Shutdown {
             mode: ShutdownMode::Poweroff,
@@ -286,6 +290,7 @@ fn pongs() -> Vec<Answer<Pong>> {
     });
     let phases = [
         Phase::Waiting,
+        Phase::Held,
         Phase::Configuring,
         Phase::Running,
         Phase::Stopping,
@@ -303,6 +308,26 @@ fn configured() -> Vec<Configured> {
             }],
             boot_id: text("0b4ee1a3"),
             kernel: text("6.1.0"),
+            rows: rows(),
+        })
+        .into()
+}
+
+fn rows() -> Vec<IdentityRow> {
+    use IdentityName as Name;
+    let names = [
+        Name::Randomness,
+        Name::Clock,
+        Name::BootId,
+        Name::Hostname,
+        Name::MachineId,
+        Name::MacAddress,
+        Name::Generation,
+    ];
+    names
+        .map(|name| IdentityRow {
+            name,
+            value: text("web"),
         })
         .into()
 }
@@ -482,6 +507,7 @@ fn every_message_is_that_of_its_newest_golden_file() {
             ReadClock,
             SetClock,
             GrowDisk,
+            Hold,
             Sync,
             Shutdown
         }
@@ -537,6 +563,18 @@ fn every_message_is_that_of_its_newest_golden_file() {
     assert_eq!(golden.holds("requests.json", &requests()), Ok(()));
     assert_eq!(golden.holds("pong.json", &pongs()), Ok(()));
     assert_eq!(golden.holds("configured.json", &configured()), Ok(()));
+    every_variant!(
+        rows().iter().map(|row| &row.name),
+        IdentityName {
+            Randomness,
+            Clock,
+            BootId,
+            Hostname,
+            MachineId,
+            MacAddress,
+            Generation
+        }
+    );
     assert_eq!(golden.holds("detached.json", &detached()), Ok(()));
     assert_eq!(golden.holds("stats.json", &stats()), Ok(()));
     assert_eq!(golden.holds("clock.json", &clock_reading()), Ok(()));
@@ -606,10 +644,20 @@ fn what_version_1_said_is_understood() {
         golden.read::<Vec<Request>>(1, "requests.json"),
         requests_of_version_1()
     );
-    assert_eq!(golden.read::<Vec<Answer<Pong>>>(1, "pong.json"), pongs());
+    let known =
+        |pong: &Answer<Pong>| !matches!(pong, Answer::Ok(pong) if pong.phase == Phase::Held);
+    let pongs: Vec<_> = pongs().into_iter().filter(known).collect();
+    assert_eq!(golden.read::<Vec<Answer<Pong>>>(1, "pong.json"), pongs);
+    let without_rows = |configured: Configured| Configured {
+        rows: Vec::new(),
+        ..configured
+    };
     assert_eq!(
         golden.read::<Vec<Configured>>(1, "configured.json"),
         configured()
+            .into_iter()
+            .map(without_rows)
+            .collect::<Vec<_>>()
     );
     assert_eq!(golden.read::<Vec<Detached>>(1, "detached.json"), detached());
     let older = GuestStats {

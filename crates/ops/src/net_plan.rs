@@ -25,12 +25,13 @@ use banger_net_control::{GuestLink, GuestV4, GuestV6};
 use banger_store::VmRecord;
 use serde::{Deserialize, Serialize};
 
-use crate::plans::mac_of;
-
 /// The guest's own address. This one and the next three are those of QEMU's user network (QEMU manual, "Using the user mode network
 /// stack"), which is started without others.
 const GUEST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
 const PREFIX: u8 = 24;
+/// Hardware address of every guest's device, locally administered (IEEE 802: bit 1 of the first octet). Each VM is alone on its
+/// network, and a device that wakes in a saved machine keeps the address that it was saved with.
+const MAC: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 const NAME_SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 3);
 
@@ -104,7 +105,7 @@ impl NetPlan {
         // A network process refuses at once what may not be asked.
         let answers = is_own || vm.egress == Egress::All;
         Some(Self {
-            mac: mac_of(vm.id),
+            mac: MAC,
             stack: vm.network.stack,
             guest: GUEST.into(),
             guest_v6: is_own.then_some((GUEST_V6, PREFIX_V6)),

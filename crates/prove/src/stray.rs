@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use banger_egress::Policy;
-use banger_engine::{Accel, LaunchToken, NetSpec, VmmSpec};
+use banger_engine::{Accel, LaunchToken, Memory, NetSpec, VmmSpec};
 use banger_net_control::{GuestLink, Link, NET_CONFIG_VERSION, NameServers, NetConfig};
 use banger_ops::HostResult;
 use banger_ops::steps::NetLaunch;
@@ -58,6 +58,7 @@ fn spec(dir: PathBuf) -> VmmSpec {
         cmdline_extra: Vec::new(),
         vcpu: 1,
         memory_mib: 128,
+        memory: Memory::Own,
         disks: Vec::new(),
         net: NetSpec::None,
         accel: Accel::Tcg,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use banger_guest::limits::MAX_CONFIGURE;
 use banger_guest::wire::message::{self, MessageError};
-use banger_guest::{Failure, Pong, Request};
+use banger_guest::{Failure, Phase, Pong, Request};
 
 use super::reply::{CallIo, reply, running};
 use super::{changes, connect, detached, exec, files, tree};
@@ -33,6 +33,11 @@ pub(super) async fn answer(mut io: CallIo, guest: &Arc<Guest>) {
 }
 
 async fn dispatch(mut io: CallIo, request: Request, guest: &Arc<Guest>) {
+    if guest.phase() == Phase::Held && !is_answered_when_held(&request) {
+        let cause = "it is held until it is configured";
+        reply::<()>(&mut io, Err(failure("guest", request.name(), cause))).await;
+        return;
+    }
     match request {
         Request::Ping => reply(&mut io, Ok(pong(guest))).await,
         Request::Configure(configure) => {
@@ -88,6 +93,7 @@ async fn dispatch(mut io: CallIo, request: Request, guest: &Arc<Guest>) {
             };
             reply(&mut io, grown).await;
         }
+        Request::Hold => reply(&mut io, guest.hold().await).await,
         Request::Sync => reply(&mut io, blocking(sync).await).await,
         Request::Shutdown { mode } => {
             let written = match blocking(sync).await {
@@ -97,6 +103,18 @@ async fn dispatch(mut io: CallIo, request: Request, guest: &Arc<Guest>) {
             reply(&mut io, written).await;
         }
     }
+}
+
+/// A guest that was saved is no guest yet: its identity, its clock and its random numbers are those of all that woke with it.
+fn is_answered_when_held(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Ping
+            | Request::Hold
+            | Request::Configure(_)
+            | Request::ReadClock
+            | Request::SetClock(_)
+    )
 }
 
 fn pong(guest: &Guest) -> Pong {

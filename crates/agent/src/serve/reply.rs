@@ -30,7 +30,7 @@ pub(super) async fn reply<T: Serialize>(io: &mut CallIo, answer: Result<T, Failu
 pub(super) fn running(guest: &Guest) -> Result<(), Failure> {
     match guest.phase() {
         Phase::Running => Ok(()),
-        Phase::Waiting | Phase::Configuring => Err(failure(
+        Phase::Waiting | Phase::Held | Phase::Configuring => Err(failure(
             "guest",
             "is configured",
             "it has no root file system yet",

@@ -1,4 +1,4 @@
-//! Identity of this guest: name, machine id, randomness. Each is set, then checked.
+//! Identity of this guest: randomness, name, machine id. Each is set, then checked.
 
 use std::fs::File;
 use std::io;
@@ -10,12 +10,19 @@ use super::files;
 use crate::failure::failure;
 use crate::sys;
 
-/// Applies everything.
+/// Renews the kernel's randomness. Before anything else is made, for some of that is random.
+///
+/// # Errors
+/// Names the part and the check.
+pub fn renew_randomness(configure: &Configure) -> Result<(), Failure> {
+    add_entropy(&configure.entropy.0)
+}
+
+/// Applies everything else.
 ///
 /// # Errors
 /// Names the part and the check.
 pub fn apply(configure: &Configure, root: &Path) -> Result<(), Failure> {
-    add_entropy(&configure.entropy.0)?;
     set_hostname(&configure.hostname)?;
     set_machine_id(&configure.machine_id, root)
 }
@@ -30,7 +37,10 @@ fn add_entropy(bytes: &[u8]) -> Result<(), Failure> {
     }
     let random =
         File::open("/dev/random").map_err(|error| failure("entropy", "open /dev/random", error))?;
-    sys::add_entropy(&random, bytes).map_err(|error| failure("entropy", "add", error))
+    sys::add_entropy(&random, bytes).map_err(|error| failure("entropy", "add", error))?;
+    // What was added is used only from the next reseeding on, which may be minutes away: until then guests that woke from
+    // one saved machine have the same random numbers.
+    sys::reseed_random(&random).map_err(|error| failure("entropy", "reseed", error))
 }
 
 fn set_hostname(name: &str) -> Result<(), Failure> {

@@ -23,8 +23,8 @@ use super::stages::Stages;
 use super::state::{self, State};
 use super::written::Written;
 use super::{
-    agent_unit, authorities, farewell, files, grow, identity, kernel_limits, kernel_modules,
-    mounts, net, power, systemd, temporary,
+    agent_unit, authorities, boot_id, farewell, files, generation, grow, hold, identity,
+    kernel_limits, kernel_modules, mounts, net, power, rows, systemd, temporary,
 };
 use crate::cgroup;
 use crate::clock;
@@ -35,7 +35,7 @@ use crate::guest_state::{Defaults, Machine};
 use crate::keeper;
 use crate::memory;
 use crate::relay::Relays;
-use crate::report::stats::{boot_id, kernel_release};
+use crate::report::stats::{boot_id as present_boot_id, kernel_release};
 
 /// In the guest's root.
 const INIT: &str = "sbin/init";
@@ -57,8 +57,21 @@ struct Boot {
     stages: Stages,
     /// Still loading modules.
     modules: Option<JoinHandle<()>>,
+    /// Disks and network were let go.
+    held: bool,
     /// A configuration began to build the root. What it left behind when it failed fits no second attempt.
     begun: bool,
+}
+
+impl Boot {
+    /// Waits for the modules that are still being loaded.
+    fn load_modules(&mut self) {
+        if let Some(modules) = self.modules.take() {
+            // A panic in there has been told on the console; what is missing will be told by who misses it.
+            let _ = modules.join();
+            self.stages.done("wait for modules");
+        }
+    }
 }
 
 impl GuestMachine {
@@ -74,6 +87,7 @@ impl GuestMachine {
             boot: Mutex::new(Boot {
                 stages,
                 modules,
+                held: false,
                 begun: false,
             }),
             relays: Mutex::default(),
@@ -153,12 +167,15 @@ impl Machine for GuestMachine {
     fn configure(&self, configure: &Configure) -> Result<Configured, Failure> {
         // First of all: the host's word for the time grows old while disks are mounted.
         clock::set_first(configure.clock_unix_ns)?;
+        identity::renew_randomness(configure)?;
         let mut boot = self.boot.lock().unwrap_or_else(PoisonError::into_inner);
         boot.stages.done("wait for host");
-        if let Some(modules) = boot.modules.take() {
-            // A panic in there has been told on the console; what is missing will be told by who misses it.
-            let _ = modules.join();
-            boot.stages.done("wait for modules");
+        boot.load_modules();
+        let woke = boot.held;
+        if woke {
+            hold::take_again().map_err(|error| failure("devices", "take again", error))?;
+            boot.held = false;
+            boot.stages.done("take devices");
         }
         let known = state::load();
         let (init, old_root) = match &known {
@@ -176,6 +193,10 @@ impl Machine for GuestMachine {
         };
         let stages = &mut boot.stages;
         let root = Path::new("/");
+        if woke {
+            boot_id::renew().map_err(|error| failure("boot id", "renew", error))?;
+        }
+        generation::write(configure).map_err(|error| failure("generation", "write", error))?;
         identity::apply(configure, root)?;
         let written = Written::of_this_guest();
         configure
@@ -233,9 +254,18 @@ impl Machine for GuestMachine {
         Ok(Configured {
             init,
             stages: stages.list(),
-            boot_id: boot_id(),
+            boot_id: present_boot_id(),
             kernel: kernel_release(),
+            rows: rows::of_this_guest(configure)?,
         })
+    }
+
+    fn hold(&self) -> Result<(), Failure> {
+        let mut boot = self.boot.lock().unwrap_or_else(PoisonError::into_inner);
+        boot.load_modules();
+        hold::let_go().map_err(|error| failure("devices", "let go", error))?;
+        boot.held = true;
+        Ok(())
     }
 
     fn set_clock(&self, to: SetClock) -> Result<ClockSet, Failure> {

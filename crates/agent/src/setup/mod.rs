@@ -2,12 +2,15 @@
 
 pub mod agent_unit;
 pub mod authorities;
+pub mod boot_id;
 pub mod copy_up;
 pub mod disks;
 pub mod farewell;
 pub mod files;
 pub mod fstab;
+pub mod generation;
 pub mod grow;
+pub mod hold;
 pub mod identity;
 pub mod kernel_limits;
 pub mod kernel_modules;
@@ -17,6 +20,7 @@ pub mod net;
 pub mod netlink;
 pub mod power;
 pub mod root;
+pub mod rows;
 pub mod stages;
 pub mod state;
 pub mod systemd;

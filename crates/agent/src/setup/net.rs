@@ -89,6 +89,16 @@ fn set_up(netlink: &mut Netlink, wanted: &Interface) -> Result<(), Failure> {
     }
 }
 
+/// Hardware address of the interface that has this one, as the kernel writes it.
+///
+/// # Errors
+/// None has it.
+pub(super) fn address_of(mac: MacAddr) -> io::Result<String> {
+    let name = find(mac)?;
+    let address = std::fs::read_to_string(format!("{CLASS}/{name}/address"))?;
+    Ok(address.trim_end().to_owned())
+}
+
 fn find(mac: MacAddr) -> io::Result<String> {
     let deadline = Instant::now() + PATIENCE;
     loop {

@@ -48,7 +48,13 @@ impl Machine for Double {
             stages: vec![],
             boot_id: "b".into(),
             kernel: "k".into(),
+            rows: vec![],
         })
+    }
+
+    fn hold(&self) -> Result<(), Failure> {
+        self.told.lock().unwrap().push("hold".to_owned());
+        Ok(())
     }
 
     fn set_clock(&self, to: SetClock) -> Result<ClockSet, Failure> {

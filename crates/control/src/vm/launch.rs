@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use banger_api::{ApiError, ContentDigest, ErrorCode};
-use banger_engine::{DiskSpec, LaunchToken, NET_PROCESS_SOCKET, NET_SOCKET, NetSpec, VmmSpec};
+use banger_engine::{
+    DiskSpec, LaunchToken, Memory, NET_PROCESS_SOCKET, NET_SOCKET, NetSpec, VmmSpec,
+};
 use banger_net_control::{Link, NET_CONFIG_VERSION, NET_CONTROL, NameServers, NetConfig};
 use banger_ops::plans::StartVm;
 use banger_ops::steps::NetLaunch;
@@ -57,6 +59,7 @@ pub(super) fn start_vm(
         cmdline_extra: of_image.kernel_words,
         vcpu: vm.vcpu,
         memory_mib: vm.memory_mib,
+        memory: Memory::Own,
         disks: disks(control.environment().base_of(&image), files, boot.modules),
         net: network.as_ref().map_or(NetSpec::None, NetPlan::device),
         console_log: files.console_log(),

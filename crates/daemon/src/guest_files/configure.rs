@@ -18,6 +18,8 @@ use super::{Identity, fstab, git, identity, network, shell, ssh};
 const GUEST_BUNDLE: &str = "/run/banger/ca-bundle.pem";
 /// Bytes of entropy that a guest gets.
 const ENTROPY_BYTES: usize = 64;
+/// Bytes of the name of one start of a guest.
+const GENERATION_BYTES: usize = 16;
 
 /// Context of contributors.
 pub(crate) struct Context<'a> {
@@ -84,6 +86,7 @@ pub(crate) fn configure(cx: &Context<'_>) -> Result<Configure, ApiError> {
     Ok(Configure {
         hostname: cx.setup.name.to_string(),
         machine_id: machine_id(cx),
+        generation: generation()?,
         clock_unix_ns: now_ns(),
         entropy: entropy()?,
         root: root(cx),
@@ -107,6 +110,7 @@ fn bare(cx: &Context<'_>) -> Result<Configure, ApiError> {
     Ok(Configure {
         hostname: cx.setup.name.to_string(),
         machine_id: machine_id(cx),
+        generation: generation()?,
         clock_unix_ns: now_ns(),
         entropy: entropy()?,
         root: root(cx),
@@ -183,8 +187,18 @@ pub(crate) fn now_ns() -> u64 {
 }
 
 fn entropy() -> Result<Content, ApiError> {
-    let mut bytes = vec![0; ENTROPY_BYTES];
-    // Up to 256 bytes come at once and whole (getrandom(2)).
+    Ok(Content(random(ENTROPY_BYTES)?))
+}
+
+/// Own to this start.
+fn generation() -> Result<String, ApiError> {
+    let bytes = random(GENERATION_BYTES)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// At most 256 bytes, which come at once and whole (getrandom(2)).
+fn random(count: usize) -> Result<Vec<u8>, ApiError> {
+    let mut bytes = vec![0; count];
     rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty()).map_err(
         |error| {
             ApiError::new(
@@ -193,5 +207,5 @@ fn entropy() -> Result<Content, ApiError> {
             )
         },
     )?;
-    Ok(Content(bytes))
+    Ok(bytes)
 }

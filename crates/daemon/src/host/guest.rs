@@ -19,6 +19,7 @@ use crate::failure;
 use crate::guest_files::{Context, configure, now_ns};
 
 use super::linux::GuestMaterial;
+use super::siblings::Siblings;
 use super::vmm;
 
 /// Mount point of the work disk.
@@ -37,6 +38,7 @@ pub(super) struct Guests<'a> {
     pub(super) channels: &'a Channels,
     pub(super) engine: &'a dyn Engine,
     pub(super) material: &'a GuestMaterial,
+    pub(super) siblings: &'a Siblings,
 }
 
 impl Guests<'_> {
@@ -59,8 +61,9 @@ impl Guests<'_> {
             let left = deadline.saturating_sub(reachable);
             // The guest took its time to boot: what was true before is seconds late now.
             configure.clock_unix_ns = now_ns();
+            let wanted = configure.clone();
             let configured = configure_with_clock(&client.with_deadline(left), configure).await?;
-            Ok::<_, ClientError>((reachable, configured))
+            Ok::<_, ClientError>((reachable, wanted, configured))
         };
         let outcome = self.runtime.block_on(async {
             tokio::select! {
@@ -69,7 +72,8 @@ impl Guests<'_> {
             }
         });
         match outcome {
-            Ok((reachable, configured)) => {
+            Ok((reachable, wanted, configured)) => {
+                self.check_identity(setup, &wanted, &configured)?;
                 let mut stages = vec![BootStage {
                     name: "kernel_and_agent".to_owned(),
                     us: micros(reachable),
@@ -83,6 +87,20 @@ impl Guests<'_> {
             Err(Failure::Cancelled) => Err(ApiError::new(ErrorCode::Cancelled, "cancelled")),
             Err(Failure::Guest(error)) => Err(self.explain(identity, setup, &error)),
         }
+    }
+
+    /// A guest that is not itself is not to be reached: its conversation ends.
+    fn check_identity(
+        &self,
+        setup: &GuestSetup,
+        wanted: &Configure,
+        configured: &Configured,
+    ) -> HostResult<()> {
+        let checked = self.siblings.check(setup.vm, wanted, &configured.rows);
+        checked.map_err(|error| {
+            self.channels.close(setup.vm);
+            ApiError::new(ErrorCode::GuestFailed, error.to_string())
+        })
     }
 
     fn material_of(&self, setup: &GuestSetup) -> HostResult<Configure> {

@@ -20,6 +20,7 @@ use tokio::runtime::Handle;
 use super::guest::Guests;
 use super::making::Making;
 use super::roots::Roots;
+use super::siblings::Siblings;
 use super::{Networks, disks, files, vmm};
 use banger_guest::TmpMode;
 
@@ -56,6 +57,7 @@ pub struct LinuxHost {
     pub(crate) images: PathBuf,
     pub(crate) began: Instant,
     pub(crate) roots: Roots,
+    pub(crate) siblings: Siblings,
 }
 
 impl LinuxHost {
@@ -65,6 +67,7 @@ impl LinuxHost {
             channels: &self.channels,
             engine: &*self.engine,
             material: &self.material,
+            siblings: &self.siblings,
         }
     }
 }

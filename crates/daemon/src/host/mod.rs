@@ -16,6 +16,7 @@ mod linux;
 mod making;
 mod network;
 mod roots;
+mod siblings;
 mod vmm;
 
 pub(crate) use container::{choice_hint, of_local_image, open as open_container, platform_of};
@@ -24,3 +25,4 @@ pub(crate) use linux::GuestMaterial;
 pub use linux::LinuxHost;
 pub(crate) use network::{Networks, conversation};
 pub(crate) use roots::Roots;
+pub(crate) use siblings::Siblings;

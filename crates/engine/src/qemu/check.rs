@@ -25,6 +25,12 @@ pub(super) fn check(spec: &VmmSpec) -> Result<(), EngineError> {
     check_path("kernel", &spec.kernel)?;
     check_path("initramfs", &spec.initramfs)?;
     check_path("console_log", &spec.console_log)?;
+    if let Some(file) = spec.memory.file() {
+        check_path("memory", file)?;
+    }
+    if let Some(state) = spec.memory.state() {
+        check_path("state", state)?;
+    }
     check_disks(&spec.disks)?;
     check_net(&spec.net)
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{check, files, kernel_cmdline};
 use crate::{
-    Accel, DiskSpec, EngineError, NET_PROCESS_SOCKET, NET_SOCKET, NetSpec, Publish, VmmSpec,
+    Accel, DiskSpec, EngineError, Memory, NET_PROCESS_SOCKET, NET_SOCKET, NetSpec, Publish, VmmSpec,
 };
 
 /// MiB of translated code that TCG keeps. Its default is up to 1024, which a busy guest fills: too much host memory.
@@ -59,9 +59,14 @@ pub(super) fn arguments(spec: &VmmSpec, host: &Host) -> Result<Vec<OsString>, En
     identity(&mut args, spec);
     let board = Board::choose(spec.accel);
     machine(&mut args, spec, board, host.has_qboot);
-    args.option("-kernel", &spec.kernel);
-    args.option("-initrd", &spec.initramfs);
-    args.option("-append", kernel_cmdline::compose(spec, host.tsc_khz)?);
+    if spec.memory.state().is_some() {
+        // All that a kernel is given at its start is in the memory already.
+        args.option("-incoming", "defer");
+    } else {
+        args.option("-kernel", &spec.kernel);
+        args.option("-initrd", &spec.initramfs);
+        args.option("-append", kernel_cmdline::compose(spec, host.tsc_khz)?);
+    }
     let bus = board.device_suffix();
     monitors(&mut args, spec);
     console(&mut args, &spec.console_log);
@@ -70,7 +75,7 @@ pub(super) fn arguments(spec: &VmmSpec, host: &Host) -> Result<Vec<OsString>, En
         add_disk(&mut args, index, disk, bus);
     }
     network(&mut args, &spec.net, board);
-    memory(&mut args, bus);
+    free_memory(&mut args, bus);
     Ok(args.0)
 }
 
@@ -102,7 +107,8 @@ fn machine(args: &mut Args, spec: &VmmSpec, board: Board, has_qboot: bool) {
         Board::Microvm => "microvm,acpi=on,rtc=on,isa-serial=on,auto-kernel-cmdline=off",
         Board::Q35 => "q35,usb=off,vmport=off,graphics=off,hpet=off,sata=off,smbus=off,smm=off",
     };
-    args.option("-machine", format!("{machine},{HOST_SIDE}"));
+    let backend = memory_file(args, spec);
+    args.option("-machine", format!("{machine},{HOST_SIDE}{backend}"));
     if board == Board::Q35 && has_qboot {
         args.option("-bios", "qboot.rom");
     }
@@ -124,6 +130,23 @@ fn machine(args: &mut Args, spec: &VmmSpec, board: Board, has_qboot: bool) {
         format!("cpus={0},sockets=1,cores={0},threads=1", spec.vcpu),
     );
     args.option("-m", format!("size={}M", spec.memory_mib));
+}
+
+/// Adds the file with the guest's memory, if it has one; returns what the machine is told of it. The backend's id names the
+/// memory in a saved state as well.
+fn memory_file(args: &mut Args, spec: &VmmSpec) -> &'static str {
+    let Some(file) = spec.memory.file() else {
+        return "";
+    };
+    // Shared: what the guest writes is in the file. Otherwise it is the VMM's alone.
+    let share = match spec.memory {
+        Memory::File { .. } => "on",
+        Memory::Own | Memory::Saved { .. } => "off",
+    };
+    let before = "memory-backend-file,id=ram,mem-path=";
+    let after = format!(",size={}M,share={share}", spec.memory_mib);
+    args.escaped("-object", before, file, &after);
+    ",memory-backend=ram"
 }
 
 fn monitors(args: &mut Args, spec: &VmmSpec) {
@@ -185,7 +208,7 @@ fn channel(args: &mut Args, bus: &str) {
 /// Gives memory that the guest has freed back to the host: the guest reports free pages (`VIRTIO_BALLOON_F_REPORTING`, virtio
 /// specification 1.2, 5.5.6.5) once its driver is loaded, and QEMU drops them. A guest without the driver keeps what it has
 /// touched.
-fn memory(args: &mut Args, bus: &str) {
+fn free_memory(args: &mut Args, bus: &str) {
     args.option(
         "-device",
         format!("virtio-balloon-{bus},id=balloon,free-page-reporting=on"),

@@ -10,7 +10,9 @@ use banger_process::{Children, Found, Process, Program, Seen, Signal};
 use serde_json::Value;
 
 use super::launch::Launch;
-use super::{command_line, disks, end, files, group, hang, jail, launch, limit, probe, trial};
+use super::{
+    command_line, disks, end, files, group, hang, jail, launch, limit, probe, saved, trial,
+};
 use crate::host::{self, HostFacts};
 use crate::jail::{JailMode, JailTrial};
 use crate::qmp::Monitor;
@@ -282,6 +284,29 @@ impl Engine for QemuEngine {
             Err(_) if hang::is_over(&process, id.dir())? => Err(EngineError::Gone { pid: id.pid }),
             asked => asked,
         }
+    }
+
+    fn saved_key(&self, spec: &VmmSpec) -> Result<Option<String>, EngineError> {
+        let version = || self.program.as_deref().and_then(probe::version);
+        let version = self.version.get_or_init(version);
+        match (&self.program, version) {
+            (Some(program), Some(version)) => saved::key(program, version, spec, &self.host),
+            _ => Ok(None),
+        }
+    }
+
+    fn save(&self, id: &VmmIdentity, state: &Path, deadline: Duration) -> Result<(), EngineError> {
+        let began = Instant::now();
+        let process = Process::open_living(&id.process(), &PROCESSES)?;
+        let saved = Monitor::open(&id.control_socket, id.pid, deadline)
+            .and_then(|mut monitor| saved::save(&mut monitor, state));
+        match saved {
+            Err(_) if hang::is_over(&process, id.dir())? => {
+                return Err(EngineError::Gone { pid: id.pid });
+            }
+            saved => saved?,
+        }
+        self.quit(id, deadline.saturating_sub(began.elapsed()))
     }
 
     fn pause(&self, id: &VmmIdentity) -> Result<(), EngineError> {

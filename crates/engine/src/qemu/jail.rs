@@ -40,8 +40,17 @@ pub(super) fn of(spec: &VmmSpec, program: &Path, wanted: Layers) -> Spec {
     let mut jail = machine(program, spec.accel, network(&spec.net), cwd.clone(), wanted);
     let items = &mut jail.items;
     items.push(Item::new(cwd, Access::MakeSockets));
-    items.push(Item::new(&spec.kernel, Access::Read));
-    items.push(Item::new(&spec.initramfs, Access::Read));
+    match spec.memory.state() {
+        // It comes as a descriptor, and a kernel is not given.
+        Some(_) => {}
+        None => {
+            items.push(Item::new(&spec.kernel, Access::Read));
+            items.push(Item::new(&spec.initramfs, Access::Read));
+        }
+    }
+    // Also where nothing is written to the file: it is opened so all the same (QEMU before 8.2).
+    let memory = spec.memory.file();
+    items.extend(memory.map(|file| Item::new(file, Access::Write)));
     items.push(Item::new(&spec.console_log, Access::Write));
     for disk in &spec.disks {
         let access = match disk.read_only {

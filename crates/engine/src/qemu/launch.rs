@@ -9,6 +9,7 @@
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -18,11 +19,11 @@ use banger_process::{Children, Process, Start};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{end, failure, files, group, hang, jail, owner};
+use super::{end, failure, files, group, hang, jail, owner, saved};
 use crate::jail::{JailMode, JailRecord};
 use crate::qmp::Monitor;
 use crate::trim;
-use crate::{Accel, EngineError, EngineKind, IdentityVersion, VmmIdentity, VmmSpec};
+use crate::{Accel, EngineError, EngineKind, IdentityVersion, Memory, VmmIdentity, VmmSpec};
 
 /// Pause between two checks for the control socket: QEMU needs some 50 ms to make it.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
@@ -56,8 +57,8 @@ pub(super) fn start(
     let began = Instant::now();
     free_folder(&spec.dir)?;
     let pipe = make_files(spec)?;
-    let (process, mut id) = spawn(spec, launch, children)?;
-    let result = confirm(&process, &id, deadline, began);
+    let (process, mut id, state) = spawn(spec, launch, children)?;
+    let result = confirm(&process, &id, state, deadline, began);
     drop(pipe);
     match result {
         Ok(()) => {}
@@ -130,6 +131,9 @@ fn make_files(spec: &VmmSpec) -> Result<File, EngineError> {
     private(&dir.join(files::EVENTS_OUT))?;
     // QEMU writes into it: in its jail it makes no file.
     private(&dir.join(files::PID_FILE))?;
+    if let Memory::File { file } = &spec.memory {
+        saved::make_memory(file, spec.memory_mib)?;
+    }
     trim::bounded(&spec.console_log, jail::file_max_bytes(spec))?;
     let mark = end::console_mark(&spec.launch_token, jiff::Timestamp::now());
     private(&spec.console_log)?
@@ -152,11 +156,10 @@ pub(super) fn open_pipe(path: &Path) -> Result<File, EngineError> {
         .map_err(EngineError::io(format!("open the pipe {}", path.display())))
 }
 
-fn spawn(
-    spec: &VmmSpec,
-    launch: &Launch,
-    children: &Children,
-) -> Result<(Process, VmmIdentity), EngineError> {
+/// A process that was started, and the number of its descriptor with a saved state, if it is given one.
+type Spawned = (Process, VmmIdentity, Option<RawFd>);
+
+fn spawn(spec: &VmmSpec, launch: &Launch, children: &Children) -> Result<Spawned, EngineError> {
     if launch.jail == JailMode::Off {
         return spawn_in(spec, launch, children, Layers::NONE, None);
     }
@@ -184,7 +187,7 @@ fn spawn_in(
     children: &Children,
     wanted: Layers,
     lacks: Option<String>,
-) -> Result<(Process, VmmIdentity), EngineError> {
+) -> Result<Spawned, EngineError> {
     let group = match &launch.groups {
         Some(groups) if wanted.control_group => Some(group::make(spec, groups)?),
         _ => None,
@@ -205,6 +208,8 @@ fn spawn_in(
         .open(&log_path)
         .map_err(EngineError::io(format!("open {}", log_path.display())))?;
     owner::hand_over(spec, jail.layers.user)?;
+    let state = spec.memory.state().map(saved::open).transpose()?;
+    let number = state.as_ref().map(AsRawFd::as_raw_fd);
     let start = Start {
         program: &launch.program,
         args: &launch.args,
@@ -212,7 +217,7 @@ fn spawn_in(
         env: &[("LC_ALL".into(), "C".into())],
         cwd: &around.cwd,
         stderr: log,
-        descriptors: Vec::new(),
+        descriptors: state.into_iter().map(OwnedFd::from).collect(),
         without_huge_pages: spec.accel == Accel::Tcg,
         jail: Some(prepared),
         token: spec.launch_token.as_str(),
@@ -231,13 +236,14 @@ fn spawn_in(
         console_log: spec.console_log.clone(),
         jail: Some(jail),
     };
-    Ok((process, id))
+    Ok((process, id, number))
 }
 
 /// Waits for the monitor, checks that events are recorded, and lets the guest run.
 fn confirm(
     process: &Process,
     id: &VmmIdentity,
+    state: Option<RawFd>,
     deadline: Duration,
     began: Instant,
 ) -> Result<(), EngineError> {
@@ -255,7 +261,7 @@ fn confirm(
                 after: deadline,
             });
         }
-        match let_run(id, left) {
+        match let_run(id, state, left) {
             Ok(()) => return Ok(()),
             Err(EngineError::Io { source, .. }) if is_not_there_yet(&source) => {}
             // The monitor may have closed because QEMU ends: then QEMU's records count.
@@ -273,11 +279,14 @@ fn confirm(
     }
 }
 
-fn let_run(id: &VmmIdentity, within: Duration) -> Result<(), EngineError> {
+fn let_run(id: &VmmIdentity, state: Option<RawFd>, within: Duration) -> Result<(), EngineError> {
     let mut monitor = Monitor::open(&id.control_socket, id.pid, within)?;
     // The event monitor got its command before this one, but may be served later.
     while !end::is_recording(id.dir())? {
         monitor.execute("query-status")?;
+    }
+    if let Some(state) = state {
+        saved::load(&mut monitor, state)?;
     }
     monitor.execute("cont").map(drop)
 }

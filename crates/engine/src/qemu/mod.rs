@@ -25,6 +25,7 @@ mod launch;
 mod limit;
 mod owner;
 mod probe;
+mod saved;
 mod trial;
 
 pub use end::panic_message;

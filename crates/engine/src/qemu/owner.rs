@@ -1,7 +1,7 @@
 //! Owners of a VM's files, when its VMM has a user of its own (the daemon is root).
 //!
 //! ```text
-//! disks, console log, run folder   the VMM's user, for this VM alone
+//! disks, memory, console log, run folder   the VMM's user, for this VM alone
 //! kernel, initramfs, base          root's, readable by all: nobody else gets through root's folders to them
 //! ```
 
@@ -48,6 +48,9 @@ pub(super) fn hand_over(spec: &VmmSpec, user: Option<u32>) -> Result<(), EngineE
             true => open_to_readers(&disk.path, user)?,
             false => give(&disk.path, owner, Links::Follow)?,
         }
+    }
+    if let Some(file) = spec.memory.file() {
+        give(file, owner, Links::Keep)?;
     }
     open_to_readers(&spec.kernel, user)?;
     open_to_readers(&spec.initramfs, user)

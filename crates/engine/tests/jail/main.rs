@@ -15,7 +15,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use banger_engine::{
-    Accel, DiskSpec, Engine, EngineError, JailMode, Layers, NetSpec, QemuEngine, VmmSpec,
+    Accel, DiskSpec, Engine, EngineError, JailMode, Layers, Memory, NetSpec, QemuEngine, VmmSpec,
     gives_users,
 };
 use uuid::Uuid;
@@ -105,6 +105,7 @@ impl World {
             cmdline_extra: vec![],
             vcpu: 1,
             memory_mib: 64,
+            memory: Memory::Own,
             disks: vec![disk("base.ext4", true), disk("own.img", false)],
             net: NetSpec::None,
             console_log: self.at("console.log"),

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use banger_engine::{Accel, Engine, NetSpec, QemuEngine, Signal, VmmIdentity, VmmSpec, VmmState};
+use banger_engine::{
+    Accel, Engine, Memory, NetSpec, QemuEngine, Signal, VmmIdentity, VmmSpec, VmmState,
+};
 use uuid::Uuid;
 
 /// Time limit: no correct step takes as long, even under emulation on a loaded machine.
@@ -56,6 +58,7 @@ impl Bench {
             cmdline_extra: vec![],
             vcpu: 1,
             memory_mib: 64,
+            memory: Memory::Own,
             disks: vec![],
             net: NetSpec::None,
             console_log: self.path("console.log"),

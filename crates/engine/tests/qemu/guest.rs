@@ -92,3 +92,24 @@ fn program_header(file: &mut Vec<u8>, kind: u32, offset: u64, address: u64, size
         file.extend(long.to_le_bytes());
     }
 }
+
+/// A guest that counts for ever in its memory from `'a'` on, and writes each number to its serial port as it comes to it.
+pub fn counts() -> Vec<u8> {
+    const NUMBER: [u8; 4] = 0x20_0000_u32.to_le_bytes();
+    let mut code = vec![0x66, 0xba, 0xf8, 0x03]; // mov dx, 0x3f8
+    code.extend([0xc6, 0x05]); // mov byte [NUMBER], 'a' - 1
+    code.extend(NUMBER);
+    code.push(b'a' - 1);
+    let again = code.len();
+    code.extend([0xfe, 0x05]); // inc byte [NUMBER]
+    code.extend(NUMBER);
+    code.push(0xa0); // mov al, [NUMBER]
+    code.extend(NUMBER);
+    code.push(0xee); // out dx, al
+    code.push(0xb9); // mov ecx, a while
+    code.extend(0x0400_0000_u32.to_le_bytes());
+    code.extend([0x49, 0x75, 0xfd]); // dec ecx; jnz back
+    let back = again as i64 - (code.len() as i64 + 2);
+    code.extend([0xeb, back as u8]); // jmp again
+    elf(&code)
+}

@@ -9,6 +9,7 @@
 mod bench;
 mod group;
 mod guest;
+mod saved;
 
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};

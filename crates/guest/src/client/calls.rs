@@ -273,6 +273,14 @@ impl Client {
         self.ask(&Request::GrowDisk(grow)).await
     }
 
+    /// Has a guest that waits for its configuration let go of disks and network, so that it can be saved.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; [`ClientError::Failed`] of a guest that does not wait any more.
+    pub async fn hold(&self) -> Result<(), ClientError> {
+        self.ask(&Request::Hold).await
+    }
+
     /// Has the guest write everything to its disks.
     ///
     /// # Errors

@@ -52,6 +52,10 @@ pub enum Request {
     /// Grow the file system of a disk that has become larger while it is mounted. Answer: `()`. Agents of version 6 and before do not
     /// know it.
     GrowDisk(GrowDisk),
+    /// Let go of disks and network, so that this machine can be saved and woken with others; only a guest that waits for
+    /// [`Configure`] can. From then on only that, the clock's calls and a ping are answered. Answer: `()`. Agents of version 7
+    /// and before do not know it.
+    Hold,
     /// Write everything to the disks (`sync(2)`). Answer: `()`.
     Sync,
     /// Write everything to the disks, answer `()`, then power off or reboot.
@@ -84,6 +88,7 @@ impl Request {
             Self::ReadClock => "read_clock",
             Self::SetClock(_) => "set_clock",
             Self::GrowDisk(_) => "grow_disk",
+            Self::Hold => "hold",
             Self::Sync => "sync",
             Self::Shutdown { .. } => "shutdown",
         }
@@ -157,6 +162,8 @@ pub struct Pong {
 pub enum Phase {
     /// In the initramfs; waits for [`Configure`].
     Waiting,
+    /// As [`Phase::Waiting`], without disks and network: it was saved so, or is about to be. Of agents since version 8.
+    Held,
     /// [`Configure`] is being applied, or failed in the middle.
     Configuring,
     /// The root is assembled; every call works.

@@ -4,18 +4,23 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{GuestPath, Net, Relay};
+use super::{GuestPath, IdentityRow, Net, Relay};
 
 /// Complete configuration of a guest.
 ///
-/// Sent once to a fresh guest, where it assembles the root; sent again to a restored or forked one, where `root`,
-/// `init` and `mounts` are skipped (they hold already) and the rest is applied anew.
+/// Sent once to a fresh guest, where it assembles the root, whether it has just booted or was held when it was saved; sent
+/// again to one that has a root, where `root`, `init` and `mounts` are skipped (they hold already) and the rest is applied
+/// anew.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Configure {
     /// Host name of the kernel. The files that repeat it (`/etc/hostname`, …) are among `files`.
     pub hostname: String,
     /// 32 hexadecimal digits for `/etc/machine-id` (machine-id(5)).
     pub machine_id: String,
+    /// Name of this waking or boot, own to it, in `/run/banger/generation`: programs that keep what must not be repeated (keys,
+    /// random numbers, ids) look there whether they run in another machine than before.
+    #[serde(default)]
+    pub generation: String,
     /// Nanoseconds since 1970 UTC.
     pub clock_unix_ns: u64,
     /// Fresh random bytes of the host, credited to the kernel's pool: 32 to 512.
@@ -249,6 +254,9 @@ pub struct Configured {
     pub boot_id: String,
     /// Release of the kernel (`uname -r`).
     pub kernel: String,
+    /// What tells this guest from others, read back after it was set.
+    #[serde(default)]
+    pub rows: Vec<IdentityRow>,
 }
 
 /// The running PID 1.

@@ -5,7 +5,7 @@
 use super::words::one_line;
 use super::{
     ClockReading, ClockSet, CommandStats, Configured, Detached, DetachedCommand, DetachedEnd,
-    DiskStats, Found, GuestStats, Listener, Pong, Stage,
+    DiskStats, Found, GuestStats, IdentityRow, Listener, Pong, Stage,
 };
 use crate::limits::{MAX_COMMAND_STATS, MAX_GUEST_TEXT};
 
@@ -76,12 +76,24 @@ impl FromGuest for Configured {
             stages,
             boot_id,
             kernel,
+            rows,
         } = self;
         Self {
             init,
             stages: stages.harmless(),
             boot_id: line(boot_id),
             kernel: line(kernel),
+            rows: rows.harmless(),
+        }
+    }
+}
+
+impl FromGuest for IdentityRow {
+    fn harmless(self) -> Self {
+        let Self { name, value } = self;
+        Self {
+            name,
+            value: line(value),
         }
     }
 }
@@ -236,7 +248,8 @@ mod tests {
     use serde_json::Value;
 
     use super::super::{
-        CpuTimes, ExecFailure, ExecFailureKind, MemoryStats, Phase, RunningInit, TransportProtocol,
+        CpuTimes, ExecFailure, ExecFailureKind, IdentityName, MemoryStats, Phase, RunningInit,
+        TransportProtocol,
     };
     use super::*;
 
@@ -321,7 +334,8 @@ mod tests {
             let failure = ExecFailure { kind: ExecFailureKind::Other, message: w() };
             check(&Detached::Failed(failure).harmless(), 2);
             let stages = vec![Stage { name: w(), us: 1 }];
-            check(&Configured { init: RunningInit::Agent, stages, boot_id: w(), kernel: w() }.harmless(), 4);
+            let rows = vec![IdentityRow { name: IdentityName::Hostname, value: w() }];
+            check(&Configured { init: RunningInit::Agent, stages, boot_id: w(), kernel: w(), rows }.harmless(), 5);
             check(&Pong { agent_version: w(), phase: Phase::Waiting, boot_id: w() }.harmless(), 3);
             check(&Found::File { sha256: w(), executable: false }.harmless(), 1);
             check(&Found::Link { sha256: w() }.harmless(), 1);

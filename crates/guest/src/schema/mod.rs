@@ -6,6 +6,7 @@ mod configure;
 mod detached;
 mod exec;
 mod from_guest;
+mod identity;
 mod listen;
 mod net;
 mod path;
@@ -23,6 +24,7 @@ pub use configure::{
 pub use detached::{Attach, Detached, DetachedCommand, DetachedEnd, DetachedId};
 pub use exec::{ExecFailure, ExecFailureKind, ExecRequest, ExitStatus, Tty};
 pub use from_guest::FromGuest;
+pub use identity::{IdentityName, IdentityRow};
 pub use listen::{Caller, LISTEN, LISTEN_SOCKET, LISTEN_TCP, Listening};
 pub use net::{Interface, InterfaceAddress, MacAddr, MacAddrError, Net, Relay};
 pub use path::{GuestPath, GuestPathError};

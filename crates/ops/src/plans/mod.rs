@@ -14,5 +14,5 @@ pub use save::{SaveVm, save_vm, system_clone, work_clone};
 pub use sweep::sweep;
 pub use vm::{
     CreateDisks, StartVm, create, delete, end_after_exit, end_left_over, grow_disk, identity, kill,
-    mac_of, replace_net, start, stop,
+    replace_net, start, stop,
 };

@@ -13,7 +13,7 @@
 use std::path::PathBuf;
 
 use banger_api::vm::{NetStack, VmState};
-use banger_api::{ExitCause, OperationId, VmId};
+use banger_api::{ExitCause, OperationId};
 use banger_engine::{VmmIdentity, VmmSpec};
 use banger_store::{Owner, VmRecord};
 use uuid::Uuid;
@@ -32,13 +32,6 @@ const SIGKILL: i32 = 9;
 /// The VMM that a record names, when its identity can be read.
 pub fn identity(vm: &VmRecord) -> Option<VmmIdentity> {
     vm.vmm.identity().cloned()
-}
-
-/// A locally administered MAC address, own to the VM (IEEE 802: bit 1 of the first octet).
-pub fn mac_of(vm: VmId) -> [u8; 6] {
-    // The last bytes of a version 7 UUID are random.
-    let bytes = vm.0.as_bytes();
-    [0x52, 0x54, 0x00, bytes[13], bytes[14], bytes[15]]
 }
 
 /// Sources of a VM's disks.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use banger_api::vm::VmState;
 use banger_api::{ContentDigest, OperationId, VmId};
 use banger_engine::{
-    Accel, DiskSpec, EngineKind, IdentityVersion, NetSpec, Publish, VmmIdentity, VmmSpec,
+    Accel, DiskSpec, EngineKind, IdentityVersion, Memory, NetSpec, Publish, VmmIdentity, VmmSpec,
 };
 use banger_net_control::NetIdentity;
 use banger_ops::{Direction, Ending, Plan, PlanKind};
@@ -49,6 +49,7 @@ pub fn spec(net: NetSpec) -> VmmSpec {
         cmdline_extra: vec!["quiet".to_owned()],
         vcpu: 2,
         memory_mib: 2048,
+        memory: Memory::Own,
         disks: vec![DiskSpec {
             path: PathBuf::from("/b/state/images/ab/base.ext4"),
             serial: "base".to_owned(),

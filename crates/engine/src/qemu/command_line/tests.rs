@@ -17,6 +17,7 @@ pub(in crate::qemu) fn spec(accel: Accel) -> VmmSpec {
         cmdline_extra: vec!["banger.test=1".into()],
         vcpu: 1,
         memory_mib: 512,
+        memory: Memory::Own,
         disks: vec![
             DiskSpec {
                 path: "/i/base.ext4".into(),
