@@ -65,7 +65,7 @@ pub fn run(how: &str) -> io::Result<()> {
     let machine = GuestMachine::new(control, stages, modules);
     let mut defaults = Defaults::default();
     if let Some(known) = known {
-        machine.relay(&known.relays)?;
+        machine.relay(&known.relays, known.door)?;
         defaults = known.defaults;
     }
     let guest = Guest::new(Arc::new(machine), phase, defaults);

@@ -6,6 +6,8 @@
 //!                                                                           └─► [::1]:PORT
 //! ```
 //!
+//! A door is the same for all ports: whoever comes says first, in two bytes, which one it is for.
+//!
 //! On a thread and a runtime of their own: neither the start of a guest nor its calls wait for a busy port.
 
 use std::io;
@@ -14,8 +16,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use banger_guest::Relay;
+use banger_guest::{Door, Relay};
 use rustix::net::sockopt::set_socket_linger;
+use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinSet;
@@ -29,12 +32,43 @@ const MAX_CONNECTIONS: usize = 256;
 const BUFFER: usize = 32 * 1024;
 /// A server's address is on this machine: it answers at once, or something keeps it from answering at all.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// Time for whoever comes to a door to say the port: it does so with its first packet.
+const PORT_WITHIN: Duration = Duration::from_secs(10);
 /// Before another try, when a port cannot be listened at or connections cannot be taken.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// Place at which connections of the host arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entrance {
+    listen: SocketAddr,
+    from: IpAddr,
+    /// The server's port; each connection says its own where this is `None`.
+    port: Option<u16>,
+}
+
+impl From<Relay> for Entrance {
+    fn from(relay: Relay) -> Self {
+        Self {
+            listen: relay.listen,
+            from: relay.from,
+            port: Some(relay.port),
+        }
+    }
+}
+
+impl From<Door> for Entrance {
+    fn from(door: Door) -> Self {
+        Self {
+            listen: door.listen,
+            from: door.from,
+            port: None,
+        }
+    }
+}
+
 /// Relays at work; they end when it is dropped.
 pub struct Relays {
-    relays: Vec<Relay>,
+    relays: Vec<Entrance>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -44,7 +78,7 @@ impl Relays {
     ///
     /// # Errors
     /// When there is no thread for it.
-    pub fn start(relays: Vec<Relay>) -> io::Result<Self> {
+    pub fn start(relays: Vec<Entrance>) -> io::Result<Self> {
         let (stop, stopped) = oneshot::channel();
         let work = relays.clone();
         let thread = std::thread::Builder::new()
@@ -78,7 +112,7 @@ impl Drop for Relays {
     }
 }
 
-fn run(relays: &[Relay], stopped: oneshot::Receiver<()>) -> io::Result<()> {
+fn run(relays: &[Entrance], stopped: oneshot::Receiver<()>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -94,7 +128,7 @@ fn run(relays: &[Relay], stopped: oneshot::Receiver<()>) -> io::Result<()> {
     Ok(())
 }
 
-async fn listen(relay: Relay, room: Arc<Semaphore>) {
+async fn listen(relay: Entrance, room: Arc<Semaphore>) {
     let listener = bind(relay).await;
     loop {
         // First room, then a connection: those that have none stay in the kernel's queue. Nobody closes the semaphore.
@@ -112,16 +146,21 @@ async fn listen(relay: Relay, room: Arc<Semaphore>) {
 }
 
 /// Listens, as soon as that is possible: the address may still be coming, or another program be at the port.
-async fn bind(relay: Relay) -> TcpListener {
+async fn bind(relay: Entrance) -> TcpListener {
     let mut told = false;
     loop {
         match TcpListener::bind(relay.listen).await {
             Ok(listener) => return listener,
             Err(error) if !told => {
-                let Relay { listen, port, .. } = relay;
-                say(format_args!(
-                    "published port {port}: cannot listen at {listen}: {error}"
-                ));
+                let Entrance { listen, port, .. } = relay;
+                match port {
+                    Some(port) => say(format_args!(
+                        "published port {port}: cannot listen at {listen}: {error}"
+                    )),
+                    None => say(format_args!(
+                        "ports for the host: cannot listen at {listen}: {error}"
+                    )),
+                }
                 told = true;
             }
             Err(_the_same) => {}
@@ -130,8 +169,16 @@ async fn bind(relay: Relay) -> TcpListener {
     }
 }
 
-async fn pass_on(mut peer: TcpStream, relay: Relay, _room: OwnedSemaphorePermit) {
-    let Some(mut server) = connect(relay).await else {
+async fn pass_on(mut peer: TcpStream, relay: Entrance, _room: OwnedSemaphorePermit) {
+    let port = match relay.port {
+        Some(port) => Some(port),
+        None => asked_for(&mut peer, relay.listen.port()).await,
+    };
+    let server = match port {
+        Some(port) => connect(relay.listen.ip(), port).await,
+        None => None,
+    };
+    let Some(mut server) = server else {
         reset(&peer);
         return;
     };
@@ -147,15 +194,17 @@ async fn pass_on(mut peer: TcpStream, relay: Relay, _room: OwnedSemaphorePermit)
     }
 }
 
+/// The port that a connection through a door is for; `None` when it says none, or that of the door, which would never end.
+async fn asked_for(peer: &mut TcpStream, door: u16) -> Option<u16> {
+    let port = tokio::time::timeout(PORT_WITHIN, peer.read_u16()).await;
+    port.ok()?.ok().filter(|port| *port != 0 && *port != door)
+}
+
 /// The first server that takes the connection.
-async fn connect(relay: Relay) -> Option<TcpStream> {
-    let addresses: [IpAddr; 3] = [
-        relay.listen.ip(),
-        Ipv4Addr::LOCALHOST.into(),
-        Ipv6Addr::LOCALHOST.into(),
-    ];
+async fn connect(own: IpAddr, port: u16) -> Option<TcpStream> {
+    let addresses: [IpAddr; 3] = [own, Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
     for address in addresses {
-        let connecting = TcpStream::connect((address, relay.port));
+        let connecting = TcpStream::connect((address, port));
         if let Ok(Ok(server)) = tokio::time::timeout(CONNECT_WITHIN, connecting).await {
             return Some(server);
         }

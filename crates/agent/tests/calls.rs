@@ -36,6 +36,7 @@ fn configure(hostname: &str) -> Configure {
         mounts: vec![],
         net: None,
         relays: vec![],
+        door: None,
         env: [("FROM".to_owned(), "configure".to_owned())].into(),
         cwd: Some(GuestPath::new("/usr").unwrap()),
         user: None,

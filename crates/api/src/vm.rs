@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
 use crate::Timestamp;
@@ -193,6 +193,28 @@ pub struct Publish {
     pub guest_port: u16,
 }
 
+/// Change the published ports of a VM. It holds at once where its network is banger's own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ChangePorts {
+    /// Ports to publish besides.
+    pub add: Vec<Publish>,
+    /// Ports to publish no more, as they were published.
+    pub remove: Vec<Publish>,
+}
+
+/// A server of the guest's that is reached at the VM's own address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OpenPort {
+    /// Port in the guest.
+    pub guest_port: u16,
+    /// `ADDRESS:PORT` on this host; none when it could not be opened.
+    pub at: Option<String>,
+    /// The cause for which it is not open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}
+
 impl FromStr for Publish {
     type Err = String;
 
@@ -225,7 +247,8 @@ impl FromStr for Publish {
 
 impl fmt::Display for Publish {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.host_ip, self.host_port, self.guest_port)
+        let at = SocketAddr::new(self.host_ip, self.host_port);
+        write!(f, "{at}:{}", self.guest_port)
     }
 }
 
@@ -268,7 +291,13 @@ pub struct Vm {
     pub reaches_host: bool,
     /// Ports published on the host.
     pub publish: Vec<Publish>,
-    /// The address at which the host reaches it, if it has one.
+    /// Servers of its guest that are open at its address, and those that could not be opened.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<OpenPort>,
+    /// The address of its servers for browsers of this host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The address at which the host reaches it, if it has one: its own on banger's network.
     pub address: Option<String>,
     /// Time of its creation.
     #[schema(value_type = String, format = "date-time")]

@@ -8,6 +8,7 @@ pub mod image;
 pub mod image_cache;
 pub mod kernel;
 pub mod network;
+pub mod port;
 pub mod prove;
 pub mod shown;
 pub mod ssh;

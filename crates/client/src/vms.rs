@@ -4,7 +4,8 @@ use banger_api::LabelFilter;
 use banger_api::network::{ChangeNetwork, CheckNetwork, NetVerdict, VmNetwork};
 use banger_api::routes::{self, encode, fill};
 use banger_api::vm::{
-    Accepted, CreateVm, Exec, KillVm, Port, PruneVms, Pruned, SetVm, StopVm, Vm, VmHealth, VmStats,
+    Accepted, ChangePorts, CreateVm, Exec, KillVm, Port, PruneVms, Pruned, SetVm, StopVm, Vm,
+    VmHealth, VmStats,
 };
 use hyper::Method;
 
@@ -145,6 +146,21 @@ impl Client {
     /// As every call: see [`ClientError`].
     pub async fn vm_ports(&self, reference: &str) -> Result<Vec<Port>, ClientError> {
         self.get(fill(routes::VM_PORTS, reference)).answer().await
+    }
+
+    /// Changes the published ports of a VM.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn change_ports(
+        &self,
+        reference: &str,
+        change: &ChangePorts,
+    ) -> Result<Vm, ClientError> {
+        self.call(Method::PATCH, fill(routes::VM_PORTS, reference))
+            .json(change)?
+            .answer()
+            .await
     }
 
     /// The rules of a VM's network.

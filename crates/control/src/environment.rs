@@ -1,5 +1,6 @@
 //! Knowledge of the surroundings that requests need beyond the steps of plans. The daemon and a proof implement it.
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use banger_api::image::ImageDetails;
@@ -9,7 +10,7 @@ use banger_api::vm::{Egress, NetMode, NetStack};
 use banger_api::{ApiError, ByteSize, EngineName};
 use banger_egress::{Policy, Rule, SetName};
 use banger_engine::Accel;
-use banger_net_control::NetIdentity;
+use banger_net_control::{NetIdentity, Publish};
 use banger_ops::{ContainerAt, GuestDefaults, HostResult, ImageSource, Plan};
 use banger_store::VmRecord;
 
@@ -204,6 +205,16 @@ pub trait Environment: Send + Sync {
     /// Gives a network process these rules, unless it has later ones.
     #[allow(clippy::missing_errors_doc)] // above, for all
     fn set_policy(&self, net: &NetIdentity, policy: Policy) -> HostResult<()>;
+
+    /// Lets a network process listen at exactly these ports of the host, those of its VM's own address aside; answers with what it
+    /// does not listen at, each with the cause. A process that has ended needs none: the next one has them from its record.
+    #[allow(clippy::missing_errors_doc)] // above, for all
+    fn set_ports(
+        &self,
+        net: &NetIdentity,
+        ports: &[Publish],
+        address: Option<Ipv4Addr>,
+    ) -> HostResult<Vec<(Publish, String)>>;
 
     /// Rules of a set, from the host's own configuration.
     #[allow(clippy::missing_errors_doc)] // above, for all

@@ -5,7 +5,7 @@ use banger_ops::{Recovered, Recovery};
 use banger_store::vm;
 
 use crate::Control;
-use crate::vm::{ensure_net, forget_half_made, start_again};
+use crate::vm::{ensure_net, forget_half_made, give_ports, start_again};
 
 /// Recovers, watches the VMMs that run on and their network processes, replaces those that died, and starts the VMs that are to run always and were lost. Blocks.
 ///
@@ -37,6 +37,10 @@ pub fn recover(control: &Control) -> Result<Recovered, ApiError> {
         if let Err(error) = ensure_net(control, *id) {
             let message = format!("VM {id} has no network: {}", error.message);
             recovered.failed.push(message);
+        }
+        // A change of its ports may have been cut off. One that does not answer is replaced, by one that has them.
+        if let Err(error) = give_ports(control, *id) {
+            tracing::warn!(vm = %id, %error, "published ports");
         }
     }
     start_again(control)?;

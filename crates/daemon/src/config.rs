@@ -73,8 +73,11 @@ pub struct Vmm {
     pub jail: JailMode,
 }
 
+/// Port of `NAME.localhost`: 83 as in the addresses of VMs.
+const HTTP_PORT: u16 = 8383;
+
 /// `[network]`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Network {
     /// `none` or `user`.
@@ -89,6 +92,25 @@ pub struct Network {
     pub deny: Vec<String>,
     /// Name server of guests.
     pub dns: Option<std::net::IpAddr>,
+    /// Servers of guests on banger's own network appear at their VM's address of this host.
+    pub publish_auto: bool,
+    /// Port of this host's loopback at which `NAME.localhost` leads to servers of guests; 0 for none.
+    pub http_port: u16,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self {
+            mode: None,
+            stack: None,
+            egress: None,
+            allow: Vec::new(),
+            deny: Vec::new(),
+            dns: None,
+            publish_auto: true,
+            http_port: HTTP_PORT,
+        }
+    }
 }
 
 /// `[guest]`.
@@ -303,6 +325,8 @@ mod tests {
                 allow: Vec::new(),
                 deny: Vec::new(),
                 dns: Some("192.0.2.53".parse().unwrap()),
+                publish_auto: true,
+                http_port: HTTP_PORT,
             },
             file_sync: vec![
                 sync("~/.gitconfig", "~/.gitconfig", Some("0600")),

@@ -14,7 +14,9 @@ use crate::channels::Channels;
 use crate::conditions::Conditions;
 use crate::config::Config;
 use crate::gate::Gate;
+use crate::localhost::Front;
 use crate::paths::Paths;
+use crate::ports::OpenPorts;
 
 /// The daemon's parts. Cheap to clone.
 #[derive(Clone)]
@@ -29,6 +31,8 @@ pub(crate) struct Parts {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) channels: Channels,
     pub(crate) conditions: Conditions,
+    pub(crate) ports: OpenPorts,
+    pub(crate) front: Front,
     pub(crate) ssh_hosts: Arc<Hosts>,
     pub(crate) started: Instant,
     /// Gate that knows what is under way and lets more in.

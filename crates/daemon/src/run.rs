@@ -35,7 +35,9 @@ use crate::gate::{Gate, Names};
 use crate::guest_files::Identity;
 use crate::holder::Holder;
 use crate::host::{GuestMaterial, LinuxHost, Networks, Roots, Siblings, file_error};
+use crate::localhost::{self, Front};
 use crate::paths::Paths;
+use crate::ports::OpenPorts;
 use crate::{following, http, keys, private, ssh_hosts, state_gone, upkeep};
 
 /// Time that operations get to end by themselves when the daemon is to stop, and again after they were cancelled.
@@ -99,6 +101,7 @@ pub async fn run(paths: Paths, ready: Option<File>) -> Result<(), ApiError> {
     drop(ready);
     tracing::info!(socket = %paths.socket().display(), "ready");
     tokio::spawn(upkeep::upkeep(daemon.clone()));
+    tokio::spawn(localhost::serve(daemon.clone()));
     tokio::spawn(stop_on_signal(daemon.gate.clone()));
     if let Ok(lock) = lock.try_clone() {
         tokio::spawn(state_gone::end_without_state(daemon.clone(), lock));
@@ -189,6 +192,7 @@ fn begin(
     let probe = engine.probe();
     let channels = Channels::default();
     let conditions = Conditions::default();
+    let ports = OpenPorts::default();
     let home = std::env::var_os("HOME").map(std::path::PathBuf::from);
     let host = LinuxHost {
         engine: engine.clone(),
@@ -224,6 +228,8 @@ fn begin(
             ssh_hosts: Arc::clone(&hosts),
             runtime,
             replacements: Replacements::default(),
+            ports: ports.clone(),
+            opens_ports: config.network.publish_auto,
             vmms_have_users: rustix::process::geteuid().is_root()
                 && config.vmm.jail != JailMode::Off
                 && banger_engine::gives_users(&banger_control::vm::VMM_USERS),
@@ -242,6 +248,8 @@ fn begin(
         engine,
         channels,
         conditions,
+        ports,
+        front: Front::default(),
         ssh_hosts: hosts,
         started: Instant::now(),
         stop,

@@ -29,15 +29,17 @@ pub mod limits;
 pub mod schema;
 pub mod wire;
 
-pub use client::{CallStream, Client, ClientError, ClockOffset, ConversationId, SessionEnd};
+pub use client::{
+    CallStream, Client, ClientError, ClockOffset, ConversationId, PortsWatch, SessionEnd,
+};
 pub use schema::{
     Answer, Attach, Authorities, Caller, ClockChange, ClockReading, ClockSet, CommandStats,
     Configure, Configured, ConnectTarget, Content, ContentError, CpuTimes, Detached,
-    DetachedCommand, DetachedEnd, DetachedId, DiskStats, ExecFailure, ExecFailureKind, ExecRequest,
-    ExitStatus, Failure, Found, GetChanges, GetFiles, GrowDisk, GuestFile, GuestMount, GuestPath,
-    GuestPathError, GuestStats, IdentityName, IdentityRow, InitMode, Interface, InterfaceAddress,
-    LISTEN, LISTEN_SOCKET, LISTEN_TCP, Listener, Listening, MacAddr, MacAddrError, MemoryStats,
-    ModulesPlan, Net, Phase, Pong, PutFiles, Relay, Request, RootPlan, RunningInit, SetClock,
-    ShutdownMode, Stage, TmpMode, TransferDone, TransferFailure, TransportProtocol, TreeFiles,
-    TreePath, TreePathError, Tty,
+    DetachedCommand, DetachedEnd, DetachedId, DiskStats, Door, ExecFailure, ExecFailureKind,
+    ExecRequest, ExitStatus, Failure, Found, GetChanges, GetFiles, GrowDisk, GuestFile, GuestMount,
+    GuestPath, GuestPathError, GuestStats, IdentityName, IdentityRow, InitMode, Interface,
+    InterfaceAddress, LISTEN, LISTEN_SOCKET, LISTEN_TCP, Listener, Listening, MacAddr,
+    MacAddrError, MemoryStats, ModulesPlan, Net, Phase, Pong, PutFiles, Relay, Request, RootPlan,
+    RunningInit, SetClock, ShutdownMode, Stage, TmpMode, TransferDone, TransferFailure,
+    TransportProtocol, TreeFiles, TreePath, TreePathError, Tty,
 };

@@ -9,12 +9,12 @@ use banger_guest::wire::handshake::{Kind, Record};
 use banger_guest::{
     Answer, Attach, Authorities, Caller, ClockChange, ClockReading, ClockSet, CommandStats,
     Configure, Configured, ConnectTarget, Content, CpuTimes, Detached, DetachedCommand,
-    DetachedEnd, DiskStats, ExecFailure, ExecFailureKind, ExecRequest, ExitStatus, Failure, Found,
-    GetChanges, GetFiles, GrowDisk, GuestFile, GuestMount, GuestPath, GuestStats, IdentityName,
-    IdentityRow, InitMode, Interface, InterfaceAddress, Listener, Listening, MacAddr, MemoryStats,
-    ModulesPlan, Net, Phase, Pong, PutFiles, Relay, Request, RootPlan, RunningInit, SetClock,
-    ShutdownMode, Stage, TmpMode, TransferDone, TransferFailure, TransportProtocol, TreeFiles,
-    TreePath, Tty,
+    DetachedEnd, DiskStats, Door, ExecFailure, ExecFailureKind, ExecRequest, ExitStatus, Failure,
+    Found, GetChanges, GetFiles, GrowDisk, GuestFile, GuestMount, GuestPath, GuestStats,
+    IdentityName, IdentityRow, InitMode, Interface, InterfaceAddress, Listener, Listening, MacAddr,
+    MemoryStats, ModulesPlan, Net, Phase, Pong, PutFiles, Relay, Request, RootPlan, RunningInit,
+    SetClock, ShutdownMode, Stage, TmpMode, TransferDone, TransferFailure, TransportProtocol,
+    TreeFiles, TreePath, Tty,
 };
 use bytes::{Bytes, BytesMut};
 
@@ -133,6 +133,10 @@ fn configure(init: InitMode) -> Configure {
             from: "10.0.2.2".parse().unwrap(),
             port: 80,
         }],
+        door: Some(Door {
+            listen: "10.0.2.15:65534".parse().unwrap(),
+            from: "10.0.2.2".parse().unwrap(),
+        }),
         env: [(text("A"), text("b"))].into(),
         cwd: Some(path("/srv")),
         user: Some(text("me")),
@@ -169,7 +173,11 @@ fn requests_of_version_1() -> Vec<Request> {
     let known = |request: &Request| {
         !matches!(
             request,
-            Request::ReadClock | Request::SetClock(_) | Request::GrowDisk(_) | Request::Hold
+            Request::ReadClock
+                | Request::SetClock(_)
+                | Request::GrowDisk(_)
+                | Request::Hold
+                | Request::WatchPorts
         )
     };
     let requests = requests()
@@ -182,6 +190,7 @@ fn requests_of_version_1() -> Vec<Request> {
                 configure.tmp = TmpMode::Disk;
                 configure.authorities = None;
                 configure.generation = String::new();
+                configure.door = None;
                 configure.root.modules = None;
                 configure.files.drain(..NEW_FILES_IN_VERSION_3);
                 Request::Configure(configure)
@@ -243,6 +252,7 @@ fn requests() -> Vec<Request> {
         Request::DigestFiles(tree()),
         Request::RemoveFiles(tree()),
         Request::Ports,
+        Request::WatchPorts,
         Request::Stats,
         Request::ReadClock,
         Request::SetClock(SetClock {
@@ -503,6 +513,7 @@ fn every_message_is_that_of_its_newest_golden_file() {
             DigestFiles,
             RemoveFiles,
             Ports,
+            WatchPorts,
             Stats,
             ReadClock,
             SetClock,

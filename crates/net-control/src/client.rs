@@ -14,6 +14,9 @@ use crate::{
     Request, Status,
 };
 
+/// Version of the protocol that knows the users of connections.
+const USERS_SINCE: u32 = 2;
+
 /// A conversation with one network process. Its calls block, none beyond the time that was given when it began.
 #[derive(Debug)]
 pub struct Client {
@@ -100,12 +103,32 @@ impl Client {
         self.done(&Request::Watch, Some(vmm))
     }
 
+    /// Lets the process see which user a connection is of, by a netlink socket of `NETLINK_SOCK_DIAG`.
+    ///
+    /// # Errors
+    /// [`ControlError::Protocol`] for a process of an older build, or as every call.
+    pub fn see_users(&mut self, netlink: BorrowedFd<'_>) -> Result<(), ControlError> {
+        self.at_least(USERS_SINCE)?;
+        self.done(&Request::SeeUsers, Some(netlink))
+    }
+
     /// Lets connections to `listener`, a listening TCP socket, lead to the guest.
     ///
     /// # Errors
-    /// As every call.
+    /// [`ControlError::Protocol`] when an older build would take no account of its door or user, or as every call.
     pub fn publish(&mut self, port: Publish, listener: BorrowedFd<'_>) -> Result<(), ControlError> {
+        if port.door.is_some() || port.only_uid.is_some() {
+            self.at_least(USERS_SINCE)?;
+        }
         self.done(&Request::Publish { port }, Some(listener))
+    }
+
+    fn at_least(&self, min: u32) -> Result<(), ControlError> {
+        let (found, max) = (self.hello.protocol, PROTOCOL_VERSION);
+        match found < min {
+            true => Err(ControlError::Protocol { found, min, max }),
+            false => Ok(()),
+        }
     }
 
     /// Ends listening at a port.

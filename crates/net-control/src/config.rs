@@ -145,4 +145,25 @@ pub struct Publish {
     pub host_port: u16,
     /// Guest port; not 0.
     pub guest_port: u16,
+    /// Port of the guest's at which its agent is told the guest port first (two bytes, big-endian), and passes the connection on to
+    /// that port, wherever in the guest its server listens. Without one the guest port itself is connected to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub door: Option<u16>,
+    /// User of the host whose connections alone are taken; without one everybody's are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only_uid: Option<u32>,
+}
+
+impl Publish {
+    /// A port of everybody's that leads to the same port of the guest's own address.
+    #[must_use]
+    pub fn new(host_ip: IpAddr, host_port: u16, guest_port: u16) -> Self {
+        Self {
+            host_ip,
+            host_port,
+            guest_port,
+            door: None,
+            only_uid: None,
+        }
+    }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Publish, Record};
 
 /// Version of the protocol that this build speaks.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 /// Oldest version that this build speaks.
 pub const PROTOCOL_MIN: u32 = 1;
 
@@ -33,7 +33,10 @@ pub enum Request {
     },
     /// The pidfd that goes along is the VMM's: the process ends when it does.
     Watch,
-    /// The listening socket that goes along leads into the guest.
+    /// The descriptor that goes along is a netlink socket of `NETLINK_SOCK_DIAG`: by it the process sees which user of the host a
+    /// connection is of. Its jail lets it make none. Processes of version 1 do not know it.
+    SeeUsers,
+    /// The listening socket that goes along leads into the guest. Version 1 knows neither doors nor users.
     Publish {
         /// Its address, and the port of the guest.
         port: Publish,

@@ -18,6 +18,8 @@ fn port() -> Publish {
         host_ip: "127.0.0.1".parse().unwrap(),
         host_port: 8080,
         guest_port: 80,
+        door: Some(65535),
+        only_uid: Some(1000),
     }
 }
 
@@ -111,6 +113,7 @@ fn requests() -> Vec<Request> {
             servers: vec!["[::1]:53".parse().unwrap()],
         },
         Request::Watch,
+        Request::SeeUsers,
         Request::Publish { port: port() },
         Request::Unpublish { port: port() },
         Request::Status,
@@ -132,6 +135,7 @@ fn requests() -> Vec<Request> {
             SetPolicy,
             SetNameServers,
             Watch,
+            SeeUsers,
             Publish,
             Unpublish,
             Status,
@@ -241,14 +245,36 @@ fn the_forms_are_those_of_the_newest_golden_files() {
 #[test]
 fn what_older_builds_wrote_is_read() {
     let golden = Golden::of(env!("CARGO_MANIFEST_DIR"));
-    assert_eq!(golden.read::<NetConfig>(2, "config.json"), config());
-    let mut of_version_1 = config();
+    assert_eq!(golden.read::<NetConfig>(3, "config.json"), config());
+    let plain = Publish::new(port().host_ip, port().host_port, port().guest_port);
+    let mut of_version_2 = config();
+    of_version_2.publish = vec![plain];
+    assert_eq!(golden.read::<NetConfig>(2, "config.json"), of_version_2);
+    let mut of_version_1 = of_version_2;
     of_version_1.guest.mac = None;
     assert_eq!(golden.read::<NetConfig>(1, "config.json"), of_version_1);
     assert_eq!(golden.read::<NetIdentity>(2, "identity.json"), identity());
     assert_eq!(golden.read::<Vec<Record>>(1, "records.json"), records());
-    assert_eq!(golden.read::<Vec<Request>>(1, "requests.json"), requests());
-    assert_eq!(golden.read::<Vec<Reply>>(1, "replies.json"), replies());
+    assert_eq!(golden.read::<Vec<Request>>(3, "requests.json"), requests());
+    let mut of_version_1 = requests();
+    of_version_1.retain(|one| *one != Request::SeeUsers);
+    for one in &mut of_version_1 {
+        if let Request::Publish { port } | Request::Unpublish { port } = one {
+            *port = plain;
+        }
+    }
+    assert_eq!(
+        golden.read::<Vec<Request>>(1, "requests.json"),
+        of_version_1
+    );
+    assert_eq!(golden.read::<Vec<Reply>>(3, "replies.json"), replies());
+    let mut of_version_1 = replies();
+    for one in &mut of_version_1 {
+        if let Reply::Status(status) = one {
+            status.publish[0].port = plain;
+        }
+    }
+    assert_eq!(golden.read::<Vec<Reply>>(1, "replies.json"), of_version_1);
     let newer: FailureCode = serde_json::from_str("\"of_tomorrow\"").unwrap();
     assert_eq!(newer, FailureCode::Unknown);
 }

@@ -183,6 +183,13 @@ impl Net {
                 Ok(Reply::Done)
             }
             Request::Watch => self.watch(token),
+            Request::SeeUsers => match self.descriptor(token) {
+                Ok(netlink) => {
+                    let seen = self.published.see_users(netlink);
+                    seen.map(|()| Reply::Done).map_err(of_host)
+                }
+                Err(refused) => Err(refused),
+            },
             Request::Publish { port } => match self.descriptor(token) {
                 Ok(socket) => {
                     let adopted = self.published.adopt(port, socket, &mut self.io);

@@ -70,6 +70,8 @@ pub(crate) struct Flow {
     pub(crate) syn: Vec<u8>,
     /// The name that its first bytes must name.
     pub(crate) expects: Option<Name>,
+    /// The port of the guest's that its agent is told before anything else.
+    pub(crate) told: Option<u16>,
     /// The host's socket may have something to read.
     pub(crate) readable: bool,
     host_ended: bool,
@@ -107,6 +109,7 @@ impl Flow {
             buffers,
             syn: Vec::new(),
             expects: None,
+            told: None,
             readable: false,
             host_ended: false,
             guest_ended: false,
@@ -233,6 +236,13 @@ impl Flow {
             return Ok(());
         };
         let socket = guest.socket();
+        if let Some(port) = self.told {
+            // Both bytes, or none: nothing is before them in an empty buffer.
+            if !socket.can_send() || socket.send_slice(&port.to_be_bytes()) != Ok(2) {
+                return Ok(());
+            }
+            self.told = None;
+        }
         let mut failed = None;
         let mut given = 0;
         while self.readable && !self.host_ended && socket.can_send() && given < TURN_BYTES {

@@ -43,10 +43,13 @@ mod process;
 mod published;
 mod resolver;
 mod start;
+mod users;
 
 pub use answer::refusals;
 pub use host::name_servers;
 pub use host_files::StdFiles;
+pub use users::of_connection as user_of;
+
 pub use start::{StartArgs, StartError, arguments, jail_spec, prepare, read_config, run, token_of};
 
 pub(crate) use start::say;

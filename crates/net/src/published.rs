@@ -3,15 +3,18 @@
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use banger_net_control::{Publish, PublishStatus};
 use mio::{Interest, Token};
+use rustix::net::sockopt;
 
 use crate::ends::Ends;
 use crate::flow::{Backend, Flow};
 use crate::io::{Io, Owner};
 use crate::limits::{self, FLOWS_MAX};
 use crate::process::Net;
+use crate::users;
 
 /// First port that the gateway takes for connections into the guest.
 const FIRST_PORT: u16 = 20_000;
@@ -21,6 +24,8 @@ const LAST_PORT: u16 = 60_999;
 pub(crate) struct Published {
     ports: Vec<Port>,
     next: u16,
+    /// Netlink socket that tells the users of connections.
+    users: Option<OwnedFd>,
 }
 
 struct Port {
@@ -38,6 +43,7 @@ impl Published {
         let mut published = Self {
             ports: Vec::new(),
             next: FIRST_PORT,
+            users: None,
         };
         for port in ports {
             published.add(*port, bound(port), io);
@@ -71,6 +77,13 @@ impl Published {
         listener.set_nonblocking(true)?;
         self.remove(port, io);
         self.add(port, Ok(mio::net::TcpListener::from_std(listener)), io);
+        Ok(())
+    }
+
+    /// Sees the users of connections by this netlink socket from now on.
+    pub(crate) fn see_users(&mut self, netlink: OwnedFd) -> io::Result<()> {
+        users::check(&netlink)?;
+        self.users = Some(netlink);
         Ok(())
     }
 
@@ -119,7 +132,16 @@ impl Net {
     }
 
     fn dial(&mut self, port: Publish, stream: mio::net::TcpStream, peer: SocketAddr) {
-        let guest = (IpAddr::V4(self.config.guest.v4.address), port.guest_port);
+        if port
+            .only_uid
+            .is_some_and(|uid| self.user(&stream, peer) != Some(uid))
+        {
+            // Closing resets; where that fails it closes.
+            let _ = sockopt::set_socket_linger(&stream, Some(Duration::ZERO));
+            return;
+        }
+        let address = IpAddr::V4(self.config.guest.v4.address);
+        let guest = (address, port.door.unwrap_or(port.guest_port));
         let Some(remote) = self.source(guest, peer) else {
             return;
         };
@@ -139,9 +161,16 @@ impl Net {
         }
         let mut flow = Flow::new(token, None, limits::buffers(self.held_bytes));
         flow.backend = Backend::Stream(stream);
+        flow.told = port.door.map(|_| port.guest_port);
         self.half_open += 1;
         self.flows.insert(key, Box::new(flow));
         self.open(key);
+    }
+
+    /// The user that a connection is of, where the daemon has given a way to see it.
+    fn user(&self, stream: &mio::net::TcpStream, peer: SocketAddr) -> Option<u32> {
+        let netlink = self.published.users.as_ref()?;
+        users::of_connection(netlink, peer, stream.local_addr().ok()?)
     }
 
     /// The address that the guest sees: the peer's own, or the gateway's for the host itself, as agents expect it.

@@ -5,10 +5,13 @@
 mod world;
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsFd as _;
 
 use banger_egress::Egress;
+use banger_net_control::Publish;
 use domain::base::iana::Rcode;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, netlink, socket_with};
 use world::{
     Opened, World, at, echo, in_namespace, name_server, policy, published, sink, source, udp_echo,
 };
@@ -153,6 +156,91 @@ fn a_published_port_leads_to_the_guest_and_says_when_it_is_taken() {
                 host.join().unwrap(),
                 Err(std::io::ErrorKind::ConnectionReset)
             );
+        },
+    );
+}
+
+#[test]
+fn a_port_of_one_user_leads_through_the_agents_door_for_that_user_alone() {
+    in_namespace(
+        "a_port_of_one_user_leads_through_the_agents_door_for_that_user_alone",
+        || {
+            let mut world = World::new(policy(1, Egress::None, &[]));
+            let mut client = world.client();
+            let me = rustix::process::geteuid().as_raw();
+            let mut publish = |address: &str, uid| {
+                let listener = TcpListener::bind((address, 0)).unwrap();
+                let at = listener.local_addr().unwrap();
+                let port = Publish {
+                    door: Some(65535),
+                    only_uid: Some(uid),
+                    ..Publish::new(at.ip(), at.port(), 3000)
+                };
+                client.publish(port, listener.as_fd()).unwrap();
+                at
+            };
+            let (mine, anothers) = (publish("127.83.1.2", me), publish("127.83.1.2", me + 1));
+            let ended = |at| {
+                let mut stream = TcpStream::connect(at).unwrap();
+                let answer = std::thread::spawn(move || {
+                    stream.read(&mut [0; 8]).map_err(|error| error.kind())
+                });
+                answer.join().unwrap()
+            };
+            let reset = Err(std::io::ErrorKind::ConnectionReset);
+            // Before it can see users, it takes nobody.
+            assert_eq!(ended(mine), reset);
+            let netlink = socket_with(
+                AddressFamily::NETLINK,
+                SocketType::DGRAM,
+                SocketFlags::CLOEXEC,
+                Some(netlink::SOCK_DIAG),
+            );
+            world.client().see_users(netlink.unwrap().as_fd()).unwrap();
+            assert_eq!(ended(anothers), reset);
+            let conn = world.guest.listen(65535);
+            let host = std::thread::spawn(move || {
+                let mut stream = TcpStream::connect(mine).unwrap();
+                stream.write_all(b"ping").unwrap();
+                let mut answer = [0; 4];
+                stream.read_exact(&mut answer).unwrap();
+                answer
+            });
+            let told = [&3000_u16.to_be_bytes()[..], b"ping"].concat();
+            assert_eq!(world.guest.receive(conn, told.len()), told);
+            world.guest.send(conn, b"pong");
+            world
+                .guest
+                .until(|_| host.is_finished().then_some(()))
+                .unwrap();
+            assert_eq!(&host.join().unwrap(), b"pong");
+            let status = world.client().status().unwrap();
+            assert_eq!(status.publish.len(), 2, "{status:?}");
+        },
+    );
+}
+
+#[test]
+fn a_port_at_an_address_of_version_6_leads_to_the_guest() {
+    in_namespace(
+        "a_port_at_an_address_of_version_6_leads_to_the_guest",
+        || {
+            let mut world = World::with(policy(1, Egress::None, &[]), |config| {
+                config.publish = vec![Publish::new("::1".parse().unwrap(), 8080, 80)];
+            });
+            let conn = world.guest.listen(80);
+            let host = std::thread::spawn(|| {
+                let mut stream = TcpStream::connect("[::1]:8080").unwrap();
+                stream.write_all(b"ping").unwrap();
+                stream.read(&mut [0; 8]).unwrap()
+            });
+            assert_eq!(world.guest.receive(conn, 4), b"ping");
+            world.guest.send(conn, b"pong");
+            world
+                .guest
+                .until(|_| host.is_finished().then_some(()))
+                .unwrap();
+            assert_eq!(host.join().unwrap(), 4);
         },
     );
 }

@@ -14,6 +14,8 @@
 //! 0.0.0.0:8080  ─────────────────────────────────────► the server, when it listens at the guest's own address
 //! ```
 //!
+//! On banger's own network one door of the agent's stands for all relays: it is told the port. So ports come and go while the guest runs.
+//!
 //! Connections from other machines do not go through the relay. So the server sees their real address, and a server that
 //! listens only on the guest's loopback, and trusts everyone there, is never exposed to a network.
 
@@ -74,6 +76,9 @@ pub struct NetPlan {
     pub routes: Vec<Route>,
     /// Ports that the guest's agent passes on.
     pub relays: Vec<Relay>,
+    /// Port at which the guest's agent takes connections for all of its ports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub door: Option<u16>,
 }
 
 /// A published port and its way into the guest.
@@ -100,8 +105,12 @@ impl NetPlan {
         if vm.net == NetMode::None {
             return None;
         }
-        let (routes, relays) = routes(vm.published());
         let is_own = vm.network.stack == NetStack::Own;
+        let door = vm.network.door.filter(|_| is_own);
+        let (routes, relays) = match door {
+            Some(_) => (direct(vm.published()), Vec::new()),
+            None => routes(vm.published()),
+        };
         // A network process refuses at once what may not be asked.
         let answers = is_own || vm.egress == Egress::All;
         Some(Self {
@@ -115,7 +124,15 @@ impl NetPlan {
             egress: vm.egress,
             routes,
             relays,
+            door,
         })
+    }
+
+    /// The door for a start of `vm`: a port at which none of its servers is expected.
+    pub fn door_of(vm: &VmRecord) -> Option<u16> {
+        let is_wanted = |at: u16| vm.publish.iter().any(|one| one.guest_port == at);
+        let mut free = (LOWEST_RELAY..=u16::MAX).rev().filter(|at| !is_wanted(*at));
+        free.next().filter(|_| vm.has_net_process())
     }
 
     /// The engine's network device, with the ports at which it listens on the host.
@@ -159,9 +176,12 @@ impl NetPlan {
     /// The host's ports for the network process.
     pub fn ports(&self) -> Vec<banger_net_control::Publish> {
         let port = |route: &Route| banger_net_control::Publish {
-            host_ip: route.publish.host_ip,
-            host_port: route.publish.host_port,
-            guest_port: route.to,
+            door: self.door.filter(|_| is_relayed(&route.publish)),
+            ..banger_net_control::Publish::new(
+                route.publish.host_ip,
+                route.publish.host_port,
+                route.to,
+            )
         };
         self.routes.iter().map(port).collect()
     }
@@ -188,6 +208,15 @@ impl NetPlan {
 
 fn is_relayed(one: &Publish) -> bool {
     one.host_ip.is_loopback()
+}
+
+/// The ways of these ports where a door stands for the relays.
+fn direct(publish: &[Publish]) -> Vec<Route> {
+    let route = |one: &Publish| Route {
+        publish: one.clone(),
+        to: one.guest_port,
+    };
+    publish.iter().map(route).collect()
 }
 
 /// The ways of these ports, and the relays that some of them lead through.
@@ -270,6 +299,7 @@ mod tests {
             egress,
             routes,
             relays,
+            door: None,
         }
     }
 
@@ -321,5 +351,24 @@ mod tests {
         assert_eq!(plan.link().mac, Some(plan.mac));
         let ports = plan.ports();
         assert_eq!((ports[0].host_port, ports[0].guest_port), (8080, 65535));
+        assert_eq!(ports[0].door, None);
+    }
+
+    #[test]
+    fn a_door_stands_for_the_relays_and_not_for_what_other_machines_reach() {
+        let published = published(&["8080:80", "0.0.0.0:81:81"]);
+        let plan = NetPlan {
+            stack: NetStack::Own,
+            routes: direct(&published),
+            relays: Vec::new(),
+            door: Some(65535),
+            ..plan(&[], Egress::Public)
+        };
+        let ports: Vec<_> = plan
+            .ports()
+            .iter()
+            .map(|port| (port.host_port, port.guest_port, port.door))
+            .collect();
+        assert_eq!(ports, [(8080, 80, Some(65535)), (81, 81, None)]);
     }
 }

@@ -10,6 +10,7 @@ fn claimed(kind: ClaimKind, resource: &str, owner: &str, vm: Option<&str>) -> Ap
         ClaimKind::HostPort => format!("port {resource} of this host"),
         ClaimKind::Directory => format!("folder {resource}"),
         ClaimKind::Process => format!("process {resource}"),
+        ClaimKind::Address => format!("address {resource} of this host"),
         ClaimKind::User => format!("user {resource} of this host"),
     };
     let error = ApiError::new(ErrorCode::InUse, format!("{what} is in use by {owner}"));

@@ -242,6 +242,18 @@ fn without_stack(value: &mut Value) {
     }
 }
 
+/// Today's form of what was written before version 9: no guest's agent has a door.
+fn without_door(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(without_door),
+        Value::Object(fields) => {
+            fields.remove("door");
+            fields.values_mut().for_each(without_door);
+        }
+        _ => {}
+    }
+}
+
 /// Today's form of steps of older versions: without the modules of kernels.
 fn without_modules(value: &mut Value) {
     match value {
@@ -280,6 +292,9 @@ fn is_read<T: Serialize + DeserializeOwned>(name: &str, example: impl Fn(u32) ->
         }
         if version < 7 {
             without_stack(&mut expected);
+        }
+        if version < 9 {
+            without_door(&mut expected);
         }
         let read: Vec<T> = golden().read(version, name);
         assert_eq!(

@@ -1,8 +1,10 @@
 //! The surroundings of a control plane on a simulated machine.
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use banger_api::image::ImageDetails;
 use banger_api::pull::{PullImage, PullSource};
@@ -13,11 +15,12 @@ use banger_control::{
 };
 use banger_egress::{Policy, Rule, SetName};
 use banger_engine::Accel;
-use banger_net_control::NetIdentity;
+use banger_net_control::{NetIdentity, Publish};
 use banger_ops::{ContainerAt, HostResult, ImageSource, Plan};
 use banger_store::VmRecord;
 
 use crate::content::made;
+use crate::fault::Nature;
 use crate::machine::Machine;
 use crate::tamper::Tamper;
 
@@ -142,6 +145,26 @@ impl Environment for SimEnvironment {
 
     fn set_policy(&self, _net: &NetIdentity, _policy: Policy) -> HostResult<()> {
         Ok(())
+    }
+
+    fn set_ports(
+        &self,
+        net: &NetIdentity,
+        ports: &[Publish],
+        _address: Option<Ipv4Addr>,
+    ) -> HostResult<Vec<(Publish, String)>> {
+        let leaves = self.tamper.leaves_ports();
+        self.machine.act(
+            Nature::Wait,
+            "set ports",
+            &net.dir,
+            Duration::from_secs(5),
+            |world, _extent| {
+                let wanted = ports.iter().map(|port| (port.host_ip, port.host_port));
+                world.processes.set_ports(net, wanted.collect(), leaves);
+                Ok(Vec::new())
+            },
+        )
     }
 
     fn rules_of(&self, _set: SetName) -> HostResult<Vec<Rule>> {

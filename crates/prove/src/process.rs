@@ -232,6 +232,20 @@ impl Processes {
         (self.net_identity(net.pid, launch) == *net).then_some(launch)
     }
 
+    /// Has a network process listen at these ports, and no others unless it is not to leave them. One that has ended does nothing.
+    pub(crate) fn set_ports(&mut self, net: &NetIdentity, ports: Vec<(IpAddr, u16)>, leaves: bool) {
+        if self.same_net(net).is_none() {
+            return;
+        }
+        let process = self.list.get_mut(&net.pid);
+        if let Some(launch) = process.and_then(|process| process.net.as_mut()) {
+            match leaves {
+                true => launch.ports = ports,
+                false => launch.ports.extend(ports),
+            }
+        }
+    }
+
     /// Living network processes.
     pub(crate) fn nets(&self) -> impl Iterator<Item = (u32, &Net)> {
         self.list

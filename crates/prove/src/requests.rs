@@ -7,7 +7,7 @@ use banger_api::image::{BuildImage, ReseedImage, SaveVm, WorkSeed};
 use banger_api::kernel::{ImportKernel, KernelSource};
 use banger_api::pull::{PullImage, PullSource};
 use banger_api::vm::{
-    CreateVm, KillVm, NetStack, PruneVms, Publish, RestartPolicy, SetVm, StopVm, Vm,
+    ChangePorts, CreateVm, KillVm, NetStack, PruneVms, Publish, RestartPolicy, SetVm, StopVm, Vm,
 };
 use banger_api::{ApiError, ByteSize, ErrorCode, VmId};
 use banger_control::{image, kernel, system, vm};
@@ -74,11 +74,7 @@ impl Daemon {
     }
 
     fn make(&self, name: &str, from: &From<'_>, replace: bool) -> HostResult<VmId> {
-        let publish = from.port.map(|port| Publish {
-            host_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            host_port: port,
-            guest_port: 80,
-        });
+        let publish = from.port.map(publish);
         let request = CreateVm {
             name: Some(name.parse().map_err(invalid)?),
             image: Some(from.image.parse().map_err(invalid)?),
@@ -220,27 +216,43 @@ impl Daemon {
             disk_size: Some(ByteSize(bytes.max(self.find(name)?.disk_bytes))),
             ..SetVm::default()
         };
-        let slot: Arc<Mutex<Option<HostResult<Vm>>>> = Arc::default();
-        let given = Arc::clone(&slot);
-        let machine = Arc::clone(&self.machine);
-        vm::set(&self.control, name, request, move |result| {
-            *given.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
-            if let Some(schedule) = machine.schedule() {
-                schedule.wake();
-            }
-        });
-        let mut answer = None;
-        self.wait(&mut || {
-            answer = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-            answer.is_some()
-        });
-        let vm = answer.unwrap_or_else(|| Err(invalid("a set was never answered")))?;
+        let vm = self.answered(|answer| vm::set(&self.control, name, request, answer))?;
         self.machine
             .world()
             .ledger
             .sizes
             .insert(vm.id, vm.disk_bytes);
         Ok(())
+    }
+
+    /// Publishes a port of a VM, or no more, at once where it runs.
+    pub(crate) fn change_ports(&self, name: &str, add: &[u16], remove: &[u16]) -> HostResult<()> {
+        let ports = |ports: &[u16]| ports.iter().map(|port| publish(*port)).collect();
+        let request = ChangePorts {
+            add: ports(add),
+            remove: ports(remove),
+        };
+        self.answered(|answer| vm::change_ports(&self.control, name, request, answer))
+            .map(drop)
+    }
+
+    /// Waits for the answer of a request that gives it when its turn has come.
+    fn answered(&self, ask: impl FnOnce(Box<dyn FnOnce(HostResult<Vm>) + Send>)) -> HostResult<Vm> {
+        let slot: Arc<Mutex<Option<HostResult<Vm>>>> = Arc::default();
+        let given = Arc::clone(&slot);
+        let machine = Arc::clone(&self.machine);
+        ask(Box::new(move |result| {
+            *given.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+            if let Some(schedule) = machine.schedule() {
+                schedule.wake();
+            }
+        }));
+        let mut answer = None;
+        self.wait(&mut || {
+            answer = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+            answer.is_some()
+        });
+        answer.unwrap_or_else(|| Err(invalid("a change was never answered")))
     }
 
     /// Makes an image from a recipe.
@@ -320,6 +332,15 @@ impl Daemon {
     /// Runs the periodic upkeep.
     pub(crate) fn upkeep(&self) {
         system::upkeep(&self.control, true);
+    }
+}
+
+/// A port of this host that leads to the guest's port 80.
+fn publish(port: u16) -> Publish {
+    Publish {
+        host_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        host_port: port,
+        guest_port: 80,
     }
 }
 

@@ -64,6 +64,11 @@ const OWN: From<'static> = From {
     ..PUBLISHED
 };
 
+const OWN_ELSEWHERE: From<'static> = From {
+    port: Some(8082),
+    ..OWN
+};
+
 const RUN: From<'static> = From {
     start: true,
     ..PUBLISHED
@@ -477,6 +482,27 @@ fn networks() -> Vec<Scenario> {
         scenario!("own-kill", |c| running(c, OWN), |c| c.kill("a", 9)),
         scenario!("own-delete-running", |c| running(c, OWN), |c| c.delete("a")),
         scenario!("own-restart-while-running", |c| running(c, OWN), nothing),
+        scenario!("own-port-added", |c| running(c, OWN), |c| c.change_ports(
+            "a",
+            &[8081],
+            &[]
+        )),
+        scenario!("own-port-removed", |c| running(c, OWN), |c| c.change_ports(
+            "a",
+            &[],
+            &[8080]
+        )),
+        scenario!("own-port-changed-after-net-died", net_died, |c| c
+            .change_ports("a", &[8081], &[8080])),
+        scenario!(
+            "own-port-of-another",
+            |c| {
+                running(c, OWN)?;
+                c.create("b", &OWN_ELSEWHERE)?;
+                c.start_vm("b")
+            },
+            |c| c.change_ports("b", &[8080], &[])
+        ),
         scenario!("own-net-dies", net_died, |c| c.watch_net("a")),
         scenario!("own-restart-after-net-died", net_died, nothing),
         scenario!("own-stop-after-net-died", net_died, |c| c.stop("a")),

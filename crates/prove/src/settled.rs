@@ -7,12 +7,13 @@ use banger_api::operation::OperationState;
 use banger_api::vm::{RestartPolicy, VmState};
 use banger_api::{ExitCause, VmId};
 use banger_ops::{HostResult, Plan, plans, policy};
-use banger_store::{ClaimKind, VmRecord, claim, image, kernel, operation, vm};
+use banger_store::{Claim, ClaimKind, VmRecord, claim, image, kernel, operation, vm};
 
 use crate::daemon::Daemon;
 use crate::fs::Content;
 use crate::layout;
 use crate::machine::World;
+use crate::process::Net;
 
 /// All current violations, one line each.
 pub(crate) fn violations(daemon: &Daemon) -> Vec<String> {
@@ -107,12 +108,14 @@ fn look(daemon: &Daemon, wrong: &mut Vec<String>) -> HostResult<()> {
             ));
         }
         let strange = strange_owners.contains(owner);
-        if claim.kind != ClaimKind::Directory && !strange && running.get(owner) != Some(&true) {
+        let for_life = matches!(claim.kind, ClaimKind::Directory | ClaimKind::Address);
+        if !for_life && !strange && running.get(owner) != Some(&true) {
             wrong.push(format!(
                 "{kind} {resource} is still claimed by {owner}, which does not run"
             ));
         }
     }
+    addresses(&vms, &claims, wrong);
     journal(daemon, wrong)?;
     let world = daemon.machine.world();
     for image in &images {
@@ -242,6 +245,37 @@ fn newer(daemon: &Daemon, wrong: &mut Vec<String>) -> HostResult<()> {
     Ok(())
 }
 
+/// Every VM that runs on banger's own network has an address of its own, and no other VM's.
+fn addresses(vms: &[VmRecord], claims: &[(Claim, String)], wrong: &mut Vec<String>) {
+    let runs = |vm: &&VmRecord| vm.state == VmState::Running && vm.has_net_process();
+    for vm in vms.iter().filter(runs) {
+        let owner = format!("vm:{}", vm.id);
+        let is_claimed = |address: &std::net::Ipv4Addr| {
+            claims.iter().any(|(claim, of)| {
+                claim.kind == ClaimKind::Address
+                    && claim.resource == address.to_string()
+                    && *of == owner
+            })
+        };
+        if !vm.network.address.as_ref().is_some_and(is_claimed) {
+            wrong.push(format!("VM {} has no address of its own", vm.name));
+        }
+    }
+}
+
+/// The ports at which a network process listens are those of its VM.
+fn ports(vm: &VmRecord, net: &Net, wrong: &mut Vec<String>) {
+    let wanted = vm.published().iter();
+    let wanted: BTreeSet<_> = wanted.map(|port| (port.host_ip, port.host_port)).collect();
+    let found: BTreeSet<_> = net.ports.iter().copied().collect();
+    if found != wanted {
+        let name = &vm.name;
+        wrong.push(format!(
+            "VM {name} listens at {found:?}, and its record says {wanted:?}"
+        ));
+    }
+}
+
 fn files_of(world: &World, dir: &Path, needed: &str, wrong: &mut Vec<String>) {
     let files = world.files.list(dir);
     if !files.iter().any(|path| path.ends_with(needed)) {
@@ -272,7 +306,11 @@ fn one_vm(world: &World, vm: &VmRecord, wrong: &mut Vec<String>) {
                 wrong.push(format!("VM {name} is running without a VMM"));
             }
             let net = vm.network.process.as_ref();
-            let serves = net.is_some_and(|net| world.processes.same_net(net).is_some());
+            let process = net.and_then(|net| world.processes.same_net(net));
+            if let Some(process) = process {
+                ports(vm, process, wrong);
+            }
+            let serves = process.is_some();
             if vm.has_net_process() && !serves && !world.ledger.lack_nets.contains(&vm.id) {
                 wrong.push(format!("VM {name} is running without its network process"));
             }

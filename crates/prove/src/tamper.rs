@@ -37,6 +37,11 @@ pub trait Tamper: Send + Sync {
         true
     }
 
+    /// Tells whether a network process that is given other ports leaves those that it had before.
+    fn leaves_ports(&self) -> bool {
+        true
+    }
+
     /// Changes a plan before it is run.
     fn plan(&self, plan: &mut Plan) {
         let _ = plan;

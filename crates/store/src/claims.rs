@@ -24,10 +24,18 @@ pub enum ClaimKind {
     HostPort,
     /// A user of the host that one process alone is; the resource is its number.
     User,
+    /// An address of the host's loopback network that is one VM's alone for its life.
+    Address,
 }
 
 impl ClaimKind {
-    const ALL: [Self; 4] = [Self::Directory, Self::Process, Self::HostPort, Self::User];
+    const ALL: [Self; 5] = [
+        Self::Directory,
+        Self::Process,
+        Self::HostPort,
+        Self::User,
+        Self::Address,
+    ];
 
     /// The word for it in the store and for users.
     pub fn as_str(self) -> &'static str {
@@ -36,6 +44,7 @@ impl ClaimKind {
             Self::Process => "process",
             Self::HostPort => "host_port",
             Self::User => "user",
+            Self::Address => "address",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The network of a VM as its record keeps it, beside mode, egress and published ports.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use banger_api::vm::NetStack;
 use banger_egress::{Grant, Layer, Origin, Policy, Rule, SetName};
@@ -29,6 +30,13 @@ pub struct VmNetwork {
     /// What others allow, a repository among them: only what all allow is allowed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub narrowed: Vec<Layer>,
+    /// Address of the host's loopback network that is this VM's alone, from its first start on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<Ipv4Addr>,
+    /// Port of the guest's at which its agent takes connections for all others, since its last start. `None`: its agent is of an older
+    /// build, or it has never been started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub door: Option<u16>,
     /// Its network process, while it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub process: Option<NetIdentity>,

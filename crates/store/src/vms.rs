@@ -93,8 +93,9 @@ impl VmRecord {
 
 impl Form for VmRecord {
     const WHAT: &'static str = "VM";
-    // A build before version 3 would write a record back without its labels, one before version 4 without its rules.
-    const VERSION: u32 = 4;
+    // A build before version 3 would write a record back without its labels, one before version 4 without its rules, one before
+    // version 5 without its address, whose claim would stay.
+    const VERSION: u32 = 5;
 
     fn brought_forward(&mut self, version: u32) {
         // Version 1 kept the cause of an end as its sentence alone.

@@ -55,6 +55,8 @@ fn network() -> VmNetwork {
         )]
         .into(),
         narrowed: vec![repository],
+        address: Some("127.83.1.2".parse().unwrap()),
+        door: Some(65_535),
         process: Some(banger_net_control::NetIdentity {
             pid: 4712,
             start_ticks: 123_457,
@@ -228,6 +230,7 @@ fn claims_of_every_kind_are_stored_under_the_words_of_the_newest_golden_file() {
         ClaimKind::Process,
         ClaimKind::HostPort,
         ClaimKind::User,
+        ClaimKind::Address,
     ];
     every_variant!(
         &kinds,
@@ -235,17 +238,18 @@ fn claims_of_every_kind_are_stored_under_the_words_of_the_newest_golden_file() {
             Directory,
             Process,
             HostPort,
-            User
+            User,
+            Address
         }
     );
     let words = kinds.map(|kind| (kind, kind.as_str()));
     assert_eq!(golden().holds("claim-kinds.json", &words), Ok(()));
-    // Version 1 said `vmm`; users are claimed since version 4.
-    for version in [1, 2] {
+    // Version 1 said `vmm`; users are claimed since version 4, addresses since version 7.
+    for (version, count) in [(1, 3), (2, 3), (4, 4)] {
         let read: Vec<(ClaimKind, String)> = golden().read(version, "claim-kinds.json");
         assert_eq!(
             read.into_iter().map(|(kind, _)| kind).collect::<Vec<_>>(),
-            kinds[..3]
+            kinds[..count]
         );
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::Shutdown;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpSocket;
 
 use super::*;
@@ -59,7 +59,7 @@ async fn gone(server: tokio::task::JoinHandle<()>) {
 #[tokio::test]
 async fn a_server_is_reached_at_whichever_address_it_listens_and_whenever_it_comes() {
     let relay = relay();
-    let _relays = Relays::start(vec![relay]).unwrap();
+    let _relays = Relays::start(vec![relay.into()]).unwrap();
     let nobody = told(relay).await.unwrap_err();
     assert_eq!(nobody.kind(), io::ErrorKind::ConnectionReset);
     let sixth = server(V6, relay.port, "::1").await;
@@ -77,7 +77,7 @@ async fn a_server_is_reached_at_whichever_address_it_listens_and_whenever_it_com
 #[tokio::test]
 async fn each_direction_ends_by_itself_and_nothing_is_lost() {
     let relay = relay();
-    let _relays = Relays::start(vec![relay]).unwrap();
+    let _relays = Relays::start(vec![relay.into()]).unwrap();
     let listener = TcpListener::bind((V4, relay.port)).await.unwrap();
     let sent: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect();
     let server = tokio::spawn(async move {
@@ -101,7 +101,7 @@ async fn each_direction_ends_by_itself_and_nothing_is_lost() {
 #[tokio::test]
 async fn a_server_that_breaks_off_does_not_look_like_one_that_has_ended() {
     let relay = relay();
-    let _relays = Relays::start(vec![relay]).unwrap();
+    let _relays = Relays::start(vec![relay.into()]).unwrap();
     let listener = TcpListener::bind((V4, relay.port)).await.unwrap();
     tokio::spawn(async move {
         let (peer, _) = listener.accept().await.unwrap();
@@ -114,7 +114,7 @@ async fn a_server_that_breaks_off_does_not_look_like_one_that_has_ended() {
 #[tokio::test]
 async fn connections_of_others_are_not_passed_on() {
     let relay = relay();
-    let _relays = Relays::start(vec![relay]).unwrap();
+    let _relays = Relays::start(vec![relay.into()]).unwrap();
     let _server = server(V4, relay.port, "secret").await;
     assert_eq!(told(relay).await.unwrap(), "secret");
     let stranger = TcpSocket::new_v4().unwrap();
@@ -131,7 +131,7 @@ async fn connections_of_others_are_not_passed_on() {
 #[tokio::test]
 async fn who_comes_when_there_is_no_room_waits() {
     let relay = relay();
-    let listening = tokio::spawn(listen(relay, Arc::new(Semaphore::new(1))));
+    let listening = tokio::spawn(listen(relay.into(), Arc::new(Semaphore::new(1))));
     let listener = TcpListener::bind((V4, relay.port)).await.unwrap();
     let first = through(relay).await;
     let (_first_served, _) = listener.accept().await.unwrap();
@@ -152,13 +152,40 @@ async fn who_comes_when_there_is_no_room_waits() {
 async fn a_port_is_free_again_when_its_relay_has_ended_and_one_that_is_taken_is_waited_for() {
     let relay = relay();
     let taken = TcpListener::bind(relay.listen).await.unwrap();
-    let relays = Relays::start(vec![relay]).unwrap();
+    let relays = Relays::start(vec![relay.into()]).unwrap();
     assert_eq!(relays.addresses(), [relay.listen]);
     let _server = server(V4, relay.port, "here").await;
     drop(taken);
     assert_eq!(told(relay).await.unwrap(), "here");
     drop(relays);
     assert!(TcpStream::connect(relay.listen).await.is_err());
-    let _again = Relays::start(vec![relay]).unwrap();
+    let _again = Relays::start(vec![relay.into()]).unwrap();
     assert_eq!(told(relay).await.unwrap(), "here");
+}
+
+#[tokio::test]
+async fn a_door_leads_to_the_port_that_is_asked_for_and_to_itself_never() {
+    let relay = relay();
+    let door = Door {
+        listen: relay.listen,
+        from: relay.from,
+    };
+    let _relays = Relays::start(vec![door.into()]).unwrap();
+    let _server = server(V4, relay.port, "secret").await;
+    let asked = async |port: u16| {
+        let mut stream = through(relay).await;
+        stream.write_u16(port).await.unwrap();
+        let mut told = String::new();
+        stream.read_to_string(&mut told).await.map(|_| told)
+    };
+    assert_eq!(asked(relay.port).await.unwrap(), "secret");
+    assert!(asked(0).await.is_err());
+    assert!(asked(relay.listen.port()).await.is_err());
+    let stranger = TcpSocket::new_v4().unwrap();
+    stranger.bind((OWN, 0).into()).unwrap();
+    let mut stranger = stranger.connect(relay.listen).await.unwrap();
+    let _ = stranger.write_u16(relay.port).await;
+    let mut told = String::new();
+    let _ = stranger.read_to_string(&mut told).await;
+    assert_eq!(told, "");
 }

@@ -56,6 +56,27 @@ pub fn listeners(hidden: &[SocketAddr]) -> Result<Vec<Listener>, Failure> {
     Ok(listeners)
 }
 
+/// The TCP listeners, sorted, without who holds them, but for those at `hidden` addresses.
+///
+/// # Errors
+/// When `/proc/net/tcp` cannot be read.
+pub fn tcp_listeners(hidden: &[SocketAddr]) -> std::io::Result<Vec<Listener>> {
+    let mut text = std::fs::read_to_string("/proc/net/tcp")?;
+    // A kernel without IPv6 has none.
+    text.push_str(&std::fs::read_to_string("/proc/net/tcp6").unwrap_or_default());
+    let found = text
+        .lines()
+        .filter_map(|line| parse(line, TransportProtocol::Tcp));
+    let mut listeners: Vec<Listener> = found
+        .map(|(_, listener)| listener)
+        .filter(|one| !hidden.contains(&SocketAddr::new(one.address, one.port)))
+        .collect();
+    listeners.sort();
+    listeners.dedup();
+    listeners.truncate(MAX_LISTENERS);
+    Ok(listeners)
+}
+
 /// One line of a table: its socket's inode and what listens there.
 fn parse(line: &str, protocol: TransportProtocol) -> Option<(u64, Listener)> {
     let fields: Vec<&str> = line.split_ascii_whitespace().collect();
@@ -158,6 +179,21 @@ mod tests {
         assert!(ours.process.is_some());
         let hidden = listeners(&[socket.local_addr().unwrap()]).unwrap();
         assert!(!hidden.contains(ours), "{hidden:?}");
+    }
+
+    #[test]
+    fn tcp_listeners_are_told_without_their_owners() {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = socket.local_addr().unwrap();
+        let is_there = |hidden: &[SocketAddr]| {
+            let all = tcp_listeners(hidden).unwrap();
+            let found = all.iter().find(|one| one.port == at.port()).cloned();
+            found.map(|one| (one.address, one.pid))
+        };
+        assert_eq!(is_there(&[]), Some((at.ip(), None)));
+        assert_eq!(is_there(&[at]), None);
+        drop(socket);
+        assert_eq!(is_there(&[]), None);
     }
 
     #[test]

@@ -8,10 +8,10 @@ use banger_guest::wire::message::{self, MessageError};
 use banger_guest::{Failure, Phase, Pong, Request};
 
 use super::reply::{CallIo, reply, running};
-use super::{changes, connect, detached, exec, files, tree};
+use super::{changes, connect, detached, exec, files, ports, tree};
 use crate::failure::{blocking, error_chain, failure};
 use crate::guest_state::Guest;
-use crate::report::{ports, stats};
+use crate::report::{ports as listening, stats};
 
 /// A host that opens a call says what it wants within this time.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
@@ -74,9 +74,10 @@ async fn dispatch(mut io: CallIo, request: Request, guest: &Arc<Guest>) {
         }
         Request::Ports => {
             let hidden = guest.machine().relay_addresses();
-            let found = blocking(move || ports::listeners(&hidden)).await;
+            let found = blocking(move || listening::listeners(&hidden)).await;
             reply(&mut io, found).await;
         }
+        Request::WatchPorts => ports::watch(io, guest).await,
         Request::Stats => {
             let groups = guest.machine().command_groups();
             let stats = blocking(move || stats::collect(groups.as_deref())).await;

@@ -10,6 +10,7 @@ mod detached;
 mod exec;
 mod family;
 mod files;
+mod ports;
 mod reply;
 mod session;
 mod terminal;

@@ -11,8 +11,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use banger_guest::{
-    ClockSet, Configure, Configured, Failure, GrowDisk, InitMode, Relay, RunningInit, SetClock,
-    ShutdownMode,
+    ClockSet, Configure, Configured, Door, Failure, GrowDisk, InitMode, Relay, RunningInit,
+    SetClock, ShutdownMode,
 };
 use rustix::process::chroot;
 
@@ -34,7 +34,7 @@ use crate::failure::failure;
 use crate::guest_state::{Defaults, Machine};
 use crate::keeper;
 use crate::memory;
-use crate::relay::Relays;
+use crate::relay::{Entrance, Relays};
 use crate::report::stats::{boot_id as present_boot_id, kernel_release};
 
 /// In the guest's root.
@@ -94,16 +94,18 @@ impl GuestMachine {
         }
     }
 
-    /// Passes on what comes to these published ports, and no others any more.
+    /// Passes on what comes to these published ports and through the door, and no others any more.
     ///
     /// # Errors
     /// When there is no thread for it.
-    pub fn relay(&self, relays: &[Relay]) -> io::Result<()> {
+    pub fn relay(&self, relays: &[Relay], door: Option<Door>) -> io::Result<()> {
         let mut now = self.relays.lock().unwrap_or_else(PoisonError::into_inner);
         // Those before leave their ports first.
         drop(now.take());
-        if !relays.is_empty() {
-            *now = Some(Relays::start(relays.to_vec())?);
+        let entrances = relays.iter().copied().map(Entrance::from);
+        let entrances: Vec<Entrance> = entrances.chain(door.map(Entrance::from)).collect();
+        if !entrances.is_empty() {
+            *now = Some(Relays::start(entrances)?);
         }
         Ok(())
     }
@@ -242,13 +244,14 @@ impl Machine for GuestMachine {
             settle(!containers, old_root);
             stages.done("start init");
         }
-        self.relay(&configure.relays)
+        self.relay(&configure.relays, configure.door)
             .map_err(|error| failure("published ports", "start a thread", error))?;
         let relays = configure.relays.clone();
         state::save(&State {
             init,
             defaults,
             relays,
+            door: configure.door,
         })
         .map_err(|error| failure("agent", "remember its state", error))?;
         Ok(Configured {

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 
-use banger_guest::{Relay, RunningInit};
+use banger_guest::{Door, Relay, RunningInit};
 use serde::{Deserialize, Serialize};
 
 use crate::guest_state::Defaults;
@@ -21,6 +21,9 @@ pub struct State {
     /// Published ports.
     #[serde(default)]
     pub relays: Vec<Relay>,
+    /// The way for the host to all other servers.
+    #[serde(default)]
+    pub door: Option<Door>,
 }
 
 /// Remembers.
@@ -66,6 +69,10 @@ mod tests {
                 from: "10.0.2.2".parse().unwrap(),
                 port: 80,
             }],
+            door: Some(Door {
+                listen: "10.0.2.15:65534".parse().unwrap(),
+                from: "10.0.2.2".parse().unwrap(),
+            }),
         }
     }
 
@@ -76,12 +83,15 @@ mod tests {
     }
 
     #[test]
-    fn what_version_1_wrote_is_read() {
+    fn what_older_builds_wrote_is_read() {
         let golden = Golden::of(env!("CARGO_MANIFEST_DIR"));
         let state: State = golden.read(1, "state.json");
         assert_eq!(state.init, RunningInit::Systemd);
         assert_eq!(state.defaults.user.as_deref(), Some("me"));
         assert_eq!(state.relays, example().relays);
+        assert_eq!(state.door, None);
+        let state: State = golden.read(2, "state.json");
+        assert_eq!(state.door, example().door);
         // As a guest of that build had it.
         let seen: State = golden.read(1, "state-seen.json");
         assert_eq!((seen.init, seen.defaults.user), (RunningInit::Agent, None));

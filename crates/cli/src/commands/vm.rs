@@ -1,5 +1,6 @@
 //! `banger vm`
 
+pub mod addr;
 pub mod change;
 mod chosen;
 pub mod cp;
@@ -14,6 +15,7 @@ pub mod kill;
 pub mod list;
 pub mod logs;
 pub mod net;
+pub mod port;
 pub mod ports;
 pub mod prune;
 mod replacing;
@@ -64,6 +66,17 @@ pub enum Command {
     Health(health::Args),
     /// List what listens in a guest, and where to reach it
     Ports(ports::Args),
+    /// Ports of this host that lead into a VM, at once
+    #[command(
+        subcommand,
+        after_long_help = "\
+Examples:
+  banger vm port add web 8080:80
+  banger vm port list web"
+    )]
+    Port(port::Command),
+    /// Print the address of this host at which a VM's servers are
+    Addr(addr::Args),
     /// What a VM may reach: rules that hold at once, and what they judged
     #[command(
         subcommand,
@@ -117,6 +130,8 @@ impl Command {
             Self::Stats(args) => stats::run(args, context).await,
             Self::Health(args) => health::run(args, context).await,
             Self::Ports(args) => ports::run(args, context).await,
+            Self::Port(command) => command.run(context).await,
+            Self::Addr(args) => addr::run(args, context).await,
             Self::Net(command) => command.run(context).await,
             Self::Logs(args) => logs::run(args, context).await,
             Self::Set(args) => set::run(*args, context).await,

@@ -128,8 +128,15 @@ fn short_id(vm: &Vm) -> String {
     id.get(..13).unwrap_or(&id).to_owned()
 }
 
-/// Published ports; loopback, which is the default, is not said.
+/// Published ports, of which loopback, the default, is not said; then servers at the VM's own address.
 fn ports(vm: &Vm) -> String {
+    let servers = vm.servers.iter().filter_map(|port| {
+        let at: std::net::SocketAddr = port.at.as_ref()?.parse().ok()?;
+        Some(match at.port() == port.guest_port {
+            true => format!(":{}", at.port()),
+            false => format!(":{}->{}", at.port(), port.guest_port),
+        })
+    });
     let shown = vm.publish.iter().map(|port| {
         let (host, guest) = (port.host_port, port.guest_port);
         match port.host_ip.is_loopback() {
@@ -137,7 +144,7 @@ fn ports(vm: &Vm) -> String {
             false => format!("{}->{guest}", std::net::SocketAddr::new(port.host_ip, host)),
         }
     });
-    shown.collect::<Vec<_>>().join(",")
+    shown.chain(servers).collect::<Vec<_>>().join(",")
 }
 
 /// The names of VMs, for scripts.
@@ -195,6 +202,8 @@ impl Render for Whole {
                 (!publish.is_empty()).then(|| publish.join(", ")),
             ),
             ("address", vm.address.clone()),
+            ("servers", servers(vm)),
+            ("in browsers", vm.url.clone()),
             (
                 "labels",
                 (!vm.labels.is_empty()).then(|| vm.labels.to_string()),
@@ -215,6 +224,19 @@ impl Render for Whole {
 fn condition(vm: &Vm) -> Option<String> {
     let told = |one: &Condition| format!("{one}\n{}", one.hint(vm.name.as_str()));
     let all: Vec<_> = vm.conditions.iter().map(told).collect();
+    (!all.is_empty()).then(|| all.join("\n"))
+}
+
+/// Servers at the VM's own address, one a line.
+fn servers(vm: &Vm) -> Option<String> {
+    let line = |port: &banger_api::vm::OpenPort| match (&port.at, &port.failure) {
+        (Some(at), _) => format!("{} at {at}", port.guest_port),
+        (None, cause) => {
+            let cause = cause.as_deref().unwrap_or("not yet");
+            format!("{} not open: {cause}", port.guest_port)
+        }
+    };
+    let all: Vec<_> = vm.servers.iter().map(line).collect();
     (!all.is_empty()).then(|| all.join("\n"))
 }
 

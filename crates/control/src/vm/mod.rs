@@ -4,9 +4,11 @@
 //! create ─► draft ─► image and kernel made if need be ─► plan "create" ─► start
 //! start, stop, restart, kill, delete, save ─► on_vm: find, check, stand in line, settle, fresh record, check ─► plans
 //! ended  ─► a VMM ended by itself                                     runs ─► VMs whose run never began
+//! addresses ─► what a VM is at on this host                            published ─► ports that come and go
 //! network ─► a network process ended by itself                         rules ─► what a guest may reach
 //! ```
 
+mod addresses;
 mod create;
 mod defaults;
 mod delete;
@@ -16,6 +18,7 @@ mod names;
 mod network;
 mod on_vm;
 mod ports;
+mod published;
 mod replace;
 mod rules;
 mod runs;
@@ -32,6 +35,8 @@ pub use create::{DEFAULT_IMAGE, create};
 pub use delete::{delete, delete_unclaimed, prune};
 pub use ended::vmm_ended;
 pub use network::{ensure_net, net_ended};
+pub use published::change_ports;
+pub(crate) use published::give_ports;
 pub use rules::{change_network, network_view};
 pub use runs::{Look, Runs};
 pub use save::save;

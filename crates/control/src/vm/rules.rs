@@ -53,8 +53,11 @@ pub fn change_network(
                     return Ok(false);
                 }
                 now.egress = egress;
+                // A start may have changed these meanwhile.
                 now.network = VmNetwork {
                     process: now.network.process,
+                    address: now.network.address,
+                    door: now.network.door,
                     ..network
                 };
                 vm::update(tx, &now)

@@ -16,6 +16,7 @@ use banger_store::{VmRecord, vm};
 use super::defaults::{check_disk, check_egress, check_memory, check_vcpu};
 use super::on_vm::gone;
 use super::ports::check_ports;
+use super::published::publish;
 use super::rules::change_network;
 use super::vm_view;
 use crate::locks::Key;
@@ -30,7 +31,7 @@ pub fn set(
     request: SetVm,
     answer: impl FnOnce(Result<Vm, ApiError>) + Send + 'static,
 ) {
-    let answer = Answer(Some(answer));
+    let answer = Answer::new(answer);
     let record = match find_vm(control, reference) {
         Ok(record) => record,
         Err(error) => return answer.give(Err(error)),
@@ -61,10 +62,14 @@ pub fn set(
 }
 
 /// Whoever asked for a change, who gets one answer, whatever becomes of the work.
-struct Answer<F: FnOnce(Result<Vm, ApiError>)>(Option<F>);
+pub(super) struct Answer<F: FnOnce(Result<Vm, ApiError>)>(Option<F>);
 
 impl<F: FnOnce(Result<Vm, ApiError>)> Answer<F> {
-    fn give(mut self, set: Result<Vm, ApiError>) {
+    pub(super) fn new(answer: F) -> Self {
+        Self(Some(answer))
+    }
+
+    pub(super) fn give(mut self, set: Result<Vm, ApiError>) {
         if let Some(answer) = self.0.take() {
             answer(set);
         }
@@ -109,6 +114,20 @@ fn set_locked(
             )
         }
         _ => (record, request.clone()),
+    };
+    let runs = record.state == VmState::Running && record.network.process.is_some();
+    let (record, request) = match &request.publish {
+        Some(ports) if runs => {
+            // All of the request is checked before a part of it holds.
+            apply(&record, &request)?;
+            let record = publish(control, &record, ports.clone())?;
+            let rest = SetVm {
+                publish: None,
+                ..request
+            };
+            (record, rest)
+        }
+        _ => (record, request),
     };
     let mut changed = apply(&record, &request)?;
     if changed.disk_bytes > record.disk_bytes && record.state == VmState::Running {

@@ -7,10 +7,10 @@ use banger_ops::plans;
 use banger_ops::policy::{self, Request};
 use banger_store::vm;
 
-use super::launch;
 use super::on_vm::{Turn, Verb, on_vm};
 use super::rules::give_policy;
 use super::stop::stop_deadline;
+use super::{addresses, launch};
 use crate::Control;
 
 /// Starts an existing VM.
@@ -58,9 +58,10 @@ impl Turn<'_> {
     /// Boots the VM, which does not run. The plan first ends a VMM that an earlier stop could not end.
     pub(super) fn boot(&self) -> Result<(), ApiError> {
         let files = self.files();
-        let start = launch::start_vm(self.control, &self.record, &files)?;
-        self.run(plans::start(self.op.id, &self.record, &files, &start))?;
-        let id = self.record.id;
+        let record = addresses::prepared(self.control, &self.record)?;
+        let start = launch::start_vm(self.control, &record, &files)?;
+        self.run(plans::start(self.op.id, &record, &files, &start))?;
+        let id = record.id;
         if let Some(runs) = self.control.read(|db| vm::by_id(db, id))? {
             self.control.environment().vm_runs(self.control, &runs);
             self.control.environment().net_runs(self.control, &runs);

@@ -1,5 +1,7 @@
 //! A VM's record as users see it.
 
+use std::net::IpAddr;
+
 use banger_api::jail::{JailLevel, VmJail};
 use banger_api::vm::{MachineSize, Vm, VmState};
 use banger_engine::{JailRecord, Layers};
@@ -15,12 +17,14 @@ pub(crate) fn damaged(why: &str) -> String {
 
 /// The view of a record. Conditions are not recorded: the daemon, which watches the VMs, adds them.
 pub fn vm_view(record: &VmRecord) -> Vm {
-    // The host reaches the guest at its ports that are published on loopback.
-    let address = record
-        .published()
-        .first()
+    // The host reaches the guest at its own address, or at its ports that are published on loopback.
+    let own = record.network.address.filter(|_| record.has_net_process());
+    let published = || record.published().first().map(|port| port.host_ip);
+    let address = own
+        .map(IpAddr::V4)
+        .or_else(published)
         .filter(|_| record.state == VmState::Running)
-        .map(|p| p.host_ip.to_string());
+        .map(|address| address.to_string());
     Vm {
         id: record.id,
         name: record.name.clone(),
@@ -38,6 +42,8 @@ pub fn vm_view(record: &VmRecord) -> Vm {
         rules: super::rules::rules_of(record),
         reaches_host: NetPlan::of(record).is_some_and(|plan| plan.reaches_host()),
         publish: record.published().to_vec(),
+        servers: Vec::new(),
+        url: None,
         address,
         created_at: timestamp(record.created_ms),
         started_at: record.started_ms.map(timestamp),

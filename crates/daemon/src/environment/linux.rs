@@ -1,5 +1,6 @@
 //! `LinuxEnvironment`: the trait over its parts.
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use banger_control::{
 use banger_egress::{Policy, Rule, SetName};
 use banger_engine::{Engine, EngineKind, Probe};
 use banger_kernel::KernelMetadata;
-use banger_net_control::NetIdentity;
+use banger_net_control::{NetIdentity, Publish};
 use banger_ops::{HostResult, ImageSource, plans};
 use banger_ssh::Hosts;
 use banger_store::VmRecord;
@@ -27,6 +28,7 @@ use crate::conditions::{Conditions, Heartbeat};
 use crate::console;
 use crate::failure::chain;
 use crate::paths::Paths;
+use crate::ports::{self, Keeper, OpenPorts};
 use crate::ssh_hosts;
 
 /// This host, as requests ask about it.
@@ -40,6 +42,9 @@ pub(crate) struct LinuxEnvironment {
     pub(crate) ssh_hosts: Arc<Hosts>,
     pub(crate) runtime: Handle,
     pub(crate) replacements: Replacements,
+    pub(crate) ports: OpenPorts,
+    /// Servers of guests are opened at their VM's address.
+    pub(crate) opens_ports: bool,
     /// This daemon is root, and wants jails.
     pub(crate) vmms_have_users: bool,
 }
@@ -167,9 +172,16 @@ impl Environment for LinuxEnvironment {
                 channels: self.channels.clone(),
                 conditions: self.conditions.clone(),
                 vm: vm.id,
-                vmm,
+                vmm: vmm.clone(),
             };
-            self.runtime.spawn(watch::vmm(heartbeat));
+            let servers = (self.opens_ports && vm.has_net_process()).then(|| Keeper {
+                control: control.clone(),
+                channels: self.channels.clone(),
+                ports: self.ports.clone(),
+                vm: vm.id,
+                vmm,
+            });
+            self.runtime.spawn(watch::vmm(heartbeat, servers));
         }
     }
 
@@ -178,7 +190,17 @@ impl Environment for LinuxEnvironment {
             let replacements = self.replacements.clone();
             let watch = networks::watch(control.clone(), replacements, vm.id, net);
             self.runtime.spawn(watch);
+            self.ports.look_again(vm.id);
         }
+    }
+
+    fn set_ports(
+        &self,
+        net: &NetIdentity,
+        ports: &[Publish],
+        address: Option<Ipv4Addr>,
+    ) -> HostResult<Vec<(Publish, String)>> {
+        ports::set_published(net, ports, address)
     }
 
     fn set_policy(&self, net: &NetIdentity, policy: Policy) -> HostResult<()> {

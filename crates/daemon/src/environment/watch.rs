@@ -8,6 +8,7 @@
 //! ```
 //! The store is used on a thread that may block, never on one of the runtime's.
 
+use std::convert::Infallible;
 use std::time::Instant;
 
 use banger_api::VmId;
@@ -17,15 +18,18 @@ use banger_engine::VmmIdentity;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::conditions::Heartbeat;
+use crate::ports::Keeper;
 use crate::readiness::readable;
 
-/// Waits for the end of a VM's VMM, with a heartbeat until then, and has the control plane clean up after it.
-pub(super) async fn vmm(heartbeat: Heartbeat) {
+/// Waits for the end of a VM's VMM, with a heartbeat until then and its servers at this host, and has the control plane clean up
+/// after it.
+pub(super) async fn vmm(heartbeat: Heartbeat, servers: Option<Keeper>) {
     let control = heartbeat.control.clone();
     let (id, vmm) = (heartbeat.vm, heartbeat.vmm.clone());
     tokio::select! {
         () = gone(&vmm) => {}
         never = heartbeat.beat() => match never {},
+        never = kept(servers) => match never {},
     }
     on_a_thread(move || {
         if let Err(error) = vm::vmm_ended(&control, id, vmm) {
@@ -33,6 +37,13 @@ pub(super) async fn vmm(heartbeat: Heartbeat) {
         }
     })
     .await;
+}
+
+async fn kept(servers: Option<Keeper>) -> Infallible {
+    match servers {
+        Some(keeper) => keeper.keep().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Waits until the process has ended. One that cannot be opened has ended already.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use banger_api::ApiError;
 use banger_api::vm::NetStack;
-use banger_guest::{GuestFile, Interface, InterfaceAddress, MacAddr, Net, Relay};
+use banger_guest::{Door, GuestFile, Interface, InterfaceAddress, MacAddr, Net, Relay};
 
 use super::configure::{Context, editable};
 
@@ -51,4 +51,13 @@ pub(super) fn relays(cx: &Context<'_>) -> Vec<Relay> {
         port: one.port,
     };
     plan.relays.iter().map(relay).collect()
+}
+
+/// The way for the network process to all servers of the guest.
+pub(super) fn door(cx: &Context<'_>) -> Option<Door> {
+    let plan = cx.setup.network.as_ref()?;
+    Some(Door {
+        listen: SocketAddr::new(plan.guest, plan.door?),
+        from: plan.gateway,
+    })
 }

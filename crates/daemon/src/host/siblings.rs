@@ -161,6 +161,7 @@ mod tests {
             mounts: Vec::new(),
             net: None,
             relays: Vec::new(),
+            door: None,
             env: std::collections::BTreeMap::new(),
             cwd: None,
             user: None,

@@ -24,6 +24,7 @@ use super::{changes, events, files, streams, system, vms, workspace};
         vms::stats,
         vms::health,
         vms::ports,
+        vms::change_ports,
         super::network::show,
         super::network::change,
         super::network::check,

@@ -60,7 +60,7 @@ pub(crate) fn router(daemon: Daemon) -> Router {
         .route(routes::VM_CONNECT, post(streams::connect))
         .route(routes::VM_LOGS, get(logs::logs))
         .route(routes::VM_STATS, get(vms::stats))
-        .route(routes::VM_PORTS, get(vms::ports))
+        .route(routes::VM_PORTS, get(vms::ports).patch(vms::change_ports))
         .route(
             routes::VM_NETWORK,
             get(network::show).patch(network::change),

@@ -6,8 +6,8 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use banger_api::error::ErrorBody;
 use banger_api::vm::{
-    Accepted, CreateVm, KillVm, Port, PruneVms, Pruned, SetVm, StopVm, Vm, VmHealth, VmState,
-    VmStats,
+    Accepted, ChangePorts, CreateVm, KillVm, Port, PruneVms, Pruned, SetVm, StopVm, Vm, VmHealth,
+    VmState, VmStats,
 };
 use banger_api::{ApiError, Condition, ConditionCause, ErrorCode, InvalidLabel, LabelFilter};
 use banger_control::{find_vm, vm};
@@ -95,6 +95,33 @@ pub(super) async fn set(
     })
     .await?;
     Ok(Json(following::answered(answer).await?))
+}
+
+/// Change the published ports of a VM.
+#[utoipa::path(patch, path = "/v1/vms/{ref}/ports", tag = "vms", params(("ref" = String, Path)),
+    request_body = ChangePorts,
+    responses((status = 200, body = Vm), (status = "default", body = ErrorBody)))]
+pub(super) async fn change_ports(
+    State(daemon): State<Daemon>,
+    Path(reference): Path<String>,
+    Body(request): Body<ChangePorts>,
+) -> Answer<Vm> {
+    // Its turn at the VM may be a while away: no thread waits for it.
+    let (give, answer) = tokio::sync::oneshot::channel();
+    let control = daemon.control.clone();
+    blocking(move || {
+        vm::change_ports(&control, &reference, request, move |result| {
+            // Whoever asked may have gone.
+            let _ = give.send(result);
+        });
+        Ok(())
+    })
+    .await?;
+    let changed = following::answered(answer).await?;
+    Ok(Json(Vm {
+        servers: daemon.ports.of(changed.id),
+        ..changed
+    }))
 }
 
 /// Options of a deletion.
@@ -242,11 +269,16 @@ pub(super) async fn ports(
         .await
         .map_err(|error| crate::failure::of_guest(&error))?;
     let network = NetPlan::of(&record);
+    let open = daemon.ports.of(record.id);
     let reach = |listener: &banger_guest::Listener| {
         let published = network
             .as_ref()
             .and_then(|plan| plan.leading_to(listener.address, listener.port));
-        published.map(|p| SocketAddr::new(p.host_ip, p.host_port).to_string())
+        let published = published.map(|p| SocketAddr::new(p.host_ip, p.host_port).to_string());
+        published.or_else(|| {
+            let server = open.iter().find(|one| one.guest_port == listener.port);
+            server.and_then(|one| one.at.clone())
+        })
     };
     let port = |listener: banger_guest::Listener| {
         let tcp = listener.protocol == TransportProtocol::Tcp;
@@ -266,6 +298,10 @@ pub(super) async fn ports(
 fn shown(daemon: &Daemon, record: &VmRecord, look: &mut Look) -> Vm {
     Vm {
         conditions: daemon.conditions.of(record, look),
+        servers: daemon.ports.of(record.id),
+        url: (record.state == VmState::Running)
+            .then(|| daemon.front.url(record.name.as_str()))
+            .flatten(),
         ..vm::vm_view(record)
     }
 }

@@ -241,6 +241,15 @@ impl Client {
         self.ask(&Request::Ports).await
     }
 
+    /// Follows the TCP sockets that listen in the guest.
+    ///
+    /// # Errors
+    /// Only when the request cannot be sent.
+    pub async fn watch_ports(&self) -> Result<PortsWatch, ClientError> {
+        let stream = self.start(&Request::WatchPorts).await?;
+        Ok(PortsWatch(stream))
+    }
+
     /// Load, memory and disks of the guest.
     ///
     /// # Errors
@@ -387,6 +396,21 @@ impl Client {
             }
         }
         ClientError::Message { call, source }
+    }
+}
+
+/// The TCP sockets that listen in a guest, as they come and go.
+#[derive(Debug)]
+pub struct PortsWatch(CallStream);
+
+impl PortsWatch {
+    /// All of them, now at first and then as soon as they are others than before.
+    ///
+    /// # Errors
+    /// [`ClientError::Failed`] for an agent that does not know the call; the conversation ended.
+    pub async fn next(&mut self) -> Result<Vec<Listener>, ClientError> {
+        let client = self.0.client().clone();
+        client.answer(&Request::WatchPorts, &mut self.0).await
     }
 }
 

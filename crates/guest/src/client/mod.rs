@@ -7,7 +7,7 @@ mod error;
 mod intake;
 mod stream;
 
-pub use calls::{Client, ConversationId};
+pub use calls::{Client, ConversationId, PortsWatch};
 pub use clock::ClockOffset;
 pub use error::{ClientError, SessionEnd};
 pub use stream::CallStream;

@@ -42,6 +42,9 @@ pub enum Request {
     RemoveFiles(TreeFiles),
     /// List the listening sockets of the guest. Answer: `Vec<`[`super::Listener`]`>`.
     Ports,
+    /// Tell which TCP sockets listen, now and whenever that has changed. Answers: `Vec<`[`super::Listener`]`>` without processes, again
+    /// and again. Agents of version 8 and before do not know it.
+    WatchPorts,
     /// Get load, memory and disks of the guest. Answer: [`super::GuestStats`].
     Stats,
     /// Read the clock. Answer: [`super::ClockReading`]. Agents of version 4 and before do not know it.
@@ -84,6 +87,7 @@ impl Request {
             Self::DigestFiles(_) => "digest_files",
             Self::RemoveFiles(_) => "remove_files",
             Self::Ports => "ports",
+            Self::WatchPorts => "watch_ports",
             Self::Stats => "stats",
             Self::ReadClock => "read_clock",
             Self::SetClock(_) => "set_clock",

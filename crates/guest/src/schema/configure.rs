@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{GuestPath, IdentityRow, Net, Relay};
+use super::{Door, GuestPath, IdentityRow, Net, Relay};
 
 /// Complete configuration of a guest.
 ///
@@ -48,6 +48,9 @@ pub struct Configure {
     /// Ports that the host has published.
     #[serde(default)]
     pub relays: Vec<Relay>,
+    /// The way to all other servers. Agents of version 8 and before do not know it.
+    #[serde(default)]
+    pub door: Option<Door>,
     /// Default environment of commands; `PATH`, `HOME`, `USER`, `LOGNAME` and `SHELL` have defaults without it.
     #[serde(default)]
     pub env: BTreeMap<String, String>,

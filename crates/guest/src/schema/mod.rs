@@ -26,7 +26,7 @@ pub use exec::{ExecFailure, ExecFailureKind, ExecRequest, ExitStatus, Tty};
 pub use from_guest::FromGuest;
 pub use identity::{IdentityName, IdentityRow};
 pub use listen::{Caller, LISTEN, LISTEN_SOCKET, LISTEN_TCP, Listening};
-pub use net::{Interface, InterfaceAddress, MacAddr, MacAddrError, Net, Relay};
+pub use net::{Door, Interface, InterfaceAddress, MacAddr, MacAddrError, Net, Relay};
 pub use path::{GuestPath, GuestPathError};
 pub use report::{
     CommandStats, CpuTimes, DiskStats, GuestStats, Listener, MemoryStats, TransportProtocol,

@@ -47,6 +47,16 @@ pub struct Relay {
     pub port: u16,
 }
 
+/// A way for the host to the servers of a guest: connections to `listen` say first, in two bytes (big-endian), the port that they are
+/// for, and are passed to the server there, at any address of the guest as by a [`Relay`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Door {
+    /// Address at which the agent listens.
+    pub listen: SocketAddr,
+    /// Peer whose connections are passed on; those of others are closed.
+    pub from: IpAddr,
+}
+
 /// A MAC address, written `aa:bb:cc:dd:ee:ff`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -188,11 +188,7 @@ fn spawn(config: &NetConfig, path: PathBuf) -> Child {
 
 /// A published port of this host's.
 pub fn published(host: u16, guest: u16) -> Publish {
-    Publish {
-        host_ip: "127.0.0.1".parse().unwrap(),
-        host_port: host,
-        guest_port: guest,
-    }
+    Publish::new("127.0.0.1".parse().unwrap(), host, guest)
 }
 
 /// A server that sends back what it gets, on every address of its port.

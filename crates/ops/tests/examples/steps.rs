@@ -46,6 +46,7 @@ fn network(egress: Egress) -> NetPlan {
             at: 65_535,
             port: 80,
         }],
+        door: Some(65_534),
     }
 }
 

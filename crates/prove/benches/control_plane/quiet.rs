@@ -177,6 +177,14 @@ impl Environment for QuietEnvironment {
     }
     fn vm_runs(&self, _control: &Control, _vm: &VmRecord) {}
     fn net_runs(&self, _control: &Control, _vm: &VmRecord) {}
+    fn set_ports(
+        &self,
+        _net: &NetIdentity,
+        _ports: &[banger_net_control::Publish],
+        _address: Option<std::net::Ipv4Addr>,
+    ) -> HostResult<Vec<(banger_net_control::Publish, String)>> {
+        Ok(Vec::new())
+    }
     fn set_policy(&self, _net: &NetIdentity, _policy: Policy) -> HostResult<()> {
         Ok(())
     }

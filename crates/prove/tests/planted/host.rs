@@ -53,6 +53,8 @@ pub enum HostBug {
     EndNetworkByItsBarePid,
     /// Whoever has the pid of a network process is taken for it.
     AdoptAReusedPidAsNetwork,
+    /// A network process still listens at ports that it was told to leave.
+    KeepTheOldPorts,
 }
 
 /// A host with a bug.

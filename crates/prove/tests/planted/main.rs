@@ -21,6 +21,10 @@ impl Tamper for HostBug {
     fn host(&self, host: SimHost) -> Arc<dyn Host> {
         Arc::new(BuggyHost { host, bug: *self })
     }
+
+    fn leaves_ports(&self) -> bool {
+        *self != Self::KeepTheOldPorts
+    }
 }
 
 impl Tamper for PlanBug {
@@ -128,6 +132,7 @@ const HOST_BUGS: &[(HostBug, &str, &str)] = &[
         "own-restart-after-net-died",
         "running without its network process",
     ),
+    (HostBug::KeepTheOldPorts, "own-port-removed", "is unclaimed"),
 ];
 
 const PLAN_BUGS: &[(PlanBug, &str, &str)] = &[

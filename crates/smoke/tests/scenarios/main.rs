@@ -24,6 +24,7 @@ mod modules;
 mod newer_images;
 mod ordinary_user;
 mod own_network;
+mod ports;
 mod published;
 mod pulling;
 mod refusals;

@@ -38,7 +38,7 @@ fn connects_from(sandbox: &Sandbox, vm: &str, at: &str, port: u16) -> String {
     sandbox.out(&[&words[..], &[CONNECT, at, &port]].concat())
 }
 
-fn kill_and_wait(pid: Pid) {
+pub fn kill_and_wait(pid: Pid) {
     if let Err(error) = kill_process(pid, Signal::KILL) {
         panic!("cannot kill {pid:?}: {error}");
     }
@@ -49,7 +49,7 @@ fn kill_and_wait(pid: Pid) {
 }
 
 /// The only network process.
-fn net_pid(sandbox: &Sandbox) -> Option<Pid> {
+pub fn net_pid(sandbox: &Sandbox) -> Option<Pid> {
     match sandbox.net_pids()[..] {
         [pid] => Some(pid),
         _ => None,

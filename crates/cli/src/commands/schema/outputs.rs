@@ -104,6 +104,12 @@ pub fn of(command: &str) -> Output {
         "vm stats" => Output::Many { r#type: "VmStats" },
         "vm health" => Output::Many { r#type: "VmHealth" },
         "vm ports" => Output::Many { r#type: "Port" },
+        "vm port add" | "vm port remove" | "vm port list" => Output::Objects {
+            fields: &["at", "guest_port", "kind", "failure"],
+        },
+        "vm addr" => Output::Object {
+            fields: &["name", "address"],
+        },
         "vm net allow" | "vm net deny" | "vm net remove" | "vm net rules" => Output::One {
             r#type: "VmNetwork",
         },
