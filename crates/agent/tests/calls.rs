@@ -18,6 +18,7 @@ fn configure(hostname: &str) -> Configure {
     Configure {
         hostname: hostname.into(),
         machine_id: "0".repeat(32),
+        machine_uuid: String::new(),
         generation: "1".into(),
         clock_unix_ns: 0,
         entropy: Content(vec![0; 32]),

@@ -29,6 +29,7 @@ pub mod routes;
 pub mod size;
 pub mod suggest;
 pub mod system;
+pub mod template;
 pub mod time;
 pub mod vm;
 

@@ -77,6 +77,10 @@ pub enum OperationKind {
     ImportKernel,
     /// Deletes a kernel.
     DeleteKernel,
+    /// Saves a guest that waits, for VMs to wake from.
+    MakeTemplate,
+    /// Removes templates.
+    DeleteTemplate,
     /// Removes what nothing claims.
     Sweep,
     /// Work that only another build knows.
@@ -86,7 +90,7 @@ pub enum OperationKind {
 
 impl OperationKind {
     /// Every kind that this build knows.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::CreateVm,
         Self::ReplaceVm,
         Self::StartVm,
@@ -107,6 +111,8 @@ impl OperationKind {
         Self::DeleteImage,
         Self::ImportKernel,
         Self::DeleteKernel,
+        Self::MakeTemplate,
+        Self::DeleteTemplate,
         Self::Sweep,
     ];
 
@@ -133,6 +139,8 @@ impl OperationKind {
             Self::DeleteImage => "delete_image",
             Self::ImportKernel => "import_kernel",
             Self::DeleteKernel => "delete_kernel",
+            Self::MakeTemplate => "make_template",
+            Self::DeleteTemplate => "delete_template",
             Self::Sweep => "sweep",
             Self::Unknown => "unknown",
         }

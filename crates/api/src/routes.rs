@@ -96,6 +96,10 @@ pub const KERNELS: &str = "/v1/kernels";
 pub const KERNELS_IMPORT: &str = "/v1/kernels/import";
 /// `GET`: one [`crate::kernel::Kernel`]; `DELETE`: [`crate::vm::Accepted`].
 pub const KERNEL: &str = "/v1/kernels/{ref}";
+/// `GET`: all [`crate::template::Template`].
+pub const TEMPLATES: &str = "/v1/templates";
+/// `POST` [`crate::vm::Prune`]: [`crate::template::PrunedTemplates`].
+pub const TEMPLATES_PRUNE: &str = "/v1/templates/prune";
 /// `GET` (`?vm=REF&limit=N`): the newest [`crate::operation::LoggedOperation`]s, newest first; those of deleted VMs as
 /// well.
 pub const OPERATIONS: &str = "/v1/operations";

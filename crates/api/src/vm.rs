@@ -391,6 +391,9 @@ pub struct CreateVm {
     /// starts.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub replace: bool,
+    /// Boot a kernel, also where there is a template to wake from.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub no_template: bool,
 }
 
 /// Change a VM's settings; absent fields stay. Applies at the next start.

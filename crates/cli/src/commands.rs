@@ -10,6 +10,7 @@ pub mod prove;
 pub mod schema;
 pub mod ssh_config;
 pub mod system;
+pub mod template;
 pub mod version;
 pub mod vm;
 
@@ -72,6 +73,15 @@ Examples:
   banger kernel import --default"
     )]
     Kernel(kernel::Command),
+    /// Templates: booted machines that VMs wake from
+    #[command(
+        subcommand,
+        after_long_help = "\
+Examples:
+  banger template list
+  banger template prune --yes"
+    )]
+    Template(template::Command),
     /// Say what this host lacks, and what to do about it
     Doctor(doctor::Args),
     /// Show what banger owns on this host, and what it did
@@ -146,6 +156,7 @@ impl Command {
             Self::Vm(command) => command.run(context).await,
             Self::Image(command) => command.run(context).await,
             Self::Kernel(command) => command.run(context).await,
+            Self::Template(command) => command.run(context).await,
             Self::Doctor(args) => doctor::run(args, context).await,
             Self::System(command) => command.run(context).await,
             Self::SshConfig(args) => ssh_config::run(args, context),

@@ -13,6 +13,7 @@ pub mod prove;
 pub mod shown;
 pub mod ssh;
 pub mod system;
+pub mod template;
 pub mod vm;
 pub mod watching;
 pub mod workspace;

@@ -26,6 +26,7 @@ mod operations;
 mod socket;
 pub mod sse;
 mod system;
+mod templates;
 mod transport;
 mod vms;
 mod workspace;

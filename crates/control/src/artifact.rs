@@ -17,11 +17,11 @@ use banger_store::{
     Connection, ImageRecord, KernelRecord, StoreError, VmRecord, image, kernel, vm,
 };
 
-use crate::Control;
 use crate::environment::Environment;
 use crate::locks::{Held, Key};
 use crate::operations::{Asked, Locked, Running};
 use crate::vm::damaged;
+use crate::{Control, template};
 
 /// An image or a kernel.
 pub(crate) trait Artifact: Clone + Send + 'static {
@@ -53,6 +53,12 @@ pub(crate) trait Artifact: Clone + Send + 'static {
     fn damage(&self) -> Option<&str>;
     /// Hint for a user whose image or kernel is damaged.
     fn when_damaged(name: &str) -> String;
+
+    /// Removes what was made of its files and belongs to it, before they go.
+    fn remove_made_of(&self, control: &Control, op: &Running) -> Result<(), ApiError> {
+        let _ = (control, op);
+        Ok(())
+    }
 
     fn publishing(&self, op: OperationId, to: PublishImage) -> Plan;
     fn deleting(&self, op: OperationId, files: DeleteFiles) -> Plan;
@@ -156,6 +162,9 @@ impl Artifact for KernelRecord {
     }
     fn when_damaged(name: &str) -> String {
         format!("delete it (banger kernel delete {name}) and import it again: banger kernel import")
+    }
+    fn remove_made_of(&self, control: &Control, op: &Running) -> Result<(), ApiError> {
+        template::remove_of_kernel(control, op, &self.digest)
     }
     fn publishing(&self, op: OperationId, to: PublishImage) -> Plan {
         plans::publish_kernel(op, self.clone(), to)
@@ -287,6 +296,9 @@ pub(crate) fn remove<A: Artifact>(
     record: &A,
 ) -> Result<(), ApiError> {
     let directory = own_directory(control, record)?;
+    if directory.is_some() {
+        record.remove_made_of(control, op)?;
+    }
     control.run(record.deleting(op.id, DeleteFiles { directory }), op)
 }
 

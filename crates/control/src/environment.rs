@@ -7,13 +7,14 @@ use banger_api::image::ImageDetails;
 use banger_api::kernel::GuestModules;
 use banger_api::pull::PullImage;
 use banger_api::vm::{Egress, NetMode, NetStack};
-use banger_api::{ApiError, ByteSize, EngineName};
+use banger_api::{ApiError, ByteSize, ContentDigest, EngineName};
 use banger_egress::{Policy, Rule, SetName};
-use banger_engine::Accel;
+use banger_engine::{Accel, VmmSpec};
 use banger_net_control::{NetIdentity, Publish};
-use banger_ops::{ContainerAt, GuestDefaults, HostResult, ImageSource, Plan};
+use banger_ops::{ContainerAt, GuestDefaults, HostResult, ImageSource, Plan, TemplateFiles};
 use banger_store::VmRecord;
 
+use crate::template::{Template, TemplateRules, Wanted};
 use crate::{Control, Running};
 
 /// Defaults of VMs that the user has configured.
@@ -150,6 +151,35 @@ pub trait Environment: Send + Sync {
 
     /// The last lines of a console log, fit to be shown.
     fn console_tail(&self, log: &Path, lines: usize) -> String;
+
+    /// The user's wishes about templates. Surroundings without them have none made and none used.
+    fn templates(&self) -> TemplateRules {
+        TemplateRules::OFF
+    }
+
+    /// All of a machine that must be the same where a guest that was saved in it goes on; `None` where none is saved.
+    #[allow(clippy::missing_errors_doc)] // above, for all
+    fn saved_key(&self, spec: &VmmSpec) -> HostResult<Option<String>> {
+        let _ = spec;
+        Ok(None)
+    }
+
+    /// A template by its files; `None` when it is not there, or cannot be read.
+    fn template(&self, key: &ContentDigest, files: &TemplateFiles) -> Option<Template> {
+        let _ = (key, files);
+        None
+    }
+
+    /// Notes that a VM wakes from a template.
+    fn template_is_used(&self, files: &TemplateFiles) {
+        let _ = files;
+    }
+
+    /// Notes that a VM booted that could have woken: it calls [`crate::template::make`] when nobody is disturbed by it. Must not
+    /// block.
+    fn template_is_wanted(&self, control: &Control, wanted: Wanted) {
+        let _ = (control, wanted);
+    }
 
     /// The files that a kernel is booted with.
     #[allow(clippy::missing_errors_doc)] // above, for all

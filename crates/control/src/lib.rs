@@ -27,6 +27,7 @@ mod recovery;
 mod refs;
 mod spawn;
 pub mod system;
+pub mod template;
 pub mod vm;
 
 pub use banger_ops::{Parents, Places};

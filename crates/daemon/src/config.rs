@@ -33,6 +33,8 @@ pub struct Config {
     pub network: Network,
     /// Guests.
     pub guest: Guest,
+    /// Templates, from which VMs wake.
+    pub templates: Templates,
     /// SSH to guests.
     pub ssh: Ssh,
     /// Files of the host that every guest gets a copy of, at every start.
@@ -113,6 +115,16 @@ impl Default for Network {
     }
 }
 
+/// `[templates]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Templates {
+    /// VMs of images without an init wake from a template, when there is one, and one is made when there is none.
+    pub enabled: bool,
+    /// Most that all together take on the disk.
+    pub quota: Option<SizeText>,
+}
+
 /// `[guest]`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -162,7 +174,7 @@ impl TryFrom<SizeForm> for SizeText {
 }
 
 /// Every key there is, for suggestions.
-const KEYS: [&str; 25] = [
+const KEYS: [&str; 28] = [
     "log_level",
     "default_image",
     "engine",
@@ -188,6 +200,9 @@ const KEYS: [&str; 25] = [
     "start_stopped",
     "vmm",
     "jail",
+    "templates",
+    "enabled",
+    "quota",
 ];
 
 impl Config {

@@ -120,6 +120,7 @@ impl Paths {
             run_vms: run.join("vms"),
             images: state.join("images"),
             kernels: state.join("kernels"),
+            templates: state.join("templates"),
             staging: state.join("staging"),
         };
         let places = Places::new(parents)

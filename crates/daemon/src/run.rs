@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use banger_api::{ApiError, ErrorCode};
+use banger_control::template::TemplateRules;
 use banger_control::{Control, Pool, Queues, VmDefaults};
 use banger_disk::Templates;
 use banger_engine::{Delegation, Engine, JailMode, QemuEngine};
@@ -28,7 +29,7 @@ use crate::channels::Channels;
 use crate::conditions::Conditions;
 use crate::config::Config;
 use crate::context::{Daemon, Parts};
-use crate::environment::{LinuxEnvironment, Replacements};
+use crate::environment::{LinuxEnvironment, Replacements, TEMPLATES_QUOTA, WantedTemplates};
 use crate::failure::chain;
 use crate::file_sync;
 use crate::gate::{Gate, Names};
@@ -230,6 +231,8 @@ fn begin(
             replacements: Replacements::default(),
             ports: ports.clone(),
             opens_ports: config.network.publish_auto,
+            templates: templates(&config),
+            wanted_templates: WantedTemplates::default(),
             vmms_have_users: rustix::process::geteuid().is_root()
                 && config.vmm.jail != JailMode::Off
                 && banger_engine::gives_users(&banger_control::vm::VMM_USERS),
@@ -255,6 +258,17 @@ fn begin(
         stop,
     });
     Ok((daemon, lock))
+}
+
+fn templates(config: &Config) -> TemplateRules {
+    let quota = config
+        .templates
+        .quota
+        .map_or(TEMPLATES_QUOTA, |quota| quota.0.0);
+    TemplateRules {
+        enabled: config.templates.enabled,
+        quota_bytes: quota,
+    }
 }
 
 /// The control group for those of VMMs. A host that gives none limits them in the other ways alone.

@@ -128,12 +128,19 @@ pub trait Engine: Send + Sync {
     /// As [`Engine::start`], for the field of `spec` that cannot be passed on.
     fn saved_key(&self, spec: &VmmSpec) -> Result<Option<String>, EngineError>;
 
-    /// Saves a guest whose memory is a file ([`Memory::File`](crate::Memory::File)): stops it, writes the state of its devices
-    /// and processors to the new file `state`, and ends the VMM. Nothing is made durable.
+    /// Saves a guest whose memory is the file `memory` ([`Memory::File`](crate::Memory::File)): stops it, writes the state of its
+    /// devices and processors to the new file `state`, ends the VMM, and lets nobody write to either any more. Nothing is made
+    /// durable.
     ///
     /// # Errors
     /// [`EngineError::Saved`], [`EngineError::Gone`], [`EngineError::Timeout`]. The guest stands still then.
-    fn save(&self, id: &VmmIdentity, state: &Path, deadline: Duration) -> Result<(), EngineError>;
+    fn save(
+        &self,
+        id: &VmmIdentity,
+        memory: &Path,
+        state: &Path,
+        deadline: Duration,
+    ) -> Result<(), EngineError>;
 
     /// Stops the virtual CPUs.
     ///

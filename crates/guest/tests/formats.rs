@@ -87,6 +87,7 @@ fn configure(init: InitMode) -> Configure {
     Configure {
         hostname: text("web"),
         machine_id: "0a".repeat(16),
+        machine_uuid: text("01a21896-6f72-74c6-8388-26c922037455"),
         generation: "0b".repeat(16),
         clock_unix_ns: 1_795_708_800_000_000_000,
         entropy: Content(vec![0xff; 4]),
@@ -191,6 +192,7 @@ fn requests_of_version_1() -> Vec<Request> {
                 configure.authorities = None;
                 configure.generation = String::new();
                 configure.door = None;
+                configure.machine_uuid = String::new();
                 configure.root.modules = None;
                 configure.files.drain(..NEW_FILES_IN_VERSION_3);
                 Request::Configure(configure)
@@ -332,6 +334,7 @@ fn rows() -> Vec<IdentityRow> {
         Name::Hostname,
         Name::MachineId,
         Name::MacAddress,
+        Name::MachineUuid,
         Name::Generation,
     ];
     names
@@ -583,6 +586,7 @@ fn every_message_is_that_of_its_newest_golden_file() {
             Hostname,
             MachineId,
             MacAddress,
+            MachineUuid,
             Generation
         }
     );

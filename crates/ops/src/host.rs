@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::steps::{NetLaunch, NetStarted};
-use crate::{Cancel, Events, NetPlan};
+use crate::{Cancel, Events, NetPlan, TemplateFacts, TemplateFiles};
 
 /// Answer of a call of the host. The error is data: it is journalled and shown as it is.
 pub type HostResult<T> = Result<T, ApiError>;
@@ -55,6 +55,9 @@ pub struct GuestSetup {
     /// kernel has no disk of modules.
     #[serde(default)]
     pub modules: Option<String>,
+    /// It wakes from a template: its agent is up and waits.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub woken: bool,
 }
 
 /// Defaults of commands in a guest.
@@ -247,6 +250,16 @@ pub trait Host: Send + Sync {
     fn find_vmm(&self, launch_token: &LaunchToken, dir: &Path) -> HostResult<Option<VmmIdentity>>;
     /// Every VMM of banger's that runs in a directory in `run`, whoever started it.
     fn list_vmms(&self, run: &Path) -> HostResult<Vec<VmmIdentity>>;
+    /// Lets other processes of the host go first from now on. It runs all the same when it cannot.
+    fn give_way(&self, _vmm: &VmmIdentity) {}
+    /// Saves the guest of a VMM whose memory is that of these files, writes the others, and ends the VMM. Nothing is durable.
+    fn save_vmm(
+        &self,
+        vmm: &VmmIdentity,
+        to: &TemplateFiles,
+        facts: &TemplateFacts,
+        deadline: Duration,
+    ) -> HostResult<()>;
     /// Confirms that it is the very VMM, alive and answering.
     fn adopt_vmm(&self, vmm: &VmmIdentity) -> HostResult<()>;
     /// Signals it, after its identity was checked, and waits until it is gone. Success when it was gone before.
@@ -272,6 +285,8 @@ pub trait Host: Send + Sync {
     fn end_net(&self, net: &NetIdentity, deadline: Duration) -> HostResult<()>;
 
     // Guests.
+    /// Waits until a guest waits to be told what it is, and has it let go of its disks and its network.
+    fn hold_guest(&self, vmm: &VmmIdentity, deadline: Duration, cancel: &Cancel) -> HostResult<()>;
     /// Waits until the guest is reachable and makes it this VM. The stages are the guest's own.
     fn configure_guest(
         &self,

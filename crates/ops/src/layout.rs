@@ -23,6 +23,7 @@ pub struct VmFiles {
 const SYSTEM_OVERLAY: &str = "system.img";
 const WORK_DISK: &str = "work.img";
 const CONSOLE_LOG: &str = "console.log";
+const WOKEN_MEMORY: &str = "memory.img";
 const SSH_HOST_KEY: &str = "ssh_host_ed25519_key";
 
 impl VmFiles {
@@ -37,6 +38,10 @@ impl VmFiles {
     /// The console log.
     pub fn console_log(&self) -> PathBuf {
         self.state.join(CONSOLE_LOG)
+    }
+    /// The memory that the VM wakes with, until its VMM has mapped it.
+    pub fn woken_memory(&self) -> PathBuf {
+        self.state.join(WOKEN_MEMORY)
     }
     /// The SSH host key that the VM has for its life.
     pub fn ssh_host_key(&self) -> PathBuf {

@@ -35,6 +35,7 @@ mod runner;
 mod step;
 pub mod steps;
 mod store_error;
+mod template;
 
 pub use change::Change;
 pub use events::{Events, NoEvents};
@@ -51,4 +52,5 @@ pub use recovery::{Recovered, Recovery};
 pub use runner::Runner;
 pub use step::{Step, StepBody, StepCx};
 pub use store_error::store_error;
+pub use template::{TemplateFacts, TemplateFiles};
 pub use tokio_util::sync::CancellationToken as Cancel;

@@ -1,4 +1,4 @@
-//! Places of VMs, images and kernels.
+//! Places of VMs, images, kernels and templates.
 
 use std::path::{Path, PathBuf};
 
@@ -22,6 +22,8 @@ pub struct Parents {
     pub images: PathBuf,
     /// Directories of kernels, by digest.
     pub kernels: PathBuf,
+    /// Directories of templates, by key. On one file system with `staging` and `vms`.
+    pub templates: PathBuf,
     /// Directory in which images and kernels are made before they get their place. On one file system with them.
     pub staging: PathBuf,
 }
@@ -57,6 +59,11 @@ impl Places {
         OwnDir::named(&self.0.kernels, digest)
     }
 
+    /// The directory of a template's files.
+    pub fn template(&self, key: &ContentDigest) -> OwnDir {
+        OwnDir::named(&self.0.templates, key)
+    }
+
     /// The directory in which an operation makes one thing, as `image` or `kernel`.
     pub fn making(&self, operation: OperationId, thing: &'static str) -> OwnDir {
         OwnDir::named(&self.0.staging, format!("{operation}-{thing}"))
@@ -68,13 +75,14 @@ impl Places {
     }
 
     /// All of them: every entry there is banger's.
-    pub fn all(&self) -> [&Path; 5] {
+    pub fn all(&self) -> [&Path; 6] {
         let parents = &self.0;
         [
             &parents.vms,
             &parents.run_vms,
             &parents.images,
             &parents.kernels,
+            &parents.templates,
             &parents.staging,
         ]
     }
@@ -91,6 +99,7 @@ mod tests {
             run_vms: "/r".into(),
             images: "/s/images".into(),
             kernels: "/s/kernels".into(),
+            templates: "/s/templates".into(),
             staging: "/s/staging".into(),
         })
     }

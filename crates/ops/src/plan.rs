@@ -46,6 +46,10 @@ pub enum PlanKind {
     PublishKernel,
     /// Removes a kernel.
     DeleteKernel,
+    /// Makes a template.
+    MakeTemplate,
+    /// Removes a template.
+    DeleteTemplate,
     /// Removes what nothing claims.
     Sweep,
     /// Removes what was made and is not published.
@@ -70,6 +74,9 @@ pub enum Ending {
     Forget,
     /// It is `error` with the cause, or in this state when the plan was cancelled or cut off by a crash.
     Keep(VmState),
+    /// It is in this state, with the cause, and the same operation starts it in another way. What that does not get to is as with
+    /// [`Ending::Keep`].
+    Again(VmState),
 }
 
 /// A plan. Plain data: it is stored as JSON and read back by recovery.
@@ -229,6 +236,16 @@ impl Plan {
         };
         match (ending, cause) {
             (Ending::Forget, _) => vec![Change::DeleteVm(vm)],
+            (Ending::Again(state), Some(cause))
+                if cause.code != banger_api::ErrorCode::Cancelled =>
+            {
+                // A crash before the other way begins leaves a VM that was lost, and says how.
+                vec![Change::SetVmState {
+                    vm,
+                    state,
+                    error: Some(cause.message.clone()),
+                }]
+            }
             (Ending::Keep(_), Some(cause)) if cause.code != banger_api::ErrorCode::Cancelled => {
                 vec![Change::SetVmState {
                     vm,
@@ -236,7 +253,7 @@ impl Plan {
                     error: Some(cause.message.clone()),
                 }]
             }
-            (Ending::Keep(state), Some(_)) => {
+            (Ending::Keep(state) | Ending::Again(state), Some(_)) => {
                 let state = Change::SetVmState {
                     vm,
                     state,
@@ -244,7 +261,7 @@ impl Plan {
                 };
                 vec![state, Change::StaysDown(vm)]
             }
-            (Ending::Keep(state), None) => vec![Change::SetVmState {
+            (Ending::Keep(state) | Ending::Again(state), None) => vec![Change::SetVmState {
                 vm,
                 state,
                 error: Some("it was interrupted: the daemon or the host went down".to_owned()),

@@ -6,10 +6,10 @@ use banger_store::Claim;
 use serde::{Deserialize, Serialize};
 
 use crate::steps::{
-    CloneDisk, ConfigureGuest, EndNet, EndStray, EndStrayNet, EndVmm, GrowFile, GrowRunningDisk,
-    LaunchNet, LaunchVmm, MakeDirectory, MakeImage, MakeInitramfs, MakeKernel, MakeSshHostKey,
-    MakeSystemOverlay, MakeWorkDisk, PublishDirectory, ReadRoot, RemoveDirectory, RemoveFile,
-    ReplaceNet, ShutdownGuest, SyncFiles,
+    CloneDisk, ConfigureGuest, CopyMemory, EndNet, EndStray, EndStrayNet, EndVmm, GrowFile,
+    GrowRunningDisk, LaunchNet, LaunchVmm, MakeDirectory, MakeImage, MakeInitramfs, MakeKernel,
+    MakeSshHostKey, MakeSystemOverlay, MakeWorkDisk, PublishDirectory, ReadRoot, RemoveDirectory,
+    RemoveFile, ReplaceNet, SaveTemplate, ShutdownGuest, SyncFiles, TryTemplate,
 };
 use crate::{Cancel, Change, Events, Host, HostResult};
 
@@ -94,6 +94,7 @@ macro_rules! steps {
 steps!(
     CloneDisk,
     ConfigureGuest,
+    CopyMemory,
     EndNet,
     EndStray,
     EndStrayNet,
@@ -114,6 +115,8 @@ steps!(
     RemoveDirectory,
     RemoveFile,
     ReplaceNet,
+    SaveTemplate,
     ShutdownGuest,
     SyncFiles,
+    TryTemplate,
 );

@@ -41,7 +41,9 @@ fn the_stored_form_of_a_plan_is_that_of_its_newest_golden_file() {
             DeleteKernel,
             Sweep,
             Discard,
-            GrowDisk
+            GrowDisk,
+            MakeTemplate,
+            DeleteTemplate
         }
     );
     every_variant!(
@@ -50,7 +52,11 @@ fn the_stored_form_of_a_plan_is_that_of_its_newest_golden_file() {
     );
     every_variant!(
         plans.iter().filter_map(|plan| plan.ending.as_ref()),
-        Ending { Forget, Keep }
+        Ending {
+            Forget,
+            Keep,
+            Again
+        }
     );
     assert_eq!(golden().holds("plans.json", &plans), Ok(()));
 }
@@ -63,6 +69,7 @@ fn the_stored_form_of_every_step_is_that_of_its_newest_golden_file() {
         Step {
             CloneDisk,
             ConfigureGuest,
+            CopyMemory,
             EndNet,
             EndStray,
             EndStrayNet,
@@ -83,8 +90,10 @@ fn the_stored_form_of_every_step_is_that_of_its_newest_golden_file() {
             RemoveDirectory,
             RemoveFile,
             ReplaceNet,
+            SaveTemplate,
             ShutdownGuest,
-            SyncFiles
+            SyncFiles,
+            TryTemplate
         }
     );
     let stages = steps.iter().filter_map(|step| match step {

@@ -2,12 +2,13 @@
 //! [`crate::requests`].
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use banger_api::OperationId;
 use banger_api::vm::Accepted;
 use banger_api::{ApiError, ErrorCode};
+use banger_control::template::Wanted;
 use banger_control::{Control, Parents, Parts, Places, Queues, Spawn, VmDefaults};
 use banger_ops::{HostResult, Recovered, Runner, policy};
 use banger_store::{Connection, StoreError, VmRecord, vm};
@@ -28,6 +29,8 @@ pub(crate) struct Daemon {
     recovered: AtomicBool,
     /// It takes no request any more.
     closed: AtomicBool,
+    /// Templates that starts would have used.
+    pub(crate) wanted: Arc<Mutex<Vec<Wanted>>>,
     /// Requests that it has taken and not answered.
     taken: AtomicUsize,
 }
@@ -40,6 +43,7 @@ pub(crate) fn places() -> Places {
         run_vms: PathBuf::from(crate::machine::RUN),
         images: PathBuf::from("/s/images"),
         kernels: PathBuf::from("/s/kernels"),
+        templates: PathBuf::from(crate::layout::TEMPLATES),
         staging: PathBuf::from("/s/staging"),
     })
     .expect("absolute places")
@@ -63,6 +67,7 @@ impl Daemon {
             daemon,
         };
         let cancelling = Arc::new(AtomicBool::new(false));
+        let wanted = Arc::new(Mutex::default());
         let spawn: Arc<dyn Spawn> = Arc::new(SimSpawn {
             machine: Arc::clone(machine),
         });
@@ -74,6 +79,7 @@ impl Daemon {
                 machine: Arc::clone(machine),
                 tamper,
                 cancelling: Arc::clone(&cancelling),
+                wanted: Arc::clone(&wanted),
             }),
             locks: tamper.locks(Arc::new(WatchedQueues {
                 machine: Arc::clone(machine),
@@ -87,6 +93,7 @@ impl Daemon {
             spawn,
             tamper,
             cancelling,
+            wanted,
             recovered: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             taken: AtomicUsize::new(0),

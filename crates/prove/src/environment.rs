@@ -2,24 +2,25 @@
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use banger_api::image::ImageDetails;
 use banger_api::pull::{PullImage, PullSource};
-use banger_api::{ApiError, EngineName, ErrorCode, VmId};
+use banger_api::{ApiError, ContentDigest, EngineName, ErrorCode, VmId};
+use banger_control::template::{Template, TemplateRules, Wanted};
 use banger_control::{
     BootFiles, Control, Environment, Fetch, Fetched, FileUse, HostSize, ImageDefaults, ImageOrigin,
     Running,
 };
 use banger_egress::{Policy, Rule, SetName};
-use banger_engine::Accel;
+use banger_engine::{Accel, VmmSpec};
 use banger_net_control::{NetIdentity, Publish};
-use banger_ops::{ContainerAt, HostResult, ImageSource, Plan};
+use banger_ops::{ContainerAt, HostResult, ImageSource, Plan, TemplateFacts, TemplateFiles};
 use banger_store::VmRecord;
 
-use crate::content::made;
+use crate::content::{SIZE, made};
 use crate::fault::Nature;
 use crate::machine::Machine;
 use crate::tamper::Tamper;
@@ -35,6 +36,8 @@ pub(crate) struct SimEnvironment {
     pub(crate) tamper: &'static dyn Tamper,
     /// True to cancel operations at their first plan.
     pub(crate) cancelling: Arc<AtomicBool>,
+    /// Templates that starts would have used.
+    pub(crate) wanted: Arc<Mutex<Vec<Wanted>>>,
 }
 
 impl Environment for SimEnvironment {
@@ -67,6 +70,41 @@ impl Environment for SimEnvironment {
 
     fn console_tail(&self, _log: &Path, _lines: usize) -> String {
         String::new()
+    }
+
+    fn templates(&self) -> TemplateRules {
+        TemplateRules {
+            enabled: true,
+            quota_bytes: u64::MAX,
+        }
+    }
+
+    fn saved_key(&self, spec: &VmmSpec) -> HostResult<Option<String>> {
+        Ok(Some(spec.kernel.display().to_string()))
+    }
+
+    fn template(&self, key: &ContentDigest, files: &TemplateFiles) -> Option<Template> {
+        let world = self.machine.world();
+        let kernel = world.ledger.templates.get(key).copied()?;
+        world.files.exists(&files.state()).then_some(Template {
+            key: *key,
+            facts: TemplateFacts {
+                kernel,
+                vcpu: 1,
+                memory_mib: 512,
+                made_ms: 0,
+            },
+            used_ms: 0,
+            bytes: SIZE,
+        })
+    }
+
+    fn template_is_used(&self, _files: &TemplateFiles) {}
+
+    /// The scenarios make it when they want to.
+    fn template_is_wanted(&self, _control: &Control, wanted: Wanted) {
+        let mut all = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(wanted);
     }
 
     fn boot_files(&self, kernel: &Path) -> HostResult<BootFiles> {

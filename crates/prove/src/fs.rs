@@ -174,6 +174,11 @@ impl Files {
             .sum()
     }
 
+    /// Number of files.
+    pub(crate) fn used(&self) -> usize {
+        self.count(ROOT)
+    }
+
     /// Writes a file, new or over an old one. A full disk keeps a part of it.
     pub(crate) fn write(&mut self, path: &Path, content: Content, bytes: u64) -> HostResult<()> {
         let present = self.find(path);

@@ -11,7 +11,7 @@ use banger_net_control::NetIdentity;
 use banger_ops::steps::{NetLaunch, NetStarted};
 use banger_ops::{
     BlankDiskSpec, BootStage, Cancel, Events, GuestSetup, Host, HostResult, ImageFacts,
-    ImageSource, KernelFacts,
+    ImageSource, KernelFacts, TemplateFacts, TemplateFiles,
 };
 
 use crate::content::{
@@ -19,7 +19,7 @@ use crate::content::{
 };
 use crate::fault::Nature::{self, Effect, Look, Wait};
 use crate::fs::Content;
-use crate::launch::{guest_up, show_larger, start, start_net};
+use crate::launch::{guest_up, save, show_larger, start, start_net};
 use crate::machine::{Extent, Machine, World};
 use crate::process::Manners;
 
@@ -226,6 +226,18 @@ impl Host for SimHost {
         self.look("list VMMs", run, |world| Ok(world.processes.below(run)))
     }
 
+    fn save_vmm(
+        &self,
+        vmm: &VmmIdentity,
+        to: &TemplateFiles,
+        facts: &TemplateFacts,
+        deadline: Duration,
+    ) -> HostResult<()> {
+        self.act(Wait, "save guest", &to.dir, deadline, |world, extent| {
+            save(world, vmm, to, facts, extent)
+        })
+    }
+
     fn adopt_vmm(&self, vmm: &VmmIdentity) -> HostResult<()> {
         self.act(
             Wait,
@@ -313,6 +325,18 @@ impl Host for SimHost {
                 world.processes.end(net.pid, None);
             }
             Ok(())
+        })
+    }
+
+    fn hold_guest(&self, vmm: &VmmIdentity, deadline: Duration, cancel: &Cancel) -> HostResult<()> {
+        self.act(Wait, "hold guest", vmm.dir(), deadline, |world, _| {
+            if cancel.is_cancelled() {
+                return Err(failed(ErrorCode::Cancelled, "cancelled"));
+            }
+            match world.processes.same(vmm) {
+                Some(_) => Ok(()),
+                None => Err(failed(ErrorCode::VmmFailed, "the VMM is gone")),
+            }
         })
     }
 

@@ -1,16 +1,16 @@
 //! Start of a simulated VMM: its guest becomes reachable or does not.
 
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use banger_api::{ErrorCode, ExitCause};
 use banger_control::vm::WORK;
-use banger_engine::{VmmIdentity, VmmSpec};
+use banger_engine::{Memory, VmmIdentity, VmmSpec};
 use banger_ops::steps::{NetLaunch, NetStarted};
-use banger_ops::{GuestSetup, HostResult};
+use banger_ops::{GuestSetup, HostResult, TemplateFacts, TemplateFiles};
 
-use crate::content::SIZE;
+use crate::content::{SIZE, content_of, cut};
 use crate::fs::Content;
 use crate::host::failed;
 use crate::machine::{Extent, World};
@@ -57,9 +57,14 @@ pub(crate) fn start(world: &mut World, spec: &VmmSpec, extent: Extent) -> HostRe
     if !world.files.exists(&spec.dir) {
         return Err(vmm_failed(format!("no directory {}", spec.dir.display())));
     }
-    let disks = spec.disks.iter().map(|disk| &disk.path);
-    let needed = disks.chain([&spec.kernel, &spec.initramfs]);
-    for path in needed.cloned().collect::<Vec<_>>() {
+    let mut needed: Vec<PathBuf> = spec.disks.iter().map(|disk| disk.path.clone()).collect();
+    match &spec.memory {
+        Memory::Saved { file, state } => needed.extend([file.clone(), state.clone()]),
+        Memory::Own | Memory::File { .. } => {
+            needed.extend([spec.kernel.clone(), spec.initramfs.clone()]);
+        }
+    }
+    for path in needed {
         match world.files.file(&path) {
             Some((Content::Whole(_), _)) => {}
             Some((Content::Torn, _)) => {
@@ -92,6 +97,10 @@ pub(crate) fn start(world: &mut World, spec: &VmmSpec, extent: Extent) -> HostRe
         world.broke(format!("two VMMs are the user {:?}", spec.user));
     }
     world.files.write(&spec.console_log, Content::Whole(0), 1)?;
+    if let Memory::File { file } = &spec.memory {
+        // What a guest that runs has in it is nothing to wake from.
+        world.files.write(file, Content::Torn, SIZE)?;
+    }
     let manners = world
         .manners
         .get(&spec.vm_name)
@@ -132,6 +141,28 @@ pub(crate) fn show_larger(
     Ok(())
 }
 
+/// Saves the guest of a VMM, which ends.
+pub(crate) fn save(
+    world: &mut World,
+    vmm: &VmmIdentity,
+    to: &TemplateFiles,
+    facts: &TemplateFacts,
+    extent: Extent,
+) -> HostResult<()> {
+    if world.processes.same(vmm).is_none() {
+        return Err(failed(ErrorCode::VmmFailed, "the VMM is gone"));
+    }
+    for file in to.all() {
+        let content = content_of(&file.display().to_string());
+        world.files.write(&file, cut(content, extent), SIZE)?;
+    }
+    if let Some(key) = world.ledger.wanted_template {
+        world.ledger.templates.insert(key, facts.kernel);
+    }
+    world.processes.end(vmm.pid, None);
+    Ok(())
+}
+
 pub(crate) fn guest_up(
     world: &mut World,
     vmm: &VmmIdentity,
@@ -161,8 +192,19 @@ pub(crate) fn guest_up(
                 "the guest's kernel panicked",
             ))
         }
-        Manners::Good | Manners::NeverDown | Manners::Stubborn if setup.bare => Ok(()),
-        Manners::Good | Manners::NeverDown | Manners::Stubborn => {
+        Manners::NeverWakes if launch.woke => {
+            world.clock_us += u64::try_from(deadline.as_micros()).unwrap_or(0);
+            Err(failed(
+                ErrorCode::GuestUnreachable,
+                "the guest does not wake",
+            ))
+        }
+        Manners::Good | Manners::NeverDown | Manners::Stubborn | Manners::NeverWakes
+            if setup.bare =>
+        {
+            Ok(())
+        }
+        Manners::Good | Manners::NeverDown | Manners::Stubborn | Manners::NeverWakes => {
             let vm = setup.vm;
             // Its user writes data that must not be lost, and syncs it.
             let (path, user) = (crate::layout::work_disk(vm), world.random.next());

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use banger_api::{ContentDigest, VmId};
 use banger_ops::VmFiles;
 
+/// Directory of templates.
+pub(crate) const TEMPLATES: &str = "/s/templates";
+
 pub(crate) fn vm_dir(id: VmId) -> PathBuf {
     Path::new("/s/vms").join(id.to_string())
 }

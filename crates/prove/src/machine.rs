@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use banger_api::operation::StepState;
-use banger_api::{ApiError, ErrorCode, ExitCause, VmId};
+use banger_api::{ApiError, ContentDigest, ErrorCode, ExitCause, VmId};
 use banger_ops::HostResult;
 use banger_store::{Durability, Store, StoreError};
 use uuid::Uuid;
@@ -28,7 +28,14 @@ use crate::schedule::Schedule;
 use crate::snapshot::Tables;
 
 /// The well-known directories, which need no claim; each entry directly in them needs one.
-pub(crate) const ROOTS: [&str; 5] = ["/s/vms", "/s/images", "/s/kernels", "/s/staging", "/r"];
+pub(crate) const ROOTS: [&str; 6] = [
+    "/s/vms",
+    "/s/images",
+    "/s/kernels",
+    "/s/templates",
+    "/s/staging",
+    "/r",
+];
 /// The directory that is empty after a reboot.
 pub(crate) const RUN: &str = "/r";
 
@@ -55,6 +62,10 @@ pub(crate) struct Ledger {
     pub(crate) strange: BTreeSet<VmId>,
     /// An unfinished plan of a newer build, and its journal: nobody here may go on with it.
     pub(crate) newer: Option<(Uuid, Vec<(u32, StepState)>)>,
+    /// Key of the template that is being made.
+    pub(crate) wanted_template: Option<ContentDigest>,
+    /// Kernels of templates that were made.
+    pub(crate) templates: BTreeMap<ContentDigest, ContentDigest>,
     /// Ends of VMMs by themselves, until something else is done with their VMs.
     pub(crate) ends: BTreeMap<VmId, Option<ExitCause>>,
     /// VMs whose network process could not be started: somebody tries again after a while.

@@ -23,6 +23,8 @@ pub(crate) enum Manners {
     Good,
     /// It never becomes reachable.
     NeverUp,
+    /// It does not answer when it wakes from a template; it boots.
+    NeverWakes,
     /// Its kernel panics while it boots.
     Panics,
     /// It does not power off.
@@ -59,6 +61,8 @@ pub(crate) struct Launch {
     pub(crate) dir: PathBuf,
     pub(crate) console_log: PathBuf,
     pub(crate) disks: Vec<PathBuf>,
+    /// Its guest woke, and did not boot.
+    pub(crate) woke: bool,
     /// Size of its work disk, as its guest has it.
     pub(crate) work_bytes: u64,
     pub(crate) ports: Vec<(IpAddr, u16)>,
@@ -138,6 +142,7 @@ impl Processes {
             dir: spec.dir.clone(),
             console_log: spec.console_log.clone(),
             disks: disks.map(|disk| disk.path.clone()).collect(),
+            woke: spec.memory.state().is_some(),
             work_bytes: 0,
             ports,
             user: spec.user,

@@ -10,7 +10,7 @@ use banger_api::vm::{
     ChangePorts, CreateVm, KillVm, NetStack, PruneVms, Publish, RestartPolicy, SetVm, StopVm, Vm,
 };
 use banger_api::{ApiError, ByteSize, ErrorCode, VmId};
-use banger_control::{image, kernel, system, vm};
+use banger_control::{image, kernel, system, template, vm};
 use banger_ops::{HostResult, plans};
 use banger_store::VmRecord;
 
@@ -112,6 +112,27 @@ impl Daemon {
     pub(crate) fn start_vm(&self, name: &str) -> HostResult<()> {
         self.touch(name);
         self.done(vm::start(&self.control, name))
+    }
+
+    /// Makes the templates that starts would have used.
+    pub(crate) fn make_templates(&self) -> HostResult<()> {
+        let wanted =
+            std::mem::take(&mut *self.wanted.lock().unwrap_or_else(PoisonError::into_inner));
+        for wanted in wanted {
+            self.machine.world().ledger.wanted_template = Some(wanted.key);
+            let operation = template::make(&self.control, wanted)?;
+            self.ended(operation.id)?;
+        }
+        Ok(())
+    }
+
+    /// Removes all templates.
+    pub(crate) fn prune_templates(&self) -> HostResult<()> {
+        let pruned = template::prune(&self.control, false)?;
+        pruned
+            .operations
+            .into_iter()
+            .try_for_each(|id| self.ended(id))
     }
 
     /// Shuts a VM down.

@@ -150,6 +150,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     all.extend(files());
     all.extend(strays());
     all.extend(networks());
+    all.extend(templates());
     all
 }
 
@@ -313,6 +314,86 @@ fn vms() -> Vec<Scenario> {
             c.stop("a")?;
             c.delete("a")
         }),
+    ]
+}
+
+/// A template, and the stopped VM after whose start it was made.
+fn templated(daemon: &Daemon) -> HostResult<()> {
+    running(daemon, BARE)?;
+    daemon.stop("a")?;
+    daemon.make_templates()
+}
+
+fn templates() -> Vec<Scenario> {
+    vec![
+        scenario!("make-template", |c| created(c, PUBLISHED), |c| {
+            c.start_vm("a")?;
+            c.make_templates()
+        }),
+        scenario!("make-template-full-disk", |c| created(c, BARE), |c| {
+            c.start_vm("a")?;
+            let used = c.machine.world().files.used();
+            c.machine.world().files.capacity = used + 6;
+            c.make_templates()
+        }),
+        scenario!(
+            "make-template-that-never-wakes",
+            |c| {
+                created(c, BARE)?;
+                let mut world = c.machine.world();
+                world
+                    .manners
+                    .insert("template".to_owned(), Manners::NeverWakes);
+                Ok(())
+            },
+            |c| {
+                c.start_vm("a")?;
+                c.make_templates()
+            }
+        ),
+        scenario!("wake", templated, |c| c.start_vm("a")),
+        scenario!("wake-new", templated, |c| c.create("b", &RUN).map(|_| ())),
+        scenario!("wake-cancelled", templated, |c| {
+            c.cancel_what_comes(true);
+            c.start_vm("a")
+        }),
+        scenario!(
+            "wake-never",
+            |c| {
+                templated(c)?;
+                manners(c, Manners::NeverWakes);
+                Ok(())
+            },
+            |c| c.start_vm("a")
+        ),
+        scenario!(
+            "wake-nor-boot",
+            |c| {
+                templated(c)?;
+                manners(c, Manners::NeverUp);
+                Ok(())
+            },
+            |c| c.start_vm("a")
+        ),
+        scenario!(
+            "wake-on-own-network",
+            |c| {
+                created(c, OWN)?;
+                c.start_vm("a")?;
+                c.stop("a")?;
+                c.make_templates()
+            },
+            |c| c.start_vm("a")
+        ),
+        scenario!("prune-templates", templated, |c| c.prune_templates()),
+        scenario!(
+            "delete-kernel-with-template",
+            |c| {
+                templated(c)?;
+                c.delete("a")
+            },
+            |c| c.delete_kernel("krn")
+        ),
     ]
 }
 

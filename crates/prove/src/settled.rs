@@ -13,7 +13,7 @@ use crate::daemon::Daemon;
 use crate::fs::Content;
 use crate::layout;
 use crate::machine::World;
-use crate::process::Net;
+use crate::process::{Manners, Net};
 
 /// All current violations, one line each.
 pub(crate) fn violations(daemon: &Daemon) -> Vec<String> {
@@ -120,6 +120,21 @@ fn look(daemon: &Daemon, wrong: &mut Vec<String>) -> HostResult<()> {
     let world = daemon.machine.world();
     for image in &images {
         files_of(&world, &layout::image_dir(&image.digest), "base.img", wrong);
+    }
+    let wakes = world.manners.get("template") != Some(&Manners::NeverWakes);
+    for template in world.files.list(Path::new(layout::TEMPLATES)) {
+        if !wakes {
+            wrong.push(format!(
+                "{} is a template that does not wake",
+                template.display()
+            ));
+        }
+        for file in ["memory", "state", "template.json"] {
+            let path = template.join(file);
+            if !world.whole(&path) {
+                wrong.push(format!("a template has no whole {}", path.display()));
+            }
+        }
     }
     for kernel in &kernels {
         files_of(
@@ -346,6 +361,9 @@ fn one_vm(world: &World, vm: &VmRecord, wrong: &mut Vec<String>) {
         }
     }
     size_of_disk(world, vm, wrong);
+    if world.files.exists(&files.woken_memory()) {
+        wrong.push(format!("VM {name} keeps a copy of a template's memory"));
+    }
     let expected = world.ledger.work.get(&vm.id).copied().flatten();
     let found = world.files.file(&files.work_disk());
     if let (Some(expected), Some((found, _))) = (expected, found)

@@ -23,8 +23,8 @@ use super::stages::Stages;
 use super::state::{self, State};
 use super::written::Written;
 use super::{
-    agent_unit, authorities, boot_id, farewell, files, generation, grow, hold, identity,
-    kernel_limits, kernel_modules, mounts, net, power, rows, systemd, temporary,
+    agent_unit, authorities, farewell, files, generation, grow, hold, identity, kernel_limits,
+    kernel_modules, mounts, net, power, rows, shown_ids, systemd, temporary,
 };
 use crate::cgroup;
 use crate::clock;
@@ -35,7 +35,7 @@ use crate::guest_state::{Defaults, Machine};
 use crate::keeper;
 use crate::memory;
 use crate::relay::{Entrance, Relays};
-use crate::report::stats::{boot_id as present_boot_id, kernel_release};
+use crate::report::stats::{boot_id, kernel_release};
 
 /// In the guest's root.
 const INIT: &str = "sbin/init";
@@ -171,13 +171,16 @@ impl Machine for GuestMachine {
         clock::set_first(configure.clock_unix_ns)?;
         identity::renew_randomness(configure)?;
         let mut boot = self.boot.lock().unwrap_or_else(PoisonError::into_inner);
-        boot.stages.done("wait for host");
-        boot.load_modules();
         let woke = boot.held;
         if woke {
+            // Those before are of another machine.
+            boot.stages.restart();
             hold::take_again().map_err(|error| failure("devices", "take again", error))?;
             boot.held = false;
             boot.stages.done("take devices");
+        } else {
+            boot.stages.done("wait for host");
+            boot.load_modules();
         }
         let known = state::load();
         let (init, old_root) = match &known {
@@ -196,7 +199,8 @@ impl Machine for GuestMachine {
         let stages = &mut boot.stages;
         let root = Path::new("/");
         if woke {
-            boot_id::renew().map_err(|error| failure("boot id", "renew", error))?;
+            shown_ids::renew(&configure.machine_uuid)
+                .map_err(|error| failure("shown ids", "renew", error))?;
         }
         generation::write(configure).map_err(|error| failure("generation", "write", error))?;
         identity::apply(configure, root)?;
@@ -257,9 +261,9 @@ impl Machine for GuestMachine {
         Ok(Configured {
             init,
             stages: stages.list(),
-            boot_id: present_boot_id(),
+            boot_id: boot_id(),
             kernel: kernel_release(),
-            rows: rows::of_this_guest(configure)?,
+            rows: rows::of_this_guest(configure, woke)?,
         })
     }
 

@@ -2,7 +2,6 @@
 
 pub mod agent_unit;
 pub mod authorities;
-pub mod boot_id;
 pub mod copy_up;
 pub mod disks;
 pub mod farewell;
@@ -21,6 +20,7 @@ pub mod netlink;
 pub mod power;
 pub mod root;
 pub mod rows;
+pub mod shown_ids;
 pub mod stages;
 pub mod state;
 pub mod systemd;

@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::io;
+use std::path::Path;
 
 use banger_guest::{Configure, Failure, IdentityName, IdentityRow};
 use rustix::rand::{GetRandomFlags, getrandom};
 
+use super::shown_ids::MACHINE_UUID;
 use super::{generation, net};
 use crate::clock;
 use crate::failure::failure;
@@ -14,11 +16,11 @@ use crate::report::stats::boot_id;
 /// Random bytes that the host compares.
 const RANDOM_BYTES: usize = 16;
 
-/// Reads every row, in the guest's own root.
+/// Reads every row, in the guest's own root. `woke`: it was saved, and did not boot in this machine.
 ///
 /// # Errors
 /// Names the row that cannot be read.
-pub fn of_this_guest(configure: &Configure) -> Result<Vec<IdentityRow>, Failure> {
+pub fn of_this_guest(configure: &Configure, woke: bool) -> Result<Vec<IdentityRow>, Failure> {
     use IdentityName as Name;
     let read = |path: &str| fs::read_to_string(path).map(|text| text.trim_end().to_owned());
     let mut rows = vec![
@@ -32,6 +34,9 @@ pub fn of_this_guest(configure: &Configure) -> Result<Vec<IdentityRow>, Failure>
     for interface in configure.net.iter().flat_map(|net| &net.interfaces) {
         let address = net::address_of(interface.mac);
         rows.push(row(Name::MacAddress, address)?);
+    }
+    if woke && Path::new(MACHINE_UUID).exists() {
+        rows.push(row(Name::MachineUuid, read(MACHINE_UUID))?);
     }
     Ok(rows)
 }

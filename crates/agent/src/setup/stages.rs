@@ -34,6 +34,11 @@ impl Stages {
         }
     }
 
+    /// Starts anew.
+    pub fn restart(&mut self) {
+        *self = Self::new();
+    }
+
     /// Ends a lap.
     pub fn done(&mut self, name: &str) {
         let now = Instant::now();

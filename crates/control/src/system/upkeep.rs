@@ -2,13 +2,13 @@
 
 use banger_store::operation;
 
-use crate::{Control, image};
+use crate::{Control, image, template};
 
 /// Time that finished operations are remembered, in ms: 30 days.
 const OPERATIONS_KEPT_MS: i64 = 30 * 24 * 3_600 * 1_000;
 
-/// Retries plans that were given up half-way. With `forget` (once an hour), also removes superseded images without VMs
-/// and the records of old operations. Blocks.
+/// Retries plans that were given up half-way. With `forget` (once an hour), also removes superseded images without VMs,
+/// unused templates and the records of old operations. Blocks.
 pub fn upkeep(control: &Control, forget: bool) {
     control.runner().settle_files();
     if !forget {
@@ -17,6 +17,7 @@ pub fn upkeep(control: &Control, forget: bool) {
     if let Err(error) = image::forget_left_over(control) {
         tracing::warn!(%error, "cannot look for images that nobody needs");
     }
+    template::sweep(control);
     let before = control.now_ms() - OPERATIONS_KEPT_MS;
     let trimmed = control.store().write(move |tx| operation::trim(tx, before));
     if let Err(error) = trimmed {

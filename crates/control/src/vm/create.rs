@@ -17,6 +17,7 @@ use banger_store::{
 use super::defaults::{self, Sizes};
 use super::on_vm::{Turn, gone};
 use super::ports::check_ports;
+use super::start::Way;
 use super::{names, replace, rules, vm_view};
 use crate::locks::Key;
 use crate::operations::{Asked, Locked, Running};
@@ -253,7 +254,13 @@ fn make(
         replace::take_over(control, op, record.id, &draft.name, old)?;
     }
     match draft.request.start {
-        true => start_new(control, op, record.id, draft.replaces.is_some()),
+        true => {
+            let way = match draft.request.no_template {
+                true => Way::Boot,
+                false => Way::Any,
+            };
+            start_new(control, op, record.id, way, draft.replaces.is_some())
+        }
         false => Ok(()),
     }
 }
@@ -264,10 +271,11 @@ fn start_new(
     control: &Control,
     op: &Arc<Running>,
     id: VmId,
+    way: Way,
     replaced: bool,
 ) -> Result<(), ApiError> {
     let turn = Turn::at(control, op, id)?.ok_or_else(gone)?;
-    let Err(error) = turn.boot() else {
+    let Err(error) = turn.start_in(way) else {
         if turn.record.ephemeral {
             control.environment().run_is_expected(control, id);
         }

@@ -81,11 +81,13 @@ pub(super) fn start_vm(
             defaults: of_image.guest,
             bare: false,
             modules: with_modules.then(|| modules_layer(&vm.kernel_digest)),
+            woken: false,
         },
         kernel_dir: kernel_dir.to_path_buf(),
         boot_deadline_ms: BOOT_DEADLINE_MS,
         grow_work_disk: (work_len < vm.disk_bytes).then_some(vm.disk_bytes),
         make_initramfs,
+        template: None,
     })
 }
 

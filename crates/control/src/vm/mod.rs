@@ -45,5 +45,6 @@ pub use set::set;
 pub use start::{restart, start, start_again};
 pub use stop::{kill, stop};
 pub use users::VMM_USERS;
+pub(crate) use users::free as free_user;
 pub(crate) use view::damaged;
 pub use view::{jail_level, vm_view};

@@ -1,17 +1,17 @@
 //! Booting VMs.
 
-use banger_api::ApiError;
 use banger_api::operation::OperationKind;
 use banger_api::vm::{Accepted, StopVm, VmState};
-use banger_ops::plans;
+use banger_api::{ApiError, ContentDigest, ErrorCode};
 use banger_ops::policy::{self, Request};
+use banger_ops::{Events as _, plans};
 use banger_store::vm;
 
 use super::on_vm::{Turn, Verb, on_vm};
 use super::rules::give_policy;
 use super::stop::stop_deadline;
 use super::{addresses, launch};
-use crate::Control;
+use crate::{Control, template};
 
 /// Starts an existing VM.
 ///
@@ -55,13 +55,26 @@ pub fn start_again(control: &Control) -> Result<(), ApiError> {
 }
 
 impl Turn<'_> {
-    /// Boots the VM, which does not run. The plan first ends a VMM that an earlier stop could not end.
+    /// Starts the VM, which does not run, from a template when there is one. The plan first ends a VMM that an earlier stop could
+    /// not end.
     pub(super) fn boot(&self) -> Result<(), ApiError> {
-        let files = self.files();
-        let record = addresses::prepared(self.control, &self.record)?;
-        let start = launch::start_vm(self.control, &record, &files)?;
-        self.run(plans::start(self.op.id, &record, &files, &start))?;
-        let id = record.id;
+        self.start_in(Way::Any)
+    }
+
+    /// Starts the VM in one of the ways that are allowed.
+    pub(super) fn start_in(&self, way: Way) -> Result<(), ApiError> {
+        let woken = match way {
+            Way::Any => self.wake()?,
+            Way::Boot => Woken::No,
+        };
+        match woken {
+            Woken::Runs => {}
+            Woken::No => self.boot_kernel(None)?,
+            Woken::Failed(key) => {
+                self.again()?.boot_kernel(Some(key))?;
+            }
+        }
+        let id = self.record.id;
         if let Some(runs) = self.control.read(|db| vm::by_id(db, id))? {
             self.control.environment().vm_runs(self.control, &runs);
             self.control.environment().net_runs(self.control, &runs);
@@ -70,4 +83,63 @@ impl Turn<'_> {
         }
         Ok(())
     }
+
+    /// Has the VM wake from its template, when there is one. What goes wrong is told, and is no failure.
+    fn wake(&self) -> Result<Woken, ApiError> {
+        let files = self.files();
+        let record = addresses::prepared(self.control, &self.record)?;
+        let start = launch::start_vm(self.control, &record, &files)?;
+        let found = template::template_for(self.control, &record, &start);
+        let Some((key, Some(template))) = found.map(|found| (found.key, found.files)) else {
+            return Ok(Woken::No);
+        };
+        self.control.environment().template_is_used(&template);
+        let woken = template::woken(&start, &files, template);
+        let outcome = self.run(plans::start(self.op.id, &record, &files, &woken));
+        match outcome {
+            Ok(()) => Ok(Woken::Runs),
+            Err(error) if error.code == ErrorCode::Cancelled => Err(error),
+            Err(error) => {
+                let message = &error.message;
+                self.op.warn(&format!(
+                    "it did not wake from its template, and is booted instead: {message}"
+                ));
+                Ok(Woken::Failed(key))
+            }
+        }
+    }
+
+    /// Boots a kernel. `failed` is the template that the VM did not wake from.
+    fn boot_kernel(&self, failed: Option<ContentDigest>) -> Result<(), ApiError> {
+        let files = self.files();
+        let record = addresses::prepared(self.control, &self.record)?;
+        let start = launch::start_vm(self.control, &record, &files)?;
+        self.run(plans::start(self.op.id, &record, &files, &start))?;
+        let kernel = record.kernel_digest;
+        match failed {
+            // It booted, so the template is to blame.
+            Some(key) => template::discard(self.control, kernel, key),
+            None => template::want(self.control, &record, &start),
+        }
+        Ok(())
+    }
+}
+
+/// Ways of a start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// From a template, when there is one.
+    Any,
+    /// By a boot alone.
+    Boot,
+}
+
+/// Outcome of waking a VM.
+enum Woken {
+    /// It runs.
+    Runs,
+    /// There is no template for it.
+    No,
+    /// It did not wake from this template.
+    Failed(ContentDigest),
 }

@@ -23,7 +23,7 @@ const TRIES: u32 = 64;
 ///
 /// # Errors
 /// Only the store's.
-pub(super) fn free(control: &Control, machine: Uuid) -> Result<Option<u32>, ApiError> {
+pub(crate) fn free(control: &Control, machine: Uuid) -> Result<Option<u32>, ApiError> {
     if !control.environment().vmms_have_users() {
         return Ok(None);
     }

@@ -7,22 +7,24 @@ use std::sync::Arc;
 use banger_api::image::ImageDetails;
 use banger_api::kernel::GuestModules;
 use banger_api::pull::PullImage;
-use banger_api::{ApiError, EngineName, ErrorCode, VmId};
+use banger_api::{ApiError, ContentDigest, EngineName, ErrorCode, VmId};
+use banger_control::template::{Template, TemplateRules, Wanted};
 use banger_control::{
     BootFiles, Control, Environment, Fetch, FileUse, HostSize, ImageDefaults, ImageOrigin,
 };
 use banger_egress::{Policy, Rule, SetName};
-use banger_engine::{Engine, EngineKind, Probe};
+use banger_engine::{Engine, EngineKind, Probe, VmmSpec};
 use banger_kernel::KernelMetadata;
 use banger_net_control::{NetIdentity, Publish};
-use banger_ops::{HostResult, ImageSource, plans};
+use banger_ops::{HostResult, ImageSource, TemplateFiles, plans};
 use banger_ssh::Hosts;
 use banger_store::VmRecord;
 use tokio::runtime::Handle;
 
 use super::networks::Replacements;
 use super::pull::Pull;
-use super::{images, networks, watch};
+use super::templates::WantedTemplates;
+use super::{images, networks, templates, watch};
 use crate::channels::Channels;
 use crate::conditions::{Conditions, Heartbeat};
 use crate::console;
@@ -45,6 +47,9 @@ pub(crate) struct LinuxEnvironment {
     pub(crate) ports: OpenPorts,
     /// Servers of guests are opened at their VM's address.
     pub(crate) opens_ports: bool,
+    /// The user's wishes about templates.
+    pub(crate) templates: TemplateRules,
+    pub(crate) wanted_templates: WantedTemplates,
     /// This daemon is root, and wants jails.
     pub(crate) vmms_have_users: bool,
 }
@@ -82,6 +87,32 @@ impl Environment for LinuxEnvironment {
 
     fn console_tail(&self, log: &Path, lines: usize) -> String {
         console::tail(log, lines)
+    }
+
+    fn templates(&self) -> TemplateRules {
+        self.templates
+    }
+
+    fn saved_key(&self, spec: &VmmSpec) -> HostResult<Option<String>> {
+        self.engine
+            .saved_key(spec)
+            .map_err(|error| crate::failure::of_engine(&error))
+    }
+
+    fn template(&self, key: &ContentDigest, files: &TemplateFiles) -> Option<Template> {
+        templates::read(key, files)
+    }
+
+    fn template_is_used(&self, files: &TemplateFiles) {
+        templates::note_use(files);
+    }
+
+    fn template_is_wanted(&self, control: &Control, wanted: Wanted) {
+        if self.wanted_templates.add(wanted.key) {
+            let all = self.wanted_templates.clone();
+            let making = templates::make_later(control.clone(), wanted, all);
+            self.runtime.spawn(making);
+        }
     }
 
     fn boot_files(&self, kernel: &Path) -> HostResult<BootFiles> {

@@ -86,6 +86,7 @@ pub(crate) fn configure(cx: &Context<'_>) -> Result<Configure, ApiError> {
     Ok(Configure {
         hostname: cx.setup.name.to_string(),
         machine_id: machine_id(cx),
+        machine_uuid: cx.setup.vm.0.to_string(),
         generation: generation()?,
         clock_unix_ns: now_ns(),
         entropy: entropy()?,
@@ -111,6 +112,7 @@ fn bare(cx: &Context<'_>) -> Result<Configure, ApiError> {
     Ok(Configure {
         hostname: cx.setup.name.to_string(),
         machine_id: machine_id(cx),
+        machine_uuid: cx.setup.vm.0.to_string(),
         generation: generation()?,
         clock_unix_ns: now_ns(),
         entropy: entropy()?,

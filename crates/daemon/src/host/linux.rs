@@ -13,7 +13,7 @@ use banger_net_control::NetIdentity;
 use banger_ops::steps::{NetLaunch, NetStarted};
 use banger_ops::{
     BlankDiskSpec, BootStage, Cancel, Events, GuestSetup, Host, HostResult, ImageFacts,
-    ImageSource, KernelFacts,
+    ImageSource, KernelFacts, TemplateFacts, TemplateFiles,
 };
 use tokio::runtime::Handle;
 
@@ -136,6 +136,18 @@ impl Host for LinuxHost {
             .list(run)
             .map_err(|error| crate::failure::of_engine(&error))
     }
+    fn give_way(&self, vmm: &VmmIdentity) {
+        vmm::give_way(vmm);
+    }
+    fn save_vmm(
+        &self,
+        vmm: &VmmIdentity,
+        to: &TemplateFiles,
+        facts: &TemplateFacts,
+        deadline: Duration,
+    ) -> HostResult<()> {
+        vmm::save(&*self.engine, vmm, to, facts, deadline)
+    }
     fn adopt_vmm(&self, vmm: &VmmIdentity) -> HostResult<()> {
         vmm::adopt(&*self.engine, vmm)
     }
@@ -167,6 +179,9 @@ impl Host for LinuxHost {
         self.networks.end(net, deadline)
     }
 
+    fn hold_guest(&self, vmm: &VmmIdentity, deadline: Duration, cancel: &Cancel) -> HostResult<()> {
+        self.guests().hold(vmm, deadline, cancel)
+    }
     fn configure_guest(
         &self,
         vmm: &VmmIdentity,

@@ -73,6 +73,10 @@ impl Siblings {
             (Name::Generation, configure.generation.clone()),
         ];
         expected.extend(macs.map(|interface| (Name::MacAddress, interface.mac.to_string())));
+        // A kernel that shows none tells none.
+        if rows.iter().any(|row| row.name == Name::MachineUuid) {
+            expected.push((Name::MachineUuid, configure.machine_uuid.clone()));
+        }
         for (name, expected) in expected {
             let is_wanted = |row: &&IdentityRow| row.name == name && row.value == expected;
             if !rows.iter().any(|row| is_wanted(&row)) {
@@ -143,6 +147,7 @@ mod tests {
         Configure {
             hostname: "web".to_owned(),
             machine_id: "0a".repeat(16),
+            machine_uuid: "01a21896".to_owned(),
             generation: generation.to_owned(),
             clock_unix_ns: now_ns(),
             entropy: Content(vec![7; 32]),

@@ -5,9 +5,12 @@ use std::time::{Duration, Instant};
 
 use banger_api::{ApiError, ErrorCode, ExitCause};
 use banger_engine::{Engine, EngineError, LaunchToken, Signal, VmmIdentity, VmmSpec, VmmState};
-use banger_ops::HostResult;
+use banger_ops::{HostResult, TemplateFacts, TemplateFiles};
 
 use crate::failure::of_engine;
+
+/// Priority of a process in the background (nice(2)).
+const GIVING_WAY: i32 = 10;
 
 pub(super) fn start(
     engine: &dyn Engine,
@@ -36,6 +39,40 @@ pub(super) fn resize_disk(
     engine
         .resize_disk(vmm, disk, bytes)
         .map_err(|error| of_engine(&error))
+}
+
+/// Saves a guest, and writes what is told of it.
+pub(super) fn save(
+    engine: &dyn Engine,
+    vmm: &VmmIdentity,
+    to: &TemplateFiles,
+    facts: &TemplateFacts,
+    deadline: Duration,
+) -> HostResult<()> {
+    engine
+        .save(vmm, &to.memory(), &to.state(), deadline)
+        .map_err(|error| of_engine(&error))?;
+    let failed = |error: std::io::Error| {
+        let message = format!("cannot write {}: {error}", to.facts().display());
+        ApiError::new(ErrorCode::Internal, message)
+    };
+    let json = serde_json::to_vec(facts).map_err(|error| failed(error.into()))?;
+    std::fs::write(to.facts(), json).map_err(failed)
+}
+
+/// Lets other processes go first: each thread has a priority of its own, and each session one beside those (sched(7)).
+pub(super) fn give_way(vmm: &VmmIdentity) {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", vmm.pid));
+    for thread in threads.into_iter().flatten().flatten() {
+        let id = thread.file_name().to_str().and_then(|id| id.parse().ok());
+        let id = id.and_then(rustix::process::Pid::from_raw);
+        // One that has ended meanwhile, or a host that refuses: it runs all the same.
+        let _ = rustix::process::setpriority_process(id, GIVING_WAY);
+    }
+    let _ = std::fs::write(
+        format!("/proc/{}/autogroup", vmm.pid),
+        GIVING_WAY.to_string(),
+    );
 }
 
 pub(super) fn adopt(engine: &dyn Engine, vmm: &VmmIdentity) -> HostResult<()> {

@@ -22,6 +22,7 @@ mod router;
 mod server;
 mod streams;
 mod system;
+mod templates;
 mod vms;
 mod workspace;
 

@@ -61,6 +61,8 @@ use super::{changes, events, files, streams, system, vms, workspace};
         files::kernel,
         files::import,
         files::delete_kernel,
+        super::templates::templates,
+        super::templates::prune,
         events::log,
         events::show,
         events::cancel,

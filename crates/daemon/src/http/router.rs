@@ -12,7 +12,7 @@ use super::answer::Failed;
 use super::body::MAX_BODY;
 use super::{
     changes, detached, events, export, files, gate, logs, network, openapi, pull, streams, system,
-    vms, workspace,
+    templates, vms, workspace,
 };
 use crate::build_id;
 use crate::context::Daemon;
@@ -89,6 +89,8 @@ pub(crate) fn router(daemon: Daemon) -> Router {
             routes::KERNEL,
             get(files::kernel).delete(files::delete_kernel),
         )
+        .route(routes::TEMPLATES, get(templates::templates))
+        .route(routes::TEMPLATES_PRUNE, post(templates::prune))
         .route(routes::OPERATIONS, get(events::log))
         .route(routes::OPERATION, get(events::show))
         .route(routes::OPERATION_EVENTS, get(events::follow))

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::launch::Launch;
 use super::{
-    command_line, disks, end, files, group, hang, jail, launch, limit, probe, saved, trial,
+    command_line, disks, end, files, group, hang, jail, launch, limit, owner, probe, saved, trial,
 };
 use crate::host::{self, HostFacts};
 use crate::jail::{JailMode, JailTrial};
@@ -295,7 +295,13 @@ impl Engine for QemuEngine {
         }
     }
 
-    fn save(&self, id: &VmmIdentity, state: &Path, deadline: Duration) -> Result<(), EngineError> {
+    fn save(
+        &self,
+        id: &VmmIdentity,
+        memory: &Path,
+        state: &Path,
+        deadline: Duration,
+    ) -> Result<(), EngineError> {
         let began = Instant::now();
         let process = Process::open_living(&id.process(), &PROCESSES)?;
         let saved = Monitor::open(&id.control_socket, id.pid, deadline)
@@ -306,7 +312,11 @@ impl Engine for QemuEngine {
             }
             saved => saved?,
         }
-        self.quit(id, deadline.saturating_sub(began.elapsed()))
+        self.quit(id, deadline.saturating_sub(began.elapsed()))?;
+        for file in [memory, state] {
+            owner::seal(file)?;
+        }
+        Ok(())
     }
 
     fn pause(&self, id: &VmmIdentity) -> Result<(), EngineError> {

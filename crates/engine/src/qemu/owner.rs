@@ -14,6 +14,8 @@ use rustix::process::{Gid, Uid, geteuid};
 
 use crate::{EngineError, VmmSpec};
 
+/// Permission bits of a saved guest.
+const SEALED: u32 = 0o400;
 /// Bits that let everybody read a file.
 const READABLE: u32 = 0o044;
 
@@ -54,6 +56,17 @@ pub(super) fn hand_over(spec: &VmmSpec, user: Option<u32>) -> Result<(), EngineE
     }
     open_to_readers(&spec.kernel, user)?;
     open_to_readers(&spec.initramfs, user)
+}
+
+/// Makes a file the daemon's own again, which nobody writes any more.
+pub(super) fn seal(file: &Path) -> Result<(), EngineError> {
+    let daemon = geteuid();
+    if daemon.is_root() {
+        give(file, daemon.as_raw(), Links::Keep)?;
+    }
+    let mode = std::fs::Permissions::from_mode(SEALED);
+    std::fs::set_permissions(file, mode)
+        .map_err(EngineError::io(format!("seal {}", file.display())))
 }
 
 /// Gives a file. `links` says what to do with one that is a link.

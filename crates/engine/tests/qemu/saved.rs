@@ -50,7 +50,10 @@ fn saved(bench: &mut Bench) -> (VmmSpec, u8) {
     spec.disks = vec![disk(bench, "first.img", 1 << 20)];
     let id = bench.start(&spec);
     wait_for_numbers(&spec.console_log, 3);
-    bench.engine.save(&id, &bench.path("state"), LONG).unwrap();
+    bench
+        .engine
+        .save(&id, &bench.path("memory"), &bench.path("state"), LONG)
+        .unwrap();
     assert!(matches!(bench.is_gone(&id), VmmState::Gone { .. }));
     let last = numbers(&spec.console_log).last().copied().unwrap();
     (spec, last)
@@ -59,7 +62,8 @@ fn saved(bench: &mut Bench) -> (VmmSpec, u8) {
 /// The spec of another machine, in which the saved guest is to go on.
 fn woken(bench: &Bench, from: &VmmSpec, name: &str) -> VmmSpec {
     let file = bench.path(&format!("{name}.memory"));
-    std::fs::copy(bench.path("memory"), &file).unwrap();
+    // Not `copy`, which takes the permissions along: nobody may write to what was saved.
+    std::fs::write(&file, std::fs::read(bench.path("memory")).unwrap()).unwrap();
     let dir = bench.path(name);
     std::fs::create_dir_all(&dir).unwrap();
     VmmSpec {
@@ -169,7 +173,10 @@ fn a_guest_whose_state_cannot_be_written_says_so_and_lives() {
     };
     let id = bench.start(&spec);
     let absent = bench.path("absent/state");
-    let error = bench.engine.save(&id, &absent, LONG).unwrap_err();
+    let error = bench
+        .engine
+        .save(&id, &bench.path("memory"), &absent, LONG)
+        .unwrap_err();
     assert!(matches!(error, EngineError::Io { .. }), "{error}");
     assert_eq!(bench.engine.state(&id).unwrap(), VmmState::Running);
 }

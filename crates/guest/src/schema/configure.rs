@@ -17,6 +17,9 @@ pub struct Configure {
     pub hostname: String,
     /// 32 hexadecimal digits for `/etc/machine-id` (machine-id(5)).
     pub machine_id: String,
+    /// UUID of the machine, as firmware tells it. A guest that wakes knows that of the machine in which it was saved.
+    #[serde(default)]
+    pub machine_uuid: String,
     /// Name of this waking or boot, own to it, in `/run/banger/generation`: programs that keep what must not be repeated (keys,
     /// random numbers, ids) look there whether they run in another machine than before.
     #[serde(default)]

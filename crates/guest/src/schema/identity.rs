@@ -28,6 +28,8 @@ pub enum IdentityName {
     MachineId,
     /// Hardware address of the network device, when there is one.
     MacAddress,
+    /// UUID of the machine, as firmware tells it: of a guest that woke, when its kernel shows one.
+    MachineUuid,
     /// [`super::Configure::generation`].
     Generation,
 }
@@ -41,6 +43,7 @@ impl std::fmt::Display for IdentityName {
             Self::Hostname => "host name",
             Self::MachineId => "machine id",
             Self::MacAddress => "hardware address",
+            Self::MachineUuid => "machine's UUID",
             Self::Generation => "generation",
         })
     }

@@ -3,6 +3,7 @@
 mod files;
 mod save;
 mod sweep;
+mod template;
 mod vm;
 
 pub use files::{
@@ -12,6 +13,7 @@ pub use files::{
 };
 pub use save::{SaveVm, save_vm, system_clone, work_clone};
 pub use sweep::sweep;
+pub use template::{MakeTemplate, delete_template, make_template};
 pub use vm::{
     CreateDisks, StartVm, create, delete, end_after_exit, end_left_over, grow_disk, identity, kill,
     replace_net, start, stop,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! create  Back     directory, host key, system overlay, work disk, sync
-//! start   Back     run directory, grown disks, initramfs, VMM, its network, guest
+//! start   Back     run directory, grown disks, initramfs, (a template's memory,) VMM, its network, guest
 //! grow    Back     grown work disk, the same in the guest that runs
 //! network Back     another network process in the place of one that ended
 //! stop    Forward  guest down, network and VMM gone, run directory gone
@@ -20,11 +20,14 @@ use uuid::Uuid;
 
 use crate::policy::{self, AfterExit};
 use crate::steps::{
-    ConfigureGuest, DirectoryStage, EndNet, EndVmm, GrowFile, GrowRunningDisk, LaunchNet,
-    LaunchVmm, MakeDirectory, MakeInitramfs, MakeSshHostKey, MakeSystemOverlay, MakeWorkDisk,
-    NetLaunch, RemoveDirectory, RemoveFile, ReplaceNet, ShutdownGuest, SyncFiles, WorkDiskSource,
+    ConfigureGuest, CopyMemory, DirectoryStage, EndNet, EndVmm, GrowFile, GrowRunningDisk,
+    LaunchNet, LaunchVmm, MakeDirectory, MakeInitramfs, MakeSshHostKey, MakeSystemOverlay,
+    MakeWorkDisk, NetLaunch, RemoveDirectory, RemoveFile, ReplaceNet, ShutdownGuest, SyncFiles,
+    WorkDiskSource,
 };
-use crate::{BlankDiskSpec, Change, Direction, Ending, GuestSetup, Plan, PlanKind, VmFiles};
+use crate::{
+    BlankDiskSpec, Change, Direction, Ending, GuestSetup, Plan, PlanKind, TemplateFiles, VmFiles,
+};
 
 /// `SIGKILL`'s number.
 const SIGKILL: i32 = 9;
@@ -120,6 +123,8 @@ pub struct StartVm {
     pub grow_work_disk: Option<u64>,
     /// The initramfs is not there yet.
     pub make_initramfs: bool,
+    /// The template from which the VM wakes, instead of booting.
+    pub template: Option<TemplateFiles>,
 }
 
 /// Boots a VM.
@@ -159,18 +164,23 @@ pub fn start(op: OperationId, vm: &VmRecord, files: &VmFiles, start: &StartVm) -
             .into(),
         );
     }
-    plan.steps.extend([
-        MakeDirectory {
-            path: files.run.clone(),
-            stage: DirectoryStage::Reserve,
-        }
-        .into(),
+    plan.steps.extend([MakeDirectory {
+        path: files.run.clone(),
+        stage: DirectoryStage::Reserve,
+    }
+    .into()]);
+    let copy = start.template.clone().map(|from| CopyMemory {
+        from,
+        to: files.woken_memory(),
+    });
+    plan.steps.extend(copy.map(crate::Step::from));
+    plan.steps.push(
         LaunchVmm {
             vm: vm.id,
             spec: start.spec.clone(),
         }
         .into(),
-    ]);
+    );
     let network = start.network.clone().map(|launch| LaunchNet {
         vm: vm.id,
         launch,
@@ -196,7 +206,10 @@ pub fn start(op: OperationId, vm: &VmRecord, files: &VmFiles, start: &StartVm) -
     } else {
         VmState::Stopped
     };
-    plan.ending = Some(Ending::Keep(before));
+    plan.ending = Some(match start.template {
+        None => Ending::Keep(before),
+        Some(_) => Ending::Again(before),
+    });
     plan
 }
 

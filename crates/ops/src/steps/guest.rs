@@ -24,7 +24,10 @@ pub struct ConfigureGuest {
 
 impl StepBody for ConfigureGuest {
     fn stage(&self) -> &'static str {
-        "boot"
+        match self.setup.woken {
+            false => "boot",
+            true => "configure",
+        }
     }
     fn apply(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
         let vmm = cx

@@ -8,6 +8,7 @@ use banger_engine::{LaunchToken, NetSpec, Signal, VmmIdentity, VmmSpec};
 use banger_store::{Claim, ClaimKind};
 use serde::{Deserialize, Serialize};
 
+use super::template::forget_copy;
 use crate::layout::parent;
 use crate::{Change, Host, HostResult, StepBody, StepCx};
 
@@ -53,13 +54,17 @@ pub struct LaunchVmm {
 
 impl StepBody for LaunchVmm {
     fn stage(&self) -> &'static str {
-        "launch_vmm"
+        match self.spec.memory.state() {
+            None => "launch_vmm",
+            Some(_) => "wake_vmm",
+        }
     }
     fn claims(&self) -> Vec<Claim> {
         claims_of(&self.spec)
     }
     fn apply(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
         let vmm = cx.host.start_vmm(&self.spec, LAUNCH_DEADLINE)?;
+        forget_copy(cx, &self.spec)?;
         Ok(vec![Change::SetVmm {
             vm: self.vm,
             vmm: Some(vmm),

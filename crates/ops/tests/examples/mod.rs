@@ -165,14 +165,21 @@ pub fn plans_of(version: u32) -> Vec<Plan> {
     ];
     let of_version_7 = (version >= 7).then_some(K::ReplaceNet);
     let of_version_8 = (version >= 8).then_some(K::GrowDisk);
+    let of_version_10 = [K::MakeTemplate, K::DeleteTemplate];
+    let of_version_10 = of_version_10.into_iter().filter(|_| version >= 10);
     let all = kinds
         .into_iter()
         .chain(of_version_7)
         .chain(of_version_8)
+        .chain(of_version_10)
         .enumerate();
     all.map(|(n, kind)| {
         let (owner, direction) = (owners[n % 4].clone(), directions[n % 2]);
-        plan(kind, owner, direction, endings[n % 3])
+        let ending = match kind {
+            K::MakeTemplate => Ending::Again(VmState::Stopped),
+            _ => endings[n % 3],
+        };
+        plan(kind, owner, direction, ending)
     })
     .collect()
 }

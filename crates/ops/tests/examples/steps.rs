@@ -5,16 +5,17 @@ use std::path::PathBuf;
 use banger_api::image::WorkSeed;
 use banger_api::kernel::KernelSource;
 use banger_api::vm::{Egress, NetStack};
-use banger_engine::NetSpec;
+use banger_engine::{Memory, NetSpec, VmmSpec};
 use banger_ops::steps::{
-    CloneDisk, ConfigureGuest, DirectoryStage, EndNet, EndStray, EndStrayNet, EndVmm, GrowFile,
-    GrowRunningDisk, LaunchNet, LaunchVmm, MakeDirectory, MakeImage, MakeInitramfs, MakeKernel,
-    MakeSshHostKey, MakeSystemOverlay, MakeWorkDisk, NetLaunch, PublishDirectory, ReadRoot,
-    RemoveDirectory, RemoveFile, ReplaceNet, ShutdownGuest, SyncFiles, WorkDiskSource,
+    CloneDisk, ConfigureGuest, CopyMemory, DirectoryStage, EndNet, EndStray, EndStrayNet, EndVmm,
+    GrowFile, GrowRunningDisk, LaunchNet, LaunchVmm, MakeDirectory, MakeImage, MakeInitramfs,
+    MakeKernel, MakeSshHostKey, MakeSystemOverlay, MakeWorkDisk, NetLaunch, PublishDirectory,
+    ReadRoot, RemoveDirectory, RemoveFile, ReplaceNet, SaveTemplate, ShutdownGuest, SyncFiles,
+    TryTemplate, WorkDiskSource,
 };
 use banger_ops::{
     BlankDiskSpec, ContainerAt, GuestDefaults, GuestSetup, ImageSource, NetPlan, OwnDir, OwnFile,
-    Relay, Route, SeedWish, Step,
+    Relay, Route, SeedWish, Step, TemplateFacts, TemplateFiles,
 };
 use uuid::Uuid;
 
@@ -93,6 +94,7 @@ fn setup(egress: Egress) -> GuestSetup {
             cmd: vec!["serve".to_owned()],
         },
         bare: true,
+        woken: false,
         modules: Some("modules-0a".to_owned()),
     }
 }
@@ -344,6 +346,52 @@ fn of_version_8() -> Vec<Step> {
     vec![grow.into()]
 }
 
+/// Those that version 10 has and older ones had not.
+fn of_version_10() -> Vec<Step> {
+    let template = || TemplateFiles {
+        dir: own(PathBuf::from("/b/state/templates/ef")),
+    };
+    let with = |memory| VmmSpec {
+        memory,
+        ..spec(NetSpec::None)
+    };
+    let copy = || state_dir().join("memory.img");
+    vec![
+        SaveTemplate {
+            spec: with(Memory::File {
+                file: template().memory(),
+            }),
+            to: template(),
+            facts: TemplateFacts {
+                kernel: digest(),
+                vcpu: 1,
+                memory_mib: 512,
+                made_ms: 1_795_708_800_000,
+            },
+            deadline_ms: 60_000,
+        }
+        .into(),
+        TryTemplate {
+            spec: with(Memory::Saved {
+                file: copy(),
+                state: template().state(),
+            }),
+            from: template(),
+            setup: Box::new(GuestSetup {
+                woken: true,
+                ..setup(Egress::None)
+            }),
+            deadline_ms: 30_000,
+        }
+        .into(),
+        CopyMemory {
+            from: template(),
+            to: copy(),
+        }
+        .into(),
+    ]
+}
+
 /// Those that this version has.
 pub fn steps_of(version: u32) -> Vec<Step> {
     let mut steps = [of_files(), of_making(), of_guests()].concat();
@@ -352,6 +400,9 @@ pub fn steps_of(version: u32) -> Vec<Step> {
     }
     if version >= 8 {
         steps.extend(of_version_8());
+    }
+    if version >= 10 {
+        steps.extend(of_version_10());
     }
     steps
 }

@@ -18,7 +18,7 @@ use banger_net_control::NetIdentity;
 use banger_ops::steps::{NetLaunch, NetStarted};
 use banger_ops::{
     BlankDiskSpec, BootStage, Cancel, Events, GuestSetup, Host, HostResult, ImageFacts,
-    ImageSource, KernelFacts, Runner,
+    ImageSource, KernelFacts, Runner, TemplateFacts, TemplateFiles,
 };
 use banger_store::VmRecord;
 
@@ -84,6 +84,7 @@ pub fn places() -> Places {
         run_vms: "/r".into(),
         images: "/s/images".into(),
         kernels: "/s/kernels".into(),
+        templates: "/q/templates".into(),
         staging: "/s/staging".into(),
     })
     .expect("absolute places")
@@ -271,6 +272,23 @@ impl Host for QuietHost {
             true => Ok(()),
             false => absent(),
         }
+    }
+    fn save_vmm(
+        &self,
+        _vmm: &VmmIdentity,
+        _to: &TemplateFiles,
+        _facts: &TemplateFacts,
+        _deadline: Duration,
+    ) -> HostResult<()> {
+        absent()
+    }
+    fn hold_guest(
+        &self,
+        _vmm: &VmmIdentity,
+        _deadline: Duration,
+        _cancel: &Cancel,
+    ) -> HostResult<()> {
+        absent()
     }
     fn end_vmm(&self, _vmm: &VmmIdentity, _signal: Signal, _deadline: Duration) -> HostResult<()> {
         Ok(())

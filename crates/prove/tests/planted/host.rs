@@ -10,7 +10,7 @@ use banger_net_control::NetIdentity;
 use banger_ops::steps::{NetLaunch, NetStarted};
 use banger_ops::{
     BlankDiskSpec, BootStage, Cancel, Events, GuestSetup, Host, HostResult, ImageFacts,
-    ImageSource, KernelFacts,
+    ImageSource, KernelFacts, TemplateFacts, TemplateFiles,
 };
 use banger_prove::SimHost;
 
@@ -47,6 +47,10 @@ pub enum HostBug {
     OwnEverything,
     /// A network process whose pid was not recorded is not looked for.
     LoseAnUnrecordedNetwork,
+    /// The copy of a template's memory is not removed when its VMM has mapped it.
+    KeepTheCopy,
+    /// A guest that could not be saved counts as saved.
+    SaveNothing,
     /// Network processes are not ended, and said to be.
     LeaveNetworks,
     /// A network process is signalled by its pid alone.
@@ -88,6 +92,9 @@ impl Host for BuggyHost {
     fn remove_file(&self, path: &Path) -> HostResult<()> {
         if self.has(HostBug::FailOnWhatIsGone) && !self.host.exists(path)? {
             return Err(ApiError::new(ErrorCode::Internal, "no such file"));
+        }
+        if self.has(HostBug::KeepTheCopy) && path.ends_with("memory.img") {
+            return Ok(());
         }
         self.host.remove_file(path)
     }
@@ -237,6 +244,23 @@ impl Host for BuggyHost {
             }
             _ => self.host.end_net(net, deadline),
         }
+    }
+
+    fn save_vmm(
+        &self,
+        vmm: &VmmIdentity,
+        to: &TemplateFiles,
+        facts: &TemplateFacts,
+        deadline: Duration,
+    ) -> HostResult<()> {
+        match self.has(HostBug::SaveNothing) {
+            true => self.host.end_vmm(vmm, Signal::KILL, deadline),
+            false => self.host.save_vmm(vmm, to, facts, deadline),
+        }
+    }
+
+    fn hold_guest(&self, vmm: &VmmIdentity, deadline: Duration, cancel: &Cancel) -> HostResult<()> {
+        self.host.hold_guest(vmm, deadline, cancel)
     }
 
     fn configure_guest(

@@ -69,6 +69,9 @@ const HOST_BUGS: &[(HostBug, &str, &str)] = &[
     (HostBug::EffectBeforeItsClaim, "create", "is unclaimed"),
     (HostBug::ForgetDirectorySync, "create", "is unclaimed"),
     (HostBug::ForgetFileSync, "create", "no whole"),
+    (HostBug::ForgetFileSync, "make-template", "no whole"),
+    (HostBug::KeepTheCopy, "wake", "keeps a copy"),
+    (HostBug::SaveNothing, "make-template", "torn"),
     (HostBug::PublishBeforeSync, "pull", "torn"),
     (
         HostBug::SignalABarePid,
@@ -169,6 +172,22 @@ const PLAN_BUGS: &[(PlanBug, &str, &str)] = &[
     (PlanBug::StopIsUndone, "stop", "is stopping"),
     (PlanBug::UndoneCreateKeepsItsRow, "create", "no whole"),
     (PlanBug::StagingIsForgotten, "pull", "claimed by operation"),
+    (PlanBug::TemplateIsNotSynced, "make-template", "no whole"),
+    (
+        PlanBug::TemplateIsNotTried,
+        "make-template-that-never-wakes",
+        "does not wake",
+    ),
+    (
+        PlanBug::TemplateIsForgotten,
+        "make-template",
+        "claimed by operation",
+    ),
+    (
+        PlanBug::TemplateOutlivesItsKernel,
+        "delete-kernel-with-template",
+        "which is gone",
+    ),
     (PlanBug::DeleteKeepsTheRow, "delete-created", "is left"),
     (PlanBug::SweepFilesFirst, "sweep", "while a VMM uses it"),
     (PlanBug::SweepTakesAVm, "sweep", "is touched"),

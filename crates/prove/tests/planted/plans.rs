@@ -42,6 +42,14 @@ pub enum PlanBug {
     DeleteKeepsTheRow,
     /// The name of the content is looked up before, and not checked in the transaction.
     NoGuards,
+    /// A template is published before it is on the disk.
+    TemplateIsNotSynced,
+    /// Nobody tries whether a guest wakes from a template.
+    TemplateIsNotTried,
+    /// The claim of a template is not handed over.
+    TemplateIsForgotten,
+    /// A template is made of a kernel that goes meanwhile.
+    TemplateOutlivesItsKernel,
     /// A sweep removes directories before the VMMs that run in them have ended.
     SweepFilesFirst,
     /// A sweep takes a directory that a VM owns.
@@ -132,6 +140,19 @@ impl PlanBug {
                 plan.done
                     .retain(|change| !matches!(change, Change::Transfer { .. }));
             }
+            (Self::TemplateIsNotSynced, PlanKind::MakeTemplate) => {
+                plan.steps
+                    .retain(|step| !matches!(step, Step::SyncFiles(_)));
+            }
+            (Self::TemplateIsNotTried, PlanKind::MakeTemplate) => {
+                plan.steps
+                    .retain(|step| !matches!(step, Step::TryTemplate(_)));
+            }
+            (Self::TemplateIsForgotten, PlanKind::MakeTemplate) => {
+                plan.done
+                    .retain(|change| !matches!(change, Change::Transfer { .. }));
+            }
+            (Self::TemplateOutlivesItsKernel, PlanKind::DeleteTemplate) => plan.steps.clear(),
             (Self::SweepFilesFirst, PlanKind::Sweep) => plan.steps.reverse(),
             (Self::SweepTakesAVm, PlanKind::Sweep) => plan.steps.push(
                 RemoveDirectory {

@@ -36,6 +36,7 @@ mod ssh;
 mod ssh_config;
 mod stuck;
 mod systemd;
+mod templates;
 mod tiny_root;
 mod tools;
 mod workspace;

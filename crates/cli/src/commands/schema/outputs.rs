@@ -98,6 +98,10 @@ pub fn of(command: &str) -> Output {
         "image prune" => Output::Object {
             fields: &["images", "freed_bytes", "dry_run"],
         },
+        "template list" => Output::Many { r#type: "Template" },
+        "template prune" => Output::Object {
+            fields: &["templates", "freed_bytes", "dry_run"],
+        },
         "image cache prune" => Output::Object {
             fields: &["blobs", "freed_bytes", "dry_run"],
         },

@@ -47,6 +47,9 @@ pub struct Spec {
     /// A label, to find it by; repeatable
     #[arg(long = "label", value_name = "KEY=VALUE")]
     labels: Vec<Label>,
+    /// Boot a kernel, also where there is a template to wake from
+    #[arg(long)]
+    no_template: bool,
     #[command(flatten)]
     network: Network,
     /// What a repository wants to be left of the network.
@@ -207,6 +210,7 @@ impl Spec {
             restart: self.restart,
             labels,
             replace: false,
+            no_template: self.no_template,
         })
     }
 }

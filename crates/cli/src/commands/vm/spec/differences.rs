@@ -52,6 +52,8 @@ impl Spec {
             network,
             // A VM that exists keeps what it was made with.
             narrow: _,
+            // It is of one start, and no setting.
+            no_template: _,
         } = self;
         let Network {
             net,
