@@ -94,6 +94,9 @@ pub struct Network {
     pub deny: Vec<String>,
     /// Name server of guests.
     pub dns: Option<std::net::IpAddr>,
+    /// Proxy through which VMs on banger's own network reach the internet: `http://HOST:PORT`, or `none`; without it that of
+    /// `HTTPS_PROXY` in the daemon's environment.
+    pub upstream_proxy: Option<String>,
     /// Servers of guests on banger's own network appear at their VM's address of this host.
     pub publish_auto: bool,
     /// Port of this host's loopback at which `NAME.localhost` leads to servers of guests; 0 for none.
@@ -109,6 +112,7 @@ impl Default for Network {
             allow: Vec::new(),
             deny: Vec::new(),
             dns: None,
+            upstream_proxy: None,
             publish_auto: true,
             http_port: HTTP_PORT,
         }
@@ -340,6 +344,7 @@ mod tests {
                 allow: Vec::new(),
                 deny: Vec::new(),
                 dns: Some("192.0.2.53".parse().unwrap()),
+                upstream_proxy: None,
                 publish_auto: true,
                 http_port: HTTP_PORT,
             },

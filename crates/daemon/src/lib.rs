@@ -51,6 +51,7 @@ pub mod stages;
 mod state_gone;
 mod stats;
 mod upkeep;
+mod upstream;
 
 pub use announcement::Announcement;
 pub use build::build_id;

@@ -39,6 +39,7 @@ use crate::host::{GuestMaterial, LinuxHost, Networks, Roots, Siblings, file_erro
 use crate::localhost::{self, Front};
 use crate::paths::Paths;
 use crate::ports::OpenPorts;
+use crate::upstream::Upstream;
 use crate::{following, http, keys, private, ssh_hosts, state_gone, upkeep};
 
 /// Time that operations get to end by themselves when the daemon is to stop, and again after they were cancelled.
@@ -195,9 +196,13 @@ fn begin(
     let conditions = Conditions::default();
     let ports = OpenPorts::default();
     let home = std::env::var_os("HOME").map(std::path::PathBuf::from);
+    let upstream = Upstream::wanted(config.network.upstream_proxy.as_deref(), &|name| {
+        std::env::var(name).ok()
+    })
+    .map_err(|error| ApiError::new(ErrorCode::InvalidArgument, error.to_string()))?;
     let host = LinuxHost {
         engine: engine.clone(),
-        networks: Networks::new(config.vmm.jail),
+        networks: Networks::new(config.vmm.jail, upstream),
         runtime: runtime.clone(),
         channels: channels.clone(),
         material: GuestMaterial {

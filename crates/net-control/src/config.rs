@@ -7,6 +7,8 @@ use banger_egress::Policy;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::Proxy;
+
 /// Version of [`NetConfig`].
 pub const NET_CONFIG_VERSION: u32 = 1;
 
@@ -37,6 +39,9 @@ pub struct NetConfig {
     /// The host's name servers.
     #[serde(default)]
     pub dns: NameServers,
+    /// The proxy through which the internet is reached, in networks that have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<Proxy>,
     /// Ports of the host that lead into the guest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub publish: Vec<Publish>,

@@ -20,6 +20,7 @@ mod error;
 mod identity;
 mod line;
 mod message;
+mod proxy;
 
 pub use audit::{
     AUDIT_FILE_MAX_BYTES, AUDIT_FILES, AuditError, Event, Record, Replayed, Sealed, Told, Verified,
@@ -37,3 +38,4 @@ pub use message::{
     Check, Checked, Counters, FailureCode, Hello, PROTOCOL_MIN, PROTOCOL_VERSION, PublishStatus,
     Reply, Request, Status,
 };
+pub use proxy::Proxy;

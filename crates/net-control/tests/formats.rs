@@ -6,7 +6,7 @@ use banger_egress::{Egress, Grounds, Layer, Policy, Protocol, Question, Verdict}
 use banger_formats::{Golden, every_variant};
 use banger_net_control::{
     Check, Checked, Counters, Event, FailureCode, GuestLink, Hello, Link, NameServers, NetConfig,
-    NetIdentity, Publish, PublishStatus, Record, Reply, Request, Status, Told,
+    NetIdentity, Proxy, Publish, PublishStatus, Record, Reply, Request, Status, Told,
 };
 
 fn policy() -> Policy {
@@ -43,6 +43,10 @@ fn config() -> NetConfig {
             servers: vec!["127.0.0.53:53".parse().unwrap()],
             ..NameServers::default()
         },
+        proxy: Some(Proxy {
+            addresses: vec!["192.0.2.9:3128".parse().unwrap()],
+            except: vec!["localhost".to_owned(), ".example.com".to_owned()],
+        }),
         publish: vec![port()],
         policy: policy(),
     }
@@ -245,9 +249,12 @@ fn the_forms_are_those_of_the_newest_golden_files() {
 #[test]
 fn what_older_builds_wrote_is_read() {
     let golden = Golden::of(env!("CARGO_MANIFEST_DIR"));
-    assert_eq!(golden.read::<NetConfig>(3, "config.json"), config());
+    assert_eq!(golden.read::<NetConfig>(4, "config.json"), config());
+    let mut of_version_3 = config();
+    of_version_3.proxy = None;
+    assert_eq!(golden.read::<NetConfig>(3, "config.json"), of_version_3);
     let plain = Publish::new(port().host_ip, port().host_port, port().guest_port);
-    let mut of_version_2 = config();
+    let mut of_version_2 = of_version_3;
     of_version_2.publish = vec![plain];
     assert_eq!(golden.read::<NetConfig>(2, "config.json"), of_version_2);
     let mut of_version_1 = of_version_2;

@@ -14,12 +14,15 @@ use crate::ends::Ends;
 use crate::flow::{Backend, Flow, Stage, Turn};
 use crate::host;
 use crate::io::Owner;
-use crate::limits::{self, CONNECT_NEXT_AFTER, CONNECT_WITHIN, FLOWS_MAX, HALF_OPEN_MAX};
+use crate::limits::{
+    self, CONNECT_NEXT_AFTER, CONNECT_WITHIN, FLOWS_MAX, HALF_OPEN_MAX, PROXY_WITHIN,
+};
 use crate::local::{Local, Service, Wanted};
 use crate::lookups::Waiter;
 use crate::packet::{self, Packet};
 use crate::places::{Gated, Place};
 use crate::process::Net;
+use crate::proxy::{self, Asking, Said};
 use crate::resolver::Client;
 
 /// Ports at which the first bytes of a connection to a name are looked at.
@@ -144,8 +147,10 @@ impl Net {
     fn connect(&mut self, key: Ends, candidates: Vec<(Question, SocketAddr)>) {
         match self.gate(candidates) {
             Gated::Allowed(allowed, seq) => {
+                let (allowed, asking) = self.through_proxy(allowed);
                 if let Some(flow) = self.flows.get_mut(&key) {
                     flow.opened = seq;
+                    flow.asking = asking;
                     flow.stage = Stage::Connecting {
                         rest: VecDeque::from(allowed),
                         until: self.now,
@@ -159,6 +164,21 @@ impl Net {
         }
     }
 
+    /// The way to what is allowed: the proxy's addresses in the place of its own, where it is behind one.
+    fn through_proxy(
+        &self,
+        allowed: Vec<(Question, SocketAddr)>,
+    ) -> (Vec<(Question, SocketAddr)>, Option<Asking>) {
+        let first = allowed.first().map(|(question, _)| question);
+        let through = first.and_then(|question| {
+            let addresses = proxy::leads(self.config.proxy.as_ref(), question)?;
+            let asking = Asking::of(question)?;
+            let at = addresses.iter().map(|at| (question.clone(), *at));
+            Some((at.collect(), Some(asking)))
+        });
+        through.unwrap_or((allowed, None))
+    }
+
     /// Connects to the next address. `error` is the last one's, and the guest's answer when there is no other.
     fn connect_next(&mut self, key: Ends, mut error: io::Error) {
         loop {
@@ -167,9 +187,11 @@ impl Net {
             };
             self.io.forget(flow.token);
             flow.backend = Backend::None;
+            flow.connected = false;
             let Stage::Connecting { rest, until } = &mut flow.stage else {
                 return;
             };
+            self.connecting.remove(&(*until, key));
             let Some((question, address)) = rest.pop_front() else {
                 // A refusal of the policy is none: it costs the host's network nothing.
                 self.failures.take(self.now);
@@ -189,6 +211,7 @@ impl Net {
                             flow.token = token;
                             flow.question = Some(question);
                             flow.backend = Backend::Stream(stream);
+                            self.connecting.insert((*until, key));
                             return;
                         }
                         Err(failed) => {
@@ -225,31 +248,15 @@ impl Net {
 
     /// The next time at which a connect has taken too long.
     pub(crate) fn connect_due(&self) -> Option<Instant> {
-        if self.half_open == 0 {
-            return None;
-        }
-        let until = |flow: &Flow| match flow.stage {
-            Stage::Connecting { until, .. } => Some(until),
-            _ => None,
-        };
-        self.flows.values().filter_map(|flow| until(flow)).min()
+        self.connecting.first().map(|(until, _)| *until)
     }
 
     /// Lets connects that have taken too long go to the next address, or end.
     pub(crate) fn connects_due(&mut self) {
-        if self.half_open == 0 {
-            return;
-        }
-        let now = self.now;
-        let is_late =
-            |flow: &Flow| matches!(flow.stage, Stage::Connecting { until, .. } if until <= now);
-        let late: Vec<Ends> = self
-            .flows
-            .iter()
-            .filter(|(_, flow)| is_late(flow))
-            .map(|(key, _)| *key)
-            .collect();
-        for key in late {
+        while let Some((until, key)) = self.connecting.first().copied()
+            && until <= self.now
+        {
+            self.connecting.pop_first();
             self.connect_next(key, ErrorKind::TimedOut.into());
         }
     }
@@ -259,15 +266,34 @@ impl Net {
         let Some(flow) = self.flows.get_mut(&key) else {
             return;
         };
-        match (&flow.stage, &flow.backend) {
-            (Stage::Connecting { .. }, Backend::Stream(stream)) => match host::connected(stream) {
-                None => {}
-                Some(Ok(())) => self.open(key),
-                Some(Err(error)) => self.connect_next(key, error),
-            },
-            _ => {
-                flow.readable = true;
-                self.dirty.insert(key);
+        let Stage::Connecting { until, .. } = &mut flow.stage else {
+            flow.readable = true;
+            self.dirty.insert(key);
+            return;
+        };
+        let Backend::Stream(stream) = &mut flow.backend else {
+            return;
+        };
+        if !flow.connected {
+            match host::connected(stream) {
+                None => return,
+                Some(Err(error)) => return self.connect_next(key, error),
+                Some(Ok(())) => flow.connected = true,
+            }
+            if flow.asking.is_some() {
+                // It has to reach somebody else yet.
+                self.connecting.remove(&(*until, key));
+                *until = self.now + PROXY_WITHIN;
+                self.connecting.insert((*until, key));
+            }
+        }
+        match flow.asking.as_mut().map(|asking| asking.go_on(stream)) {
+            None | Some(Said::Yes) => self.open(key),
+            Some(Said::Nothing) => {}
+            // Another address of the proxy would say the same.
+            Some(Said::No(error)) => {
+                self.failures.take(self.now);
+                self.fail(&key, &error);
             }
         }
     }
@@ -279,10 +305,13 @@ impl Net {
         let Some(flow) = self.flows.get_mut(&key) else {
             return;
         };
+        let waited = flow.waits_until();
         if !flow.open(&key, mtu, &mut self.link, now) {
-            flow.stage = Stage::Ended;
             self.close(&key, false);
             return;
+        }
+        if let Some(until) = waited {
+            self.connecting.remove(&(until, key));
         }
         self.half_open = self.half_open.saturating_sub(1);
         self.held_bytes += flow.held();
@@ -378,6 +407,9 @@ impl Net {
         let Some(mut flow) = self.flows.remove(key) else {
             return;
         };
+        if let Some(until) = flow.waits_until() {
+            self.connecting.remove(&(until, *key));
+        }
         if !ended {
             flow.end(false);
         }

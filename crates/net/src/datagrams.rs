@@ -26,6 +26,8 @@ use crate::resolver::Client;
 
 /// Datagrams of one pair that are carried before others have their turn; the rest is the host's to drop.
 const DATAGRAMS_A_TURN: usize = 512;
+/// Longest datagram that a socket gives.
+const DATAGRAM_MAX_BYTES: usize = 65_536;
 /// Bytes of IP and UDP headers.
 const HEADERS_BYTES: usize = 48;
 const DNS_PORT: u16 = 53;
@@ -207,13 +209,19 @@ impl Net {
 
     /// A socket of a pair has something.
     pub(crate) fn pair_ready(&mut self, pair: Ends) {
-        let mut buffer = vec![0; 65_536];
+        let mut buffer = std::mem::take(&mut self.datagram);
+        buffer.resize(DATAGRAM_MAX_BYTES, 0);
+        self.take_datagrams(pair, &mut buffer);
+        self.datagram = buffer;
+    }
+
+    fn take_datagrams(&mut self, pair: Ends, buffer: &mut [u8]) {
         let mtu = usize::from(self.config.guest.mtu);
         for _ in 0..DATAGRAMS_A_TURN {
             let Some(state) = self.pairs.get_mut(&pair) else {
                 return;
             };
-            match state.socket.recv(&mut buffer) {
+            match state.socket.recv(buffer) {
                 Ok(length) => {
                     state.used = self.now;
                     state.received += length as u64;
@@ -257,6 +265,9 @@ impl Net {
         let pairs = self.pairs.iter().filter(|(_, state)| is_idle(state.used));
         let idle: Vec<Ends> = pairs.map(|(pair, _)| *pair).collect();
         idle.iter().for_each(|pair| self.close_pair(pair));
+        if self.pairs.is_empty() {
+            self.datagram = Vec::new();
+        }
         let io = &mut self.io;
         self.pings.retain(|token, ping| {
             let waits = ping.until > now;

@@ -3,7 +3,7 @@
 //! ```text
 //! SYN of the guest ─► Finding ─► Connecting ─► Open ─► (both sides have closed, or one has reset)
 //!                     the name's    the host's    bytes both ways
-//!                     addresses     connect
+//!                     addresses     connect, and the proxy's where there is one
 //! connection to a published port ─► Open at once: the guest's socket dials
 //! ```
 //!
@@ -25,6 +25,7 @@ use crate::guest_tcp::{Buffers, GuestTcp};
 use crate::link::Link;
 use crate::local::Local;
 use crate::peek::{HEAD_MAX_BYTES, Peeked, peek};
+use crate::proxy::Asking;
 
 /// Bytes that one connection moves before others have their turn.
 const TURN_BYTES: usize = 1 << 20;
@@ -68,6 +69,10 @@ pub(crate) struct Flow {
     pub(crate) buffers: Buffers,
     /// The guest's SYN, until it is answered.
     pub(crate) syn: Vec<u8>,
+    /// The host's socket is connected: to the proxy, when one is asked.
+    pub(crate) connected: bool,
+    /// The conversation with the proxy that leads there.
+    pub(crate) asking: Option<Asking>,
     /// The name that its first bytes must name.
     pub(crate) expects: Option<Name>,
     /// The port of the guest's that its agent is told before anything else.
@@ -108,6 +113,8 @@ impl Flow {
             guest: None,
             buffers,
             syn: Vec::new(),
+            connected: false,
+            asking: None,
             expects: None,
             told: None,
             readable: false,
@@ -127,6 +134,14 @@ impl Flow {
                 destination: Destination::Named { name, .. },
                 ..
             } => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Time at which the host's connect has taken too long, while it goes on.
+    pub(crate) fn waits_until(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::Connecting { until, .. } => Some(until),
             _ => None,
         }
     }

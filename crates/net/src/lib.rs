@@ -40,6 +40,7 @@ pub mod packet;
 pub mod peek;
 mod places;
 mod process;
+mod proxy;
 mod published;
 mod resolver;
 mod start;

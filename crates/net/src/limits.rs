@@ -28,6 +28,8 @@ pub(crate) const NAMES_MAX: usize = 16_384;
 pub(crate) const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// The same when another address is left to try.
 pub(crate) const CONNECT_NEXT_AFTER: Duration = Duration::from_secs(2);
+/// Time for a proxy to answer.
+pub(crate) const PROXY_WITHIN: Duration = Duration::from_secs(30);
 /// Idle time after which a pair of UDP is closed.
 pub(crate) const UDP_IDLE: Duration = Duration::from_secs(60);
 /// Time for an echo reply.

@@ -54,6 +54,10 @@ pub(crate) struct Net {
     pub(crate) dirty: HashSet<Ends>,
     /// Times of smoltcp at which a flow wants to be called.
     pub(crate) due: BTreeSet<(i64, Ends)>,
+    /// Times at which connects of the host have taken too long.
+    pub(crate) connecting: BTreeSet<(Instant, Ends)>,
+    /// Room for one datagram of the host's, kept while there are pairs.
+    pub(crate) datagram: Vec<u8>,
     pub(crate) half_open: usize,
     pub(crate) held_bytes: usize,
     pub(crate) failures: Rate,
@@ -101,6 +105,8 @@ impl Net {
             flows: HashMap::new(),
             dirty: HashSet::new(),
             due: BTreeSet::new(),
+            connecting: BTreeSet::new(),
+            datagram: Vec::new(),
             half_open: 0,
             held_bytes: 0,
             failures: Rate::new(limits::FAILURES_A_SECOND, limits::FAILURES_AT_ONCE, now),

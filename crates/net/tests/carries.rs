@@ -9,7 +9,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd as _;
 
 use banger_egress::Egress;
-use banger_net_control::Publish;
+use banger_net_control::{Proxy, Publish};
 use domain::base::iana::Rcode;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, netlink, socket_with};
 use world::{
@@ -241,6 +241,110 @@ fn a_port_at_an_address_of_version_6_leads_to_the_guest() {
                 .until(|_| host.is_finished().then_some(()))
                 .unwrap();
             assert_eq!(host.join().unwrap(), 4);
+        },
+    );
+}
+
+/// A proxy that knows one host: it tells what it is asked, and says this to the rest.
+fn proxy(port: u16, knows: &'static str, leads_to: u16) -> std::sync::mpsc::Receiver<String> {
+    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let (send, asked) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let send = send.clone();
+            std::thread::spawn(move || {
+                let mut head = Vec::new();
+                let mut byte = [0];
+                while !head.ends_with(b"\r\n\r\n") {
+                    if stream.read(&mut byte).unwrap() == 0 {
+                        return;
+                    }
+                    head.push(byte[0]);
+                }
+                let line = String::from_utf8(head).unwrap();
+                let target = line.split(' ').nth(1).unwrap().to_owned();
+                let known = target == knows;
+                send.send(target).unwrap();
+                if !known {
+                    stream.write_all(b"HTTP/1.1 403 Forbidden\r\n\r\n").unwrap();
+                    return;
+                }
+                let mut server = TcpStream::connect(("127.0.0.1", leads_to)).unwrap();
+                // In one segment with what the server says, as a proxy may.
+                stream
+                    .write_all(b"HTTP/1.1 200 Connection established\r\nVia: x\r\n\r\n")
+                    .unwrap();
+                let (mut from, mut to) = (stream.try_clone().unwrap(), server.try_clone().unwrap());
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(std::net::Shutdown::Write);
+                });
+                let _ = std::io::copy(&mut server, &mut stream);
+                let _ = stream.shutdown(std::net::Shutdown::Write);
+            });
+        }
+    });
+    asked
+}
+
+#[test]
+fn the_internet_is_reached_through_the_proxy_and_everything_else_without() {
+    in_namespace(
+        "the_internet_is_reached_through_the_proxy_and_everything_else_without",
+        || {
+            echo(7);
+            // Whoever goes there directly gets another answer.
+            source(8, 3);
+            let asked = proxy(3128, "a.example:8", 7);
+            name_server(&[("a.example.", "1.2.3.4"), ("a.example", "1.2.3.4")]);
+            let rules = ["10.1.0.0/16:7", "host:7"];
+            let mut world = World::with(policy(1, Egress::Public, &rules), |config| {
+                config.proxy = Some(Proxy {
+                    // The first one takes nobody.
+                    addresses: vec![at("127.0.0.1", 1), at("127.0.0.1", 3128)],
+                    except: vec!["1.2.3.9".to_owned()],
+                });
+            });
+            world.guest.lookup("a.example");
+            let conn = world.guest.opened(at("1.2.3.4", 8));
+            assert_eq!(world.guest.exchange(conn, b"through"), b"through");
+            assert_eq!(asked.try_iter().collect::<Vec<_>>(), ["a.example:8"]);
+            // What the proxy refuses is refused, and told as that.
+            let refused = world.guest.open(at("1.2.3.5", 7));
+            assert!(
+                matches!(refused, Opened::Icmp(icmp) if icmp.code == 13 || icmp.code == 10),
+                "{refused:?}"
+            );
+            assert_eq!(asked.try_iter().collect::<Vec<_>>(), ["1.2.3.5:7"]);
+            // What the policy refuses is not even asked for.
+            assert_eq!(world.guest.open(at("169.254.169.254", 7)), Opened::Reset);
+            for direct in ["1.2.3.9", "10.1.0.1", "10.0.2.2"] {
+                let conn = world.guest.opened(at(direct, 7));
+                assert_eq!(world.guest.exchange(conn, b"direct"), b"direct");
+            }
+            assert_eq!(asked.try_iter().count(), 0);
+            let status = world.client().status().unwrap();
+            assert_eq!((status.tcp, status.half_open), (0, 0), "{status:?}");
+        },
+    );
+}
+
+#[test]
+fn without_an_answer_of_the_proxy_nothing_goes_around_it() {
+    in_namespace(
+        "without_an_answer_of_the_proxy_nothing_goes_around_it",
+        || {
+            echo(7);
+            for addresses in [Vec::new(), vec![at("127.0.0.1", 1)]] {
+                let mut world = World::with(policy(1, Egress::Public, &[]), |config| {
+                    config.proxy = Some(Proxy {
+                        addresses,
+                        except: Vec::new(),
+                    });
+                });
+                let opened = world.guest.open(at("1.2.3.4", 7));
+                assert!(!matches!(opened, Opened::Yes(_)), "{opened:?}");
+            }
         },
     );
 }

@@ -48,6 +48,7 @@ fn a_jailed_process_serves_logs_and_ends() {
                 servers: vec!["127.0.0.1:5353".parse().unwrap()],
                 ..NameServers::default()
             },
+            proxy: None,
             publish: vec![published(8080, 80)],
             policy: policy(1, Egress::Public, &[]),
         };

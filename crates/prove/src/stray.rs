@@ -82,6 +82,7 @@ fn net(dir: PathBuf) -> NetLaunch {
         audit: None,
         guest: GuestLink::default(),
         dns: NameServers::default(),
+        proxy: None,
         publish: Vec::new(),
         policy: Policy::closed(0),
     };

@@ -123,6 +123,8 @@ pub(super) fn net_launch(
                     .collect(),
                 ..NameServers::default()
             },
+            // The daemon's own, found when the process starts.
+            proxy: None,
             publish: network.ports(),
             policy: vm.policy(),
         },

@@ -21,6 +21,7 @@ use banger_process::{Children, Found, Identity, Process, ProcessError, Program, 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::failure::chain;
+use crate::upstream::Upstream;
 
 /// Pause between two looks whether a process answers.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
@@ -40,15 +41,17 @@ pub(crate) struct Networks {
     children: Children,
     program: PathBuf,
     jail: JailMode,
+    upstream: Option<Upstream>,
 }
 
 impl Networks {
-    pub(crate) fn new(jail: JailMode) -> Self {
+    pub(crate) fn new(jail: JailMode, upstream: Option<Upstream>) -> Self {
         let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("/proc/self/exe"));
         Self {
             children: Children::default(),
             program: program.canonicalize().unwrap_or(program),
             jail,
+            upstream,
         }
     }
 
@@ -65,6 +68,7 @@ impl Networks {
         if let Ok(real) = config.dns.resolv_conf.canonicalize() {
             config.dns.resolv_conf = real;
         }
+        config.proxy = self.upstream.as_ref().map(Upstream::found);
         let mut wanted = match self.jail {
             JailMode::Off => Layers::NONE,
             JailMode::Auto | JailMode::Require => Layers::FULL,

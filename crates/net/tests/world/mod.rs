@@ -104,6 +104,7 @@ impl World {
                 servers: vec!["127.0.0.1:5353".parse().unwrap()],
                 ..NameServers::default()
             },
+            proxy: None,
             publish: Vec::new(),
             policy,
         };

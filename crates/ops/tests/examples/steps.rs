@@ -74,6 +74,7 @@ fn launch() -> NetLaunch {
                 servers: vec!["192.0.2.53:53".parse().unwrap()],
                 ..NameServers::default()
             },
+            proxy: None,
             publish: network.ports(),
             policy: Policy::new(3, Layer::of(Egress::Public)),
         },

@@ -253,6 +253,55 @@ fn a_guest_on_its_own_network_is_closed_by_default_and_its_process_may_die() {
     });
 }
 
+/// A proxy of HTTP that leads nowhere: it says a word to whoever asks for 1.2.3.4, and refuses the rest.
+fn host_proxy() -> u16 {
+    let listener = match TcpListener::bind(("127.0.0.1", 0)) {
+        Ok(listener) => listener,
+        Err(error) => panic!("cannot listen: {error}"),
+    };
+    let port = listener.local_addr().map_or(0, |address| address.port());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut head = Vec::new();
+            let mut byte = [0];
+            while !head.ends_with(b"\r\n\r\n") && matches!(stream.read(&mut byte), Ok(1)) {
+                head.push(byte[0]);
+            }
+            let said: &[u8] = match head.starts_with(b"CONNECT 1.2.3.4:80 HTTP/1.1\r\n") {
+                true => b"HTTP/1.1 200 OK\r\n\r\nword of the proxy",
+                false => b"HTTP/1.1 403 Forbidden\r\n\r\n",
+            };
+            let _ = stream.write_all(said);
+            let _ = stream.shutdown(std::net::Shutdown::Write);
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
+    });
+    port
+}
+
+#[test]
+fn the_internet_is_behind_a_proxy_where_there_is_one() -> std::io::Result<()> {
+    let sandbox = Sandbox::new();
+    let config = format!(
+        "[network]\nstack = \"own\"\nupstream_proxy = \"http://127.0.0.1:{}\"\n",
+        host_proxy()
+    );
+    std::fs::write(sandbox.banger_home().join("config.toml"), config)?;
+    let words = [
+        "vm", "create", "--name", NAME, "--image", MINIMAL, "--vcpu", "1",
+    ];
+    sandbox
+        .banger(&[&words[..], &["--memory", "512M"]].concat())
+        .ok();
+    let told = connects(&sandbox, "1.2.3.4", 80);
+    assert_eq!(told, "yes: word of the proxy");
+    let told = connects(&sandbox, "1.2.3.5", 80);
+    assert!(told.starts_with("no: "), "{told}");
+    let log = sandbox.out(&["vm", "net", "log", NAME]);
+    assert!(log.contains("1.2.3.4"), "{log}");
+    Ok(())
+}
+
 #[test]
 fn a_repository_narrows_what_its_vm_reaches_and_opens_nothing() -> std::io::Result<()> {
     let sandbox = Sandbox::new();
