@@ -98,6 +98,10 @@ name_type!(
 );
 
 name_type!(
+    /// Name of a network in which VMs reach one another: the characters of [`VmName`].
+    NetworkName, "network name", ""
+);
+name_type!(
     /// An engine's name, as `qemu`; in a request also `auto`.
     EngineName, "engine", ""
 );

@@ -37,7 +37,9 @@ pub use condition::{Condition, ConditionCause, ConditionKind};
 pub use digest::{ContentDigest, InvalidDigest};
 pub use error::{ApiError, ErrorCode};
 pub use exit::ExitCause;
-pub use ids::{EngineName, ImageName, InvalidName, KernelName, OperationId, VmId, VmName};
+pub use ids::{
+    EngineName, ImageName, InvalidName, KernelName, NetworkName, OperationId, VmId, VmName,
+};
 pub use labels::{InvalidLabel, Label, LabelFilter, LabelKey, LabelValue, Labels};
 pub use size::ByteSize;
 pub use time::Timestamp;

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use crate::condition::Condition;
 use crate::exit::ExitCause;
 use crate::guest::GuestUse;
-use crate::ids::{EngineName, ImageName, KernelName, OperationId, VmId, VmName};
+use crate::ids::{EngineName, ImageName, KernelName, NetworkName, OperationId, VmId, VmName};
 use crate::jail::VmJail;
 use crate::labels::{LabelFilter, LabelKey, LabelValue, Labels};
 use crate::size::ByteSize;
@@ -291,6 +291,9 @@ pub struct Vm {
     pub reaches_host: bool,
     /// Ports published on the host.
     pub publish: Vec<Publish>,
+    /// The network whose VMs it may see.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joined: Option<NetworkName>,
     /// Servers of its guest that are open at its address, and those that could not be opened.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub servers: Vec<OpenPort>,
@@ -367,6 +370,9 @@ pub struct CreateVm {
     pub stack: Option<NetStack>,
     /// Addresses that it may reach.
     pub egress: Option<Egress>,
+    /// The network whose VMs it may see.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub join: Option<NetworkName>,
     /// Rules of what it may reach besides: `[PROTOCOL:]TARGET[:PORTS]`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allow: Vec<String>,
@@ -410,6 +416,12 @@ pub struct SetVm {
     pub disk_size: Option<ByteSize>,
     /// Its network mode.
     pub net: Option<NetMode>,
+    /// The network whose VMs it may see from now on, in place of another one. It holds at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub join: Option<NetworkName>,
+    /// True to be in no such network any more.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub leave: bool,
     /// Addresses that it may reach.
     pub egress: Option<Egress>,
     /// Ports to publish, in place of the current ones.

@@ -272,8 +272,8 @@ mod tests {
         assert!(told.contains("\"4X\"") && told.contains("4GiB"), "{told}");
         let told = refused(&["run", "--vcpu", "0"]);
         assert!(told.contains('0') && told.contains('1'), "{told}");
-        let told = refused(&["run", "--net", "bridge"]);
-        assert!(told.contains("none or user"), "{told}");
+        let told = refused(&["run", "--net", "Bridge"]);
+        assert!(told.contains("network name"), "{told}");
         let told = refused(&["run", "--name", "Web"]);
         assert!(told.contains("a-z, 0-9"), "{told}");
         let told = refused(&["run", "--publish", "80"]);

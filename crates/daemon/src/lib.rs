@@ -42,6 +42,7 @@ mod keys;
 mod localhost;
 pub mod log_file;
 pub mod paths;
+mod peers;
 mod ports;
 mod private;
 mod readiness;

@@ -235,6 +235,7 @@ fn begin(
             runtime,
             replacements: Replacements::default(),
             ports: ports.clone(),
+            peers: Arc::default(),
             opens_ports: config.network.publish_auto,
             templates: templates(&config),
             wanted_templates: WantedTemplates::default(),

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::address::class;
-use crate::{AddressClass, Egress, Layer, Policy, Rule, Target};
+use crate::{AddressClass, Egress, Layer, Policy, Protocol, Rule, Target};
 
 /// Enforcer of a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ pub enum Cause {
     NoMachine,
     /// The set has not been read.
     SetNotRead,
-    /// VMs do not reach one another yet.
+    /// VMs reach one another by TCP alone.
     Vm,
 }
 
@@ -65,7 +65,7 @@ impl Cause {
             Self::Loopback => "write host:PORT for the host's own servers",
             Self::NoMachine => "name the addresses of machines",
             Self::SetNotRead => "set the rule again, so that the host's configuration is read",
-            Self::Vm => "leave it out; publish the other VM's port and allow host:PORT",
+            Self::Vm => "write vm:NAME:PORT, which is for TCP",
         }
     }
 }
@@ -86,7 +86,7 @@ impl fmt::Display for Unenforceable {
             Cause::Loopback => "a loopback address is the guest's own",
             Cause::NoMachine => "no single machine is behind it",
             Cause::SetNotRead => "its set has not been read",
-            Cause::Vm => "VMs do not reach one another yet",
+            Cause::Vm => "VMs reach one another by TCP alone",
         })
     }
 }
@@ -145,7 +145,11 @@ impl Layer {
                 _ => None,
             },
             Target::Host => None,
-            Target::Vm(_) => Some(Cause::Vm),
+            Target::Vm(_) => {
+                let others = [Protocol::Udp, Protocol::Icmp];
+                let is_other = others.into_iter().any(|protocol| rule.allows(protocol));
+                (!is_deny && is_other).then_some(Cause::Vm)
+            }
         }
     }
 
@@ -227,7 +231,8 @@ mod tests {
             ),
             (List, &["0.0.0.0/0", "::/0"], &[], &[]),
             (List, &["@npm"], &[], &[Cause::SetNotRead]),
-            (List, &["vm:db:5432"], &[], &[Cause::Vm]),
+            (List, &["vm:db:5432"], &["vm:web:22"], &[]),
+            (Public, &["udp:vm:db:53"], &[], &[Cause::Vm]),
         ] {
             let found = causes(egress, allow, deny, Enforcer::Process);
             assert_eq!(found, wanted, "{egress} {allow:?} {deny:?}");

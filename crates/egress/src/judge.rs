@@ -37,6 +37,26 @@ impl Policy {
             }),
         }
     }
+
+    /// The refusal of a connection from another VM to a port of this one; `None`: it may come. That both are in one network is
+    /// this VM's consent, so only a rule that denies `from` is asked for: it holds in both directions.
+    #[must_use]
+    pub fn judge_from(&self, from: &Name, port: u16, now: u64) -> Option<Denial> {
+        let question = Question::Open {
+            protocol: Protocol::Tcp,
+            destination: Destination::Vm(from.clone()),
+            port,
+        };
+        self.layers.iter().find_map(|layer| {
+            let denies = |rule: &Rule| matches_deny(rule, &question);
+            let (_, rule) = layer.first(&layer.deny, |grant| grant.counts(now), denies)?;
+            Some(Denial {
+                origin: layer.origin,
+                reason: Reason::Denied(rule.clone()),
+                rule_to_add: None,
+            })
+        })
+    }
 }
 
 impl Layer {

@@ -415,3 +415,31 @@ proptest! {
         let _ = Policy::from_json(&bytes);
     }
 }
+
+#[test]
+fn another_vm_may_come_unless_a_rule_denies_it() {
+    let layer = |origin, deny: &[&str]| Layer {
+        origin,
+        deny: deny
+            .iter()
+            .map(|rule| Grant::always(rule.parse().unwrap()))
+            .collect(),
+        ..Layer::of(Egress::None)
+    };
+    let policy = Policy::new(1, layer(Origin::User, &["vm:web:22", "vm:old:1-65535"]))
+        .narrowed(layer(Origin::Repository, &["any:vm:ci:1-65535"]));
+    let denied = |from: &str, port| policy.judge_from(&from.parse().unwrap(), port, 0);
+    assert_eq!(denied("web", 5432), None);
+    assert_eq!(denied("db", 22), None);
+    for (from, port, origin) in [
+        ("web", 22, Origin::User),
+        ("old", 5432, Origin::User),
+        ("ci", 80, Origin::Repository),
+    ] {
+        assert_eq!(
+            denied(from, port).map(|denial| denial.origin),
+            Some(origin),
+            "{from}"
+        );
+    }
+}

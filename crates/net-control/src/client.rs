@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use banger_egress::Policy;
+use banger_egress::{Name, Policy};
 
 use crate::line::{LineReader, write_line};
 use crate::{
@@ -16,6 +16,8 @@ use crate::{
 
 /// Version of the protocol that knows the users of connections.
 const USERS_SINCE: u32 = 2;
+/// Version of the protocol that knows other VMs.
+const PEERS_SINCE: u32 = 3;
 
 /// A conversation with one network process. Its calls block, none beyond the time that was given when it began.
 #[derive(Debug)]
@@ -121,6 +123,24 @@ impl Client {
             self.at_least(USERS_SINCE)?;
         }
         self.done(&Request::Publish { port }, Some(listener))
+    }
+
+    /// Joins the VM with another one by a socket that leads to the other's process.
+    ///
+    /// # Errors
+    /// [`ControlError::Protocol`] for a process of an older build, or as every call.
+    pub fn join(&mut self, peer: Name, socket: BorrowedFd<'_>) -> Result<(), ControlError> {
+        self.at_least(PEERS_SINCE)?;
+        self.done(&Request::Join { peer }, Some(socket))
+    }
+
+    /// Ends being joined with another VM.
+    ///
+    /// # Errors
+    /// As [`Self::join`].
+    pub fn leave(&mut self, peer: Name) -> Result<(), ControlError> {
+        self.at_least(PEERS_SINCE)?;
+        self.done(&Request::Leave { peer }, None)
     }
 
     fn at_least(&self, min: u32) -> Result<(), ControlError> {

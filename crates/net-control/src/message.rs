@@ -2,13 +2,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use banger_egress::{Policy, Protocol, Verdict};
+use banger_egress::{Name, Policy, Protocol, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::{Publish, Record};
 
 /// Version of the protocol that this build speaks.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 /// Oldest version that this build speaks.
 pub const PROTOCOL_MIN: u32 = 1;
 
@@ -45,6 +45,17 @@ pub enum Request {
     Unpublish {
         /// The port.
         port: Publish,
+    },
+    /// The socket that goes along (`SOCK_SEQPACKET`) leads to the process of another VM of the same network. Version 2 does not know
+    /// it.
+    Join {
+        /// The other VM.
+        peer: Name,
+    },
+    /// Another VM is joined no more. Open connections stay.
+    Leave {
+        /// The other VM.
+        peer: Name,
     },
     /// State and counters.
     Status,
@@ -172,6 +183,9 @@ pub struct Status {
     /// Published ports.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub publish: Vec<PublishStatus>,
+    /// VMs that this one is joined with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub peers: Vec<Name>,
     /// The name servers that are asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub name_servers: Vec<SocketAddr>,

@@ -120,6 +120,12 @@ fn requests() -> Vec<Request> {
         Request::SeeUsers,
         Request::Publish { port: port() },
         Request::Unpublish { port: port() },
+        Request::Join {
+            peer: "db".parse().unwrap(),
+        },
+        Request::Leave {
+            peer: "db".parse().unwrap(),
+        },
         Request::Status,
         Request::Denials {
             after: 1,
@@ -142,6 +148,8 @@ fn requests() -> Vec<Request> {
             SeeUsers,
             Publish,
             Unpublish,
+            Join,
+            Leave,
             Status,
             Denials,
             Check,
@@ -192,6 +200,7 @@ fn replies() -> Vec<Reply> {
                 port: port(),
                 failure: Some("address in use".to_owned()),
             }],
+            peers: vec!["db".parse().unwrap()],
             name_servers: vec!["127.0.0.53:53".parse().unwrap()],
         })),
         Reply::Denial(Box::new(records().remove(2))),
@@ -262,8 +271,14 @@ fn what_older_builds_wrote_is_read() {
     assert_eq!(golden.read::<NetConfig>(1, "config.json"), of_version_1);
     assert_eq!(golden.read::<NetIdentity>(2, "identity.json"), identity());
     assert_eq!(golden.read::<Vec<Record>>(1, "records.json"), records());
-    assert_eq!(golden.read::<Vec<Request>>(3, "requests.json"), requests());
-    let mut of_version_1 = requests();
+    assert_eq!(golden.read::<Vec<Request>>(5, "requests.json"), requests());
+    let mut of_version_3 = requests();
+    of_version_3.retain(|one| !matches!(one, Request::Join { .. } | Request::Leave { .. }));
+    assert_eq!(
+        golden.read::<Vec<Request>>(3, "requests.json"),
+        of_version_3
+    );
+    let mut of_version_1 = of_version_3;
     of_version_1.retain(|one| *one != Request::SeeUsers);
     for one in &mut of_version_1 {
         if let Request::Publish { port } | Request::Unpublish { port } = one {
@@ -274,8 +289,15 @@ fn what_older_builds_wrote_is_read() {
         golden.read::<Vec<Request>>(1, "requests.json"),
         of_version_1
     );
-    assert_eq!(golden.read::<Vec<Reply>>(3, "replies.json"), replies());
-    let mut of_version_1 = replies();
+    assert_eq!(golden.read::<Vec<Reply>>(5, "replies.json"), replies());
+    let mut of_version_3 = replies();
+    for one in &mut of_version_3 {
+        if let Reply::Status(status) = one {
+            status.peers.clear();
+        }
+    }
+    assert_eq!(golden.read::<Vec<Reply>>(3, "replies.json"), of_version_3);
+    let mut of_version_1 = of_version_3;
     for one in &mut of_version_1 {
         if let Reply::Status(status) = one {
             status.publish[0].port = plain;

@@ -10,6 +10,7 @@ use mio::Token;
 use smoltcp::wire::TcpPacket;
 
 use crate::answer::{self, Refusal};
+use crate::audit_log::now_ms;
 use crate::ends::Ends;
 use crate::flow::{Backend, Flow, Stage, Turn};
 use crate::host;
@@ -92,6 +93,10 @@ impl Net {
             Place::At(candidates) => {
                 self.insert(key, flow);
                 self.connect(key, candidates);
+            }
+            Place::Peer(vm) => {
+                self.insert(key, flow);
+                self.connect_to_peer(key, &vm);
             }
             Place::Named(name, found) => {
                 self.insert(key, flow);
@@ -271,6 +276,14 @@ impl Net {
             self.dirty.insert(key);
             return;
         };
+        if let Backend::Peer(stream) = &mut flow.backend {
+            match stream.is_taken() {
+                None => {}
+                Some(Ok(())) => self.open(key),
+                Some(Err(error)) => self.fail(&key, &error),
+            }
+            return;
+        }
         let Backend::Stream(stream) = &mut flow.backend else {
             return;
         };
@@ -435,9 +448,11 @@ impl Net {
 
     /// Connections in the order of nothing, with their questions, for a policy that has changed.
     pub(crate) fn refused_flows(&self) -> Vec<Ends> {
-        let is_refused = |flow: &Flow| match &flow.question {
-            Some(question) => !self.gate.ask(question).is_allowed(),
-            None => false,
+        let now = now_ms() / 1000;
+        let is_refused = |flow: &Flow| match (&flow.question, &flow.from) {
+            (Some(question), _) => !self.gate.ask(question).is_allowed(),
+            (None, Some((vm, port))) => self.gate.policy.judge_from(vm, *port, now).is_some(),
+            (None, None) => false,
         };
         let flows = self.flows.iter().filter(|(_, flow)| is_refused(flow));
         flows.map(|(key, _)| *key).collect()

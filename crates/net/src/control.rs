@@ -21,6 +21,7 @@ use crate::audit_log::now_ms;
 use crate::ends::Ends;
 use crate::io::{Io, Owner, remove_stale};
 use crate::lookups::Waiter;
+use crate::peers;
 use crate::places::Place;
 use crate::process::Net;
 
@@ -201,6 +202,17 @@ impl Net {
                 self.published.remove(port, &mut self.io);
                 Ok(Reply::Done)
             }
+            Request::Join { peer } => match self.descriptor(token) {
+                Ok(socket) => {
+                    let joined = self.peers.join(peer, socket, &mut self.io);
+                    joined.map(|()| Reply::Done).map_err(of_host)
+                }
+                Err(refused) => Err(refused),
+            },
+            Request::Leave { peer } => {
+                self.peers.leave(&peer, &mut self.io);
+                Ok(Reply::Done)
+            }
             Request::Status => Ok(Reply::Status(Box::new(self.status()))),
             Request::Denials { after, follow } => return self.tell_denials(token, after, follow),
             Request::Check(check) => return self.check(token, check),
@@ -285,9 +297,11 @@ impl Net {
         let gate = &self.gate;
         let is_allowed = |name: &Name| gate.ask(&Question::Lookup(name.clone())).is_allowed();
         match gate.policy.binds_names() {
-            true => self.names.keep(is_allowed),
-            // What was bound is not any more.
-            false => self.names.keep(|_| false),
+            true => self
+                .names
+                .keep(|name| peers::vm_of(name).is_some() || is_allowed(name)),
+            // What was bound is not any more, but for the names of VMs.
+            false => self.names.keep(|name| peers::vm_of(name).is_some()),
         }
         u32::try_from(flows.len() + pairs.len()).unwrap_or(u32::MAX)
     }
@@ -323,6 +337,7 @@ impl Net {
             buffer_bytes: self.held_bytes as u64,
             counters,
             publish: self.published.status(),
+            peers: self.peers.names().cloned().collect(),
             name_servers: self.resolver.servers.now(now).to_vec(),
         }
     }
@@ -363,6 +378,9 @@ impl Net {
             let destination = Destination::Host;
             return self.say_verdict(token, &check, destination, Vec::new());
         }
+        if let Some(Ok(vm)) = check.target.strip_prefix("vm:").map(str::parse) {
+            return self.say_verdict(token, &check, Destination::Vm(vm), Vec::new());
+        }
         if let Ok(address) = check.target.parse::<IpAddr>() {
             return match self.place(check.protocol, address, check.port) {
                 Place::At(candidates) => {
@@ -374,6 +392,10 @@ impl Net {
                         };
                         self.say(token, &Reply::Checked(checked));
                     }
+                }
+                Place::Peer(vm) => {
+                    let destination = Destination::Vm(vm);
+                    self.say_verdict(token, &check, destination, vec![address]);
                 }
                 Place::Named(name, _) => self.find(name, Waiter::Check(token, check)),
             };

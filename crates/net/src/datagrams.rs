@@ -84,6 +84,8 @@ impl Net {
             let (address, port) = pair.remote;
             let candidates = match self.place(Protocol::Udp, address, port) {
                 Place::At(candidates) => candidates,
+                // VMs reach one another by TCP alone.
+                Place::Peer(_) => return self.refuse(packet, Refusal::Prohibited),
                 Place::Named(name, Some(found)) => {
                     self.candidates(Protocol::Udp, &name, &found, port)
                 }
@@ -292,6 +294,7 @@ impl Net {
         }
         match self.place(Protocol::Icmp, to, 0) {
             Place::At(candidates) => self.ping(packet, candidates),
+            Place::Peer(_) => self.refuse(packet, Refusal::Prohibited),
             Place::Named(name, Some(found)) => {
                 let candidates = self.candidates(Protocol::Icmp, &name, &found, 0);
                 self.ping(packet, candidates);

@@ -25,6 +25,7 @@ use crate::guest_tcp::{Buffers, GuestTcp};
 use crate::link::Link;
 use crate::local::Local;
 use crate::peek::{HEAD_MAX_BYTES, Peeked, peek};
+use crate::peers::PeerStream;
 use crate::proxy::Asking;
 
 /// Bytes that one connection moves before others have their turn.
@@ -38,6 +39,8 @@ pub(crate) enum Backend {
     Stream(TcpStream),
     /// A service of this process.
     Local(Local),
+    /// The process of another VM.
+    Peer(PeerStream),
 }
 
 /// Stage of a connection.
@@ -75,6 +78,10 @@ pub(crate) struct Flow {
     pub(crate) asking: Option<Asking>,
     /// The name that its first bytes must name.
     pub(crate) expects: Option<Name>,
+    /// The VM that has dialled it, and its port, when it is another VM's connection into the guest.
+    pub(crate) from: Option<(Name, u16)>,
+    /// The other VM's process waits for the word that the guest has taken it.
+    pub(crate) tells_taken: bool,
     /// The port of the guest's that its agent is told before anything else.
     pub(crate) told: Option<u16>,
     /// The host's socket may have something to read.
@@ -116,6 +123,8 @@ impl Flow {
             connected: false,
             asking: None,
             expects: None,
+            from: None,
+            tells_taken: false,
             told: None,
             readable: false,
             host_ended: false,
@@ -155,7 +164,10 @@ impl Flow {
         if self.expects.is_some() && !self.look() {
             return Turn::Lies;
         }
-        let moved = self.carry_out().and_then(|()| self.carry_in());
+        let moved = self.say_taken();
+        let moved = moved
+            .and_then(|()| self.carry_out())
+            .and_then(|()| self.carry_in());
         let Some(guest_side) = &mut self.guest else {
             return Turn::Over;
         };
@@ -177,6 +189,18 @@ impl Flow {
             }
             _ => Turn::Goes,
         }
+    }
+
+    /// Tells another VM's process that the guest has taken its connection.
+    fn say_taken(&mut self) -> io::Result<()> {
+        let (Some(guest), Backend::Peer(stream)) = (&mut self.guest, &self.backend) else {
+            return Ok(());
+        };
+        if self.tells_taken && guest.socket().state() == State::Established {
+            self.tells_taken = false;
+            stream.say_taken()?;
+        }
+        Ok(())
     }
 
     /// Looks at the first bytes. False: they lie.
@@ -240,8 +264,8 @@ impl Flow {
             State::Listen | State::SynReceived | State::SynSent | State::Closed
         );
         if !opens && !socket.may_recv() && !socket.can_recv() && !self.guest_ended {
-            self.guest_ended = true;
-            self.backend.end_of_guest();
+            // Where there is no room for it, it is told as soon as there is.
+            self.guest_ended = self.backend.end_of_guest();
         }
         Ok(())
     }
@@ -353,6 +377,7 @@ impl Backend {
             Self::None => Err(ErrorKind::WouldBlock.into()),
             Self::Stream(stream) => retried(|| stream.write(bytes)),
             Self::Local(local) => Ok(local.take(bytes)),
+            Self::Peer(stream) => stream.write(bytes),
         }
     }
 
@@ -361,16 +386,23 @@ impl Backend {
             Self::None => Err(ErrorKind::WouldBlock.into()),
             Self::Stream(stream) => retried(|| stream.read(room)),
             Self::Local(local) => local.give(room),
+            Self::Peer(stream) => stream.read(room),
         }
     }
 
-    fn end_of_guest(&mut self) {
+    /// Tells that nothing more comes. False: not yet.
+    fn end_of_guest(&mut self) -> bool {
         match self {
             Self::None => {}
             // A socket that the other side has reset cannot be shut down, and need not.
             Self::Stream(stream) => drop(stream.shutdown(Shutdown::Write)),
             Self::Local(local) => local.end(),
+            Self::Peer(stream) => {
+                let ended = stream.end().map_err(|error| error.kind());
+                return ended != Err(ErrorKind::WouldBlock);
+            }
         }
+        true
     }
 }
 

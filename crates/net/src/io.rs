@@ -29,6 +29,7 @@ pub(crate) enum Owner {
     Pair(Ends),
     Ping,
     Query,
+    Peer,
 }
 
 /// Tokens, and the registry of the poll.

@@ -38,6 +38,7 @@ mod memory;
 mod names;
 pub mod packet;
 pub mod peek;
+mod peers;
 mod places;
 mod process;
 mod proxy;

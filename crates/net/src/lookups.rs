@@ -16,6 +16,7 @@ use mio::Token;
 use crate::answer;
 use crate::dns::{self, Query, cut, make_query, parse_query, with_id};
 use crate::ends::Ends;
+use crate::peers;
 use crate::process::Net;
 use crate::resolver::{Client, Finished};
 
@@ -78,6 +79,9 @@ impl Net {
             return self.reply(client(query), &refused);
         }
         if let Some(answer) = self.own_name(&query) {
+            return self.reply(client(query), &answer);
+        }
+        if let Some(answer) = self.name_of_vm(&query) {
             return self.reply(client(query), &answer);
         }
         if let Err(answer) = self.judge_lookup(&query) {
@@ -146,6 +150,16 @@ impl Net {
         .flatten()
         .collect();
         Some(query.addresses(&addresses, TTL_SECONDS))
+    }
+
+    /// The answer to a name below `vm`: no such name leaves this process.
+    fn name_of_vm(&mut self, query: &Query) -> Option<Vec<u8>> {
+        let vm = peers::vm_of(query.name.as_ref()?)?;
+        let Some(given) = self.address_of_peer(&vm) else {
+            return Some(query.empty(Rcode::NXDOMAIN));
+        };
+        // One is enough, and a guest may have no way for the other yet.
+        Some(query.addresses(&[given.v4.into()], TTL_SECONDS))
     }
 
     /// Lets `waiter` go on when the host has found the addresses of `name`.

@@ -6,12 +6,15 @@ use banger_egress::{Destination, Name, Protocol, Question, Verdict};
 use smoltcp::wire::IpProtocol;
 
 use crate::host;
+use crate::peers;
 use crate::process::Net;
 
 /// Where a destination of the guest's leads.
 pub(crate) enum Place {
     /// To one of these addresses of the host's world, each with its question.
     At(Vec<(Question, SocketAddr)>),
+    /// To another VM.
+    Peer(Name),
     /// To a name; with the addresses that the host found for it just now.
     Named(Name, Option<Vec<IpAddr>>),
 }
@@ -39,6 +42,9 @@ impl Net {
             return Place::At(loopbacks.map(|one| (host(), (one, port).into())).to_vec());
         }
         if let Some((name, found)) = self.names.of(address, self.now) {
+            if let Some(vm) = peers::vm_of(&name) {
+                return Place::Peer(vm);
+            }
             return Place::Named(name, found);
         }
         Place::At(vec![self.candidate(protocol, None, address, port)])

@@ -31,6 +31,7 @@ use crate::link::{FRAME_MAX_BYTES, Link};
 use crate::lookups::Finding;
 use crate::names::Names;
 use crate::packet::{self, Frame};
+use crate::peers::Peers;
 use crate::published::Published;
 use crate::resolver::Resolver;
 
@@ -68,6 +69,7 @@ pub(crate) struct Net {
     pub(crate) resolver: Resolver,
     pub(crate) finding: HashMap<banger_egress::Name, Finding>,
     pub(crate) published: Published,
+    pub(crate) peers: Peers,
     pub(crate) control: Control,
     pub(crate) vmm: Option<OwnedFd>,
     pub(crate) ended: bool,
@@ -117,6 +119,7 @@ impl Net {
             resolver: Resolver::new(servers),
             finding: HashMap::new(),
             published,
+            peers: Peers::default(),
             control,
             vmm: None,
             ended: false,
@@ -199,6 +202,7 @@ impl Net {
             Owner::Flow(key) => self.host_ready(key),
             Owner::Pair(pair) => self.pair_ready(pair),
             Owner::Ping => self.ping_ready(token),
+            Owner::Peer => self.peer_ready(token),
             Owner::Query => {
                 let finished = self.resolver.ready(&mut self.io, token, self.now);
                 finished.into_iter().for_each(|one| self.answered(one));

@@ -181,15 +181,24 @@ impl Net {
         if peer.is_ipv4() && !peer.ip().is_loopback() && free(self, own) {
             return Some(own);
         }
-        let gateway = IpAddr::V4(self.config.guest.v4.gateway);
+        self.free_port(guest, IpAddr::V4(self.config.guest.v4.gateway))
+    }
+
+    /// A port of `address` from which nothing goes to this port of the guest.
+    pub(crate) fn free_port(
+        &mut self,
+        guest: (IpAddr, u16),
+        address: IpAddr,
+    ) -> Option<(IpAddr, u16)> {
         for _ in FIRST_PORT..=LAST_PORT {
             let port = self.published.next;
             self.published.next = match port {
                 LAST_PORT => FIRST_PORT,
                 port => port + 1,
             };
-            if free(self, (gateway, port)) {
-                return Some((gateway, port));
+            let remote = (address, port);
+            if !self.flows.contains_key(&Ends { guest, remote }) {
+                return Some(remote);
             }
         }
         None

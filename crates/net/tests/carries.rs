@@ -8,10 +8,10 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd as _;
 
-use banger_egress::Egress;
+use banger_egress::{Egress, Grant, Layer, Policy};
 use banger_net_control::{Proxy, Publish};
 use domain::base::iana::Rcode;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, netlink, socket_with};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, netlink, socket_with, socketpair};
 use world::{
     Opened, World, at, echo, in_namespace, name_server, policy, published, sink, source, udp_echo,
 };
@@ -345,6 +345,76 @@ fn without_an_answer_of_the_proxy_nothing_goes_around_it() {
                 let opened = world.guest.open(at("1.2.3.4", 7));
                 assert!(!matches!(opened, Opened::Yes(_)), "{opened:?}");
             }
+        },
+    );
+}
+
+#[test]
+fn joined_vms_reach_each_other_as_far_as_both_let_them() {
+    in_namespace(
+        "joined_vms_reach_each_other_as_far_as_both_let_them",
+        || {
+            let mut web = World::new(policy(1, Egress::Public, &["vm:db:5432", "vm:db:22"]));
+            let mut db = World::new(policy(1, Egress::None, &[]));
+            assert_eq!(web.guest.lookup("db.vm").0, Rcode::NXDOMAIN);
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            let join = |web: &World, db: &World| {
+                let pair = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None);
+                let (here, there) = pair.unwrap();
+                web.client()
+                    .join("db".parse().unwrap(), here.as_fd())
+                    .unwrap();
+                db.client()
+                    .join("web".parse().unwrap(), there.as_fd())
+                    .unwrap();
+            };
+            join(&web, &db);
+            let (_, addresses) = web.guest.lookup("db.vm");
+            let at_db = |port| std::net::SocketAddr::new(addresses[0], port);
+            let large: Vec<u8> = (0..1 << 19).map(|n: u32| n.to_le_bytes()[1]).collect();
+            std::thread::scope(|scope| {
+                let server = scope.spawn(|| {
+                    let conn = db.guest.listen(5432);
+                    let got = db.guest.receive(conn, usize::MAX);
+                    let from = db.guest.socket(conn).remote_endpoint().unwrap().addr;
+                    db.guest.send(conn, b"pong");
+                    db.guest.socket(conn).close();
+                    db.guest.until(|guest| {
+                        let socket = guest.socket(conn);
+                        (!socket.is_active()).then_some(())
+                    });
+                    (got, from.to_string())
+                });
+                let conn = web.guest.opened(at_db(5432));
+                assert_eq!(web.guest.exchange(conn, &large), b"pong");
+                let (got, from) = server.join().unwrap();
+                assert!(got == large, "{} of {} bytes", got.len(), large.len());
+                assert!(from.starts_with("198.18."), "{from}");
+            });
+            // No rule, and nobody who listens.
+            assert_eq!(web.guest.open(at_db(80)), Opened::Reset);
+            std::thread::scope(|scope| {
+                let idle = scope.spawn(|| db.guest.frames(std::time::Duration::from_millis(10)));
+                idle.join().unwrap();
+            });
+            // Denied by the other side, which says so in its own log.
+            let layer = Layer {
+                deny: vec![Grant::always("vm:web:1-65535".parse().unwrap())],
+                ..Layer::of(Egress::None)
+            };
+            db.client().set_policy(Policy::new(2, layer)).unwrap();
+            assert_eq!(web.guest.open(at_db(5432)), Opened::Reset);
+            let denials = db.client().denials(0).unwrap();
+            assert_eq!(denials.len(), 1, "{denials:?}");
+            // A process that is replaced is not joined, and the other one sees it at once.
+            db.kill();
+            db.replace();
+            assert!(db.client().status().unwrap().peers.is_empty());
+            assert!(web.client().status().unwrap().peers.is_empty());
+            join(&web, &db);
+            assert_eq!(web.client().status().unwrap().peers.len(), 1);
+            web.client().leave("db".parse().unwrap()).unwrap();
+            assert_eq!(web.guest.lookup("db.vm").0, Rcode::NXDOMAIN);
         },
     );
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use banger_api::NetworkName;
 use banger_api::vm::NetStack;
 use banger_egress::{Grant, Layer, Origin, Policy, Rule, SetName};
 use banger_net_control::NetIdentity;
@@ -30,6 +31,9 @@ pub struct VmNetwork {
     /// What others allow, a repository among them: only what all allow is allowed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub narrowed: Vec<Layer>,
+    /// The network whose VMs it may see.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub joined: Option<NetworkName>,
     /// Address of the host's loopback network that is this VM's alone, from its first start on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<Ipv4Addr>,

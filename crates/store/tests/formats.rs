@@ -55,6 +55,7 @@ fn network() -> VmNetwork {
         )]
         .into(),
         narrowed: vec![repository],
+        joined: Some("team".parse().unwrap()),
         address: Some("127.83.1.2".parse().unwrap()),
         door: Some(65_535),
         process: Some(banger_net_control::NetIdentity {

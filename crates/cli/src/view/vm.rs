@@ -198,6 +198,12 @@ impl Render for Whole {
             ("overlay", Some(ByteSize(vm.overlay_bytes).to_string())),
             ("network", Some(network(vm))),
             (
+                "joined",
+                vm.joined
+                    .as_ref()
+                    .map(|name| format!("{name}: its VMs are NAME.vm")),
+            ),
+            (
                 "published",
                 (!publish.is_empty()).then(|| publish.join(", ")),
             ),

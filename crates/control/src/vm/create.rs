@@ -117,7 +117,10 @@ pub fn create(control: &Control, request: CreateVm) -> Result<Accepted, ApiError
         deny.extend(control.defaults().deny.iter().cloned());
     }
     let narrow = request.narrow.as_ref();
-    let network = rules::of_new(control, sizes.stack, &allow, &deny, narrow)?;
+    let network = VmNetwork {
+        joined: request.join.clone(),
+        ..rules::of_new(control, sizes.stack, &allow, &deny, narrow)?
+    };
     let (name, replaces) = wanted_name(control, &request)?;
     let draft = Draft {
         id: VmId::new(),
@@ -136,6 +139,7 @@ pub fn create(control: &Control, request: CreateVm) -> Result<Accepted, ApiError
         request,
     };
     rules::check(&draft.unmade())?;
+    rules::check_joined(&draft.unmade())?;
     // A VM whose image or kernel must be made first queues for that lock without a thread.
     let mut keys = Vec::new();
     if image.is_none() {

@@ -58,6 +58,7 @@ pub fn change_network(
                     process: now.network.process,
                     address: now.network.address,
                     door: now.network.door,
+                    joined: now.network.joined,
                     ..network
                 };
                 vm::update(tx, &now)
@@ -218,6 +219,28 @@ pub(super) fn check(record: &VmRecord) -> Result<(), ApiError> {
         )),
         Some(found) => Err(invalid(found.to_string()).hint(found.cause.way())),
     }
+}
+
+/// Refuses a network of VMs to a VM that cannot be in one.
+///
+/// # Errors
+/// `invalid_argument`: no process of its own carries its packets.
+pub(super) fn check_joined(record: &VmRecord) -> Result<(), ApiError> {
+    let Some(joined) = record
+        .network
+        .joined
+        .as_ref()
+        .filter(|_| !record.has_net_process())
+    else {
+        return Ok(());
+    };
+    let message = format!(
+        "VM \"{}\" cannot be in network \"{joined}\": its network is not banger's own",
+        record.name
+    );
+    Err(ApiError::new(ErrorCode::InvalidArgument, message).hint(
+        "stack = \"own\" below [network] in config.toml gives new VMs a network that can, from QEMU 7.2 on",
+    ))
 }
 
 /// The network of a record, without its process.

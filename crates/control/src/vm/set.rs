@@ -11,13 +11,13 @@ use banger_api::vm::{MachineSize, NetStack, SetVm, Vm, VmState};
 use banger_api::{ApiError, ByteSize, ErrorCode, VmId};
 use banger_ops::policy::{self, Request};
 use banger_ops::{plans, store_error};
-use banger_store::{VmRecord, vm};
+use banger_store::{VmNetwork, VmRecord, vm};
 
 use super::defaults::{check_disk, check_egress, check_memory, check_vcpu};
 use super::on_vm::gone;
 use super::ports::check_ports;
 use super::published::publish;
-use super::rules::change_network;
+use super::rules::{change_network, check_joined};
 use super::vm_view;
 use crate::locks::Key;
 use crate::operations::{Asked, Running};
@@ -143,7 +143,10 @@ fn set_locked(
             // So do rules of its network.
             if let Some(now) = vm::by_id(tx, stored.id)? {
                 stored.image = now.image;
-                stored.network = now.network;
+                stored.network = VmNetwork {
+                    joined: stored.network.joined.take(),
+                    ..now.network
+                };
                 if stored.network.stack == NetStack::Own {
                     stored.egress = now.egress;
                 }
@@ -151,7 +154,8 @@ fn set_locked(
             vm::update(tx, &stored)
         })
         .map_err(store_error)?;
-    if changed.name != record.name {
+    let is_elsewhere = changed.network.joined != record.network.joined;
+    if changed.name != record.name || is_elsewhere {
         control.environment().vms_changed(control);
     }
     Ok(vm_view(&changed))
@@ -218,6 +222,13 @@ fn apply(record: &VmRecord, request: &SetVm) -> Result<VmRecord, ApiError> {
     if let Some(net) = request.net {
         new.net = net;
     }
+    if request.leave {
+        new.network.joined = None;
+    }
+    if let Some(join) = &request.join {
+        new.network.joined = Some(join.clone());
+        check_joined(&new)?;
+    }
     if let Some(egress) = request.egress {
         check_egress(new.network.stack, Some(egress))?;
         new.egress = egress;
@@ -226,8 +237,9 @@ fn apply(record: &VmRecord, request: &SetVm) -> Result<VmRecord, ApiError> {
         check_ports(new.net, publish)?;
         new.publish.clone_from(publish);
     }
-    // The disk of a VM that runs grows at once, where that is possible.
+    // The disk of a VM that runs grows at once, where that is possible; other VMs are joined and left at once.
     let machine = VmRecord {
+        network: record.network.clone(),
         disk_bytes: match record.state {
             VmState::Running => record.disk_bytes,
             _ => new.disk_bytes,

@@ -30,6 +30,7 @@ use crate::conditions::{Conditions, Heartbeat};
 use crate::console;
 use crate::failure::chain;
 use crate::paths::Paths;
+use crate::peers::Peers;
 use crate::ports::{self, Keeper, OpenPorts};
 use crate::ssh_hosts;
 
@@ -45,6 +46,7 @@ pub(crate) struct LinuxEnvironment {
     pub(crate) runtime: Handle,
     pub(crate) replacements: Replacements,
     pub(crate) ports: OpenPorts,
+    pub(crate) peers: Arc<Peers>,
     /// Servers of guests are opened at their VM's address.
     pub(crate) opens_ports: bool,
     /// The user's wishes about templates.
@@ -222,6 +224,7 @@ impl Environment for LinuxEnvironment {
             let watch = networks::watch(control.clone(), replacements, vm.id, net);
             self.runtime.spawn(watch);
             self.ports.look_again(vm.id);
+            self.settle_peers(control);
         }
     }
 
@@ -252,10 +255,19 @@ impl Environment for LinuxEnvironment {
 
     fn vms_changed(&self, control: &Control) {
         ssh_hosts::keep(&self.ssh_hosts, control);
+        self.settle_peers(control);
     }
 
     fn vm_is_gone(&self, vm: VmId) {
         self.channels.close(vm);
+    }
+}
+
+impl LinuxEnvironment {
+    /// Joins and parts VMs, on a thread that may block.
+    fn settle_peers(&self, control: &Control) {
+        let (control, peers) = (control.clone(), Arc::clone(&self.peers));
+        self.runtime.spawn_blocking(move || peers.settle(&control));
     }
 }
 

@@ -19,6 +19,7 @@ mod guests;
 mod hostile;
 mod images;
 mod interruption;
+mod joined;
 mod life;
 mod modules;
 mod newer_images;

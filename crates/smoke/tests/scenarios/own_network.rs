@@ -13,7 +13,7 @@ use crate::guests::MINIMAL;
 use crate::published::{free_port, try_exchange};
 
 const NAME: &str = "own";
-const SOON: Duration = Duration::from_secs(60);
+pub const SOON: Duration = Duration::from_secs(60);
 
 /// Connects, and says how that ended.
 const CONNECT: &str = "my ($at, $port) = @ARGV; \
@@ -32,7 +32,7 @@ fn connects(sandbox: &Sandbox, at: &str, port: u16) -> String {
     connects_from(sandbox, NAME, at, port)
 }
 
-fn connects_from(sandbox: &Sandbox, vm: &str, at: &str, port: u16) -> String {
+pub fn connects_from(sandbox: &Sandbox, vm: &str, at: &str, port: u16) -> String {
     let port = port.to_string();
     let words = ["exec", vm, "--", "perl", "-MIO::Socket::IP", "-e"];
     sandbox.out(&[&words[..], &[CONNECT, at, &port]].concat())

@@ -8,7 +8,7 @@ use banger_api::{ByteSize, Label, LabelKey, LabelValue, VmName};
 
 use banger_client::Client;
 
-use super::spec::{Network, vcpu};
+use super::spec::{NetWish, Network, vcpu};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::view::vm::Changed;
@@ -72,13 +72,15 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
         ..ChangeNetwork::default()
     };
     let egress = args.network.egress();
-    let publish = args.network.publish;
+    let publish = args.network.publish.clone();
     let set = &SetVm {
         name: args.name,
         vcpu: args.vcpu,
         memory: args.memory,
         disk_size: args.disk_size,
-        net: args.network.net,
+        net: args.network.mode(),
+        join: args.network.join(),
+        leave: matches!(args.network.net, Some(NetWish::Mode(_))),
         egress,
         publish: (!publish.is_empty()).then_some(publish),
         restart: args.restart,

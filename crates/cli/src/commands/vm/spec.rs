@@ -2,9 +2,13 @@
 
 mod differences;
 
+use std::str::FromStr;
+
 use banger_api::network::NarrowNetwork;
 use banger_api::vm::{CreateVm, Egress, NetMode, Publish, RestartPolicy};
-use banger_api::{ByteSize, EngineName, KernelName, Label, Labels, VmName};
+use banger_api::{
+    ByteSize, EngineName, InvalidName, KernelName, Label, Labels, NetworkName, VmName,
+};
 use banger_client::Client;
 use banger_egress::Rule;
 
@@ -61,9 +65,9 @@ pub struct Spec {
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Network")]
 pub struct Network {
-    /// Its network: user (no privileges needed) or none
+    /// Its network: user (no privileges needed), none, or the NAME of one in which VMs see each other (db.vm)
     #[arg(long, value_name = "MODE")]
-    pub net: Option<NetMode>,
+    pub net: Option<NetWish>,
     /// What it reaches without a rule: public (the internet alone), all, none or list (only what rules allow)
     #[arg(long, value_name = "WHAT")]
     pub egress: Option<Egress>,
@@ -78,6 +82,47 @@ pub struct Network {
     pub publish: Vec<Publish>,
 }
 
+/// A word of `--net`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NetWish {
+    /// A mode, and no network of VMs.
+    Mode(NetMode),
+    /// A network of VMs.
+    Join(NetworkName),
+}
+
+impl FromStr for NetWish {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(mode) => Ok(Self::Mode(mode)),
+            Err(_) => text
+                .parse()
+                .map(Self::Join)
+                .map_err(|error: InvalidName| format!("{error}; or say none or user")),
+        }
+    }
+}
+
+impl NetWish {
+    /// The mode.
+    pub fn mode(&self) -> NetMode {
+        match self {
+            Self::Mode(mode) => *mode,
+            Self::Join(_) => NetMode::User,
+        }
+    }
+
+    /// The network of VMs.
+    pub fn join(&self) -> Option<&NetworkName> {
+        match self {
+            Self::Mode(_) => None,
+            Self::Join(name) => Some(name),
+        }
+    }
+}
+
 /// A word of `--allow`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Allowed {
@@ -88,6 +133,16 @@ pub enum Allowed {
 }
 
 impl Network {
+    /// The mode, as far as the user has said.
+    pub fn mode(&self) -> Option<NetMode> {
+        self.net.as_ref().map(NetWish::mode)
+    }
+
+    /// The network of VMs that it is to be in.
+    pub fn join(&self) -> Option<NetworkName> {
+        self.net.as_ref().and_then(NetWish::join).cloned()
+    }
+
     /// What needs no rule, as far as the user has said.
     pub fn egress(&self) -> Option<Egress> {
         let said = self.allow.iter().rev().find_map(|one| match one {
@@ -130,9 +185,10 @@ impl Spec {
         self.narrow = requests.narrow()?;
         if self.network.net.is_none() && requests.need_network() {
             let status = |client: Client| async move { client.daemon_status().await };
-            self.network.net = Some(context.session.read(status).await?.default_net);
+            let mode = context.session.read(status).await?.default_net;
+            self.network.net = Some(NetWish::Mode(mode));
         }
-        if self.network.net == Some(NetMode::None) {
+        if self.network.mode() == Some(NetMode::None) {
             requests.no_ports(context);
         } else {
             let forwards = requests.forwards(&self.network.publish, context);
@@ -166,7 +222,7 @@ impl Spec {
     pub fn connection(&self) -> (NetMode, Egress) {
         let egress = self.network.egress();
         (
-            self.network.net.unwrap_or_default(),
+            self.network.mode().unwrap_or_default(),
             egress.unwrap_or_default(),
         )
     }
@@ -198,7 +254,8 @@ impl Spec {
             memory: self.memory,
             disk_size: self.disk_size,
             overlay_size: self.overlay_size,
-            net: self.network.net,
+            net: self.network.mode(),
+            join: self.network.join(),
             stack: None,
             egress: self.network.egress(),
             allow: self.network.allowed(),

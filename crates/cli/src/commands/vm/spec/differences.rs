@@ -4,7 +4,7 @@ use banger_api::network::RuleAction;
 use banger_api::vm::{Publish, Vm};
 use banger_api::{ApiError, ByteSize, ErrorCode, Label};
 
-use super::{Network, Spec};
+use super::{NetWish, Network, Spec};
 use crate::context::Context;
 use crate::failure::Failure;
 
@@ -94,8 +94,16 @@ impl Spec {
             let set = format!("--restart {restart}");
             all.push(settable("restart", vm.restart, restart, set));
         }
-        if let Some(net) = net.filter(|net| *net != vm.net) {
-            all.push(settable("net", vm.net, net, format!("--net {net}")));
+        match net {
+            Some(NetWish::Mode(net)) if *net != vm.net => {
+                all.push(settable("net", vm.net, *net, format!("--net {net}")));
+            }
+            Some(NetWish::Join(name)) if vm.joined.as_ref() != Some(name) => {
+                let has = vm.joined.as_ref();
+                let has = has.map_or_else(|| vm.net.to_string(), ToString::to_string);
+                all.push(settable("net", has, name, format!("--net {name}")));
+            }
+            _ => {}
         }
         if let Some(egress) = network.egress().filter(|egress| *egress != vm.egress) {
             let set = format!("--egress {egress}");
