@@ -79,9 +79,10 @@ fn build(workspace: &Path, target_dir: &Path, triple: &str) -> Result<(), Box<dy
             cargo.env_remove(&name);
         }
     }
+    // The index of the tables for unwinding, 43 KB, is for programs that unwind: this one aborts when it panics.
     cargo.env(
         "CARGO_ENCODED_RUSTFLAGS",
-        "-Ctarget-feature=+crt-static\x1f-Crelocation-model=static",
+        "-Ctarget-feature=+crt-static\x1f-Crelocation-model=static\x1f-Clink-arg=-Wl,--no-eh-frame-hdr",
     );
     let status = cargo.status()?;
     if status.success() {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use banger_api::network::NarrowNetwork;
-use banger_api::vm::{Egress, NetMode, Publish};
+use banger_api::vm::{Egress, NetMode, NetStack, Publish, Vm};
 use banger_api::{ApiError, ErrorCode};
 use banger_workspace::Survey;
 use banger_workspace::devcontainer::{
@@ -261,13 +261,23 @@ impl RepositoryRequests {
     }
 
     /// Ports that nothing can be done about any more, for the VM is there already.
-    pub fn warn_of_ports(&self, publish: &[Publish], context: &Context) {
+    pub fn warn_of_ports(&self, vm: &Vm, context: &Context) {
         let wanted = self.devcontainer.iter().flat_map(|file| &file.asks.ports);
-        let missing = wanted.filter(|port| !publish.iter().any(|one| one.guest_port == **port));
+        let missing = wanted.filter(|port| !vm.publish.iter().any(|one| one.guest_port == **port));
         let missing: Vec<_> = missing.map(u16::to_string).collect();
         if !missing.is_empty() {
+            let name = &vm.name;
+            let way = match vm.stack {
+                NetStack::Own => format!(
+                    "banger vm port add {name} {} does it at once",
+                    missing.join(" ")
+                ),
+                NetStack::Slirp => {
+                    format!("banger vm set {name} --publish does it at the next start")
+                }
+            };
             context.output.warn(&format!(
-                "forwardPorts {} are not published by this VM: banger vm set NAME --publish does it at the next start",
+                "forwardPorts {} are not published by this VM: {way}",
                 missing.join(", ")
             ));
         }

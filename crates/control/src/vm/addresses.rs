@@ -27,6 +27,10 @@ pub(super) fn prepared(control: &Control, record: &VmRecord) -> Result<VmRecord,
         return Ok(record.clone());
     }
     let (id, door) = (record.id, NetPlan::door_of(record));
+    if record.network.address.is_some() && record.network.door == door {
+        // As at its last start: a commit less.
+        return Ok(record.clone());
+    }
     let prepared = control.store().write(move |tx| {
         let Some(mut now) = vm::by_id(tx, id)? else {
             return Ok(None);

@@ -23,7 +23,7 @@ use crate::view::vm::Changed;
     override_usage = "banger vm set <VM> <SETTING>...",
     after_long_help = "\
 What is not named stays. Settings apply at the next start; name, labels, rules and the size of the work disk at once, and the \
-egress of a VM on banger's own network too; a disk can only grow. Rules are added; banger vm net removes them.
+egress, published ports and NAME network of a VM on banger's own network too; a disk can only grow. Rules are added; banger vm net removes them.
 
 Examples:
   banger vm set web --vcpu 4 --memory 8G

@@ -117,7 +117,7 @@ async fn prepared(
     let reaches_out = !told && requests.reaches_out(vm.net, vm.egress, context);
     match vm.net {
         NetMode::None => requests.no_ports(context),
-        NetMode::User => requests.warn_of_ports(&vm.publish, context),
+        NetMode::User => requests.warn_of_ports(vm, context),
     }
     let reference = vm.id.to_string();
     let mut interrupts = context.interrupts()?;

@@ -81,7 +81,7 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
         let reaches_out = requests.reaches_out(vm.net, vm.egress, context);
         match vm.net {
             NetMode::None => requests.no_ports(context),
-            NetMode::User => requests.warn_of_ports(&vm.publish, context),
+            NetMode::User => requests.warn_of_ports(&vm, context),
         }
         let sent = outgoing
             .update(&vm.id.to_string(), args.force, context)
