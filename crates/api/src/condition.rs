@@ -84,6 +84,9 @@ impl Condition {
                     "free some space on the host (banger vm prune, banger image prune); then {restart}"
                 )
             }
+            (ConditionCause::Paused, _) => {
+                format!("banger vm resume {name} lets it go on; {restart}")
+            }
             _ => restart,
         }
     }

@@ -51,6 +51,12 @@ pub enum OperationKind {
     KillVm,
     /// Deletes a VM with its disks.
     DeleteVm,
+    /// Saves a VM's memory on the disk and ends its VMM.
+    SuspendVm,
+    /// Lets a guest stand still.
+    PauseVm,
+    /// Lets a guest that stands still go on.
+    ResumeVm,
     /// Changes the size of a VM's work disk, in its guest too when that runs.
     SetDisk,
     /// Makes an image of a VM.
@@ -90,7 +96,7 @@ pub enum OperationKind {
 
 impl OperationKind {
     /// Every kind that this build knows.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 26] = [
         Self::CreateVm,
         Self::ReplaceVm,
         Self::StartVm,
@@ -98,6 +104,9 @@ impl OperationKind {
         Self::StopVm,
         Self::KillVm,
         Self::DeleteVm,
+        Self::SuspendVm,
+        Self::PauseVm,
+        Self::ResumeVm,
         Self::SetDisk,
         Self::SaveVm,
         Self::VmmEnded,
@@ -126,6 +135,9 @@ impl OperationKind {
             Self::StopVm => "stop_vm",
             Self::KillVm => "kill_vm",
             Self::DeleteVm => "delete_vm",
+            Self::SuspendVm => "suspend_vm",
+            Self::PauseVm => "pause_vm",
+            Self::ResumeVm => "resume_vm",
             Self::SetDisk => "set_disk",
             Self::SaveVm => "save_vm",
             Self::VmmEnded => "vmm_ended",

@@ -28,6 +28,12 @@ pub const VM_STOP: &str = "/v1/vms/{ref}/stop";
 pub const VM_RESTART: &str = "/v1/vms/{ref}/restart";
 /// `POST` [`crate::vm::KillVm`]: [`crate::vm::Accepted`].
 pub const VM_KILL: &str = "/v1/vms/{ref}/kill";
+/// `POST`: [`crate::vm::Accepted`].
+pub const VM_SUSPEND: &str = "/v1/vms/{ref}/suspend";
+/// `POST`: [`crate::vm::Accepted`].
+pub const VM_PAUSE: &str = "/v1/vms/{ref}/pause";
+/// `POST`: [`crate::vm::Accepted`].
+pub const VM_RESUME: &str = "/v1/vms/{ref}/resume";
 /// `POST` [`crate::image::SaveVm`]: [`crate::vm::Accepted`].
 pub const VM_SAVE: &str = "/v1/vms/{ref}/save";
 /// `POST` [`crate::vm::Exec`]: upgrade to a stream of exec frames.

@@ -18,8 +18,8 @@ pub async fn running(vm: &Vm, context: &Context) -> Result<(), Failure> {
         VmState::Running => return Ok(()),
         // Somebody else starts it: to ask for that again is to wait for it.
         VmState::Starting => false,
-        VmState::Created | VmState::Stopping | VmState::Stopped => true,
-        VmState::Suspended | VmState::Deleting | VmState::Error => return Err(not_running(vm)),
+        VmState::Created | VmState::Stopping | VmState::Stopped | VmState::Suspended => true,
+        VmState::Deleting | VmState::Error => return Err(not_running(vm)),
     };
     if stopped {
         let config = Config::load(context.session.endpoint().paths.config())?;

@@ -124,6 +124,32 @@ impl Client {
             .await
     }
 
+    /// Saves a VM's memory and ends its VMM.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn suspend_vm(&self, reference: &str) -> Result<Accepted, ClientError> {
+        self.post(fill(routes::VM_SUSPEND, reference))
+            .answer()
+            .await
+    }
+
+    /// Lets a guest stand still.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn pause_vm(&self, reference: &str) -> Result<Accepted, ClientError> {
+        self.post(fill(routes::VM_PAUSE, reference)).answer().await
+    }
+
+    /// Lets a guest that stands still go on.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn resume_vm(&self, reference: &str) -> Result<Accepted, ClientError> {
+        self.post(fill(routes::VM_RESUME, reference)).answer().await
+    }
+
     /// Removes stopped VMs.
     ///
     /// # Errors

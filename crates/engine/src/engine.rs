@@ -142,6 +142,19 @@ pub trait Engine: Send + Sync {
         deadline: Duration,
     ) -> Result<(), EngineError>;
 
+    /// Stops a guest and writes its memory and the state of its devices and processors to the file `state`, which is durable and
+    /// whole as soon as it has its name. The VMM stands still then and is to be ended.
+    ///
+    /// # Errors
+    /// [`EngineError::Saved`], [`EngineError::Gone`], [`EngineError::Timeout`], or the host's. The guest runs on then, as far as
+    /// the VMM still answers, and no file stays.
+    fn suspend(
+        &self,
+        id: &VmmIdentity,
+        state: &Path,
+        deadline: Duration,
+    ) -> Result<(), EngineError>;
+
     /// Stops the virtual CPUs.
     ///
     /// # Errors

@@ -69,6 +69,12 @@ pub enum Memory {
         /// State of its devices and processors, as [`Engine::save`](crate::Engine::save) wrote it.
         state: PathBuf,
     },
+    /// The memory of a suspended guest, which goes on where it stood, with its own disks.
+    Suspended {
+        /// Its memory and the state of its devices and processors, as [`Engine::suspend`](crate::Engine::suspend) wrote them. The
+        /// file is removed when all is loaded and before the guest runs: while it is there, the guest has not gone on.
+        state: PathBuf,
+    },
 }
 
 impl Memory {
@@ -82,17 +88,17 @@ impl Memory {
     #[must_use]
     pub fn file(&self) -> Option<&Path> {
         match self {
-            Self::Own => None,
+            Self::Own | Self::Suspended { .. } => None,
             Self::File { file } | Self::Saved { file, .. } => Some(file),
         }
     }
 
-    /// State of the saved guest that goes on.
+    /// State of the saved or suspended guest that goes on.
     #[must_use]
     pub fn state(&self) -> Option<&Path> {
         match self {
             Self::Own | Self::File { .. } => None,
-            Self::Saved { state, .. } => Some(state),
+            Self::Saved { state, .. } | Self::Suspended { state } => Some(state),
         }
     }
 }

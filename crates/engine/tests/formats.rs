@@ -66,6 +66,12 @@ fn specs() -> Vec<VmmSpec> {
         spec(user, Accel::Kvm),
         spec(NetSpec::None, Accel::Tcg),
         spec(datagrams, Accel::Tcg),
+        VmmSpec {
+            memory: Memory::Suspended {
+                state: PathBuf::from("/b/state/vms/1/suspended.state"),
+            },
+            ..spec(NetSpec::None, Accel::Tcg)
+        },
     ]
 }
 
@@ -122,7 +128,12 @@ fn the_stored_forms_are_those_of_the_newest_golden_files() {
     );
     every_variant!(
         specs().iter().map(|spec| &spec.memory),
-        Memory { Own, File, Saved }
+        Memory {
+            Own,
+            File,
+            Saved,
+            Suspended
+        }
     );
     every_variant!(specs().iter().map(|spec| &spec.accel), Accel { Kvm, Tcg });
     every_variant!(

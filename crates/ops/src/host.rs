@@ -260,6 +260,19 @@ pub trait Host: Send + Sync {
         facts: &TemplateFacts,
         deadline: Duration,
     ) -> HostResult<()>;
+    /// Has the guest write its disks, stops it, and writes its memory to the file `to`, which is durable and whole when it is
+    /// there. The VMM stands still then. After an error the guest runs on, and nothing is there.
+    fn suspend_vmm(
+        &self,
+        vm: VmId,
+        vmm: &VmmIdentity,
+        to: &Path,
+        deadline: Duration,
+    ) -> HostResult<()>;
+    /// Lets a guest stand still.
+    fn pause_vmm(&self, vmm: &VmmIdentity) -> HostResult<()>;
+    /// Lets a guest that stands still go on. Success when it runs.
+    fn resume_vmm(&self, vmm: &VmmIdentity) -> HostResult<()>;
     /// Confirms that it is the very VMM, alive and answering.
     fn adopt_vmm(&self, vmm: &VmmIdentity) -> HostResult<()>;
     /// Signals it, after its identity was checked, and waits until it is gone. Success when it was gone before.
@@ -287,6 +300,14 @@ pub trait Host: Send + Sync {
     // Guests.
     /// Waits until a guest waits to be told what it is, and has it let go of its disks and its network.
     fn hold_guest(&self, vmm: &VmmIdentity, deadline: Duration, cancel: &Cancel) -> HostResult<()>;
+    /// Waits until a guest that goes on where it stood is reachable, and sets its clock.
+    fn greet_guest(
+        &self,
+        vm: VmId,
+        vmm: &VmmIdentity,
+        deadline: Duration,
+        cancel: &Cancel,
+    ) -> HostResult<()>;
     /// Waits until the guest is reachable and makes it this VM. The stages are the guest's own.
     fn configure_guest(
         &self,

@@ -23,6 +23,7 @@ pub struct VmFiles {
 const SYSTEM_OVERLAY: &str = "system.img";
 const WORK_DISK: &str = "work.img";
 const CONSOLE_LOG: &str = "console.log";
+pub(crate) const SUSPENDED: &str = "suspended.state";
 const WOKEN_MEMORY: &str = "memory.img";
 const SSH_HOST_KEY: &str = "ssh_host_ed25519_key";
 
@@ -43,14 +44,26 @@ impl VmFiles {
     pub fn woken_memory(&self) -> PathBuf {
         self.state.join(WOKEN_MEMORY)
     }
+    /// The memory of the VM while it is suspended.
+    pub fn suspended(&self) -> PathBuf {
+        self.state.join(SUSPENDED)
+    }
     /// The SSH host key that the VM has for its life.
     pub fn ssh_host_key(&self) -> PathBuf {
         self.state.join(SSH_HOST_KEY)
     }
 
     /// Files of `state` that a deletion removes one by one, the work disk last.
-    pub(crate) fn in_order_of_removal(&self) -> [OwnFile; 4] {
-        [SYSTEM_OVERLAY, CONSOLE_LOG, SSH_HOST_KEY, WORK_DISK].map(|name| self.state.file(name))
+    pub(crate) fn in_order_of_removal(&self) -> [OwnFile; 6] {
+        [
+            SUSPENDED,
+            WOKEN_MEMORY,
+            SYSTEM_OVERLAY,
+            CONSOLE_LOG,
+            SSH_HOST_KEY,
+            WORK_DISK,
+        ]
+        .map(|name| self.state.file(name))
     }
 }
 

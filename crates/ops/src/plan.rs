@@ -46,6 +46,10 @@ pub enum PlanKind {
     PublishKernel,
     /// Removes a kernel.
     DeleteKernel,
+    /// Saves the memory of a VM that runs.
+    SuspendVm,
+    /// Ends the VMM of a VM whose memory was saved.
+    EndSuspended,
     /// Makes a template.
     MakeTemplate,
     /// Removes a template.
@@ -236,6 +240,12 @@ impl Plan {
         };
         match (ending, cause) {
             (Ending::Forget, _) => vec![Change::DeleteVm(vm)],
+            // It runs on as before.
+            (Ending::Again(VmState::Running), _) => vec![Change::SetVmState {
+                vm,
+                state: VmState::Running,
+                error: None,
+            }],
             (Ending::Again(state), Some(cause))
                 if cause.code != banger_api::ErrorCode::Cancelled =>
             {

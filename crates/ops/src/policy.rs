@@ -26,6 +26,10 @@ pub enum Request {
     Reach,
     /// Read its disks while it does not run.
     Save,
+    /// Save its memory and end its VMM.
+    Suspend,
+    /// Let its guest stand still, or go on.
+    Pause,
 }
 
 /// Time in which reboots of a guest are counted, in ms.
@@ -96,8 +100,8 @@ pub fn verdict(request: Request, state: VmState) -> Verdict {
     match request {
         R::Start => match state {
             S::Running => Already,
-            S::Created | S::Stopped | S::Error => Go,
-            S::Starting | S::Stopping | S::Suspended | S::Deleting => Refuse,
+            S::Created | S::Stopped | S::Suspended | S::Error => Go,
+            S::Starting | S::Stopping | S::Deleting => Refuse,
         },
         R::Stop => match state {
             S::Created | S::Stopped => Already,
@@ -106,7 +110,9 @@ pub fn verdict(request: Request, state: VmState) -> Verdict {
         },
         R::Kill => match state {
             S::Running | S::Starting | S::Stopping | S::Error => Go,
-            S::Created | S::Stopped | S::Suspended | S::Deleting => Refuse,
+            // What it has in its memory is lost, as with every kill.
+            S::Suspended => Go,
+            S::Created | S::Stopped | S::Deleting => Refuse,
         },
         R::Restart => match state {
             S::Running | S::Created | S::Stopped | S::Error => Go,
@@ -130,6 +136,17 @@ pub fn verdict(request: Request, state: VmState) -> Verdict {
             S::Created | S::Stopped | S::Error => Go,
             S::Starting | S::Running | S::Stopping | S::Suspended | S::Deleting => Refuse,
         },
+        R::Suspend => match state {
+            S::Running => Go,
+            S::Suspended => Already,
+            S::Created | S::Starting | S::Stopping => Refuse,
+            S::Stopped | S::Deleting | S::Error => Refuse,
+        },
+        R::Pause => match state {
+            S::Running => Go,
+            S::Created | S::Starting | S::Stopping | S::Stopped => Refuse,
+            S::Suspended | S::Deleting | S::Error => Refuse,
+        },
         R::Reach => match state {
             S::Running => Go,
             S::Created | S::Starting | S::Stopping | S::Stopped => Refuse,
@@ -148,7 +165,13 @@ pub fn check_damage(request: Request, vm: &VmRecord) -> Result<(), ApiError> {
     };
     match request {
         Request::Stop | Request::Kill | Request::Delete { .. } => Ok(()),
-        Request::Start | Request::Restart | Request::Set | Request::Save | Request::Reach => {
+        Request::Start
+        | Request::Restart
+        | Request::Set
+        | Request::Save
+        | Request::Suspend
+        | Request::Pause
+        | Request::Reach => {
             let name = &vm.name;
             let message = format!("the record of VM \"{name}\" in the store is damaged: {why}");
             let hint = format!(
@@ -179,6 +202,11 @@ pub fn check(request: Request, name: &str, state: VmState) -> Result<bool, ApiEr
                         "stop it first, or delete it with --force: banger vm delete --force {name}"
                     )
                 }
+                (Request::Stop | Request::Set | Request::Restart, VmState::Suspended) => {
+                    format!(
+                        "start it first: banger vm start {name}; or let it forget its memory: banger vm kill {name}"
+                    )
+                }
                 (Request::Save, _) => format!("stop it first: banger vm stop {name}"),
                 (Request::Reach, VmState::Error) => {
                     format!("see why with banger vm show {name} and banger logs {name}")
@@ -198,25 +226,33 @@ mod tests {
     use super::*;
 
     /// The verdicts on every request in one state, in the order of [`requests`]. A new state does not compile here.
-    fn expected(state: VmState) -> [Verdict; 9] {
+    fn expected(state: VmState) -> [Verdict; 11] {
         match state {
-            //                    start    stop     restart  kill    delete  --force set     save    reach
-            VmState::Created => [Go, Already, Go, Refuse, Go, Go, Go, Go, Refuse],
-            VmState::Starting => [Refuse, Go, Refuse, Go, Refuse, Go, Go, Refuse, Refuse],
-            VmState::Running => [Already, Go, Go, Go, Refuse, Go, Go, Refuse, Go],
-            VmState::Stopping => [Refuse, Go, Refuse, Go, Go, Go, Go, Refuse, Refuse],
-            VmState::Stopped => [Go, Already, Go, Refuse, Go, Go, Go, Go, Refuse],
+            //                    start    stop     restart  kill    delete  --force set     save    reach   suspend pause
+            VmState::Created => [
+                Go, Already, Go, Refuse, Go, Go, Go, Go, Refuse, Refuse, Refuse,
+            ],
+            VmState::Starting => [
+                Refuse, Go, Refuse, Go, Refuse, Go, Go, Refuse, Refuse, Refuse, Refuse,
+            ],
+            VmState::Running => [Already, Go, Go, Go, Refuse, Go, Go, Refuse, Go, Go, Go],
+            VmState::Stopping => [
+                Refuse, Go, Refuse, Go, Go, Go, Go, Refuse, Refuse, Refuse, Refuse,
+            ],
+            VmState::Stopped => [
+                Go, Already, Go, Refuse, Go, Go, Go, Go, Refuse, Refuse, Refuse,
+            ],
             VmState::Suspended => [
-                Refuse, Refuse, Refuse, Refuse, Refuse, Go, Refuse, Refuse, Refuse,
+                Go, Refuse, Refuse, Go, Refuse, Go, Refuse, Refuse, Refuse, Already, Refuse,
             ],
             VmState::Deleting => [
-                Refuse, Refuse, Refuse, Refuse, Go, Go, Refuse, Refuse, Refuse,
+                Refuse, Refuse, Refuse, Refuse, Go, Go, Refuse, Refuse, Refuse, Refuse, Refuse,
             ],
-            VmState::Error => [Go, Go, Go, Go, Go, Go, Go, Go, Refuse],
+            VmState::Error => [Go, Go, Go, Go, Go, Go, Go, Go, Refuse, Refuse, Refuse],
         }
     }
 
-    fn requests() -> [Request; 9] {
+    fn requests() -> [Request; 11] {
         [
             R::Start,
             R::Stop,
@@ -227,6 +263,8 @@ mod tests {
             R::Set,
             R::Save,
             R::Reach,
+            R::Suspend,
+            R::Pause,
         ]
     }
 

@@ -376,6 +376,8 @@ impl Runner {
         // Half deleted is not an error that a start could get out of.
         let state = match plan.kind {
             PlanKind::DeleteVm => VmState::Deleting,
+            // Its memory is on the disk; its VMM is ended before it goes on.
+            PlanKind::EndSuspended => VmState::Suspended,
             _ => VmState::Error,
         };
         let mut changes = vec![Change::SetVmState {

@@ -6,10 +6,11 @@ use banger_store::Claim;
 use serde::{Deserialize, Serialize};
 
 use crate::steps::{
-    CloneDisk, ConfigureGuest, CopyMemory, EndNet, EndStray, EndStrayNet, EndVmm, GrowFile,
-    GrowRunningDisk, LaunchNet, LaunchVmm, MakeDirectory, MakeImage, MakeInitramfs, MakeKernel,
-    MakeSshHostKey, MakeSystemOverlay, MakeWorkDisk, PublishDirectory, ReadRoot, RemoveDirectory,
-    RemoveFile, ReplaceNet, SaveTemplate, ShutdownGuest, SyncFiles, TryTemplate,
+    CloneDisk, ConfigureGuest, CopyMemory, EndNet, EndStray, EndStrayNet, EndVmm, GreetGuest,
+    GrowFile, GrowRunningDisk, LaunchNet, LaunchVmm, MakeDirectory, MakeImage, MakeInitramfs,
+    MakeKernel, MakeSshHostKey, MakeSystemOverlay, MakeWorkDisk, PublishDirectory, ReadRoot,
+    RemoveDirectory, RemoveFile, ReplaceNet, SaveTemplate, ShutdownGuest, SuspendGuest, SyncFiles,
+    TryTemplate,
 };
 use crate::{Cancel, Change, Events, Host, HostResult};
 
@@ -99,6 +100,7 @@ steps!(
     EndStray,
     EndStrayNet,
     EndVmm,
+    GreetGuest,
     GrowFile,
     GrowRunningDisk,
     LaunchNet,
@@ -117,6 +119,7 @@ steps!(
     ReplaceNet,
     SaveTemplate,
     ShutdownGuest,
+    SuspendGuest,
     SyncFiles,
     TryTemplate,
 );

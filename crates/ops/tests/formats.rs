@@ -43,7 +43,9 @@ fn the_stored_form_of_a_plan_is_that_of_its_newest_golden_file() {
             Discard,
             GrowDisk,
             MakeTemplate,
-            DeleteTemplate
+            DeleteTemplate,
+            SuspendVm,
+            EndSuspended
         }
     );
     every_variant!(
@@ -74,6 +76,7 @@ fn the_stored_form_of_every_step_is_that_of_its_newest_golden_file() {
             EndStray,
             EndStrayNet,
             EndVmm,
+            GreetGuest,
             GrowFile,
             GrowRunningDisk,
             LaunchNet,
@@ -92,6 +95,7 @@ fn the_stored_form_of_every_step_is_that_of_its_newest_golden_file() {
             ReplaceNet,
             SaveTemplate,
             ShutdownGuest,
+            SuspendGuest,
             SyncFiles,
             TryTemplate
         }

@@ -19,7 +19,7 @@ use crate::content::{
 };
 use crate::fault::Nature::{self, Effect, Look, Wait};
 use crate::fs::Content;
-use crate::launch::{guest_up, save, show_larger, start, start_net};
+use crate::launch::{guest_up, save, show_larger, stand_still, start, start_net, suspend};
 use crate::machine::{Extent, Machine, World};
 use crate::process::Manners;
 
@@ -238,6 +238,30 @@ impl Host for SimHost {
         })
     }
 
+    fn suspend_vmm(
+        &self,
+        _vm: VmId,
+        vmm: &VmmIdentity,
+        to: &Path,
+        deadline: Duration,
+    ) -> HostResult<()> {
+        self.act(Wait, "suspend VMM", to, deadline, |world, extent| {
+            suspend(world, vmm, to, extent)
+        })
+    }
+
+    fn pause_vmm(&self, vmm: &VmmIdentity) -> HostResult<()> {
+        self.act(Wait, "pause VMM", vmm.dir(), NO_DEADLINE, |world, _| {
+            stand_still(world, vmm, true)
+        })
+    }
+
+    fn resume_vmm(&self, vmm: &VmmIdentity) -> HostResult<()> {
+        self.act(Wait, "resume VMM", vmm.dir(), NO_DEADLINE, |world, _| {
+            stand_still(world, vmm, false)
+        })
+    }
+
     fn adopt_vmm(&self, vmm: &VmmIdentity) -> HostResult<()> {
         self.act(
             Wait,
@@ -334,6 +358,28 @@ impl Host for SimHost {
                 return Err(failed(ErrorCode::Cancelled, "cancelled"));
             }
             match world.processes.same(vmm) {
+                Some(_) => Ok(()),
+                None => Err(failed(ErrorCode::VmmFailed, "the VMM is gone")),
+            }
+        })
+    }
+
+    fn greet_guest(
+        &self,
+        _vm: VmId,
+        vmm: &VmmIdentity,
+        deadline: Duration,
+        cancel: &Cancel,
+    ) -> HostResult<()> {
+        self.act(Wait, "greet guest", vmm.dir(), deadline, |world, _| {
+            if cancel.is_cancelled() {
+                return Err(failed(ErrorCode::Cancelled, "cancelled"));
+            }
+            match world.processes.same(vmm) {
+                Some(launch) if launch.manners == Manners::NeverWakes => Err(failed(
+                    ErrorCode::GuestUnreachable,
+                    "the guest does not go on",
+                )),
                 Some(_) => Ok(()),
                 None => Err(failed(ErrorCode::VmmFailed, "the VMM is gone")),
             }

@@ -60,6 +60,7 @@ pub(crate) fn start(world: &mut World, spec: &VmmSpec, extent: Extent) -> HostRe
     let mut needed: Vec<PathBuf> = spec.disks.iter().map(|disk| disk.path.clone()).collect();
     match &spec.memory {
         Memory::Saved { file, state } => needed.extend([file.clone(), state.clone()]),
+        Memory::Suspended { state } => needed.push(state.clone()),
         Memory::Own | Memory::File { .. } => {
             needed.extend([spec.kernel.clone(), spec.initramfs.clone()]);
         }
@@ -97,6 +98,13 @@ pub(crate) fn start(world: &mut World, spec: &VmmSpec, extent: Extent) -> HostRe
         world.broke(format!("two VMMs are the user {:?}", spec.user));
     }
     world.files.write(&spec.console_log, Content::Whole(0), 1)?;
+    if let Memory::Suspended { state } = &spec.memory
+        && extent == Extent::Whole
+    {
+        // As the real one: before the guest runs, and durably.
+        world.files.remove_file(state)?;
+        world.files.sync_dir(state.parent().unwrap_or(state));
+    }
     if let Memory::File { file } = &spec.memory {
         // What a guest that runs has in it is nothing to wake from.
         world.files.write(file, Content::Torn, SIZE)?;
@@ -139,6 +147,38 @@ pub(crate) fn show_larger(
     }
     world.processes.has_work_disk_of(vmm.pid, bytes);
     Ok(())
+}
+
+/// Writes the memory of a guest to a file that is there when it is whole and durable. The guest stands still then.
+pub(crate) fn suspend(
+    world: &mut World,
+    vmm: &VmmIdentity,
+    to: &Path,
+    extent: Extent,
+) -> HostResult<()> {
+    stand_still(world, vmm, true)?;
+    if extent == Extent::Part {
+        return Ok(());
+    }
+    if let Err(full) = world
+        .files
+        .write(to, Content::Whole(content_of("memory")), SIZE)
+    {
+        world.files.remove_file(to)?;
+        stand_still(world, vmm, false)?;
+        return Err(full);
+    }
+    world.files.sync_file(to)?;
+    world.files.sync_dir(to.parent().unwrap_or(to));
+    Ok(())
+}
+
+/// Lets a guest stand still, or go on.
+pub(crate) fn stand_still(world: &mut World, vmm: &VmmIdentity, still: bool) -> HostResult<()> {
+    match world.processes.stand_still(vmm, still) {
+        true => Ok(()),
+        false => Err(failed(ErrorCode::VmmFailed, "the VMM is gone")),
+    }
 }
 
 /// Saves the guest of a VMM, which ends.

@@ -62,6 +62,8 @@ pub(crate) struct Ledger {
     pub(crate) strange: BTreeSet<VmId>,
     /// An unfinished plan of a newer build, and its journal: nobody here may go on with it.
     pub(crate) newer: Option<(Uuid, Vec<(u32, StepState)>)>,
+    /// A guest was asked to stand still.
+    pub(crate) may_stand_still: bool,
     /// Key of the template that is being made.
     pub(crate) wanted_template: Option<ContentDigest>,
     /// Kernels of templates that were made.

@@ -63,6 +63,8 @@ pub(crate) struct Launch {
     pub(crate) disks: Vec<PathBuf>,
     /// Its guest woke, and did not boot.
     pub(crate) woke: bool,
+    /// Its guest stands still.
+    pub(crate) still: bool,
     /// Size of its work disk, as its guest has it.
     pub(crate) work_bytes: u64,
     pub(crate) ports: Vec<(IpAddr, u16)>,
@@ -128,6 +130,21 @@ impl Processes {
         }
     }
 
+    /// Lets the guest of a VMM stand still, or go on; `false` when the VMM is gone.
+    pub(crate) fn stand_still(&mut self, vmm: &VmmIdentity, still: bool) -> bool {
+        if self.same(vmm).is_none() {
+            return false;
+        }
+        let process = self.list.get_mut(&vmm.pid);
+        match process.and_then(|process| process.launch.as_mut()) {
+            Some(launch) => {
+                launch.still = still;
+                true
+            }
+            None => false,
+        }
+    }
+
     pub(crate) fn start(&mut self, spec: &VmmSpec, manners: Manners, answers: bool) -> VmmIdentity {
         let ports = match &spec.net {
             NetSpec::User { publish, .. } => publish
@@ -143,6 +160,7 @@ impl Processes {
             console_log: spec.console_log.clone(),
             disks: disks.map(|disk| disk.path.clone()).collect(),
             woke: spec.memory.state().is_some(),
+            still: false,
             work_bytes: 0,
             ports,
             user: spec.user,

@@ -141,6 +141,19 @@ impl Daemon {
         self.done(vm::stop(&self.control, name, &stop()))
     }
 
+    /// Saves a VM's memory and ends its VMM.
+    pub(crate) fn suspend(&self, name: &str) -> HostResult<()> {
+        self.touch(name);
+        self.done(vm::suspend(&self.control, name))
+    }
+
+    /// Lets a guest stand still and go on.
+    pub(crate) fn pause_and_resume(&self, name: &str) -> HostResult<()> {
+        self.machine.world().ledger.may_stand_still = true;
+        self.done(vm::pause(&self.control, name))?;
+        self.done(vm::resume(&self.control, name))
+    }
+
     /// Shuts a VM down and boots it again.
     pub(crate) fn restart(&self, name: &str) -> HostResult<()> {
         self.touch(name);

@@ -151,6 +151,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     all.extend(strays());
     all.extend(networks());
     all.extend(templates());
+    all.extend(suspended());
     all
 }
 
@@ -322,6 +323,39 @@ fn templated(daemon: &Daemon) -> HostResult<()> {
     running(daemon, BARE)?;
     daemon.stop("a")?;
     daemon.make_templates()
+}
+
+/// A suspended VM.
+fn asleep(daemon: &Daemon) -> HostResult<()> {
+    running(daemon, PUBLISHED)?;
+    daemon.suspend("a")
+}
+
+fn suspended() -> Vec<Scenario> {
+    vec![
+        scenario!("suspend", |c| running(c, PUBLISHED), |c| c.suspend("a")),
+        scenario!("suspend-on-own-network", |c| running(c, OWN), |c| c
+            .suspend("a")),
+        scenario!("suspend-full-disk", |c| running(c, BARE), |c| {
+            let used = c.machine.world().files.used();
+            c.machine.world().files.capacity = used;
+            c.suspend("a")
+        }),
+        scenario!("pause-and-resume", |c| running(c, BARE), |c| c
+            .pause_and_resume("a")),
+        scenario!("go-on", asleep, |c| c.start_vm("a")),
+        scenario!(
+            "go-on-never",
+            |c| {
+                manners(c, Manners::NeverWakes);
+                asleep(c)
+            },
+            |c| c.start_vm("a")
+        ),
+        scenario!("kill-suspended", asleep, |c| c.kill("a", 9)),
+        scenario!("delete-suspended", asleep, |c| c.delete("a")),
+        scenario!("restart-while-suspended", asleep, nothing),
+    ]
 }
 
 fn templates() -> Vec<Scenario> {

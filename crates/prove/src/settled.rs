@@ -361,6 +361,19 @@ fn one_vm(world: &World, vm: &VmRecord, wrong: &mut Vec<String>) {
         }
     }
     size_of_disk(world, vm, wrong);
+    let memory = world.files.exists(&files.suspended());
+    if memory && vm.state == VmState::Running {
+        wrong.push(format!(
+            "VM {name} could go on a second time from its saved memory"
+        ));
+    }
+    let launch = plans::identity(vm).and_then(|vmm| world.processes.same(&vmm).cloned());
+    let still = launch.is_some_and(|launch| launch.still) && !world.ledger.may_stand_still;
+    if vm.state == VmState::Running && still {
+        wrong.push(format!(
+            "the guest of VM {name} stands still, and nobody asked for it"
+        ));
+    }
     if world.files.exists(&files.woken_memory()) {
         wrong.push(format!("VM {name} keeps a copy of a template's memory"));
     }

@@ -15,11 +15,13 @@ pub mod kill;
 pub mod list;
 pub mod logs;
 pub mod net;
+pub mod pause;
 pub mod port;
 pub mod ports;
 pub mod prune;
 mod replacing;
 pub mod restart;
+pub mod resume;
 pub mod run;
 pub mod save;
 pub mod set;
@@ -29,6 +31,7 @@ pub mod ssh;
 pub mod start;
 pub mod stats;
 pub mod stop;
+pub mod suspend;
 mod target;
 pub mod workspace;
 
@@ -50,6 +53,12 @@ pub enum Command {
     Stop(stop::Args),
     /// Stop VMs and start them again
     Restart(restart::Args),
+    /// Suspend VMs: their memory goes to the disk, and a start lets them go on
+    Suspend(suspend::Args),
+    /// Let VMs stand still, with their memory
+    Pause(pause::Args),
+    /// Let VMs go on that stand still
+    Resume(resume::Args),
     /// End VMs at once, as a power cut does
     Kill(kill::Args),
     /// Delete VMs with their disks
@@ -123,6 +132,9 @@ impl Command {
             Self::Start(args) => start::run(args, context).await,
             Self::Stop(args) => stop::run(args, context).await,
             Self::Restart(args) => restart::run(args, context).await,
+            Self::Suspend(args) => suspend::run(args, context).await,
+            Self::Pause(args) => pause::run(args, context).await,
+            Self::Resume(args) => resume::run(args, context).await,
             Self::Kill(args) => kill::run(args, context).await,
             Self::Delete(args) => delete::run(args, context).await,
             Self::List(args) => list::run(args, context).await,

@@ -87,6 +87,7 @@ pub(super) fn start_vm(
         boot_deadline_ms: BOOT_DEADLINE_MS,
         grow_work_disk: (work_len < vm.disk_bytes).then_some(vm.disk_bytes),
         make_initramfs,
+        forget_memory: host.exists(&files.suspended())?,
         template: None,
     })
 }

@@ -27,6 +27,7 @@ mod serial;
 mod set;
 mod start;
 mod stop;
+mod suspend;
 mod users;
 mod view;
 
@@ -44,6 +45,7 @@ pub use serial::{BASE, MODULES, SYSTEM, WORK};
 pub use set::set;
 pub use start::{restart, start, start_again};
 pub use stop::{kill, stop};
+pub use suspend::{pause, resume, suspend};
 pub use users::VMM_USERS;
 pub(crate) use users::free as free_user;
 pub(crate) use view::damaged;

@@ -63,13 +63,18 @@ impl Turn<'_> {
 
     /// Starts the VM in one of the ways that are allowed.
     pub(super) fn start_in(&self, way: Way) -> Result<(), ApiError> {
-        let woken = match way {
-            Way::Any => self.wake()?,
-            Way::Boot => Woken::No,
+        let woken = match (self.record.state, way) {
+            (VmState::Suspended, _) => match self.go_on()? {
+                true => Woken::Runs,
+                false => Woken::Lost,
+            },
+            (_, Way::Any) => self.wake()?,
+            (_, Way::Boot) => Woken::No,
         };
         match woken {
             Woken::Runs => {}
             Woken::No => self.boot_kernel(None)?,
+            Woken::Lost => self.again()?.boot_kernel(None)?,
             Woken::Failed(key) => {
                 self.again()?.boot_kernel(Some(key))?;
             }
@@ -140,6 +145,8 @@ enum Woken {
     Runs,
     /// There is no template for it.
     No,
+    /// It was suspended, and its memory is lost.
+    Lost,
     /// It did not wake from this template.
     Failed(ContentDigest),
 }

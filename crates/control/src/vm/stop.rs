@@ -55,7 +55,11 @@ pub fn kill(control: &Control, reference: &str, request: &KillVm) -> Result<Acce
         ..Verb::new(OperationKind::KillVm, Request::Kill, VmState::Stopped)
     };
     on_vm(control, reference, verb, move |turn| {
-        let plan = plans::kill(turn.op.id, &turn.record, &turn.files(), signal);
+        let files = turn.files();
+        let plan = match turn.record.state {
+            VmState::Suspended => plans::forget_memory(turn.op.id, &turn.record, &files),
+            _ => plans::kill(turn.op.id, &turn.record, &files, signal),
+        };
         turn.run_to_the_end(plan)
     })
 }

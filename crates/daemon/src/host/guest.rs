@@ -28,6 +28,8 @@ const WORK_MOUNT: &str = "/root";
 const GROWN_WITHIN: Duration = Duration::from_secs(20);
 /// Time for a guest to notice that its host has hung up. It is saved more cleanly then; otherwise it wakes a little later.
 const HANGING_UP: Duration = Duration::from_millis(300);
+/// Time for a guest to write its disks before it is suspended.
+const PARTING: Duration = Duration::from_secs(20);
 /// Largest root that is taken from a guest, in bytes.
 const MAX_ROOT: u64 = 64 << 30;
 /// Bytes of a root between two reports.
@@ -97,6 +99,45 @@ impl Guests<'_> {
             Err(Failure::Cancelled) => Err(ApiError::new(ErrorCode::Cancelled, "cancelled")),
             Err(Failure::Guest(error)) => Err(self.explain(identity, setup, &error)),
         }
+    }
+
+    /// Has a guest that is about to be suspended write its disks, and ends the conversation with it. One that does not answer is
+    /// suspended all the same.
+    pub(super) fn part(&self, vm: VmId, identity: &VmmIdentity) {
+        let synced = self.runtime.block_on(async {
+            let client = self.channels.client(vm, &identity.channel_socket).await?;
+            let synced = client.with_deadline(PARTING).sync().await;
+            synced.map_err(|error| failure::of_guest(&error))
+        });
+        if let Err(error) = synced {
+            tracing::info!(%vm, %error, "a guest is suspended that did not write its disks before");
+        }
+        self.channels.close(vm);
+        std::thread::sleep(HANGING_UP);
+    }
+
+    /// Meets a guest that goes on where it stood, and sets its clock.
+    pub(super) fn greet(
+        &self,
+        vm: VmId,
+        identity: &VmmIdentity,
+        deadline: Duration,
+        cancel: &Cancel,
+    ) -> HostResult<()> {
+        let work = async {
+            let socket = &identity.channel_socket;
+            let client = self
+                .channels
+                .client_within(vm, socket, Greeting::Running, deadline)
+                .await?;
+            client.with_deadline(deadline).keep_time().await
+        };
+        self.runtime.block_on(async {
+            tokio::select! {
+                met = work => met.map(drop).map_err(|error| failure::of_guest(&error)),
+                () = cancel.cancelled() => Err(ApiError::new(ErrorCode::Cancelled, "cancelled")),
+            }
+        })
     }
 
     /// Has a guest that waits let go of its disks and its network. Its conversation has ended then, for it too.

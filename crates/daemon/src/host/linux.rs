@@ -148,6 +148,23 @@ impl Host for LinuxHost {
     ) -> HostResult<()> {
         vmm::save(&*self.engine, vmm, to, facts, deadline)
     }
+    fn suspend_vmm(
+        &self,
+        vm: VmId,
+        vmm: &VmmIdentity,
+        to: &Path,
+        deadline: Duration,
+    ) -> HostResult<()> {
+        self.roots.check(to)?;
+        self.guests().part(vm, vmm);
+        vmm::suspend(&*self.engine, vmm, to, deadline)
+    }
+    fn pause_vmm(&self, vmm: &VmmIdentity) -> HostResult<()> {
+        vmm::pause(&*self.engine, vmm)
+    }
+    fn resume_vmm(&self, vmm: &VmmIdentity) -> HostResult<()> {
+        vmm::resume(&*self.engine, vmm)
+    }
     fn adopt_vmm(&self, vmm: &VmmIdentity) -> HostResult<()> {
         vmm::adopt(&*self.engine, vmm)
     }
@@ -181,6 +198,15 @@ impl Host for LinuxHost {
 
     fn hold_guest(&self, vmm: &VmmIdentity, deadline: Duration, cancel: &Cancel) -> HostResult<()> {
         self.guests().hold(vmm, deadline, cancel)
+    }
+    fn greet_guest(
+        &self,
+        vm: VmId,
+        vmm: &VmmIdentity,
+        deadline: Duration,
+        cancel: &Cancel,
+    ) -> HostResult<()> {
+        self.guests().greet(vm, vmm, deadline, cancel)
     }
     fn configure_guest(
         &self,

@@ -75,6 +75,25 @@ pub(super) fn give_way(vmm: &VmmIdentity) {
     );
 }
 
+pub(super) fn suspend(
+    engine: &dyn Engine,
+    vmm: &VmmIdentity,
+    to: &Path,
+    deadline: Duration,
+) -> HostResult<()> {
+    engine
+        .suspend(vmm, to, deadline)
+        .map_err(|error| of_engine(&error))
+}
+
+pub(super) fn pause(engine: &dyn Engine, vmm: &VmmIdentity) -> HostResult<()> {
+    engine.pause(vmm).map_err(|error| of_engine(&error))
+}
+
+pub(super) fn resume(engine: &dyn Engine, vmm: &VmmIdentity) -> HostResult<()> {
+    engine.resume(vmm).map_err(|error| of_engine(&error))
+}
+
 pub(super) fn adopt(engine: &dyn Engine, vmm: &VmmIdentity) -> HostResult<()> {
     engine.adopt(vmm).map_err(|error| of_engine(&error))
 }

@@ -37,6 +37,9 @@ pub(crate) fn router(daemon: Daemon) -> Router {
         .route(routes::VM_STOP, post(vms::stop))
         .route(routes::VM_RESTART, post(vms::restart))
         .route(routes::VM_KILL, post(vms::kill))
+        .route(routes::VM_SUSPEND, post(vms::suspend))
+        .route(routes::VM_PAUSE, post(vms::pause))
+        .route(routes::VM_RESUME, post(vms::resume))
         .route(routes::VM_SAVE, post(files::save_vm))
         .route(routes::VM_EXEC, post(streams::exec))
         .route(

@@ -183,6 +183,30 @@ pub(super) async fn kill(
     started(move || vm::kill(&daemon.control, &reference, &request)).await
 }
 
+/// Save a VM's memory and end its VMM; a start lets it go on.
+#[utoipa::path(post, path = "/v1/vms/{ref}/suspend", tag = "vms", params(("ref" = String, Path)),
+    responses((status = 202, body = Accepted), (status = "default", body = ErrorBody)))]
+pub(super) async fn suspend(
+    State(daemon): State<Daemon>,
+    Path(reference): Path<String>,
+) -> Started {
+    started(move || vm::suspend(&daemon.control, &reference)).await
+}
+
+/// Let a guest stand still.
+#[utoipa::path(post, path = "/v1/vms/{ref}/pause", tag = "vms", params(("ref" = String, Path)),
+    responses((status = 202, body = Accepted), (status = "default", body = ErrorBody)))]
+pub(super) async fn pause(State(daemon): State<Daemon>, Path(reference): Path<String>) -> Started {
+    started(move || vm::pause(&daemon.control, &reference)).await
+}
+
+/// Let a guest that stands still go on.
+#[utoipa::path(post, path = "/v1/vms/{ref}/resume", tag = "vms", params(("ref" = String, Path)),
+    responses((status = 202, body = Accepted), (status = "default", body = ErrorBody)))]
+pub(super) async fn resume(State(daemon): State<Daemon>, Path(reference): Path<String>) -> Started {
+    started(move || vm::resume(&daemon.control, &reference)).await
+}
+
 /// Remove VMs that do not run.
 #[utoipa::path(post, path = "/v1/vms/prune", tag = "vms", request_body = PruneVms,
     responses((status = 200, body = Pruned), (status = "default", body = ErrorBody)))]

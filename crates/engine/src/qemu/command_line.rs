@@ -107,8 +107,11 @@ fn machine(args: &mut Args, spec: &VmmSpec, board: Board, has_qboot: bool) {
         Board::Microvm => "microvm,acpi=on,rtc=on,isa-serial=on,auto-kernel-cmdline=off",
         Board::Q35 => "q35,usb=off,vmport=off,graphics=off,hpet=off,sata=off,smbus=off,smm=off",
     };
-    let backend = memory_file(args, spec);
-    args.option("-machine", format!("{machine},{HOST_SIDE}{backend}"));
+    memory(args, spec);
+    args.option(
+        "-machine",
+        format!("{machine},{HOST_SIDE},memory-backend={MEMORY_ID}"),
+    );
     if board == Board::Q35 && has_qboot {
         args.option("-bios", "qboot.rom");
     }
@@ -132,21 +135,32 @@ fn machine(args: &mut Args, spec: &VmmSpec, board: Board, has_qboot: bool) {
     args.option("-m", format!("size={}M", spec.memory_mib));
 }
 
-/// Adds the file with the guest's memory, if it has one; returns what the machine is told of it. The backend's id names the
-/// memory in a saved state as well.
-fn memory_file(args: &mut Args, spec: &VmmSpec) -> &'static str {
-    let Some(file) = spec.memory.file() else {
-        return "";
-    };
+/// Name of the guest's memory, also in a state that is written of it.
+pub(super) const MEMORY_ID: &str = "ram";
+
+/// Adds the guest's memory.
+fn memory(args: &mut Args, spec: &VmmSpec) {
+    let size = spec.memory_mib;
     // Shared: what the guest writes is in the file. Otherwise it is the VMM's alone.
     let share = match spec.memory {
         Memory::File { .. } => "on",
-        Memory::Own | Memory::Saved { .. } => "off",
+        Memory::Own | Memory::Saved { .. } | Memory::Suspended { .. } => "off",
     };
-    let before = "memory-backend-file,id=ram,mem-path=";
-    let after = format!(",size={}M,share={share}", spec.memory_mib);
-    args.escaped("-object", before, file, &after);
-    ",memory-backend=ram"
+    match spec.memory.file() {
+        None => args.option(
+            "-object",
+            format!("memory-backend-ram,id={MEMORY_ID},size={size}M"),
+        ),
+        Some(file) => {
+            let before = format!("memory-backend-file,id={MEMORY_ID},mem-path=");
+            args.escaped(
+                "-object",
+                &before,
+                file,
+                &format!(",size={size}M,share={share}"),
+            );
+        }
+    }
 }
 
 fn monitors(args: &mut Args, spec: &VmmSpec) {

@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use super::launch::Launch;
 use super::{
-    command_line, disks, end, files, group, hang, jail, launch, limit, owner, probe, saved, trial,
+    command_line, disks, end, files, group, hang, jail, launch, limit, owner, probe, saved,
+    suspend, trial,
 };
 use crate::host::{self, HostFacts};
 use crate::jail::{JailMode, JailTrial};
@@ -319,11 +320,37 @@ impl Engine for QemuEngine {
         Ok(())
     }
 
+    fn suspend(
+        &self,
+        id: &VmmIdentity,
+        state: &Path,
+        deadline: Duration,
+    ) -> Result<(), EngineError> {
+        let process = Process::open_living(&id.process(), &PROCESSES)?;
+        let suspended = Monitor::open(&id.control_socket, id.pid, deadline)
+            .and_then(|mut monitor| suspend::suspend(&mut monitor, id.pid, state));
+        match suspended {
+            Err(_) if hang::is_over(&process, id.dir())? => Err(EngineError::Gone { pid: id.pid }),
+            Err(error) => {
+                // Of its own deadline: that of the attempt may be over.
+                let resumed = Monitor::open(&id.control_socket, id.pid, ANSWER_WITHIN)
+                    .and_then(|mut monitor| suspend::give_up(&mut monitor));
+                if let Err(error) = resumed {
+                    tracing::warn!(pid = id.pid, %error, "a guest that was not suspended stands still");
+                }
+                Err(error)
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
     fn pause(&self, id: &VmmIdentity) -> Result<(), EngineError> {
         self.ask(id, "stop").map(drop)
     }
 
     fn resume(&self, id: &VmmIdentity) -> Result<(), EngineError> {
+        // A guest that is being suspended would be stopped again at the end of that.
+        self.ask(id, "migrate_cancel")?;
         self.ask(id, "cont").map(drop)
     }
 

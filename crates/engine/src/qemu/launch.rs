@@ -19,7 +19,7 @@ use banger_process::{Children, Process, Start};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{end, failure, files, group, hang, jail, owner, saved};
+use super::{end, failure, files, group, hang, jail, owner, saved, suspend};
 use crate::jail::{JailMode, JailRecord};
 use crate::qmp::Monitor;
 use crate::trim;
@@ -57,8 +57,9 @@ pub(super) fn start(
     let began = Instant::now();
     free_folder(&spec.dir)?;
     let pipe = make_files(spec)?;
-    let (process, mut id, state) = spawn(spec, launch, children)?;
-    let result = confirm(&process, &id, state, deadline, began);
+    let (process, mut id, number) = spawn(spec, launch, children)?;
+    let incoming = number.map(|number| (number, &spec.memory));
+    let result = confirm(&process, &id, incoming, deadline, began);
     drop(pipe);
     match result {
         Ok(()) => {}
@@ -156,6 +157,9 @@ pub(super) fn open_pipe(path: &Path) -> Result<File, EngineError> {
         .map_err(EngineError::io(format!("open the pipe {}", path.display())))
 }
 
+/// Number of QEMU's descriptor with a state that it loads, and the memory that it is of.
+type Incoming<'a> = (RawFd, &'a Memory);
+
 /// A process that was started, and the number of its descriptor with a saved state, if it is given one.
 type Spawned = (Process, VmmIdentity, Option<RawFd>);
 
@@ -208,7 +212,7 @@ fn spawn_in(
         .open(&log_path)
         .map_err(EngineError::io(format!("open {}", log_path.display())))?;
     owner::hand_over(spec, jail.layers.user)?;
-    let state = spec.memory.state().map(saved::open).transpose()?;
+    let state = saved::open(&spec.memory)?;
     let number = state.as_ref().map(AsRawFd::as_raw_fd);
     let start = Start {
         program: &launch.program,
@@ -243,7 +247,7 @@ fn spawn_in(
 fn confirm(
     process: &Process,
     id: &VmmIdentity,
-    state: Option<RawFd>,
+    incoming: Option<Incoming<'_>>,
     deadline: Duration,
     began: Instant,
 ) -> Result<(), EngineError> {
@@ -261,7 +265,7 @@ fn confirm(
                 after: deadline,
             });
         }
-        match let_run(id, state, left) {
+        match let_run(id, incoming, left) {
             Ok(()) => return Ok(()),
             Err(EngineError::Io { source, .. }) if is_not_there_yet(&source) => {}
             // The monitor may have closed because QEMU ends: then QEMU's records count.
@@ -279,14 +283,23 @@ fn confirm(
     }
 }
 
-fn let_run(id: &VmmIdentity, state: Option<RawFd>, within: Duration) -> Result<(), EngineError> {
+fn let_run(
+    id: &VmmIdentity,
+    incoming: Option<Incoming<'_>>,
+    within: Duration,
+) -> Result<(), EngineError> {
     let mut monitor = Monitor::open(&id.control_socket, id.pid, within)?;
     // The event monitor got its command before this one, but may be served later.
     while !end::is_recording(id.dir())? {
         monitor.execute("query-status")?;
     }
-    if let Some(state) = state {
+    if let Some((state, memory)) = incoming {
+        let apart = matches!(memory, Memory::Saved { .. });
+        saved::memory_apart(&mut monitor, apart)?;
         saved::load(&mut monitor, state)?;
+        if let Memory::Suspended { state } = memory {
+            suspend::spend(state)?;
+        }
     }
     monitor.execute("cont").map(drop)
 }

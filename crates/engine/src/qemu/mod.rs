@@ -26,6 +26,7 @@ mod limit;
 mod owner;
 mod probe;
 mod saved;
+mod suspend;
 mod trial;
 
 pub use end::panic_message;

@@ -8,7 +8,7 @@
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
-use std::os::fd::{AsFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,9 +30,9 @@ const TSC_STEP_KHZ: u32 = 10_000;
 /// Name of the descriptor for a state in QEMU.
 const STATE: &str = "state";
 
-/// Leaves memory that is a file out of states: it is there already.
-fn leave_memory_out(monitor: &mut Monitor) -> Result<(), EngineError> {
-    let wanted = json!({ "capabilities": [{ "capability": "x-ignore-shared", "state": true }] });
+/// Leaves memory that is a file out of states, where it is `apart`: it is there already.
+pub(super) fn memory_apart(monitor: &mut Monitor, apart: bool) -> Result<(), EngineError> {
+    let wanted = json!({ "capabilities": [{ "capability": "x-ignore-shared", "state": apart }] });
     monitor
         .execute_with("migrate-set-capabilities", &wanted)
         .map(drop)
@@ -54,13 +54,17 @@ pub(super) fn make_memory(file: &Path, memory_mib: u32) -> Result<(), EngineErro
     made.set_len(u64::from(memory_mib) << 20).map_err(failed())
 }
 
-/// Opens a state that is to be loaded.
-pub(super) fn open(state: &Path) -> Result<File, EngineError> {
+/// Opens a state that is to be loaded. One with a memory in it has any size.
+pub(super) fn open(memory: &Memory) -> Result<Option<File>, EngineError> {
+    let Some(state) = memory.state() else {
+        return Ok(None);
+    };
     let failed = || EngineError::io(format!("read {}", state.display()));
     let file = File::open(state).map_err(failed())?;
     let bytes = file.metadata().map_err(failed())?.len();
     match bytes {
-        1..=STATE_MAX_BYTES => Ok(file),
+        1..=STATE_MAX_BYTES => Ok(Some(file)),
+        1.. if matches!(memory, Memory::Suspended { .. }) => Ok(Some(file)),
         _ => Err(EngineError::Saved {
             attempt: "wake",
             reason: format!("its state has {bytes} bytes"),
@@ -70,10 +74,20 @@ pub(super) fn open(state: &Path) -> Result<File, EngineError> {
 
 /// Loads the state behind a descriptor of QEMU's. QEMU ends when it cannot.
 pub(super) fn load(monitor: &mut Monitor, state: RawFd) -> Result<(), EngineError> {
-    leave_memory_out(monitor)?;
     let from = json!({ "uri": format!("fd:{state}") });
     monitor.execute_with("migrate-incoming", &from)?;
     wait(monitor, "wake")
+}
+
+/// Has QEMU write the state of its guest, which stands still.
+pub(super) fn write(
+    monitor: &mut Monitor,
+    to: BorrowedFd<'_>,
+    attempt: &'static str,
+) -> Result<(), EngineError> {
+    monitor.pass_descriptor(STATE, to)?;
+    monitor.execute_with("migrate", &json!({ "uri": format!("fd:{STATE}") }))?;
+    wait(monitor, attempt)
 }
 
 /// Stops the guest, writes its state to the new file, and tells QEMU to end.
@@ -86,10 +100,8 @@ pub(super) fn save(monitor: &mut Monitor, state: &Path) -> Result<(), EngineErro
         .open(state)
         .map_err(failed())?;
     monitor.execute("stop")?;
-    leave_memory_out(monitor)?;
-    monitor.pass_descriptor(STATE, file.as_fd())?;
-    monitor.execute_with("migrate", &json!({ "uri": format!("fd:{STATE}") }))?;
-    wait(monitor, "save")?;
+    memory_apart(monitor, true)?;
+    write(monitor, file.as_fd(), "save")?;
     let bytes = file.metadata().map_err(failed())?.len();
     if !(1..=STATE_MAX_BYTES).contains(&bytes) {
         return Err(EngineError::Saved {
@@ -278,8 +290,13 @@ mod tests {
     fn a_state_that_is_empty_is_not_opened() {
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("state");
-        assert!(matches!(open(&state), Err(EngineError::Io { .. })));
+        let memory = Memory::Saved {
+            file: folder.path().join("memory"),
+            state: state.clone(),
+        };
+        assert!(matches!(open(&memory), Err(EngineError::Io { .. })));
         std::fs::write(&state, "").unwrap();
-        assert!(matches!(open(&state), Err(EngineError::Saved { .. })));
+        assert!(matches!(open(&memory), Err(EngineError::Saved { .. })));
+        assert!(matches!(open(&Memory::Own), Ok(None)));
     }
 }

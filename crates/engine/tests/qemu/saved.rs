@@ -180,3 +180,52 @@ fn a_guest_whose_state_cannot_be_written_says_so_and_lives() {
     assert!(matches!(error, EngineError::Io { .. }), "{error}");
     assert_eq!(bench.engine.state(&id).unwrap(), VmmState::Running);
 }
+
+#[test]
+fn a_suspended_guest_goes_on_once_and_its_file_goes_before_it_runs() {
+    let mut bench = Bench::new();
+    let mut spec = bench.spec(&guest::counts());
+    spec.disks = vec![disk(&bench, "own.img", 1 << 20)];
+    let id = bench.start(&spec);
+    wait_for_numbers(&spec.console_log, 3);
+    let state = bench.path("suspended.state");
+    bench.engine.suspend(&id, &state, LONG).unwrap();
+    assert_eq!(bench.engine.state(&id).unwrap(), suspended());
+    bench.engine.quit(&id, LONG).unwrap();
+    let last = numbers(&spec.console_log).last().copied().unwrap();
+    let again = VmmSpec {
+        launch_token: LaunchToken::of(Uuid::new_v4()),
+        memory: Memory::Suspended {
+            state: state.clone(),
+        },
+        ..spec.clone()
+    };
+    let id = bench.start(&again);
+    assert!(!state.exists(), "it could go on a second time");
+    let seen = wait_for_numbers(&spec.console_log, 2);
+    assert_eq!(seen[..2], [last + 1, last + 2]);
+    bench.engine.quit(&id, LONG).unwrap();
+    let error = bench.engine.start(&again, LONG).unwrap_err();
+    assert!(matches!(error, EngineError::Io { .. }), "{error}");
+}
+
+/// A VMM whose guest was written to a file.
+fn suspended() -> VmmState {
+    VmmState::Blocked {
+        reason: "postmigrate".to_owned(),
+    }
+}
+
+#[test]
+fn a_guest_that_cannot_be_suspended_runs_on_and_leaves_nothing() {
+    let mut bench = Bench::new();
+    let spec = bench.spec(&guest::counts());
+    let id = bench.start(&spec);
+    wait_for_numbers(&spec.console_log, 2);
+    let absent = bench.path("absent/suspended.state");
+    let error = bench.engine.suspend(&id, &absent, LONG).unwrap_err();
+    assert!(matches!(error, EngineError::Io { .. }), "{error}");
+    assert_eq!(bench.engine.state(&id).unwrap(), VmmState::Running);
+    let seen = numbers(&spec.console_log).len();
+    wait_for_numbers(&spec.console_log, seen + 2);
+}

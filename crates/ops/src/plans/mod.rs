@@ -15,6 +15,6 @@ pub use save::{SaveVm, save_vm, system_clone, work_clone};
 pub use sweep::sweep;
 pub use template::{MakeTemplate, delete_template, make_template};
 pub use vm::{
-    CreateDisks, StartVm, create, delete, end_after_exit, end_left_over, grow_disk, identity, kill,
-    replace_net, start, stop,
+    CreateDisks, StartVm, create, delete, end_after_exit, end_left_over, end_suspended,
+    forget_memory, grow_disk, identity, kill, replace_net, start, stop, suspend,
 };

@@ -6,6 +6,7 @@
 //! grow    Back     grown work disk, the same in the guest that runs
 //! network Back     another network process in the place of one that ended
 //! stop    Forward  guest down, network and VMM gone, run directory gone
+//! suspend Back     memory on the disk; then Forward: network and VMM gone, run directory gone
 //! kill    Forward  network and VMM gone, run directory gone
 //! delete  Forward  network and VMM gone, run directory gone, overlay, …, the work disk last, row gone
 //! ```
@@ -14,16 +15,17 @@ use std::path::PathBuf;
 
 use banger_api::vm::{NetStack, VmState};
 use banger_api::{ExitCause, OperationId};
-use banger_engine::{VmmIdentity, VmmSpec};
+use banger_engine::{Memory, VmmIdentity, VmmSpec};
 use banger_store::{Owner, VmRecord};
 use uuid::Uuid;
 
+use crate::layout::SUSPENDED;
 use crate::policy::{self, AfterExit};
 use crate::steps::{
-    ConfigureGuest, CopyMemory, DirectoryStage, EndNet, EndVmm, GrowFile, GrowRunningDisk,
-    LaunchNet, LaunchVmm, MakeDirectory, MakeInitramfs, MakeSshHostKey, MakeSystemOverlay,
-    MakeWorkDisk, NetLaunch, RemoveDirectory, RemoveFile, ReplaceNet, ShutdownGuest, SyncFiles,
-    WorkDiskSource,
+    ConfigureGuest, CopyMemory, DirectoryStage, EndNet, EndVmm, GreetGuest, GrowFile,
+    GrowRunningDisk, LaunchNet, LaunchVmm, MakeDirectory, MakeInitramfs, MakeSshHostKey,
+    MakeSystemOverlay, MakeWorkDisk, NetLaunch, RemoveDirectory, RemoveFile, ReplaceNet,
+    ShutdownGuest, SuspendGuest, SyncFiles, WorkDiskSource,
 };
 use crate::{
     BlankDiskSpec, Change, Direction, Ending, GuestSetup, Plan, PlanKind, TemplateFiles, VmFiles,
@@ -123,6 +125,8 @@ pub struct StartVm {
     pub grow_work_disk: Option<u64>,
     /// The initramfs is not there yet.
     pub make_initramfs: bool,
+    /// A saved memory is there that nobody goes on from: it goes before the guest runs.
+    pub forget_memory: bool,
     /// The template from which the VM wakes, instead of booting.
     pub template: Option<TemplateFiles>,
 }
@@ -144,6 +148,9 @@ pub fn start(op: OperationId, vm: &VmRecord, files: &VmFiles, start: &StartVm) -
     if vm.vmm.is_some() || vm.network.process.is_some() {
         // What a stop could not end is ended first: two VMMs of one VM would share its disks.
         plan.steps = end_steps(vm, files, SIGKILL);
+    }
+    if start.forget_memory {
+        plan.steps.push(forget(files));
     }
     if start.make_initramfs {
         let path = start.spec.initramfs.clone();
@@ -187,30 +194,44 @@ pub fn start(op: OperationId, vm: &VmRecord, files: &VmFiles, start: &StartVm) -
         vmm: start.spec.launch_token.clone(),
     });
     plan.steps.extend(network.map(crate::Step::from));
-    plan.steps.push(
+    let goes_on = matches!(start.spec.memory, Memory::Suspended { .. });
+    plan.steps.push(if goes_on {
+        GreetGuest {
+            vm: vm.id,
+            launch_token: start.spec.launch_token.clone(),
+            dir: start.spec.dir.clone(),
+            deadline_ms: start.boot_deadline_ms,
+        }
+        .into()
+    } else {
         ConfigureGuest {
             setup: start.setup.clone(),
             launch_token: start.spec.launch_token.clone(),
             dir: start.spec.dir.clone(),
             deadline_ms: start.boot_deadline_ms,
         }
-        .into(),
-    );
+        .into()
+    });
     plan.done = vec![Change::SetVmState {
         vm: vm.id,
         state: VmState::Running,
         error: None,
     }];
-    let before = if vm.state == VmState::Created {
-        VmState::Created
-    } else {
-        VmState::Stopped
+    let before = match vm.state {
+        kept @ (VmState::Created | VmState::Suspended) => kept,
+        _ => VmState::Stopped,
     };
     plan.ending = Some(match start.template {
-        None => Ending::Keep(before),
-        Some(_) => Ending::Again(before),
+        None if !goes_on => Ending::Keep(before),
+        _ => Ending::Again(before),
     });
     plan
+}
+
+/// Removes the saved memory of a VM.
+fn forget(files: &VmFiles) -> crate::Step {
+    let path = files.state.file(SUSPENDED);
+    RemoveFile { path }.into()
 }
 
 fn end_steps(vm: &VmRecord, files: &VmFiles, signal: i32) -> Vec<crate::Step> {
@@ -294,6 +315,47 @@ pub fn stop(op: OperationId, vm: &VmRecord, files: &VmFiles, deadline_ms: u64) -
 pub fn kill(op: OperationId, vm: &VmRecord, files: &VmFiles, signal: i32) -> Plan {
     let mut plan = forward(op, PlanKind::KillVm, vm, VmState::Stopping);
     plan.steps = end_steps(vm, files, signal);
+    plan
+}
+
+/// Saves the memory of a VM that runs in `vmm`. Undone, the guest runs on.
+pub fn suspend(op: OperationId, vm: &VmRecord, vmm: VmmIdentity, files: &VmFiles) -> Plan {
+    let owner = Owner::Vm(vm.id);
+    let mut plan = Plan::new(op, PlanKind::SuspendVm, Some(vm.id), owner, Direction::Back);
+    plan.steps = vec![
+        SuspendGuest {
+            vm: vm.id,
+            vmm,
+            to: files.suspended(),
+        }
+        .into(),
+    ];
+    plan.done = vec![Change::SetVmState {
+        vm: vm.id,
+        state: VmState::Suspended,
+        error: None,
+    }];
+    plan.ending = Some(Ending::Again(VmState::Running));
+    plan
+}
+
+/// Ends the VMM of a VM that is suspended: its guest stands still.
+pub fn end_suspended(op: OperationId, vm: &VmRecord, files: &VmFiles) -> Plan {
+    let mut plan = forward(op, PlanKind::EndSuspended, vm, VmState::Suspended);
+    plan.steps = end_steps(vm, files, SIGKILL);
+    plan.done = vec![Change::SetVmState {
+        vm: vm.id,
+        state: VmState::Suspended,
+        error: None,
+    }];
+    plan
+}
+
+/// Forgets the memory of a VM that is suspended: it boots from its disks the next time.
+pub fn forget_memory(op: OperationId, vm: &VmRecord, files: &VmFiles) -> Plan {
+    let mut plan = forward(op, PlanKind::KillVm, vm, VmState::Suspended);
+    plan.steps = end_steps(vm, files, SIGKILL);
+    plan.steps.push(forget(files));
     plan
 }
 

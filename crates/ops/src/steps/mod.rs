@@ -7,6 +7,7 @@ mod make;
 mod network;
 mod save;
 mod stray;
+mod suspend;
 mod template;
 mod vmm;
 
@@ -20,6 +21,7 @@ pub(crate) use network::net_claim;
 pub use network::{EndNet, EndStrayNet, LaunchNet, NetLaunch, NetStarted, ReplaceNet};
 pub use save::{CloneDisk, ReadRoot};
 pub use stray::EndStray;
+pub use suspend::{GreetGuest, SuspendGuest};
 pub use template::{CopyMemory, SaveTemplate, TryTemplate};
 pub use vmm::{EndVmm, LaunchVmm, user_claim};
 pub(crate) use vmm::{claims_of, in_directory, process_claim};

@@ -137,6 +137,6 @@ impl StepBody for CopyMemory {
 pub(super) fn forget_copy(cx: &StepCx<'_>, spec: &VmmSpec) -> HostResult<()> {
     match &spec.memory {
         Memory::Saved { file, .. } => cx.host.remove_file(file),
-        Memory::Own | Memory::File { .. } => Ok(()),
+        Memory::Own | Memory::File { .. } | Memory::Suspended { .. } => Ok(()),
     }
 }

@@ -8,10 +8,10 @@ use banger_api::vm::{Egress, NetStack};
 use banger_engine::{Memory, NetSpec, VmmSpec};
 use banger_ops::steps::{
     CloneDisk, ConfigureGuest, CopyMemory, DirectoryStage, EndNet, EndStray, EndStrayNet, EndVmm,
-    GrowFile, GrowRunningDisk, LaunchNet, LaunchVmm, MakeDirectory, MakeImage, MakeInitramfs,
-    MakeKernel, MakeSshHostKey, MakeSystemOverlay, MakeWorkDisk, NetLaunch, PublishDirectory,
-    ReadRoot, RemoveDirectory, RemoveFile, ReplaceNet, SaveTemplate, ShutdownGuest, SyncFiles,
-    TryTemplate, WorkDiskSource,
+    GreetGuest, GrowFile, GrowRunningDisk, LaunchNet, LaunchVmm, MakeDirectory, MakeImage,
+    MakeInitramfs, MakeKernel, MakeSshHostKey, MakeSystemOverlay, MakeWorkDisk, NetLaunch,
+    PublishDirectory, ReadRoot, RemoveDirectory, RemoveFile, ReplaceNet, SaveTemplate,
+    ShutdownGuest, SuspendGuest, SyncFiles, TryTemplate, WorkDiskSource,
 };
 use banger_ops::{
     BlankDiskSpec, ContainerAt, GuestDefaults, GuestSetup, ImageSource, NetPlan, OwnDir, OwnFile,
@@ -393,6 +393,35 @@ fn of_version_10() -> Vec<Step> {
     ]
 }
 
+/// Those that version 11 has and older ones had not.
+fn of_version_11() -> Vec<Step> {
+    vec![
+        SuspendGuest {
+            vm: vm_id(),
+            vmm: identity(),
+            to: state_dir().join("suspended.state"),
+        }
+        .into(),
+        GreetGuest {
+            vm: vm_id(),
+            launch_token: identity().launch_token,
+            dir: run_dir(),
+            deadline_ms: 60_000,
+        }
+        .into(),
+        LaunchVmm {
+            vm: vm_id(),
+            spec: VmmSpec {
+                memory: Memory::Suspended {
+                    state: state_dir().join("suspended.state"),
+                },
+                ..spec(NetSpec::None)
+            },
+        }
+        .into(),
+    ]
+}
+
 /// Those that this version has.
 pub fn steps_of(version: u32) -> Vec<Step> {
     let mut steps = [of_files(), of_making(), of_guests()].concat();
@@ -404,6 +433,9 @@ pub fn steps_of(version: u32) -> Vec<Step> {
     }
     if version >= 10 {
         steps.extend(of_version_10());
+    }
+    if version >= 11 {
+        steps.extend(of_version_11());
     }
     steps
 }

@@ -282,6 +282,30 @@ impl Host for QuietHost {
     ) -> HostResult<()> {
         absent()
     }
+    fn suspend_vmm(
+        &self,
+        _vm: VmId,
+        _vmm: &VmmIdentity,
+        _to: &Path,
+        _deadline: Duration,
+    ) -> HostResult<()> {
+        absent()
+    }
+    fn pause_vmm(&self, _vmm: &VmmIdentity) -> HostResult<()> {
+        absent()
+    }
+    fn resume_vmm(&self, _vmm: &VmmIdentity) -> HostResult<()> {
+        absent()
+    }
+    fn greet_guest(
+        &self,
+        _vm: VmId,
+        _vmm: &VmmIdentity,
+        _deadline: Duration,
+        _cancel: &Cancel,
+    ) -> HostResult<()> {
+        absent()
+    }
     fn hold_guest(
         &self,
         _vmm: &VmmIdentity,

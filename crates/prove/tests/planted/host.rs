@@ -49,6 +49,10 @@ pub enum HostBug {
     LoseAnUnrecordedNetwork,
     /// The copy of a template's memory is not removed when its VMM has mapped it.
     KeepTheCopy,
+    /// A guest that is not suspended after all is not let go on.
+    ForgetToResume,
+    /// The memory of a guest stays when that is not suspended after all.
+    KeepTheMemory,
     /// A guest that could not be saved counts as saved.
     SaveNothing,
     /// Network processes are not ended, and said to be.
@@ -92,6 +96,9 @@ impl Host for BuggyHost {
     fn remove_file(&self, path: &Path) -> HostResult<()> {
         if self.has(HostBug::FailOnWhatIsGone) && !self.host.exists(path)? {
             return Err(ApiError::new(ErrorCode::Internal, "no such file"));
+        }
+        if self.has(HostBug::KeepTheMemory) && path.ends_with("suspended.state") {
+            return Ok(());
         }
         if self.has(HostBug::KeepTheCopy) && path.ends_with("memory.img") {
             return Ok(());
@@ -257,6 +264,37 @@ impl Host for BuggyHost {
             true => self.host.end_vmm(vmm, Signal::KILL, deadline),
             false => self.host.save_vmm(vmm, to, facts, deadline),
         }
+    }
+
+    fn suspend_vmm(
+        &self,
+        vm: VmId,
+        vmm: &VmmIdentity,
+        to: &Path,
+        deadline: Duration,
+    ) -> HostResult<()> {
+        self.host.suspend_vmm(vm, vmm, to, deadline)
+    }
+
+    fn pause_vmm(&self, vmm: &VmmIdentity) -> HostResult<()> {
+        self.host.pause_vmm(vmm)
+    }
+
+    fn resume_vmm(&self, vmm: &VmmIdentity) -> HostResult<()> {
+        match self.has(HostBug::ForgetToResume) {
+            true => Ok(()),
+            false => self.host.resume_vmm(vmm),
+        }
+    }
+
+    fn greet_guest(
+        &self,
+        vm: VmId,
+        vmm: &VmmIdentity,
+        deadline: Duration,
+        cancel: &Cancel,
+    ) -> HostResult<()> {
+        self.host.greet_guest(vm, vmm, deadline, cancel)
     }
 
     fn hold_guest(&self, vmm: &VmmIdentity, deadline: Duration, cancel: &Cancel) -> HostResult<()> {

@@ -71,6 +71,8 @@ const HOST_BUGS: &[(HostBug, &str, &str)] = &[
     (HostBug::ForgetFileSync, "create", "no whole"),
     (HostBug::ForgetFileSync, "make-template", "no whole"),
     (HostBug::KeepTheCopy, "wake", "keeps a copy"),
+    (HostBug::ForgetToResume, "suspend", "stands still"),
+    (HostBug::KeepTheMemory, "suspend", "a second time"),
     (HostBug::SaveNothing, "make-template", "torn"),
     (HostBug::PublishBeforeSync, "pull", "torn"),
     (
@@ -89,7 +91,7 @@ const HOST_BUGS: &[(HostBug, &str, &str)] = &[
         "is unclaimed",
     ),
     (HostBug::LoseAnUnrecordedLaunch, "start-first", "VMMs live"),
-    (HostBug::FailOnWhatIsGone, "create", "recovery reports"),
+    (HostBug::FailOnWhatIsGone, "create", "is left"),
     (
         HostBug::ForgetSyncOfARemoval,
         "delete-stopped",

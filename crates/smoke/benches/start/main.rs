@@ -6,11 +6,13 @@
 //! exec   banger exec VM -- true            in a running guest
 //! ps     banger ps                         with 100 stopped VMs
 //! rss    the daemon at rest                after all that
+//! wake   banger vm run --rm … -- true      from a template, in turns with a boot
 //! ```
 //!
 //! `cargo bench -p banger-smoke --bench start`; `BANGER_BENCH_RUNS` sets the number of runs (10 at least are a result).
 
 mod bare_boot;
+mod templates;
 
 use std::io::{self, Write as _};
 use std::time::Duration;
@@ -104,13 +106,17 @@ fn main() -> io::Result<()> {
         "daemon at rest"
     ));
 
+    let (lines, woken) = templates::measure(runs, &SMALL)?;
+    report.extend(lines);
+
     let mut out = io::stdout().lock();
     writeln!(
         out,
         "\nmedians of {runs} runs or more\n{}",
         report.join("\n")
     )?;
-    writeln!(out, "\nstages of one vm run:\n{}", timed.err())
+    writeln!(out, "\nstages of one vm run:\n{}", timed.err())?;
+    writeln!(out, "\nstages of one from a template:\n{woken}")
 }
 
 fn resident_kib(sandbox: &Sandbox) -> u64 {

@@ -36,6 +36,7 @@ mod shell;
 mod ssh;
 mod ssh_config;
 mod stuck;
+mod suspend;
 mod systemd;
 mod templates;
 mod tiny_root;

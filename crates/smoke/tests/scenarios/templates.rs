@@ -30,6 +30,13 @@ fn configured(more: &str) -> Sandbox {
     sandbox
 }
 
+/// A sandbox with a template for [`minimal`] guests.
+pub fn with_template() -> Sandbox {
+    let sandbox = with_templates();
+    made(&sandbox);
+    sandbox
+}
+
 /// Boots a VM once and waits until its template is there.
 fn made(sandbox: &Sandbox) {
     let ran = minimal(

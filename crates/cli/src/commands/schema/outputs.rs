@@ -89,7 +89,8 @@ pub fn of(command: &str) -> Output {
         },
         "completion bash" | "completion zsh" | "completion fish" => Output::Bytes,
         "ps" | "vm list" | "vm show" => VMS,
-        "start" | "stop" | "vm start" | "vm stop" | "vm restart" | "vm kill" => VMS,
+        "start" | "stop" | "vm start" | "vm stop" | "vm restart" | "vm kill" | "vm suspend"
+        | "vm pause" | "vm resume" => VMS,
         "vm create" | "vm set" => VM,
         "rm" | "vm delete" | "image delete" | "kernel delete" => REMOVED,
         "vm prune" => Output::Object {
