@@ -1,6 +1,6 @@
 //! Failures of parts and checks, as the host is told of them.
 
-use banger_guest::Failure;
+use banger_guest::{Failure, FailureKind};
 
 /// A failure of one part and check.
 pub fn failure(
@@ -12,6 +12,7 @@ pub fn failure(
         part: part.into(),
         check: check.into(),
         message: cause.to_string(),
+        kind: FailureKind::Other,
     }
 }
 

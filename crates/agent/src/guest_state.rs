@@ -176,11 +176,8 @@ impl Guest {
         {
             let mut state = self.state();
             if matches!(state.phase, Phase::Configuring | Phase::Stopping) {
-                return Err(Failure {
-                    part: "guest".into(),
-                    check: "is ready to be configured".into(),
-                    message: "it is being configured or stopped".into(),
-                });
+                let why = "it is being configured or stopped";
+                return Err(failure("guest", "is ready to be configured", why));
             }
             state.phase = Phase::Configuring;
         }

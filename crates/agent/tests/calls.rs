@@ -38,6 +38,8 @@ fn configure(hostname: &str) -> Configure {
         net: None,
         relays: vec![],
         door: None,
+        kernel_line: None,
+        own_kernel: None,
         env: [("FROM".to_owned(), "configure".to_owned())].into(),
         cwd: Some(GuestPath::new("/usr").unwrap()),
         user: None,

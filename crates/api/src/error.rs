@@ -35,6 +35,8 @@ pub enum ErrorCode {
     NotExecutable,
     /// The guest did not answer in time.
     GuestUnreachable,
+    /// The guest's root has another kernel than the one that it booted.
+    OtherKernel,
     /// A registry does not answer, or gives a malformed answer.
     RegistryFailed,
     /// A deadline passed.
@@ -49,7 +51,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::InvalidArgument,
         Self::NotFound,
         Self::Ambiguous,
@@ -63,6 +65,7 @@ impl ErrorCode {
         Self::NoSuchProgram,
         Self::NotExecutable,
         Self::GuestUnreachable,
+        Self::OtherKernel,
         Self::RegistryFailed,
         Self::Timeout,
         Self::Cancelled,
@@ -86,6 +89,7 @@ impl ErrorCode {
             | Self::RegistryFailed
             | Self::GuestFailed
             | Self::GuestUnreachable
+            | Self::OtherKernel
             | Self::Timeout
             | Self::ShuttingDown
             | Self::Internal => 1,
@@ -105,6 +109,7 @@ impl ErrorCode {
             | Self::GuestUnreachable
             | Self::NoSuchProgram
             | Self::NotExecutable
+            | Self::OtherKernel
             | Self::VmmFailed
             | Self::RegistryFailed => 502,
             Self::Timeout => 504,
@@ -183,11 +188,12 @@ mod tests {
             ErrorCode::NoSuchProgram => 10,
             ErrorCode::NotExecutable => 11,
             ErrorCode::GuestUnreachable => 12,
-            ErrorCode::RegistryFailed => 13,
-            ErrorCode::Timeout => 14,
-            ErrorCode::Cancelled => 15,
-            ErrorCode::ShuttingDown => 16,
-            ErrorCode::Internal => 17,
+            ErrorCode::OtherKernel => 13,
+            ErrorCode::RegistryFailed => 14,
+            ErrorCode::Timeout => 15,
+            ErrorCode::Cancelled => 16,
+            ErrorCode::ShuttingDown => 17,
+            ErrorCode::Internal => 18,
         };
         let places: Vec<usize> = ErrorCode::ALL.into_iter().map(place).collect();
         assert_eq!(places, (0..ErrorCode::ALL.len()).collect::<Vec<_>>());

@@ -4,7 +4,7 @@ use crate::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::ids::KernelName;
+use crate::ids::{InvalidName, KernelName};
 
 /// One kernel: an uncompressed image with the modules that a guest needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -75,6 +75,55 @@ pub enum KernelSource {
     Host,
     /// Debian's cloud kernel, fetched by the host's own apt.
     Default,
+}
+
+/// Choice of a VM's kernel: one of the host's by its name, or the one that is installed in the VM's own root.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum KernelChoice {
+    /// A kernel of the host's.
+    Named(KernelName),
+    /// The kernel of the VM's root: the image's, or a newer one that was installed there. Written `image`.
+    Image,
+}
+
+impl KernelChoice {
+    /// The word for [`KernelChoice::Image`], which no kernel is called.
+    pub const IMAGE: &'static str = "image";
+}
+
+impl std::str::FromStr for KernelChoice {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            Self::IMAGE => Ok(Self::Image),
+            name => name.parse().map(Self::Named),
+        }
+    }
+}
+
+impl TryFrom<String> for KernelChoice {
+    type Error = InvalidName;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl std::fmt::Display for KernelChoice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Named(name) => f.write_str(name.as_str()),
+            Self::Image => f.write_str(Self::IMAGE),
+        }
+    }
+}
+
+impl From<KernelChoice> for String {
+    fn from(choice: KernelChoice) -> Self {
+        choice.to_string()
+    }
 }
 
 /// Import a kernel.

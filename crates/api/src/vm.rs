@@ -14,6 +14,7 @@ use crate::exit::ExitCause;
 use crate::guest::GuestUse;
 use crate::ids::{EngineName, ImageName, KernelName, NetworkName, OperationId, VmId, VmName};
 use crate::jail::VmJail;
+use crate::kernel::KernelChoice;
 use crate::labels::{LabelFilter, LabelKey, LabelValue, Labels};
 use crate::size::ByteSize;
 
@@ -265,6 +266,9 @@ pub struct Vm {
     pub image: ImageName,
     /// The name of its kernel.
     pub kernel: KernelName,
+    /// True when it boots the kernel that is installed in its own root.
+    #[serde(default)]
+    pub own_kernel: bool,
     /// The engine that runs it: `qemu`.
     pub engine: EngineName,
     /// Virtual CPUs.
@@ -351,8 +355,9 @@ pub struct CreateVm {
     pub name: Option<VmName>,
     /// The image's name; if it is missing, the recipe of that name is built first.
     pub image: Option<ImageName>,
-    /// The kernel's name.
-    pub kernel: Option<KernelName>,
+    /// The kernel's name, or `image` for the one that is installed in its root.
+    #[schema(value_type = Option<String>)]
+    pub kernel: Option<KernelChoice>,
     /// The engine: `auto` or `qemu`.
     pub engine: Option<EngineName>,
     /// Virtual CPUs, at least 1.
@@ -408,6 +413,9 @@ pub struct CreateVm {
 pub struct SetVm {
     /// New name.
     pub name: Option<VmName>,
+    /// The kernel's name, or `image` for the one that is installed in its root.
+    #[schema(value_type = Option<String>)]
+    pub kernel: Option<KernelChoice>,
     /// Virtual CPUs.
     pub vcpu: Option<u32>,
     /// Memory in bytes.

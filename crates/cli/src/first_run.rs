@@ -16,6 +16,7 @@ use banger_daemon::{Missing, Paths, missing, stages};
 /// The steps around these stages, with which they begin.
 const MAKE_IMAGE: &str = "make_image";
 const MAKE_KERNEL: &str = "make_kernel";
+const READ_KERNEL: &str = "read_kernel";
 /// Recipes and the room that their images take on disk, in MB, as measured when this was written.
 const IMAGE_MB: [(&str, u32); 3] = [
     ("debian-bookworm", 530),
@@ -51,6 +52,10 @@ impl FirstRun {
         // A kernel that is here gets an initramfs as well, from each new build of banger: nothing is fetched then.
         let fetches = stage != stages::INITRAMFS && stages::of_kernel().contains(&stage);
         let of_kernel = stage == MAKE_KERNEL || fetches;
+        if stage == READ_KERNEL {
+            // A kernel is taken from the VM's own root: nothing is fetched, at no run.
+            self.stages.borrow_mut().get_or_insert_default();
+        }
         if self.stages.borrow().is_some() || !(of_image || of_kernel) {
             return None;
         }

@@ -60,6 +60,8 @@ pub struct BootFiles {
     pub kernel: PathBuf,
     /// The initramfs with this build's agent, which may not be there yet.
     pub initramfs: PathBuf,
+    /// SHA-256 of its image's file as it was imported, packed or not, in hexadecimal digits.
+    pub image_sha256: String,
     /// The file system of its modules, when it has one.
     pub modules: Option<PathBuf>,
     /// Way in which the guest's instructions run: KVM or emulation.

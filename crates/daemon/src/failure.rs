@@ -5,8 +5,8 @@ use std::io;
 
 use banger_api::{ApiError, ErrorCode};
 use banger_engine::EngineError;
-use banger_guest::ClientError;
 use banger_guest::wire::handshake::HandshakeError;
+use banger_guest::{ClientError, FailureKind};
 
 /// `error` and its causes on one line; a cause that its successor has said already is not said again.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
@@ -99,6 +99,9 @@ pub(crate) fn of_guest(error: &ClientError) -> ApiError {
             ErrorCode::GuestUnreachable
         }
         ClientError::Session { .. } => ErrorCode::GuestUnreachable,
+        ClientError::Failed { failure, .. } if failure.kind == FailureKind::OtherKernel => {
+            ErrorCode::OtherKernel
+        }
         _ => ErrorCode::GuestFailed,
     };
     ApiError::new(code, message)

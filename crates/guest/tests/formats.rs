@@ -10,11 +10,11 @@ use banger_guest::{
     Answer, Attach, Authorities, Caller, ClockChange, ClockReading, ClockSet, CommandStats,
     Configure, Configured, ConnectTarget, Content, CpuTimes, Detached, DetachedCommand,
     DetachedEnd, DiskStats, Door, ExecFailure, ExecFailureKind, ExecRequest, ExitStatus, Failure,
-    Found, GetChanges, GetFiles, GrowDisk, GuestFile, GuestMount, GuestPath, GuestStats,
-    IdentityName, IdentityRow, InitMode, Interface, InterfaceAddress, Listener, Listening, MacAddr,
-    MemoryStats, ModulesPlan, Net, Phase, Pong, PutFiles, Relay, Request, RootPlan, RunningInit,
-    SetClock, ShutdownMode, Stage, TmpMode, TransferDone, TransferFailure, TransportProtocol,
-    TreeFiles, TreePath, Tty,
+    FailureKind, Found, GetChanges, GetFiles, GrowDisk, GuestFile, GuestMount, GuestPath,
+    GuestStats, IdentityName, IdentityRow, InitMode, InstalledKernel, Interface, InterfaceAddress,
+    Listener, Listening, MacAddr, MemoryStats, ModulesPlan, Net, OwnKernel, Phase, Pong, PutFiles,
+    Relay, Request, RootPlan, RunningInit, SetClock, ShutdownMode, Stage, TmpMode, TransferDone,
+    TransferFailure, TransportProtocol, TreeFiles, TreePath, Tty,
 };
 use bytes::{Bytes, BytesMut};
 
@@ -138,6 +138,10 @@ fn configure(init: InitMode) -> Configure {
             listen: "10.0.2.15:65534".parse().unwrap(),
             from: "10.0.2.2".parse().unwrap(),
         }),
+        kernel_line: Some(text("this VM boots debian-cloud")),
+        own_kernel: Some(OwnKernel {
+            sha256: "0a".repeat(32),
+        }),
         env: [(text("A"), text("b"))].into(),
         cwd: Some(path("/srv")),
         user: Some(text("me")),
@@ -179,6 +183,7 @@ fn requests_of_version_1() -> Vec<Request> {
                 | Request::GrowDisk(_)
                 | Request::Hold
                 | Request::WatchPorts
+                | Request::InstalledKernel
         )
     };
     let requests = requests()
@@ -193,6 +198,8 @@ fn requests_of_version_1() -> Vec<Request> {
                 configure.generation = String::new();
                 configure.door = None;
                 configure.machine_uuid = String::new();
+                configure.kernel_line = None;
+                configure.own_kernel = None;
                 configure.root.modules = None;
                 configure.files.drain(..NEW_FILES_IN_VERSION_3);
                 Request::Configure(configure)
@@ -267,6 +274,7 @@ fn requests() -> Vec<Request> {
             bytes: 16 << 30,
         }),
         Request::Hold,
+        Request::InstalledKernel,
         Request::Sync,
         Request::Shutdown {
             mode: ShutdownMode::Poweroff,
@@ -299,6 +307,7 @@ fn pongs() -> Vec<Answer<Pong>> {
         part: text("disks"),
         check: text("mount"),
         message: text("no"),
+        kind: FailureKind::Other,
     });
     let phases = [
         Phase::Waiting,
@@ -522,6 +531,7 @@ fn every_message_is_that_of_its_newest_golden_file() {
             SetClock,
             GrowDisk,
             Hold,
+            InstalledKernel,
             Sync,
             Shutdown
         }
@@ -591,6 +601,20 @@ fn every_message_is_that_of_its_newest_golden_file() {
         }
     );
     assert_eq!(golden.holds("detached.json", &detached()), Ok(()));
+    let installed = Answer::Ok(Some(InstalledKernel {
+        release: text("6.1.0-57-cloud-amd64"),
+        image: path("/boot/vmlinuz-6.1.0-57-cloud-amd64"),
+        config: Some(path("/boot/config-6.1.0-57-cloud-amd64")),
+        modules: path("/lib/modules/6.1.0-57-cloud-amd64"),
+    }));
+    assert_eq!(golden.holds("installed-kernel.json", &installed), Ok(()));
+    let failed: Answer<Configured> = Answer::Failed(Failure {
+        part: text("kernel 6.1.0-57-cloud-amd64"),
+        check: text("be the one that booted"),
+        message: text("it is not"),
+        kind: FailureKind::OtherKernel,
+    });
+    assert_eq!(golden.holds("failed.json", &failed), Ok(()));
     assert_eq!(golden.holds("stats.json", &stats()), Ok(()));
     assert_eq!(golden.holds("clock.json", &clock_reading()), Ok(()));
     every_variant!(

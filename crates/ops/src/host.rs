@@ -58,6 +58,13 @@ pub struct GuestSetup {
     /// It wakes from a template: its agent is up and waits.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub woken: bool,
+    /// Name of the kernel that boots; empty in plans of older builds.
+    #[serde(default)]
+    pub kernel: String,
+    /// SHA-256 of the image of its own root's kernel, in hexadecimal digits, when that is what boots: a root that has
+    /// another one by now is refused with `other_kernel`.
+    #[serde(default)]
+    pub own_kernel: Option<String>,
 }
 
 /// Defaults of commands in a guest.
@@ -352,6 +359,17 @@ pub trait Host: Send + Sync {
         vm: VmId,
         vmm: &VmmIdentity,
         to: &Path,
+        events: &dyn Events,
+        cancel: &Cancel,
+    ) -> HostResult<()>;
+
+    /// Has a bare guest send the kernel that is installed in its root, and makes the directory `into` of it, as
+    /// `make_kernel` takes one.
+    fn read_kernel(
+        &self,
+        vm: VmId,
+        vmm: &VmmIdentity,
+        into: &Path,
         events: &dyn Events,
         cancel: &Cancel,
     ) -> HostResult<()>;

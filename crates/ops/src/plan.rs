@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use banger_api::vm::VmState;
-use banger_api::{ExitCause, OperationId, VmId};
+use banger_api::{ErrorCode, ExitCause, OperationId, VmId};
 use banger_store::{Owner, PlanRecord};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -42,6 +42,8 @@ pub enum PlanKind {
     ReplaceImage,
     /// Makes a kernel's files.
     MakeKernel,
+    /// Makes a kernel's files of the one in a VM's root.
+    TakeKernel,
     /// Gives made files their place and name.
     PublishKernel,
     /// Removes a kernel.
@@ -246,17 +248,18 @@ impl Plan {
                 state: VmState::Running,
                 error: None,
             }],
-            (Ending::Again(state), Some(cause))
-                if cause.code != banger_api::ErrorCode::Cancelled =>
+            // A crash before the other way begins leaves a VM that was lost, and says how. A kernel of the VM's own root is taken
+            // from there, and the same operation starts it with that one: a reboot of its guest stays due.
+            (Ending::Again(state), Some(cause)) | (Ending::Keep(state), Some(cause))
+                if again(ending, cause) =>
             {
-                // A crash before the other way begins leaves a VM that was lost, and says how.
                 vec![Change::SetVmState {
                     vm,
                     state,
                     error: Some(cause.message.clone()),
                 }]
             }
-            (Ending::Keep(_), Some(cause)) if cause.code != banger_api::ErrorCode::Cancelled => {
+            (Ending::Keep(_), Some(cause)) if cause.code != ErrorCode::Cancelled => {
                 vec![Change::SetVmState {
                     vm,
                     state: VmState::Error,
@@ -277,5 +280,14 @@ impl Plan {
                 error: Some("it was interrupted: the daemon or the host went down".to_owned()),
             }],
         }
+    }
+}
+
+/// Tells whether the operation of a plan that was undone for this cause goes on in another way.
+fn again(ending: Ending, cause: &banger_api::ApiError) -> bool {
+    match ending {
+        Ending::Again(_) => cause.code != ErrorCode::Cancelled,
+        Ending::Keep(_) => cause.code == ErrorCode::OtherKernel,
+        Ending::Forget => false,
     }
 }

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::steps::{
     CloneDisk, ConfigureGuest, CopyMemory, EndNet, EndStray, EndStrayNet, EndVmm, GreetGuest,
     GrowFile, GrowRunningDisk, LaunchNet, LaunchVmm, MakeDirectory, MakeImage, MakeInitramfs,
-    MakeKernel, MakeSshHostKey, MakeSystemOverlay, MakeWorkDisk, PublishDirectory, ReadRoot,
-    RemoveDirectory, RemoveFile, ReplaceNet, SaveTemplate, ShutdownGuest, SuspendGuest, SyncFiles,
-    TryTemplate,
+    MakeKernel, MakeSshHostKey, MakeSystemOverlay, MakeWorkDisk, PublishDirectory, ReadKernel,
+    ReadRoot, RemoveDirectory, RemoveFile, ReplaceNet, SaveTemplate, ShutdownGuest, SuspendGuest,
+    SyncFiles, TryTemplate,
 };
 use crate::{Cancel, Change, Events, Host, HostResult};
 
@@ -113,6 +113,7 @@ steps!(
     MakeSystemOverlay,
     MakeWorkDisk,
     PublishDirectory,
+    ReadKernel,
     ReadRoot,
     RemoveDirectory,
     RemoveFile,

@@ -111,6 +111,7 @@ impl Environment for SimEnvironment {
         Ok(BootFiles {
             kernel: kernel.join("vmlinux"),
             initramfs: kernel.join("initramfs.cpio"),
+            image_sha256: String::new(),
             modules: Some(kernel.join("modules.ext4")),
             accel: Accel::Tcg,
         })

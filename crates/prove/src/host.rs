@@ -398,6 +398,10 @@ impl Host for SimHost {
                 return Err(failed(ErrorCode::Cancelled, "cancelled"));
             }
             guest_up(world, vmm, setup, deadline)?;
+            let name = setup.name.as_str();
+            if setup.own_kernel.is_some() && world.installed.contains(name) {
+                return Err(failed(ErrorCode::OtherKernel, "another kernel"));
+            }
             Ok(vec![BootStage {
                 name: "boot".to_owned(),
                 us: 1,
@@ -459,6 +463,27 @@ impl Host for SimHost {
             }
             let content = content_of("root");
             world.files.write(to, cut(content, extent), SIZE)
+        })
+    }
+
+    fn read_kernel(
+        &self,
+        _vm: VmId,
+        vmm: &VmmIdentity,
+        into: &Path,
+        _events: &dyn Events,
+        cancel: &Cancel,
+    ) -> HostResult<()> {
+        self.act(Wait, "read kernel", into, NO_DEADLINE, |world, extent| {
+            if cancel.is_cancelled() {
+                return Err(failed(ErrorCode::Cancelled, "cancelled"));
+            }
+            if world.processes.same(vmm).is_none() {
+                return Err(failed(ErrorCode::GuestUnreachable, "the VMM is gone"));
+            }
+            world.installed.clear();
+            let content = content_of("kernel");
+            world.files.write(into, cut(content, extent), SIZE)
         })
     }
 

@@ -83,6 +83,8 @@ pub(crate) struct World {
     pub(crate) processes: Processes,
     pub(crate) ledger: Ledger,
     pub(crate) manners: BTreeMap<String, Manners>,
+    /// Names of VMs in whose roots another kernel was installed since theirs was taken.
+    pub(crate) installed: BTreeSet<String>,
     pub(crate) clock_us: u64,
     pub(crate) random: Random,
     pub(crate) faults: Faults,
@@ -127,6 +129,7 @@ impl World {
             processes: Processes::new(),
             ledger: Ledger::default(),
             manners: BTreeMap::new(),
+            installed: BTreeSet::new(),
             clock_us: 1_000_000,
             random: Random::new(seed),
             faults: Faults::None,

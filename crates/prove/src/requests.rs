@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use banger_api::image::{BuildImage, ReseedImage, SaveVm, WorkSeed};
-use banger_api::kernel::{ImportKernel, KernelSource};
+use banger_api::kernel::{ImportKernel, KernelChoice, KernelSource};
 use banger_api::pull::{PullImage, PullSource};
 use banger_api::vm::{
     ChangePorts, CreateVm, KillVm, NetStack, PruneVms, Publish, RestartPolicy, SetVm, StopVm, Vm,
@@ -41,6 +41,8 @@ pub(crate) struct From<'a> {
     pub(crate) restart: RestartPolicy,
     /// True to start it right after its creation.
     pub(crate) start: bool,
+    /// True for the kernel of its own root.
+    pub(crate) own_kernel: bool,
 }
 
 impl Daemon {
@@ -78,7 +80,10 @@ impl Daemon {
         let request = CreateVm {
             name: Some(name.parse().map_err(invalid)?),
             image: Some(from.image.parse().map_err(invalid)?),
-            kernel: from.kernel.map(str::parse).transpose().map_err(invalid)?,
+            kernel: match (from.own_kernel, from.kernel) {
+                (true, _) => Some(KernelChoice::Image),
+                (false, kernel) => kernel.map(str::parse).transpose().map_err(invalid)?,
+            },
             disk_size: Some(ByteSize(if from.grown { 2 * SIZE } else { SIZE })),
             overlay_size: Some(ByteSize(SIZE)),
             publish: publish.into_iter().collect(),

@@ -26,6 +26,7 @@ const BARE: From<'static> = From {
     stack: NetStack::Slirp,
     restart: RestartPolicy::No,
     start: false,
+    own_kernel: false,
 };
 
 /// An image and a kernel.
@@ -47,6 +48,18 @@ fn running(daemon: &Daemon, from: From<'_>) -> HostResult<()> {
 fn manners(daemon: &Daemon, manners: Manners) {
     let mut world = daemon.machine.world();
     world.manners.insert("a".to_owned(), manners);
+}
+
+const OWN_KERNEL: From<'static> = From {
+    own_kernel: true,
+    ..PUBLISHED
+};
+
+/// A VM that runs the kernel of its own root, in which another one was installed.
+fn other_kernel(daemon: &Daemon) -> HostResult<()> {
+    running(daemon, OWN_KERNEL)?;
+    daemon.machine.world().installed.insert("a".to_owned());
+    Ok(())
 }
 
 const ALWAYS: From<'static> = From {
@@ -152,6 +165,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     all.extend(networks());
     all.extend(templates());
     all.extend(suspended());
+    all.extend(own_kernels());
     all
 }
 
@@ -428,6 +442,39 @@ fn templates() -> Vec<Scenario> {
             },
             |c| c.delete_kernel("krn")
         ),
+    ]
+}
+
+fn own_kernels() -> Vec<Scenario> {
+    vec![
+        scenario!("run-own-kernel", base, |c| {
+            let from = From {
+                start: true,
+                ..OWN_KERNEL
+            };
+            c.create("a", &from).map(|_| ())
+        }),
+        scenario!("start-own-kernel", |c| created(c, OWN_KERNEL), |c| c
+            .start_vm("a")),
+        scenario!(
+            "start-other-kernel",
+            |c| {
+                other_kernel(c)?;
+                c.stop("a")
+            },
+            |c| c.start_vm("a")
+        ),
+        scenario!(
+            "reboot-other-kernel",
+            |c| {
+                other_kernel(c)?;
+                vmms_end(c, Some(ExitCause::GuestReset));
+                Ok(())
+            },
+            |c| c.watch_to_the_end("a")
+        ),
+        scenario!("delete-own-kernel", |c| running(c, OWN_KERNEL), |c| c
+            .delete("a")),
     ]
 }
 

@@ -165,6 +165,7 @@ fn request(daemon: &Daemon, random: &mut Random) -> HostResult<()> {
                 },
                 restart: RestartPolicy::No,
                 start: random.chance(1, 3),
+                own_kernel: random.chance(1, 4),
             };
             daemon.create(name, &from).map(|_| ())
         }

@@ -223,16 +223,17 @@ fn journal(daemon: &Daemon, wrong: &mut Vec<String>) -> HostResult<()> {
     }
     let mixed = daemon.read(|db| {
         let mut statement = db.prepare_cached(
-            "SELECT plan FROM plans WHERE plan LIKE '%\"direction\":\"back\"%' AND
+            "SELECT plan, (SELECT group_concat(n || ' ' || state) FROM steps WHERE steps.plan = plans.id)
+             FROM plans WHERE plan LIKE '%\"direction\":\"back\"%' AND
              (SELECT count(DISTINCT state) FROM steps WHERE steps.plan = plans.id) > 1",
         )?;
-        let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
+        let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
         Ok(rows.collect::<Result<Vec<_>, _>>()?)
     })?;
-    for plan in mixed {
+    for (plan, steps) in mixed {
         let plan: Result<Plan, _> = serde_json::from_str(&plan);
         wrong.push(format!(
-            "a finished plan is half undone: {:?}",
+            "a finished plan is half undone: {:?} ({steps})",
             plan.map(|p| p.kind)
         ));
     }

@@ -2,7 +2,7 @@
 
 use banger_api::vm::{NetStack, RestartPolicy, VmState};
 use banger_ops::{HostResult, plans};
-use banger_store::{image, kernel};
+use banger_store::{VmRecord, image, kernel};
 
 use crate::daemon::Daemon;
 use crate::requests::From;
@@ -21,6 +21,9 @@ pub(crate) fn failures(daemon: &Daemon) -> Vec<String> {
     failed
 }
 
+/// Source of kernels that were taken from the roots of VMs.
+const OF_ROOT: &str = "the root of VM ";
+
 fn check(failed: &mut Vec<String>, what: &str, name: &str, result: HostResult<()>) {
     if let Err(error) = result {
         failed.push(format!("{what} {name} fails: {}", error.message));
@@ -33,7 +36,14 @@ fn everything(daemon: &Daemon, failed: &mut Vec<String>) -> HostResult<()> {
     for image in daemon.read(plans::superseded)? {
         failed.push(format!("image {} stays without a VM", image.name));
     }
-    for vm in daemon.vms()? {
+    let vms = daemon.vms()?;
+    for kernel in daemon.read(kernel::list)? {
+        let boots = |vm: &VmRecord| vm.kernel_digest == kernel.digest;
+        if kernel.source.starts_with(OF_ROOT) && !vms.iter().any(boots) {
+            failed.push(format!("kernel {} stays without a VM", kernel.name));
+        }
+    }
+    for vm in vms {
         check(
             failed,
             "settle",
@@ -74,9 +84,10 @@ fn everything(daemon: &Daemon, failed: &mut Vec<String>) -> HostResult<()> {
     check(failed, "sweep", "what nothing claims", daemon.sweep());
     failed.extend(stray::left(&daemon.machine.world()));
     failed.extend(settled::violations(daemon));
-    let (mut images, kernels) = (daemon.read(image::list)?, daemon.read(kernel::list)?);
-    // Superseded images are removed with their VMs.
+    let (mut images, mut kernels) = (daemon.read(image::list)?, daemon.read(kernel::list)?);
+    // Superseded images are removed with their VMs, and so are kernels of their roots.
     images.retain(|image| !image.superseded);
+    kernels.retain(|kernel| !kernel.of_root);
     for vm in daemon.vms()? {
         check(
             failed,
@@ -94,6 +105,7 @@ fn everything(daemon: &Daemon, failed: &mut Vec<String>) -> HostResult<()> {
             stack: NetStack::Own,
             restart: RestartPolicy::No,
             start: false,
+            own_kernel: false,
         };
         // The same names and the same port again.
         for name in ["a", "b"] {

@@ -46,6 +46,7 @@ fn store(dir: &tempfile::TempDir) -> Arc<Store> {
         version: String::new(),
         image_bytes: 1,
         modules: Vec::new(),
+        of_root: false,
         created_ms: 0,
         damage: None,
     };

@@ -141,14 +141,16 @@ pub fn finish_plan(db: &Connection, id: Uuid) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Marks as finished what is left unfinished of the operations on a VM, which is gone.
+/// Marks as finished what is left unfinished of the operations on a VM, which is gone. Plans of files that they needed besides
+/// (an image, a kernel) are no business of the VM's: they stay, to be undone.
 ///
 /// # Errors
 /// Only the database's.
 pub fn abandon_plans(db: &Connection, vm: VmId) -> Result<(), StoreError> {
     db.prepare_cached(
         "UPDATE plans SET finished = 1 WHERE finished = 0
-         AND operation IN (SELECT id FROM operations WHERE vm = ?1)",
+         AND operation IN (SELECT id FROM operations WHERE vm = ?1)
+         AND NOT (json_valid(plan) AND json_extract(plan, '$.vm') IS NULL)",
     )?
     .execute([vm.to_string()])?;
     Ok(())

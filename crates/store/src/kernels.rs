@@ -24,6 +24,9 @@ pub struct KernelRecord {
     pub image_bytes: u64,
     /// Modules loaded at boot, in order.
     pub modules: Vec<String>,
+    /// True when it was taken from the root of a VM: it goes with the last VM that boots it.
+    #[serde(default)]
+    pub of_root: bool,
     /// When it was made, ms since 1970.
     pub created_ms: i64,
     /// Damage of its row: then this holds what of it still can be read.
@@ -126,6 +129,7 @@ fn of_row(row: &Row<'_>) -> rusqlite::Result<KernelRecord> {
         version: salvage.field("version").unwrap_or_default(),
         image_bytes: salvage.field("image_bytes").unwrap_or(0),
         modules: salvage.field("modules").unwrap_or_default(),
+        of_root: salvage.field("of_root").unwrap_or_default(),
         created_ms: salvage.field("created_ms").unwrap_or(0),
         damage: Some(why),
     })

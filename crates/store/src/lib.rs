@@ -41,7 +41,7 @@ pub use network::VmNetwork;
 pub use reboots::Reboots;
 pub use recorded::RecordedVmm;
 pub use rusqlite::{Connection, Transaction};
-pub use vms::VmRecord;
+pub use vms::{OwnKernel, VmRecord};
 
 /// Changes and look-ups on VMs, for use inside [`Store::write`] and [`Store::read`].
 pub mod vm {

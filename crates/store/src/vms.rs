@@ -11,6 +11,20 @@ use crate::form::{self, Form, Salvage};
 use crate::statement::execute;
 use crate::{Reboots, RecordedVmm, StoreError, VmNetwork};
 
+/// The choice of the kernel of a VM's own root.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OwnKernel {
+    /// The VM boots a kernel of the host's.
+    #[default]
+    No,
+    /// It is to boot the one of its root, which was not taken from there yet: the kernel of the record is the one that
+    /// reads its root.
+    Wanted,
+    /// The kernel of the record was taken from its root.
+    Taken,
+}
+
 /// One VM as the daemon knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VmRecord {
@@ -28,6 +42,9 @@ pub struct VmRecord {
     pub kernel: KernelName,
     /// Digest of that kernel.
     pub kernel_digest: ContentDigest,
+    /// Tells whether it boots the kernel of its own root.
+    #[serde(default)]
+    pub own_kernel: OwnKernel,
     /// The engine's name.
     pub engine: EngineName,
     /// Virtual CPUs.
@@ -94,8 +111,8 @@ impl VmRecord {
 impl Form for VmRecord {
     const WHAT: &'static str = "VM";
     // A build before version 3 would write a record back without its labels, one before version 4 without its rules, one before
-    // version 5 without its address, whose claim would stay.
-    const VERSION: u32 = 5;
+    // version 5 without its address, whose claim would stay, one before version 6 without its named networks and the choice of its own kernel.
+    const VERSION: u32 = 6;
 
     fn brought_forward(&mut self, version: u32) {
         // Version 1 kept the cause of an end as its sentence alone.
@@ -125,6 +142,7 @@ impl VmRecord {
                 .field("kernel")
                 .unwrap_or_else(KernelName::unreadable),
             kernel_digest: row.kernel.parse().unwrap_or(ContentDigest::UNKNOWN),
+            own_kernel: salvage.field("own_kernel").unwrap_or_default(),
             engine: salvage
                 .field("engine")
                 .unwrap_or_else(EngineName::unreadable),

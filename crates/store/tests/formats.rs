@@ -9,8 +9,8 @@ use banger_formats::every_variant;
 use std::path::PathBuf;
 
 use banger_store::{
-    ClaimKind, Connection, ImageRecord, KernelRecord, Reboots, Store, VmNetwork, VmRecord, claim,
-    image, kernel, operation, vm,
+    ClaimKind, Connection, ImageRecord, KernelRecord, OwnKernel, Reboots, Store, VmNetwork,
+    VmRecord, claim, image, kernel, operation, vm,
 };
 
 fn golden() -> Golden {
@@ -79,6 +79,7 @@ fn a_vm() -> VmRecord {
         image_digest: "ab".repeat(32).parse().unwrap(),
         kernel: "debian-cloud".parse().unwrap(),
         kernel_digest: "cd".repeat(32).parse().unwrap(),
+        own_kernel: OwnKernel::Taken,
         engine: EngineName::qemu(),
         vcpu: 2,
         memory_mib: 2048,
@@ -137,6 +138,7 @@ fn a_kernel() -> KernelRecord {
         version: "6.1.0-56-cloud-amd64".to_owned(),
         image_bytes: 53_000_000,
         modules: vec!["virtio_pci".to_owned(), "overlay".to_owned()],
+        of_root: true,
         created_ms: 1_795_708_600_000,
         damage: None,
     }
@@ -160,11 +162,16 @@ fn records_of_version_1_are_read() {
         network: VmNetwork::default(),
         reboots: Reboots::default(),
         runs: None,
+        own_kernel: OwnKernel::No,
         ..a_vm()
     };
     assert_eq!(golden().read::<VmRecord>(1, "vm.json"), expected);
     assert_eq!(golden().read::<ImageRecord>(1, "image.json"), an_image());
-    assert_eq!(golden().read::<KernelRecord>(1, "kernel.json"), a_kernel());
+    let kernel = KernelRecord {
+        of_root: false,
+        ..a_kernel()
+    };
+    assert_eq!(golden().read::<KernelRecord>(1, "kernel.json"), kernel);
 }
 
 /// A store as a daemon of version 1 left it, killed in the middle of a delete.

@@ -12,6 +12,7 @@ use super::{changes, connect, detached, exec, files, ports, tree};
 use crate::failure::{blocking, error_chain, failure};
 use crate::guest_state::Guest;
 use crate::report::{ports as listening, stats};
+use crate::setup::own_kernel;
 
 /// A host that opens a call says what it wants within this time.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
@@ -95,6 +96,14 @@ async fn dispatch(mut io: CallIo, request: Request, guest: &Arc<Guest>) {
             reply(&mut io, grown).await;
         }
         Request::Hold => reply(&mut io, guest.hold().await).await,
+        Request::InstalledKernel => {
+            let root = guest.machine().root();
+            let found = match running(guest) {
+                Ok(()) => blocking(move || Ok(own_kernel::installed(&root))).await,
+                Err(failure) => Err(failure),
+            };
+            reply(&mut io, found).await;
+        }
         Request::Sync => reply(&mut io, blocking(sync).await).await,
         Request::Shutdown { mode } => {
             let written = match blocking(sync).await {

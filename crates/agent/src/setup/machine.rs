@@ -24,7 +24,7 @@ use super::state::{self, State};
 use super::written::Written;
 use super::{
     agent_unit, authorities, farewell, files, generation, grow, hold, identity, kernel_limits,
-    kernel_modules, mounts, net, power, rows, shown_ids, systemd, temporary,
+    kernel_modules, mounts, net, own_kernel, power, rows, shown_ids, systemd, temporary,
 };
 use crate::cgroup;
 use crate::clock;
@@ -193,6 +193,11 @@ impl Machine for GuestMachine {
             None => {
                 boot.begun = true;
                 let (init, old_root) = self.build_root(configure, &mut boot.stages)?;
+                if let Some(booted) = &configure.own_kernel {
+                    // Before anything of the guest's runs, or is written: it is not to run with this kernel.
+                    own_kernel::check(Path::new("/"), booted)?;
+                    boot.stages.done("own kernel");
+                }
                 (init, Some(old_root))
             }
         };
@@ -210,6 +215,9 @@ impl Machine for GuestMachine {
             .iter()
             .try_for_each(|file| files::apply(root, &written, file))?;
         stages.done("identity and files");
+        if let Some(line) = &configure.kernel_line {
+            own_kernel::tell_packages(root, line);
+        }
         authorities::apply(root, configure.authorities.as_ref());
         if configure.authorities.is_some() {
             stages.done("authorities");
@@ -241,6 +249,7 @@ impl Machine for GuestMachine {
                 }
                 RunningInit::Other => temporary::tell_others(root),
                 RunningInit::Agent if configure.init == InitMode::Agent => power::withdraw(root)
+                    .and_then(|()| own_kernel::withdraw(root))
                     .map_err(|error| failure("commands of ours", "remove", error))?,
                 RunningInit::Agent => power::offer(root),
             }

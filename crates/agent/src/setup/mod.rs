@@ -17,6 +17,7 @@ pub mod machine;
 pub mod mounts;
 pub mod net;
 pub mod netlink;
+pub mod own_kernel;
 pub mod power;
 pub mod root;
 pub mod rows;

@@ -36,7 +36,7 @@ impl List {
                 vm.id.to_string().into(),
                 state(vm.state, &vm.conditions),
                 vm.image.to_string().into(),
-                vm.kernel.to_string().into(),
+                kernel(vm).into(),
                 vm.engine.to_string().into(),
                 vcpus(vm).into(),
                 memory(vm).into(),
@@ -104,6 +104,13 @@ fn and_next(runs: Option<String>, set: String) -> String {
     match runs.filter(|runs| *runs != set) {
         Some(runs) => format!("{runs}, next {set}"),
         None => set,
+    }
+}
+
+fn kernel(vm: &Vm) -> String {
+    match vm.own_kernel {
+        true => format!("image ({})", vm.kernel),
+        false => vm.kernel.to_string(),
     }
 }
 
@@ -189,7 +196,7 @@ impl Render for Whole {
             ("condition", condition(vm)),
             ("error", vm.error.clone()),
             ("image", Some(vm.image.to_string())),
-            ("kernel", Some(vm.kernel.to_string())),
+            ("kernel", Some(kernel(vm))),
             ("engine", Some(vm.engine.to_string())),
             ("jail", vm.jail.as_ref().map(ToString::to_string)),
             ("vcpu", Some(vcpus(vm))),

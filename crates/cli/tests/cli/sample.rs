@@ -11,7 +11,7 @@ pub const OPERATION: &str = "0193a5b0-0000-7000-8000-00000000000f";
 pub fn vm(name: &str, n: u8, state: &str) -> Value {
     json!({
         "id": format!("0193a5b0-0000-7000-8000-0000000000{n:02x}"), "name": name, "state": state,
-        "image": "debian-minimal", "kernel": "debian-cloud", "engine": "qemu", "vcpu": 2,
+        "image": "debian-minimal", "kernel": "debian-cloud", "own_kernel": false, "engine": "qemu", "vcpu": 2,
         "memory_mib": 2048, "disk_bytes": 8_589_934_592_u64, "overlay_bytes": 8_589_934_592_u64,
         "net": "user", "egress": "all", "stack": "slirp", "rules": [], "reaches_host": false, "publish": [], "address": null,
         "created_at": "2026-01-01T00:00:00.000Z", "started_at": null, "ephemeral": false,

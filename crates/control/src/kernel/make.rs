@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use banger_api::kernel::{ImportKernel, KernelSource};
+use banger_api::kernel::{ImportKernel, KernelChoice, KernelSource};
 use banger_api::operation::OperationKind;
 use banger_api::vm::Accepted;
-use banger_api::{ApiError, ErrorCode, KernelName};
-use banger_ops::plans;
+use banger_api::{ApiError, ErrorCode, KernelName, VmName};
+use banger_ops::{OwnDir, plans};
 use banger_store::{KernelRecord, kernel};
 
 use crate::artifact::{self, Artifact, existing};
@@ -25,7 +25,8 @@ pub(crate) fn making(name: &KernelName) -> Key {
 
 /// The kernel for VMs that name none: the one that banger fetched, else the oldest.
 pub(super) fn default_of(all: &[KernelRecord]) -> Option<&KernelRecord> {
-    let usable = || all.iter().filter(|kernel| kernel.damage.is_none());
+    let is_usable = |kernel: &&KernelRecord| kernel.damage.is_none() && !kernel.of_root;
+    let usable = || all.iter().filter(is_usable);
     let fetched = usable().find(|kernel| kernel.name.as_str() == DEFAULT_NAME);
     fetched.or_else(|| usable().min_by_key(|kernel| kernel.created_ms))
 }
@@ -103,6 +104,12 @@ pub fn import(control: &Control, request: ImportKernel) -> Result<Accepted, ApiE
         _ => None,
     });
     if let Some(name) = &name {
+        if name.as_str() == KernelChoice::IMAGE {
+            let message = format!(
+                "a kernel cannot be called \"{name}\": --kernel {name} means the one in a VM's own root"
+            );
+            return Err(ApiError::new(ErrorCode::InvalidArgument, message));
+        }
         artifact::free::<KernelRecord>(control, name.as_str())?;
     }
     // A kernel without a name gets its version as its name, which is known only when it is made.
@@ -162,6 +169,81 @@ fn make(
     published
 }
 
+/// Publishes the kernel that was taken from the root of a VM. The same one may be there already, under any name.
+pub(crate) fn publish_of_root(
+    control: &Control,
+    op: &Arc<Running>,
+    vm: &VmName,
+    staging: OwnDir,
+) -> Result<KernelRecord, ApiError> {
+    let published = name_of_root(control, vm, &staging).and_then(|(record, is_new)| {
+        if is_new {
+            artifact::publish(control, op, &record, &staging)?;
+        }
+        Ok((record, is_new))
+    });
+    if !matches!(published, Ok((_, true))) {
+        control.runner().discard(op.id, staging, &**op);
+    }
+    published.map(|(record, _)| record)
+}
+
+/// The record of what was taken, and whether it is a new one. Its name is its version, with digits of its digest where another
+/// kernel has that name.
+fn name_of_root(
+    control: &Control,
+    vm: &VmName,
+    staging: &Path,
+) -> Result<(KernelRecord, bool), ApiError> {
+    let mut record = made_record(control, None, staging)?;
+    record.source = format!("the root of VM {vm}");
+    record.of_root = true;
+    let all = control.read(kernel::list)?;
+    let same = |known: &&KernelRecord| known.damage.is_none() && known.digest == record.digest;
+    if let Some(known) = all.iter().find(same) {
+        return Ok((known.clone(), false));
+    }
+    if all.iter().any(|known| known.name == record.name) {
+        let short: String = record.digest.to_string().chars().take(8).collect();
+        record.name = format!("{}-{short}", record.name)
+            .parse()
+            .map_err(|error| ApiError::new(ErrorCode::Internal, format!("{error}")))?;
+    }
+    Ok((record, true))
+}
+
+/// Removes the kernels that were taken from roots and that no VM boots any more. Upkeep retries those that cannot be removed now.
+pub(crate) fn forget_of_roots(control: &Control, op: &Arc<Running>) {
+    if let Err(error) = try_forget(control, op) {
+        tracing::warn!(%error, "a kernel that nobody boots any more cannot be removed yet");
+    }
+}
+
+fn try_forget(control: &Control, op: &Arc<Running>) -> Result<(), ApiError> {
+    for record in control.read(plans::unused_of_roots)? {
+        let _files = control
+            .operations()
+            .hold(op, KernelRecord::files(&record.digest))?;
+        artifact::remove(control, op, &record)?;
+    }
+    Ok(())
+}
+
+/// Removes kernels of roots without VMs in an operation of its own, when there are any.
+///
+/// # Errors
+/// Only the store's.
+pub fn forget_left_over(control: &Control) -> Result<(), ApiError> {
+    if control.read(plans::unused_of_roots)?.is_empty() {
+        return Ok(());
+    }
+    let task = control.clone();
+    let asked = Asked::files(KernelRecord::DELETE, Vec::new());
+    let forget = move |op: &Arc<Running>, _locked| try_forget(&task, op);
+    let spawned = control.operations().spawn(asked, forget);
+    spawned.map(|_running| ())
+}
+
 /// Record of the files in `staging`, under their name.
 fn made_record(
     control: &Control,
@@ -180,6 +262,7 @@ fn made_record(
         version: facts.version,
         image_bytes: facts.image_bytes,
         modules: facts.modules,
+        of_root: false,
         created_ms: control.now_ms(),
         damage: None,
     })

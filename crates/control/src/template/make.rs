@@ -123,6 +123,8 @@ fn inputs(
             defaults: GuestDefaults::default(),
             bare: true,
             modules: None,
+            kernel: String::new(),
+            own_kernel: None,
             woken: true,
         },
         work,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use banger_api::kernel::KernelChoice;
 use banger_api::operation::{OperationKind, OperationState};
 use banger_api::vm::{Accepted, CreateVm, Egress, Vm, VmState};
 use banger_api::{
@@ -11,7 +12,7 @@ use banger_api::{
 use banger_ops::plans::{self, CreateDisks};
 use banger_ops::store_error;
 use banger_store::{
-    ImageRecord, KernelRecord, Reboots, Transaction, VmNetwork, VmRecord, operation, vm,
+    ImageRecord, KernelRecord, OwnKernel, Reboots, Transaction, VmNetwork, VmRecord, operation, vm,
 };
 
 use super::defaults::{self, Sizes};
@@ -36,6 +37,7 @@ struct Draft {
     replaces: Option<VmId>,
     image: ImageName,
     kernel: KernelName,
+    own_kernel: OwnKernel,
     sizes: Sizes,
     network: VmNetwork,
     engine: EngineName,
@@ -71,6 +73,7 @@ impl Draft {
             image_digest: ContentDigest::UNKNOWN,
             kernel: self.kernel.clone(),
             kernel_digest: ContentDigest::UNKNOWN,
+            own_kernel: self.own_kernel,
             engine: self.engine.clone(),
             vcpu: sizes.vcpu,
             memory_mib: sizes.memory_mib,
@@ -104,7 +107,12 @@ pub fn create(control: &Control, request: CreateVm) -> Result<Accepted, ApiError
     check_engine(request.engine.as_ref().map(EngineName::as_str))?;
     let image_name = image_name(control, &request)?;
     let image = image::known(control, &image_name)?;
-    let kernel = kernel::wanted(control, request.kernel.as_ref())?;
+    let (named, own_kernel) = match &request.kernel {
+        Some(KernelChoice::Named(name)) => (Some(name), OwnKernel::No),
+        Some(KernelChoice::Image) => (None, OwnKernel::Wanted),
+        None => (None, OwnKernel::No),
+    };
+    let kernel = kernel::wanted(control, named)?;
     let seed = image.as_ref().and_then(|image| image.seed_bytes);
     let host = control.environment().host_size();
     let links = control.environment().has_net_links();
@@ -132,6 +140,7 @@ pub fn create(control: &Control, request: CreateVm) -> Result<Accepted, ApiError
         replaces,
         image: image_name,
         kernel: kernel::name_of(kernel.as_ref())?,
+        own_kernel,
         sizes,
         network,
         engine: control.environment().engine(),

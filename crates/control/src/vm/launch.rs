@@ -10,7 +10,7 @@ use banger_net_control::{Link, NET_CONFIG_VERSION, NET_CONTROL, NameServers, Net
 use banger_ops::plans::StartVm;
 use banger_ops::steps::NetLaunch;
 use banger_ops::{GuestSetup, NetPlan, VmFiles};
-use banger_store::VmRecord;
+use banger_store::{OwnKernel, VmRecord};
 use uuid::Uuid;
 
 use super::serial::{BASE, MODULES, SYSTEM, WORK};
@@ -45,7 +45,10 @@ pub(super) fn start_vm(
         );
         ApiError::new(ErrorCode::Internal, message)
     })?;
-    let with_modules = boot.modules.is_some();
+    // A guest with the kernel of its root has the modules there.
+    let own = vm.own_kernel == OwnKernel::Taken;
+    let modules = boot.modules.filter(|_| !own);
+    let with_modules = modules.is_some();
     let network = NetPlan::of(vm);
     let image = control.places().image(&vm.image_digest);
     let of_image = control.environment().image_defaults(&image);
@@ -60,7 +63,7 @@ pub(super) fn start_vm(
         vcpu: vm.vcpu,
         memory_mib: vm.memory_mib,
         memory: Memory::Own,
-        disks: disks(control.environment().base_of(&image), files, boot.modules),
+        disks: disks(control.environment().base_of(&image), files, modules),
         net: network.as_ref().map_or(NetSpec::None, NetPlan::device),
         console_log: files.console_log(),
         accel: boot.accel,
@@ -82,6 +85,8 @@ pub(super) fn start_vm(
             bare: false,
             modules: with_modules.then(|| modules_layer(&vm.kernel_digest)),
             woken: false,
+            kernel: vm.kernel.to_string(),
+            own_kernel: own.then_some(boot.image_sha256),
         },
         kernel_dir: kernel_dir.to_path_buf(),
         boot_deadline_ms: BOOT_DEADLINE_MS,

@@ -17,6 +17,7 @@ mod launch;
 mod names;
 mod network;
 mod on_vm;
+mod own_kernel;
 mod ports;
 mod published;
 mod replace;

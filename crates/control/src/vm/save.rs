@@ -48,6 +48,32 @@ fn asked(turn: &Turn<'_>, seed: SeedWish, staging: OwnDir) -> Result<plans::Save
     let (control, record, files) = (turn.control, &turn.record, turn.files());
     let start = launch::start_vm(control, record, &files)?;
     let work = control.places().making(turn.op.id, "save");
+    let initramfs_of = start.make_initramfs.then(|| start.kernel_dir.clone());
+    let boot_deadline_ms = start.boot_deadline_ms;
+    let (spec, setup) = reader(control, start, &work)?;
+    Ok(plans::SaveVm {
+        vm: record.name.clone(),
+        files,
+        staging,
+        spec,
+        setup,
+        initramfs_of,
+        boot_deadline_ms,
+        image: control.places().image(&record.image_digest).to_path_buf(),
+        seed,
+        work,
+    })
+}
+
+/// VMM and configuration of a guest that only reads: those of a start, over clones in `work`.
+///
+/// # Errors
+/// `host_not_ready` without a user for it.
+pub(super) fn reader(
+    control: &Control,
+    start: plans::StartVm,
+    work: &OwnDir,
+) -> Result<(VmmSpec, GuestSetup), ApiError> {
     let clone = |path, serial: &str| DiskSpec {
         path,
         serial: serial.to_owned(),
@@ -55,37 +81,30 @@ fn asked(turn: &Turn<'_>, seed: SeedWish, staging: OwnDir) -> Result<plans::Save
     };
     let base = start.spec.disks.iter().find(|disk| disk.read_only).cloned();
     let clones = [
-        clone(plans::system_clone(&work), SYSTEM),
-        clone(plans::work_clone(&work), WORK),
+        clone(plans::system_clone(work), SYSTEM),
+        clone(plans::work_clone(work), WORK),
     ];
     let guest = VmId::new();
-    Ok(plans::SaveVm {
-        vm: record.name.clone(),
-        files,
-        staging,
-        spec: VmmSpec {
-            vm_id: guest.0,
-            launch_token: LaunchToken::of(Uuid::new_v4()),
-            dir: work.to_path_buf(),
-            disks: base.into_iter().chain(clones).collect(),
-            net: NetSpec::None,
-            console_log: work.join("console.log"),
-            user: users::free(control, guest.0)?,
-            ..start.spec
-        },
-        setup: GuestSetup {
-            vm: guest,
-            network: None,
-            defaults: GuestDefaults::default(),
-            bare: true,
-            // A guest that is only read needs none.
-            modules: None,
-            ..start.setup
-        },
-        initramfs_of: start.make_initramfs.then_some(start.kernel_dir),
-        boot_deadline_ms: start.boot_deadline_ms,
-        image: control.places().image(&record.image_digest).to_path_buf(),
-        seed,
-        work,
-    })
+    let spec = VmmSpec {
+        vm_id: guest.0,
+        launch_token: LaunchToken::of(Uuid::new_v4()),
+        dir: work.to_path_buf(),
+        disks: base.into_iter().chain(clones).collect(),
+        net: NetSpec::None,
+        console_log: work.join("console.log"),
+        user: users::free(control, guest.0)?,
+        ..start.spec
+    };
+    let setup = GuestSetup {
+        vm: guest,
+        network: None,
+        defaults: GuestDefaults::default(),
+        bare: true,
+        // A guest that is only read needs none.
+        modules: None,
+        // Whatever kernel its root has by now: this one only reads it.
+        own_kernel: None,
+        ..start.setup
+    };
+    Ok((spec, setup))
 }

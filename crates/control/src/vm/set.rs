@@ -15,6 +15,7 @@ use banger_store::{VmNetwork, VmRecord, vm};
 
 use super::defaults::{check_disk, check_egress, check_memory, check_vcpu};
 use super::on_vm::gone;
+use super::own_kernel;
 use super::ports::check_ports;
 use super::published::publish;
 use super::rules::{change_network, check_joined};
@@ -119,7 +120,7 @@ fn set_locked(
     let (record, request) = match &request.publish {
         Some(ports) if runs => {
             // All of the request is checked before a part of it holds.
-            apply(&record, &request)?;
+            apply(control, &record, &request)?;
             let record = publish(control, &record, ports.clone())?;
             let rest = SetVm {
                 publish: None,
@@ -129,7 +130,7 @@ fn set_locked(
         }
         _ => (record, request),
     };
-    let mut changed = apply(&record, &request)?;
+    let mut changed = apply(control, &record, &request)?;
     if changed.disk_bytes > record.disk_bytes && record.state == VmState::Running {
         let grown = grow(control, &record, changed.disk_bytes, op)?;
         changed.restart_needed |= !grown;
@@ -198,10 +199,13 @@ fn later(code: ErrorCode) -> bool {
     matches!(code, C::GuestUnreachable | C::VmmFailed | C::Timeout)
 }
 
-fn apply(record: &VmRecord, request: &SetVm) -> Result<VmRecord, ApiError> {
+fn apply(control: &Control, record: &VmRecord, request: &SetVm) -> Result<VmRecord, ApiError> {
     let mut new = record.clone();
     if let Some(name) = &request.name {
         new.name = name.clone();
+    }
+    if let Some(kernel) = &request.kernel {
+        own_kernel::choose(control, &mut new, kernel)?;
     }
     if let Some(vcpu) = request.vcpu {
         new.vcpu = check_vcpu(vcpu)?;

@@ -5,7 +5,7 @@ use banger_api::vm::{Accepted, StopVm, VmState};
 use banger_api::{ApiError, ContentDigest, ErrorCode};
 use banger_ops::policy::{self, Request};
 use banger_ops::{Events as _, plans};
-use banger_store::vm;
+use banger_store::{OwnKernel, vm};
 
 use super::on_vm::{Turn, Verb, on_vm};
 use super::rules::give_policy;
@@ -61,8 +61,26 @@ impl Turn<'_> {
         self.start_in(Way::Any)
     }
 
-    /// Starts the VM in one of the ways that are allowed.
+    /// Starts the VM in one of the ways that are allowed. A kernel of its own root is taken from there first, and again when
+    /// the root has another one by now.
     pub(super) fn start_in(&self, way: Way) -> Result<(), ApiError> {
+        match self.record.own_kernel {
+            OwnKernel::No => self.start_as_it_is(way),
+            // What is suspended goes on with the kernel that it has.
+            OwnKernel::Wanted if self.record.state != VmState::Suspended => {
+                self.with_own_kernel()?.start_as_it_is(Way::Boot)
+            }
+            OwnKernel::Wanted => self.start_as_it_is(Way::Boot),
+            OwnKernel::Taken => match self.start_as_it_is(Way::Boot) {
+                Err(error) if error.code == ErrorCode::OtherKernel => {
+                    self.again()?.with_own_kernel()?.start_as_it_is(Way::Boot)
+                }
+                outcome => outcome,
+            },
+        }
+    }
+
+    fn start_as_it_is(&self, way: Way) -> Result<(), ApiError> {
         let woken = match (self.record.state, way) {
             (VmState::Suspended, _) => match self.go_on()? {
                 true => Woken::Runs,
@@ -124,7 +142,11 @@ impl Turn<'_> {
         match failed {
             // It booted, so the template is to blame.
             Some(key) => template::discard(self.control, kernel, key),
-            None => template::want(self.control, &record, &start),
+            // A guest with a kernel of its own root wakes from none.
+            None if record.own_kernel == OwnKernel::No => {
+                template::want(self.control, &record, &start);
+            }
+            None => {}
         }
         Ok(())
     }

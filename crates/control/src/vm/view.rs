@@ -6,7 +6,7 @@ use banger_api::jail::{JailLevel, VmJail};
 use banger_api::vm::{MachineSize, Vm, VmState};
 use banger_engine::{JailRecord, Layers};
 use banger_ops::NetPlan;
-use banger_store::VmRecord;
+use banger_store::{OwnKernel, VmRecord};
 
 use crate::operations::timestamp;
 
@@ -31,6 +31,7 @@ pub fn vm_view(record: &VmRecord) -> Vm {
         state: record.state,
         image: record.image.clone(),
         kernel: record.kernel.clone(),
+        own_kernel: record.own_kernel != OwnKernel::No,
         engine: record.engine.clone(),
         vcpu: record.vcpu,
         memory_mib: record.memory_mib,

@@ -135,6 +135,11 @@ impl Environment for LinuxEnvironment {
         Ok(BootFiles {
             kernel: kernel.join(image),
             initramfs: banger_kernel::initramfs_path(kernel, banger_agent_embed::AGENT_DIGEST),
+            image_sha256: metadata
+                .source
+                .image_digest
+                .trim_start_matches("sha256:")
+                .to_owned(),
             modules: modules_of(kernel, &metadata)?,
             accel: self.probe.accel,
         })

@@ -7,7 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use banger_api::{ApiError, ErrorCode};
 use banger_control::vm::{BASE, MODULES, SYSTEM, WORK};
 use banger_guest::{
-    Authorities, Configure, Content, GuestFile, GuestPath, InitMode, ModulesPlan, RootPlan, TmpMode,
+    Authorities, Configure, Content, GuestFile, GuestPath, InitMode, ModulesPlan, OwnKernel,
+    RootPlan, TmpMode,
 };
 use banger_ops::{GuestDefaults, GuestSetup};
 use sha2::{Digest, Sha256};
@@ -99,6 +100,12 @@ pub(crate) fn configure(cx: &Context<'_>) -> Result<Configure, ApiError> {
         net: network::interfaces(cx),
         relays: network::relays(cx),
         door: network::door(cx),
+        kernel_line: Some(kernel_line(cx.setup)),
+        own_kernel: cx
+            .setup
+            .own_kernel
+            .clone()
+            .map(|sha256| OwnKernel { sha256 }),
         env: env(cx),
         cwd: directory(&cx.setup.defaults),
         user: cx.setup.defaults.user.clone(),
@@ -125,12 +132,29 @@ fn bare(cx: &Context<'_>) -> Result<Configure, ApiError> {
         net: None,
         relays: Vec::new(),
         door: None,
+        kernel_line: None,
+        own_kernel: None,
         env: BTreeMap::new(),
         cwd: None,
         user: None,
         entrypoint: Vec::new(),
         cmd: Vec::new(),
     })
+}
+
+/// The words that packages of kernels say when they are installed in the guest.
+fn kernel_line(setup: &GuestSetup) -> String {
+    let name = &setup.name;
+    match setup.own_kernel {
+        Some(_) => {
+            "the next start of this VM, or its reboot, boots the kernel of its own root".to_owned()
+        }
+        None => format!(
+            "this VM boots {}, a kernel of its host; to boot the one of its own root: banger vm set {name} --kernel image, then \
+             banger vm restart {name}",
+            setup.kernel
+        ),
+    }
 }
 
 fn root(cx: &Context<'_>) -> RootPlan {

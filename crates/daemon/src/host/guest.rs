@@ -20,7 +20,7 @@ use crate::guest_files::{Context, configure, now_ns};
 
 use super::linux::GuestMaterial;
 use super::siblings::Siblings;
-use super::vmm;
+use super::{own_kernel, vmm};
 
 /// Mount point of the work disk.
 const WORK_MOUNT: &str = "/root";
@@ -324,6 +324,37 @@ impl Guests<'_> {
             events.warn(&format!("{} sockets were left out", done.skipped));
         }
         Ok(())
+    }
+
+    /// Has a bare guest send the kernel of its root: the image to `boot/vmlinuz-<release>`, its modules to
+    /// `lib/modules/<release>`.
+    pub(super) fn read_kernel(
+        &self,
+        vm: VmId,
+        identity: &VmmIdentity,
+        into: &Path,
+        cancel: &Cancel,
+    ) -> HostResult<()> {
+        let work = async {
+            let socket = &identity.channel_socket;
+            let client = self.channels.client(vm, socket).await?;
+            let asked = client.installed_kernel().await;
+            let kernel = asked
+                .map_err(|error| failure::of_guest(&error))?
+                .ok_or_else(|| {
+                    let message = "the VM's root has no kernel: /boot has no vmlinuz-… with modules in /lib/modules";
+                    ApiError::new(ErrorCode::GuestFailed, message)
+                })?;
+            own_kernel::receive(&client, kernel, into).await
+        };
+        let received = self.runtime.block_on(async {
+            tokio::select! {
+                done = work => done,
+                () = cancel.cancelled() => Err(ApiError::new(ErrorCode::Cancelled, "cancelled")),
+            }
+        });
+        self.channels.close(vm);
+        received
     }
 
     async fn ask_to_shut_down(

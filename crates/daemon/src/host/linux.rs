@@ -266,6 +266,17 @@ impl Host for LinuxHost {
         self.guests().read_root(vm, vmm, to, events, cancel)
     }
 
+    fn read_kernel(
+        &self,
+        vm: VmId,
+        vmm: &VmmIdentity,
+        into: &Path,
+        _events: &dyn Events,
+        cancel: &Cancel,
+    ) -> HostResult<()> {
+        self.guests().read_kernel(vm, vmm, into, cancel)
+    }
+
     fn make_image(
         &self,
         source: &ImageSource,

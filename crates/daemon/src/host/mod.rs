@@ -15,6 +15,7 @@ mod guest;
 mod linux;
 mod making;
 mod network;
+mod own_kernel;
 mod roots;
 mod siblings;
 mod vmm;

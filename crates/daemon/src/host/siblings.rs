@@ -167,6 +167,8 @@ mod tests {
             net: None,
             relays: Vec::new(),
             door: None,
+            kernel_line: None,
+            own_kernel: None,
             env: std::collections::BTreeMap::new(),
             cwd: None,
             user: None,

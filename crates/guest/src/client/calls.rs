@@ -16,7 +16,8 @@ use crate::limits::{CALL_DEADLINE, MAX_ANSWER, MAX_CALLS, MAX_CONFIGURE, MAX_REQ
 use crate::schema::{
     Answer, Attach, ClockReading, ClockSet, Configure, Configured, ConnectTarget, Detached,
     DetachedCommand, ExecRequest, Found, FromGuest, GetChanges, GetFiles, GrowDisk, GuestPath,
-    GuestStats, Listener, Pong, PutFiles, Request, SetClock, ShutdownMode, TreeFiles,
+    GuestStats, InstalledKernel, Listener, Pong, PutFiles, Request, SetClock, ShutdownMode,
+    TreeFiles,
 };
 use crate::wire::handshake::{self, Greeting, Nonce};
 use crate::wire::message::{self, MessageError};
@@ -256,6 +257,14 @@ impl Client {
     /// See [`ClientError`].
     pub async fn stats(&self) -> Result<GuestStats, ClientError> {
         self.ask(&Request::Stats).await
+    }
+
+    /// Looks for the kernel in the guest's root that a machine would boot.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn installed_kernel(&self) -> Result<Option<InstalledKernel>, ClientError> {
+        self.ask(&Request::InstalledKernel).await
     }
 
     /// Reads the guest's clock.

@@ -59,6 +59,9 @@ pub enum Request {
     /// [`Configure`] can. From then on only that, the clock's calls and a ping are answered. Answer: `()`. Agents of version 7
     /// and before do not know it.
     Hold,
+    /// Look for the kernel in the guest's root that a machine would boot. Answer: [`super::InstalledKernel`], or none as `null`.
+    /// Agents of version 10 and before do not know it.
+    InstalledKernel,
     /// Write everything to the disks (`sync(2)`). Answer: `()`.
     Sync,
     /// Write everything to the disks, answer `()`, then power off or reboot.
@@ -93,6 +96,7 @@ impl Request {
             Self::SetClock(_) => "set_clock",
             Self::GrowDisk(_) => "grow_disk",
             Self::Hold => "hold",
+            Self::InstalledKernel => "installed_kernel",
             Self::Sync => "sync",
             Self::Shutdown { .. } => "shutdown",
         }
@@ -129,6 +133,27 @@ pub struct Failure {
     pub check: String,
     /// The cause, a lower-case fragment.
     pub message: String,
+    /// The kind, where the host decides by it.
+    #[serde(default, skip_serializing_if = "FailureKind::is_other")]
+    pub kind: FailureKind,
+}
+
+/// Kind of a [`Failure`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// The guest's root has another kernel than the one that booted ([`super::OwnKernel`]).
+    OtherKernel,
+    /// One that only its words describe, or that only another version knows.
+    #[default]
+    #[serde(other)]
+    Other,
+}
+
+impl FailureKind {
+    fn is_other(&self) -> bool {
+        *self == Self::Other
+    }
 }
 
 impl Failure {
@@ -139,6 +164,7 @@ impl Failure {
             part: one_line(&self.part, MAX_GUEST_TEXT),
             check: one_line(&self.check, MAX_GUEST_TEXT),
             message: one_line(&self.message, MAX_GUEST_TEXT),
+            kind: self.kind,
         }
     }
 }

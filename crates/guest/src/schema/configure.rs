@@ -54,6 +54,14 @@ pub struct Configure {
     /// The way to all other servers. Agents of version 8 and before do not know it.
     #[serde(default)]
     pub door: Option<Door>,
+    /// The line that a package of a kernel prints when it is installed in the guest, of the kernel that boots; `None` prints
+    /// nothing. Agents of version 10 and before do not know it.
+    #[serde(default)]
+    pub kernel_line: Option<String>,
+    /// The kernel that the guest's root must have as its own for the guest to go on; `None` asks for none. Agents of version 10
+    /// and before do not know it.
+    #[serde(default)]
+    pub own_kernel: Option<OwnKernel>,
     /// Default environment of commands; `PATH`, `HOME`, `USER`, `LOGNAME` and `SHELL` have defaults without it.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
@@ -69,6 +77,28 @@ pub struct Configure {
     /// The image's own command, or the arguments of its entry point.
     #[serde(default)]
     pub cmd: Vec<String>,
+}
+
+/// The kernel that a guest has booted from its own root. A guest whose root has another one by now does not go on, and fails with
+/// [`super::FailureKind::OtherKernel`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnKernel {
+    /// SHA-256 of its image's file, packed as it is there, in hexadecimal digits.
+    pub sha256: String,
+}
+
+/// The kernel in a guest's root that a machine would boot: answer to [`super::Request::InstalledKernel`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstalledKernel {
+    /// Its release: the name of its directory in `/lib/modules`.
+    pub release: String,
+    /// Path of its image.
+    pub image: GuestPath,
+    /// Path of its configuration.
+    #[serde(default)]
+    pub config: Option<GuestPath>,
+    /// Path of its modules.
+    pub modules: GuestPath,
 }
 
 /// Certificates of authorities, in PEM, one after another. At most [`crate::limits::MAX_AUTHORITIES`] in each list, and both texts

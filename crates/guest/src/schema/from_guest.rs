@@ -5,7 +5,7 @@
 use super::words::one_line;
 use super::{
     ClockReading, ClockSet, CommandStats, Configured, Detached, DetachedCommand, DetachedEnd,
-    DiskStats, Found, GuestStats, IdentityRow, Listener, Pong, Stage,
+    DiskStats, Found, GuestStats, IdentityRow, InstalledKernel, Listener, Pong, Stage,
 };
 use crate::limits::{MAX_COMMAND_STATS, MAX_GUEST_TEXT};
 
@@ -51,6 +51,30 @@ impl FromGuest for ClockSet {
     fn harmless(self) -> Self {
         // A number and no text.
         self
+    }
+}
+
+impl<T: FromGuest> FromGuest for Option<T> {
+    fn harmless(self) -> Self {
+        self.map(T::harmless)
+    }
+}
+
+impl FromGuest for InstalledKernel {
+    fn harmless(self) -> Self {
+        let Self {
+            release,
+            image,
+            config,
+            modules,
+        } = self;
+        Self {
+            release: line(release),
+            // Paths of the guest, which are asked for there, and shown nowhere.
+            image,
+            config,
+            modules,
+        }
     }
 }
 

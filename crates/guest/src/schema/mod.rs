@@ -15,11 +15,13 @@ mod transfer;
 mod tree;
 mod words;
 
-pub use call::{Answer, ConnectTarget, Failure, GrowDisk, Phase, Pong, Request, ShutdownMode};
+pub use call::{
+    Answer, ConnectTarget, Failure, FailureKind, GrowDisk, Phase, Pong, Request, ShutdownMode,
+};
 pub use clock::{ClockChange, ClockReading, ClockSet, SetClock};
 pub use configure::{
     Authorities, Configure, Configured, Content, ContentError, GuestFile, GuestMount, InitMode,
-    ModulesPlan, RootPlan, RunningInit, Stage, TmpMode,
+    InstalledKernel, ModulesPlan, OwnKernel, RootPlan, RunningInit, Stage, TmpMode,
 };
 pub use detached::{Attach, Detached, DetachedCommand, DetachedEnd, DetachedId};
 pub use exec::{ExecFailure, ExecFailureKind, ExecRequest, ExitStatus, Tty};

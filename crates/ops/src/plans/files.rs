@@ -19,7 +19,7 @@
 
 use banger_api::kernel::KernelSource;
 use banger_api::{ContentDigest, ImageName, InvalidName, OperationId};
-use banger_store::{Connection, ImageRecord, KernelRecord, Owner, StoreError, image, vm};
+use banger_store::{Connection, ImageRecord, KernelRecord, Owner, StoreError, image, kernel, vm};
 
 use crate::steps::{
     DirectoryStage, MakeDirectory, MakeImage, MakeKernel, PublishDirectory, RemoveDirectory,
@@ -252,6 +252,20 @@ pub fn kept_name(name: &ImageName, digest: &ContentDigest) -> Result<ImageName, 
     let room = ImageName::MAX_LEN - KEPT_DIGITS - 1;
     let name: String = name.as_str().chars().take(room).collect();
     format!("{name}-{short}").parse()
+}
+
+/// Kernels that were taken from the roots of VMs, and that no VM boots any more.
+///
+/// # Errors
+/// Only the store's.
+pub fn unused_of_roots(db: &Connection) -> Result<Vec<KernelRecord>, StoreError> {
+    let mut kernels = kernel::list(db)?;
+    kernels.retain(|kernel| kernel.of_root);
+    if !kernels.is_empty() {
+        let vms = vm::list(db)?;
+        kernels.retain(|kernel| !vms.iter().any(|vm| vm.kernel_digest == kernel.digest));
+    }
+    Ok(kernels)
 }
 
 /// Images that are there for VMs alone, and have none any more.

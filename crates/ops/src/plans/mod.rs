@@ -1,6 +1,7 @@
 //! The plans: what each request turns into. Pure functions of records and paths.
 
 mod files;
+mod own_kernel;
 mod save;
 mod sweep;
 mod template;
@@ -9,8 +10,9 @@ mod vm;
 pub use files::{
     DeleteFiles, PublishImage, PublishKernel, ReplaceImage, Users, delete_image, delete_kernel,
     discard, kept_name, make_image, make_kernel, publish_image, publish_kernel, rename_image,
-    replace_image, superseded,
+    replace_image, superseded, unused_of_roots,
 };
+pub use own_kernel::{TakeKernel, take_kernel};
 pub use save::{SaveVm, save_vm, system_clone, work_clone};
 pub use sweep::sweep;
 pub use template::{MakeTemplate, delete_template, make_template};

@@ -1,9 +1,9 @@
-//! A VM's root as its own kernel sees it, read through a guest that does nothing else.
+//! A VM's root, or the kernel in it, read through a guest that does nothing else.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use banger_engine::{Signal, VmmSpec};
+use banger_engine::{Signal, VmmIdentity, VmmSpec};
 use banger_store::Claim;
 use serde::{Deserialize, Serialize};
 
@@ -69,24 +69,93 @@ impl StepBody for ReadRoot {
         self.claims()
     }
     fn apply(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
-        let vmm = cx.host.start_vmm(&self.spec, LAUNCH_DEADLINE)?;
-        cx.events
-            .stage(self.stage(), "booting a guest over the disks");
+        let reader = Reader {
+            spec: &self.spec,
+            setup: &self.setup,
+            deadline_ms: self.deadline_ms,
+        };
+        reader.read(self.stage(), cx, |vmm| {
+            cx.host
+                .read_root(self.setup.vm, vmm, &self.to, cx.events, cx.cancel)
+        })
+    }
+    fn revert(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
+        end_reader(&self.spec, cx)?;
+        cx.host.remove_file(&self.to)?;
+        Ok(Vec::new())
+    }
+}
+
+/// Boots a guest over clones of a VM's disks, has it send the kernel of its root, and ends it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadKernel {
+    /// The VMM.
+    pub spec: VmmSpec,
+    /// Configuration of the guest; bare.
+    pub setup: Box<GuestSetup>,
+    /// Directory of the kernel's files, in one that the plan has claimed, and that goes as a whole.
+    pub into: PathBuf,
+    /// Time for the guest to become reachable, in ms.
+    pub deadline_ms: u64,
+}
+
+impl StepBody for ReadKernel {
+    fn stage(&self) -> &'static str {
+        "read_kernel"
+    }
+    fn claims(&self) -> Vec<Claim> {
+        claims_of(&self.spec)
+    }
+    fn releases(&self) -> Vec<Claim> {
+        self.claims()
+    }
+    fn apply(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
+        let reader = Reader {
+            spec: &self.spec,
+            setup: &self.setup,
+            deadline_ms: self.deadline_ms,
+        };
+        reader.read(self.stage(), cx, |vmm| {
+            cx.host
+                .read_kernel(self.setup.vm, vmm, &self.into, cx.events, cx.cancel)
+        })
+    }
+    fn revert(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
+        end_reader(&self.spec, cx)?;
+        Ok(Vec::new())
+    }
+}
+
+/// A guest that only reads.
+struct Reader<'a> {
+    spec: &'a VmmSpec,
+    setup: &'a GuestSetup,
+    deadline_ms: u64,
+}
+
+impl Reader<'_> {
+    fn read(
+        &self,
+        stage: &'static str,
+        cx: &StepCx<'_>,
+        read: impl FnOnce(&VmmIdentity) -> HostResult<()>,
+    ) -> HostResult<Vec<Change>> {
+        let vmm = cx.host.start_vmm(self.spec, LAUNCH_DEADLINE)?;
+        cx.events.stage(stage, "booting a guest over the disks");
         let deadline = Duration::from_millis(self.deadline_ms);
         cx.host
-            .configure_guest(&vmm, &self.setup, deadline, cx.cancel)?;
-        cx.events.stage(self.stage(), "");
-        cx.host
-            .read_root(self.setup.vm, &vmm, &self.to, cx.events, cx.cancel)?;
+            .configure_guest(&vmm, self.setup, deadline, cx.cancel)?;
+        cx.events.stage(stage, "");
+        read(&vmm)?;
         // Its disks are clones: nobody misses what it has not written.
         cx.host.end_vmm(&vmm, Signal::KILL, END_DEADLINE)?;
         Ok(Vec::new())
     }
-    fn revert(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
-        if let Some(vmm) = cx.host.find_vmm(&self.spec.launch_token, &self.spec.dir)? {
-            cx.host.end_vmm(&vmm, Signal::KILL, END_DEADLINE)?;
-        }
-        cx.host.remove_file(&self.to)?;
-        Ok(Vec::new())
+}
+
+fn end_reader(spec: &VmmSpec, cx: &StepCx<'_>) -> HostResult<()> {
+    match cx.host.find_vmm(&spec.launch_token, &spec.dir)? {
+        Some(vmm) => cx.host.end_vmm(&vmm, Signal::KILL, END_DEADLINE),
+        None => Ok(()),
     }
 }

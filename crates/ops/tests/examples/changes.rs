@@ -4,7 +4,7 @@ use banger_api::vm::{Egress, NetMode, NetStack, Publish, RestartPolicy, VmState}
 use banger_api::{EngineName, ExitCause};
 use banger_ops::Change;
 use banger_store::{
-    Claim, ClaimKind, ImageRecord, KernelRecord, Owner, Reboots, VmNetwork, VmRecord,
+    Claim, ClaimKind, ImageRecord, KernelRecord, OwnKernel, Owner, Reboots, VmNetwork, VmRecord,
 };
 
 use super::{digest, identity, net_identity, operation, state_dir, vm_id};
@@ -18,6 +18,7 @@ fn vm(state: VmState, reboots: Reboots, network: VmNetwork) -> Box<VmRecord> {
         image_digest: digest(),
         kernel: "debian-cloud".parse().unwrap(),
         kernel_digest: digest(),
+        own_kernel: OwnKernel::No,
         engine: EngineName::qemu(),
         vcpu: 2,
         memory_mib: 2048,
@@ -71,6 +72,7 @@ fn kernel() -> Box<KernelRecord> {
         version: "6.1.0-56-cloud-amd64".to_owned(),
         image_bytes: 53_000_000,
         modules: vec!["virtio_pci".to_owned()],
+        of_root: false,
         created_ms: 1_795_708_600_000,
         damage: None,
     })

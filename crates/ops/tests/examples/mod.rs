@@ -169,12 +169,14 @@ pub fn plans_of(version: u32) -> Vec<Plan> {
     let of_version_11 = [K::SuspendVm, K::EndSuspended];
     let of_version_11 = of_version_11.into_iter().filter(|_| version >= 11);
     let of_version_10 = of_version_10.into_iter().filter(|_| version >= 10);
+    let of_version_12 = (version >= 12).then_some(K::TakeKernel);
     let all = kinds
         .into_iter()
         .chain(of_version_7)
         .chain(of_version_8)
         .chain(of_version_10)
         .chain(of_version_11)
+        .chain(of_version_12)
         .enumerate();
     all.map(|(n, kind)| {
         let (owner, direction) = (owners[n % 4].clone(), directions[n % 2]);

@@ -10,7 +10,7 @@ use banger_ops::steps::{
     CloneDisk, ConfigureGuest, CopyMemory, DirectoryStage, EndNet, EndStray, EndStrayNet, EndVmm,
     GreetGuest, GrowFile, GrowRunningDisk, LaunchNet, LaunchVmm, MakeDirectory, MakeImage,
     MakeInitramfs, MakeKernel, MakeSshHostKey, MakeSystemOverlay, MakeWorkDisk, NetLaunch,
-    PublishDirectory, ReadRoot, RemoveDirectory, RemoveFile, ReplaceNet, SaveTemplate,
+    PublishDirectory, ReadKernel, ReadRoot, RemoveDirectory, RemoveFile, ReplaceNet, SaveTemplate,
     ShutdownGuest, SuspendGuest, SyncFiles, TryTemplate, WorkDiskSource,
 };
 use banger_ops::{
@@ -97,6 +97,8 @@ fn setup(egress: Egress) -> GuestSetup {
         bare: true,
         woken: false,
         modules: Some("modules-0a".to_owned()),
+        kernel: "debian-cloud".to_owned(),
+        own_kernel: Some("0a".repeat(32)),
     }
 }
 
@@ -336,6 +338,19 @@ fn of_version_7() -> Vec<Step> {
     ]
 }
 
+/// Those that version 12 has and older ones had not.
+fn of_version_12() -> Vec<Step> {
+    vec![
+        ReadKernel {
+            spec: spec(NetSpec::None),
+            setup: Box::new(setup(Egress::None)),
+            into: staging().join("kernel"),
+            deadline_ms: 60_000,
+        }
+        .into(),
+    ]
+}
+
 /// Those that version 8 has and older ones had not.
 fn of_version_8() -> Vec<Step> {
     let grow = GrowRunningDisk {
@@ -436,6 +451,9 @@ pub fn steps_of(version: u32) -> Vec<Step> {
     }
     if version >= 11 {
         steps.extend(of_version_11());
+    }
+    if version >= 12 {
+        steps.extend(of_version_12());
     }
     steps
 }

@@ -48,6 +48,7 @@ fn prepared(dir: &tempfile::TempDir) -> Runner {
         version: String::new(),
         image_bytes: 1,
         modules: Vec::new(),
+        of_root: false,
         created_ms: 0,
         damage: None,
     };
@@ -74,6 +75,7 @@ fn record(name: String) -> VmRecord {
         image_digest: digest(),
         kernel: "krn".parse().unwrap(),
         kernel_digest: digest(),
+        own_kernel: banger_store::OwnKernel::No,
         engine: EngineName::qemu(),
         vcpu: 2,
         memory_mib: 2048,

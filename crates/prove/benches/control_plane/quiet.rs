@@ -134,6 +134,7 @@ impl Environment for QuietEnvironment {
         Ok(BootFiles {
             kernel: kernel.to_owned(),
             initramfs: kernel.to_owned(),
+            image_sha256: String::new(),
             modules: None,
             accel: Accel::Tcg,
         })
@@ -373,6 +374,16 @@ impl Host for QuietHost {
         _vm: VmId,
         _vmm: &VmmIdentity,
         _to: &Path,
+        _events: &dyn Events,
+        _cancel: &Cancel,
+    ) -> HostResult<()> {
+        absent()
+    }
+    fn read_kernel(
+        &self,
+        _vm: VmId,
+        _vmm: &VmmIdentity,
+        _into: &Path,
         _events: &dyn Events,
         _cancel: &Cancel,
     ) -> HostResult<()> {

@@ -343,6 +343,17 @@ impl Host for BuggyHost {
         self.host.read_root(vm, vmm, to, events, cancel)
     }
 
+    fn read_kernel(
+        &self,
+        vm: VmId,
+        vmm: &VmmIdentity,
+        into: &Path,
+        events: &dyn Events,
+        cancel: &Cancel,
+    ) -> HostResult<()> {
+        self.host.read_kernel(vm, vmm, into, events, cancel)
+    }
+
     fn make_image(
         &self,
         source: &ImageSource,

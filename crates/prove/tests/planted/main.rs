@@ -225,6 +225,16 @@ const PLAN_BUGS: &[(PlanBug, &str, &str)] = &[
         "reboots for ever",
     ),
     (
+        PlanBug::WayOfAKernelStays,
+        "start-own-kernel",
+        "claimed by operation",
+    ),
+    (
+        PlanBug::KernelOfARootIsKept,
+        "start-other-kernel",
+        "stays without a VM",
+    ),
+    (
         PlanBug::BootForAnHour,
         "start-guest-never-up",
         "lock is held",

@@ -74,6 +74,10 @@ pub enum PlanBug {
     FileStaysSmall,
     /// That a guest rebooted is not written down: nobody boots it again.
     ForgetTheReboot,
+    /// What lies on the way of a kernel out of a VM's root stays.
+    WayOfAKernelStays,
+    /// A kernel out of a VM's root is one like any other, which only its user removes.
+    KernelOfARootIsKept,
     /// The time of a reboot is not written down: the next one is never too many.
     ForgetWhenItRebooted,
 }
@@ -211,6 +215,14 @@ impl PlanBug {
             (Self::FileStaysSmall, PlanKind::GrowDisk) => {
                 let grows = |step: &Step| matches!(step, Step::GrowFile(_));
                 plan.steps.retain(|step| !grows(step));
+            }
+            (Self::WayOfAKernelStays, PlanKind::TakeKernel) => drop(plan.steps.pop()),
+            (Self::KernelOfARootIsKept, PlanKind::PublishKernel) => {
+                for change in &mut plan.done {
+                    if let Change::InsertKernel(kernel) = change {
+                        kernel.of_root = false;
+                    }
+                }
             }
             (Self::NoGuards, _) => {
                 let guard =

@@ -228,6 +228,7 @@ mod tests {
             part: "tcp".to_owned(),
             check: "listen".to_owned(),
             message: "address in use".to_owned(),
+            kind: banger_guest::FailureKind::Other,
         });
         message::write(&mut taken, &answer, MAX_ANSWER)
             .await

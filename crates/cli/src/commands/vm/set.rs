@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use banger_api::kernel::KernelChoice;
 use banger_api::network::ChangeNetwork;
 use banger_api::vm::{RestartPolicy, SetVm, Vm};
 use banger_api::{ByteSize, Label, LabelKey, LabelValue, VmName};
@@ -19,7 +20,7 @@ use crate::view::vm::Changed;
     group = clap::ArgGroup::new("setting")
         .required(true)
         .multiple(true)
-        .args(["name", "vcpu", "memory", "disk_size", "net", "egress", "allow", "deny", "publish", "restart", "labels", "remove_labels"]),
+        .args(["name", "kernel", "vcpu", "memory", "disk_size", "net", "egress", "allow", "deny", "publish", "restart", "labels", "remove_labels"]),
     override_usage = "banger vm set <VM> <SETTING>...",
     after_long_help = "\
 What is not named stays. Settings apply at the next start; name, labels, rules and the size of the work disk at once, and the \
@@ -29,6 +30,7 @@ Examples:
   banger vm set web --vcpu 4 --memory 8G
   banger vm set web --disk-size 32G
   banger vm set web --publish 8080:80 --publish 8443:443
+  banger vm set web --kernel image
   banger vm set web --label team=red --remove-label job
   banger vm set web --name web-old"
 )]
@@ -38,6 +40,9 @@ pub struct Args {
     /// New name
     #[arg(long, value_name = "NAME")]
     name: Option<VmName>,
+    /// Its kernel, or `image` for the one that is installed in its root
+    #[arg(long, value_name = "KERNEL")]
+    kernel: Option<KernelChoice>,
     /// Virtual CPUs
     #[arg(long, value_name = "N", alias = "cpus", value_parser = vcpu)]
     vcpu: Option<u32>,
@@ -75,6 +80,7 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
     let publish = args.network.publish.clone();
     let set = &SetVm {
         name: args.name,
+        kernel: args.kernel,
         vcpu: args.vcpu,
         memory: args.memory,
         disk_size: args.disk_size,

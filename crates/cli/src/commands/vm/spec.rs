@@ -4,11 +4,10 @@ mod differences;
 
 use std::str::FromStr;
 
+use banger_api::kernel::KernelChoice;
 use banger_api::network::NarrowNetwork;
 use banger_api::vm::{CreateVm, Egress, NetMode, Publish, RestartPolicy};
-use banger_api::{
-    ByteSize, EngineName, InvalidName, KernelName, Label, Labels, NetworkName, VmName,
-};
+use banger_api::{ByteSize, EngineName, InvalidName, Label, Labels, NetworkName, VmName};
 use banger_client::Client;
 use banger_egress::Rule;
 
@@ -27,9 +26,9 @@ pub struct Spec {
     /// Its image: a name, a recipe (built when it is missing) or a registry's reference (pulled when it is missing)
     #[arg(long, value_name = "IMAGE")]
     image: Option<Wanted>,
-    /// Its kernel
+    /// Its kernel, or `image` for the one that is installed in its root
     #[arg(long, value_name = "KERNEL")]
-    kernel: Option<KernelName>,
+    kernel: Option<KernelChoice>,
     /// Engine that runs it: auto or qemu
     #[arg(long, value_name = "ENGINE")]
     engine: Option<EngineName>,

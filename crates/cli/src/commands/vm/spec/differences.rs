@@ -1,5 +1,6 @@
 //! Settings that are asked for with an existing VM, compared with those that it has.
 
+use banger_api::kernel::KernelChoice;
 use banger_api::network::RuleAction;
 use banger_api::vm::{Publish, Vm};
 use banger_api::{ApiError, ByteSize, ErrorCode, Label};
@@ -63,8 +64,17 @@ impl Spec {
             publish,
         } = network;
         let mut all = Vec::new();
-        if let Some(kernel) = kernel.as_ref().filter(|kernel| **kernel != vm.kernel) {
-            all.push(fixed("kernel", vm.kernel.as_str(), kernel.as_str()));
+        let has = match vm.own_kernel {
+            true => KernelChoice::Image,
+            false => KernelChoice::Named(vm.kernel.clone()),
+        };
+        if let Some(kernel) = kernel.as_ref().filter(|kernel| **kernel != has) {
+            all.push(settable(
+                "kernel",
+                has,
+                kernel,
+                format!("--kernel {kernel}"),
+            ));
         }
         // `auto` asks for none in particular.
         let engine = engine.as_ref().filter(|engine| engine.as_str() != "auto");
@@ -289,7 +299,12 @@ mod tests {
             (
                 &["--kernel", "k"][..],
                 "kernel is debian-cloud, not k",
-                None,
+                Some("--kernel k"),
+            ),
+            (
+                &["--kernel", "image"],
+                "kernel is debian-cloud, not image",
+                Some("--kernel image"),
             ),
             (&["--engine", "x"], "engine is qemu, not x", None),
             (&["--vcpu", "4"], "vcpu is 2, not 4", Some("--vcpu 4")),

@@ -1,0 +1,85 @@
+//! Making a kernel's files of the one that is installed in the root of a VM that does not run.
+//!
+//! ```text
+//! take  Back  work directory, clones of the disks, a guest over them sends its kernel, kernel's files, work directory gone
+//!                                                                                     (owner: the operation)
+//! ```
+//! The host never reads the disks: the guest sends files, which are checked like those of any other kernel.
+
+use std::path::PathBuf;
+
+use banger_api::OperationId;
+use banger_api::kernel::KernelSource;
+use banger_engine::VmmSpec;
+use banger_store::Owner;
+
+use super::save::{system_clone, work_clone};
+use crate::steps::{
+    CloneDisk, DirectoryStage, MakeDirectory, MakeInitramfs, MakeKernel, ReadKernel,
+    RemoveDirectory,
+};
+use crate::{Direction, GuestSetup, OwnDir, Plan, PlanKind, Step, VmFiles};
+
+/// Inputs of taking the kernel of a VM's root.
+#[derive(Debug, Clone)]
+pub struct TakeKernel {
+    /// The VM's files.
+    pub files: VmFiles,
+    /// Directory for what lies on the way.
+    pub work: OwnDir,
+    /// Directory in which the kernel's files are made.
+    pub staging: OwnDir,
+    /// The guest that reads: its `dir` is `work`, its disks are clones in it.
+    pub spec: VmmSpec,
+    /// Configuration of that guest; bare.
+    pub setup: GuestSetup,
+    /// The directory of the kernel that it boots, when its initramfs is not there yet.
+    pub initramfs_of: Option<PathBuf>,
+    /// Time for the guest to become reachable, in ms.
+    pub boot_deadline_ms: u64,
+}
+
+/// Makes a kernel's files of the one in a VM's root.
+pub fn take_kernel(op: OperationId, take: TakeKernel) -> Plan {
+    let owner = Owner::Operation(op);
+    let mut plan = Plan::new(op, PlanKind::TakeKernel, None, owner, Direction::Back);
+    let directory = |path: &OwnDir| -> Step {
+        MakeDirectory {
+            path: path.clone(),
+            stage: DirectoryStage::Reserve,
+        }
+        .into()
+    };
+    plan.steps = vec![directory(&take.work), directory(&take.staging)];
+    if let Some(kernel_dir) = take.initramfs_of {
+        let path = take.spec.initramfs.clone();
+        plan.steps.push(MakeInitramfs { kernel_dir, path }.into());
+    }
+    let clones = [
+        (take.files.system_overlay(), system_clone(&take.work)),
+        (take.files.work_disk(), work_clone(&take.work)),
+    ];
+    plan.steps
+        .extend(clones.map(|(from, to)| CloneDisk { from, to }.into()));
+    let kernel = take.work.join("kernel");
+    plan.steps.extend([
+        ReadKernel {
+            spec: take.spec,
+            setup: Box::new(take.setup),
+            into: kernel.clone(),
+            deadline_ms: take.boot_deadline_ms,
+        }
+        .into(),
+        MakeKernel {
+            source: KernelSource::Dir {
+                path: kernel.display().to_string(),
+            },
+            // Its VM has all of them in its own root.
+            all_modules: false,
+            into: take.staging.to_path_buf(),
+        }
+        .into(),
+        RemoveDirectory { path: take.work }.into(),
+    ]);
+    plan
+}
