@@ -1,7 +1,7 @@
 # What one can ask for here. Bare `make` lists the targets; each says what it does before it does it.
 
 .DEFAULT_GOAL := help
-.PHONY: help docker-scenario fuzz chaos sandbox build install uninstall test unit smoke lint fmt bench guests host-packages clean-host
+.PHONY: help dist docker-scenario fuzz chaos sandbox build install uninstall test unit smoke lint fmt bench guests host-packages clean-host
 
 CARGO ?= cargo
 NEXTEST_PROFILE ?= $(if $(CI),ci,default)
@@ -16,6 +16,9 @@ sandbox: ## Set up this machine from nothing and boot a first VM (safe to repeat
 build: ## Build the release binary, with the guest agent inside it
 	@scripts/host-packages.sh build
 	$(CARGO) build --release --locked --bin banger
+
+dist: build ## Make the packages that users install, a .deb and a tarball, in dist/
+	@scripts/dist.sh
 
 install: build ## Build, and put banger on PATH (/usr/local/bin as root, else ~/.local/bin or ~/.cargo/bin)
 	@scripts/install.sh

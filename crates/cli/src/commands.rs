@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod image;
 pub mod internal;
 pub mod kernel;
+pub mod metrics;
 pub mod prove;
 pub mod schema;
 pub mod ssh_config;
@@ -93,6 +94,8 @@ Examples:
   banger system sweep --dry-run"
     )]
     System(system::Command),
+    /// Print the state and use of VMs for Prometheus
+    Metrics(metrics::Args),
     /// Let ssh, scp, rsync, git and editors reach VMs by name
     SshConfig(ssh_config::Args),
     /// The daemon, which starts by itself
@@ -159,6 +162,7 @@ impl Command {
             Self::Template(command) => command.run(context).await,
             Self::Doctor(args) => doctor::run(args, context).await,
             Self::System(command) => command.run(context).await,
+            Self::Metrics(args) => metrics::run(args, context).await,
             Self::SshConfig(args) => ssh_config::run(args, context),
             Self::Daemon(command) => command.run(context).await,
             Self::Prove(args) => prove::run(args, context).await,

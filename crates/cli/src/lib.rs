@@ -39,6 +39,7 @@ mod progress;
 mod prune;
 mod references;
 mod run_words;
+mod service;
 mod session;
 mod signals;
 mod takeover;

@@ -1,5 +1,6 @@
 //! `banger system`
 
+pub mod install;
 pub mod log;
 pub mod status;
 pub mod sweep;
@@ -18,6 +19,10 @@ pub enum Command {
     Sweep(sweep::Args),
     /// Show what happened, step by step
     Log(log::Args),
+    /// Let systemd start the daemon, and with it VMs that are to run always
+    Install(install::Install),
+    /// Take that away again
+    Uninstall(install::Uninstall),
 }
 
 impl Command {
@@ -30,6 +35,8 @@ impl Command {
             Self::Status(args) => status::run(args, context).await,
             Self::Sweep(args) => sweep::run(args, context).await,
             Self::Log(args) => log::run(args, context).await,
+            Self::Install(args) => install::install(args, context).await,
+            Self::Uninstall(args) => install::uninstall(args, context),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 pub mod addr;
 pub mod change;
-mod chosen;
+pub mod chosen;
 pub mod cp;
 pub mod create;
 pub mod delete;

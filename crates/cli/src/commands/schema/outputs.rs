@@ -158,7 +158,10 @@ pub fn of(command: &str) -> Output {
         "ssh-config" => Output::Object {
             fields: &["path", "include_line", "installed"],
         },
-        "completion install" | "completion uninstall" => INSTALLED,
+        "completion install" | "completion uninstall" | "system install" | "system uninstall" => {
+            INSTALLED
+        }
+        "metrics" => Output::Bytes,
         "prove" => Output::Object {
             fields: &[
                 "scenarios",
