@@ -18,10 +18,10 @@ pub struct Template {
     pub memory_mib: u32,
     /// Bytes that it takes on the disk.
     pub bytes: u64,
-    /// When it was made.
+    /// Time of its making.
     #[schema(value_type = String, format = "date-time")]
     pub created_at: Timestamp,
-    /// When a VM last woke from it, or when it was made.
+    /// Time at which a VM last woke from it, or of its making.
     #[schema(value_type = String, format = "date-time")]
     pub used_at: Timestamp,
 }

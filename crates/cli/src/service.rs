@@ -27,7 +27,7 @@ const PLACES: [&str; 5] = [
 pub enum Manager {
     /// The system's own: root's daemon.
     System,
-    /// That of the user.
+    /// The user's.
     User,
 }
 

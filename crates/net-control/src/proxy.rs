@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct Proxy {
     /// Its addresses, as the daemon found them; the first that takes a connection is used.
     pub addresses: Vec<SocketAddr>,
-    /// What is reached directly, in the words of `NO_PROXY`: names with all below them, addresses, networks, `*` for everything.
+    /// Targets that are reached directly, in the words of `NO_PROXY`: names with all below them, addresses, networks, `*` for everything.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub except: Vec<String>,
 }

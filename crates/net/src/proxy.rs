@@ -111,7 +111,7 @@ fn end(head: &[u8]) -> Option<usize> {
     Some(at + 4)
 }
 
-/// What the first line of a head says.
+/// The answer in the first line of a head.
 fn answer(head: &[u8]) -> Said {
     let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
     let mut words = line.split(|byte| *byte == b' ');

@@ -36,7 +36,7 @@ impl TemplateFiles {
         self.dir.join(STATE)
     }
 
-    /// What it is, for people: [`TemplateFacts`].
+    /// Its facts, for people: [`TemplateFacts`].
     pub fn facts(&self) -> PathBuf {
         self.dir.join(FACTS)
     }
@@ -47,7 +47,7 @@ impl TemplateFiles {
     }
 }
 
-/// What a template is, for people: nothing is decided by it.
+/// Facts of a template, for people: nothing is decided by it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TemplateFacts {
     /// Its kernel.
@@ -56,6 +56,6 @@ pub struct TemplateFacts {
     pub vcpu: u32,
     /// The guest's memory in MiB.
     pub memory_mib: u32,
-    /// When it was made, ms since 1970.
+    /// Time of its making, ms since 1970.
     pub made_ms: i64,
 }

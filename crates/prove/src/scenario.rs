@@ -5,7 +5,6 @@ use banger_api::vm::{NetStack, RestartPolicy, VmState};
 use banger_ops::{HostResult, plans, policy};
 
 use crate::daemon::Daemon;
-use crate::damage;
 use crate::fs::Loss;
 use crate::process::Manners;
 use crate::requests::From;
@@ -154,18 +153,23 @@ macro_rules! scenario {
     };
 }
 
+mod damaged;
+mod files;
+mod memory;
+mod networks;
+
 /// All scenarios.
 pub(crate) fn all() -> Vec<Scenario> {
     let mut all = vms();
     all.extend(ends());
-    all.extend(damages());
-    all.extend(pulls());
-    all.extend(files());
+    all.extend(damaged::damages());
+    all.extend(files::pulls());
+    all.extend(files::files());
     all.extend(strays());
-    all.extend(networks());
-    all.extend(templates());
-    all.extend(suspended());
-    all.extend(own_kernels());
+    all.extend(networks::networks());
+    all.extend(memory::templates());
+    all.extend(memory::suspended());
+    all.extend(memory::own_kernels());
     all
 }
 
@@ -332,204 +336,6 @@ fn vms() -> Vec<Scenario> {
     ]
 }
 
-/// A template, and the stopped VM after whose start it was made.
-fn templated(daemon: &Daemon) -> HostResult<()> {
-    running(daemon, BARE)?;
-    daemon.stop("a")?;
-    daemon.make_templates()
-}
-
-/// A suspended VM.
-fn asleep(daemon: &Daemon) -> HostResult<()> {
-    running(daemon, PUBLISHED)?;
-    daemon.suspend("a")
-}
-
-fn suspended() -> Vec<Scenario> {
-    vec![
-        scenario!("suspend", |c| running(c, PUBLISHED), |c| c.suspend("a")),
-        scenario!("suspend-on-own-network", |c| running(c, OWN), |c| c
-            .suspend("a")),
-        scenario!("suspend-full-disk", |c| running(c, BARE), |c| {
-            let used = c.machine.world().files.used();
-            c.machine.world().files.capacity = used;
-            c.suspend("a")
-        }),
-        scenario!("pause-and-resume", |c| running(c, BARE), |c| c
-            .pause_and_resume("a")),
-        scenario!("go-on", asleep, |c| c.start_vm("a")),
-        scenario!(
-            "go-on-never",
-            |c| {
-                manners(c, Manners::NeverWakes);
-                asleep(c)
-            },
-            |c| c.start_vm("a")
-        ),
-        scenario!("kill-suspended", asleep, |c| c.kill("a", 9)),
-        scenario!("delete-suspended", asleep, |c| c.delete("a")),
-        scenario!("restart-while-suspended", asleep, nothing),
-    ]
-}
-
-fn templates() -> Vec<Scenario> {
-    vec![
-        scenario!("make-template", |c| created(c, PUBLISHED), |c| {
-            c.start_vm("a")?;
-            c.make_templates()
-        }),
-        scenario!("make-template-full-disk", |c| created(c, BARE), |c| {
-            c.start_vm("a")?;
-            let used = c.machine.world().files.used();
-            c.machine.world().files.capacity = used + 6;
-            c.make_templates()
-        }),
-        scenario!(
-            "make-template-that-never-wakes",
-            |c| {
-                created(c, BARE)?;
-                let mut world = c.machine.world();
-                world
-                    .manners
-                    .insert("template".to_owned(), Manners::NeverWakes);
-                Ok(())
-            },
-            |c| {
-                c.start_vm("a")?;
-                c.make_templates()
-            }
-        ),
-        scenario!("wake", templated, |c| c.start_vm("a")),
-        scenario!("wake-new", templated, |c| c.create("b", &RUN).map(|_| ())),
-        scenario!("wake-cancelled", templated, |c| {
-            c.cancel_what_comes(true);
-            c.start_vm("a")
-        }),
-        scenario!(
-            "wake-never",
-            |c| {
-                templated(c)?;
-                manners(c, Manners::NeverWakes);
-                Ok(())
-            },
-            |c| c.start_vm("a")
-        ),
-        scenario!(
-            "wake-nor-boot",
-            |c| {
-                templated(c)?;
-                manners(c, Manners::NeverUp);
-                Ok(())
-            },
-            |c| c.start_vm("a")
-        ),
-        scenario!(
-            "wake-on-own-network",
-            |c| {
-                created(c, OWN)?;
-                c.start_vm("a")?;
-                c.stop("a")?;
-                c.make_templates()
-            },
-            |c| c.start_vm("a")
-        ),
-        scenario!("prune-templates", templated, |c| c.prune_templates()),
-        scenario!(
-            "delete-kernel-with-template",
-            |c| {
-                templated(c)?;
-                c.delete("a")
-            },
-            |c| c.delete_kernel("krn")
-        ),
-    ]
-}
-
-fn own_kernels() -> Vec<Scenario> {
-    vec![
-        scenario!("run-own-kernel", base, |c| {
-            let from = From {
-                start: true,
-                ..OWN_KERNEL
-            };
-            c.create("a", &from).map(|_| ())
-        }),
-        scenario!("start-own-kernel", |c| created(c, OWN_KERNEL), |c| c
-            .start_vm("a")),
-        scenario!(
-            "start-other-kernel",
-            |c| {
-                other_kernel(c)?;
-                c.stop("a")
-            },
-            |c| c.start_vm("a")
-        ),
-        scenario!(
-            "reboot-other-kernel",
-            |c| {
-                other_kernel(c)?;
-                vmms_end(c, Some(ExitCause::GuestReset));
-                Ok(())
-            },
-            |c| c.watch_to_the_end("a")
-        ),
-        scenario!("delete-own-kernel", |c| running(c, OWN_KERNEL), |c| c
-            .delete("a")),
-    ]
-}
-
-/// A running VM whose VMM's identity has become unreadable.
-fn unreadable(daemon: &Daemon) -> HostResult<()> {
-    running(daemon, PUBLISHED)?;
-    damage::identity(daemon, "a")
-}
-
-/// Two VMs, one of which runs and has a row that cannot be read any more.
-fn row_unreadable(daemon: &Daemon) -> HostResult<()> {
-    running(daemon, PUBLISHED)?;
-    daemon.create("b", &BARE)?;
-    damage::row(daemon, "a")
-}
-
-/// A VM that a newer build was stopping when it died.
-fn newer_plan(daemon: &Daemon) -> HostResult<()> {
-    running(daemon, PUBLISHED)?;
-    daemon.create("b", &BARE)?;
-    damage::plan_cut_off(daemon, "a", damage::NEWER, |c| c.stop("a"))
-}
-
-/// A VM whose deletion was cut off, with a plan whose paths lead out of banger's directories by now.
-fn plan_outside(daemon: &Daemon) -> HostResult<()> {
-    created(daemon, BARE)?;
-    daemon.create("b", &BARE)?;
-    damage::plan_cut_off(daemon, "a", damage::OUTSIDE, |c| c.delete("a"))
-}
-
-fn damages() -> Vec<Scenario> {
-    vec![
-        scenario!("restart-row-damaged", row_unreadable, nothing),
-        scenario!("kill-row-damaged", row_unreadable, |c| c.kill("a", 9)),
-        scenario!("delete-row-damaged", row_unreadable, |c| c.delete("a")),
-        scenario!("start-beside-a-damaged-row", row_unreadable, |c| c
-            .start_vm("b")),
-        scenario!("restart-newer-plan", newer_plan, nothing),
-        scenario!("restart-plan-outside", plan_outside, nothing),
-        scenario!("restart-identity-unreadable", unreadable, nothing),
-        scenario!("kill-identity-unreadable", unreadable, |c| c.kill("a", 9)),
-        scenario!("stop-identity-unreadable", unreadable, |c| c.stop("a")),
-        scenario!("delete-identity-unreadable", unreadable, |c| c.delete("a")),
-        scenario!(
-            "restart-identity-unreadable-after-vmm-killed",
-            |c| {
-                unreadable(c)?;
-                vmms_end(c, None);
-                Ok(())
-            },
-            nothing
-        ),
-    ]
-}
-
 fn ends() -> Vec<Scenario> {
     vec![
         scenario!("restart-while-running", |c| running(c, PUBLISHED), nothing),
@@ -619,93 +425,6 @@ fn ends() -> Vec<Scenario> {
     ]
 }
 
-/// VMs with network processes.
-fn networks() -> Vec<Scenario> {
-    vec![
-        scenario!("own-start", |c| created(c, OWN), |c| c.start_vm("a")),
-        scenario!(
-            "own-start-guest-never-up",
-            |c| {
-                created(c, OWN)?;
-                manners(c, Manners::NeverUp);
-                Ok(())
-            },
-            |c| c.start_vm("a")
-        ),
-        scenario!(
-            "own-start-port-taken",
-            |c| {
-                running(c, OWN)?;
-                c.create("b", &OWN).map(|_| ())
-            },
-            |c| c.start_vm("b")
-        ),
-        scenario!("own-stop", |c| running(c, OWN), |c| c.stop("a")),
-        scenario!("own-kill", |c| running(c, OWN), |c| c.kill("a", 9)),
-        scenario!("own-delete-running", |c| running(c, OWN), |c| c.delete("a")),
-        scenario!("own-restart-while-running", |c| running(c, OWN), nothing),
-        scenario!("own-port-added", |c| running(c, OWN), |c| c.change_ports(
-            "a",
-            &[8081],
-            &[]
-        )),
-        scenario!("own-port-removed", |c| running(c, OWN), |c| c.change_ports(
-            "a",
-            &[],
-            &[8080]
-        )),
-        scenario!("own-port-changed-after-net-died", net_died, |c| c
-            .change_ports("a", &[8081], &[8080])),
-        scenario!(
-            "own-port-of-another",
-            |c| {
-                running(c, OWN)?;
-                c.create("b", &OWN_ELSEWHERE)?;
-                c.start_vm("b")
-            },
-            |c| c.change_ports("b", &[8080], &[])
-        ),
-        scenario!("own-net-dies", net_died, |c| c.watch_net("a")),
-        scenario!("own-restart-after-net-died", net_died, nothing),
-        scenario!("own-stop-after-net-died", net_died, |c| c.stop("a")),
-        scenario!(
-            "own-vmm-dies",
-            |c| {
-                running(c, OWN)?;
-                vmms_end(c, None);
-                Ok(())
-            },
-            |c| c.watch("a")
-        ),
-        scenario!(
-            "own-restart-after-vmm-killed",
-            |c| {
-                running(c, OWN)?;
-                vmms_end(c, None);
-                Ok(())
-            },
-            nothing
-        ),
-        scenario!(
-            "own-delete-row-damaged",
-            |c| {
-                running(c, OWN)?;
-                c.create("b", &BARE)?;
-                damage::row(c, "a")
-            },
-            |c| c.delete("a")
-        ),
-        scenario!(
-            "own-sweep",
-            |c| {
-                running(c, OWN)?;
-                stray::plant(c)
-            },
-            |c| c.sweep()
-        ),
-    ]
-}
-
 /// Removal of strays beside a running VM and a stopped one.
 fn strays() -> Vec<Scenario> {
     vec![
@@ -719,160 +438,5 @@ fn strays() -> Vec<Scenario> {
             |c| c.sweep()
         ),
         scenario!("sweep-nothing", |c| running(c, PUBLISHED), |c| c.sweep()),
-    ]
-}
-
-/// An image of the registry's `app` at the time of the pull.
-fn pulled(daemon: &Daemon) -> HostResult<()> {
-    daemon.pull("img", "first")?;
-    daemon.import("krn", "linux")
-}
-
-/// The same, and a VM made from it.
-fn pulled_and_used(daemon: &Daemon) -> HostResult<()> {
-    pulled(daemon)?;
-    daemon.create("a", &BARE).map(|_| ())
-}
-
-/// Pulls, and names that move to other images.
-fn pulls() -> Vec<Scenario> {
-    vec![
-        scenario!("pull", nothing, |c| c.pull("img", "first")),
-        scenario!("pull-again", pulled_and_used, |c| c.pull("img", "first")),
-        scenario!("pull-newer", pulled, |c| c.pull("img", "second")),
-        scenario!("pull-newer-in-use", pulled_and_used, |c| c
-            .pull("img", "second")),
-        scenario!(
-            "pull-newer-while-running",
-            |c| {
-                pulled_and_used(c)?;
-                c.start_vm("a")
-            },
-            |c| c.pull("img", "second")
-        ),
-        scenario!(
-            "pull-newer-and-back",
-            |c| {
-                pulled_and_used(c)?;
-                c.pull("img", "second")?;
-                c.create("b", &BARE).map(|_| ())
-            },
-            |c| c.pull("img", "first")
-        ),
-        scenario!(
-            "pull-newer-that-has-a-name",
-            |c| {
-                pulled_and_used(c)?;
-                c.pull("other", "second")
-            },
-            |c| c.pull("img", "second")
-        ),
-        scenario!("pull-newer-full-disk", pulled_and_used, |c| {
-            c.machine.world().files.capacity = 12;
-            c.pull("img", "second")
-        }),
-        scenario!("pull-newer-cancelled", pulled_and_used, |c| {
-            c.cancel_what_comes(true);
-            c.pull("img", "second")
-        }),
-        scenario!(
-            "delete-last-vm-of-a-superseded-image",
-            |c| {
-                pulled_and_used(c)?;
-                c.pull("img", "second")
-            },
-            |c| c.delete("a")
-        ),
-    ]
-}
-
-fn files() -> Vec<Scenario> {
-    vec![
-        scenario!("build", nothing, |c| c.build("img", "debian", false)),
-        scenario!("build-same-content", base, |c| c
-            .build("other", "debian", false)),
-        scenario!("build-taken-name", base, |c| c
-            .build("img", "alpine", false)),
-        scenario!("build-over-a-name", |c| created(c, BARE), |c| c
-            .build("img", "alpine", true)),
-        scenario!("build-full-disk", base, |c| {
-            c.machine.world().files.capacity = 6;
-            c.build("other", "alpine", false)
-        }),
-        scenario!("build-cancelled", base, |c| {
-            c.cancel_what_comes(true);
-            c.build("other", "alpine", false)
-        }),
-        scenario!("delete-image", base, |c| c.delete_image("img")),
-        scenario!(
-            "delete-one-name-of-an-image",
-            |c| {
-                base(c)?;
-                c.build("other", "debian", false)
-            },
-            |c| c.delete_image("img")
-        ),
-        scenario!("delete-image-in-use", |c| created(c, BARE), |c| c
-            .delete_image("img")),
-        scenario!("rename-image", |c| created(c, BARE), |c| c
-            .rename_image("img", "other")),
-        scenario!(
-            "rename-image-to-a-taken-name",
-            |c| {
-                base(c)?;
-                c.build("other", "alpine", false)
-            },
-            |c| c.rename_image("img", "other")
-        ),
-        scenario!(
-            "save",
-            |c| {
-                running(c, BARE)?;
-                c.stop("a")
-            },
-            |c| c.save("a", "saved", false)
-        ),
-        scenario!("save-new", |c| created(c, BARE), |c| c
-            .save("a", "saved", false)),
-        scenario!("save-over-a-name", |c| created(c, BARE), |c| c
-            .save("a", "img", true)),
-        scenario!("save-to-a-taken-name", |c| created(c, BARE), |c| c
-            .save("a", "img", false)),
-        scenario!(
-            "save-guest-never-up",
-            |c| {
-                created(c, BARE)?;
-                manners(c, Manners::NeverUp);
-                Ok(())
-            },
-            |c| c.save("a", "saved", false)
-        ),
-        scenario!("save-cancelled", |c| created(c, BARE), |c| {
-            c.cancel_what_comes(true);
-            c.save("a", "saved", false)
-        }),
-        scenario!("reseed-image", base, |c| c.reseed_image("img")),
-        scenario!("reseed-image-in-use", |c| running(c, BARE), |c| c
-            .reseed_image("img")),
-        scenario!(
-            "reseed-one-name-of-an-image",
-            |c| {
-                created(c, BARE)?;
-                c.build("other", "debian", false)
-            },
-            |c| c.reseed_image("img")
-        ),
-        scenario!("import", nothing, |c| c.import("krn", "linux")),
-        scenario!("import-same-content", base, |c| c.import("other", "linux")),
-        scenario!("import-taken-name", base, |c| c.import("krn", "bsd")),
-        scenario!("delete-kernel", base, |c| c.delete_kernel("krn")),
-        scenario!(
-            "delete-one-name-of-a-kernel",
-            |c| {
-                base(c)?;
-                c.import("other", "linux")
-            },
-            |c| c.delete_kernel("krn")
-        ),
     ]
 }

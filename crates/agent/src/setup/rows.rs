@@ -1,4 +1,4 @@
-//! What tells this guest from others, read back from where programs read it.
+//! The rows of this guest's identity, read back from where programs read it.
 
 use std::fs;
 use std::io;

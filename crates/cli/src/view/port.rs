@@ -81,7 +81,7 @@ pub struct Address {
 }
 
 impl Address {
-    /// That of this VM.
+    /// The one of this VM.
     ///
     /// # Errors
     /// The cause for which it has none, and what to do.

@@ -9,7 +9,7 @@ use crate::Control;
 /// Raised when templates of older builds may not be used any more, whatever else is the same.
 const FORMAT: u32 = 1;
 
-/// What the user has configured.
+/// The user's configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TemplateRules {
     /// VMs wake from templates, and templates are made.

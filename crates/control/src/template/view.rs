@@ -12,9 +12,9 @@ use crate::operations::timestamp;
 pub struct Template {
     /// Its key.
     pub key: ContentDigest,
-    /// What it is.
+    /// Its facts.
     pub facts: TemplateFacts,
-    /// When a VM last woke from it, or when it was made, ms since 1970.
+    /// Time at which a VM last woke from it, or of its making, ms since 1970.
     pub used_ms: i64,
     /// Bytes that it takes on the disk.
     pub bytes: u64,

@@ -1,4 +1,4 @@
-//! What tells guests apart, checked when one has been configured.
+//! The identities of guests, checked when one has been configured.
 //!
 //! A guest says what it reads back ([`IdentityRow`]); the host knows what most of it must be, and that some of it no other guest
 //! may have. Guests that woke from one saved machine are equal in all that nobody renewed: so a row that is missing, wrong or

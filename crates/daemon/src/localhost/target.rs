@@ -18,7 +18,7 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// What `[PORT.]NAME.localhost` asks for; `None` for every other name.
+    /// The target of `[PORT.]NAME.localhost`; `None` for every other name.
     pub(super) fn of(name: &Name) -> Option<Self> {
         let rest = name.as_str().strip_suffix(".localhost")?;
         let (vm, port) = match rest.split_once('.') {

@@ -290,7 +290,7 @@ pub struct Configured {
     pub boot_id: String,
     /// Release of the kernel (`uname -r`).
     pub kernel: String,
-    /// What tells this guest from others, read back after it was set.
+    /// The rows of this guest's identity, read back after it was set.
     #[serde(default)]
     pub rows: Vec<IdentityRow>,
 }

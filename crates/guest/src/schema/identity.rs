@@ -1,4 +1,4 @@
-//! What tells one guest from another, as the guest reads it back after it was set. Guests that wake from one saved machine are
+//! The identity of a guest, as the guest reads it back after it was set. Guests that wake from one saved machine are
 //! the same in all else.
 
 use serde::{Deserialize, Serialize};

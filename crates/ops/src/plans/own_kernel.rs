@@ -13,12 +13,9 @@ use banger_api::kernel::KernelSource;
 use banger_engine::VmmSpec;
 use banger_store::Owner;
 
-use super::save::{system_clone, work_clone};
-use crate::steps::{
-    CloneDisk, DirectoryStage, MakeDirectory, MakeInitramfs, MakeKernel, ReadKernel,
-    RemoveDirectory,
-};
-use crate::{Direction, GuestSetup, OwnDir, Plan, PlanKind, Step, VmFiles};
+use super::save::before_reading;
+use crate::steps::{MakeKernel, ReadKernel, RemoveDirectory};
+use crate::{Direction, GuestSetup, OwnDir, Plan, PlanKind, VmFiles};
 
 /// Inputs of taking the kernel of a VM's root.
 #[derive(Debug, Clone)]
@@ -43,24 +40,11 @@ pub struct TakeKernel {
 pub fn take_kernel(op: OperationId, take: TakeKernel) -> Plan {
     let owner = Owner::Operation(op);
     let mut plan = Plan::new(op, PlanKind::TakeKernel, None, owner, Direction::Back);
-    let directory = |path: &OwnDir| -> Step {
-        MakeDirectory {
-            path: path.clone(),
-            stage: DirectoryStage::Reserve,
-        }
-        .into()
-    };
-    plan.steps = vec![directory(&take.work), directory(&take.staging)];
-    if let Some(kernel_dir) = take.initramfs_of {
-        let path = take.spec.initramfs.clone();
-        plan.steps.push(MakeInitramfs { kernel_dir, path }.into());
-    }
-    let clones = [
-        (take.files.system_overlay(), system_clone(&take.work)),
-        (take.files.work_disk(), work_clone(&take.work)),
-    ];
-    plan.steps
-        .extend(clones.map(|(from, to)| CloneDisk { from, to }.into()));
+    plan.steps = before_reading(
+        (&take.work, &take.staging),
+        (&take.spec, take.initramfs_of),
+        &take.files,
+    );
     let kernel = take.work.join("kernel");
     plan.steps.extend([
         ReadKernel {

@@ -53,10 +53,13 @@ pub fn work_clone(work: &std::path::Path) -> PathBuf {
     work.join("work.img")
 }
 
-/// Makes an image's files of a VM.
-pub fn save_vm(op: OperationId, save: SaveVm) -> Plan {
-    let owner = Owner::Operation(op);
-    let mut plan = Plan::new(op, PlanKind::SaveVm, None, owner, Direction::Back);
+/// Steps before a guest reads a VM's disks: the directories of what it sends and of what is made of it, and clones of the
+/// disks.
+pub(super) fn before_reading(
+    (work, staging): (&OwnDir, &OwnDir),
+    (reader, initramfs_of): (&VmmSpec, Option<PathBuf>),
+    files: &VmFiles,
+) -> Vec<Step> {
     let directory = |path: &OwnDir| -> Step {
         MakeDirectory {
             path: path.clone(),
@@ -64,17 +67,28 @@ pub fn save_vm(op: OperationId, save: SaveVm) -> Plan {
         }
         .into()
     };
-    plan.steps = vec![directory(&save.work), directory(&save.staging)];
-    if let Some(kernel_dir) = save.initramfs_of {
-        let path = save.spec.initramfs.clone();
-        plan.steps.push(MakeInitramfs { kernel_dir, path }.into());
-    }
+    let mut steps = vec![directory(work), directory(staging)];
+    steps.extend(initramfs_of.map(|kernel_dir| {
+        let path = reader.initramfs.clone();
+        Step::from(MakeInitramfs { kernel_dir, path })
+    }));
     let clones = [
-        (save.files.system_overlay(), system_clone(&save.work)),
-        (save.files.work_disk(), work_clone(&save.work)),
+        (files.system_overlay(), system_clone(work)),
+        (files.work_disk(), work_clone(work)),
     ];
-    plan.steps
-        .extend(clones.map(|(from, to)| CloneDisk { from, to }.into()));
+    steps.extend(clones.map(|(from, to)| CloneDisk { from, to }.into()));
+    steps
+}
+
+/// Makes an image's files of a VM.
+pub fn save_vm(op: OperationId, save: SaveVm) -> Plan {
+    let owner = Owner::Operation(op);
+    let mut plan = Plan::new(op, PlanKind::SaveVm, None, owner, Direction::Back);
+    plan.steps = before_reading(
+        (&save.work, &save.staging),
+        (&save.spec, save.initramfs_of),
+        &save.files,
+    );
     let archive = save.work.join("root.tar");
     plan.steps.extend([
         ReadRoot {

@@ -43,7 +43,7 @@ pub struct MakeTemplate {
     pub setup: GuestSetup,
     /// The kernel's directory, when its initramfs is not there yet.
     pub initramfs_of: Option<PathBuf>,
-    /// What is written about it.
+    /// Its facts, which are written beside it.
     pub facts: TemplateFacts,
     /// Time for the guest to become reachable, in ms.
     pub boot_deadline_ms: u64,

@@ -24,7 +24,7 @@ pub struct SaveTemplate {
     pub spec: VmmSpec,
     /// The files that are made.
     pub to: TemplateFiles,
-    /// What is written about it.
+    /// Its facts, which are written beside it.
     pub facts: TemplateFacts,
     /// Time for the guest to boot and answer, in ms.
     pub deadline_ms: u64,

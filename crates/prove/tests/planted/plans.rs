@@ -74,7 +74,7 @@ pub enum PlanBug {
     FileStaysSmall,
     /// That a guest rebooted is not written down: nobody boots it again.
     ForgetTheReboot,
-    /// What lies on the way of a kernel out of a VM's root stays.
+    /// The work directory of a kernel on its way out of a VM's root stays.
     WayOfAKernelStays,
     /// A kernel out of a VM's root is one like any other, which only its user removes.
     KernelOfARootIsKept,

@@ -11,7 +11,7 @@ use crate::guests::{MINIMAL, minimal};
 
 /// A template is made some seconds after a boot, on a busy machine later.
 const MADE_WITHIN: Duration = Duration::from_secs(180);
-/// What tells guests apart, one a line.
+/// The identity of a guest, one part a line.
 const WHO: &str = "cat /proc/sys/kernel/hostname /etc/machine-id /proc/sys/kernel/random/boot_id \
     /run/banger/generation /proc/sys/kernel/random/uuid; head -c 16 /dev/urandom | od -An -tx1; date +%s";
 /// Guests that are compared. Each command of theirs is a process of its own.
