@@ -215,7 +215,8 @@ pub(super) fn check(record: &VmRecord) -> Result<(), ApiError> {
     match policy.check(enforcer).first() {
         None => Ok(()),
         Some(found) if stack == NetStack::Slirp => Err(invalid(found.to_string()).hint(
-            "stack = \"own\" below [network] in config.toml gives new VMs a network that can, from QEMU 7.2 on",
+            "every word but user and none names a network of VMs; stack = \"own\" below [network] in config.toml gives new VMs one \
+         that can have it, from QEMU 7.2 on",
         )),
         Some(found) => Err(invalid(found.to_string()).hint(found.cause.way())),
     }
