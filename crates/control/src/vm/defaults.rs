@@ -86,14 +86,17 @@ pub(super) fn sizes(
     })
 }
 
-/// What a VM may reach; without a wish, as much as its stack can hold to without reaching the host.
+/// The way to a network of banger's own.
+pub(super) const OWN_STACK: &str = "stack = \"own\" below [network] in config.toml gives new VMs a network that can, from QEMU 7.2 on";
+
+/// The egress of a VM; without a wish, as much as its stack can hold to without reaching the host.
 pub(super) fn check_egress(stack: NetStack, asked: Option<Egress>) -> Result<Egress, ApiError> {
     match (stack, asked) {
         (NetStack::Own, None) => Ok(Egress::Public),
         (NetStack::Slirp, None) => Ok(Egress::All),
         (NetStack::Slirp, Some(egress @ (Egress::Public | Egress::List))) => Err(invalid(
             format!("QEMU's own network cannot hold a guest to egress \"{egress}\""),
-            "stack = \"own\" below [network] in config.toml gives new VMs a network that can, from QEMU 7.2 on",
+            OWN_STACK,
         )),
         (_, Some(egress)) => Ok(egress),
     }

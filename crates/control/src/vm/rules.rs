@@ -17,6 +17,7 @@ use banger_ops::policy::{self, Request};
 use banger_ops::store_error;
 use banger_store::{VmNetwork, VmRecord, vm};
 
+use super::defaults::OWN_STACK;
 use super::on_vm::gone;
 use crate::operations::timestamp;
 use crate::{Control, find_vm};
@@ -214,10 +215,7 @@ pub(super) fn check(record: &VmRecord) -> Result<(), ApiError> {
     };
     match policy.check(enforcer).first() {
         None => Ok(()),
-        Some(found) if stack == NetStack::Slirp => Err(invalid(found.to_string()).hint(
-            "every word but user and none names a network of VMs; stack = \"own\" below [network] in config.toml gives new VMs one \
-         that can have it, from QEMU 7.2 on",
-        )),
+        Some(found) if stack == NetStack::Slirp => Err(invalid(found.to_string()).hint(OWN_STACK)),
         Some(found) => Err(invalid(found.to_string()).hint(found.cause.way())),
     }
 }
@@ -239,9 +237,8 @@ pub(super) fn check_joined(record: &VmRecord) -> Result<(), ApiError> {
         "VM \"{}\" cannot be in network \"{joined}\": its network is not banger's own",
         record.name
     );
-    Err(ApiError::new(ErrorCode::InvalidArgument, message).hint(
-        "stack = \"own\" below [network] in config.toml gives new VMs a network that can, from QEMU 7.2 on",
-    ))
+    Err(ApiError::new(ErrorCode::InvalidArgument, message)
+        .hint(format!("--net takes user and none, too; {OWN_STACK}")))
 }
 
 /// The network of a record, without its process.
