@@ -45,10 +45,8 @@ pub(super) fn start_vm(
         );
         ApiError::new(ErrorCode::Internal, message)
     })?;
-    // A guest with the kernel of its root has the modules there.
     let own = vm.own_kernel == OwnKernel::Taken;
-    let modules = boot.modules.filter(|_| !own);
-    let with_modules = modules.is_some();
+    let with_modules = boot.modules.is_some();
     let network = NetPlan::of(vm);
     let image = control.places().image(&vm.image_digest);
     let of_image = control.environment().image_defaults(&image);
@@ -63,7 +61,7 @@ pub(super) fn start_vm(
         vcpu: vm.vcpu,
         memory_mib: vm.memory_mib,
         memory: Memory::Own,
-        disks: disks(control.environment().base_of(&image), files, modules),
+        disks: disks(control.environment().base_of(&image), files, boot.modules),
         net: network.as_ref().map_or(NetSpec::None, NetPlan::device),
         console_log: files.console_log(),
         accel: boot.accel,

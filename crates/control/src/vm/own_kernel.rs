@@ -5,8 +5,8 @@
 //!                      └─ plan "take": a guest over clones of the disks sends it; published like any other kernel
 //! ```
 //!
-//! Such a VM has its modules in its own root, so it gets no disk of them. A kernel that was taken goes with the last VM that
-//! boots it.
+//! The guest that reads has the disk of modules of the kernel that boots: packages of the same release have written theirs over
+//! it, and not into the root. A kernel that was taken goes with the last VM that boots it.
 
 use banger_api::kernel::KernelChoice;
 use banger_api::vm::VmState;
@@ -77,7 +77,7 @@ impl<'a> Turn<'a> {
         let start = launch::start_vm(control, &self.record, &files)?;
         let initramfs_of = start.make_initramfs.then(|| start.kernel_dir.clone());
         let boot_deadline_ms = start.boot_deadline_ms;
-        let (spec, setup) = save::reader(control, start, &work)?;
+        let (spec, setup) = save::reader(control, start, &work, true)?;
         let take = plans::TakeKernel {
             files,
             work,

@@ -10,7 +10,7 @@ use banger_ops::{GuestDefaults, GuestSetup, OwnDir, SeedWish, plans};
 use uuid::Uuid;
 
 use super::on_vm::{Turn, Verb, on_vm};
-use super::serial::{SYSTEM, WORK};
+use super::serial::{BASE, SYSTEM, WORK};
 use super::{launch, users};
 use crate::image::{self, Naming, publish_made, seed_wish};
 use crate::{Control, find_vm};
@@ -50,7 +50,7 @@ fn asked(turn: &Turn<'_>, seed: SeedWish, staging: OwnDir) -> Result<plans::Save
     let work = control.places().making(turn.op.id, "save");
     let initramfs_of = start.make_initramfs.then(|| start.kernel_dir.clone());
     let boot_deadline_ms = start.boot_deadline_ms;
-    let (spec, setup) = reader(control, start, &work)?;
+    let (spec, setup) = reader(control, start, &work, false)?;
     Ok(plans::SaveVm {
         vm: record.name.clone(),
         files,
@@ -65,7 +65,8 @@ fn asked(turn: &Turn<'_>, seed: SeedWish, staging: OwnDir) -> Result<plans::Save
     })
 }
 
-/// VMM and configuration of a guest that only reads: those of a start, over clones in `work`.
+/// VMM and configuration of a guest that only reads: those of a start, over clones in `work`. With the modules at
+/// `/lib/modules/<release>` it sees what packages of that very kernel have written there.
 ///
 /// # Errors
 /// `host_not_ready` without a user for it.
@@ -73,13 +74,16 @@ pub(super) fn reader(
     control: &Control,
     start: plans::StartVm,
     work: &OwnDir,
+    with_modules: bool,
 ) -> Result<(VmmSpec, GuestSetup), ApiError> {
     let clone = |path, serial: &str| DiskSpec {
         path,
         serial: serial.to_owned(),
         read_only: false,
     };
-    let base = start.spec.disks.iter().find(|disk| disk.read_only).cloned();
+    let shared = start.spec.disks.iter().filter(|disk| disk.read_only);
+    let shared = shared.filter(|disk| with_modules || disk.serial == BASE);
+    let shared: Vec<DiskSpec> = shared.cloned().collect();
     let clones = [
         clone(plans::system_clone(work), SYSTEM),
         clone(plans::work_clone(work), WORK),
@@ -89,7 +93,7 @@ pub(super) fn reader(
         vm_id: guest.0,
         launch_token: LaunchToken::of(Uuid::new_v4()),
         dir: work.to_path_buf(),
-        disks: base.into_iter().chain(clones).collect(),
+        disks: shared.into_iter().chain(clones).collect(),
         net: NetSpec::None,
         console_log: work.join("console.log"),
         user: users::free(control, guest.0)?,
@@ -100,8 +104,7 @@ pub(super) fn reader(
         network: None,
         defaults: GuestDefaults::default(),
         bare: true,
-        // A guest that is only read needs none.
-        modules: None,
+        modules: start.setup.modules.clone().filter(|_| with_modules),
         // Whatever kernel its root has by now: this one only reads it.
         own_kernel: None,
         ..start.setup

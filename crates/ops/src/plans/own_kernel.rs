@@ -58,8 +58,8 @@ pub fn take_kernel(op: OperationId, take: TakeKernel) -> Plan {
             source: KernelSource::Dir {
                 path: kernel.display().to_string(),
             },
-            // Its VM has all of them in its own root.
-            all_modules: false,
+            // Its root has them: none may be missing where it boots.
+            all_modules: true,
             into: take.staging.to_path_buf(),
         }
         .into(),
