@@ -1,6 +1,6 @@
 //! The key of a template: a digest of all that must be the same in the machine in which its guest goes on.
 
-use banger_api::{ApiError, ContentDigest, ErrorCode};
+use banger_api::{ApiError, ContentDigest};
 use banger_engine::VmmSpec;
 use sha2::{Digest, Sha256};
 
@@ -43,10 +43,5 @@ pub(super) fn of_spec(
         .chain_update(format!("banger template {FORMAT}\n{kernel}\n"))
         .chain_update(machine)
         .finalize();
-    let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    let key = digits.parse().map_err(|_invalid| {
-        let message = format!("the digest {digits} of a machine is none");
-        ApiError::new(ErrorCode::Internal, message)
-    });
-    key.map(Some)
+    Ok(Some(ContentDigest::from(<[u8; 32]>::from(digest))))
 }

@@ -13,7 +13,7 @@ use super::{key, remove, wake};
 use crate::Control;
 use crate::locks::Key;
 use crate::operations::{Asked, Running};
-use crate::vm::{BASE, MODULES, SYSTEM, WORK, free_user};
+use crate::vm::{SYSTEM, WORK, free_user};
 
 /// Name of the VMs in which templates are made, in process lists.
 const NAME: &str = "template";
@@ -41,7 +41,7 @@ pub fn make(control: &Control, wanted: Wanted) -> Result<Arc<Running>, ApiError>
     let asked = Asked::files(OperationKind::MakeTemplate, keys);
     let task = control.clone();
     control.operations().spawn(asked, move |op, _locked| {
-        let target = control_target(&task, &wanted.key);
+        let target = task.places().template(&wanted.key);
         let host = task.runner().host();
         if host.exists(&target)? || !task.environment().templates().enabled {
             return Ok(());
@@ -54,10 +54,6 @@ pub fn make(control: &Control, wanted: Wanted) -> Result<Arc<Running>, ApiError>
         task.run(plans::make_template(op.id, &name()?, make), op)?;
         remove::keep_quota(&task, op)
     })
-}
-
-fn control_target(control: &Control, key: &ContentDigest) -> OwnDir {
-    control.places().template(key)
 }
 
 fn name() -> Result<VmName, ApiError> {
@@ -144,7 +140,7 @@ fn own_disk(disk: &DiskSpec, work: &OwnDir) -> DiskSpec {
     let path = match disk.serial.as_str() {
         SYSTEM => MakeTemplate::system(work),
         WORK => MakeTemplate::disk(work),
-        BASE | MODULES => disk.path.clone(),
+        // Shared, and read-only.
         _ => disk.path.clone(),
     };
     DiskSpec {

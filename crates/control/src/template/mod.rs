@@ -22,4 +22,4 @@ pub use make::{Wanted, make};
 pub(crate) use remove::remove_of_kernel;
 pub use remove::{prune, sweep};
 pub use view::{Template, templates};
-pub(crate) use wake::{discard, template_for, want, woken};
+pub(crate) use wake::{Found, discard, template_for, want, woken};

@@ -75,16 +75,11 @@ pub(crate) fn discard(control: &Control, kernel: ContentDigest, key: ContentDige
     }
 }
 
-/// Has the template made from which a VM that has booted could have woken.
-pub(crate) fn want(control: &Control, vm: &VmRecord, start: &StartVm) {
-    if let Some(found) = template_for(control, vm, start)
-        && found.files.is_none()
-    {
-        let wanted = Wanted {
-            key: found.key,
-            kernel: vm.kernel_digest,
-            start: start.clone(),
-        };
+/// Has the template made from which a VM that has booted could have woken, where there was none.
+pub(crate) fn want(control: &Control, found: Option<Found>, vm: &VmRecord, start: StartVm) {
+    if let Some(Found { key, files: None }) = found {
+        let kernel = vm.kernel_digest;
+        let wanted = Wanted { key, kernel, start };
         control.environment().template_is_wanted(control, wanted);
     }
 }

@@ -63,7 +63,7 @@ pub fn vmm_ended(control: &Control, id: VmId, vmm: VmmIdentity) -> Result<(), Ap
         turn.run_to_the_end(plan)?;
         let turn = turn.again()?;
         match turn.record.reboots.due {
-            true => turn.boot(),
+            true => turn.start(),
             false => Ok(()),
         }
     })?;

@@ -12,11 +12,11 @@ use banger_api::kernel::KernelChoice;
 use banger_api::vm::VmState;
 use banger_api::{ApiError, ErrorCode};
 use banger_ops::{plans, store_error};
-use banger_store::{OwnKernel, VmRecord, vm};
+use banger_store::{KernelRecord, OwnKernel, VmRecord, vm};
 
 use super::on_vm::{Turn, gone};
-use super::{launch, save};
-use crate::{Control, kernel};
+use super::save;
+use crate::{Control, artifact, kernel};
 
 /// Applies a choice of the kernel to a VM's record.
 ///
@@ -71,21 +71,11 @@ impl<'a> Turn<'a> {
     /// # Errors
     /// `guest_failed` when there is none; `invalid_argument` for one that no guest can boot; those of its making.
     fn take_kernel(&self) -> Result<(), ApiError> {
-        let (control, files) = (self.control, self.files());
-        let work = control.places().making(self.op.id, "save");
+        let control = self.control;
         let staging = control.places().making(self.op.id, "kernel");
-        let start = launch::start_vm(control, &self.record, &files)?;
-        let initramfs_of = start.make_initramfs.then(|| start.kernel_dir.clone());
-        let boot_deadline_ms = start.boot_deadline_ms;
-        let (spec, setup) = save::reader(control, start, &work, true)?;
         let take = plans::TakeKernel {
-            files,
-            work,
+            reading: save::reading(self, true)?,
             staging: staging.clone(),
-            spec,
-            setup,
-            initramfs_of,
-            boot_deadline_ms,
         };
         let name = &self.record.name;
         self.run(plans::take_kernel(self.op.id, take))
@@ -108,7 +98,7 @@ impl<'a> Turn<'a> {
         });
         let outcome = changed.map_err(store_error);
         // The one before, or this one when its VM is gone.
-        kernel::forget_of_roots(control, self.op);
+        artifact::forget_unused::<KernelRecord>(control, self.op);
         match outcome? {
             true => Ok(()),
             false => Err(gone()),

@@ -6,6 +6,7 @@ use banger_api::vm::{Accepted, VmState};
 use banger_api::{ApiError, VmId};
 use banger_engine::{DiskSpec, LaunchToken, NetSpec, VmmSpec};
 use banger_ops::policy::{self, Request};
+use banger_ops::steps::Reader;
 use banger_ops::{GuestDefaults, GuestSetup, OwnDir, SeedWish, plans};
 use uuid::Uuid;
 
@@ -43,39 +44,27 @@ pub fn save(control: &Control, reference: &str, request: SaveVm) -> Result<Accep
     })
 }
 
-/// A start of the VM over clones of its disks and without a network, for a guest that only reads them.
 fn asked(turn: &Turn<'_>, seed: SeedWish, staging: OwnDir) -> Result<plans::SaveVm, ApiError> {
-    let (control, record, files) = (turn.control, &turn.record, turn.files());
-    let start = launch::start_vm(control, record, &files)?;
-    let work = control.places().making(turn.op.id, "save");
-    let initramfs_of = start.make_initramfs.then(|| start.kernel_dir.clone());
-    let boot_deadline_ms = start.boot_deadline_ms;
-    let (spec, setup) = reader(control, start, &work, false)?;
+    let record = &turn.record;
+    let image = turn.control.places().image(&record.image_digest);
     Ok(plans::SaveVm {
         vm: record.name.clone(),
-        files,
+        reading: reading(turn, false)?,
         staging,
-        spec,
-        setup,
-        initramfs_of,
-        boot_deadline_ms,
-        image: control.places().image(&record.image_digest).to_path_buf(),
+        image: image.to_path_buf(),
         seed,
-        work,
     })
 }
 
-/// VMM and configuration of a guest that only reads: those of a start, over clones in `work`. With the modules at
+/// A start of the VM over clones of its disks and without a network, for a guest that only reads them. With the modules at
 /// `/lib/modules/<release>` it sees what packages of that very kernel have written there.
 ///
 /// # Errors
-/// `host_not_ready` without a user for it.
-pub(super) fn reader(
-    control: &Control,
-    start: plans::StartVm,
-    work: &OwnDir,
-    with_modules: bool,
-) -> Result<(VmmSpec, GuestSetup), ApiError> {
+/// Those of a start.
+pub(super) fn reading(turn: &Turn<'_>, with_modules: bool) -> Result<plans::Reading, ApiError> {
+    let (control, files) = (turn.control, turn.files());
+    let start = launch::start_vm(control, &turn.record, &files)?;
+    let work = control.places().making(turn.op.id, "save");
     let clone = |path, serial: &str| DiskSpec {
         path,
         serial: serial.to_owned(),
@@ -83,31 +72,39 @@ pub(super) fn reader(
     };
     let shared = start.spec.disks.iter().filter(|disk| disk.read_only);
     let shared = shared.filter(|disk| with_modules || disk.serial == BASE);
-    let shared: Vec<DiskSpec> = shared.cloned().collect();
     let clones = [
-        clone(plans::system_clone(work), SYSTEM),
-        clone(plans::work_clone(work), WORK),
+        clone(plans::system_clone(&work), SYSTEM),
+        clone(plans::work_clone(&work), WORK),
     ];
+    let disks = shared.cloned().chain(clones).collect();
     let guest = VmId::new();
-    let spec = VmmSpec {
-        vm_id: guest.0,
-        launch_token: LaunchToken::of(Uuid::new_v4()),
-        dir: work.to_path_buf(),
-        disks: shared.into_iter().chain(clones).collect(),
-        net: NetSpec::None,
-        console_log: work.join("console.log"),
-        user: users::free(control, guest.0)?,
-        ..start.spec
+    let reader = Reader {
+        spec: VmmSpec {
+            vm_id: guest.0,
+            launch_token: LaunchToken::of(Uuid::new_v4()),
+            dir: work.to_path_buf(),
+            disks,
+            net: NetSpec::None,
+            console_log: work.join("console.log"),
+            user: users::free(control, guest.0)?,
+            ..start.spec
+        },
+        setup: Box::new(GuestSetup {
+            vm: guest,
+            network: None,
+            defaults: GuestDefaults::default(),
+            bare: true,
+            modules: start.setup.modules.clone().filter(|_| with_modules),
+            // Whatever kernel its root has by now: this one only reads it.
+            own_kernel: None,
+            ..start.setup
+        }),
+        deadline_ms: start.boot_deadline_ms,
     };
-    let setup = GuestSetup {
-        vm: guest,
-        network: None,
-        defaults: GuestDefaults::default(),
-        bare: true,
-        modules: start.setup.modules.clone().filter(|_| with_modules),
-        // Whatever kernel its root has by now: this one only reads it.
-        own_kernel: None,
-        ..start.setup
-    };
-    Ok((spec, setup))
+    Ok(plans::Reading {
+        files,
+        work,
+        reader,
+        initramfs_of: start.make_initramfs.then_some(start.kernel_dir),
+    })
 }

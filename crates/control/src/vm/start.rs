@@ -2,16 +2,18 @@
 
 use banger_api::operation::OperationKind;
 use banger_api::vm::{Accepted, StopVm, VmState};
-use banger_api::{ApiError, ContentDigest, ErrorCode};
+use banger_api::{ApiError, ErrorCode};
+use banger_ops::plans::{self, StartVm};
 use banger_ops::policy::{self, Request};
-use banger_ops::{Events as _, plans};
-use banger_store::{OwnKernel, vm};
+use banger_ops::{Events as _, TemplateFiles, VmFiles};
+use banger_store::{OwnKernel, VmRecord, vm};
 
 use super::on_vm::{Turn, Verb, on_vm};
 use super::rules::give_policy;
 use super::stop::stop_deadline;
 use super::{addresses, launch};
-use crate::{Control, template};
+use crate::Control;
+use crate::template::{self, Found};
 
 /// Starts an existing VM.
 ///
@@ -19,7 +21,7 @@ use crate::{Control, template};
 /// `not_found`, `wrong_state`.
 pub fn start(control: &Control, reference: &str) -> Result<Accepted, ApiError> {
     let verb = Verb::new(OperationKind::StartVm, Request::Start, VmState::Running);
-    on_vm(control, reference, verb, |turn| turn.boot())
+    on_vm(control, reference, verb, |turn| turn.start())
 }
 
 /// Stops a VM in order and boots it again.
@@ -33,7 +35,7 @@ pub fn restart(control: &Control, reference: &str, request: &StopVm) -> Result<A
         if turn.is_wanted(Request::Stop)? {
             turn.stop(deadline_ms)?;
         }
-        turn.again()?.boot()
+        turn.again()?.start()
     })
 }
 
@@ -57,7 +59,7 @@ pub fn start_again(control: &Control) -> Result<(), ApiError> {
 impl Turn<'_> {
     /// Starts the VM, which does not run, from a template when there is one. The plan first ends a VMM that an earlier stop could
     /// not end.
-    pub(super) fn boot(&self) -> Result<(), ApiError> {
+    pub(super) fn start(&self) -> Result<(), ApiError> {
         self.start_in(Way::Any)
     }
 
@@ -81,21 +83,10 @@ impl Turn<'_> {
     }
 
     fn start_as_it_is(&self, way: Way) -> Result<(), ApiError> {
-        let woken = match (self.record.state, way) {
-            (VmState::Suspended, _) => match self.go_on()? {
-                true => Woken::Runs,
-                false => Woken::Lost,
-            },
-            (_, Way::Any) => self.wake()?,
-            (_, Way::Boot) => Woken::No,
-        };
-        match woken {
-            Woken::Runs => {}
-            Woken::No => self.boot_kernel(None)?,
-            Woken::Lost => self.again()?.boot_kernel(None)?,
-            Woken::Failed(key) => {
-                self.again()?.boot_kernel(Some(key))?;
-            }
+        match self.record.state {
+            VmState::Suspended if self.go_on()? => {}
+            VmState::Suspended => self.again()?.start_anew(Way::Boot)?,
+            _ => self.start_anew(way)?,
         }
         let id = self.record.id;
         if let Some(runs) = self.control.read(|db| vm::by_id(db, id))? {
@@ -107,48 +98,89 @@ impl Turn<'_> {
         Ok(())
     }
 
-    /// Has the VM wake from its template, when there is one. What goes wrong is told, and is no failure.
-    fn wake(&self) -> Result<Woken, ApiError> {
+    /// Starts a VM that is not suspended: from its template, when there is one, or by a boot.
+    fn start_anew(&self, way: Way) -> Result<(), ApiError> {
+        let prepared = self.prepared()?;
+        let found = prepared.template(self.control);
+        if let Some(Found {
+            key,
+            files: Some(template),
+        }) = &found
+            && way == Way::Any
+        {
+            if self.wake(&prepared, template)? {
+                return Ok(());
+            }
+            let turn = self.again()?;
+            let prepared = turn.prepared()?;
+            turn.boot(&prepared)?;
+            // It booted, so the template is to blame.
+            template::discard(self.control, prepared.record.kernel_digest, *key);
+            return Ok(());
+        }
+        self.boot(&prepared)?;
+        template::want(self.control, found, &prepared.record, prepared.start);
+        Ok(())
+    }
+
+    fn prepared(&self) -> Result<Prepared, ApiError> {
         let files = self.files();
         let record = addresses::prepared(self.control, &self.record)?;
         let start = launch::start_vm(self.control, &record, &files)?;
-        let found = template::template_for(self.control, &record, &start);
-        let Some((key, Some(template))) = found.map(|found| (found.key, found.files)) else {
-            return Ok(Woken::No);
-        };
-        self.control.environment().template_is_used(&template);
-        let woken = template::woken(&start, &files, template);
-        let outcome = self.run(plans::start(self.op.id, &record, &files, &woken));
-        match outcome {
-            Ok(()) => Ok(Woken::Runs),
+        Ok(Prepared {
+            files,
+            record,
+            start,
+        })
+    }
+
+    /// Has the VM wake from this template; false when it does not. What goes wrong is told, and is no failure.
+    fn wake(&self, prepared: &Prepared, template: &TemplateFiles) -> Result<bool, ApiError> {
+        let Prepared {
+            files,
+            record,
+            start,
+        } = prepared;
+        self.control.environment().template_is_used(template);
+        let woken = template::woken(start, files, template.clone());
+        match self.run(plans::start(self.op.id, record, files, &woken)) {
+            Ok(()) => Ok(true),
             Err(error) if error.code == ErrorCode::Cancelled => Err(error),
             Err(error) => {
                 let message = &error.message;
                 self.op.warn(&format!(
                     "it did not wake from its template, and is booted instead: {message}"
                 ));
-                Ok(Woken::Failed(key))
+                Ok(false)
             }
         }
     }
 
-    /// Boots a kernel. `failed` is the template that the VM did not wake from.
-    fn boot_kernel(&self, failed: Option<ContentDigest>) -> Result<(), ApiError> {
-        let files = self.files();
-        let record = addresses::prepared(self.control, &self.record)?;
-        let start = launch::start_vm(self.control, &record, &files)?;
-        self.run(plans::start(self.op.id, &record, &files, &start))?;
-        let kernel = record.kernel_digest;
-        match failed {
-            // It booted, so the template is to blame.
-            Some(key) => template::discard(self.control, kernel, key),
-            // A guest with a kernel of its own root wakes from none.
-            None if record.own_kernel == OwnKernel::No => {
-                template::want(self.control, &record, &start);
-            }
-            None => {}
+    fn boot(&self, prepared: &Prepared) -> Result<(), ApiError> {
+        let Prepared {
+            files,
+            record,
+            start,
+        } = prepared;
+        self.run(plans::start(self.op.id, record, files, start))
+    }
+}
+
+/// A start of a VM whose turn it is.
+struct Prepared {
+    files: VmFiles,
+    /// The record with what the start has settled.
+    record: VmRecord,
+    start: StartVm,
+}
+
+impl Prepared {
+    /// The template from which it could wake. A guest with a kernel of its own root wakes from none.
+    fn template(&self, control: &Control) -> Option<Found> {
+        match self.record.own_kernel {
+            OwnKernel::No => template::template_for(control, &self.record, &self.start),
+            OwnKernel::Wanted | OwnKernel::Taken => None,
         }
-        Ok(())
     }
 }
 
@@ -159,16 +191,4 @@ pub(super) enum Way {
     Any,
     /// By a boot alone.
     Boot,
-}
-
-/// Outcome of waking a VM.
-enum Woken {
-    /// It runs.
-    Runs,
-    /// There is no template for it.
-    No,
-    /// It was suspended, and its memory is lost.
-    Lost,
-    /// It did not wake from this template.
-    Failed(ContentDigest),
 }

@@ -13,7 +13,7 @@ pub use files::{
     replace_image, superseded, unused_of_roots,
 };
 pub use own_kernel::{TakeKernel, take_kernel};
-pub use save::{SaveVm, save_vm, system_clone, work_clone};
+pub use save::{Reading, SaveVm, save_vm, system_clone, work_clone};
 pub use sweep::sweep;
 pub use template::{MakeTemplate, delete_template, make_template};
 pub use vm::{

@@ -10,33 +10,36 @@
 use std::path::PathBuf;
 
 use banger_api::{OperationId, VmName};
-use banger_engine::VmmSpec;
 use banger_store::Owner;
 
 use crate::steps::{
-    CloneDisk, DirectoryStage, MakeDirectory, MakeImage, MakeInitramfs, ReadRoot, RemoveDirectory,
+    CloneDisk, DirectoryStage, MakeDirectory, MakeImage, MakeInitramfs, ReadRoot, Reader,
+    RemoveDirectory,
 };
-use crate::{Direction, GuestSetup, ImageSource, OwnDir, Plan, PlanKind, SeedWish, Step, VmFiles};
+use crate::{Direction, ImageSource, OwnDir, Plan, PlanKind, SeedWish, Step, VmFiles};
+
+/// A reading of the disks of a VM that does not run.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    /// The VM's files.
+    pub files: VmFiles,
+    /// Directory for what lies on the way.
+    pub work: OwnDir,
+    /// The guest that reads: its `dir` is `work`, its disks are [`system_clone`] and [`work_clone`].
+    pub reader: Reader,
+    /// The directory of the kernel that it boots, when its initramfs is not there yet.
+    pub initramfs_of: Option<PathBuf>,
+}
 
 /// Inputs of saving a VM.
 #[derive(Debug, Clone)]
 pub struct SaveVm {
     /// The VM's name.
     pub vm: VmName,
-    /// Its files.
-    pub files: VmFiles,
-    /// Directory for what lies on the way.
-    pub work: OwnDir,
+    /// The way to its root.
+    pub reading: Reading,
     /// Directory in which the image's files are made.
     pub staging: OwnDir,
-    /// The guest that reads: its `dir` is `work`, its disks are [`SaveVm::system`] and [`SaveVm::disk`].
-    pub spec: VmmSpec,
-    /// Configuration of that guest; bare.
-    pub setup: GuestSetup,
-    /// The kernel's directory, when its initramfs is not there yet.
-    pub initramfs_of: Option<PathBuf>,
-    /// Time for the guest to become reachable, in ms.
-    pub boot_deadline_ms: u64,
     /// The directory of the VM's image.
     pub image: PathBuf,
     /// The work seed of the new image.
@@ -55,11 +58,8 @@ pub fn work_clone(work: &std::path::Path) -> PathBuf {
 
 /// Steps before a guest reads a VM's disks: the directories of what it sends and of what is made of it, and clones of the
 /// disks.
-pub(super) fn before_reading(
-    (work, staging): (&OwnDir, &OwnDir),
-    (reader, initramfs_of): (&VmmSpec, Option<PathBuf>),
-    files: &VmFiles,
-) -> Vec<Step> {
+pub(super) fn before_reading(reading: &Reading, staging: &OwnDir) -> Vec<Step> {
+    let Reading { files, work, .. } = reading;
     let directory = |path: &OwnDir| -> Step {
         MakeDirectory {
             path: path.clone(),
@@ -68,8 +68,8 @@ pub(super) fn before_reading(
         .into()
     };
     let mut steps = vec![directory(work), directory(staging)];
-    steps.extend(initramfs_of.map(|kernel_dir| {
-        let path = reader.initramfs.clone();
+    steps.extend(reading.initramfs_of.clone().map(|kernel_dir| {
+        let path = reading.reader.spec.initramfs.clone();
         Step::from(MakeInitramfs { kernel_dir, path })
     }));
     let clones = [
@@ -84,18 +84,12 @@ pub(super) fn before_reading(
 pub fn save_vm(op: OperationId, save: SaveVm) -> Plan {
     let owner = Owner::Operation(op);
     let mut plan = Plan::new(op, PlanKind::SaveVm, None, owner, Direction::Back);
-    plan.steps = before_reading(
-        (&save.work, &save.staging),
-        (&save.spec, save.initramfs_of),
-        &save.files,
-    );
-    let archive = save.work.join("root.tar");
+    plan.steps = before_reading(&save.reading, &save.staging);
+    let archive = save.reading.work.join("root.tar");
     plan.steps.extend([
         ReadRoot {
-            spec: save.spec,
-            setup: Box::new(save.setup),
+            reader: save.reading.reader,
             to: archive.clone(),
-            deadline_ms: save.boot_deadline_ms,
         }
         .into(),
         MakeImage {
@@ -108,7 +102,10 @@ pub fn save_vm(op: OperationId, save: SaveVm) -> Plan {
             into: save.staging.to_path_buf(),
         }
         .into(),
-        RemoveDirectory { path: save.work }.into(),
+        RemoveDirectory {
+            path: save.reading.work,
+        }
+        .into(),
     ]);
     plan
 }

@@ -19,7 +19,7 @@ pub use guest::{ConfigureGuest, ShutdownGuest};
 pub use make::{MakeImage, MakeInitramfs, MakeKernel, MakeSshHostKey};
 pub(crate) use network::net_claim;
 pub use network::{EndNet, EndStrayNet, LaunchNet, NetLaunch, NetStarted, ReplaceNet};
-pub use save::{CloneDisk, ReadKernel, ReadRoot};
+pub use save::{CloneDisk, ReadKernel, ReadRoot, Reader};
 pub use stray::EndStray;
 pub use suspend::{GreetGuest, SuspendGuest};
 pub use template::{CopyMemory, SaveTemplate, TryTemplate};

@@ -89,10 +89,8 @@ impl StepBody for LaunchNet {
         "launch_network"
     }
     fn claims(&self) -> Vec<Claim> {
-        let ports = self.launch.config.publish.iter().map(|port| {
-            let resource = format!("{}:{}", port.host_ip, port.host_port);
-            Claim::new(ClaimKind::HostPort, resource)
-        });
+        let publish = self.launch.config.publish.iter();
+        let ports = publish.map(|port| Claim::host_port(port.host_ip, port.host_port));
         std::iter::once(net_claim(self.launch.token()))
             .chain(ports)
             .collect()

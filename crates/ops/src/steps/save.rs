@@ -42,17 +42,54 @@ impl StepBody for CloneDisk {
     }
 }
 
-/// Boots a guest over clones of a VM's disks, has it send its root, and ends it.
+/// A guest over clones of a VM's disks that does nothing but send what it reads there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reader {
+    /// Its VMM.
+    pub spec: VmmSpec,
+    /// Its configuration; bare.
+    pub setup: Box<GuestSetup>,
+    /// Time for it to become reachable, in ms.
+    pub deadline_ms: u64,
+}
+
+impl Reader {
+    /// Boots it, has it `read`, and ends it.
+    fn run(
+        &self,
+        stage: &'static str,
+        cx: &StepCx<'_>,
+        read: impl FnOnce(&VmmIdentity) -> HostResult<()>,
+    ) -> HostResult<Vec<Change>> {
+        let vmm = cx.host.start_vmm(&self.spec, LAUNCH_DEADLINE)?;
+        cx.events.stage(stage, "booting a guest over the disks");
+        let deadline = Duration::from_millis(self.deadline_ms);
+        cx.host
+            .configure_guest(&vmm, &self.setup, deadline, cx.cancel)?;
+        cx.events.stage(stage, "");
+        read(&vmm)?;
+        // Its disks are clones: nobody misses what it has not written.
+        cx.host.end_vmm(&vmm, Signal::KILL, END_DEADLINE)?;
+        Ok(Vec::new())
+    }
+
+    /// Ends it, wherever it stands.
+    fn end(&self, cx: &StepCx<'_>) -> HostResult<()> {
+        match cx.host.find_vmm(&self.spec.launch_token, &self.spec.dir)? {
+            Some(vmm) => cx.host.end_vmm(&vmm, Signal::KILL, END_DEADLINE),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Has a reader send the root.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadRoot {
-    /// The VMM.
-    pub spec: VmmSpec,
-    /// Configuration of the guest; bare.
-    pub setup: Box<GuestSetup>,
+    /// The reader.
+    #[serde(flatten)]
+    pub reader: Reader,
     /// File of the root, as a tar stream.
     pub to: PathBuf,
-    /// Time for the guest to become reachable, in ms.
-    pub deadline_ms: u64,
 }
 
 impl StepBody for ReadRoot {
@@ -63,40 +100,32 @@ impl StepBody for ReadRoot {
         vec![&self.to]
     }
     fn claims(&self) -> Vec<Claim> {
-        claims_of(&self.spec)
+        claims_of(&self.reader.spec)
     }
     fn releases(&self) -> Vec<Claim> {
         self.claims()
     }
     fn apply(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
-        let reader = Reader {
-            spec: &self.spec,
-            setup: &self.setup,
-            deadline_ms: self.deadline_ms,
-        };
-        reader.read(self.stage(), cx, |vmm| {
-            cx.host
-                .read_root(self.setup.vm, vmm, &self.to, cx.events, cx.cancel)
+        self.reader.run(self.stage(), cx, |vmm| {
+            let vm = self.reader.setup.vm;
+            cx.host.read_root(vm, vmm, &self.to, cx.events, cx.cancel)
         })
     }
     fn revert(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
-        end_reader(&self.spec, cx)?;
+        self.reader.end(cx)?;
         cx.host.remove_file(&self.to)?;
         Ok(Vec::new())
     }
 }
 
-/// Boots a guest over clones of a VM's disks, has it send the kernel of its root, and ends it.
+/// Has a reader send the kernel of the root.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadKernel {
-    /// The VMM.
-    pub spec: VmmSpec,
-    /// Configuration of the guest; bare.
-    pub setup: Box<GuestSetup>,
+    /// The reader.
+    #[serde(flatten)]
+    pub reader: Reader,
     /// Directory of the kernel's files, in one that the plan has claimed, and that goes as a whole.
     pub into: PathBuf,
-    /// Time for the guest to become reachable, in ms.
-    pub deadline_ms: u64,
 }
 
 impl StepBody for ReadKernel {
@@ -104,58 +133,20 @@ impl StepBody for ReadKernel {
         "read_kernel"
     }
     fn claims(&self) -> Vec<Claim> {
-        claims_of(&self.spec)
+        claims_of(&self.reader.spec)
     }
     fn releases(&self) -> Vec<Claim> {
         self.claims()
     }
     fn apply(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
-        let reader = Reader {
-            spec: &self.spec,
-            setup: &self.setup,
-            deadline_ms: self.deadline_ms,
-        };
-        reader.read(self.stage(), cx, |vmm| {
+        self.reader.run(self.stage(), cx, |vmm| {
+            let vm = self.reader.setup.vm;
             cx.host
-                .read_kernel(self.setup.vm, vmm, &self.into, cx.events, cx.cancel)
+                .read_kernel(vm, vmm, &self.into, cx.events, cx.cancel)
         })
     }
     fn revert(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
-        end_reader(&self.spec, cx)?;
+        self.reader.end(cx)?;
         Ok(Vec::new())
-    }
-}
-
-/// A guest that only reads.
-struct Reader<'a> {
-    spec: &'a VmmSpec,
-    setup: &'a GuestSetup,
-    deadline_ms: u64,
-}
-
-impl Reader<'_> {
-    fn read(
-        &self,
-        stage: &'static str,
-        cx: &StepCx<'_>,
-        read: impl FnOnce(&VmmIdentity) -> HostResult<()>,
-    ) -> HostResult<Vec<Change>> {
-        let vmm = cx.host.start_vmm(self.spec, LAUNCH_DEADLINE)?;
-        cx.events.stage(stage, "booting a guest over the disks");
-        let deadline = Duration::from_millis(self.deadline_ms);
-        cx.host
-            .configure_guest(&vmm, self.setup, deadline, cx.cancel)?;
-        cx.events.stage(stage, "");
-        read(&vmm)?;
-        // Its disks are clones: nobody misses what it has not written.
-        cx.host.end_vmm(&vmm, Signal::KILL, END_DEADLINE)?;
-        Ok(Vec::new())
-    }
-}
-
-fn end_reader(spec: &VmmSpec, cx: &StepCx<'_>) -> HostResult<()> {
-    match cx.host.find_vmm(&spec.launch_token, &spec.dir)? {
-        Some(vmm) => cx.host.end_vmm(&vmm, Signal::KILL, END_DEADLINE),
-        None => Ok(()),
     }
 }

@@ -33,12 +33,11 @@ pub(crate) fn claims_of(spec: &VmmSpec) -> Vec<Claim> {
     let mut claims = vec![process_claim(&spec.launch_token)];
     claims.extend(spec.user.map(user_claim));
     if let NetSpec::User { publish, .. } = &spec.net {
-        claims.extend(publish.iter().map(|p| {
-            Claim::new(
-                ClaimKind::HostPort,
-                format!("{}:{}", p.host_ip, p.host_port),
-            )
-        }));
+        claims.extend(
+            publish
+                .iter()
+                .map(|p| Claim::host_port(p.host_ip, p.host_port)),
+        );
     }
     claims
 }

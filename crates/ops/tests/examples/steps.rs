@@ -10,8 +10,8 @@ use banger_ops::steps::{
     CloneDisk, ConfigureGuest, CopyMemory, DirectoryStage, EndNet, EndStray, EndStrayNet, EndVmm,
     GreetGuest, GrowFile, GrowRunningDisk, LaunchNet, LaunchVmm, MakeDirectory, MakeImage,
     MakeInitramfs, MakeKernel, MakeSshHostKey, MakeSystemOverlay, MakeWorkDisk, NetLaunch,
-    PublishDirectory, ReadKernel, ReadRoot, RemoveDirectory, RemoveFile, ReplaceNet, SaveTemplate,
-    ShutdownGuest, SuspendGuest, SyncFiles, TryTemplate, WorkDiskSource,
+    PublishDirectory, ReadKernel, ReadRoot, Reader, RemoveDirectory, RemoveFile, ReplaceNet,
+    SaveTemplate, ShutdownGuest, SuspendGuest, SyncFiles, TryTemplate, WorkDiskSource,
 };
 use banger_ops::{
     BlankDiskSpec, ContainerAt, GuestDefaults, GuestSetup, ImageSource, NetPlan, OwnDir, OwnFile,
@@ -270,6 +270,14 @@ fn of_making() -> Vec<Step> {
     steps
 }
 
+fn reader() -> Reader {
+    Reader {
+        spec: spec(NetSpec::None),
+        setup: Box::new(setup(Egress::None)),
+        deadline_ms: 60_000,
+    }
+}
+
 fn of_guests() -> Vec<Step> {
     vec![
         ConfigureGuest {
@@ -286,10 +294,8 @@ fn of_guests() -> Vec<Step> {
         }
         .into(),
         ReadRoot {
-            spec: spec(NetSpec::None),
-            setup: Box::new(setup(Egress::None)),
+            reader: reader(),
             to: staging().join("root.tar"),
-            deadline_ms: 60_000,
         }
         .into(),
         LaunchVmm {
@@ -342,10 +348,8 @@ fn of_version_7() -> Vec<Step> {
 fn of_version_12() -> Vec<Step> {
     vec![
         ReadKernel {
-            spec: spec(NetSpec::None),
-            setup: Box::new(setup(Egress::None)),
+            reader: reader(),
             into: staging().join("kernel"),
-            deadline_ms: 60_000,
         }
         .into(),
     ]
