@@ -41,6 +41,9 @@ pub(crate) trait Artifact: Clone + Send + 'static {
     fn list(db: &Connection) -> Result<Vec<Self>, StoreError>;
     fn is_named(db: &Connection, digest: &ContentDigest) -> Result<bool, StoreError>;
 
+    /// Those that are there for VMs alone, and have none any more.
+    fn unused(db: &Connection) -> Result<Vec<Self>, StoreError>;
+
     /// The lock under which one of this name is made.
     fn making(name: &str) -> Key;
     /// The lock of the files with this digest.
@@ -90,6 +93,9 @@ impl Artifact for ImageRecord {
     }
     fn is_named(db: &Connection, digest: &ContentDigest) -> Result<bool, StoreError> {
         image::is_named(db, digest)
+    }
+    fn unused(db: &Connection) -> Result<Vec<Self>, StoreError> {
+        plans::superseded(db)
     }
     fn making(name: &str) -> Key {
         Key::Image(name.to_owned())
@@ -143,6 +149,9 @@ impl Artifact for KernelRecord {
     }
     fn is_named(db: &Connection, digest: &ContentDigest) -> Result<bool, StoreError> {
         kernel::is_named(db, digest)
+    }
+    fn unused(db: &Connection) -> Result<Vec<Self>, StoreError> {
+        plans::unused_of_roots(db)
     }
     fn making(name: &str) -> Key {
         Key::Kernel(name.to_owned())
@@ -300,6 +309,39 @@ pub(crate) fn remove<A: Artifact>(
         record.remove_made_of(control, op)?;
     }
     control.run(record.deleting(op.id, DeleteFiles { directory }), op)
+}
+
+/// Removes those that were there for VMs alone and have none any more. Upkeep retries the ones that cannot be removed now.
+pub(crate) fn forget_unused<A: Artifact>(control: &Control, op: &Arc<Running>) {
+    if let Err(error) = try_forget::<A>(control, op) {
+        let what = A::WHAT;
+        tracing::warn!(%error, "{what} that nobody needs any more cannot be removed yet");
+    }
+}
+
+fn try_forget<A: Artifact>(control: &Control, op: &Arc<Running>) -> Result<(), ApiError> {
+    for record in control.read(A::unused)? {
+        let _files = control.operations().hold(op, A::files(record.digest()))?;
+        remove(control, op, &record)?;
+    }
+    Ok(())
+}
+
+/// The same in an operation of its own, when there are any. What is not known cannot be looked for: it is told.
+pub(crate) fn forget_left_over<A: Artifact>(control: &Control) {
+    let forget = || -> Result<(), ApiError> {
+        if control.read(A::unused)?.is_empty() {
+            return Ok(());
+        }
+        let task = control.clone();
+        let asked = Asked::files(A::DELETE, Vec::new());
+        let forget = move |op: &Arc<Running>, _locked| try_forget::<A>(&task, op);
+        control.operations().spawn(asked, forget).map(drop)
+    };
+    if let Err(error) = forget() {
+        let what = A::WHAT;
+        tracing::warn!(%error, "cannot look for {what}s that nobody needs");
+    }
 }
 
 /// The directory of the files, when no other name stands for them.

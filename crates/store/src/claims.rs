@@ -1,6 +1,7 @@
 //! Claims: who owns what on this host. A claim is written before its resource is made.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use banger_api::{ContentDigest, OperationId, VmId};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -84,6 +85,11 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// The claim of a port of this host.
+    pub fn host_port(ip: IpAddr, port: u16) -> Self {
+        Self::new(ClaimKind::HostPort, format!("{ip}:{port}"))
+    }
+
     /// A claim of this kind on this resource.
     pub fn new(kind: ClaimKind, resource: impl Into<String>) -> Self {
         Self {

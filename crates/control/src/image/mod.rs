@@ -18,7 +18,6 @@ pub(crate) use make::{ensure, known, making, publish_made, seed_wish};
 pub(crate) use names::Naming;
 pub use names::{delete, prune, rename};
 pub use pull::pull;
-pub use replace::forget_left_over;
 pub(crate) use replace::forget_with_vm;
 pub use reseed::reseed;
 pub use view::{image_view, images};

@@ -16,9 +16,9 @@ use banger_ops::plans::{self, Users};
 use banger_store::{ImageRecord, image, vm};
 
 use crate::Control;
-use crate::artifact::{Artifact, own_directory, remove};
+use crate::artifact::{self, Artifact, own_directory};
 use crate::locks::{Held, Key};
-use crate::operations::{Asked, Running};
+use crate::operations::Running;
 
 /// Lets a name stand for new files; VMs that are made from the old ones keep them. Nothing in `staging` is needed
 /// afterwards.
@@ -42,7 +42,7 @@ pub(super) fn supersede(
         let _files = hold_files(control, op, &[&old.digest, &new.digest])?;
         replace(control, op, old, new, staging, Users::Stay { kept })?;
     }
-    forget_superseded(control, op);
+    artifact::forget_unused::<ImageRecord>(control, op);
     Ok(())
 }
 
@@ -128,36 +128,6 @@ fn hold_users(
 pub(crate) fn forget_with_vm(control: &Control, op: &Arc<Running>, image: &ImageName) {
     let known = control.read(|db| image::by_name(db, image.as_str()));
     if known.is_ok_and(|known| known.is_some_and(|known| known.superseded)) {
-        forget_superseded(control, op);
+        artifact::forget_unused::<ImageRecord>(control, op);
     }
-}
-
-/// Removes superseded images that no VM uses any more. Upkeep retries the ones that cannot be removed now.
-fn forget_superseded(control: &Control, op: &Arc<Running>) {
-    if let Err(error) = try_forget(control, op) {
-        tracing::warn!(%error, "an image that nobody needs any more cannot be removed yet");
-    }
-}
-
-fn try_forget(control: &Control, op: &Arc<Running>) -> Result<(), ApiError> {
-    for record in control.read(plans::superseded)? {
-        let _files = hold_files(control, op, &[&record.digest])?;
-        remove(control, op, &record)?;
-    }
-    Ok(())
-}
-
-/// Removes superseded images without VMs in an operation of its own, when there are any.
-///
-/// # Errors
-/// Only the store's.
-pub fn forget_left_over(control: &Control) -> Result<(), ApiError> {
-    if control.read(plans::superseded)?.is_empty() {
-        return Ok(());
-    }
-    let task = control.clone();
-    let asked = Asked::files(ImageRecord::DELETE, Vec::new());
-    let forget = move |op: &Arc<Running>, _locked| try_forget(&task, op);
-    let spawned = control.operations().spawn(asked, forget);
-    spawned.map(|_running| ())
 }

@@ -212,38 +212,6 @@ fn name_of_root(
     Ok((record, true))
 }
 
-/// Removes the kernels that were taken from roots and that no VM boots any more. Upkeep retries those that cannot be removed now.
-pub(crate) fn forget_of_roots(control: &Control, op: &Arc<Running>) {
-    if let Err(error) = try_forget(control, op) {
-        tracing::warn!(%error, "a kernel that nobody boots any more cannot be removed yet");
-    }
-}
-
-fn try_forget(control: &Control, op: &Arc<Running>) -> Result<(), ApiError> {
-    for record in control.read(plans::unused_of_roots)? {
-        let _files = control
-            .operations()
-            .hold(op, KernelRecord::files(&record.digest))?;
-        artifact::remove(control, op, &record)?;
-    }
-    Ok(())
-}
-
-/// Removes kernels of roots without VMs in an operation of its own, when there are any.
-///
-/// # Errors
-/// Only the store's.
-pub fn forget_left_over(control: &Control) -> Result<(), ApiError> {
-    if control.read(plans::unused_of_roots)?.is_empty() {
-        return Ok(());
-    }
-    let task = control.clone();
-    let asked = Asked::files(KernelRecord::DELETE, Vec::new());
-    let forget = move |op: &Arc<Running>, _locked| try_forget(&task, op);
-    let spawned = control.operations().spawn(asked, forget);
-    spawned.map(|_running| ())
-}
-
 /// Record of the files in `staging`, under their name.
 fn made_record(
     control: &Control,

@@ -3,6 +3,6 @@
 mod make;
 mod view;
 
-pub use make::{delete, forget_left_over, import};
-pub(crate) use make::{ensure, forget_of_roots, making, name_of, publish_of_root, wanted};
+pub use make::{delete, import};
+pub(crate) use make::{ensure, making, name_of, publish_of_root, wanted};
 pub use view::{kernel_view, kernels};

@@ -1,8 +1,8 @@
 //! Periodic work of a control plane.
 
-use banger_store::operation;
+use banger_store::{ImageRecord, KernelRecord, operation};
 
-use crate::{Control, image, kernel, template};
+use crate::{Control, artifact, template};
 
 /// Time that finished operations are remembered, in ms: 30 days.
 const OPERATIONS_KEPT_MS: i64 = 30 * 24 * 3_600 * 1_000;
@@ -14,13 +14,9 @@ pub fn upkeep(control: &Control, forget: bool) {
     if !forget {
         return;
     }
-    if let Err(error) = image::forget_left_over(control) {
-        tracing::warn!(%error, "cannot look for images that nobody needs");
-    }
+    artifact::forget_left_over::<ImageRecord>(control);
+    artifact::forget_left_over::<KernelRecord>(control);
     template::sweep(control);
-    if let Err(error) = kernel::forget_left_over(control) {
-        tracing::warn!(%error, "cannot look for kernels that nobody boots");
-    }
     let before = control.now_ms() - OPERATIONS_KEPT_MS;
     let trimmed = control.store().write(move |tx| operation::trim(tx, before));
     if let Err(error) = trimmed {

@@ -5,13 +5,12 @@ use banger_api::vm::{Accepted, PruneVms, Pruned, VmState};
 use banger_api::{ApiError, ErrorCode, VmId, VmName};
 use banger_ops::policy::Request;
 use banger_ops::{Change, plans};
-use banger_store::{OwnKernel, VmRecord, vm};
+use banger_store::{KernelRecord, OwnKernel, VmRecord, vm};
 
 use super::on_vm::{Turn, Verb, on_vm};
 use super::vm_view;
 use crate::image::forget_with_vm;
-use crate::kernel::forget_of_roots;
-use crate::{Control, find_vm};
+use crate::{Control, artifact, find_vm};
 
 /// Removes a VM with all that it has. A deletion that runs already is joined.
 ///
@@ -60,7 +59,7 @@ impl Turn<'_> {
         self.run_to_the_end(plan)?;
         forget_with_vm(self.control, self.op, &self.record.image);
         if self.record.own_kernel == OwnKernel::Taken {
-            forget_of_roots(self.control, self.op);
+            artifact::forget_unused::<KernelRecord>(self.control, self.op);
         }
         Ok(())
     }

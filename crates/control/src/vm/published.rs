@@ -12,7 +12,7 @@ use banger_api::{ApiError, ErrorCode, VmId};
 use banger_net_control::NetIdentity;
 use banger_ops::policy::{self, Request};
 use banger_ops::{NetPlan, store_error};
-use banger_store::{Claim, ClaimKind, Owner, VmRecord, claim, vm};
+use banger_store::{Claim, Owner, VmRecord, claim, vm};
 
 use super::on_vm::gone;
 use super::ports::check_ports;
@@ -158,12 +158,7 @@ fn stored(
 ) -> Result<VmRecord, ApiError> {
     let id = record.id;
     let claims = |ports: &[Publish]| -> Vec<Claim> {
-        let claim = |one: &Publish| {
-            Claim::new(
-                ClaimKind::HostPort,
-                format!("{}:{}", one.host_ip, one.host_port),
-            )
-        };
+        let claim = |one: &Publish| Claim::host_port(one.host_ip, one.host_port);
         ports.iter().map(claim).collect()
     };
     let (taken, released) = (claims(taken), claims(released));
