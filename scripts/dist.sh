@@ -54,31 +54,11 @@ fill() {
     } >"$prefix/share/doc/banger/copyright"
 }
 
-# A unit that nobody enables by installing a package: banger system install, or systemctl --user enable banger.
-unit() {
-    cat <<'UNIT'
-[Unit]
-Description=banger: private Linux machines
-Documentation=man:banger(1)
-
-[Service]
-Type=exec
-ExecStart=/usr/bin/banger daemon run
-# VMs run on without the daemon, and the next one takes them over.
-KillMode=process
-Restart=on-failure
-# Limits of memory, CPUs and threads for each VM.
-Delegate=yes
-
-[Install]
-WantedBy=default.target
-UNIT
-}
-
 deb() {
     fill "$root/usr"
     mkdir -p "$root/usr/lib/systemd/user" "$root/DEBIAN"
-    unit >"$root/usr/lib/systemd/user/banger.service"
+    # Nobody enables it by installing a package: banger system install does, or systemctl --user enable banger.
+    "$bin" internal unit /usr/bin/banger >"$root/usr/lib/systemd/user/banger.service"
     local size
     size=$(du -sk --apparent-size "$root/usr" | cut -f1)
     cat >"$root/DEBIAN/control" <<CONTROL

@@ -125,6 +125,10 @@ fn asked(command: &mut Command, shown: &str) -> Result<(), ApiError> {
     ))
 }
 
+/// The first line of a unit that `banger system install` has written.
+pub const WRITTEN: &str =
+    "# Written by banger system install; banger system uninstall removes it.\n";
+
 /// The unit's text, for this program and with the places that are set.
 pub fn unit(manager: Manager, program: &Path, var: &dyn Fn(&str) -> Option<OsString>) -> String {
     let target = match manager {
@@ -140,8 +144,7 @@ pub fn unit(manager: Manager, program: &Path, var: &dyn Fn(&str) -> Option<OsStr
     }
     let program = quoted(&program.to_string_lossy(), true);
     format!(
-        "# Written by banger system install; banger system uninstall removes it.\n\
-         [Unit]\n\
+        "[Unit]\n\
          Description=banger: private Linux machines\n\
          Documentation=man:banger(1)\n\
          \n\

@@ -3,6 +3,7 @@
 pub mod connect;
 pub mod man;
 pub mod net;
+pub mod unit;
 
 use clap::Subcommand;
 
@@ -18,6 +19,8 @@ pub enum Command {
     Man(man::Args),
     /// Be the network of one VM
     Net(net::Args),
+    /// Print the daemon's unit for a package
+    Unit(unit::Args),
 }
 
 impl Command {
@@ -29,6 +32,7 @@ impl Command {
         match self {
             Self::Connect(args) => connect::run(args, context).await,
             Self::Man(args) => man::run(args, context),
+            Self::Unit(args) => unit::run(args, context),
             // The program's start has taken it, before there was a runtime.
             Self::Net(_) => Ok(0),
         }

@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::failure::{Outcome, host_error};
 use crate::output::Render;
 use crate::output::page::Page;
-use crate::service::{self, Manager, UNIT};
+use crate::service::{self, Manager, UNIT, WRITTEN};
 use crate::takeover;
 
 /// Arguments of `banger system install`.
@@ -63,7 +63,8 @@ pub async fn install(args: Install, context: &Context) -> Outcome {
     let manager = Manager::own();
     let program = std::env::current_exe()
         .map_err(|source| host_error("cannot find this program", &source))?;
-    let text = service::unit(manager, &program, &var);
+    let unit = service::unit(manager, &program, &var);
+    let text = format!("{WRITTEN}{unit}");
     if args.print {
         context.output.data(text.as_bytes())?;
         return Ok(0);
