@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 /// A proxy through which connections to the internet go, by CONNECT.
@@ -27,9 +28,9 @@ fn excepts(one: &str, name: Option<&str>, address: IpAddr) -> bool {
     if one == "*" {
         return true;
     }
-    if let Some((network, bits)) = one.split_once('/') {
-        let network = network.parse::<IpAddr>().ok().zip(bits.parse().ok());
-        return network.is_some_and(|(network, bits)| is_within(address, network, bits));
+    if one.contains('/') {
+        let network = one.parse::<IpNet>();
+        return network.is_ok_and(|network| network.contains(&address.to_canonical()));
     }
     if let Ok(only) = one.parse::<IpAddr>() {
         return only == address;
@@ -41,16 +42,6 @@ fn excepts(one: &str, name: Option<&str>, address: IpAddr) -> bool {
     let suffix = suffix.to_ascii_lowercase();
     let parent = name.strip_suffix(&suffix);
     parent.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-}
-
-fn is_within(address: IpAddr, network: IpAddr, bits: u32) -> bool {
-    let shared =
-        |a: u128, b: u128, all: u32| bits <= all && (bits == 0 || (a ^ b) >> (all - bits) == 0);
-    match (address.to_canonical(), network) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => shared(a.to_bits().into(), b.to_bits().into(), 32),
-        (IpAddr::V6(a), IpAddr::V6(b)) => shared(a.to_bits(), b.to_bits(), 128),
-        _ => false,
-    }
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ mod users;
 pub use answer::refusals;
 pub use host::name_servers;
 pub use host_files::StdFiles;
-pub use users::of_connection as user_of;
+pub use users::{diagnosis, of_connection as user_of};
 
 pub use start::{StartArgs, StartError, arguments, jail_spec, prepare, read_config, run, token_of};
 

@@ -5,7 +5,7 @@
 //!                                                                                  └─ else: refused, or unreachable
 //! ```
 //!
-//! What the policy judges is the same with a proxy as without: the addresses that this host finds. The proxy is asked for the name
+//! The policy judges the same with a proxy as without: the addresses that this host finds. The proxy is asked for the name
 //! where one is known, for most of them judge by names.
 
 use std::io::{self, ErrorKind, Write as _};

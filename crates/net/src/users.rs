@@ -7,7 +7,10 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 
-use rustix::net::{RecvFlags, SendFlags, recv, send, sockopt};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with,
+    sockopt,
+};
 
 /// `SOCK_DIAG_BY_FAMILY` (linux/sock_diag.h): the type of question and answer.
 const BY_FAMILY: u16 = 20;
@@ -24,10 +27,25 @@ const USER_AT: usize = HEADER_BYTES + 4 + SOCKET_BYTES + 12;
 /// Other answers that may be left of an earlier question.
 const STALE_MAX: usize = 8;
 
+/// A netlink socket that tells the users of connections.
+///
+/// # Errors
+/// The kernel has none, or the process may make none.
+pub fn diagnosis() -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let protocol = Some(netlink::SOCK_DIAG);
+    Ok(socket_with(
+        AddressFamily::NETLINK,
+        SocketType::DGRAM,
+        flags,
+        protocol,
+    )?)
+}
+
 /// Refuses what is no netlink socket.
 pub(crate) fn check(netlink: &OwnedFd) -> io::Result<()> {
     match sockopt::socket_domain(netlink)? {
-        rustix::net::AddressFamily::NETLINK => Ok(()),
+        AddressFamily::NETLINK => Ok(()),
         _ => Err(io::ErrorKind::InvalidInput.into()),
     }
 }
@@ -105,23 +123,11 @@ fn number(bytes: &[u8], at: usize) -> Option<u32> {
 mod tests {
     use std::net::{TcpListener, TcpStream};
 
-    use rustix::net::{AddressFamily, SocketFlags, SocketType, netlink, socket_with};
-
     use super::*;
-
-    fn netlink() -> OwnedFd {
-        socket_with(
-            AddressFamily::NETLINK,
-            SocketType::DGRAM,
-            SocketFlags::CLOEXEC,
-            Some(netlink::SOCK_DIAG),
-        )
-        .unwrap()
-    }
 
     #[test]
     fn the_user_of_a_connection_is_whoever_holds_its_other_side() {
-        let netlink = netlink();
+        let netlink = diagnosis().unwrap();
         check(&netlink).unwrap();
         let me = rustix::process::geteuid().as_raw();
         for address in ["127.83.1.2", "::1"] {
