@@ -27,6 +27,7 @@ pub mod cgroup;
 pub mod clock;
 pub mod console;
 pub mod control;
+pub mod digest;
 pub mod failure;
 pub mod guest_state;
 pub mod init;

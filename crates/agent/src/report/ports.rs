@@ -16,7 +16,7 @@ const LISTENING: (&str, &str) = ("0A", "07");
 /// All listeners, sorted, but for those of this process at `hidden` addresses.
 ///
 /// # Errors
-/// When `/proc/net/tcp` cannot be read.
+/// `/proc/net/tcp` cannot be read.
 pub fn listeners(hidden: &[SocketAddr]) -> Result<Vec<Listener>, Failure> {
     let tables = [
         ("tcp", TransportProtocol::Tcp),

@@ -4,9 +4,7 @@
 //! (`openat2(2)`): what somebody in the guest put there in the meantime cannot lead elsewhere.
 
 use std::ffi::OsStr;
-use std::fmt::Write as _;
 use std::fs::File;
-use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -14,13 +12,10 @@ use banger_guest::limits::MAX_TREE_FILES;
 use banger_guest::{Failure, Found, TreeFiles, TreePath};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
-use sha2::{Digest as _, Sha256};
 
+use crate::digest;
 use crate::failure::failure;
 use crate::guest_state::Guest;
-
-/// Bytes of a file that are read at once.
-const PIECE: usize = 64 * 1024;
 
 /// Kind and digest of each of these files.
 pub(super) fn digest(guest: &Guest, asked: &TreeFiles) -> Result<Vec<Found>, Failure> {
@@ -115,38 +110,19 @@ fn found(guest: &Guest, root: &OwnedFd, path: &TreePath) -> Result<Found, std::i
             let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
             let file = rustix::fs::openat(&parent, name, flags, Mode::empty())?;
             Ok(Found::File {
-                sha256: digest_of(File::from(file))?,
+                sha256: digest::of_reader(File::from(file))?,
                 executable: stat.st_mode & 0o100 != 0,
             })
         }
         FileType::Symlink => {
             let target = rustix::fs::readlinkat(&parent, name, Vec::new())?;
             Ok(Found::Link {
-                sha256: hex(&Sha256::digest(target.to_bytes())),
+                sha256: digest::of_bytes(target.to_bytes()),
             })
         }
         FileType::Directory => Ok(Found::Directory),
         _ => Ok(Found::Other),
     }
-}
-
-fn digest_of(mut file: File) -> std::io::Result<String> {
-    let mut digest = Sha256::new();
-    let mut piece = vec![0; PIECE];
-    loop {
-        match file.read(&mut piece)? {
-            0 => return Ok(hex(&digest.finalize())),
-            read => digest.update(&piece[..read]),
-        }
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn remove_one(root: &OwnedFd, path: &Path) -> Result<bool, Errno> {

@@ -15,10 +15,10 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use banger_guest::{Failure, FailureKind, GuestPath, InstalledKernel, OwnKernel};
-use sha2::{Digest as _, Sha256};
 
 use super::files::Place;
 use crate::console::say;
+use crate::digest;
 use crate::failure::failure;
 
 /// Folders of modules, below the root.
@@ -31,8 +31,6 @@ const LINKS: [&str; 2] = ["vmlinuz", "boot/vmlinuz"];
 const MAX_NAMES: usize = 4096;
 /// Largest image that is read.
 const MAX_IMAGE: u64 = 256 << 20;
-/// Bytes of an image that are read at once.
-const PIECE: usize = 128 * 1024;
 /// Script that dpkg's packages of kernels run when one was installed (run-parts(8), linux-update-symlinks(1)).
 const HOOK: &str = "etc/kernel/postinst.d/zz-banger";
 /// Its text. It gets the release as its first argument.
@@ -171,7 +169,9 @@ pub fn check(root: &Path, booted: &OwnKernel) -> Result<(), Failure> {
     };
     let image = root.join(kernel.image.relative());
     let part = format!("kernel {}", kernel.release);
-    let now = digest(&image).map_err(|error| failure(&part, "read", error))?;
+    let now = File::open(image)
+        .and_then(|file| digest::of_reader(file.take(MAX_IMAGE)))
+        .map_err(|error| failure(&part, "read", error))?;
     if now == booted.sha256 {
         return Ok(());
     }
@@ -180,20 +180,6 @@ pub fn check(root: &Path, booted: &OwnKernel) -> Result<(), Failure> {
         kind: FailureKind::OtherKernel,
         ..failure(part, "be the one that booted", why)
     })
-}
-
-fn digest(image: &Path) -> io::Result<String> {
-    let mut file = File::open(image)?.take(MAX_IMAGE);
-    let mut hasher = Sha256::new();
-    let mut piece = vec![0; PIECE];
-    loop {
-        match file.read(&mut piece)? {
-            0 => break,
-            read => hasher.update(&piece[..read]),
-        }
-    }
-    let digest = hasher.finalize();
-    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Has packages of kernels print a line when they are installed in this root.
@@ -322,10 +308,7 @@ mod tests {
     fn a_guest_goes_on_with_the_kernel_of_its_root_only() {
         let root = Root::new();
         let booted = |content: &str| OwnKernel {
-            sha256: Sha256::digest(content)
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
+            sha256: digest::of_bytes(content.as_bytes()),
         };
         check(root.path(), &booted("gone")).unwrap();
         root.modules("6.1.0");

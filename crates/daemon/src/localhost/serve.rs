@@ -19,7 +19,6 @@ use tokio::sync::Semaphore;
 use super::page;
 use super::target::{Asked, only, ports};
 use crate::context::Daemon;
-use crate::ports::diagnosis;
 
 /// Connections at once.
 const CONNECTIONS: usize = 256;
@@ -52,7 +51,7 @@ pub(crate) async fn serve(daemon: Daemon) {
         return;
     }
     daemon.ports.first().await;
-    let users = match diagnosis() {
+    let users = match banger_net::diagnosis() {
         Ok(users) => Arc::new(users),
         Err(error) => {
             tracing::warn!(%error, "NAME.localhost: the users of connections cannot be seen");

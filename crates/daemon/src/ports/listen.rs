@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use banger_api::vm::OpenPort;
@@ -10,7 +10,6 @@ use banger_api::{ApiError, ErrorCode};
 use banger_guest::{Listener, TransportProtocol};
 use banger_net_control::{Client, ControlError, NetIdentity, Publish};
 use banger_ops::HostResult;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, netlink, socket_with};
 
 use crate::failure::chain;
 use crate::host::conversation;
@@ -102,7 +101,7 @@ impl Place {
         };
         let (wanted, mut open) = self.wanted(listeners);
         if !wanted.is_empty() {
-            let netlink = diagnosis().map_err(|error| {
+            let netlink = banger_net::diagnosis().map_err(|error| {
                 let message = format!("the users of connections cannot be seen: {error}");
                 ApiError::new(ErrorCode::HostNotReady, message)
             })?;
@@ -166,18 +165,6 @@ impl Place {
         ];
         address.is_unspecified() || address == self.guest || loopback.contains(&address)
     }
-}
-
-/// A netlink socket that tells the users of connections.
-pub(crate) fn diagnosis() -> std::io::Result<OwnedFd> {
-    let protocol = Some(netlink::SOCK_DIAG);
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    Ok(socket_with(
-        AddressFamily::NETLINK,
-        SocketType::DGRAM,
-        flags,
-        protocol,
-    )?)
 }
 
 #[cfg(test)]

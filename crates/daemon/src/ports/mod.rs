@@ -14,5 +14,5 @@ mod listen;
 mod open;
 
 pub(crate) use keep::Keeper;
-pub(crate) use listen::{diagnosis, set_published};
+pub(crate) use listen::set_published;
 pub(crate) use open::OpenPorts;

@@ -31,7 +31,7 @@ pub struct Args {
     /// Check that no line was changed or removed
     #[arg(long)]
     verify: bool,
-    /// What other rules would have said: public, all, none or list, with the rules of --allow and --deny
+    /// Verdicts of other rules: public, all, none or list, with the rules of --allow and --deny
     #[arg(long, value_name = "WHAT", conflicts_with_all = ["denied", "verify"])]
     replay: Option<Egress>,
     /// With --replay: a rule of what may be reached besides; repeatable

@@ -1,36 +1,28 @@
-//! Messages, frames and the hello between host and agent of any two builds, byte by byte.
+//! Examples of every message, frame and hello.
 
-#![allow(clippy::unwrap_used)] // a test may stop at the first surprise
-
-use banger_formats::{Golden, every_variant};
-use banger_guest::limits::PROTOCOL_VERSION;
-use banger_guest::wire::frame::{Frame, decode};
+use banger_guest::wire::frame::Frame;
 use banger_guest::wire::handshake::{Kind, Record};
 use banger_guest::{
-    Answer, Attach, Authorities, Caller, ClockChange, ClockReading, ClockSet, CommandStats,
-    Configure, Configured, ConnectTarget, Content, CpuTimes, Detached, DetachedCommand,
-    DetachedEnd, DiskStats, Door, ExecFailure, ExecFailureKind, ExecRequest, ExitStatus, Failure,
-    FailureKind, Found, GetChanges, GetFiles, GrowDisk, GuestFile, GuestMount, GuestPath,
-    GuestStats, IdentityName, IdentityRow, InitMode, InstalledKernel, Interface, InterfaceAddress,
-    Listener, Listening, MacAddr, MemoryStats, ModulesPlan, Net, OwnKernel, Phase, Pong, PutFiles,
-    Relay, Request, RootPlan, RunningInit, SetClock, ShutdownMode, Stage, TmpMode, TransferDone,
-    TransferFailure, TransportProtocol, TreeFiles, TreePath, Tty,
+    Answer, Attach, Authorities, ClockChange, ClockReading, ClockSet, CommandStats, Configure,
+    Configured, ConnectTarget, Content, CpuTimes, Detached, DetachedCommand, DetachedEnd,
+    DiskStats, Door, ExecFailure, ExecFailureKind, ExecRequest, ExitStatus, Failure, FailureKind,
+    Found, GetChanges, GetFiles, GrowDisk, GuestFile, GuestMount, GuestPath, GuestStats,
+    IdentityName, IdentityRow, InitMode, Interface, InterfaceAddress, Listener, MacAddr,
+    MemoryStats, ModulesPlan, Net, OwnKernel, Phase, Pong, PutFiles, Relay, Request, RootPlan,
+    RunningInit, SetClock, ShutdownMode, Stage, TmpMode, TransferDone, TransferFailure,
+    TransportProtocol, TreeFiles, TreePath, Tty,
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
-fn golden() -> Golden {
-    Golden::of(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn text(text: &str) -> String {
+pub fn text(text: &str) -> String {
     text.to_owned()
 }
 
-fn path(path: &str) -> GuestPath {
+pub fn path(path: &str) -> GuestPath {
     path.parse().unwrap()
 }
 
-fn files() -> Vec<GuestFile> {
+pub fn files() -> Vec<GuestFile> {
     let content = |bytes: &[u8]| Content(bytes.to_vec());
     let (mode, uid, gid) = (0o644, 1000, 100);
     vec![
@@ -83,7 +75,7 @@ fn files() -> Vec<GuestFile> {
     ]
 }
 
-fn configure(init: InitMode) -> Configure {
+pub fn configure(init: InitMode) -> Configure {
     Configure {
         hostname: text("web"),
         machine_id: "0a".repeat(16),
@@ -150,7 +142,7 @@ fn configure(init: InitMode) -> Configure {
     }
 }
 
-fn exec() -> ExecRequest {
+pub fn exec() -> ExecRequest {
     ExecRequest {
         argv: vec![text("ls")],
         image_command: true,
@@ -169,7 +161,7 @@ fn exec() -> ExecRequest {
 }
 
 /// Requests as version 1 had them.
-fn requests_of_version_1() -> Vec<Request> {
+pub fn requests_of_version_1() -> Vec<Request> {
     let before = |mut exec: ExecRequest| {
         exec.reports = false;
         exec.timeout_ms = None;
@@ -210,12 +202,12 @@ fn requests_of_version_1() -> Vec<Request> {
 }
 
 /// Number of kinds of guest files that are new in version 3; they stand first.
-const NEW_FILES_IN_VERSION_3: usize = 2;
+pub const NEW_FILES_IN_VERSION_3: usize = 2;
 
 /// Number of frames that version 1 did not have.
-const NEW_IN_VERSION_2: usize = 3;
+pub const NEW_IN_VERSION_2: usize = 3;
 
-fn tree() -> TreeFiles {
+pub fn tree() -> TreeFiles {
     TreeFiles {
         root: path("/root/a"),
         files: vec![
@@ -225,7 +217,7 @@ fn tree() -> TreeFiles {
     }
 }
 
-fn requests() -> Vec<Request> {
+pub fn requests() -> Vec<Request> {
     vec![
         Request::Ping,
         Request::Configure(Box::new(configure(InitMode::Auto))),
@@ -285,7 +277,7 @@ fn requests() -> Vec<Request> {
     ]
 }
 
-fn failures() -> Vec<ExecFailure> {
+pub fn failures() -> Vec<ExecFailure> {
     use ExecFailureKind as K;
     [K::NotFound, K::Permission, K::Cwd, K::User, K::Other]
         .map(|kind| ExecFailure {
@@ -295,7 +287,7 @@ fn failures() -> Vec<ExecFailure> {
         .into()
 }
 
-fn pongs() -> Vec<Answer<Pong>> {
+pub fn pongs() -> Vec<Answer<Pong>> {
     let pong = |phase| {
         Answer::Ok(Pong {
             agent_version: text("0.1.0"),
@@ -319,7 +311,7 @@ fn pongs() -> Vec<Answer<Pong>> {
     phases.map(pong).into_iter().chain([failed]).collect()
 }
 
-fn configured() -> Vec<Configured> {
+pub fn configured() -> Vec<Configured> {
     [RunningInit::Agent, RunningInit::Systemd, RunningInit::Other]
         .map(|init| Configured {
             init,
@@ -334,7 +326,7 @@ fn configured() -> Vec<Configured> {
         .into()
 }
 
-fn rows() -> Vec<IdentityRow> {
+pub fn rows() -> Vec<IdentityRow> {
     use IdentityName as Name;
     let names = [
         Name::Randomness,
@@ -354,7 +346,7 @@ fn rows() -> Vec<IdentityRow> {
         .into()
 }
 
-fn detached() -> Vec<Detached> {
+pub fn detached() -> Vec<Detached> {
     let ended = |status| DetachedEnd {
         status: Some(status),
         unix_ms: 1_795_708_848_235,
@@ -377,7 +369,7 @@ fn detached() -> Vec<Detached> {
         .collect()
 }
 
-fn stats() -> GuestStats {
+pub fn stats() -> GuestStats {
     GuestStats {
         cpu: CpuTimes {
             user_ms: 1,
@@ -417,14 +409,14 @@ fn stats() -> GuestStats {
     }
 }
 
-fn clock_reading() -> ClockReading {
+pub fn clock_reading() -> ClockReading {
     ClockReading {
         unix_ns: 1_795_708_800_000_000_000,
         monotonic_ns: 1_500_000_000,
     }
 }
 
-fn clock_sets() -> Vec<ClockSet> {
+pub fn clock_sets() -> Vec<ClockSet> {
     [ClockChange::Stepped, ClockChange::Slewed, ClockChange::Left]
         .map(|change| ClockSet {
             offset_ns: -7,
@@ -433,7 +425,7 @@ fn clock_sets() -> Vec<ClockSet> {
         .into()
 }
 
-fn listeners() -> Vec<Listener> {
+pub fn listeners() -> Vec<Listener> {
     [TransportProtocol::Tcp, TransportProtocol::Udp]
         .map(|protocol| Listener {
             protocol,
@@ -445,7 +437,7 @@ fn listeners() -> Vec<Listener> {
         .into()
 }
 
-fn found() -> Vec<Found> {
+pub fn found() -> Vec<Found> {
     vec![
         Found::Absent,
         Found::File {
@@ -460,7 +452,7 @@ fn found() -> Vec<Found> {
     ]
 }
 
-fn frames() -> Vec<Frame> {
+pub fn frames() -> Vec<Frame> {
     let bytes = || Bytes::from_static(b"bytes");
     vec![
         Frame::Stdin(bytes()),
@@ -489,247 +481,19 @@ fn frames() -> Vec<Frame> {
     ]
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn unhex(text: &str) -> Vec<u8> {
+pub fn unhex(text: &str) -> Vec<u8> {
     let digits = text.as_bytes().chunks(2);
     digits
         .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
         .collect()
 }
 
-fn hellos() -> Vec<Record> {
+pub fn hellos() -> Vec<Record> {
     [Kind::Hello, Kind::Ack, Kind::Start, Kind::Go]
         .map(|kind| Record::new(kind, [7; 32]))
         .into()
-}
-
-#[test]
-fn every_message_is_that_of_its_newest_golden_file() {
-    every_variant!(
-        &requests(),
-        Request {
-            Ping,
-            Configure,
-            Exec,
-            Detach,
-            Detached,
-            Attach,
-            PutFiles,
-            GetFiles,
-            GetChanges,
-            GetRoot,
-            Connect,
-            DigestFiles,
-            RemoveFiles,
-            Ports,
-            WatchPorts,
-            Stats,
-            ReadClock,
-            SetClock,
-            GrowDisk,
-            Hold,
-            InstalledKernel,
-            Sync,
-            Shutdown
-        }
-    );
-    every_variant!(
-        &files(),
-        GuestFile {
-            Write,
-            WriteUnlessEdited,
-            Guard,
-            WriteIfAbsent,
-            AddLineOnce,
-            Fstab,
-            Symlink,
-            Dir,
-            Remove
-        }
-    );
-    let kinds = failures();
-    every_variant!(
-        kinds.iter().map(|failure| &failure.kind),
-        ExecFailureKind {
-            NotFound,
-            Permission,
-            Cwd,
-            User,
-            Other
-        }
-    );
-    every_variant!(
-        &found(),
-        Found {
-            Absent,
-            File,
-            Link,
-            Directory,
-            Other
-        }
-    );
-    every_variant!(
-        configured().iter().map(|it| &it.init),
-        RunningInit {
-            Agent,
-            Systemd,
-            Other
-        }
-    );
-    every_variant!(
-        listeners().iter().map(|it| &it.protocol),
-        TransportProtocol { Tcp, Udp }
-    );
-    let golden = golden();
-    assert_eq!(golden.holds("requests.json", &requests()), Ok(()));
-    assert_eq!(golden.holds("pong.json", &pongs()), Ok(()));
-    assert_eq!(golden.holds("configured.json", &configured()), Ok(()));
-    every_variant!(
-        rows().iter().map(|row| &row.name),
-        IdentityName {
-            Randomness,
-            Clock,
-            BootId,
-            Hostname,
-            MachineId,
-            MacAddress,
-            MachineUuid,
-            Generation
-        }
-    );
-    assert_eq!(golden.holds("detached.json", &detached()), Ok(()));
-    let installed = Answer::Ok(Some(InstalledKernel {
-        release: text("6.1.0-57-cloud-amd64"),
-        image: path("/boot/vmlinuz-6.1.0-57-cloud-amd64"),
-        config: Some(path("/boot/config-6.1.0-57-cloud-amd64")),
-        modules: path("/lib/modules/6.1.0-57-cloud-amd64"),
-    }));
-    assert_eq!(golden.holds("installed-kernel.json", &installed), Ok(()));
-    let failed: Answer<Configured> = Answer::Failed(Failure {
-        part: text("kernel 6.1.0-57-cloud-amd64"),
-        check: text("be the one that booted"),
-        message: text("it is not"),
-        kind: FailureKind::OtherKernel,
-    });
-    assert_eq!(golden.holds("failed.json", &failed), Ok(()));
-    assert_eq!(golden.holds("stats.json", &stats()), Ok(()));
-    assert_eq!(golden.holds("clock.json", &clock_reading()), Ok(()));
-    every_variant!(
-        clock_sets().iter().map(|set| &set.change),
-        ClockChange {
-            Stepped,
-            Slewed,
-            Left
-        }
-    );
-    assert_eq!(golden.holds("clock-set.json", &clock_sets()), Ok(()));
-    assert_eq!(golden.holds("listeners.json", &listeners()), Ok(()));
-    assert_eq!(golden.holds("found.json", &found()), Ok(()));
-    let listening = [Listening::Port(80), Listening::Socket(text("/run/a"))];
-    every_variant!(&listening, Listening { Port, Socket });
-    assert_eq!(golden.holds("listening.json", &listening), Ok(()));
-    let caller = Caller {
-        address: Some("127.0.0.1:80".parse().unwrap()),
-    };
-    assert_eq!(golden.holds("caller.json", &caller), Ok(()));
-}
-
-#[test]
-fn every_frame_and_hello_has_the_bytes_of_its_newest_golden_file() {
-    every_variant!(
-        &frames(),
-        Frame {
-            Stdin,
-            StdinEof,
-            Resize,
-            Signal,
-            Started,
-            Stdout,
-            Stderr,
-            Exit,
-            Failed,
-            Data,
-            End,
-            Done,
-            TransferFailed,
-            StdinTaken,
-            SignalTaken,
-            TimedOut
-        }
-    );
-    let bytes: Vec<_> = frames()
-        .iter()
-        .map(|frame| hex(&frame.to_bytes().unwrap()))
-        .collect();
-    assert_eq!(golden().holds("frames.json", &bytes), Ok(()));
-    let bytes: Vec<_> = hellos()
-        .iter()
-        .map(|hello| hex(&hello.to_bytes()))
-        .collect();
-    assert_eq!(golden().holds("hello.json", &bytes), Ok(()));
-    assert_eq!(
-        golden().holds("protocol-version.json", &PROTOCOL_VERSION),
-        Ok(())
-    );
-}
-
-#[test]
-fn what_version_1_said_is_understood() {
-    let golden = golden();
-    assert_eq!(
-        golden.read::<Vec<Request>>(1, "requests.json"),
-        requests_of_version_1()
-    );
-    let known =
-        |pong: &Answer<Pong>| !matches!(pong, Answer::Ok(pong) if pong.phase == Phase::Held);
-    let pongs: Vec<_> = pongs().into_iter().filter(known).collect();
-    assert_eq!(golden.read::<Vec<Answer<Pong>>>(1, "pong.json"), pongs);
-    let without_rows = |configured: Configured| Configured {
-        rows: Vec::new(),
-        ..configured
-    };
-    assert_eq!(
-        golden.read::<Vec<Configured>>(1, "configured.json"),
-        configured()
-            .into_iter()
-            .map(without_rows)
-            .collect::<Vec<_>>()
-    );
-    assert_eq!(golden.read::<Vec<Detached>>(1, "detached.json"), detached());
-    let older = GuestStats {
-        commands: Vec::new(),
-        ..stats()
-    };
-    assert_eq!(golden.read::<GuestStats>(1, "stats.json"), older);
-    assert_eq!(
-        golden.read::<Vec<Listener>>(1, "listeners.json"),
-        listeners()
-    );
-    assert_eq!(golden.read::<Vec<Found>>(1, "found.json"), found());
-    let mut bytes = BytesMut::new();
-    for frame in golden.read::<Vec<String>>(1, "frames.json") {
-        bytes.extend_from_slice(&unhex(&frame));
-    }
-    let mut seen = Vec::new();
-    while let Some(frame) = decode(&mut bytes).unwrap() {
-        seen.push(frame);
-    }
-    assert_eq!(seen, frames()[..frames().len() - NEW_IN_VERSION_2]);
-}
-
-#[test]
-fn a_hello_of_version_1_is_recognised() {
-    let read = |text: &String| Record::from_bytes(&unhex(text).try_into().unwrap()).unwrap();
-    let hellos: Vec<String> = golden().read(1, "hello.json");
-    let seen: Vec<_> = hellos.iter().map(read).collect();
-    let kinds = [Kind::Hello, Kind::Ack, Kind::Start, Kind::Go];
-    let expected = kinds.map(|kind| Record {
-        version: 1,
-        kind,
-        nonce: [7; 32],
-    });
-    assert_eq!(seen, expected);
 }
