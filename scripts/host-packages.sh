@@ -32,6 +32,7 @@ tests  openssl         openssl                    certificates of a registry of 
 tests  musl-tools      musl-gcc                   programs of the image that is shaped like Alpine
 tests  rsync           rsync                      a client of the SSH scenarios
 tests  procps          ps                         looks for processes left behind
+tests  python3         python3                    runs the tests of the Python package
 ROWS
 }
 

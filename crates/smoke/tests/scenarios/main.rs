@@ -30,6 +30,7 @@ mod packages;
 mod ports;
 mod published;
 mod pulling;
+mod python_sdk;
 mod refusals;
 mod replaced;
 mod running;

@@ -1,0 +1,222 @@
+"""What clients ask for, as flows: the one place where arguments become requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from . import _operations as operations
+from . import _requests as requests
+from . import _routes as routes
+from ._commands import open_session
+from ._exec import Session
+from ._flow import Call, Flow, ask, listen, upgrade
+from ._flow import Release as ReleaseEffect
+from ._operations import OnEvent
+from ._routes import Route
+from ._size import Size, size_of
+from .errors import ApiError, NotFound
+from .models import Image, Network, Pruned, Publish, Verdict, Vm
+
+Labels = Mapping[str, "str | None"]
+"""Labels that select: a key with its value, or with `None` for any value."""
+
+KEEPER = ["sleep", "2147483647"]
+"""The command that keeps a sandbox of one program alive: its stream ends with this process, and so does the sandbox."""
+
+
+def label_words(labels: Labels | None) -> list[str]:
+    """Labels as the API selects by them."""
+    return [key if value is None else f"{key}={value}" for key, value in (labels or {}).items()]
+
+
+def publishes(ports: Iterable[str | Publish] | None) -> list[Publish] | None:
+    """Ports to publish, from text where they are text."""
+    if ports is None:
+        return None
+    return [one if isinstance(one, Publish) else Publish.parse(one) for one in ports]
+
+
+def create_body(
+    *,
+    image: str | None = None,
+    name: str | None = None,
+    cpus: int | None = None,
+    memory: Size | None = None,
+    disk: Size | None = None,
+    overlay: Size | None = None,
+    kernel: str | None = None,
+    net: requests.NetMode | None = None,
+    stack: requests.NetStack | None = None,
+    egress: requests.Egress | None = None,
+    allow: Sequence[str] | None = None,
+    deny: Sequence[str] | None = None,
+    join: str | None = None,
+    publish: Iterable[str | Publish] | None = None,
+    labels: Mapping[str, str] | None = None,
+    start: bool = True,
+    ephemeral: bool = False,
+    restart: requests.RestartPolicy | None = None,
+    replace: bool = False,
+    template: bool = True,
+) -> requests.CreateVm:
+    """The request for a sandbox."""
+    if ephemeral and not start:
+        raise ValueError("an ephemeral sandbox is started: nothing else would keep it")
+    return requests.CreateVm(
+        image=image,
+        name=name,
+        vcpu=cpus,
+        memory=size_of(memory),
+        disk_size=size_of(disk),
+        overlay_size=size_of(overlay),
+        kernel=kernel,
+        net=net,
+        stack=stack,
+        egress=egress,
+        allow=None if allow is None else list(allow),
+        deny=None if deny is None else list(deny),
+        join=join,
+        publish=publishes(publish),
+        labels=None if labels is None else dict(labels),
+        start=start,
+        ephemeral=ephemeral or None,
+        restart=restart,
+        replace=replace or None,
+        no_template=None if template else True,
+    )
+
+
+def create(body: requests.CreateVm, on_event: OnEvent | None) -> Flow[tuple[Vm, Any]]:
+    """Makes a sandbox. Going away meanwhile cancels that. An ephemeral one comes with the connection that keeps it."""
+    vm = yield from operations.run_vm(Call(routes.CREATE, None, [], body), on_event, cancel=True)
+    keeper = (yield from keep(vm.id)) if body.ephemeral else None
+    return vm, keeper
+
+
+def keep(reference: str) -> Flow[Any]:
+    """The connection that keeps an ephemeral sandbox."""
+    body = requests.Exec(argv=KEEPER, env={}, stdin=False, then_delete=True)
+    opened: tuple[Any, Session, list[Any]] = yield from open_session(reference, body)
+    return opened[0]
+
+
+def delete(reference: str, on_event: OnEvent | None = None) -> Flow[None]:
+    """Deletes a sandbox, also one that runs. One that is gone already is fine."""
+    try:
+        yield from operations.run(Call(routes.DELETE, reference, [("force", "true")]), on_event)
+    except NotFound:
+        return
+
+
+def change(route: Route, reference: str, body: Any = None, on_event: OnEvent | None = None) -> Flow[Vm]:
+    """An operation on a sandbox, and its record afterwards."""
+    return (yield from operations.run_vm(Call(route, reference, [], body), on_event))
+
+
+def save(reference: str, body: requests.SaveVm, on_event: OnEvent | None) -> Flow[Image]:
+    """Makes an image of a sandbox that does not run."""
+    yield from operations.run(Call(routes.SAVE, reference, [], body), on_event)
+    image: Image = yield from ask(Call(routes.IMAGE, body.image))
+    return image
+
+
+def vms(labels: Labels | None) -> Flow[list[Vm]]:
+    """All sandboxes that every label selects."""
+    query = [("label", word) for word in label_words(labels)]
+    found: list[Vm] = yield from ask(Call(routes.VMS, None, query))
+    return found
+
+
+def delete_all(labels: Labels) -> Flow[list[str]]:
+    """Deletes every sandbox that all labels select; gives their names. What fails is raised at the end."""
+    if not labels:
+        raise ValueError("name at least one label: without one, every sandbox of this user would go")
+    gone: list[str] = []
+    failed: ApiError | None = None
+    for vm in (yield from vms(labels)):
+        try:
+            yield from delete(vm.id)
+            gone.append(vm.name)
+        except ApiError as error:
+            failed = failed or error
+    if failed is not None:
+        raise failed
+    return gone
+
+
+def prune(labels: Labels | None, dry_run: bool) -> Flow[Pruned]:
+    """Deletes sandboxes that do not run."""
+    body = requests.PruneVms(dry_run=dry_run, labels=label_words(labels) or None)
+    pruned: Pruned = yield from ask(Call(routes.PRUNE, None, [], body))
+    for operation in pruned.operations:
+        yield from operations.settle(operation, None)
+    return pruned
+
+
+def pull(body: requests.PullImage, on_event: OnEvent | None) -> Flow[None]:
+    """Makes an image of a container image. Going away meanwhile cancels that."""
+    yield from operations.run(Call(routes.PULL_IMAGE, None, [], body), on_event, cancel=True)
+
+
+def pull_body(
+    source: str,
+    *,
+    archive: bool,
+    name: str | None,
+    platform: str | None,
+    tag: str | None,
+    replace: bool,
+    plain_http: bool,
+) -> requests.PullImage:
+    """The request for an image of a registry, or of a path of this host."""
+    where: requests.FromRegistry | requests.FromPath
+    if archive:
+        where = requests.FromPath(source, tag=tag)
+    else:
+        where = requests.FromRegistry(source, plain_http=plain_http or None)
+    return requests.PullImage(source=where, name=name, platform=platform, replace=replace or None)
+
+
+def build(recipe: str, name: str | None, replace: bool, on_event: OnEvent | None) -> Flow[Image]:
+    """Builds an image from a recipe. Going away meanwhile cancels that."""
+    body = requests.BuildImage(recipe=recipe, name=name, replace=replace or None)
+    yield from operations.run(Call(routes.BUILD_IMAGE, None, [], body), on_event, cancel=True)
+    image: Image = yield from ask(Call(routes.IMAGE, name or recipe))
+    return image
+
+
+def change_network(
+    reference: str,
+    egress: requests.Egress | None,
+    allow: Sequence[str],
+    deny: Sequence[str],
+    remove: Sequence[str],
+    for_seconds: int | None,
+) -> Flow[Network]:
+    """Changes what a guest may reach."""
+    body = requests.ChangeNetwork(
+        egress=egress, allow=list(allow), deny=list(deny), remove=list(remove), for_s=for_seconds
+    )
+    network: Network = yield from ask(Call(routes.CHANGE_NETWORK, reference, [], body))
+    return network
+
+
+def check_network(reference: str, target: str) -> Flow[Verdict]:
+    """The judgement about one target."""
+    verdict: Verdict = yield from ask(Call(routes.CHECK_NETWORK, reference, [], requests.CheckNetwork(target)))
+    return verdict
+
+
+def logs(reference: str, follow: bool, tail: int | None) -> Flow[None]:
+    """The console's log."""
+    query = [("follow", "true")] if follow else []
+    query += [("tail", str(tail))] if tail is not None else []
+    return (yield from listen(Call(routes.LOGS, reference, query)))
+
+
+def connect(reference: str, target: int | str) -> Flow[tuple[Any, bytes]]:
+    """A connection to a TCP port of the guest's loopback, or to a Unix socket of it."""
+    query = ("port", str(target)) if isinstance(target, int) else ("socket", target)
+    first = yield from upgrade(Call(routes.CONNECT, reference, [query]))
+    return (yield ReleaseEffect()), first

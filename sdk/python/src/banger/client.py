@@ -1,0 +1,159 @@
+"""The synchronous face: a client of the daemon, from which sandboxes are made and found."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from . import _calls as calls
+from . import _operations as operations
+from . import _routes as routes
+from ._calls import Labels
+from ._channel import Driver
+from ._flow import Call, Flow, ask, events
+from ._operations import OnEvent
+from ._place import Place
+from .models import DaemonStatus, Event, Image, Kernel, Operation, Pruned, Template
+from .sandbox import Sandbox
+
+T = TypeVar("T")
+
+
+class Client:
+    """A client of this user's daemon. It holds no connection, and may be used by several threads at once.
+
+    The daemon is found as the command line finds it; `home` is another `BANGER_HOME`, `socket` a socket of its own.
+    With `autostart`, a daemon that does not answer is started by the program `banger` (`binary`, `BANGER_BIN`, or on
+    `PATH`).
+    """
+
+    def __init__(
+        self,
+        *,
+        home: str | os.PathLike[str] | None = None,
+        socket: str | os.PathLike[str] | None = None,
+        binary: str | os.PathLike[str] | None = None,
+        autostart: bool = True,
+    ) -> None:
+        self._driver = Driver(Place(home=home, socket=socket, binary=binary, autostart=autostart))
+
+    def _run(self, flow: Flow[T]) -> T:
+        return self._driver.run(flow)
+
+    def status(self) -> DaemonStatus:
+        """The daemon."""
+        status: DaemonStatus = self._run(ask(Call(routes.DAEMON)))
+        return status
+
+    def create(
+        self, *, env: Mapping[str, str] | None = None, on_event: OnEvent | None = None, **settings: Any
+    ) -> Sandbox:
+        """Makes a sandbox: see `Sandbox.create`."""
+        vm, keeper = self._run(calls.create(calls.create_body(**settings), on_event))
+        return Sandbox(self, vm, env=env, keeper=keeper)
+
+    def sandbox(self, reference: str, *, env: Mapping[str, str] | None = None) -> Sandbox:
+        """The sandbox of this name, id or unique beginning of an id."""
+        return Sandbox(self, self._run(ask(Call(routes.VM, reference))), env=env)
+
+    def sandboxes(self, labels: Labels | None = None) -> list[Sandbox]:
+        """All sandboxes that every label selects; a value of `None` stands for any."""
+        return [Sandbox(self, vm) for vm in self._run(calls.vms(labels))]
+
+    def delete_all(self, labels: Labels) -> list[str]:
+        """Deletes every sandbox that all labels select, also running ones; gives their names."""
+        return self._run(calls.delete_all(labels))
+
+    def prune(self, labels: Labels | None = None, *, dry_run: bool = False) -> Pruned:
+        """Deletes sandboxes that do not run."""
+        return self._run(calls.prune(labels, dry_run))
+
+    def images(self) -> list[Image]:
+        """All images."""
+        images: list[Image] = self._run(ask(Call(routes.IMAGES)))
+        return images
+
+    def image(self, name: str) -> Image:
+        """The image of this name, with its details."""
+        image: Image = self._run(ask(Call(routes.IMAGE, name)))
+        return image
+
+    def pull(
+        self,
+        reference: str,
+        *,
+        name: str | None = None,
+        platform: str | None = None,
+        replace: bool = False,
+        plain_http: bool = False,
+        on_event: OnEvent | None = None,
+    ) -> None:
+        """Makes an image of a container image in a registry."""
+        body = calls.pull_body(
+            reference, archive=False, name=name, platform=platform, tag=None, replace=replace, plain_http=plain_http
+        )
+        self._run(calls.pull(body, on_event))
+
+    def load(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        name: str | None = None,
+        tag: str | None = None,
+        replace: bool = False,
+        on_event: OnEvent | None = None,
+    ) -> None:
+        """Makes an image of an archive or a folder of this host (`docker save`, OCI layouts)."""
+        body = calls.pull_body(
+            os.fspath(Path(path).absolute()),
+            archive=True,
+            name=name,
+            platform=None,
+            tag=tag,
+            replace=replace,
+            plain_http=False,
+        )
+        self._run(calls.pull(body, on_event))
+
+    def build(
+        self, recipe: str, *, name: str | None = None, replace: bool = False, on_event: OnEvent | None = None
+    ) -> Image:
+        """Builds an image from one of banger's recipes."""
+        return self._run(calls.build(recipe, name, replace, on_event))
+
+    def delete_image(self, name: str, *, on_event: OnEvent | None = None) -> None:
+        """Deletes an image that no sandbox uses."""
+        self._run(operations.run(Call(routes.DELETE_IMAGE, name), on_event))
+
+    def kernels(self) -> list[Kernel]:
+        """All kernels."""
+        kernels: list[Kernel] = self._run(ask(Call(routes.KERNELS)))
+        return kernels
+
+    def templates(self) -> list[Template]:
+        """All templates."""
+        templates: list[Template] = self._run(ask(Call(routes.TEMPLATES)))
+        return templates
+
+    def operations(self, *, vm: str | None = None, limit: int | None = None) -> list[Operation]:
+        """The newest operations, newest first; those of deleted sandboxes as well."""
+        query = [("vm", vm)] if vm is not None else []
+        query += [("limit", str(limit))] if limit is not None else []
+        found: list[Operation] = self._run(ask(Call(routes.OPERATIONS, None, query)))
+        return found
+
+    def operation(self, operation: str) -> Operation:
+        """One operation."""
+        found: Operation = self._run(ask(Call(routes.OPERATION, operation)))
+        return found
+
+    def follow(self, operation: str) -> Iterator[Event]:
+        """Events of an operation that runs, from its first."""
+        return self._driver.stream(events(Call(routes.FOLLOW, operation)))
+
+    def cancel(self, operation: str) -> Operation:
+        """Cancels an operation."""
+        found: Operation = self._run(ask(Call(routes.CANCEL, operation)))
+        return found
