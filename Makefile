@@ -1,7 +1,7 @@
 # What one can ask for here. Bare `make` lists the targets; each says what it does before it does it.
 
 .DEFAULT_GOAL := help
-.PHONY: help dist docker-scenario fuzz chaos sandbox build install uninstall test unit smoke lint fmt bench guests host-packages clean-host
+.PHONY: help dist docker-scenario fuzz chaos harbor-trial sandbox build install uninstall test unit smoke lint fmt bench guests host-packages clean-host
 
 CARGO ?= cargo
 NEXTEST_PROFILE ?= $(if $(CI),ci,default)
@@ -38,6 +38,9 @@ smoke: guests ## The scenarios against real guests only (FILTER=word picks some)
 
 docker-scenario: guests ## Docker, podman and buildah in one real guest; builds an image from Debian's archive, some 7 minutes without KVM
 	@scripts/test.sh --workspace --run-ignored only --no-capture -E 'test(containers_of_docker_and_podman)'
+
+harbor-trial: guests ## Harbor's own package running trials in real guests; fetches it with pip (HARBOR_TRIALS=6, HARBOR_AT_ONCE=3)
+	@scripts/harbor-trial.sh
 
 guests: ## Build the test kernel and images once; quick when they are there
 	@scripts/host-packages.sh build run tests

@@ -17,7 +17,9 @@ fn package() -> PathBuf {
 fn the_python_package_drives_a_daemon_and_a_guest() {
     let sandbox = Sandbox::new();
     let tests = package().join("tests").display().to_string();
-    let words = ["-m", "unittest", "discover", "-v", "-s", &tests, "-t", &tests];
+    let words = [
+        "-m", "unittest", "discover", "-v", "-s", &tests, "-t", &tests,
+    ];
     let done = step("its tests, with this host's python3", || {
         sandbox
             .program("python3", &words)
@@ -27,8 +29,34 @@ fn the_python_package_drives_a_daemon_and_a_guest() {
             .env("BANGER_BIN", sandbox.binary())
             .deadline(TESTED)
             .ok()
-            .says("\nOK\n")
+            .says("\nOK")
     });
     assert!(!done.err().contains("skipped"), "{}", done.err());
+    sandbox.assert_no_vm();
+}
+
+/// Harbor comes from the Python registry: `make harbor-trial` installs it and runs this.
+#[test]
+#[ignore = "needs Harbor's package: make harbor-trial"]
+fn harbor_runs_trials_in_machines() {
+    let named = std::env::var("BANGER_HARBOR_PYTHON");
+    let python = named.expect("BANGER_HARBOR_PYTHON names a Python with Harbor: make harbor-trial");
+    let sandbox = Sandbox::new();
+    let tests = package().join("harbor_tests").display().to_string();
+    let script = "cd \"$1\" && shift && exec \"$@\"";
+    let words = ["-c", script, "sh", &tests, &python, "-m", "unittest", "-v"];
+    let mut command = sandbox
+        .program("sh", &words)
+        .env("PYTHONPATH", package().join("src"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("BANGER_BIN", sandbox.binary())
+        .deadline(TESTED);
+    for setting in ["HARBOR_TRIALS", "HARBOR_AT_ONCE"] {
+        if let Some(value) = std::env::var_os(setting) {
+            command = command.env(setting, value);
+        }
+    }
+    let done = step("Harbor's own command line", || command.ok().says("\nOK"));
+    banger_smoke::note(&done.err());
     sandbox.assert_no_vm();
 }
