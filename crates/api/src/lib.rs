@@ -14,6 +14,7 @@ pub mod detached;
 mod digest;
 pub mod doctor;
 pub mod error;
+pub mod event;
 mod exit;
 pub mod files;
 pub mod guest;

@@ -115,6 +115,8 @@ pub const OPERATION: &str = "/v1/operations/{id}";
 pub const OPERATION_EVENTS: &str = "/v1/operations/{id}/events";
 /// `POST`: cancel it.
 pub const OPERATION_CANCEL: &str = "/v1/operations/{id}/cancel";
+/// `GET` (`?after=CURSOR&follow=true&vm=REF&limit=N`): server-sent [`crate::event::SystemEvent`]s, oldest first.
+pub const EVENTS: &str = "/v1/events";
 /// `GET`: [`crate::system::Resources`].
 pub const SYSTEM_RESOURCES: &str = "/v1/system/resources";
 /// `POST` [`crate::system::Sweep`]: [`crate::system::Resources`].

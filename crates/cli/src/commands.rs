@@ -3,6 +3,7 @@
 pub mod completion;
 pub mod daemon;
 pub mod doctor;
+pub mod events;
 pub mod image;
 pub mod internal;
 pub mod kernel;
@@ -94,6 +95,8 @@ Examples:
   banger system sweep --dry-run"
     )]
     System(system::Command),
+    /// Show what happens to VMs, images, kernels and operations
+    Events(events::Args),
     /// Print the state and use of VMs for Prometheus
     Metrics(metrics::Args),
     /// Let ssh, scp, rsync, git and editors reach VMs by name
@@ -162,6 +165,7 @@ impl Command {
             Self::Template(command) => command.run(context).await,
             Self::Doctor(args) => doctor::run(args, context).await,
             Self::System(command) => command.run(context).await,
+            Self::Events(args) => events::run(args, context).await,
             Self::Metrics(args) => metrics::run(args, context).await,
             Self::SshConfig(args) => ssh_config::run(args, context),
             Self::Daemon(command) => command.run(context).await,

@@ -3,6 +3,7 @@
 pub mod copy;
 pub mod detached;
 pub mod doctor;
+pub mod events;
 pub mod executed;
 pub mod image;
 pub mod image_cache;

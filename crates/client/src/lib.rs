@@ -4,6 +4,7 @@
 //! Client ──one connection for each call──► daemon.sock          (HTTP/1.1)
 //!   │ vms, images, kernels, system        JSON in, JSON out
 //!   │ operation_events ──► OperationEvents   server-sent events, numbered, bounded
+//!   │ events ───────────► SystemEvents      the same, of everything, from a cursor on
 //!   │ vm_logs ──────────► ByteStream         a body, read while it arrives
 //!   │ exec ─────────────► ExecSession        a command: its events and its input
 //!   └ vm_exec, vm_put_files, … ─101──► Upgraded   raw bytes both ways
@@ -34,6 +35,7 @@ mod workspace;
 pub use bytestream::ByteStream;
 pub use client::{BUILD_HEADER, Client};
 pub use error::ClientError;
-pub use events::OperationEvents;
+pub use events::{EventStream, OperationEvents, SystemEvents};
 pub use exec::{ExecError, ExecEvent, ExecEvents, ExecInput, ExecSession, Started};
+pub use system::WantedEvents;
 pub use transport::Upgraded;

@@ -20,7 +20,7 @@ pub enum SseError {
     #[error("an event is not UTF-8")]
     NotText(#[from] std::string::FromUtf8Error),
     /// An event's data is not the JSON of the API.
-    #[error("event {text:?} is not an operation's event")]
+    #[error("event {text:?} is not one that is known")]
     NotAnEvent {
         /// The start of the data.
         text: String,

@@ -9,6 +9,7 @@ use banger_engine::Engine;
 use banger_ops::Cancel;
 use banger_ssh::Hosts;
 use banger_store::{Connection, StoreError};
+use tokio::sync::watch;
 
 use crate::channels::Channels;
 use crate::conditions::Conditions;
@@ -34,6 +35,8 @@ pub(crate) struct Parts {
     pub(crate) ports: OpenPorts,
     pub(crate) front: Front,
     pub(crate) ssh_hosts: Arc<Hosts>,
+    /// Changes with each write to the store.
+    pub(crate) written: watch::Receiver<()>,
     pub(crate) started: Instant,
     /// Gate that knows what is under way and lets more in.
     pub(crate) gate: Gate,

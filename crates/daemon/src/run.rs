@@ -23,6 +23,7 @@ use rustix::fs::FlockOperation;
 use tokio::net::UnixListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::announcement::Announcement;
 use crate::channels::Channels;
@@ -185,7 +186,11 @@ fn begin(
     // Of a daemon that was killed.
     forget(&paths.announcement())?;
     private_store(&paths.store())?;
-    let store = Arc::new(Store::open(&paths.store()).map_err(store_error)?);
+    let (tell, written) = watch::channel(());
+    let store = Store::open(&paths.store()).map_err(store_error)?;
+    let store = Arc::new(store.telling(Box::new(move || {
+        tell.send_replace(());
+    })));
     let engine: Arc<dyn Engine> = Arc::new(
         QemuEngine::new()
             .jailed(config.vmm.jail)
@@ -258,6 +263,7 @@ fn begin(
         channels,
         conditions,
         ports,
+        written,
         front: Front::default(),
         ssh_hosts: hosts,
         started: Instant::now(),

@@ -18,6 +18,7 @@ mod content;
 mod daemon;
 mod damage;
 mod environment;
+mod events;
 mod fault;
 mod fs;
 mod host;

@@ -263,6 +263,8 @@ pub(crate) struct Machine {
     schedule: Mutex<Option<Arc<Schedule>>>,
     /// Claims as they were read last; none when something was committed since.
     claims: Mutex<Option<Arc<Claims>>>,
+    /// Its store has a log of events.
+    pub(crate) tells_events: bool,
 }
 
 /// Part of an action that is done.
@@ -284,18 +286,37 @@ impl Machine {
     /// # Errors
     /// Fails when SQLite refuses.
     pub(crate) fn new() -> Result<Arc<Self>, StoreError> {
+        Self::with(Store::open_in_memory()?, true)
+    }
+
+    /// The same without a log of events: returning to an earlier state a hundred thousand times would write most of them. The
+    /// database writes an event in the transaction of its change, so a fault between two commits cannot part them.
+    ///
+    /// # Errors
+    /// As [`Machine::new`].
+    pub(crate) fn without_events() -> Result<Arc<Self>, StoreError> {
+        let store = Store::open_in_memory()?;
+        store.write(|tx| {
+            let sql = "SELECT group_concat('DROP TRIGGER ' || name || ';', '') FROM sqlite_schema WHERE type = 'trigger'";
+            let drop: String = tx.query_row(sql, [], |row| row.get(0))?;
+            Ok(tx.execute_batch(&drop)?)
+        })?;
+        Self::with(store, false)
+    }
+
+    fn with(store: Store, tells_events: bool) -> Result<Arc<Self>, StoreError> {
         let machine = Arc::new(Self {
             world: Mutex::new(World::new(0)),
             store: OnceLock::new(),
             schedule: Mutex::new(None),
             claims: Mutex::new(None),
+            tells_events,
         });
         let gate: Weak<Self> = Arc::downgrade(&machine);
-        let store =
-            Store::open_in_memory()?.gated(Box::new(move |durability| match gate.upgrade() {
-                Some(machine) => machine.commit_point(durability),
-                None => Err(StoreError::Closed),
-            }));
+        let store = store.gated(Box::new(move |durability| match gate.upgrade() {
+            Some(machine) => machine.commit_point(durability),
+            None => Err(StoreError::Closed),
+        }));
         let _ = machine.store.set(Arc::new(store));
         Ok(machine)
     }

@@ -98,7 +98,7 @@ fn all(options: &Options, tamper: &'static dyn Tamper) -> Result<Report, ProveEr
     if options.skip_sweep {
         scenarios.clear();
     }
-    let machine = Machine::new()?;
+    let machine = Machine::without_events()?;
     let empty = Snapshot::take(&machine)?;
     let mut works = Vec::new();
     for (scenario, known) in scenarios.iter().enumerate() {
@@ -118,8 +118,8 @@ fn all(options: &Options, tamper: &'static dyn Tamper) -> Result<Report, ProveEr
         ..Report::default()
     });
     let worker = || -> Result<(), ProveError> {
-        let machine = Machine::new()?;
-        let empty = Snapshot::take(&machine)?;
+        let (swept, lived) = (Machine::without_events()?, Machine::new()?);
+        let (bare, empty) = (Snapshot::take(&swept)?, Snapshot::take(&lived)?);
         // Points of one scenario follow each other: what it stands on is made once.
         let mut stage: Option<(usize, Stage<'_>)> = None;
         loop {
@@ -132,14 +132,14 @@ fn all(options: &Options, tamper: &'static dyn Tamper) -> Result<Report, ProveEr
                 Work::Point { scenario, at } => {
                     let set = match stage.take().filter(|(of, _)| *of == scenario) {
                         Some((_, set)) => set,
-                        None => Stage::set(&machine, tamper, &scenarios[scenario], &empty)?,
+                        None => Stage::set(&swept, tamper, &scenarios[scenario], &bare)?,
                     };
                     set.play_all(at, &mut report)?;
                     stage = Some((scenario, set));
                 }
                 Work::Seeds { from, count } => {
                     for seed in from..from + count {
-                        seeds::play(&machine, tamper, &empty, seed, &mut report)?;
+                        seeds::play(&lived, tamper, &empty, seed, &mut report)?;
                     }
                 }
             }

@@ -10,6 +10,7 @@ use banger_ops::{HostResult, Plan, plans, policy};
 use banger_store::{Claim, ClaimKind, VmRecord, claim, image, kernel, operation, vm};
 
 use crate::daemon::Daemon;
+use crate::events;
 use crate::fs::Content;
 use crate::layout;
 use crate::machine::World;
@@ -83,6 +84,9 @@ fn look(daemon: &Daemon, wrong: &mut Vec<String>) -> HostResult<()> {
     let images = daemon.read(image::list)?;
     let kernels = daemon.read(kernel::list)?;
     let claims = daemon.read(claim::list)?;
+    if daemon.machine.tells_events {
+        wrong.append(&mut events::violations(daemon, &vms, &images, &kernels)?);
+    }
     let mut owners: BTreeSet<String> = vms.iter().map(|vm| format!("vm:{}", vm.id)).collect();
     owners.extend(images.iter().map(|i| format!("image:{}", i.digest)));
     owners.extend(kernels.iter().map(|k| format!("kernel:{}", k.digest)));

@@ -5,7 +5,7 @@ use banger_store::{Connection, Store, StoreError};
 use crate::machine::{Machine, World};
 
 /// Tables in the order of their references: referenced ones first.
-const TABLES: [(&str, usize); 7] = [
+const TABLES: [(&str, usize); 8] = [
     ("vms", 8),
     ("images", 4),
     ("kernels", 4),
@@ -13,7 +13,11 @@ const TABLES: [(&str, usize); 7] = [
     ("operations", 8),
     ("plans", 5),
     ("steps", 7),
+    EVENTS,
 ];
+
+/// The database writes it for each change of the others: it comes last, and anew.
+const EVENTS: (&str, usize) = ("events", 4);
 
 type Row = Vec<Value>;
 
@@ -47,6 +51,9 @@ impl Tables {
                     .execute([])?;
             }
             for ((table, columns), rows) in TABLES.iter().zip(self.0) {
+                if *table == EVENTS.0 {
+                    db.prepare_cached("DELETE FROM events")?.execute([])?;
+                }
                 let marks = vec!["?"; *columns].join(", ");
                 let mut insert =
                     db.prepare_cached(&format!("INSERT INTO {table} VALUES ({marks})"))?;

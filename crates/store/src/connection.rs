@@ -8,6 +8,7 @@ use rusqlite::{Connection, OpenFlags, Transaction};
 use uuid::Uuid;
 
 use crate::StoreError;
+use crate::events;
 use crate::migrations;
 use crate::writer::Writer;
 
@@ -19,6 +20,9 @@ const STATEMENTS: usize = 64;
 
 /// Asked before each write. A refusal is that write's answer, and nothing of it happens.
 pub type Gate = Box<dyn Fn(Durability) -> Result<(), StoreError> + Send + Sync>;
+
+/// Told after each write that was committed, by its caller's thread.
+pub type Committed = Box<dyn Fn() + Send + Sync>;
 
 /// Effect of a power cut on a write that was answered. No other end, of a process or of all of them, has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +38,7 @@ pub struct Store {
     writer: Writer,
     reader: Mutex<Connection>,
     gate: Option<Gate>,
+    committed: Option<Committed>,
 }
 
 impl std::fmt::Debug for Store {
@@ -73,6 +78,13 @@ impl Store {
         self
     }
 
+    /// The same store, which tells of its writes: who follows the log of events looks again.
+    #[must_use]
+    pub fn telling(mut self, committed: Committed) -> Self {
+        self.committed = Some(committed);
+        self
+    }
+
     fn open_with(
         path: &Path,
         extra: OpenFlags,
@@ -104,11 +116,13 @@ impl Store {
             });
         }
         migrations::run(&mut db)?;
+        events::leave_out(&db)?;
         let reader = open(rw)?;
         Ok(Self {
             writer: Writer::new(db),
             reader: Mutex::new(reader),
             gate: None,
+            committed: None,
         })
     }
 
@@ -137,7 +151,11 @@ impl Store {
         if let Some(gate) = &self.gate {
             gate(durability)?;
         }
-        self.writer.submit(durability, change)
+        let answer = self.writer.submit(durability, change);
+        if let (Ok(_), Some(committed)) = (&answer, &self.committed) {
+            committed();
+        }
+        answer
     }
 
     /// Runs `query` on the reading connection: it sees all that was written before.

@@ -14,11 +14,15 @@
 //! A row that cannot be read is one damaged thing: lists show it, with the reason, and it can be removed; it is never
 //! taken for absent, and never written over.
 //!
+//! Each change of a VM, an operation, an image or a kernel is an event of a log, written in the same transaction by the
+//! database itself.
+//!
 //! It must not decide anything: which change is allowed, and in which order, is the caller's business.
 
 mod claims;
 mod connection;
 mod error;
+mod events;
 mod form;
 mod images;
 mod journal;
@@ -32,7 +36,7 @@ mod vms;
 mod writer;
 
 pub use claims::{Claim, ClaimKind, Owner, UnreadableClaim};
-pub use connection::{Durability, Gate, Store};
+pub use connection::{Committed, Durability, Gate, Store};
 pub use error::{StoreError, Trouble};
 pub use images::ImageRecord;
 pub use journal::{JournalStep, OperationRecord, PlanRecord, UnreadableRow};
@@ -62,6 +66,10 @@ pub mod claim {
     pub use crate::claims::{
         add, is_taken, list, of_owner, release, release_all, release_kind, transfer, unreadable,
     };
+}
+/// Look-ups in the log of events. Nothing but the database writes it.
+pub mod event {
+    pub use crate::events::{after, before_last, log, newest, oldest, trim};
 }
 /// The same for operations, plans and their steps.
 pub mod operation {

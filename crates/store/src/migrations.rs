@@ -74,7 +74,73 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE kernels ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
     ALTER TABLE plans   ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
 ",
+    EVENTS,
 ];
+
+/// The log of events, which the database itself writes: no change without its event, no event without its change. `event` is the
+/// JSON of [`banger_api::event::EventKind`]; a cursor is the log's id and `seq`, which is never given twice.
+const EVENTS: &str = "
+    CREATE TABLE event_log (id TEXT NOT NULL) STRICT;
+    INSERT INTO event_log VALUES (lower(hex(randomblob(4))));
+    CREATE TABLE events (
+        seq   INTEGER PRIMARY KEY AUTOINCREMENT,
+        at_ms INTEGER NOT NULL,
+        vm    TEXT,
+        event TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX events_by_vm ON events (vm, seq);
+
+    CREATE TRIGGER event_vm_created AFTER INSERT ON vms BEGIN
+        INSERT INTO events (at_ms, vm, event) VALUES (round(unixepoch('subsec') * 1000), NEW.id,
+            json_object('event', 'vm_created', 'vm', NEW.id, 'name', NEW.name, 'state', NEW.state));
+    END;
+    CREATE TRIGGER event_vm_state AFTER UPDATE OF state ON vms WHEN NEW.state <> OLD.state BEGIN
+        INSERT INTO events (at_ms, vm, event) VALUES (round(unixepoch('subsec') * 1000), NEW.id,
+            json_object('event', 'vm_state', 'vm', NEW.id, 'name', NEW.name, 'from', OLD.state, 'to', NEW.state,
+                'error', CASE WHEN json_valid(NEW.record) THEN json_extract(NEW.record, '$.error') END));
+    END;
+    CREATE TRIGGER event_vm_renamed AFTER UPDATE OF name ON vms WHEN NEW.name <> OLD.name BEGIN
+        INSERT INTO events (at_ms, vm, event) VALUES (round(unixepoch('subsec') * 1000), NEW.id,
+            json_object('event', 'vm_renamed', 'vm', NEW.id, 'name', NEW.name, 'before', OLD.name));
+    END;
+    CREATE TRIGGER event_vm_deleted AFTER DELETE ON vms BEGIN
+        INSERT INTO events (at_ms, vm, event) VALUES (round(unixepoch('subsec') * 1000), OLD.id,
+            json_object('event', 'vm_deleted', 'vm', OLD.id, 'name', OLD.name));
+    END;
+
+    CREATE TRIGGER event_operation_began AFTER INSERT ON operations BEGIN
+        INSERT INTO events (at_ms, vm, event) VALUES (NEW.started_ms, NEW.vm,
+            json_object('event', 'operation_began', 'operation', NEW.id, 'kind', NEW.kind, 'vm', NEW.vm, 'name', NEW.vm_name));
+        -- One that is written down when it is over.
+        INSERT INTO events (at_ms, vm, event) SELECT NEW.finished_ms, NEW.vm,
+            json_object('event', 'operation_ended', 'operation', NEW.id, 'kind', NEW.kind, 'vm', NEW.vm, 'name', NEW.vm_name,
+                'state', NEW.state, 'error', CASE WHEN json_valid(NEW.error) THEN json(NEW.error) END)
+            WHERE NEW.finished_ms IS NOT NULL;
+    END;
+    CREATE TRIGGER event_operation_ended AFTER UPDATE OF finished_ms ON operations
+        WHEN OLD.finished_ms IS NULL AND NEW.finished_ms IS NOT NULL BEGIN
+        INSERT INTO events (at_ms, vm, event) VALUES (NEW.finished_ms, NEW.vm,
+            json_object('event', 'operation_ended', 'operation', NEW.id, 'kind', NEW.kind, 'vm', NEW.vm, 'name', NEW.vm_name,
+                'state', NEW.state, 'error', CASE WHEN json_valid(NEW.error) THEN json(NEW.error) END));
+    END;
+
+    CREATE TRIGGER event_image_added AFTER INSERT ON images BEGIN
+        INSERT INTO events (at_ms, event) VALUES (round(unixepoch('subsec') * 1000),
+            json_object('event', 'image_added', 'image', NEW.name, 'digest', NEW.digest));
+    END;
+    CREATE TRIGGER event_image_removed AFTER DELETE ON images BEGIN
+        INSERT INTO events (at_ms, event) VALUES (round(unixepoch('subsec') * 1000),
+            json_object('event', 'image_removed', 'image', OLD.name, 'digest', OLD.digest));
+    END;
+    CREATE TRIGGER event_kernel_added AFTER INSERT ON kernels BEGIN
+        INSERT INTO events (at_ms, event) VALUES (round(unixepoch('subsec') * 1000),
+            json_object('event', 'kernel_added', 'kernel', NEW.name, 'digest', NEW.digest));
+    END;
+    CREATE TRIGGER event_kernel_removed AFTER DELETE ON kernels BEGIN
+        INSERT INTO events (at_ms, event) VALUES (round(unixepoch('subsec') * 1000),
+            json_object('event', 'kernel_removed', 'kernel', OLD.name, 'digest', OLD.digest));
+    END;
+";
 
 /// Newest schema version that this build knows.
 pub(crate) const NEWEST: i64 = MIGRATIONS.len() as i64;

@@ -199,7 +199,9 @@ mod tests {
         for command in &schema.commands {
             assert_ne!(command.output, Output::Unknown, "{}", command.name);
             assert!(!command.about.is_empty(), "{}", command.name);
-            if let Output::One { r#type } | Output::Many { r#type } = command.output {
+            if let Output::One { r#type } | Output::Many { r#type } | Output::Lines { r#type } =
+                command.output
+            {
                 assert!(
                     schema.types.get(r#type).is_some(),
                     "{}: {type}",

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! accept ─ peer is this user? ─► gate ─► router ─► handler ─► banger-control ─► JSON
-//!                                            ├─► server-sent events of an operation
+//!                                            ├─► server-sent events of an operation, or of everything
 //!                                            └─► 101: a raw stream to the guest (exec, files, connect)
 //! ```
 
@@ -22,6 +22,7 @@ mod router;
 mod server;
 mod streams;
 mod system;
+mod system_events;
 mod templates;
 mod vms;
 mod workspace;

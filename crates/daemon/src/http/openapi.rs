@@ -70,6 +70,7 @@ use super::{changes, events, files, streams, system, vms, workspace};
         events::show,
         events::cancel,
         events::follow,
+        super::system_events::events,
         system::status,
         system::stop,
         system::doctor,

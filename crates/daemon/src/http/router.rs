@@ -12,7 +12,7 @@ use super::answer::Failed;
 use super::body::MAX_BODY;
 use super::{
     changes, detached, events, export, files, gate, logs, network, openapi, pull, streams, system,
-    templates, vms, workspace,
+    system_events, templates, vms, workspace,
 };
 use crate::build_id;
 use crate::context::Daemon;
@@ -98,6 +98,7 @@ pub(crate) fn router(daemon: Daemon) -> Router {
         .route(routes::OPERATION, get(events::show))
         .route(routes::OPERATION_EVENTS, get(events::follow))
         .route(routes::OPERATION_CANCEL, post(events::cancel))
+        .route(routes::EVENTS, get(system_events::events))
         .route(routes::SYSTEM_RESOURCES, get(system::resources))
         .route(routes::SYSTEM_SWEEP, post(system::sweep))
         .fallback(unknown)

@@ -291,6 +291,11 @@ fn a_daemon_that_takes_up_what_another_is_doing_is_caught_by_the_seeds() {
 }
 
 #[test]
+fn a_change_without_its_event_is_caught_by_the_seeds() {
+    caught(&seeds(&RecoveryBug::SilenceAnEvent), "events tell of VMs");
+}
+
+#[test]
 fn every_bug_of_the_requests_is_caught() {
     for (bug, scenario, rule) in REQUEST_BUGS {
         println!("{bug:?}");

@@ -16,6 +16,8 @@ pub enum RecoveryBug {
     RunANewerPlan,
     /// A guest that was rebooting when the daemon died is left alone.
     LeaveRebootsUndone,
+    /// One kind of change is not told in the log of events.
+    SilenceAnEvent,
     /// A daemon begins while the one before it is still at work.
     HandOverInMidPlan,
 }
@@ -38,6 +40,10 @@ impl Tamper for RecoveryBug {
                     tx.execute(sql, [])?;
                     Ok(())
                 })
+                .map_err(store_error)?,
+            Self::SilenceAnEvent => control
+                .store()
+                .write(|tx| Ok(tx.execute_batch("DROP TRIGGER IF EXISTS event_vm_deleted")?))
                 .map_err(store_error)?,
             Self::LeaveRebootsUndone => control
                 .store()

@@ -13,6 +13,7 @@ mod disk_full;
 mod disks;
 mod distributions;
 mod docker;
+mod events;
 mod faults;
 mod file_sync;
 mod guests;

@@ -20,6 +20,11 @@ pub enum Output {
         /// The name of the type in `types`.
         r#type: &'static str,
     },
+    /// One object of a type of the API for each line.
+    Lines {
+        /// The name of the type in `types`.
+        r#type: &'static str,
+    },
     /// One object with these fields.
     Object {
         /// Their names.
@@ -161,6 +166,9 @@ pub fn of(command: &str) -> Output {
         "completion install" | "completion uninstall" | "system install" | "system uninstall" => {
             INSTALLED
         }
+        "events" => Output::Lines {
+            r#type: "SystemEvent",
+        },
         "metrics" => Output::Bytes,
         "prove" => Output::Object {
             fields: &[
