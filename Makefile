@@ -39,7 +39,7 @@ smoke: guests ## The scenarios against real guests only (FILTER=word picks some)
 docker-scenario: guests ## Docker, podman and buildah in one real guest; builds an image from Debian's archive, some 7 minutes without KVM
 	@scripts/test.sh --workspace --run-ignored only --no-capture -E 'test(containers_of_docker_and_podman)'
 
-harbor-trial: guests ## Harbor's own package running trials in real guests; fetches it with pip (HARBOR_TRIALS=6, HARBOR_AT_ONCE=3)
+harbor-trial: guests ## Harbor and the Agents SDK themselves, in real guests; pip fetches them (HARBOR_TRIALS=6, HARBOR_AT_ONCE=3)
 	@scripts/harbor-trial.sh
 
 guests: ## Build the test kernel and images once; quick when they are there

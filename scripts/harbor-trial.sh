@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs Harbor's own package with trials in real guests. It is fetched from the Python registry that pip is set up for.
+# Runs the own packages of Harbor and of the OpenAI Agents SDK with real guests. They are fetched from the Python registry
+# that pip is set up for.
 #
 #   scripts/harbor-trial.sh      (HARBOR_TRIALS=6 trials in a job, HARBOR_AT_ONCE=3 of them at once)
 set -euo pipefail
@@ -21,12 +22,12 @@ fi
 
 venv=$PWD/${CARGO_TARGET_DIR:-target}/harbor-venv
 case ${CARGO_TARGET_DIR:-} in /*) venv=$CARGO_TARGET_DIR/harbor-venv ;; esac
-if ! "$venv/bin/python" -c 'import harbor' 2>/dev/null; then
-    printf 'harbor-trial: installing harbor into %s\n' "$venv"
+if ! "$venv/bin/python" -c 'import harbor, agents' 2>/dev/null; then
+    printf 'harbor-trial: installing harbor and openai-agents into %s\n' "$venv"
     rm -rf "$venv"
     "$python" -m venv "$venv"
-    "$venv/bin/pip" install --quiet 'harbor>=0.26,<0.27'
+    "$venv/bin/pip" install --quiet 'harbor>=0.26,<0.27' 'openai-agents>=0.24,<0.25'
 fi
 
 export BANGER_HARBOR_PYTHON=$venv/bin/python
-exec scripts/test.sh --workspace --run-ignored only --no-capture -E 'test(harbor_runs_trials)'
+exec scripts/test.sh --workspace --run-ignored only --no-capture -E 'test(harbor_and_agents)'

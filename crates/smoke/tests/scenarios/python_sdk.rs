@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use banger_smoke::{Sandbox, step};
+use banger_smoke::{Sandbox, note, step};
 
 /// Time for all of them: some boots of an emulated guest, a suspend and a saved image.
 const TESTED: Duration = Duration::from_secs(480);
@@ -35,28 +35,35 @@ fn the_python_package_drives_a_daemon_and_a_guest() {
     sandbox.assert_no_vm();
 }
 
-/// Harbor comes from the Python registry: `make harbor-trial` installs it and runs this.
+/// These packages come from the Python registry: `make harbor-trial` installs them and runs this.
 #[test]
-#[ignore = "needs Harbor's package: make harbor-trial"]
-fn harbor_runs_trials_in_machines() {
+#[ignore = "needs the packages of Harbor and the Agents SDK: make harbor-trial"]
+fn harbor_and_agents_work_in_machines() {
     let named = std::env::var("BANGER_HARBOR_PYTHON");
-    let python = named.expect("BANGER_HARBOR_PYTHON names a Python with Harbor: make harbor-trial");
+    let python = named.expect("BANGER_HARBOR_PYTHON names a Python with both: make harbor-trial");
     let sandbox = Sandbox::new();
-    let tests = package().join("harbor_tests").display().to_string();
-    let script = "cd \"$1\" && shift && exec \"$@\"";
-    let words = ["-c", script, "sh", &tests, &python, "-m", "unittest", "-v"];
-    let mut command = sandbox
-        .program("sh", &words)
-        .env("PYTHONPATH", package().join("src"))
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .env("BANGER_BIN", sandbox.binary())
-        .deadline(TESTED);
-    for setting in ["HARBOR_TRIALS", "HARBOR_AT_ONCE"] {
-        if let Some(value) = std::env::var_os(setting) {
-            command = command.env(setting, value);
+    for tests in ["harbor_tests", "agents_tests"] {
+        let folder = package().join(tests).display().to_string();
+        let words = [
+            "-c",
+            "cd \"$1\" && exec \"$2\" -m unittest -v",
+            "sh",
+            &folder,
+            &python,
+        ];
+        let mut command = sandbox
+            .program("sh", &words)
+            .env("PYTHONPATH", package().join("src"))
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("BANGER_BIN", sandbox.binary())
+            .deadline(TESTED);
+        for setting in ["HARBOR_TRIALS", "HARBOR_AT_ONCE"] {
+            if let Some(value) = std::env::var_os(setting) {
+                command = command.env(setting, value);
+            }
         }
+        let done = step(tests, || command.ok().says("\nOK"));
+        note(&done.err());
+        sandbox.assert_no_vm();
     }
-    let done = step("Harbor's own command line", || command.ok().says("\nOK"));
-    banger_smoke::note(&done.err());
-    sandbox.assert_no_vm();
 }
