@@ -1,6 +1,6 @@
 """The Agents SDK's own package with sessions in real guests; the model is a script.
 
-    BANGER_HOME=DIR BANGER_BIN=…/banger python3 -m unittest test_agents      (`make harbor-trial` runs it as well)
+BANGER_HOME=DIR BANGER_BIN=…/banger python3 -m unittest test_agents      (`make harbor-trial` runs it as well)
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Sessions(unittest.TestCase):
             "use IO::Socket::INET; my $s = IO::Socket::INET->new(LocalAddr=>'127.0.0.1', LocalPort=>8124, Listen=>5)"
             " or die; while (my $c = $s->accept) { print $c 'here'; close $c }"
         )
-        await session.exec(f"setsid perl -e \"{script.replace('$', chr(92) + '$')}\" >/dev/null 2>&1 &")  # type: ignore[attr-defined]
+        await session.exec(f'setsid perl -e "{script.replace("$", chr(92) + "$")}" >/dev/null 2>&1 &')  # type: ignore[attr-defined]
         for _ in range(100):
             try:
                 at = await session.resolve_exposed_port(8124)  # type: ignore[attr-defined]

@@ -107,7 +107,7 @@ class _Check:
             return
         properties, required = self.properties(self.schemas[schema])
         for name, annotation, has_default in _schema.fields_of(kind):
-            at = f"{kind.__name__}.{name}"
+            at, name = f"{kind.__name__}.{name}", _schema.wire_name(name)
             if name not in properties:
                 self.found.append(f"{at}: {schema} has no {name}")
                 continue
@@ -141,10 +141,12 @@ class _Check:
         schema = self.without_null(schema)
         origin = typing.get_origin(annotation)
         if origin in (typing.Union, types.UnionType):
-            first, *others = [one for one in typing.get_args(annotation) if one is not type(None)]
-            for other in others:
-                self.compare(at, other, schema, answer=answer)
-            annotation, origin = first, typing.get_origin(first)
+            variants = [one for one in typing.get_args(annotation) if one is not type(None)]
+            if len(variants) > 1:
+                self.compare_any(at, variants, schema, answer=answer)
+                return
+            (annotation,) = variants
+            origin = typing.get_origin(annotation)
         resolved = self.resolve(schema)
         kind = resolved.get("type", "object" if "allOf" in resolved or "oneOf" in resolved else None)
         if origin is typing.Literal:
@@ -176,6 +178,18 @@ class _Check:
             names = {str: "string", int: "integer", float: "number", bool: "boolean"}
             if names[annotation] != kind:
                 self.found.append(f"{at}: it is {kind}, no {names[annotation]}")
+
+    def compare_any(self, at: str, variants: list[Any], schema: dict[str, Any], *, answer: bool) -> None:
+        """An answer is one of the variants; in a request each of them may be sent."""
+        before = self.found
+        found: list[list[str]] = []
+        for variant in variants:
+            self.found = []
+            self.compare(at, variant, schema, answer=answer)
+            found.append(self.found)
+        self.found = before
+        if not answer or all(found):
+            self.found += [problem for one in found for problem in one]
 
     def without_null(self, schema: dict[str, Any]) -> dict[str, Any]:
         if isinstance(schema.get("type"), list):

@@ -328,6 +328,35 @@ os.kill(os.getpid(), signal.SIGKILL)
         self.assertEqual((done.returncode, done.stdout), (-signal.SIGKILL, b"alive\n"))
         eventually("it is gone", lambda: client.sandboxes({"sdk-test": label}) == [])
 
+    def test_events_of_everything_go_on_over_the_end_of_a_daemon(self) -> None:
+        made = list(client.events(after="start", follow=False, vm=guest.id))
+        self.assertEqual([one.event for one in made[:2]], ["operation_began", "vm_created"])
+        self.assertEqual({(one.vm, one.name) for one in made}, {(guest.id, guest.name)})
+        heard: list[str] = []
+        cursors: list[str] = []
+
+        def listen() -> None:
+            for event in client.events(after=made[-1].cursor, vm=guest.id):
+                heard.append(f"{event.event} {event.from_}>{event.to} {event.kind}")
+                cursors.append(event.cursor)
+                if event.event == "operation_ended" and event.kind == "resume_vm":
+                    return
+
+        listening = threading.Thread(target=listen)
+        listening.start()
+        guest.pause()
+        eventually("the pause is heard", lambda: "operation_ended None>None pause_vm" in heard)
+        subprocess.run([os.environ["BANGER_BIN"], "daemon", "stop", "--force"], check=True, stdout=subprocess.DEVNULL)
+        guest.resume()
+        listening.join(30)
+        self.assertFalse(listening.is_alive(), heard)
+        self.assertEqual(len(set(cursors)), len(cursors))
+        # The same from the store, for whoever comes later.
+        again = [one.cursor for one in client.events(after=made[-1].cursor, follow=False, vm=guest.id)]
+        self.assertEqual(again[: len(cursors)], cursors)
+        with self.assertRaises(errors.InvalidArgument):
+            list(client.events(after="no cursor", follow=False))
+
     def test_a_daemon_that_went_down_is_started_again(self) -> None:
         before = client.status().pid
         subprocess.run([os.environ["BANGER_BIN"], "daemon", "stop", "--force"], check=True, stdout=subprocess.DEVNULL)
@@ -378,6 +407,8 @@ class Asynchronous(unittest.TestCase):
         await same.write_text("/root/async", "text")
         self.assertEqual(await same.read_text("/root/async"), "text")
         self.assertIn(b"started at", b"".join([one async for one in same.logs()]))
+        last = [one async for one in other.events(limit=1, follow=False)]
+        self.assertEqual(len(last), 1)
         with self.assertRaises(errors.NotFound):
             await other.sandbox("no-such-vm")
         with self.assertRaises(errors.NoSuchProgram):

@@ -11,7 +11,7 @@ import time
 from collections.abc import Generator, Iterator
 from typing import Any, TypeVar, cast
 
-from ._flow import Connect, Emit, Exchange, Flow, Hear, Moved, Release, Revive, Work
+from ._flow import Connect, Emit, Exchange, Flow, Hear, Moved, Pause, Release, Revive, Work
 from ._place import Place
 from .errors import StreamLost
 
@@ -88,8 +88,8 @@ class Driver:
         """The values that a flow emits. Closing the iterator closes the connection."""
         return self._steps(flow)
 
-    def _connected(self) -> socket.socket:
-        connection = self.place.connect()
+    def _connected(self, start: bool) -> socket.socket:
+        connection = self.place.connect(start)
         if connection is None:
             self.place.revive()
             connection = self.place.connect_again()
@@ -120,7 +120,9 @@ class Driver:
                     elif isinstance(effect, Connect):
                         if channel is not None:
                             channel.close()
-                        channel = Channel(self._connected())
+                        channel = Channel(self._connected(effect.start))
+                    elif isinstance(effect, Pause):
+                        time.sleep(effect.seconds)
                     elif isinstance(effect, Release):
                         reply, channel = channel, None
                     elif isinstance(effect, Revive):

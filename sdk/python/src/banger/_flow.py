@@ -6,6 +6,7 @@
           ── Hear(function, …) ────► the caller's own function was called, and awaited where it wants that
           ── Emit(value) ──────────► the caller of a stream has taken the value
           ── Release ──────────────► the connection is the flow's to give away
+          ── Pause(seconds) ───────► some time has passed
           ── Revive ───────────────► a daemon that answers, where one may be started
 
 The drivers are `_sync.py` and `_aio.py`; neither knows HTTP, frames or tar.
@@ -33,7 +34,9 @@ MAX_JSON = 32 * 1024 * 1024
 
 @dataclass
 class Connect:
-    """Opens the connection. A daemon is started when none answers, where that is allowed."""
+    """Opens the connection. With `start`, a daemon is started when none answers, where that is allowed."""
+
+    start: bool = True
 
 
 @dataclass
@@ -81,11 +84,18 @@ class Release:
 
 
 @dataclass
+class Pause:
+    """Waits for some seconds."""
+
+    seconds: float
+
+
+@dataclass
 class Revive:
     """Makes a daemon answer, where one may be started."""
 
 
-Effect = Union[Connect, Exchange, Work, Hear, Emit, Release, Revive]
+Effect = Union[Connect, Exchange, Work, Hear, Emit, Release, Pause, Revive]
 T = TypeVar("T")
 Flow = Generator[Effect, Any, T]
 
@@ -98,6 +108,8 @@ class Call:
     reference: str | None = None
     query: list[tuple[str, str]] = field(default_factory=list)
     body: Any = None
+    start: bool = True
+    """False: a daemon that was stopped is not started for this."""
 
     def __post_init__(self) -> None:
         wanted = self.route.body
@@ -123,13 +135,15 @@ def head(call: Call) -> Flow[tuple[_http.Answer, list[bytes]]]:
     try:
         return (yield from _head(call))
     except ShuttingDown:
+        if not call.start:
+            raise
         # It refused before it did anything; the next daemon takes the same request.
         yield Revive()
         return (yield from _head(call))
 
 
 def _head(call: Call) -> Flow[tuple[_http.Answer, list[bytes]]]:
-    yield Connect()
+    yield Connect(call.start)
     deadline = None if call.route.patient or call.route.answers == "upgrade" else time.monotonic() + ANSWER_DEADLINE
     answer = _http.Answer()
     out = memoryview(call.bytes())
@@ -206,8 +220,8 @@ def listen(call: Call) -> Flow[None]:
             pieces = answer.feed(moved.data) if moved.data else answer.end()
 
 
-def events(call: Call) -> Flow[None]:
-    """Emits the typed values of a stream of server-sent events."""
+def events(call: Call, note: Callable[[Any], None] | None = None) -> Flow[None]:
+    """Emits the typed values of a stream of server-sent events; `note` sees each before."""
     decoder = Events()
     flow = listen(call)
     reply: Any = None
@@ -229,7 +243,10 @@ def events(call: Call) -> Flow[None]:
                 value = json.loads(text)
             except (ValueError, RecursionError) as error:
                 raise ProtocolError(f"event {text[:80]!r} is no JSON") from error
-            yield Emit(_schema.decode(call.route.answer, value, "event"))
+            event = _schema.decode(call.route.answer, value, "event")
+            if note is not None:
+                note(event)
+            yield Emit(event)
 
 
 def upgrade(call: Call) -> Flow[bytes]:

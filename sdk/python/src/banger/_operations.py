@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from . import _routes as routes
-from ._flow import Call, Flow, Hear, ask, events
+from ._flow import Call, Flow, Hear, Pause, ask, events
 from ._flow import Emit as EmitEffect
-from .errors import ApiError, Cancelled, NotFound, StreamLost, of_code
-from .models import Accepted, ErrorAnswer, Event, Operation, Vm
+from .errors import ApiError, Cancelled, DaemonUnavailable, NotFound, ShuttingDown, StreamLost, of_code
+from .models import Accepted, ErrorAnswer, Event, Operation, SystemEvent, Vm
 
 OnEvent = Callable[[Event], Any]
 """What a caller does with an event of an operation; the asynchronous face awaits it where it is a coroutine."""
@@ -64,6 +64,34 @@ def settle(operation: str, on_event: OnEvent | None, *, cancel: bool = False) ->
     if state == "done":
         return
     raise error_of(operation, state, error)
+
+
+LOOK_AGAIN = 0.25
+"""Seconds between two looks for the next daemon."""
+
+
+def everything(after: str | None, follow: bool, vm: str | None, limit: int | None) -> Flow[None]:
+    """Emits events of the whole installation. A follower waits for the next daemon when one ends, and starts none."""
+    query = [("follow", "true")] if follow else []
+    query += [("vm", vm)] if vm is not None else []
+    place = [("limit", str(limit))] if limit is not None else []
+    place += [("after", after)] if after is not None else []
+    first = True
+
+    def note(event: SystemEvent) -> None:
+        nonlocal place
+        place = [("after", event.cursor)]
+
+    while True:
+        try:
+            yield from events(Call(routes.EVENTS, None, query + place, start=first), note)
+            if not follow:
+                return
+        except (StreamLost, ShuttingDown, DaemonUnavailable):
+            if first or not follow:
+                raise
+        first = False
+        yield Pause(LOOK_AGAIN)
 
 
 def error_of(operation: str, state: str | None, error: ErrorAnswer | None) -> ApiError:

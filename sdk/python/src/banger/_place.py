@@ -42,13 +42,13 @@ class Place:
         self._binary = binary
         self._autostart = autostart and socket is None
 
-    def connect(self) -> sockets.socket | None:
+    def connect(self, start: bool = True) -> sockets.socket | None:
         """A connection, not blocking; `None` when no daemon listens and one may be started by `revive`."""
         try:
             return self._connect()
         except OSError as error:
             absent = error.errno in (errno.ENOENT, errno.ECONNREFUSED, errno.ENOTDIR)
-            if absent and self._autostart:
+            if absent and start and self._autostart:
                 return None
             why = "no daemon listens there" if absent else error.strerror or str(error)
             raise DaemonUnavailable(f"cannot connect to {self.socket()}: {why}") from error

@@ -86,6 +86,7 @@ TEMPLATES = Route("GET", "/v1/templates", list[models.Template])
 OPERATIONS = Route("GET", "/v1/operations", list[models.Operation], query=("vm", "limit"))
 OPERATION = Route("GET", "/v1/operations/{id}", models.Operation)
 CANCEL = Route("POST", "/v1/operations/{id}/cancel", models.Operation)
+EVENTS = Route("GET", "/v1/events", models.SystemEvent, query=("after", "follow", "vm", "limit"), answers="events")
 FOLLOW = Route("GET", "/v1/operations/{id}/events", models.Event, query=("cancel_on_disconnect",), answers="events")
 
 ALL: dict[str, Route] = {name: one for name, one in list(globals().items()) if isinstance(one, Route)}

@@ -17,6 +17,8 @@ from .errors import ProtocolError
 
 T = TypeVar("T")
 
+_ABSENT = object()
+
 ANSWERS: dict[type, str] = {}
 """Classes of answers, and the schemas that they stand for."""
 
@@ -52,8 +54,10 @@ def decode(kind: Any, value: Any, at: str = "answer") -> Any:
     if origin in (typing.Union, types.UnionType):
         if value is None:
             return None
-        (inner,) = [one for one in typing.get_args(kind) if one is not type(None)]
-        return decode(inner, value, at)
+        inner = [one for one in typing.get_args(kind) if one is not type(None)]
+        # Of several, text is text and the other one an object.
+        fits = [one for one in inner if (one is str) == isinstance(value, str)] or inner
+        return decode(fits[0], value, at)
     if origin is list:
         (item,) = typing.get_args(kind)
         if not isinstance(value, list):
@@ -78,8 +82,9 @@ def _decode_class(kind: type[Any], value: Any, at: str) -> Any:
         raise ProtocolError(f"{at} is no object")
     values: dict[str, Any] = {}
     for name, annotation, has_default in fields_of(kind):
-        if name in value and not (value[name] is None and has_default):
-            values[name] = decode(annotation, value[name], f"{at}.{name}")
+        told = value.get(wire_name(name), _ABSENT)
+        if told is not _ABSENT and not (told is None and has_default):
+            values[name] = decode(annotation, told, f"{at}.{name}")
         elif not has_default:
             raise ProtocolError(f"{at} has no {name}")
     return kind(**values)

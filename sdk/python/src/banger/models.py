@@ -187,6 +187,31 @@ class Event:
     error: ErrorAnswer | None = None
 
 
+@answer("SystemEvent")
+@dataclass(frozen=True)
+class SystemEvent:
+    """A change of a sandbox, an operation, an image or a kernel, as `event` says.
+
+    Whoever comes back with the `cursor` of the last one gets the next one, also from another daemon.
+    """
+
+    cursor: str
+    at: str
+    event: str
+    vm: str | None = None
+    name: str | None = None
+    state: str | None = None
+    from_: str | None = None
+    to: str | None = None
+    before: str | None = None
+    operation: str | None = None
+    kind: str | None = None
+    image: str | None = None
+    kernel: str | None = None
+    digest: str | None = None
+    error: str | ErrorAnswer | None = None
+
+
 @answer("DetachedCommand")
 @dataclass(frozen=True)
 class DetachedCommand:

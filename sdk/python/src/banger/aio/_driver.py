@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, TypeVar
 
 from .._channel import Channel
-from .._flow import Connect, Emit, Exchange, Flow, Hear, Release, Revive, Work
+from .._flow import Connect, Emit, Exchange, Flow, Hear, Pause, Release, Revive, Work
 from .._place import Place
 
 T = TypeVar("T")
@@ -67,8 +67,8 @@ class AsyncDriver:
         """The values that a flow emits. Closing the iterator closes the connection."""
         return self._steps(flow, [])
 
-    async def _connected(self) -> socket.socket:
-        connection = self.place.connect()
+    async def _connected(self, start: bool) -> socket.socket:
+        connection = self.place.connect(start)
         if connection is None:
             await asyncio.to_thread(self.place.revive)
             connection = self.place.connect_again()
@@ -107,7 +107,9 @@ class AsyncDriver:
                     elif isinstance(effect, Connect):
                         if channel is not None:
                             channel.close()
-                        channel = Channel(await self._connected())
+                        channel = Channel(await self._connected(effect.start))
+                    elif isinstance(effect, Pause):
+                        await asyncio.sleep(effect.seconds)
                     elif isinstance(effect, Release):
                         reply, channel = channel, None
                     elif isinstance(effect, Revive):

@@ -14,7 +14,7 @@ from .._calls import Labels
 from .._flow import Call, Flow, ask, events
 from .._operations import OnEvent
 from .._place import Place
-from ..models import DaemonStatus, Event, Image, Kernel, Operation, Pruned, Template
+from ..models import DaemonStatus, Event, Image, Kernel, Operation, Pruned, SystemEvent, Template
 from ._driver import AsyncDriver
 from .sandbox import AsyncSandbox
 
@@ -148,6 +148,15 @@ class AsyncClient:
         """One operation."""
         found: Operation = await self._run(ask(Call(routes.OPERATION, operation)))
         return found
+
+    def events(
+        self, *, after: str | None = None, follow: bool = True, vm: str | None = None, limit: int | None = None
+    ) -> AsyncIterator[SystemEvent]:
+        """Changes of everything, oldest first: from the cursor `after` on (or `"start"`, `"now"`), or the last `limit`.
+
+        With `follow` it waits for more, and for the next daemon when one ends.
+        """
+        return self._driver.stream(operations.everything(after, follow, vm, limit))
 
     def follow(self, operation: str) -> AsyncIterator[Event]:
         """Events of an operation that runs, from its first."""
