@@ -14,6 +14,7 @@ from pathlib import Path
 
 from banger import Client, errors
 from banger import _frames as frames
+from banger import _routes as routes
 from banger._exec import Ended, Session, Stderr, Stdout, TimedOut
 from banger._frames import Frames
 from banger._http import MAX_CHUNK_LINE, MAX_HEAD, Answer, request
@@ -90,6 +91,13 @@ class Http(unittest.TestCase):
             answer.feed(text)
             with self.assertRaises(StreamLost):
                 answer.end()
+
+    def test_a_name_is_one_part_of_a_path_and_nothing_more(self) -> None:
+        self.assertEqual(routes.START.target(("a/../b?c#d%2e",), []), "/v1/vms/a%2F..%2Fb%3Fc%23d%252e/start")
+        self.assertEqual(routes.VM.target(("Ü",), []), "/v1/vms/%C3%9C")
+        for wrong in ((), ("",), ("..",), ("a", "b")):
+            with self.assertRaises(ValueError, msg=wrong):
+                routes.START.target(wrong, [])
 
     def test_a_path_cannot_smuggle_a_second_request(self) -> None:
         with self.assertRaises(ProtocolError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 from . import _operations as operations
 from . import _requests as requests
@@ -37,53 +37,61 @@ def publishes(ports: Iterable[str | Publish] | None) -> list[Publish] | None:
     return [one if isinstance(one, Publish) else Publish.parse(one) for one in ports]
 
 
-def create_body(
-    *,
-    image: str | None = None,
-    name: str | None = None,
-    cpus: int | None = None,
-    memory: Size | None = None,
-    disk: Size | None = None,
-    overlay: Size | None = None,
-    kernel: str | None = None,
-    net: requests.NetMode | None = None,
-    stack: requests.NetStack | None = None,
-    egress: requests.Egress | None = None,
-    allow: Sequence[str] | None = None,
-    deny: Sequence[str] | None = None,
-    join: str | None = None,
-    publish: Iterable[str | Publish] | None = None,
-    labels: Mapping[str, str] | None = None,
-    start: bool = True,
-    ephemeral: bool = False,
-    restart: requests.RestartPolicy | None = None,
-    replace: bool = False,
-    template: bool = True,
-) -> requests.CreateVm:
+class Settings(TypedDict, total=False):
+    """Settings of a new sandbox; what is not said comes from the configuration, then from the host."""
+
+    image: str | None
+    name: str | None
+    cpus: int | None
+    memory: Size | None
+    disk: Size | None
+    overlay: Size | None
+    kernel: str | None
+    net: requests.NetMode | None
+    stack: requests.NetStack | None
+    egress: requests.Egress | None
+    allow: Sequence[str] | None
+    deny: Sequence[str] | None
+    join: str | None
+    publish: Iterable[str | Publish] | None
+    labels: Mapping[str, str] | None
+    start: bool
+    ephemeral: bool
+    restart: requests.RestartPolicy | None
+    replace: bool
+    template: bool
+
+
+def create_body(settings: Settings) -> requests.CreateVm:
     """The request for a sandbox."""
+    unknown = sorted(settings.keys() - Settings.__annotations__.keys())
+    if unknown:
+        raise TypeError(f"a sandbox has no setting {unknown[0]!r}")
+    start, ephemeral = settings.get("start", True), settings.get("ephemeral", False)
     if ephemeral and not start:
         raise ValueError("an ephemeral sandbox is started: nothing else would keep it")
+    allow, deny, labels = settings.get("allow"), settings.get("deny"), settings.get("labels")
     return requests.CreateVm(
-        image=image,
-        name=name,
-        vcpu=cpus,
-        memory=size_of(memory),
-        disk_size=size_of(disk),
-        overlay_size=size_of(overlay),
-        kernel=kernel,
-        net=net,
-        stack=stack,
-        egress=egress,
+        image=settings.get("image"),
+        name=settings.get("name"),
+        vcpu=settings.get("cpus"),
+        memory=size_of(settings.get("memory")),
+        disk_size=size_of(settings.get("disk")),
+        overlay_size=size_of(settings.get("overlay")),
+        kernel=settings.get("kernel"),
+        net=settings.get("net"),
+        stack=settings.get("stack"),
+        egress=settings.get("egress"),
         allow=None if allow is None else list(allow),
         deny=None if deny is None else list(deny),
-        join=join,
-        publish=publishes(publish),
+        join=settings.get("join"),
+        publish=publishes(settings.get("publish")),
         labels=None if labels is None else dict(labels),
         start=start,
         ephemeral=ephemeral or None,
-        restart=restart,
-        replace=replace or None,
-        no_template=None if template else True,
+        restart=settings.get("restart"),
+        replace=settings.get("replace") or None,
+        no_template=None if settings.get("template", True) else True,
     )
 
 

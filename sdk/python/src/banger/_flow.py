@@ -105,7 +105,7 @@ class Call:
     """A request: a route with what belongs to it."""
 
     route: Route
-    reference: str | None = None
+    reference: str | tuple[str, ...] | None = None
     query: list[tuple[str, str]] = field(default_factory=list)
     body: Any = None
     start: bool = True
@@ -126,7 +126,9 @@ class Call:
         if self.route.body is not None:
             fields = _schema.encode(self.body) if self.body is not None else {}
             body = json.dumps(fields, ensure_ascii=True).encode("ascii")
-        target = self.route.target(self.reference, self.query)
+        named = self.reference
+        references = () if named is None else (named,) if isinstance(named, str) else named
+        target = self.route.target(references, self.query)
         return _http.request(self.route.method, target, body=body, upgrade=self.route.answers == "upgrade")
 
 
@@ -196,8 +198,6 @@ def ask(call: Call) -> Flow[Any]:
         body = yield from _whole(answer, pieces, deadline)
     except TimeoutError as error:
         raise AnswerLate(f"{call.shown()}: no answer within {ANSWER_DEADLINE:.0f} s") from error
-    if call.route.answers == "empty":
-        return None
     try:
         value = json.loads(body)
     except (ValueError, RecursionError) as error:

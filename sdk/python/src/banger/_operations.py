@@ -26,7 +26,8 @@ def run_vm(call: Call, on_event: OnEvent | None = None, *, cancel: bool = False)
     """An operation on a sandbox: gives its record afterwards."""
     accepted = yield from run(call, on_event, cancel=cancel)
     reference = accepted.vm.id if accepted.vm else call.reference
-    vm: Vm = yield from ask(Call(routes.VM, reference))
+    first = reference[0] if isinstance(reference, tuple) else reference
+    vm: Vm = yield from ask(Call(routes.VM, first))
     return vm
 
 

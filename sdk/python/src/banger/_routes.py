@@ -14,7 +14,7 @@ from . import models
 class Route:
     """One call: method and path of the document, query names, body, and the type of the answer.
 
-    `answers` is `json`, `empty`, `bytes` (read as it comes), `events` (server-sent) or `upgrade`. A patient call has
+    `answers` is `json`, `bytes` (read as it comes), `events` (server-sent) or `upgrade`. A patient call has
     no deadline: a guest may need long for its answer.
     """
 
@@ -26,13 +26,16 @@ class Route:
     answers: str = "json"
     patient: bool = False
 
-    def target(self, reference: str | None, query: list[tuple[str, str]]) -> str:
-        """The path of a request, with its one variable and its query."""
-        path = self.path
-        if "{" in path:
-            head, _, rest = path.partition("{")
-            _, _, tail = rest.partition("}")
-            path = head + encode(reference or "") + tail
+    def target(self, references: tuple[str, ...], query: list[tuple[str, str]]) -> str:
+        """The path of a request, with its variables and its query."""
+        head, *variables = self.path.split("{")
+        if len(variables) != len(references):
+            raise ValueError(f"{self.path} has {len(variables)} variables, not {len(references)}")
+        path = head
+        for variable, reference in zip(variables, references, strict=True):
+            if reference in ("", ".", ".."):
+                raise ValueError(f"{reference!r} names nothing")
+            path += encode(reference) + variable.partition("}")[2]
         unknown = [name for name, _ in query if name not in self.query]
         if unknown:
             raise ValueError(f"{self.method} {self.path} has no {unknown[0]}")

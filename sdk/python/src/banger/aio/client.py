@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from .. import _calls as calls
 from .. import _operations as operations
 from .. import _routes as routes
-from .._calls import Labels
+from .._calls import Labels, Settings
 from .._flow import Call, Flow, ask, events
 from .._operations import OnEvent
 from .._place import Place
 from ..models import DaemonStatus, Event, Image, Kernel, Operation, Pruned, SystemEvent, Template
 from ._driver import AsyncDriver
 from .sandbox import AsyncSandbox
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 T = TypeVar("T")
 
@@ -48,10 +51,10 @@ class AsyncClient:
         return status
 
     async def create(
-        self, *, env: Mapping[str, str] | None = None, on_event: OnEvent | None = None, **settings: Any
+        self, *, env: Mapping[str, str] | None = None, on_event: OnEvent | None = None, **settings: Unpack[Settings]
     ) -> AsyncSandbox:
         """Makes a sandbox: see `AsyncSandbox.create`."""
-        vm, keeper = await self._run(calls.create(calls.create_body(**settings), on_event))
+        vm, keeper = await self._run(calls.create(calls.create_body(settings), on_event))
         return AsyncSandbox(self, vm, env=env, keeper=keeper)
 
     async def sandbox(self, reference: str, *, env: Mapping[str, str] | None = None) -> AsyncSandbox:

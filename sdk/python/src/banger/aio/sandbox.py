@@ -13,6 +13,7 @@ from .. import _commands as commands
 from .. import _files as files
 from .. import _requests as requests
 from .. import _routes as routes
+from .._calls import Settings
 from .._commands import MAX_OUTPUT, OnOutput, Stdin
 from .._exec import Command, Result
 from .._files import MAX_READ
@@ -26,6 +27,8 @@ from .process import AsyncProcess
 from .stream import AsyncStream
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from .client import AsyncClient
 
 T = TypeVar("T")
@@ -55,15 +58,16 @@ class AsyncSandbox:
         client: AsyncClient | None = None,
         env: Mapping[str, str] | None = None,
         on_event: OnEvent | None = None,
-        **settings: Any,
+        **settings: Unpack[Settings],
     ) -> AsyncSandbox:
         """Makes a sandbox and starts it. What is not said comes from the configuration, then from the host.
 
         `image`, `name`, `cpus`, `memory`, `disk`, `overlay` (sizes as `"4G"`, or bytes), `kernel`; `net` (`"none"`,
         `"user"`), `stack` (`"own"`, `"slirp"`), `egress` (`"public"`, `"all"`, `"none"`, `"list"`), `allow` and `deny`
         (rules as `"github.com:443"`), `join` (a network of sandboxes), `publish` (`"8080:80"`); `labels`; `start`;
-        `ephemeral`: it goes when this process goes, however that comes about; `restart`; `replace`: in the place of
-        the one that has the name; `template=False`: boots where it could wake. `on_event` hears the progress.
+        `ephemeral`: it goes when this object or its process goes, however that comes about; `restart`; `replace`: in
+        the place of the one that has the name; `template=False`: boots where it could wake. `on_event` hears the
+        progress.
         """
         from .client import AsyncClient
 
