@@ -435,6 +435,22 @@ class Asynchronous(unittest.TestCase):
         while await AsyncClient().sandboxes(label):
             await asyncio.sleep(0.1)
 
+    def test_a_creation_that_is_cancelled_at_any_moment_leaves_nothing(self) -> None:
+        asyncio.run(asyncio.wait_for(self.cancelled_at_any_moment(), 120))
+
+    async def cancelled_at_any_moment(self) -> None:
+        label = {"sdk-test": f"moments-{os.getpid()}"}
+        for moment in range(0, 24, 2):
+            making = asyncio.create_task(AsyncSandbox.create(labels=label, template=False, **SMALL))
+            await asyncio.sleep(moment / 1000)
+            making.cancel()
+            with self.assertRaises(asyncio.CancelledError):
+                await making
+        # Behind all of them in the daemon: by then the last one is on record, if it ever comes.
+        await asyncio.sleep(1)
+        while await AsyncClient().sandboxes(label):
+            await asyncio.sleep(0.1)
+
 
 if __name__ == "__main__":
     unittest.main()

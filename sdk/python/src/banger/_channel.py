@@ -99,6 +99,7 @@ class Driver:
         channel: Channel | None = None
         reply: Any = None
         error: Exception | None = None
+        held: KeyboardInterrupt | None = None
         try:
             while True:
                 try:
@@ -109,8 +110,15 @@ class Driver:
                 try:
                     if isinstance(effect, Exchange):
                         assert channel is not None
+                        if held is not None and not effect.hold:
+                            raise held
                         while (reply := channel.move(effect)) is None:
-                            wait(channel, effect)
+                            try:
+                                wait(channel, effect)
+                            except KeyboardInterrupt as interrupt:
+                                if not effect.hold:
+                                    raise
+                                held = interrupt
                     elif isinstance(effect, Emit):
                         yield effect.value
                     elif isinstance(effect, Hear):

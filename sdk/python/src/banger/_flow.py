@@ -41,11 +41,16 @@ class Connect:
 
 @dataclass
 class Exchange:
-    """Waits until bytes can be sent, or come; does what can be done at once."""
+    """Waits until bytes can be sent, or come; does what can be done at once.
+
+    With `hold`, being cancelled takes effect at the next exchange without it: in between, nobody would know what has
+    begun.
+    """
 
     out: bytes | bytearray | memoryview = b""
     deadline: float | None = None
     read: bool = True
+    hold: bool = False
 
 
 @dataclass
@@ -110,6 +115,8 @@ class Call:
     body: Any = None
     start: bool = True
     """False: a daemon that was stopped is not started for this."""
+    hold: bool = False
+    """True: being cancelled waits for the answer."""
 
     def __post_init__(self) -> None:
         wanted = self.route.body
@@ -152,7 +159,7 @@ def _head(call: Call) -> Flow[tuple[_http.Answer, list[bytes]]]:
     pieces: list[bytes] = []
     try:
         while not answer.has_head:
-            moved: Moved = yield Exchange(out, deadline)
+            moved: Moved = yield Exchange(out, deadline, hold=call.hold)
             out = out[moved.sent :]
             if moved.data is not None:
                 pieces += answer.feed(moved.data) if moved.data else answer.end()
@@ -162,15 +169,15 @@ def _head(call: Call) -> Flow[tuple[_http.Answer, list[bytes]]]:
         raise AnswerLate(f"{call.shown()}: no answer within {ANSWER_DEADLINE:.0f} s") from error
     good = answer.status == 101 if call.route.answers == "upgrade" else 200 <= answer.status < 300
     if not good:
-        body = yield from _whole(answer, pieces, deadline)
+        body = yield from _whole(answer, pieces, deadline, call.hold)
         raise _error_of(call, answer.status, body)
     return answer, pieces
 
 
-def _whole(answer: _http.Answer, pieces: list[bytes], deadline: float | None) -> Flow[bytes]:
+def _whole(answer: _http.Answer, pieces: list[bytes], deadline: float | None, hold: bool) -> Flow[bytes]:
     size = sum(map(len, pieces))
     while not answer.complete:
-        moved: Moved = yield Exchange(deadline=deadline)
+        moved: Moved = yield Exchange(deadline=deadline, hold=hold)
         if moved.data is None:
             continue
         more = answer.feed(moved.data) if moved.data else answer.end()
@@ -195,7 +202,7 @@ def ask(call: Call) -> Flow[Any]:
     answer, pieces = yield from head(call)
     deadline = None if call.route.patient else time.monotonic() + ANSWER_DEADLINE
     try:
-        body = yield from _whole(answer, pieces, deadline)
+        body = yield from _whole(answer, pieces, deadline, call.hold)
     except TimeoutError as error:
         raise AnswerLate(f"{call.shown()}: no answer within {ANSWER_DEADLINE:.0f} s") from error
     try:

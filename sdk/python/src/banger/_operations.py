@@ -16,7 +16,9 @@ OnEvent = Callable[[Event], Any]
 
 
 def run(call: Call, on_event: OnEvent | None = None, *, cancel: bool = False) -> Flow[Accepted]:
-    """Starts an operation and follows it to its end. With `cancel`, going away cancels it."""
+    """Starts an operation and follows it to its end. With `cancel`, going away cancels it, whenever that is: from the
+    request on until the operation is followed, being cancelled waits."""
+    call.hold = cancel
     accepted: Accepted = yield from ask(call)
     yield from settle(accepted.operation, on_event, cancel=cancel)
     return accepted
@@ -36,7 +38,7 @@ def settle(operation: str, on_event: OnEvent | None, *, cancel: bool = False) ->
     query = [("cancel_on_disconnect", "true")] if cancel else []
     state: str | None = None
     error: ErrorAnswer | None = None
-    flow = events(Call(routes.FOLLOW, operation, query))
+    flow = events(Call(routes.FOLLOW, operation, query, hold=cancel))
     reply: Any = None
     try:
         while state is None:

@@ -79,6 +79,7 @@ class AsyncDriver:
         reply: Any = None
         error: Exception | None = None
         at_once = 0
+        held: asyncio.CancelledError | None = None
         try:
             while True:
                 try:
@@ -90,9 +91,16 @@ class AsyncDriver:
                 try:
                     if isinstance(effect, Exchange):
                         assert channel is not None
+                        if held is not None and not effect.hold:
+                            raise held
                         while (reply := channel.move(effect)) is None:
                             at_once = 0
-                            await wait(channel, effect)
+                            try:
+                                await wait(channel, effect)
+                            except asyncio.CancelledError as cancelled:
+                                if not effect.hold:
+                                    raise
+                                held = cancelled
                         at_once += 1
                         if at_once % AT_ONCE == 0:
                             await asyncio.sleep(0)
