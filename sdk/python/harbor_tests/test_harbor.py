@@ -107,6 +107,19 @@ class Trials(Folder):
             running.wait()
         self.wait("it is gone", lambda: machines() == [])
 
+    @unittest.skipUnless("HARBOR_REFERENCE" in os.environ, "no registry is there: make harbor-trial")
+    def test_an_image_of_a_registry_is_pulled_once_for_several_trials(self) -> None:
+        reference = os.environ["HARBOR_REFERENCE"]
+        task = self.task("echo hello > /root/hello.txt")
+        text = (task / "task.toml").read_text()
+        (task / "task.toml").write_text(text.replace('"debian-minimal"', f'"{reference}"'))
+        done = self.harbor(
+            "run", "--agent", "oracle", "-k", "2", "-n", "2", "-o", "jobs", "--yes", "--quiet", task=task
+        )
+        self.assertEqual((done.returncode, self.rewards()), (0, [1.0] * 2), done.stdout[-4000:] + done.stderr[-4000:])
+        self.assertIn(image_name_of(reference), [one.name for one in Client().images()])
+        Client().delete_image(image_name_of(reference))
+
     def test_a_task_with_a_dockerfile_alone_is_refused_and_says_what_to_do(self) -> None:
         task = self.task("true")
         text = (task / "task.toml").read_text()

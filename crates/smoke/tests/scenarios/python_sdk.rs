@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use banger_smoke::{Sandbox, note, step};
+use banger_smoke::{Registry, Sandbox, note, step};
 
 /// Time for all of them: some boots of an emulated guest, a suspend and a saved image.
 const TESTED: Duration = Duration::from_secs(480);
@@ -42,6 +42,22 @@ fn harbor_and_agents_work_in_machines() {
     let named = std::env::var("BANGER_HARBOR_PYTHON");
     let python = named.expect("BANGER_HARBOR_PYTHON names a Python with both: make harbor-trial");
     let sandbox = Sandbox::new();
+    let registry = Registry::start(sandbox.folder());
+    let reference = format!("{}/team/hello:1", registry.address());
+    let archive = sandbox.folder().join("hello.tar").display().to_string();
+    sandbox.out(&["image", "export", "debian-minimal", "--output", &archive]);
+    let (from, to) = (
+        format!("oci-archive:{archive}"),
+        format!("docker://{reference}"),
+    );
+    let copy = [
+        "copy",
+        "--insecure-policy",
+        "--dest-tls-verify=false",
+        &from,
+        &to,
+    ];
+    sandbox.program("skopeo", &copy).deadline(TESTED).ok();
     for tests in ["harbor_tests", "agents_tests"] {
         let folder = package().join(tests).display().to_string();
         let words = [
@@ -56,6 +72,7 @@ fn harbor_and_agents_work_in_machines() {
             .env("PYTHONPATH", package().join("src"))
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("BANGER_BIN", sandbox.binary())
+            .env("HARBOR_REFERENCE", &reference)
             .deadline(TESTED);
         for setting in ["HARBOR_TRIALS", "HARBOR_AT_ONCE"] {
             if let Some(value) = std::env::var_os(setting) {
