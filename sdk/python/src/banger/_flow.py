@@ -23,7 +23,7 @@ from typing import Any, TypeVar, Union
 from . import _http, _schema
 from ._routes import Route
 from ._sse import Events
-from .errors import AnswerLate, BangerError, ProtocolError, ShuttingDown, StreamLost, of_code
+from .errors import AnswerLate, BangerError, ProtocolError, ShuttingDown, of_code
 
 ANSWER_DEADLINE = 60.0
 """Seconds for the daemon to answer a call that only reads or starts something."""
@@ -163,8 +163,6 @@ def _head(call: Call) -> Flow[tuple[_http.Answer, list[bytes]]]:
             out = out[moved.sent :]
             if moved.data is not None:
                 pieces += answer.feed(moved.data) if moved.data else answer.end()
-                if not moved.data and not answer.has_head:
-                    raise StreamLost(f"{call.shown()}: the daemon closed the connection")
     except TimeoutError as error:
         raise AnswerLate(f"{call.shown()}: no answer within {ANSWER_DEADLINE:.0f} s") from error
     good = answer.status == 101 if call.route.answers == "upgrade" else 200 <= answer.status < 300
