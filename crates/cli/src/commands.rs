@@ -7,9 +7,11 @@ pub mod events;
 pub mod image;
 pub mod internal;
 pub mod kernel;
+pub mod mcp;
 pub mod metrics;
 pub mod prove;
 pub mod schema;
+pub mod skill;
 pub mod ssh_config;
 pub mod system;
 pub mod template;
@@ -99,6 +101,10 @@ Examples:
     Events(events::Args),
     /// Print the state and use of VMs for Prometheus
     Metrics(metrics::Args),
+    /// Give a coding agent VMs of its own (Model Context Protocol)
+    Mcp(mcp::Args),
+    /// Print what a coding agent should know of banger, as a SKILL.md
+    Skill(skill::Args),
     /// Let ssh, scp, rsync, git and editors reach VMs by name
     SshConfig(ssh_config::Args),
     /// The daemon, which starts by itself
@@ -167,6 +173,8 @@ impl Command {
             Self::System(command) => command.run(context).await,
             Self::Events(args) => events::run(args, context).await,
             Self::Metrics(args) => metrics::run(args, context).await,
+            Self::Mcp(args) => mcp::run(args, context).await,
+            Self::Skill(args) => skill::run(args, context),
             Self::SshConfig(args) => ssh_config::run(args, context),
             Self::Daemon(command) => command.run(context).await,
             Self::Prove(args) => prove::run(args, context).await,

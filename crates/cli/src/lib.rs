@@ -33,6 +33,7 @@ mod habits;
 mod host_path;
 mod launch;
 mod lost_guest;
+mod mcp_host;
 mod older_daemon;
 mod output;
 mod progress;

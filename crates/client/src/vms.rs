@@ -301,6 +301,18 @@ impl Client {
             .await
     }
 
+    /// [`Self::vm_put_files`] for the content of a directory, which is made with its parents if it is missing.
+    ///
+    /// # Errors
+    /// As every call: see [`ClientError`].
+    pub async fn vm_put_into(&self, reference: &str, path: &str) -> Result<Upgraded, ClientError> {
+        let route = fill(routes::VM_PUT_FILES, reference);
+        let path = encode(path);
+        self.post(format!("{route}?path={path}&contents=true&parents=true"))
+            .upgraded()
+            .await
+    }
+
     /// [`Self::vm_put_files`] for the content of a directory; with `unchanged`, files there are replaced only when they
     /// are as they were when [`Self::digest_files`] looked at them.
     ///

@@ -107,6 +107,9 @@ pub(super) struct FilesQuery {
     /// Place what is inside the top entry, not the entry itself.
     #[serde(default)]
     contents: bool,
+    /// Make missing parents.
+    #[serde(default)]
+    parents: bool,
     /// Replace only files that are as they were when their digest was asked for.
     #[serde(default)]
     unchanged: bool,
@@ -117,7 +120,7 @@ pub(super) struct FilesQuery {
 
 /// Send files to a guest.
 #[utoipa::path(post, path = "/v1/vms/{ref}/files/put", tag = "vms",
-    params(("ref" = String, Path), ("path" = String, Query), ("contents" = Option<bool>, Query), ("unchanged" = Option<bool>, Query)),
+    params(("ref" = String, Path), ("path" = String, Query), ("contents" = Option<bool>, Query), ("parents" = Option<bool>, Query), ("unchanged" = Option<bool>, Query)),
     responses((status = 101, description = "a tar stream in frames follows"), (status = "default", body = ErrorBody)))]
 pub(super) async fn put(
     State(daemon): State<Daemon>,
@@ -131,7 +134,7 @@ pub(super) async fn put(
         must_be_dir: query.path.ends_with('/') && query.path != "/",
         dest: guest_path(trim(&query.path))?,
         contents: query.contents,
-        parents: false,
+        parents: query.parents,
         owner: None,
     };
     let (record, client) = reach(&daemon, reference).await?;

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -100,6 +100,19 @@ impl Invocation {
     /// # Panics
     /// Panics when it cannot be started.
     pub fn start(mut self) -> Running {
+        let input = std::mem::take(&mut self.input);
+        let (running, mut stdin) = self.start_open();
+        // A command that ends before it has read everything closes the pipe: its own result decides whether that is
+        // right.
+        thread::spawn(move || stdin.write_all(&input));
+        running
+    }
+
+    /// Starts it for a conversation: its standard input is the caller's.
+    ///
+    /// # Panics
+    /// Panics when it cannot be started.
+    pub fn start_open(mut self) -> (Running, ChildStdin) {
         let shown = self.shown();
         note(&format!("$ {shown}"));
         self.command
@@ -112,13 +125,10 @@ impl Invocation {
             Ok(child) => child,
             Err(error) => panic!("cannot start {shown}: {error}"),
         };
-        if let Some(mut stdin) = child.stdin.take() {
-            let input = std::mem::take(&mut self.input);
-            // A command that ends before it has read everything closes the pipe: its own result decides whether that is
-            // right.
-            thread::spawn(move || stdin.write_all(&input));
-        }
-        Running::of(child, shown, started, self.deadline)
+        let Some(stdin) = child.stdin.take() else {
+            panic!("{shown} has no standard input, although it was to have a pipe");
+        };
+        (Running::of(child, shown, started, self.deadline), stdin)
     }
 
     /// The command with everything set, for a caller that gives it a terminal of its own.

@@ -22,6 +22,7 @@ mod images;
 mod interruption;
 mod joined;
 mod life;
+mod mcp;
 mod modules;
 mod newer_images;
 mod ordinary_user;

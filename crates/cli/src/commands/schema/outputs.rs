@@ -169,7 +169,7 @@ pub fn of(command: &str) -> Output {
         "events" => Output::Lines {
             r#type: "SystemEvent",
         },
-        "metrics" => Output::Bytes,
+        "metrics" | "mcp" | "skill" => Output::Bytes,
         "prove" => Output::Object {
             fields: &[
                 "scenarios",

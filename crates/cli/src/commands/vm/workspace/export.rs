@@ -133,17 +133,8 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
 
 /// Applies it to the host's repository: all or nothing.
 async fn apply(vm: &Vm, exported: Exported, context: &Context) -> Outcome {
-    let source = exported.record.head.source.clone();
-    let applied = Applied::of(vm, &exported, &source);
-    if !exported.patch.files.is_empty() {
-        let applying = tokio::task::spawn_blocking(move || {
-            banger_workspace::apply(&exported.record, &exported.patch, &exported.bytes)
-        });
-        match applying.await {
-            Ok(applied) => applied.map_err(|error| not_applied(&error, &source))?,
-            Err(panic) => return Err(ApiError::new(ErrorCode::Internal, panic.to_string()).into()),
-        }
-    }
+    let applied = Applied::of(vm, &exported, &exported.record.head.source);
+    self::applied(exported).await?;
     if context.output.json() {
         return context.output.print(&applied);
     }
@@ -151,6 +142,24 @@ async fn apply(vm: &Vm, exported: Exported, context: &Context) -> Outcome {
         context.output.note(&applied.told());
     }
     Ok(0)
+}
+
+/// Changes the host's repository as a patch says: all or nothing.
+///
+/// # Errors
+/// The patch does not fit.
+pub async fn applied(exported: Exported) -> Result<(), Failure> {
+    if exported.patch.files.is_empty() {
+        return Ok(());
+    }
+    let source = exported.record.head.source.clone();
+    let applying = tokio::task::spawn_blocking(move || {
+        banger_workspace::apply(&exported.record, &exported.patch, &exported.bytes)
+    });
+    match applying.await {
+        Ok(applied) => applied.map_err(|error| not_applied(&error, &source)),
+        Err(panic) => Err(ApiError::new(ErrorCode::Internal, panic.to_string()).into()),
+    }
 }
 
 fn not_applied(error: &ApplyError, source: &str) -> Failure {

@@ -1,0 +1,6 @@
+//! The tools, by theme.
+
+mod commands;
+mod files;
+mod machines;
+mod workspaces;
