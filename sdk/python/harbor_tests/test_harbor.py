@@ -23,7 +23,8 @@ from harbor.models.task.config import EnvironmentConfig, NetworkMode, NetworkPol
 from harbor.models.trial.paths import TrialPaths
 
 from banger import Client, errors
-from banger.harbor import BangerEnvironment, egress_of, image_name_of, labels_of, name_of, rule_of
+from banger._calls import image_name_of
+from banger.harbor import BangerEnvironment, egress_of, labels_of, name_of, rule_of
 
 TASKS = Path(__file__).parent / "tasks"
 HARBOR = Path(sys.executable).with_name("harbor")

@@ -304,6 +304,13 @@ class Life(unittest.TestCase):
         guest.start()
         self.assertEqual((guest.state, guest.exec("cat /dev/shm/kept").stdout), ("running", "here\n"))
 
+    def test_an_image_is_taken_as_it_is_here_or_pulled(self) -> None:
+        self.assertEqual(client.ensure_image("debian-minimal"), "debian-minimal")
+        with self.assertRaises(errors.RegistryFailed):
+            # Nobody listens there.
+            client.ensure_image("127.0.0.1:1/team/none:1")
+        self.assertEqual([one.name for one in client.images() if one.name.startswith("none")], [])
+
     def test_it_becomes_an_image(self) -> None:
         with client.create(labels=LABELS, **SMALL) as other:
             other.exec("echo kept >/etc/kept").check()

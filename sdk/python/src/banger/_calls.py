@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
@@ -165,6 +167,27 @@ def prune(labels: Labels | None, dry_run: bool) -> Flow[Pruned]:
 def pull(body: requests.PullImage, on_event: OnEvent | None) -> Flow[None]:
     """Makes an image of a container image. Going away meanwhile cancels that."""
     yield from operations.run(Call(routes.PULL_IMAGE, None, [], body), on_event, cancel=True)
+
+
+def ensure_image(reference: str, on_event: OnEvent | None) -> Flow[str]:
+    """The name of an image: one that is here by that name, else the reference is pulled."""
+    images: list[Image] = yield from ask(Call(routes.IMAGES))
+    here = {image.name for image in images if not image.superseded}
+    pulled = image_name_of(reference)
+    for name in (reference, pulled):
+        if name in here:
+            return name
+    body = requests.PullImage(source=requests.FromRegistry(reference), name=pulled)
+    yield from pull(body, on_event)
+    return pulled
+
+
+def image_name_of(reference: str) -> str:
+    """The name of the image that is made of a reference: readable, and another one for each reference."""
+    last = reference.split("@")[0].rsplit("/", 1)[-1].lower()
+    slug = re.sub(r"[^a-z0-9._-]+", "-", last).strip("._-")[:40]
+    digest = hashlib.sha256(reference.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    return f"{slug or 'image'}-{digest}"
 
 
 def pull_body(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-import hashlib
 import os
 import re
 import uuid
@@ -138,20 +137,12 @@ class BangerEnvironment(BaseEnvironment):
 
     async def _image(self) -> str:
         """The image: one that is here by that name, else a reference that is pulled."""
+        if self.options.image and not re.search("[/:]", self.options.image):
+            # A recipe of banger's is built by the first machine that wants it.
+            return self.options.image
         wanted = self.options.image or self.task_env_config.docker_image
         assert wanted
-        here = {image.name for image in await self._client.images()}
-        # What a reference was pulled as names it whole: two registries may have images of one name.
-        pulled = image_name_of(wanted)
-        for name in (wanted, pulled):
-            if name in here:
-                return name
-        if "/" not in wanted and ":" not in wanted and self.options.image:
-            # A recipe of banger's is built by the first machine that wants it.
-            return wanted
-        self.logger.info("pulls %s", wanted)
-        await self._client.pull(wanted, name=pulled)
-        return pulled
+        return await self._client.ensure_image(wanted)
 
     def _running(self) -> AsyncSandbox:
         if self._sandbox is None:
@@ -306,12 +297,4 @@ def _one_line(text: str) -> str:
     return shown[:512]
 
 
-def image_name_of(reference: str) -> str:
-    """The name of the image that is made of a reference: readable, and another one for each reference."""
-    last = reference.split("@")[0].rsplit("/", 1)[-1].lower()
-    slug = re.sub(r"[^a-z0-9._-]+", "-", last).strip("._-")[:40]
-    digest = hashlib.sha256(reference.encode("utf-8", "surrogateescape")).hexdigest()[:12]
-    return f"{slug or 'image'}-{digest}"
-
-
-__all__ = ["BangerEnvironment", "BangerOptions", "egress_of", "image_name_of", "labels_of", "name_of", "rule_of"]
+__all__ = ["BangerEnvironment", "BangerOptions", "egress_of", "labels_of", "name_of", "rule_of"]

@@ -99,6 +99,13 @@ class AsyncClient:
         )
         await self._run(calls.pull(body, on_event))
 
+    async def ensure_image(self, reference: str, *, on_event: OnEvent | None = None) -> str:
+        """The name of an image: one that is here by that name, else the reference is pulled, once.
+
+        What is pulled so has a name of its own for each reference, for two registries may have images of one name.
+        """
+        return await self._run(calls.ensure_image(reference, on_event))
+
     async def load(
         self,
         path: str | os.PathLike[str],
