@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use banger_api::vm::{Egress, NetMode};
+use banger_api::vm::{Egress, NetMode, NetStack};
 use banger_api::{ByteSize, ImageName, LabelFilter, Labels};
 
 /// Label of the VMs that were made under a policy; its value is the policy's name.
@@ -25,8 +25,8 @@ pub struct Policy {
     pub vms: usize,
     /// Network mode of VMs.
     pub net: NetMode,
-    /// Addresses that VMs may reach; none: the configuration's.
-    pub egress: Option<Egress>,
+    /// Addresses that VMs may reach without a rule.
+    pub egress: Egress,
     /// Rules of what they may reach besides.
     pub allow: Vec<String>,
     /// Folder of the host from and to which files may be copied.
@@ -139,6 +139,14 @@ impl Policy {
         size("a disk", wanted, self.disk, ByteSize::mib(8192))
     }
 
+    /// The carrier of a VM's packets: banger's own network where rules are to hold, which the user network of QEMU cannot
+    /// do; else the configuration's.
+    pub fn stack(&self, narrowed: bool) -> Option<NetStack> {
+        let plain = matches!(self.egress, Egress::All | Egress::None) && self.allow.is_empty();
+        let user = self.net == NetMode::User;
+        (user && (narrowed || !plain)).then_some(NetStack::Own)
+    }
+
     /// A path on the host, as it is below the shared folder. Links are followed first: one that leads out is outside.
     ///
     /// # Errors
@@ -223,7 +231,7 @@ pub(crate) mod tests {
             disk: ByteSize::mib(16384),
             vms: 2,
             net: NetMode::User,
-            egress: None,
+            egress: Egress::Public,
             allow: Vec::new(),
             folder: None,
             workspace: None,
@@ -250,6 +258,23 @@ pub(crate) mod tests {
         assert_eq!(policy.image(None), Ok(Some(one)));
         let refused = policy.image(Some(other)).unwrap_err();
         assert!(refused.to_string().contains("allowed: one"), "{refused}");
+    }
+
+    #[test]
+    fn rules_are_given_to_a_network_that_can_hold_a_guest_to_them() {
+        let mut policy = policy();
+        assert_eq!(
+            policy.stack(false),
+            Some(NetStack::Own),
+            "public is the default"
+        );
+        policy.egress = Egress::All;
+        assert_eq!(policy.stack(false), None);
+        assert_eq!(policy.stack(true), Some(NetStack::Own));
+        policy.allow = vec!["@pypi".to_owned()];
+        assert_eq!(policy.stack(false), Some(NetStack::Own));
+        policy.net = NetMode::None;
+        assert_eq!(policy.stack(true), None);
     }
 
     #[test]

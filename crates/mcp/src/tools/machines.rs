@@ -2,7 +2,7 @@
 
 use banger_api::network::NarrowNetwork;
 use banger_api::operation::{EventKind, OperationState};
-use banger_api::vm::{Accepted, CreateVm, Egress, StopVm, Vm};
+use banger_api::vm::{Accepted, CreateVm, Egress, NetMode, StopVm, Vm};
 use banger_api::{ApiError, ByteSize, ErrorCode, ImageName, OperationId};
 use banger_client::Client;
 use rmcp::handler::server::wrapper::Parameters;
@@ -206,7 +206,8 @@ impl<H: Host + 'static> Server<H> {
             memory: Some(memory),
             disk_size: Some(policy.disk(disk)?),
             net: Some(policy.net),
-            egress: policy.egress,
+            stack: policy.stack(wish.network.is_some()),
+            egress: (policy.net == NetMode::User).then_some(policy.egress),
             allow: policy.allow.clone(),
             narrow: wish.network.map(narrowed),
             labels: policy.labels()?,

@@ -161,13 +161,23 @@ fn an_agent_has_machines_of_its_own_within_what_its_user_fixed() {
     );
 
     step("it gets a machine, and only one", || {
-        let made = agent.does("vm_create", json!({"name": "agent"}));
+        let network = json!({"egress": "list", "allow": ["9.9.9.9:443"]});
+        let made = agent.does("vm_create", json!({"name": "agent", "network": network}));
         assert_eq!(
             (&made["name"], &made["state"]),
             (&json!("agent"), &json!("running"))
         );
         agent.is_refused("vm_create", json!({}), "1 VMs are allowed");
         assert_eq!(agent.does("vm_list", json!({}))["vms"][0]["name"], "agent");
+        let check = |target| {
+            sandbox
+                .banger(&["vm", "net", "check", "agent", target])
+                .run()
+        };
+        let allowed = check("9.9.9.9:443").ok().out();
+        assert!(allowed.contains("allowed"), "{allowed}");
+        let refused = check("9.9.9.9:80").exits(1).out();
+        assert!(refused.contains("refused"), "{refused}");
         let listed = sandbox
             .banger(&["ps", "--label", "banger.mcp=tests", "-q"])
             .ok();
