@@ -27,6 +27,7 @@ pub mod network;
 pub mod operation;
 pub mod pull;
 pub mod routes;
+pub mod secret;
 pub mod size;
 pub mod suggest;
 pub mod system;

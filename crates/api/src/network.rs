@@ -74,6 +74,9 @@ pub struct VmNetwork {
     pub egress: Egress,
     /// Its rules, in the order in which they were set.
     pub rules: Vec<NetRule>,
+    /// Secrets that its guest uses without having them: `NAME=HOST[:PORT][:FORM]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
     /// Number of this state; each change has a higher one.
     pub generation: u64,
     /// Its network process; absent while none runs.
@@ -116,6 +119,12 @@ pub struct ChangeNetwork {
     pub deny: Vec<String>,
     /// Rules to remove.
     pub remove: Vec<String>,
+    /// Secrets that its guest uses from now on: `NAME=HOST[:PORT][:FORM]`; one of a name that it uses takes that one's place.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
+    /// Names of secrets that its guest uses no more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub forget_secrets: Vec<String>,
     /// Seconds for which the new rules count; without end when absent.
     pub for_s: Option<u64>,
 }

@@ -102,6 +102,10 @@ pub const KERNELS: &str = "/v1/kernels";
 pub const KERNELS_IMPORT: &str = "/v1/kernels/import";
 /// `GET`: one [`crate::kernel::Kernel`]; `DELETE`: [`crate::vm::Accepted`].
 pub const KERNEL: &str = "/v1/kernels/{ref}";
+/// `GET`: all [`crate::secret::Secret`]s, without their values.
+pub const SECRETS: &str = "/v1/secrets";
+/// `PUT`, whose body is the value: the [`crate::secret::Secret`]; `DELETE`: the one that was deleted.
+pub const SECRET: &str = "/v1/secrets/{name}";
 /// `GET`: all [`crate::template::Template`].
 pub const TEMPLATES: &str = "/v1/templates";
 /// `POST` [`crate::vm::Prune`]: [`crate::template::PrunedTemplates`].

@@ -225,6 +225,9 @@ pub struct Vm {
     /// machine, the metadata service: the user network of QEMU passes every address on.
     #[serde(default)]
     pub reaches_host: bool,
+    /// Secrets that its guest uses without having them: `NAME=HOST[:PORT][:FORM]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
     /// Ports published on the host.
     pub publish: Vec<Publish>,
     /// The network whose VMs it may see.
@@ -316,6 +319,9 @@ pub struct CreateVm {
     /// Rules of what it may not reach, whatever allows it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub deny: Vec<String>,
+    /// Secrets that its guest uses without having them: `NAME=HOST[:PORT][:FORM]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
     /// What a repository wants to be left of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub narrow: Option<crate::network::NarrowNetwork>,

@@ -44,6 +44,12 @@ impl Certificate {
         }
     }
 
+    /// The certificate in DER.
+    #[must_use]
+    pub fn into_der(self) -> Vec<u8> {
+        self.0
+    }
+
     /// The certificate in PEM, with a line end after it.
     #[must_use]
     pub fn pem(&self) -> String {

@@ -11,6 +11,7 @@ pub mod mcp;
 pub mod metrics;
 pub mod prove;
 pub mod schema;
+pub mod secret;
 pub mod skill;
 pub mod ssh_config;
 pub mod system;
@@ -86,6 +87,16 @@ Examples:
   banger template prune --yes"
     )]
     Template(template::Command),
+    /// Secrets that stay on this host: VMs use them without having them
+    #[command(
+        subcommand,
+        after_long_help = "\
+Examples:
+  banger secret set openai
+  banger run --secret openai=api.openai.com
+  banger secret list"
+    )]
+    Secret(secret::Command),
     /// Say what this host lacks, and what to do about it
     Doctor(doctor::Args),
     /// Show what banger owns on this host, and what it did
@@ -169,6 +180,7 @@ impl Command {
             Self::Image(command) => command.run(context).await,
             Self::Kernel(command) => command.run(context).await,
             Self::Template(command) => command.run(context).await,
+            Self::Secret(command) => command.run(context).await,
             Self::Doctor(args) => doctor::run(args, context).await,
             Self::System(command) => command.run(context).await,
             Self::Events(args) => events::run(args, context).await,

@@ -11,6 +11,7 @@ pub mod kernel;
 pub mod network;
 pub mod port;
 pub mod prove;
+pub mod secret;
 pub mod shown;
 pub mod ssh;
 pub mod system;

@@ -12,6 +12,7 @@ use banger_egress::{Policy, Rule, SetName};
 use banger_engine::{Accel, VmmSpec};
 use banger_net_control::{NetIdentity, Publish};
 use banger_ops::{ContainerAt, GuestDefaults, HostResult, ImageSource, Plan, TemplateFiles};
+use banger_secret::{SecretName, SecretUse};
 use banger_store::VmRecord;
 
 use crate::template::{Template, TemplateRules, Wanted};
@@ -247,6 +248,20 @@ pub trait Environment: Send + Sync {
         ports: &[Publish],
         address: Option<Ipv4Addr>,
     ) -> HostResult<Vec<(Publish, String)>>;
+
+    /// Tells whether a secret of this name is kept.
+    #[allow(clippy::missing_errors_doc)] // above, for all
+    fn has_secret(&self, name: &SecretName) -> HostResult<bool> {
+        let _ = name;
+        Ok(false)
+    }
+
+    /// Gives a network process exactly these secrets, with their present values. A process that has ended needs none.
+    #[allow(clippy::missing_errors_doc)] // above, for all
+    fn set_secrets(&self, net: &NetIdentity, uses: &[SecretUse]) -> HostResult<()> {
+        let _ = (net, uses);
+        Ok(())
+    }
 
     /// Rules of a set, from the host's own configuration.
     #[allow(clippy::missing_errors_doc)] // above, for all

@@ -110,6 +110,27 @@ impl CaCertificates {
     }
 }
 
+/// Certificates in DER of the authorities that this host trusts, for connections that banger makes for a guest: those of the file that
+/// `SSL_CERT_FILE` names, as other programs take it, or the host's bundle.
+///
+/// # Errors
+/// There are none, or they cannot be read.
+pub(crate) fn of_this_host() -> Result<Vec<Vec<u8>>, ApiError> {
+    let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
+    let bundles = || BUNDLES.into_iter().map(PathBuf::from);
+    let file = named.or_else(|| bundles().find(|path| path.is_file()));
+    let found = file
+        .ok_or(Missing::NoBundle)
+        .and_then(|path| read_file(&path));
+    let found = found.map_err(|cause| {
+        let message = format!("the authorities that this host trusts cannot be read: {cause}");
+        ApiError::new(ErrorCode::HostNotReady, message).hint(
+            "they come with the host's package ca-certificates; SSL_CERT_FILE names another file",
+        )
+    })?;
+    Ok(found.into_iter().map(Certificate::into_der).collect())
+}
+
 /// Reason why there are none.
 #[derive(Debug, thiserror::Error)]
 enum Missing {

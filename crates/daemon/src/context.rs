@@ -18,6 +18,7 @@ use crate::gate::Gate;
 use crate::localhost::Front;
 use crate::paths::Paths;
 use crate::ports::OpenPorts;
+use crate::secrets::Shelf;
 
 /// The daemon's parts. Cheap to clone.
 #[derive(Clone)]
@@ -37,6 +38,7 @@ pub(crate) struct Parts {
     pub(crate) ssh_hosts: Arc<Hosts>,
     /// Changes with each write to the store.
     pub(crate) written: watch::Receiver<()>,
+    pub(crate) secrets: Shelf,
     pub(crate) started: Instant,
     /// Gate that knows what is under way and lets more in.
     pub(crate) gate: Gate,

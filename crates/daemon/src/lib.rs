@@ -47,6 +47,7 @@ mod ports;
 mod private;
 mod readiness;
 mod run;
+mod secrets;
 mod ssh_hosts;
 pub mod stages;
 mod state_gone;

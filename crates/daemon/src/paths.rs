@@ -213,6 +213,11 @@ impl Paths {
         self.state.join("ssh")
     }
 
+    /// Secrets of this user's.
+    pub fn secrets(&self) -> PathBuf {
+        self.state.join("secrets")
+    }
+
     /// One SSH host for each VM.
     pub fn ssh_hosts(&self) -> PathBuf {
         self.ssh().join("hosts")
@@ -231,6 +236,7 @@ impl Paths {
         let mut all = Vec::from(own);
         all.extend(self.places.all().map(Path::to_path_buf));
         all.push(self.ssh());
+        all.push(self.secrets());
         all
     }
 }

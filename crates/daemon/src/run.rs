@@ -40,6 +40,7 @@ use crate::host::{GuestMaterial, LinuxHost, Networks, Roots, Siblings, file_erro
 use crate::localhost::{self, Front};
 use crate::paths::Paths;
 use crate::ports::OpenPorts;
+use crate::secrets::Shelf;
 use crate::upstream::Upstream;
 use crate::{following, http, keys, private, ssh_hosts, state_gone, upkeep};
 
@@ -225,6 +226,8 @@ fn begin(
         roots: Roots::of(&paths),
         siblings: Siblings::default(),
     };
+    let secrets = Shelf::new(paths.secrets());
+    secrets.clean()?;
     let hosts = Arc::new(banger_ssh::Hosts::new(paths.ssh_hosts()));
     let control = Control::new(banger_control::Parts {
         places: paths.places().clone(),
@@ -237,6 +240,7 @@ fn begin(
             conditions: conditions.clone(),
             paths: paths.clone(),
             ssh_hosts: Arc::clone(&hosts),
+            secrets: secrets.clone(),
             runtime,
             replacements: Replacements::default(),
             ports: ports.clone(),
@@ -266,6 +270,7 @@ fn begin(
         written,
         front: Front::default(),
         ssh_hosts: hosts,
+        secrets,
         started: Instant::now(),
         stop,
     });

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Egress, Layer, PolicyError};
+use crate::{Egress, Grant, Layer, PolicyError, Rule};
 
 /// Version of the stored and sent form.
 pub const POLICY_VERSION: u32 = 1;
@@ -43,6 +43,17 @@ impl Policy {
     #[must_use]
     pub fn narrowed(mut self, by: Layer) -> Self {
         self.layers.push(by);
+        self
+    }
+
+    /// This policy with rules that every layer allows, for what the user has asked for by another word than a rule. What a layer
+    /// denies stays denied, and what allows nothing at all stays closed.
+    #[must_use]
+    pub fn granting(mut self, rules: &[Rule]) -> Self {
+        for layer in &mut self.layers {
+            let grants = rules.iter().cloned().map(Grant::always);
+            layer.allow.extend(grants);
+        }
         self
     }
 

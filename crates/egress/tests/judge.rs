@@ -443,3 +443,26 @@ fn another_vm_may_come_unless_a_rule_denies_it() {
         );
     }
 }
+
+#[test]
+fn what_is_granted_by_another_word_than_a_rule_holds_in_every_layer_and_no_layer_is_overruled() {
+    let question = Question::Open {
+        protocol: Protocol::Tcp,
+        destination: Destination::Named {
+            name: "api.example".parse().unwrap(),
+            address: "1.2.3.4".parse().unwrap(),
+        },
+        port: 443,
+    };
+    let rules = ["api.example:443".parse().unwrap()];
+    let judged = |policy: Policy| policy.granting(&rules).judge(&question, 1).is_allowed();
+    let list = || Layer::of(Egress::List);
+    assert!(judged(Policy::new(1, list())));
+    assert!(judged(Policy::new(1, list()).narrowed(list())));
+    assert!(!judged(Policy::new(1, Layer::of(Egress::None))));
+    let denying = Layer {
+        deny: vec![Grant::always("api.example".parse().unwrap())],
+        ..list()
+    };
+    assert!(!judged(Policy::new(1, list()).narrowed(denying)));
+}

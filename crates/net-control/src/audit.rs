@@ -11,7 +11,8 @@
 use std::io;
 use std::path::Path;
 
-use banger_egress::{Destination, Policy, Question, Verdict};
+use banger_egress::{Destination, Name, Policy, Question, Verdict};
+use banger_secret::SecretName;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
@@ -64,6 +65,19 @@ pub enum Event {
         received: u64,
         /// Milliseconds that it lasted.
         lasted_ms: u64,
+    },
+    /// A request of the guest's went out with a secret.
+    Secret {
+        /// Name of the secret.
+        secret: SecretName,
+        /// The host that got it.
+        host: Name,
+        /// Method of the request.
+        method: String,
+        /// Its path without its query, shortened.
+        path: String,
+        /// Number of the event in which its connection was judged.
+        opened: u64,
     },
     /// Events that were not recorded, because there were too many at once.
     Omitted {

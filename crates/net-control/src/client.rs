@@ -1,23 +1,26 @@
 //! The daemon's side of the conversation.
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
 use banger_egress::{Name, Policy};
+use banger_secret::SecretUse;
 
 use crate::line::{LineReader, write_line};
 use crate::{
-    Check, Checked, ControlError, Hello, PROTOCOL_MIN, PROTOCOL_VERSION, Publish, Record, Reply,
-    Request, Status,
+    Check, Checked, ControlError, Handover, Hello, PROTOCOL_MIN, PROTOCOL_VERSION, Publish, Record,
+    Reply, Request, Status,
 };
 
 /// Version of the protocol that knows the users of connections.
 const USERS_SINCE: u32 = 2;
 /// Version of the protocol that knows other VMs.
 const PEERS_SINCE: u32 = 3;
+/// Version of the protocol that knows secrets.
+const SECRETS_SINCE: u32 = 4;
 
 /// A conversation with one network process. Its calls block, none beyond the time that was given when it began.
 #[derive(Debug)]
@@ -141,6 +144,26 @@ impl Client {
     pub fn leave(&mut self, peer: Name) -> Result<(), ControlError> {
         self.at_least(PEERS_SINCE)?;
         self.done(&Request::Leave { peer }, None)
+    }
+
+    /// Tells whether the process knows secrets: one of an older build does not.
+    #[must_use]
+    pub fn knows_secrets(&self) -> bool {
+        self.hello.protocol >= SECRETS_SINCE
+    }
+
+    /// Gives the process the secrets that its guest uses from now on, with their values.
+    ///
+    /// # Errors
+    /// [`ControlError::Protocol`] for a process of an older build, or as every call.
+    pub fn set_secrets(
+        &mut self,
+        uses: Vec<SecretUse>,
+        values: &Handover,
+    ) -> Result<(), ControlError> {
+        self.at_least(SECRETS_SINCE)?;
+        let memory = values.to_memory()?;
+        self.done(&Request::SetSecrets { uses }, Some(memory.as_fd()))
     }
 
     fn at_least(&self, min: u32) -> Result<(), ControlError> {

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use banger_egress::Policy;
+use banger_secret::SecretUse;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -45,6 +46,9 @@ pub struct NetConfig {
     /// Ports of the host that lead into the guest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub publish: Vec<Publish>,
+    /// Secrets that the guest uses without having them; their values come later ([`crate::Request::SetSecrets`]).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretUse>,
     /// The policy.
     pub policy: Policy,
 }

@@ -44,6 +44,9 @@ pub enum ControlError {
         /// The newest that is known.
         max: u32,
     },
+    /// The memory that came along is no handover of secrets.
+    #[error("the memory that came along holds no secrets")]
+    Handover,
     /// It is the process of another launch.
     #[error("the network process at the socket is of another launch")]
     OtherLaunch,

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Promises: every form has a version and is read by later builds; a line has a limit; a descriptor goes along with the
-//! message that names it.
+//! message that names it; a secret's value is in no message and no file, but in memory that goes along as a descriptor.
 //!
 //! It must not: open the guest's traffic, judge by itself, or need a runtime (all calls block, each with a deadline).
 
@@ -17,6 +17,7 @@ mod audit;
 mod client;
 mod config;
 mod error;
+mod handover;
 mod identity;
 mod line;
 mod message;
@@ -32,6 +33,7 @@ pub use config::{
     Publish,
 };
 pub use error::ControlError;
+pub use handover::{HANDOVER_MAX_BYTES, Handover};
 pub use identity::{NET_CONFIG, NET_CONTROL, NET_LOG, NetIdentity};
 pub use line::{LINE_MAX_BYTES, LineReader, write_line};
 pub use message::{

@@ -3,12 +3,13 @@
 use std::net::{IpAddr, SocketAddr};
 
 use banger_egress::{Name, Policy, Protocol, Verdict};
+use banger_secret::SecretUse;
 use serde::{Deserialize, Serialize};
 
 use crate::{Publish, Record};
 
 /// Version of the protocol that this build speaks.
-pub const PROTOCOL_VERSION: u32 = 3;
+pub const PROTOCOL_VERSION: u32 = 4;
 /// Oldest version that this build speaks.
 pub const PROTOCOL_MIN: u32 = 1;
 
@@ -56,6 +57,12 @@ pub enum Request {
     Leave {
         /// The other VM.
         peer: Name,
+    },
+    /// Secrets that the guest uses from now on. The descriptor that goes along is memory with their values, in the same order
+    /// ([`crate::Handover`]). Version 3 does not know it.
+    SetSecrets {
+        /// Their uses.
+        uses: Vec<SecretUse>,
     },
     /// State and counters.
     Status,

@@ -8,6 +8,7 @@ use banger_net_control::{
     Check, Checked, Counters, Event, FailureCode, GuestLink, Hello, Link, NameServers, NetConfig,
     NetIdentity, Proxy, Publish, PublishStatus, Record, Reply, Request, Status, Told,
 };
+use banger_secret::SecretUse;
 
 fn policy() -> Policy {
     Policy::new(3, Layer::of(Egress::Public))
@@ -48,8 +49,16 @@ fn config() -> NetConfig {
             except: vec!["localhost".to_owned(), ".example.com".to_owned()],
         }),
         publish: vec![port()],
+        secrets: secrets(),
         policy: policy(),
     }
+}
+
+fn secrets() -> Vec<SecretUse> {
+    vec![
+        "openai=api.openai.com".parse().unwrap(),
+        "local=localhost:8443:x-api-key".parse().unwrap(),
+    ]
 }
 
 fn identity() -> NetIdentity {
@@ -87,6 +96,13 @@ fn records() -> Vec<Record> {
             lasted_ms: 4,
         },
         Event::Omitted { count: 5 },
+        Event::Secret {
+            secret: "openai".parse().unwrap(),
+            host: "api.openai.com".parse().unwrap(),
+            method: "POST".to_owned(),
+            path: "/v1/responses".to_owned(),
+            opened: 3,
+        },
     ];
     every_variant!(
         &events,
@@ -95,7 +111,8 @@ fn records() -> Vec<Record> {
             PolicySet,
             Judged,
             Closed,
-            Omitted
+            Omitted,
+            Secret
         }
     );
     let records = events.into_iter().enumerate();
@@ -126,6 +143,7 @@ fn requests() -> Vec<Request> {
         Request::Leave {
             peer: "db".parse().unwrap(),
         },
+        Request::SetSecrets { uses: secrets() },
         Request::Status,
         Request::Denials {
             after: 1,
@@ -150,6 +168,7 @@ fn requests() -> Vec<Request> {
             Unpublish,
             Join,
             Leave,
+            SetSecrets,
             Status,
             Denials,
             Check,
@@ -258,8 +277,11 @@ fn the_forms_are_those_of_the_newest_golden_files() {
 #[test]
 fn what_older_builds_wrote_is_read() {
     let golden = Golden::of(env!("CARGO_MANIFEST_DIR"));
-    assert_eq!(golden.read::<NetConfig>(4, "config.json"), config());
-    let mut of_version_3 = config();
+    assert_eq!(golden.read::<NetConfig>(6, "config.json"), config());
+    let mut of_version_4 = config();
+    of_version_4.secrets.clear();
+    assert_eq!(golden.read::<NetConfig>(4, "config.json"), of_version_4);
+    let mut of_version_3 = of_version_4;
     of_version_3.proxy = None;
     assert_eq!(golden.read::<NetConfig>(3, "config.json"), of_version_3);
     let plain = Publish::new(port().host_ip, port().host_port, port().guest_port);
@@ -270,9 +292,18 @@ fn what_older_builds_wrote_is_read() {
     of_version_1.guest.mac = None;
     assert_eq!(golden.read::<NetConfig>(1, "config.json"), of_version_1);
     assert_eq!(golden.read::<NetIdentity>(2, "identity.json"), identity());
-    assert_eq!(golden.read::<Vec<Record>>(1, "records.json"), records());
-    assert_eq!(golden.read::<Vec<Request>>(5, "requests.json"), requests());
-    let mut of_version_3 = requests();
+    assert_eq!(golden.read::<Vec<Record>>(6, "records.json"), records());
+    let mut of_version_1 = records();
+    of_version_1.retain(|one| !matches!(one.event, Event::Secret { .. }));
+    assert_eq!(golden.read::<Vec<Record>>(1, "records.json"), of_version_1);
+    assert_eq!(golden.read::<Vec<Request>>(6, "requests.json"), requests());
+    let mut of_version_5 = requests();
+    of_version_5.retain(|one| !matches!(one, Request::SetSecrets { .. }));
+    assert_eq!(
+        golden.read::<Vec<Request>>(5, "requests.json"),
+        of_version_5
+    );
+    let mut of_version_3 = of_version_5;
     of_version_3.retain(|one| !matches!(one, Request::Join { .. } | Request::Leave { .. }));
     assert_eq!(
         golden.read::<Vec<Request>>(3, "requests.json"),

@@ -18,18 +18,27 @@ use crate::io::Owner;
 use crate::limits::{
     self, CONNECT_NEXT_AFTER, CONNECT_WITHIN, FLOWS_MAX, HALF_OPEN_MAX, PROXY_WITHIN,
 };
-use crate::local::{Local, Service, Wanted};
 use crate::lookups::Waiter;
 use crate::packet::{self, Packet};
 use crate::places::{Gated, Place};
 use crate::process::Net;
 use crate::proxy::{self, Asking, Said};
-use crate::resolver::Client;
 
 /// Ports at which the first bytes of a connection to a name are looked at.
 const LOOKED_AT: [u16; 2] = [80, 443];
+/// Beginning of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begun {
+    /// It goes on by itself.
+    Goes,
+    /// It is reset.
+    Refused,
+    /// Nothing answers it; the guest's kernel asks again.
+    Dropped,
+}
+
 /// Token of a flow that has no socket.
-const NO_TOKEN: Token = Token(usize::MAX >> 1);
+pub(crate) const NO_TOKEN: Token = Token(usize::MAX >> 1);
 
 impl Net {
     /// Takes a segment of the guest's.
@@ -98,6 +107,11 @@ impl Net {
                 self.insert(key, flow);
                 self.connect_to_peer(key, &vm);
             }
+            Place::Secret(secret) => {
+                if self.begin_endpoint(key, flow, &secret) == Begun::Refused {
+                    self.reset(packet);
+                }
+            }
             Place::Named(name, found) => {
                 self.insert(key, flow);
                 match found {
@@ -108,49 +122,34 @@ impl Net {
         }
     }
 
-    fn insert(&mut self, key: Ends, flow: Flow) {
+    pub(crate) fn insert(&mut self, key: Ends, flow: Flow) {
         self.half_open += 1;
         self.flows.insert(key, Box::new(flow));
     }
 
-    /// The service at an address of ours; `Some(None)`: there is none at this port.
-    fn service(&self, (address, port): (IpAddr, u16)) -> Option<Option<Service>> {
-        self.is_name_server(address).then_some(match port {
-            53 => Some(Service::Dns),
-            80 => Some(Service::Http),
-            _ => None,
-        })
-    }
-
-    /// Tells whether an address is that of our name server.
-    pub(crate) fn is_name_server(&self, address: IpAddr) -> bool {
-        let guest = &self.config.guest;
-        let v6 = guest.v6.map(|v6| IpAddr::V6(v6.name_server));
-        address == IpAddr::V4(guest.v4.name_server) || Some(address) == v6
-    }
-
-    fn begin_local(&mut self, key: Ends, packet: &Packet<'_>, service: Service) {
-        let mut flow = Flow::new(NO_TOKEN, None, limits::buffers(usize::MAX));
-        flow.syn = packet.whole.to_vec();
-        flow.backend = Backend::Local(Local::new(service));
-        self.insert(key, flow);
-        self.open(key);
-    }
-
     /// Goes on with a connection whose name the host has found.
     pub(crate) fn connect_to_name(&mut self, key: Ends, name: &Name, found: &[IpAddr]) {
-        let port = key.remote.1;
-        if let Some(flow) = self.flows.get_mut(&key)
-            && LOOKED_AT.contains(&port)
-        {
-            flow.expects = Some(name.clone());
+        let Some(flow) = self.flows.get_mut(&key) else {
+            return;
+        };
+        let mut port = key.remote.1;
+        match &flow.secret {
+            Some(secret) => match self.secrets.use_of(secret) {
+                Some(one) if one.host == *name => port = one.port,
+                // It leads elsewhere by now.
+                _ => return self.fail(&key, &ErrorKind::ConnectionRefused.into()),
+            },
+            None if LOOKED_AT.contains(&port) => flow.expects = Some(name.clone()),
+            None => {}
         }
         let candidates = self.candidates(Protocol::Tcp, name, found, port);
         self.connect(key, candidates);
     }
 
-    fn connect(&mut self, key: Ends, candidates: Vec<(Question, SocketAddr)>) {
-        match self.gate(candidates) {
+    pub(crate) fn connect(&mut self, key: Ends, candidates: Vec<(Question, SocketAddr)>) {
+        let flow = self.flows.get(&key);
+        let of_endpoint = flow.is_some_and(|flow| flow.secret.is_some());
+        match self.gate(candidates, of_endpoint) {
             Gated::Allowed(allowed, seq) => {
                 let (allowed, asking) = self.through_proxy(allowed);
                 if let Some(flow) = self.flows.get_mut(&key) {
@@ -319,6 +318,18 @@ impl Net {
             return;
         };
         let waited = flow.waits_until();
+        if let Some(secret) = &flow.secret
+            && let Backend::Stream(_) = &flow.backend
+        {
+            let Backend::Stream(stream) = std::mem::replace(&mut flow.backend, Backend::None)
+            else {
+                return;
+            };
+            match self.secrets.endpoint(secret, stream) {
+                Some(endpoint) => flow.backend = Backend::Endpoint(Box::new(endpoint)),
+                None => return self.fail(&key, &ErrorKind::ConnectionRefused.into()),
+            }
+        }
         if !flow.open(&key, mtu, &mut self.link, now) {
             self.close(&key, false);
             return;
@@ -349,42 +360,15 @@ impl Net {
                 self.dirty.insert(key);
             }
             let is_local = matches!(flow.backend, Backend::Local(_));
+            if flow.secret.is_some() {
+                self.tell_requests(&key);
+            }
             match turn {
                 Turn::Goes if is_local => self.serve_local(key),
                 Turn::Goes => {}
                 Turn::Over => self.close(&key, true),
                 Turn::Lies => self.end_liar(&key),
             }
-        }
-    }
-
-    fn serve_local(&mut self, key: Ends) {
-        loop {
-            let wanted = match self.flows.get_mut(&key).map(|flow| &mut flow.backend) {
-                Some(Backend::Local(local)) => local.next(),
-                _ => None,
-            };
-            match wanted {
-                None => return,
-                Some(Wanted::Dns(message)) => {
-                    self.lookup(&message, |query| Client::Connection { query, key })
-                }
-                Some(Wanted::Page(path)) => {
-                    let page = self.page(&path);
-                    self.answer_local(key, &page);
-                }
-            }
-        }
-    }
-
-    /// Gives a connection to a service its answer.
-    pub(crate) fn answer_local(&mut self, key: Ends, bytes: &[u8]) {
-        if let Some(flow) = self.flows.get_mut(&key)
-            && let Backend::Local(local) = &mut flow.backend
-        {
-            local.answer(bytes);
-            flow.readable = true;
-            self.dirty.insert(key);
         }
     }
 
@@ -450,6 +434,9 @@ impl Net {
     pub(crate) fn refused_flows(&self) -> Vec<Ends> {
         let now = now_ms() / 1000;
         let is_refused = |flow: &Flow| match (&flow.question, &flow.from) {
+            (Some(question), _) if flow.secret.is_some() => {
+                !self.gate.ask_granted(question).is_allowed()
+            }
             (Some(question), _) => !self.gate.ask(question).is_allowed(),
             (None, Some((vm, port))) => self.gate.policy.judge_from(vm, *port, now).is_some(),
             (None, None) => false,

@@ -24,6 +24,7 @@ use crate::lookups::Waiter;
 use crate::peers;
 use crate::places::Place;
 use crate::process::Net;
+use crate::secrets;
 
 /// Conversations at once.
 const CONVERSATIONS_MAX: usize = 32;
@@ -213,6 +214,14 @@ impl Net {
                 self.peers.leave(&peer, &mut self.io);
                 Ok(Reply::Done)
             }
+            Request::SetSecrets { uses } => match self.descriptor(token) {
+                Ok(memory) => {
+                    let set = self.set_secrets(uses, memory);
+                    set.map(|()| Reply::Done)
+                        .map_err(|words| (FailureCode::Malformed, words))
+                }
+                Err(refused) => Err(refused),
+            },
             Request::Status => Ok(Reply::Status(Box::new(self.status()))),
             Request::Denials { after, follow } => return self.tell_denials(token, after, follow),
             Request::Check(check) => return self.check(token, check),
@@ -296,12 +305,16 @@ impl Net {
         pairs.iter().for_each(|pair| self.close_pair(pair));
         let gate = &self.gate;
         let is_allowed = |name: &Name| gate.ask(&Question::Lookup(name.clone())).is_allowed();
+        let secrets = &self.secrets;
+        let is_ours = |name: &Name| {
+            let secret = secrets::secret_of(name);
+            peers::vm_of(name).is_some()
+                || secret.is_some_and(|secret| secrets.use_of(&secret).is_some())
+        };
         match gate.policy.binds_names() {
-            true => self
-                .names
-                .keep(|name| peers::vm_of(name).is_some() || is_allowed(name)),
-            // What was bound is not any more, but for the names of VMs.
-            false => self.names.keep(|name| peers::vm_of(name).is_some()),
+            true => self.names.keep(|name| is_ours(name) || is_allowed(name)),
+            // What was bound is not any more, but for the names of VMs and endpoints.
+            false => self.names.keep(is_ours),
         }
         u32::try_from(flows.len() + pairs.len()).unwrap_or(u32::MAX)
     }
@@ -393,6 +406,7 @@ impl Net {
                         self.say(token, &Reply::Checked(checked));
                     }
                 }
+                Place::Secret(secret) => self.say(token, &of_endpoint(secret.as_str())),
                 Place::Peer(vm) => {
                     let destination = Destination::Vm(vm);
                     self.say_verdict(token, &check, destination, vec![address]);
@@ -407,6 +421,9 @@ impl Net {
                 return self.say(token, &failed(FailureCode::Malformed, words));
             }
         };
+        if secrets::is_of_endpoints(&name) {
+            return self.say(token, &of_endpoint(name.as_str()));
+        }
         let lookup = self.gate.ask(&Question::Lookup(name.clone()));
         match lookup.is_allowed() {
             true => self.find(name, Waiter::Check(token, check)),
@@ -461,6 +478,11 @@ impl Net {
 
 fn of_host(error: io::Error) -> Refused {
     (FailureCode::Host, error.to_string())
+}
+
+fn of_endpoint(name: &str) -> Reply {
+    let words = format!("{name} is the endpoint of a secret: check the secret's host");
+    failed(FailureCode::Malformed, words)
 }
 
 fn failed(code: FailureCode, message: String) -> Reply {

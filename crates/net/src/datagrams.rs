@@ -84,8 +84,10 @@ impl Net {
             let (address, port) = pair.remote;
             let candidates = match self.place(Protocol::Udp, address, port) {
                 Place::At(candidates) => candidates,
-                // VMs reach one another by TCP alone.
-                Place::Peer(_) => return self.refuse(packet, Refusal::Prohibited),
+                // VMs and endpoints are reached by TCP alone.
+                Place::Peer(_) | Place::Secret(_) => {
+                    return self.refuse(packet, Refusal::Prohibited);
+                }
                 Place::Named(name, Some(found)) => {
                     self.candidates(Protocol::Udp, &name, &found, port)
                 }
@@ -136,7 +138,7 @@ impl Net {
         candidates: Vec<(Question, SocketAddr)>,
         packet: &Packet<'_>,
     ) -> bool {
-        let (allowed, opened) = match self.gate(candidates) {
+        let (allowed, opened) = match self.gate(candidates, false) {
             Gated::Allowed(allowed, opened) => (allowed, opened),
             Gated::Denied | Gated::Nowhere => {
                 self.refuse(packet, Refusal::Prohibited);
@@ -294,7 +296,7 @@ impl Net {
         }
         match self.place(Protocol::Icmp, to, 0) {
             Place::At(candidates) => self.ping(packet, candidates),
-            Place::Peer(_) => self.refuse(packet, Refusal::Prohibited),
+            Place::Peer(_) | Place::Secret(_) => self.refuse(packet, Refusal::Prohibited),
             Place::Named(name, Some(found)) => {
                 let candidates = self.candidates(Protocol::Icmp, &name, &found, 0);
                 self.ping(packet, candidates);
@@ -307,7 +309,7 @@ impl Net {
     fn ping(&mut self, packet: &Packet<'_>, candidates: Vec<(Question, SocketAddr)>) {
         let [a, b] = [packet.payload.get(4), packet.payload.get(5)].map(|byte| byte.copied());
         let ident = u16::from_be_bytes([a.unwrap_or_default(), b.unwrap_or_default()]);
-        let allowed = match self.gate(candidates) {
+        let allowed = match self.gate(candidates, false) {
             Gated::Allowed(allowed, _) => allowed,
             Gated::Denied | Gated::Nowhere => return self.refuse(packet, Refusal::Prohibited),
         };

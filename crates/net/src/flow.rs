@@ -15,11 +15,13 @@ use std::net::{Shutdown, SocketAddr};
 use std::time::Instant;
 
 use banger_egress::{Destination, Name, Question};
+use banger_secret::SecretName;
 use mio::Token;
 use mio::net::TcpStream;
 use rustix::net::sockopt;
 use smoltcp::socket::tcp::State;
 
+use crate::endpoint::Endpoint;
 use crate::ends::Ends;
 use crate::guest_tcp::{Buffers, GuestTcp};
 use crate::link::Link;
@@ -41,6 +43,8 @@ pub(crate) enum Backend {
     Local(Local),
     /// The process of another VM.
     Peer(PeerStream),
+    /// The host of a secret, through its endpoint.
+    Endpoint(Box<Endpoint>),
 }
 
 /// Stage of a connection.
@@ -76,6 +80,8 @@ pub(crate) struct Flow {
     pub(crate) connected: bool,
     /// The conversation with the proxy that leads there.
     pub(crate) asking: Option<Asking>,
+    /// The secret whose endpoint it is to.
+    pub(crate) secret: Option<SecretName>,
     /// The name that its first bytes must name.
     pub(crate) expects: Option<Name>,
     /// The VM that has dialled it, and its port, when it is another VM's connection into the guest.
@@ -122,6 +128,7 @@ impl Flow {
             syn: Vec::new(),
             connected: false,
             asking: None,
+            secret: None,
             expects: None,
             from: None,
             tells_taken: false,
@@ -165,9 +172,15 @@ impl Flow {
             return Turn::Lies;
         }
         let moved = self.say_taken();
-        let moved = moved
-            .and_then(|()| self.carry_out())
-            .and_then(|()| self.carry_in());
+        let moved = moved.and_then(|()| self.carry_out());
+        if matches!(self.backend, Backend::Endpoint(_)) {
+            // It answers by itself, too.
+            self.readable = true;
+        }
+        let given = self.received;
+        let moved = moved.and_then(|()| self.carry_in());
+        // With an answer there may be room for the next request.
+        self.has_more |= matches!(self.backend, Backend::Endpoint(_)) && self.received > given;
         let Some(guest_side) = &mut self.guest else {
             return Turn::Over;
         };
@@ -265,7 +278,7 @@ impl Flow {
         );
         if !opens && !socket.may_recv() && !socket.can_recv() && !self.guest_ended {
             // Where there is no room for it, it is told as soon as there is.
-            self.guest_ended = self.backend.end_of_guest();
+            self.guest_ended = self.backend.end_of_guest()?;
         }
         Ok(())
     }
@@ -378,6 +391,7 @@ impl Backend {
             Self::Stream(stream) => retried(|| stream.write(bytes)),
             Self::Local(local) => Ok(local.take(bytes)),
             Self::Peer(stream) => stream.write(bytes),
+            Self::Endpoint(endpoint) => endpoint.write(bytes),
         }
     }
 
@@ -387,11 +401,12 @@ impl Backend {
             Self::Stream(stream) => retried(|| stream.read(room)),
             Self::Local(local) => local.give(room),
             Self::Peer(stream) => stream.read(room),
+            Self::Endpoint(endpoint) => endpoint.read(room),
         }
     }
 
     /// Tells that nothing more comes. False: not yet.
-    fn end_of_guest(&mut self) -> bool {
+    fn end_of_guest(&mut self) -> io::Result<bool> {
         match self {
             Self::None => {}
             // A socket that the other side has reset cannot be shut down, and need not.
@@ -399,10 +414,11 @@ impl Backend {
             Self::Local(local) => local.end(),
             Self::Peer(stream) => {
                 let ended = stream.end().map_err(|error| error.kind());
-                return ended != Err(ErrorKind::WouldBlock);
+                return Ok(ended != Err(ErrorKind::WouldBlock));
             }
+            Self::Endpoint(endpoint) => endpoint.guest_ended()?,
         }
-        true
+        Ok(true)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use banger_egress::{Denial, Policy, Question, Verdict};
+use banger_egress::{Denial, Policy, Question, Rule, Verdict};
 use banger_net_control::{Counters, Event, Record, Told};
 
 use crate::audit_log::{AuditLog, now_ms};
@@ -14,6 +14,8 @@ const DENIALS_MAX: usize = 256;
 /// Policy, log and counters.
 pub(crate) struct Gate {
     pub(crate) policy: Policy,
+    /// Rules that secrets mean, and the policy with them: it counts for their endpoints alone.
+    granted: (Vec<Rule>, Policy),
     pub(crate) log: AuditLog,
     pub(crate) counters: Counters,
     denials: VecDeque<Record>,
@@ -28,6 +30,7 @@ impl Gate {
             policy: policy.clone(),
         });
         Self {
+            granted: (Vec::new(), policy.clone()),
             policy,
             log,
             counters: Counters::default(),
@@ -39,6 +42,22 @@ impl Gate {
     /// Answers a question without a trace.
     pub(crate) fn ask(&self, question: &Question) -> Verdict {
         self.policy.judge(question, now_ms() / 1000)
+    }
+
+    /// Answers a question of the endpoint of a secret, without a trace.
+    pub(crate) fn ask_granted(&self, question: &Question) -> Verdict {
+        self.granted.1.judge(question, now_ms() / 1000)
+    }
+
+    /// Allows these to endpoints of secrets, and what the policy allows.
+    pub(crate) fn grant(&mut self, rules: Vec<Rule>) {
+        let policy = self.policy.clone().granting(&rules);
+        self.granted = (rules, policy);
+    }
+
+    /// Records an answer; with the number of its record.
+    pub(crate) fn record(&mut self, question: &Question, verdict: Verdict) -> u64 {
+        self.tell(question, verdict)
     }
 
     /// Answers a question and records it; with the number of its record.
@@ -98,6 +117,8 @@ impl Gate {
             policy: policy.clone(),
         });
         self.policy = policy;
+        let rules = std::mem::take(&mut self.granted.0);
+        self.grant(rules);
     }
 
     /// The kept refusals with a number above `after`, oldest first.

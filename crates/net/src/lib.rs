@@ -14,7 +14,9 @@
 //!   The guest's open connections are reset then; new ones work at once.
 //! - It needs no root and no namespace, starts no program, and ends with its VMM.
 //!
-//! It must not: know the store or the API, keep anything on disk but its log, or hold a secret.
+//! - A secret of the user's is in its memory alone, and leaves it for the one host that it is for, in TLS.
+//!
+//! It must not: know the store or the API, or keep anything on disk but its log.
 
 mod answer;
 mod audit_log;
@@ -22,6 +24,7 @@ mod connections;
 mod control;
 mod datagrams;
 pub mod dns;
+mod endpoint;
 mod ends;
 mod flow;
 mod gate;
@@ -44,10 +47,12 @@ mod process;
 mod proxy;
 mod published;
 mod resolver;
+mod secrets;
 mod start;
 mod users;
 
 pub use answer::refusals;
+pub use endpoint::exchanged;
 pub use host::name_servers;
 pub use host_files::StdFiles;
 pub use users::{diagnosis, of_connection as user_of};

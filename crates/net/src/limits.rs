@@ -16,6 +16,8 @@ pub(crate) const FAILURES_AT_ONCE: u32 = 512;
 pub(crate) const UDP_PAIRS_MAX: usize = 512;
 /// Echo requests that are waited for at once.
 pub(crate) const PINGS_MAX: usize = 64;
+/// Connections to endpoints of secrets at once: each has TLS, and some 150 KiB with it.
+pub(crate) const ENDPOINTS_MAX: usize = 256;
 /// Other VMs that one is joined with.
 pub(crate) const PEERS_MAX: usize = 64;
 /// Questions to the name server a second.

@@ -2,6 +2,15 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
+use std::net::IpAddr;
+
+use crate::connections::NO_TOKEN;
+use crate::ends::Ends;
+use crate::flow::{Backend, Flow};
+use crate::limits;
+use crate::packet::Packet;
+use crate::process::Net;
+use crate::resolver::Client;
 
 /// Bytes that wait for the guest, beyond which nothing more is taken from it.
 const WAITING_MAX_BYTES: usize = 128 * 1024;
@@ -146,6 +155,62 @@ impl Local {
     /// Notes that the guest sends no more.
     pub(crate) fn end(&mut self) {
         self.guest_ended = true;
+    }
+}
+
+impl Net {
+    /// The service at an address of ours; `Some(None)`: there is none at this port.
+    pub(crate) fn service(&self, (address, port): (IpAddr, u16)) -> Option<Option<Service>> {
+        self.is_name_server(address).then_some(match port {
+            53 => Some(Service::Dns),
+            80 => Some(Service::Http),
+            _ => None,
+        })
+    }
+
+    /// Tells whether an address is that of our name server.
+    pub(crate) fn is_name_server(&self, address: IpAddr) -> bool {
+        let guest = &self.config.guest;
+        let v6 = guest.v6.map(|v6| IpAddr::V6(v6.name_server));
+        address == IpAddr::V4(guest.v4.name_server) || Some(address) == v6
+    }
+
+    pub(crate) fn begin_local(&mut self, key: Ends, packet: &Packet<'_>, service: Service) {
+        let mut flow = Flow::new(NO_TOKEN, None, limits::buffers(usize::MAX));
+        flow.syn = packet.whole.to_vec();
+        flow.backend = Backend::Local(Local::new(service));
+        self.insert(key, flow);
+        self.open(key);
+    }
+
+    pub(crate) fn serve_local(&mut self, key: Ends) {
+        loop {
+            let wanted = match self.flows.get_mut(&key).map(|flow| &mut flow.backend) {
+                Some(Backend::Local(local)) => local.next(),
+                _ => None,
+            };
+            match wanted {
+                None => return,
+                Some(Wanted::Dns(message)) => {
+                    self.lookup(&message, |query| Client::Connection { query, key })
+                }
+                Some(Wanted::Page(path)) => {
+                    let page = self.page(&path);
+                    self.answer_local(key, &page);
+                }
+            }
+        }
+    }
+
+    /// Gives a connection to a service its answer.
+    pub(crate) fn answer_local(&mut self, key: Ends, bytes: &[u8]) {
+        if let Some(flow) = self.flows.get_mut(&key)
+            && let Backend::Local(local) = &mut flow.backend
+        {
+            local.answer(bytes);
+            flow.readable = true;
+            self.dirty.insert(key);
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! addresses are bound to names (list):  refused ─► REFUSED with the rule to add; nothing leaves the host
 //!                                       allowed ─► the host finds its addresses ─► the guest gets one of our own
 //! otherwise:                            refused, or carried to the host's name server as it is
-//! banger.internal, host.banger.internal ─► this process
+//! banger.internal, host.banger.internal, NAME.vm, NAME.secret.internal ─► this process
 //! ```
 
 use std::net::IpAddr;
@@ -19,6 +19,7 @@ use crate::ends::Ends;
 use crate::peers;
 use crate::process::Net;
 use crate::resolver::{Client, Finished};
+use crate::secrets;
 
 /// Seconds for which a guest may keep an address of ours.
 const TTL_SECONDS: u32 = 60;
@@ -82,6 +83,9 @@ impl Net {
             return self.reply(client(query), &answer);
         }
         if let Some(answer) = self.name_of_vm(&query) {
+            return self.reply(client(query), &answer);
+        }
+        if let Some(answer) = self.name_of_endpoint(&query) {
             return self.reply(client(query), &answer);
         }
         if let Err(answer) = self.judge_lookup(&query) {
@@ -160,6 +164,18 @@ impl Net {
         };
         // One is enough, and a guest may have no way for the other yet.
         Some(query.addresses(&[given.v4.into()], TTL_SECONDS))
+    }
+
+    /// The answer to a name of endpoints: no such name leaves this process.
+    fn name_of_endpoint(&mut self, query: &Query) -> Option<Vec<u8>> {
+        let name = query
+            .name
+            .as_ref()
+            .filter(|name| secrets::is_of_endpoints(name))?;
+        match self.address_of_endpoint(name) {
+            Some(address) => Some(query.addresses(&[address.into()], TTL_SECONDS)),
+            None => Some(query.empty(Rcode::NXDOMAIN)),
+        }
     }
 
     /// Lets `waiter` go on when the host has found the addresses of `name`.

@@ -2,12 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use banger_egress::{Destination, Name, Protocol, Question, Verdict};
+use banger_egress::{Destination, Name, Protocol, Question};
+use banger_secret::SecretName;
 use smoltcp::wire::IpProtocol;
 
 use crate::host;
 use crate::peers;
 use crate::process::Net;
+use crate::secrets;
 
 /// Where a destination of the guest's leads.
 pub(crate) enum Place {
@@ -15,6 +17,8 @@ pub(crate) enum Place {
     At(Vec<(Question, SocketAddr)>),
     /// To another VM.
     Peer(Name),
+    /// To the endpoint of a secret.
+    Secret(SecretName),
     /// To a name; with the addresses that the host found for it just now.
     Named(Name, Option<Vec<IpAddr>>),
 }
@@ -44,6 +48,9 @@ impl Net {
         if let Some((name, found)) = self.names.of(address, self.now) {
             if let Some(vm) = peers::vm_of(&name) {
                 return Place::Peer(vm);
+            }
+            if let Some(secret) = secrets::secret_of(&name) {
+                return Place::Secret(secret);
             }
             return Place::Named(name, found);
         }
@@ -90,20 +97,31 @@ impl Net {
             .collect()
     }
 
-    /// Judges the candidates, and records one verdict.
-    pub(crate) fn gate(&mut self, candidates: Vec<(Question, SocketAddr)>) -> Gated {
+    /// Judges the candidates, and records one verdict. Endpoints of secrets may reach what their secrets mean, too.
+    pub(crate) fn gate(
+        &mut self,
+        candidates: Vec<(Question, SocketAddr)>,
+        of_endpoint: bool,
+    ) -> Gated {
+        let ask = |question: &Question| match of_endpoint {
+            true => self.gate.ask_granted(question),
+            false => self.gate.ask(question),
+        };
         let first = candidates.first().map(|(question, _)| question.clone());
         let allowed: Vec<_> = candidates
             .into_iter()
-            .filter(|(question, _)| self.gate.ask(question).is_allowed())
+            .filter(|(question, _)| ask(question).is_allowed())
             .collect();
         let told = allowed.first().map(|(question, _)| question.clone());
         let Some(question) = told.or(first) else {
             return Gated::Nowhere;
         };
-        match self.gate.judge(&question) {
-            (Verdict::Allow(_), seq) => Gated::Allowed(allowed, seq),
-            (Verdict::Deny(_), _) => Gated::Denied,
+        let verdict = ask(&question);
+        let is_allowed = verdict.is_allowed();
+        let seq = self.gate.record(&question, verdict);
+        match is_allowed {
+            true => Gated::Allowed(allowed, seq),
+            false => Gated::Denied,
         }
     }
 }

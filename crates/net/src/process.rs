@@ -34,6 +34,7 @@ use crate::packet::{self, Frame};
 use crate::peers::Peers;
 use crate::published::Published;
 use crate::resolver::Resolver;
+use crate::secrets::Secrets;
 
 /// Frames of the guest's that are taken before others have their turn.
 const FRAMES_A_TURN: usize = 64;
@@ -70,6 +71,7 @@ pub(crate) struct Net {
     pub(crate) finding: HashMap<banger_egress::Name, Finding>,
     pub(crate) published: Published,
     pub(crate) peers: Peers,
+    pub(crate) secrets: Secrets,
     pub(crate) control: Control,
     pub(crate) vmm: Option<OwnedFd>,
     pub(crate) ended: bool,
@@ -94,7 +96,9 @@ impl Net {
         )?;
         let control = Control::listen(&config.control, &mut io)?;
         let log = AuditLog::open(config.audit.as_deref())?;
-        let gate = Gate::new(config.policy.clone(), log);
+        let mut gate = Gate::new(config.policy.clone(), log);
+        let secrets = Secrets::new(&config.secrets);
+        gate.grant(secrets.rules());
         let servers = Servers::new(&config.dns.resolv_conf, config.dns.servers.clone());
         let published = Published::listen(&config.publish, &mut io);
         let now = Instant::now();
@@ -120,6 +124,7 @@ impl Net {
             finding: HashMap::new(),
             published,
             peers: Peers::default(),
+            secrets,
             control,
             vmm: None,
             ended: false,

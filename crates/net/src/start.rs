@@ -213,9 +213,21 @@ fn serve(args: &StartArgs) -> Result<(), StartError> {
         });
     }
     let vmm = args.vmm_pidfd.map(inherited).transpose()?;
+    leave_no_core();
     enter_folder(&mut config)?;
     banger_jail::refuse_exec()?;
     process::serve(config, vmm).map_err(StartError::Serve)
+}
+
+/// Keeps the memory, in which secrets may be, out of core dumps. With 1 the kernel gives a core to no program either (it is the limit
+/// of such programs themselves); where the host allows none at all, that stays.
+fn leave_no_core() {
+    let limit = Some(1);
+    let limit = rustix::process::Rlimit {
+        current: limit,
+        maximum: limit,
+    };
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Core, limit);
 }
 
 /// Makes the folder of the sockets the working directory: their names alone always fit into an address.

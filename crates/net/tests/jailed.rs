@@ -50,6 +50,7 @@ fn a_jailed_process_serves_logs_and_ends() {
             },
             proxy: None,
             publish: vec![published(8080, 80)],
+            secrets: Vec::new(),
             policy: policy(1, Egress::Public, &[]),
         };
         // The guest of these tests has no way to long paths.

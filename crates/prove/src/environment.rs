@@ -18,6 +18,7 @@ use banger_egress::{Policy, Rule, SetName};
 use banger_engine::{Accel, VmmSpec};
 use banger_net_control::{NetIdentity, Publish};
 use banger_ops::{ContainerAt, HostResult, ImageSource, Plan, TemplateFacts, TemplateFiles};
+use banger_secret::{SecretName, SecretUse};
 use banger_store::VmRecord;
 
 use crate::content::{SIZE, made};
@@ -204,6 +205,14 @@ impl Environment for SimEnvironment {
                 Ok(Vec::new())
             },
         )
+    }
+
+    fn has_secret(&self, _name: &SecretName) -> HostResult<bool> {
+        Ok(true)
+    }
+
+    fn set_secrets(&self, _net: &NetIdentity, _uses: &[SecretUse]) -> HostResult<()> {
+        Ok(())
     }
 
     fn rules_of(&self, _set: SetName) -> HostResult<Vec<Rule>> {

@@ -84,6 +84,7 @@ fn net(dir: PathBuf) -> NetLaunch {
         dns: NameServers::default(),
         proxy: None,
         publish: Vec::new(),
+        secrets: Vec::new(),
         policy: Policy::closed(0),
     };
     let user = None;

@@ -71,6 +71,7 @@ targets!(
     net_frames,
     net_dns,
     net_first_bytes,
+    net_http,
     own_image,
     registry_challenge,
     returned_files,
@@ -118,6 +119,8 @@ mod net_dns;
 mod net_first_bytes;
 #[path = "../../../fuzz/targets/net_frames.rs"]
 mod net_frames;
+#[path = "../../../fuzz/targets/net_http.rs"]
+mod net_http;
 #[path = "../../../fuzz/targets/own_image.rs"]
 mod own_image;
 #[path = "../../../fuzz/targets/registry_challenge.rs"]

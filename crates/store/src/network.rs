@@ -7,6 +7,7 @@ use banger_api::NetworkName;
 use banger_api::vm::NetStack;
 use banger_egress::{Grant, Layer, Origin, Policy, Rule, SetName};
 use banger_net_control::NetIdentity;
+use banger_secret::SecretUse;
 use serde::{Deserialize, Serialize};
 
 use crate::VmRecord;
@@ -31,6 +32,9 @@ pub struct VmNetwork {
     /// What others allow, a repository among them: only what all allow is allowed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub narrowed: Vec<Layer>,
+    /// Secrets that its guest uses without having them: their names and hosts, and no value.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretUse>,
     /// The network whose VMs it may see.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub joined: Option<NetworkName>,

@@ -111,8 +111,9 @@ impl VmRecord {
 impl Form for VmRecord {
     const WHAT: &'static str = "VM";
     // A build before version 3 would write a record back without its labels, one before version 4 without its rules, one before
-    // version 5 without its address, whose claim would stay, one before version 6 without its named networks and the choice of its own kernel.
-    const VERSION: u32 = 6;
+    // version 5 without its address, whose claim would stay, one before version 6 without its named networks and the choice of its own kernel,
+    // one before version 7 without its secrets.
+    const VERSION: u32 = 7;
 
     fn brought_forward(&mut self, version: u32) {
         // Version 1 kept the cause of an end as its sentence alone.

@@ -55,6 +55,7 @@ fn network() -> VmNetwork {
         )]
         .into(),
         narrowed: vec![repository],
+        secrets: vec!["openai=api.openai.com".parse().unwrap()],
         joined: Some("team".parse().unwrap()),
         address: Some("127.83.1.2".parse().unwrap()),
         door: Some(65_535),
@@ -172,6 +173,13 @@ fn records_of_version_1_are_read() {
         ..a_kernel()
     };
     assert_eq!(golden().read::<KernelRecord>(1, "kernel.json"), kernel);
+}
+
+#[test]
+fn a_vm_of_a_build_without_secrets_is_read() {
+    let mut expected = a_vm();
+    expected.network.secrets.clear();
+    assert_eq!(golden().read::<VmRecord>(9, "vm.json"), expected);
 }
 
 /// A store as a daemon of version 1 left it, killed in the middle of a delete.

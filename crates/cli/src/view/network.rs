@@ -155,6 +155,13 @@ pub fn told(record: &Record) -> String {
             received,
             lasted_ms,
         } => format!("ended line {opened}: {sent} B out, {received} B in, {lasted_ms} ms"),
+        Event::Secret {
+            secret,
+            host,
+            method,
+            path,
+            opened,
+        } => format!("secret {secret} sent to {host}: {method} {path} (line {opened})"),
         Event::Omitted { count } => format!("{count} events are not recorded: too many at once"),
     };
     stamped(record.at_ms, record.seq, &what)

@@ -19,7 +19,7 @@ use super::defaults::{self, Sizes};
 use super::on_vm::{Turn, gone};
 use super::ports::check_ports;
 use super::start::Way;
-use super::{names, replace, rules, vm_view};
+use super::{names, replace, rules, secrets, vm_view};
 use crate::locks::Key;
 use crate::operations::{Asked, Locked, Running};
 use crate::{Control, image, kernel};
@@ -127,6 +127,7 @@ pub fn create(control: &Control, request: CreateVm) -> Result<Accepted, ApiError
     let narrow = request.narrow.as_ref();
     let network = VmNetwork {
         joined: request.join.clone(),
+        secrets: secrets::uses_of(&request.secrets)?,
         ..rules::of_new(control, sizes.stack, &allow, &deny, narrow)?
     };
     let (name, replaces) = wanted_name(control, &request)?;
@@ -149,6 +150,7 @@ pub fn create(control: &Control, request: CreateVm) -> Result<Accepted, ApiError
     };
     rules::check(&draft.unmade())?;
     rules::check_joined(&draft.unmade())?;
+    secrets::check(control, &draft.unmade(), &draft.network.secrets)?;
     // A VM whose image or kernel must be made first queues for that lock without a thread.
     let mut keys = Vec::new();
     if image.is_none() {

@@ -130,6 +130,7 @@ pub(super) fn net_launch(
             // The daemon's own, found when the process starts.
             proxy: None,
             publish: network.ports(),
+            secrets: vm.network.secrets.clone(),
             policy: vm.policy(),
         },
     }

@@ -19,6 +19,7 @@ use banger_store::{VmNetwork, VmRecord, vm};
 
 use super::defaults::OWN_STACK;
 use super::on_vm::gone;
+use super::secrets;
 use crate::operations::timestamp;
 use crate::{Control, find_vm};
 
@@ -67,6 +68,9 @@ pub fn change_network(
             .map_err(store_error)?;
         if is_stored {
             give_policy(control, id)?;
+            if changed.network.secrets != record.network.secrets {
+                secrets::give_secrets(control, id)?;
+            }
             return Ok(network_view(&changed));
         }
     }
@@ -130,7 +134,20 @@ fn changed(
     }
     network.sets = sets_of(control, &[&network.allow, &network.deny], &network.sets)?;
     network.generation += 1;
+    for name in &request.forget_secrets {
+        if network.secrets.iter().all(|one| one.name.as_str() != name) {
+            let message = format!("VM \"{}\" uses no secret \"{name}\"", record.name);
+            return Err(ApiError::new(ErrorCode::NotFound, message)
+                .hint(format!("banger vm show {} names all", record.name)));
+        }
+        network.secrets.retain(|one| one.name.as_str() != name);
+    }
+    let uses = secrets::uses_of(&request.secrets)?;
+    for one in &uses {
+        secrets::put(&mut network.secrets, one.clone());
+    }
     check(&new)?;
+    secrets::check(control, &new, &uses)?;
     Ok(new)
 }
 
@@ -249,9 +266,16 @@ pub fn network_view(record: &VmRecord) -> View {
         stack: record.network.stack,
         egress: record.egress,
         rules: rules_of(record),
+        secrets: secrets_of(record),
         generation: record.network.generation,
         process: None,
     }
+}
+
+/// The secrets of a record, as users see them.
+pub(super) fn secrets_of(record: &VmRecord) -> Vec<String> {
+    let secrets = record.network.secrets.iter();
+    secrets.map(ToString::to_string).collect()
 }
 
 /// The rules of a record, as users see them.

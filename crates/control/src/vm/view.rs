@@ -42,6 +42,7 @@ pub fn vm_view(record: &VmRecord) -> Vm {
         egress: record.egress,
         rules: super::rules::rules_of(record),
         reaches_host: NetPlan::of(record).is_some_and(|plan| plan.reaches_host()),
+        secrets: super::rules::secrets_of(record),
         publish: record.published().to_vec(),
         joined: record.network.joined.clone(),
         servers: Vec::new(),

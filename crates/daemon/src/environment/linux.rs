@@ -17,6 +17,7 @@ use banger_engine::{Engine, EngineKind, Probe, VmmSpec};
 use banger_kernel::KernelMetadata;
 use banger_net_control::{NetIdentity, Publish};
 use banger_ops::{HostResult, ImageSource, TemplateFiles, plans};
+use banger_secret::{SecretName, SecretUse};
 use banger_ssh::Hosts;
 use banger_store::VmRecord;
 use tokio::runtime::Handle;
@@ -32,6 +33,7 @@ use crate::failure::chain;
 use crate::paths::Paths;
 use crate::peers::Peers;
 use crate::ports::{self, Keeper, OpenPorts};
+use crate::secrets::Shelf;
 use crate::ssh_hosts;
 
 /// This host, as requests ask about it.
@@ -43,6 +45,7 @@ pub(crate) struct LinuxEnvironment {
     pub(crate) conditions: Conditions,
     pub(crate) paths: Paths,
     pub(crate) ssh_hosts: Arc<Hosts>,
+    pub(crate) secrets: Shelf,
     pub(crate) runtime: Handle,
     pub(crate) replacements: Replacements,
     pub(crate) ports: OpenPorts,
@@ -230,7 +233,21 @@ impl Environment for LinuxEnvironment {
             self.runtime.spawn(watch);
             self.ports.look_again(vm.id);
             self.settle_peers(control);
+            let (control, vm) = (control.clone(), vm.id);
+            self.runtime.spawn_blocking(move || {
+                if let Err(error) = banger_control::vm::give_secrets(&control, vm) {
+                    tracing::error!(%vm, %error, "a VM has not got its secrets");
+                }
+            });
         }
+    }
+
+    fn has_secret(&self, name: &SecretName) -> HostResult<bool> {
+        Ok(self.secrets.find(name)?.is_some())
+    }
+
+    fn set_secrets(&self, net: &NetIdentity, uses: &[SecretUse]) -> HostResult<()> {
+        networks::set_secrets(&self.secrets, net, uses)
     }
 
     fn set_ports(

@@ -13,13 +13,16 @@ use std::time::{Duration, Instant};
 use banger_api::{ApiError, ErrorCode, VmId};
 use banger_control::{Control, vm};
 use banger_egress::{Policy, Rule, SetName};
-use banger_net_control::{Client, ControlError, NetIdentity};
+use banger_net_control::{Client, ControlError, Handover, NetIdentity};
 use banger_ops::HostResult;
+use banger_secret::SecretUse;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::watch::on_a_thread;
+use crate::authorities;
 use crate::failure::chain;
 use crate::readiness::readable;
+use crate::secrets::Shelf;
 
 /// Replacements of one VM's process within [`WITHIN`]; the next one waits.
 const AT_MOST: usize = 5;
@@ -108,6 +111,39 @@ pub(super) fn set_policy(net: &NetIdentity, policy: Policy) -> HostResult<()> {
     client
         .set_policy(policy)
         .map(drop)
+        .map_err(|error| told(&error))
+}
+
+/// Gives a process these secrets with their values, unless it has ended: the next one gets them when it runs.
+pub(super) fn set_secrets(shelf: &Shelf, net: &NetIdentity, uses: &[SecretUse]) -> HostResult<()> {
+    let told = |error: &ControlError| {
+        let message = format!(
+            "the VM's network process does not take its secrets: {}",
+            chain(error)
+        );
+        let error = ApiError::new(ErrorCode::Internal, message);
+        error.hint("a process of an older banger knows none: restart the VM")
+    };
+    let mut client = match Client::connect(&net.control(), ANSWER_WITHIN) {
+        Ok(client) if client.hello().token == net.token => client,
+        Ok(_) | Err(ControlError::Unreachable { .. }) => return Ok(()),
+        Err(error) => return Err(told(&error)),
+    };
+    if uses.is_empty() && !client.knows_secrets() {
+        return Ok(());
+    }
+    let given = match uses {
+        [] => Handover::default(),
+        uses => Handover {
+            values: uses
+                .iter()
+                .map(|one| shelf.value(&one.name))
+                .collect::<HostResult<_>>()?,
+            authorities: authorities::of_this_host()?,
+        },
+    };
+    client
+        .set_secrets(uses.to_vec(), &given)
         .map_err(|error| told(&error))
 }
 

@@ -19,6 +19,7 @@ mod network;
 mod openapi;
 mod pull;
 mod router;
+mod secrets;
 mod server;
 mod streams;
 mod system;

@@ -5,14 +5,14 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use banger_api::{ApiError, ErrorCode, routes};
 
 use super::answer::Failed;
 use super::body::MAX_BODY;
 use super::{
-    changes, detached, events, export, files, gate, logs, network, openapi, pull, streams, system,
-    system_events, templates, vms, workspace,
+    changes, detached, events, export, files, gate, logs, network, openapi, pull, secrets, streams,
+    system, system_events, templates, vms, workspace,
 };
 use crate::build_id;
 use crate::context::Daemon;
@@ -92,6 +92,8 @@ pub(crate) fn router(daemon: Daemon) -> Router {
             routes::KERNEL,
             get(files::kernel).delete(files::delete_kernel),
         )
+        .route(routes::SECRETS, get(secrets::list))
+        .route(routes::SECRET, put(secrets::set).delete(secrets::delete))
         .route(routes::TEMPLATES, get(templates::templates))
         .route(routes::TEMPLATES_PRUNE, post(templates::prune))
         .route(routes::OPERATIONS, get(events::log))

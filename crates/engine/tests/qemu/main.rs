@@ -234,7 +234,8 @@ fn it_has_a_session_of_its_own_no_core_dumps_and_no_descriptor_of_ours() {
         .lines()
         .find(|line| line.starts_with("Max core file size"))
         .unwrap();
-    assert_eq!(core.split_ascii_whitespace().nth(4), Some("0"), "{core}");
+    let soft = core.split_ascii_whitespace().nth(4);
+    assert!(matches!(soft, Some("0" | "1")), "{core}");
     // Translated guests do better with small pages.
     let status = proc_file(id.pid, "status");
     assert!(status.contains("THP_enabled:\t0\n"), "{status}");

@@ -22,7 +22,7 @@ use banger_egress::{Egress, Grant, Layer, Policy};
 use banger_net_control::{Client, GuestLink, Link, NameServers, NetConfig, Publish};
 
 #[allow(unused_imports)] // each test uses its part
-pub use guest::{Guest, MAC, Opened};
+pub use guest::{Conn, Guest, MAC, Opened};
 
 /// Longest wait for anything.
 pub const WITHIN: Duration = Duration::from_secs(20);
@@ -106,6 +106,7 @@ impl World {
             },
             proxy: None,
             publish: Vec::new(),
+            secrets: Vec::new(),
             policy,
         };
         change(&mut config);

@@ -76,6 +76,7 @@ fn launch() -> NetLaunch {
             },
             proxy: None,
             publish: network.ports(),
+            secrets: Vec::new(),
             policy: Policy::new(3, Layer::of(Egress::Public)),
         },
     }

@@ -97,13 +97,15 @@ pub fn of(command: &str) -> Output {
         "start" | "stop" | "vm start" | "vm stop" | "vm restart" | "vm kill" | "vm suspend"
         | "vm pause" | "vm resume" => VMS,
         "vm create" | "vm set" => VM,
-        "rm" | "vm delete" | "image delete" | "kernel delete" => REMOVED,
+        "rm" | "vm delete" | "image delete" | "kernel delete" | "secret delete" => REMOVED,
         "vm prune" => Output::Object {
             fields: &["vms", "freed_bytes", "dry_run"],
         },
         "image prune" => Output::Object {
             fields: &["images", "freed_bytes", "dry_run"],
         },
+        "secret set" => Output::One { r#type: "Secret" },
+        "secret list" => Output::Many { r#type: "Secret" },
         "template list" => Output::Many { r#type: "Template" },
         "template prune" => Output::Object {
             fields: &["templates", "freed_bytes", "dry_run"],

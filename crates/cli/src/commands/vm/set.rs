@@ -8,6 +8,7 @@ use banger_api::vm::{RestartPolicy, SetVm, Vm};
 use banger_api::{ByteSize, Label, LabelKey, LabelValue, VmName};
 
 use banger_client::Client;
+use banger_secret::SecretName;
 
 use super::spec::{NetWish, Network, vcpu};
 use crate::context::Context;
@@ -20,10 +21,10 @@ use crate::view::vm::Changed;
     group = clap::ArgGroup::new("setting")
         .required(true)
         .multiple(true)
-        .args(["name", "kernel", "vcpu", "memory", "disk_size", "net", "egress", "allow", "deny", "publish", "restart", "labels", "remove_labels"]),
+        .args(["name", "kernel", "vcpu", "memory", "disk_size", "net", "egress", "allow", "deny", "secrets", "no_secrets", "publish", "restart", "labels", "remove_labels"]),
     override_usage = "banger vm set <VM> <SETTING>...",
     after_long_help = "\
-What is not named stays. Settings apply at the next start; name, labels, rules and the size of the work disk at once, and the \
+What is not named stays. Settings apply at the next start; name, labels, rules, secrets and the size of the work disk at once, and the \
 egress, published ports and NAME network of a VM on banger's own network too; a disk can only grow. Rules are added; banger vm net removes them.
 
 Examples:
@@ -31,6 +32,7 @@ Examples:
   banger vm set web --disk-size 32G
   banger vm set web --publish 8080:80 --publish 8443:443
   banger vm set web --kernel image
+  banger vm set web --secret openai=api.openai.com --no-secret old
   banger vm set web --label team=red --remove-label job
   banger vm set web --name web-old"
 )]
@@ -61,6 +63,9 @@ pub struct Args {
     /// Remove a label; repeatable
     #[arg(long = "remove-label", value_name = "KEY")]
     remove_labels: Vec<LabelKey>,
+    /// A secret that it is to use no more; repeatable
+    #[arg(long = "no-secret", value_name = "NAME", help_heading = "Network")]
+    no_secrets: Vec<SecretName>,
     #[command(flatten)]
     network: Network,
 }
@@ -74,6 +79,8 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
     let rules = &ChangeNetwork {
         allow: args.network.allowed(),
         deny: args.network.denied(),
+        secrets: args.network.secrets(),
+        forget_secrets: args.no_secrets.iter().map(ToString::to_string).collect(),
         ..ChangeNetwork::default()
     };
     let egress = args.network.egress();
@@ -94,12 +101,16 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
     };
     let change = |client: Client| async move {
         let vm = client.set_vm(reference, set).await?;
-        if rules.allow.is_empty() && rules.deny.is_empty() {
+        if *rules == ChangeNetwork::default() {
             return Ok(vm);
         }
         let network = client.change_network(&vm.id.to_string(), rules).await?;
-        let rules = network.rules;
-        Ok(Vm { rules, ..vm })
+        let (rules, secrets) = (network.rules, network.secrets);
+        Ok(Vm {
+            rules,
+            secrets,
+            ..vm
+        })
     };
     let vm = context.session.change(change).await?;
     if vm.restart_needed {

@@ -10,6 +10,7 @@ use banger_api::vm::{CreateVm, Egress, NetMode, Publish, RestartPolicy};
 use banger_api::{ByteSize, EngineName, InvalidName, Label, Labels, NetworkName, VmName};
 use banger_client::Client;
 use banger_egress::Rule;
+use banger_secret::SecretUse;
 
 use super::image::Wanted;
 use crate::context::Context;
@@ -76,6 +77,10 @@ pub struct Network {
     /// A rule of what it may not reach, whatever allows it; repeatable
     #[arg(long, value_name = "RULE")]
     pub deny: Vec<Rule>,
+    /// A secret that it uses without having it, at http://NAME.secret.internal; FORM is bearer (as without one), basic, or a header's
+    /// name like x-api-key; repeatable
+    #[arg(long = "secret", value_name = "NAME=HOST[:PORT][:FORM]")]
+    pub secrets: Vec<SecretUse>,
     /// Reach a port of the guest on this host, at loopback unless an address is given
     #[arg(short, long, value_name = "[ADDRESS:]HOSTPORT:GUESTPORT")]
     pub publish: Vec<Publish>,
@@ -158,6 +163,11 @@ impl Network {
             Allowed::Rule(rule) => Some(rule.to_string()),
         });
         rules.collect()
+    }
+
+    /// Secrets that it uses.
+    pub fn secrets(&self) -> Vec<String> {
+        self.secrets.iter().map(ToString::to_string).collect()
     }
 
     /// Rules that deny.
@@ -259,6 +269,7 @@ impl Spec {
             egress: self.network.egress(),
             allow: self.network.allowed(),
             deny: self.network.denied(),
+            secrets: self.network.secrets(),
             narrow: self.narrow,
             publish: self.network.publish,
             start,

@@ -61,6 +61,7 @@ impl Spec {
             egress: _,
             allow: _,
             deny: _,
+            secrets,
             publish,
         } = network;
         let mut all = Vec::new();
@@ -138,6 +139,12 @@ impl Spec {
                     }),
             );
         }
+        let secrets = secrets.iter().map(ToString::to_string);
+        let lacking = secrets.filter(|one| !vm.secrets.contains(one));
+        all.extend(lacking.map(|one| Difference {
+            told: format!("it does not use secret {one}"),
+            set: Some(format!("--secret {one}")),
+        }));
         all.extend(labels.iter().filter_map(|label| of_label(label, vm)));
         all.extend(of_publish(publish, vm));
         all
