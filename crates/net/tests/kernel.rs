@@ -8,35 +8,25 @@
 
 mod world;
 
-use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream, UdpSocket};
-use std::os::fd::AsRawFd as _;
-use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use banger_egress::Egress;
+use world::tap::{self, Weather};
 use world::{World, echo, in_namespace, policy, sink, source, udp_echo};
 
-/// Folder of the link, for the part of this test that is the guest.
-const FOLDER: &str = "BANGER_TEST_LINK";
 /// MiB that are moved each way.
 const MIB: &str = "BANGER_TEST_MIB";
 
 #[test]
 fn the_kernels_own_tcp_is_served() {
-    if let Some(folder) = std::env::var_os(FOLDER) {
+    if let Some(folder) = std::env::var_os(tap::FOLDER) {
         return guest(Path::new(&folder));
     }
-    if File::options()
-        .read(true)
-        .write(true)
-        .open("/dev/net/tun")
-        .is_err()
-    {
-        // Not every host lets its users have taps; smoltcp is the guest of the other tests.
+    if !tap::is_given() {
         println!("no tap: not tried");
         return;
     }
@@ -51,14 +41,7 @@ fn the_kernels_own_tcp_is_served() {
         std::fs::remove_file(&world.config.link.peer).unwrap();
         world.replace();
         let before = world.cpu();
-        let status = Command::new("unshare")
-            .arg("--net")
-            .arg(std::env::current_exe().unwrap())
-            .args(["--exact", "the_kernels_own_tcp_is_served", "--nocapture"])
-            .env(FOLDER, world.dir.path())
-            .status()
-            .unwrap();
-        assert!(status.success(), "{status}");
+        tap::as_guest("the_kernels_own_tcp_is_served", world.dir.path());
         let status = world.client().status().unwrap();
         println!("CPU of the process {:?}; {status:?}", world.cpu() - before);
         assert_eq!(status.counters.limited, 0);
@@ -70,19 +53,7 @@ fn mib() -> usize {
 }
 
 fn guest(folder: &Path) {
-    let tap = tap();
-    for line in [
-        "link set lo up",
-        "link set tap0 mtu 65520",
-        "link set tap0 up",
-        "addr add 10.0.2.15/24 dev tap0",
-        "addr add fd62:616e:6765::15/64 dev tap0 nodad",
-        "route add default via 10.0.2.2",
-    ] {
-        let status = Command::new("ip").args(line.split(' ')).status().unwrap();
-        assert!(status.success(), "ip {line}");
-    }
-    pump(&tap, folder);
+    tap::linked(folder, 65_520, Weather::default());
     let to = |port: u16| TcpStream::connect(("1.2.3.4", port)).unwrap();
     let mut stream = to(7);
     stream.write_all(b"hello").unwrap();
@@ -157,41 +128,4 @@ fn guest(folder: &Path) {
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("via fe80::2"), "{text}");
-}
-
-#[allow(unsafe_code)] // one ioctl
-fn tap() -> File {
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .open("/dev/net/tun")
-        .unwrap();
-    let mut request = [0_u8; 40];
-    request[..4].copy_from_slice(b"tap0");
-    let flags = u16::try_from(libc::IFF_TAP | libc::IFF_NO_PI).unwrap();
-    request[16..18].copy_from_slice(&flags.to_ne_bytes());
-    // SAFETY: the request is an ifreq of 40 bytes, and outlives the call.
-    let made = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, request.as_mut_ptr()) };
-    assert_eq!(made, 0, "{}", std::io::Error::last_os_error());
-    file
-}
-
-/// Moves frames, each way on a thread.
-fn pump(tap: &File, folder: &Path) {
-    let socket = UnixDatagram::bind(folder.join("net.qemu")).unwrap();
-    let own = folder.join("net.sock");
-    let (mut from_tap, sender) = (tap.try_clone().unwrap(), socket.try_clone().unwrap());
-    std::thread::spawn(move || {
-        let mut frame = vec![0; 70_000];
-        while let Ok(length) = from_tap.read(&mut frame) {
-            let _ = sender.send_to(&frame[..length], &own);
-        }
-    });
-    let mut to_tap = tap.try_clone().unwrap();
-    std::thread::spawn(move || {
-        let mut frame = vec![0; 70_000];
-        while let Ok(length) = socket.recv(&mut frame) {
-            let _ = to_tap.write(&frame[..length]);
-        }
-    });
 }

@@ -11,6 +11,7 @@
 #![allow(dead_code)] // each test uses its part
 
 mod guest;
+pub mod tap;
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};

@@ -36,6 +36,7 @@ mod python_sdk;
 mod refusals;
 mod replaced;
 mod running;
+mod secrets;
 mod sessions;
 mod shell;
 mod ssh;
@@ -45,6 +46,8 @@ mod suspend;
 mod systemd;
 mod templates;
 mod tiny_root;
+#[path = "../../../net/tests/tls_host/mod.rs"]
+mod tls_host;
 mod tools;
 mod workspace;
 mod workspace_export;
