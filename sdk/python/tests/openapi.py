@@ -40,7 +40,10 @@ class _Check:
         known = {one["name"] for one in operation.get("parameters", []) if one["in"] == "query"}
         self.found += [f"{name}: no query {query}" for query in route.query if query not in known]
         body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
-        if route.body is not None:
+        if route.raw:
+            if "application/octet-stream" not in operation.get("requestBody", {}).get("content", {}):
+                self.found.append(f"{name}: it takes no bytes")
+        elif route.body is not None:
             expected = _schema.REQUESTS[route.body]
             if body.get("$ref", "").rsplit("/", 1)[-1] != expected:
                 self.found.append(f"{name}: its body is not {expected}")

@@ -304,6 +304,17 @@ class Life(unittest.TestCase):
         guest.start()
         self.assertEqual((guest.state, guest.exec("cat /dev/shm/kept").stdout), ("running", "here\n"))
 
+    def test_a_secret_is_kept_and_its_value_is_in_no_answer(self) -> None:
+        kept = client.set_secret("sdk-token", "value-of-it")
+        self.assertEqual((kept.name, kept.vms), ("sdk-token", []))
+        self.assertIn("sdk-token", [one.name for one in client.secrets()])
+        self.assertNotIn("value-of-it", repr(client.secrets()))
+        client.delete_secret("sdk-token")
+        with self.assertRaises(errors.NotFound):
+            client.delete_secret("sdk-token")
+        with self.assertRaises(errors.InvalidArgument):
+            client.set_secret("NO NAME", "x")
+
     def test_an_image_is_taken_as_it_is_here_or_pulled(self) -> None:
         self.assertEqual(client.ensure_image("debian-minimal"), "debian-minimal")
         with self.assertRaises(errors.RegistryFailed):

@@ -62,6 +62,7 @@ class Settings(TypedDict, total=False):
     restart: requests.RestartPolicy | None
     replace: bool
     template: bool
+    secrets: Sequence[str] | None
 
 
 def create_body(settings: Settings) -> requests.CreateVm:
@@ -73,6 +74,7 @@ def create_body(settings: Settings) -> requests.CreateVm:
     if ephemeral and not start:
         raise ValueError("an ephemeral sandbox is started: nothing else would keep it")
     allow, deny, labels = settings.get("allow"), settings.get("deny"), settings.get("labels")
+    secrets = settings.get("secrets")
     return requests.CreateVm(
         image=settings.get("image"),
         name=settings.get("name"),
@@ -93,6 +95,7 @@ def create_body(settings: Settings) -> requests.CreateVm:
         ephemeral=ephemeral or None,
         restart=settings.get("restart"),
         replace=settings.get("replace") or None,
+        secrets=None if secrets is None else list(secrets),
         no_template=None if settings.get("template", True) else True,
     )
 
@@ -224,10 +227,19 @@ def change_network(
     deny: Sequence[str],
     remove: Sequence[str],
     for_seconds: int | None,
+    secrets: Sequence[str],
+    forget_secrets: Sequence[str],
 ) -> Flow[Network]:
     """Changes what a guest may reach."""
     body = requests.ChangeNetwork(
-        egress=egress, allow=list(allow), deny=list(deny), remove=list(remove), for_s=for_seconds
+        egress=egress,
+        allow=list(allow),
+        deny=list(deny),
+        remove=list(remove),
+        for_s=for_seconds,
+        # An older daemon knows neither.
+        secrets=list(secrets) or None,
+        forget_secrets=list(forget_secrets) or None,
     )
     network: Network = yield from ask(Call(routes.CHANGE_NETWORK, reference, [], body))
     return network

@@ -115,11 +115,15 @@ class Call:
     body: Any = None
     start: bool = True
     """False: a daemon that was stopped is not started for this."""
+    raw: bytes | None = None
+    """A body as it is, for a route that takes one."""
     hold: bool = False
     """True: being cancelled waits for the answer."""
 
     def __post_init__(self) -> None:
         wanted = self.route.body
+        if (self.raw is not None) != self.route.raw:
+            raise TypeError(f"{self.route.path} takes {'bytes' if self.route.raw else 'no bytes'}")
         if self.body is not None and (wanted is None or not isinstance(self.body, wanted)):
             raise TypeError(f"{self.route.path} takes no {type(self.body).__name__}")
 
@@ -129,14 +133,16 @@ class Call:
 
     def bytes(self) -> bytes:
         """The request."""
-        body = None
+        body = self.raw
         if self.route.body is not None:
             fields = _schema.encode(self.body) if self.body is not None else {}
             body = json.dumps(fields, ensure_ascii=True).encode("ascii")
         named = self.reference
         references = () if named is None else (named,) if isinstance(named, str) else named
         target = self.route.target(references, self.query)
-        return _http.request(self.route.method, target, body=body, upgrade=self.route.answers == "upgrade")
+        return _http.request(
+            self.route.method, target, body=body, raw=self.route.raw, upgrade=self.route.answers == "upgrade"
+        )
 
 
 def head(call: Call) -> Flow[tuple[_http.Answer, list[bytes]]]:

@@ -24,7 +24,7 @@ MAX_INFORMAL = 8
 """Heads with a status of 1xx before the real one."""
 
 
-def request(method: str, target: str, *, body: bytes | None = None, upgrade: bool = False) -> bytes:
+def request(method: str, target: str, *, body: bytes | None = None, raw: bool = False, upgrade: bool = False) -> bytes:
     """The bytes of a request. `target` is a path that is already encoded."""
     if any(c <= " " or c == "\x7f" for c in target):
         raise ProtocolError(f"{target!r} is no path of a request")
@@ -34,7 +34,8 @@ def request(method: str, target: str, *, body: bytes | None = None, upgrade: boo
     else:
         lines.append("Connection: close")
     if body is not None:
-        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+        media = "application/octet-stream" if raw else "application/json"
+        lines += [f"Content-Type: {media}", f"Content-Length: {len(body)}"]
     elif method not in ("GET", "DELETE"):
         lines.append("Content-Length: 0")
     head = "\r\n".join(lines) + "\r\n\r\n"

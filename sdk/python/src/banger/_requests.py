@@ -45,6 +45,7 @@ class CreateVm:
     labels: dict[str, str] | None = None
     replace: bool | None = None
     no_template: bool | None = None
+    secrets: list[str] | None = None
 
 
 @request("SetVm")
@@ -112,6 +113,8 @@ class ChangeNetwork:
     deny: list[str] | None = None
     remove: list[str] | None = None
     for_s: int | None = None
+    secrets: list[str] | None = None
+    forget_secrets: list[str] | None = None
 
 
 @request("CheckNetwork")

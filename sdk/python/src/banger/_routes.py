@@ -25,6 +25,8 @@ class Route:
     query: tuple[str, ...] = ()
     answers: str = "json"
     patient: bool = False
+    raw: bool = False
+    """True: the body is bytes as they are."""
 
     def target(self, references: tuple[str, ...], query: list[tuple[str, str]]) -> str:
         """The path of a request, with its variables and its query."""
@@ -78,6 +80,9 @@ CHANGE_PORTS = Route("PATCH", "/v1/vms/{ref}/ports", models.Vm, requests.ChangeP
 NETWORK = Route("GET", "/v1/vms/{ref}/network", models.Network)
 CHANGE_NETWORK = Route("PATCH", "/v1/vms/{ref}/network", models.Network, requests.ChangeNetwork)
 CHECK_NETWORK = Route("POST", "/v1/vms/{ref}/network/check", models.Verdict, requests.CheckNetwork)
+SECRETS = Route("GET", "/v1/secrets", list[models.Secret])
+SET_SECRET = Route("PUT", "/v1/secrets/{name}", models.Secret, raw=True)
+DELETE_SECRET = Route("DELETE", "/v1/secrets/{name}", models.Secret)
 WORKSPACES = Route("GET", "/v1/vms/{ref}/workspaces", list[models.KeptWorkspace])
 IMAGES = Route("GET", "/v1/images", list[models.Image])
 IMAGE = Route("GET", "/v1/images/{ref}", models.Image)

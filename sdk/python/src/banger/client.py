@@ -15,7 +15,7 @@ from ._channel import Driver
 from ._flow import Call, Flow, ask, events
 from ._operations import OnEvent
 from ._place import Place
-from .models import DaemonStatus, Event, Image, Kernel, Operation, Pruned, SystemEvent, Template
+from .models import DaemonStatus, Event, Image, Kernel, Operation, Pruned, Secret, SystemEvent, Template
 from .sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -136,6 +136,21 @@ class Client:
     def delete_image(self, name: str, *, on_event: OnEvent | None = None) -> None:
         """Deletes an image that no sandbox uses."""
         self._run(operations.run(Call(routes.DELETE_IMAGE, name), on_event))
+
+    def secrets(self) -> list[Secret]:
+        """Secrets that are kept on the host, without their values."""
+        secrets: list[Secret] = self._run(ask(Call(routes.SECRETS)))
+        return secrets
+
+    def set_secret(self, name: str, value: str | bytes) -> Secret:
+        """Keeps a secret on the host; sandboxes that use it have the new value at once."""
+        content = value.encode("utf-8") if isinstance(value, str) else value
+        secret: Secret = self._run(ask(Call(routes.SET_SECRET, name, raw=content)))
+        return secret
+
+    def delete_secret(self, name: str) -> None:
+        """Forgets a secret that no sandbox uses."""
+        self._run(ask(Call(routes.DELETE_SECRET, name)))
 
     def kernels(self) -> list[Kernel]:
         """All kernels."""

@@ -304,6 +304,17 @@ class Network:
     egress: str
     rules: list[NetRule]
     generation: int
+    secrets: list[str] = field(default_factory=list)
+
+
+@answer("Secret")
+@dataclass(frozen=True)
+class Secret:
+    """A secret that is kept on the host; its value is in no answer."""
+
+    name: str
+    updated_at: str
+    vms: list[str]
 
 
 @answer("NetVerdict")

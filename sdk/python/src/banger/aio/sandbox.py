@@ -64,10 +64,10 @@ class AsyncSandbox:
 
         `image`, `name`, `cpus`, `memory`, `disk`, `overlay` (sizes as `"4G"`, or bytes), `kernel`; `net` (`"none"`,
         `"user"`), `stack` (`"own"`, `"slirp"`), `egress` (`"public"`, `"all"`, `"none"`, `"list"`), `allow` and `deny`
-        (rules as `"github.com:443"`), `join` (a network of sandboxes), `publish` (`"8080:80"`); `labels`; `start`;
-        `ephemeral`: it goes when this object or its process goes, however that comes about; `restart`; `replace`: in
-        the place of the one that has the name; `template=False`: boots where it could wake. `on_event` hears the
-        progress.
+        (rules as `"github.com:443"`), `secrets` (`"token=api.example.com"`), `join` (a network of sandboxes), `publish`
+        (`"8080:80"`); `labels`; `start`; `ephemeral`: it goes when this object or its process goes, however that comes
+        about; `restart`; `replace`: in the place of the one that has the name; `template=False`: boots where it could
+        wake. `on_event` hears the progress.
         """
         from .client import AsyncClient
 
@@ -349,9 +349,14 @@ class AsyncSandbox:
         deny: Sequence[str] = (),
         remove: Sequence[str] = (),
         for_seconds: int | None = None,
+        secrets: Sequence[str] = (),
+        forget_secrets: Sequence[str] = (),
     ) -> Network:
-        """Changes what its guest may reach; it holds at once, on banger's own network."""
-        return await self._run(calls.change_network(self.id, egress, allow, deny, remove, for_seconds))
+        """Changes what its guest may reach, and the secrets that it uses there. It holds at once, on banger's own
+        network."""
+        return await self._run(
+            calls.change_network(self.id, egress, allow, deny, remove, for_seconds, secrets, forget_secrets)
+        )
 
     async def check_network(self, target: str) -> Verdict:
         """The judgement about one target, as `"github.com:443"`."""
