@@ -21,7 +21,7 @@ const PARTS: usize = 3;
 /// Threads of the soak's guest.
 const THREADS: usize = 8;
 /// A stream's bytes.
-const BYTES: usize = 2 << 20;
+const BYTES: usize = 512 << 10;
 
 /// The byte at a place of every stream: no two pieces of some length look the same.
 fn byte(at: usize) -> u8 {

@@ -211,6 +211,10 @@ impl Render for Whole {
                     .map(|name| format!("{name}: its VMs are NAME.vm")),
             ),
             (
+                "secrets",
+                (!vm.secrets.is_empty()).then(|| vm.secrets.join("\n")),
+            ),
+            (
                 "published",
                 (!publish.is_empty()).then(|| publish.join(", ")),
             ),

@@ -180,6 +180,8 @@ fn a_guest_uses_a_secret_that_it_never_has() {
     let more = ["--memory", "512M", "--egress", "list", "--secret", &one];
     sandbox.banger(&[&words[..], &more].concat()).ok();
     assert_eq!(sandbox.vm(NAME)["secrets"][0], one);
+    let shown = sandbox.out(&["vm", "show", NAME]);
+    assert!(shown.contains(&one), "{shown}");
 
     step(
         "the host gets the secret in the place of the guest's word",
