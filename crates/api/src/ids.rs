@@ -102,6 +102,10 @@ name_type!(
     NetworkName, "network name", ""
 );
 name_type!(
+    /// A checkpoint's name, unique among those of its VM: the characters of [`VmName`] and also `.` and `_`.
+    CheckpointName, "checkpoint name", "._"
+);
+name_type!(
     /// An engine's name, as `qemu`; in a request also `auto`.
     EngineName, "engine", ""
 );
@@ -146,6 +150,14 @@ macro_rules! id_type {
     };
 }
 
+id_type!(
+    /// A checkpoint's id.
+    CheckpointId
+);
+id_type!(
+    /// Id of a frozen layer of disks: that of the checkpoint with which it was frozen.
+    LayerId
+);
 id_type!(
     /// A VM's id: never reused, unlike its name.
     VmId

@@ -9,6 +9,7 @@
 //! and a text that is not valid (a name, a size, a guest port) cannot become one of them. The crate does no I/O and
 //! knows nothing of disks, processes or guests. No path of the daemon's own state crosses the wire.
 
+pub mod checkpoint;
 mod condition;
 pub mod detached;
 mod digest;
@@ -40,7 +41,8 @@ pub use digest::{ContentDigest, InvalidDigest};
 pub use error::{ApiError, ErrorCode};
 pub use exit::ExitCause;
 pub use ids::{
-    EngineName, ImageName, InvalidName, KernelName, NetworkName, OperationId, VmId, VmName,
+    CheckpointId, CheckpointName, EngineName, ImageName, InvalidName, KernelName, LayerId,
+    NetworkName, OperationId, VmId, VmName,
 };
 pub use labels::{InvalidLabel, Label, LabelFilter, LabelKey, LabelValue, Labels};
 pub use size::ByteSize;

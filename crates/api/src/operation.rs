@@ -61,6 +61,14 @@ pub enum OperationKind {
     SetDisk,
     /// Makes an image of a VM.
     SaveVm,
+    /// Makes a checkpoint of a VM.
+    CreateCheckpoint,
+    /// Lets a VM go back to a checkpoint.
+    RestoreCheckpoint,
+    /// Deletes a checkpoint.
+    DeleteCheckpoint,
+    /// Makes VMs of another one's disks.
+    ForkVm,
     /// Settles a VM whose VMM ended by itself.
     VmmEnded,
     /// Starts another network process in the place of one that ended by itself.
@@ -96,7 +104,7 @@ pub enum OperationKind {
 
 impl OperationKind {
     /// Every kind that this build knows.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 30] = [
         Self::CreateVm,
         Self::ReplaceVm,
         Self::StartVm,
@@ -109,6 +117,10 @@ impl OperationKind {
         Self::ResumeVm,
         Self::SetDisk,
         Self::SaveVm,
+        Self::CreateCheckpoint,
+        Self::RestoreCheckpoint,
+        Self::DeleteCheckpoint,
+        Self::ForkVm,
         Self::VmmEnded,
         Self::ReplaceNet,
         Self::RecoverVm,
@@ -140,6 +152,10 @@ impl OperationKind {
             Self::ResumeVm => "resume_vm",
             Self::SetDisk => "set_disk",
             Self::SaveVm => "save_vm",
+            Self::CreateCheckpoint => "create_checkpoint",
+            Self::RestoreCheckpoint => "restore_checkpoint",
+            Self::DeleteCheckpoint => "delete_checkpoint",
+            Self::ForkVm => "fork_vm",
             Self::VmmEnded => "vmm_ended",
             Self::ReplaceNet => "replace_net",
             Self::RecoverVm => "recover_vm",

@@ -34,6 +34,14 @@ pub const VM_SUSPEND: &str = "/v1/vms/{ref}/suspend";
 pub const VM_PAUSE: &str = "/v1/vms/{ref}/pause";
 /// `POST`: [`crate::vm::Accepted`].
 pub const VM_RESUME: &str = "/v1/vms/{ref}/resume";
+/// `GET`: all [`crate::checkpoint::Checkpoint`]s of a VM, the oldest first; `POST` [`crate::checkpoint::CreateCheckpoint`]: [`crate::vm::Accepted`].
+pub const VM_CHECKPOINTS: &str = "/v1/vms/{ref}/checkpoints";
+/// `DELETE`: [`crate::vm::Accepted`]. `{checkpoint}` is a name, a full id or a unique prefix of an id.
+pub const VM_CHECKPOINT: &str = "/v1/vms/{ref}/checkpoints/{checkpoint}";
+/// `POST` [`crate::checkpoint::RestoreCheckpoint`]: [`crate::vm::Accepted`].
+pub const VM_CHECKPOINT_RESTORE: &str = "/v1/vms/{ref}/checkpoints/{checkpoint}/restore";
+/// `POST` [`crate::checkpoint::ForkVm`]: [`crate::vm::Accepted`] with the VMs that are made.
+pub const VM_FORK: &str = "/v1/vms/{ref}/fork";
 /// `POST` [`crate::image::SaveVm`]: [`crate::vm::Accepted`].
 pub const VM_SAVE: &str = "/v1/vms/{ref}/save";
 /// `POST` [`crate::vm::Exec`]: upgrade to a stream of exec frames.

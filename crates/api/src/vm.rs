@@ -403,6 +403,9 @@ pub struct Accepted {
     pub operation: OperationId,
     /// The VM that it concerns, in its current state.
     pub vm: Option<Vm>,
+    /// The VMs that it makes of that one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forks: Vec<Vm>,
 }
 
 /// Remove VMs that do not run.

@@ -1,5 +1,6 @@
 //! Things of the API as text. As JSON they are as the API gives them.
 
+pub mod checkpoint;
 pub mod copy;
 pub mod detached;
 pub mod doctor;

@@ -15,6 +15,7 @@
 //! must not start a daemon, print, or read the environment: that is its caller's part.
 
 mod bytestream;
+mod checkpoints;
 mod client;
 mod detached;
 mod error;

@@ -20,6 +20,7 @@ mod control;
 mod environment;
 pub mod image;
 pub mod kernel;
+mod layers;
 mod locks;
 mod operations;
 mod pool;

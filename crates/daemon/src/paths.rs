@@ -120,6 +120,7 @@ impl Paths {
             run_vms: run.join("vms"),
             images: state.join("images"),
             kernels: state.join("kernels"),
+            layers: state.join("layers"),
             templates: state.join("templates"),
             staging: state.join("staging"),
         };

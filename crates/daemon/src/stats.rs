@@ -21,7 +21,7 @@ const TICKS_PER_SECOND: u64 = 100;
 /// # Errors
 /// None today; the signature leaves room for them.
 pub(crate) async fn stats(daemon: &Daemon, record: &VmRecord) -> Result<VmStats, ApiError> {
-    let files = daemon.paths.vm(record.id);
+    let files = daemon.control.places().vm_of(record);
     let vmm = plans::identity(record).filter(|_| record.state == VmState::Running);
     let allocated = |path: &Path| banger_disk::sparse::allocated_bytes(path).unwrap_or(0);
     let mut stats = VmStats {

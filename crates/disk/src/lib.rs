@@ -23,6 +23,7 @@
 //! | read back what [`write_tree`] wrote | [`read_tree`] |
 //! | give a VM its copy of a seed | [`sparse::clone_file`] |
 //! | make a disk larger | [`sparse::grow`], then the guest's kernel grows the file system |
+//! | keep a disk as it is and write on over it | [`top::make`], [`top::grow`] |
 //! | recognise a file that is not an ext4 image | [`foreign::recognise`] |
 //! | read the label and size of a file system | [`superblock::read`] |
 //! | measure the space that a file takes | [`sparse::allocated_bytes`] |
@@ -44,6 +45,7 @@ pub mod label;
 mod room;
 pub mod sparse;
 pub mod superblock;
+pub mod top;
 pub mod tree;
 
 pub use blank::{BlankDisk, BlankError, Templates};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
-use crate::{EngineError, LaunchToken, VmmIdentity, VmmSpec, VmmState};
+use crate::{EngineError, LaunchToken, NewTop, VmmIdentity, VmmSpec, VmmState};
 
 /// VMM program that runs a VM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -113,12 +113,26 @@ pub trait Engine: Send + Sync {
     /// [`EngineError::Gone`], [`EngineError::Timeout`], or the monitor's error.
     fn channel_is_open(&self, id: &VmmIdentity) -> Result<bool, EngineError>;
 
-    /// Shows the guest a disk with this size, whose file has it already; it never becomes smaller. May be repeated.
+    /// Shows the guest the disk of this serial number with this size, which a raw file has already; it never becomes smaller. May be
+    /// repeated.
     ///
     /// # Errors
     /// [`EngineError::Gone`], [`EngineError::Invalid`] when the VMM has no such disk, what the host refuses, or the monitor's
     /// error.
-    fn resize_disk(&self, id: &VmmIdentity, path: &Path, bytes: u64) -> Result<(), EngineError>;
+    fn resize_disk(&self, id: &VmmIdentity, serial: &str, bytes: u64) -> Result<(), EngineError>;
+
+    /// Lets a guest that runs write on over its disks, all from one moment on: their files are not written to any more, and lie below
+    /// the tops. May be repeated.
+    ///
+    /// # Errors
+    /// [`EngineError::Gone`]. [`EngineError::Refused`] or [`EngineError::Invalid`]: it writes to its disks as before. After any other
+    /// error that is not known.
+    fn switch_disks(
+        &self,
+        id: &VmmIdentity,
+        tops: &[NewTop],
+        deadline: Duration,
+    ) -> Result<(), EngineError>;
 
     /// Words that are the same for two guests when one can go on in the machine of the other's spec: version and identity of the
     /// program, and all of the machine but what may differ, which is names, tokens, published ports and the files of disks.

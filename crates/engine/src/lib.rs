@@ -45,7 +45,8 @@ pub use host::HostFacts;
 pub use jail::{JailMode, JailRecord, JailTrial};
 pub use qemu::{QemuEngine, panic_message, version_numbers};
 pub use spec::{
-    DiskSpec, Memory, NET_PROCESS_SOCKET, NET_SOCKET, NetSpec, Publish, SERIAL_MAX_BYTES, VmmSpec,
+    Below, DiskSpec, Memory, NET_PROCESS_SOCKET, NET_SOCKET, NetSpec, NewTop, Publish,
+    SERIAL_MAX_BYTES, VmmSpec,
 };
 pub use state::{ExitCause, IdentityVersion, VmmIdentity, VmmState};
 pub use token::{InvalidToken, LaunchToken};

@@ -118,6 +118,23 @@ impl Monitor {
         name: &str,
         descriptor: BorrowedFd<'_>,
     ) -> Result<(), EngineError> {
+        self.send_descriptor(descriptor)?;
+        self.execute_with("getfd", &json!({ "fdname": name }))
+            .map(drop)
+    }
+
+    /// Gives the process a descriptor in a set of its own, which it opens as `/dev/fdset/NUMBER`.
+    pub(crate) fn add_descriptor(
+        &mut self,
+        descriptor: BorrowedFd<'_>,
+    ) -> Result<u64, EngineError> {
+        self.send_descriptor(descriptor)?;
+        let added = self.execute("add-fd")?;
+        let number = added.get("fdset-id").and_then(Value::as_u64);
+        number.ok_or_else(|| self.broken("it does not tell the number of a set of descriptors"))
+    }
+
+    fn send_descriptor(&mut self, descriptor: BorrowedFd<'_>) -> Result<(), EngineError> {
         // A monitor reads the descriptor with the first byte of a command and keeps it for that command. So the first byte goes
         // ahead with it, a space, which says nothing.
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -134,9 +151,7 @@ impl Monitor {
                 SendFlags::NOSIGNAL,
             )?)
         });
-        sent.map_err(|error| self.failed(error))?;
-        self.execute_with("getfd", &json!({ "fdname": name }))
-            .map(drop)
+        sent.map(drop).map_err(|error| self.failed(error))
     }
 
     fn send(&mut self, request: &Value) -> Result<(), EngineError> {

@@ -103,15 +103,38 @@ impl Memory {
     }
 }
 
-/// A raw disk image.
+/// A disk image: raw, or a top over layers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskSpec {
     /// The image file.
     pub path: PathBuf,
+    /// What lies below it; then it is a top, which has what was written since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub below: Option<Below>,
     /// Serial number: at most [`SERIAL_MAX_BYTES`] of `[A-Za-z0-9_-]`; the guest reads it in `/sys/block/*/serial`.
     pub serial: String,
     /// Read-only images may be shared by any number of VMMs; a writable one belongs to one VMM, which locks it.
     pub read_only: bool,
+}
+
+/// The layers below a top: frozen files, which any number of VMMs read and none writes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Below {
+    /// The lowest one, raw, then the tops that were frozen over it, in this order. At least one.
+    pub layers: Vec<PathBuf>,
+    /// Largest size of the disk, bytes: a limit for the top's file.
+    pub bytes: u64,
+}
+
+/// A top to which a disk of a machine that runs is switched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewTop {
+    /// The disk's serial number.
+    pub serial: String,
+    /// The top's file, new and of the disk's size.
+    pub file: PathBuf,
+    /// Name of this switch, the same for all of its disks and for no other: a letter, then at most 15 of `[a-z0-9]`.
+    pub switch: String,
 }
 
 /// The guest's network.

@@ -5,8 +5,8 @@
 use std::path::PathBuf;
 
 use banger_engine::{
-    Accel, DiskSpec, EngineKind, ExitCause, IdentityVersion, JailRecord, Layers, Memory, NetSpec,
-    Publish, VmmIdentity, VmmSpec,
+    Accel, Below, DiskSpec, EngineKind, ExitCause, IdentityVersion, JailRecord, Layers, Memory,
+    NetSpec, Publish, VmmIdentity, VmmSpec,
 };
 use banger_formats::{Golden, every_variant};
 use uuid::Uuid;
@@ -38,6 +38,7 @@ fn spec(net: NetSpec, accel: Accel) -> VmmSpec {
         },
         disks: vec![DiskSpec {
             path: PathBuf::from("/b/state/images/ab/base.ext4"),
+            below: None,
             serial: "base".to_owned(),
             read_only: true,
         }],
@@ -66,6 +67,18 @@ fn specs() -> Vec<VmmSpec> {
         spec(user, Accel::Kvm),
         spec(NetSpec::None, Accel::Tcg),
         spec(datagrams, Accel::Tcg),
+        VmmSpec {
+            disks: vec![DiskSpec {
+                path: PathBuf::from("/b/state/vms/1/work-2.img"),
+                below: Some(Below {
+                    layers: vec![PathBuf::from("/b/state/layers/7/work.img")],
+                    bytes: 8 << 30,
+                }),
+                serial: "work".to_owned(),
+                read_only: false,
+            }],
+            ..spec(NetSpec::None, Accel::Tcg)
+        },
         VmmSpec {
             memory: Memory::Suspended {
                 state: PathBuf::from("/b/state/vms/1/suspended.state"),

@@ -1,12 +1,12 @@
 //! Changes of a step to the store: data, applied in the transaction that journals the step.
 
 use banger_api::vm::VmState;
-use banger_api::{ContentDigest, ExitCause, ImageName, KernelName, VmId, VmName};
+use banger_api::{CheckpointId, ContentDigest, ExitCause, ImageName, KernelName, VmId, VmName};
 use banger_engine::VmmIdentity;
 use banger_net_control::NetIdentity;
 use banger_store::{
-    Claim, ClaimKind, Connection, ImageRecord, KernelRecord, Owner, Reboots, StoreError, VmRecord,
-    claim, image, kernel, operation, vm,
+    CheckpointRecord, Claim, ClaimKind, Connection, ImageRecord, KernelRecord, Owner, Reboots,
+    StoreError, VmDisks, VmRecord, checkpoint, claim, image, kernel, layer, operation, vm,
 };
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,7 @@ use crate::policy;
 pub enum Change {
     /// Adds a VM; its name must be free. Its image is known to it by the name that it has now.
     InsertVm(Box<VmRecord>),
-    /// Removes a VM's row and all its claims.
+    /// Removes a VM's row with its checkpoints, and all its claims.
     DeleteVm(VmId),
     /// Moves a VM to a state; `error` replaces the one that it had, and the cause of its last end is forgotten. A reboot that
     /// is due stays due while the VM starts, and when that is cut off.
@@ -81,6 +81,17 @@ pub enum Change {
         /// The size in bytes.
         bytes: u64,
     },
+    /// The files of its disks from now on.
+    SetDisks {
+        /// The VM.
+        vm: VmId,
+        /// The disks.
+        disks: VmDisks,
+    },
+    /// Adds a checkpoint; its name must be free.
+    InsertCheckpoint(Box<CheckpointRecord>),
+    /// Removes a checkpoint; what had gone on from it has then gone on from its parent.
+    DeleteCheckpoint(CheckpointId),
     /// Adds an image; its name must be free.
     InsertImage(Box<ImageRecord>),
     /// Removes an image's name; a VM that knows the image by it knows it by another one then.
@@ -155,6 +166,7 @@ impl Change {
             Self::InsertVm(record) => vm::insert(db, &under_present_name(db, record)?),
             Self::DeleteVm(id) => {
                 vm::delete(db, *id)?;
+                checkpoint::delete_of_vm(db, *id)?;
                 operation::abandon_plans(db, *id)?;
                 claim::release_all(db, &Owner::Vm(*id))
             }
@@ -184,6 +196,21 @@ impl Change {
                 record.runs = None;
             }),
             Self::SetDisk { vm: id, bytes } => edit(db, *id, |record| record.disk_bytes = *bytes),
+            Self::SetDisks { vm: id, disks } => {
+                edit(db, *id, |record| record.disks.clone_from(disks))
+            }
+            Self::InsertCheckpoint(record) => checkpoint::insert(db, record),
+            Self::DeleteCheckpoint(id) => {
+                let Some(gone) = checkpoint::by_id(db, *id)? else {
+                    return Ok(());
+                };
+                checkpoint::delete(db, &gone)?;
+                edit(db, gone.vm, |record| {
+                    if record.disks.checkpoint == Some(*id) {
+                        record.disks.checkpoint = gone.parent;
+                    }
+                })
+            }
             Self::InsertImage(record) => image::insert(db, record),
             Self::DeleteImage(name) => {
                 image::delete(db, name)?;
@@ -251,7 +278,7 @@ fn named(db: &Connection, files: &Owner) -> Result<bool, StoreError> {
     match files {
         Owner::Image(digest) => image::is_named(db, digest),
         Owner::Kernel(digest) => kernel::is_named(db, digest),
-        Owner::Vm(_) | Owner::Operation(_) => Ok(false),
+        Owner::Layer(_) | Owner::Vm(_) | Owner::Operation(_) => Ok(false),
     }
 }
 
@@ -266,15 +293,16 @@ fn stands(db: &Connection, name: &str, files: &Owner) -> Result<bool, StoreError
             let known = kernel::by_name(db, name)?;
             Ok(known.is_some_and(|known| known.digest == *digest))
         }
-        Owner::Vm(_) | Owner::Operation(_) => Ok(false),
+        Owner::Layer(_) | Owner::Vm(_) | Owner::Operation(_) => Ok(false),
     }
 }
 
-/// Tells whether a VM is made from these files.
+/// Tells whether a VM is made from these files, or lies over them.
 fn used(db: &Connection, files: &Owner) -> Result<bool, StoreError> {
     match files {
         Owner::Image(digest) => vm::uses_image(db, digest),
         Owner::Kernel(digest) => vm::uses_kernel(db, digest),
+        Owner::Layer(id) => layer::is_used(db, *id),
         Owner::Vm(_) | Owner::Operation(_) => Ok(false),
     }
 }

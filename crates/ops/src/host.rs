@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use banger_api::image::WorkSeed;
-use banger_api::{ApiError, ContentDigest, ExitCause, VmId, VmName};
+use banger_api::{ApiError, ContentDigest, ExitCause, LayerId, VmId, VmName};
 use banger_engine::{LaunchToken, Signal, VmmIdentity, VmmSpec};
 use banger_net_control::NetIdentity;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::steps::{NetLaunch, NetStarted};
+use crate::steps::{NetLaunch, NetStarted, Switched, TopOf};
 use crate::{Cancel, Events, NetPlan, TemplateFacts, TemplateFiles};
 
 /// Answer of a call of the host. The error is data: it is journalled and shown as it is.
@@ -248,6 +248,14 @@ pub trait Host: Send + Sync {
     /// Writes a disk of `bytes` with the files of the work seed, when that is better than to clone it; else `false`,
     /// and nothing is made.
     fn write_seeded_disk(&self, seed: &Path, path: &Path, bytes: u64) -> HostResult<bool>;
+    /// Gives a file a second name, in the place of what is there. Nobody may write to it by either from then on.
+    fn link_file(&self, from: &Path, to: &Path) -> HostResult<()>;
+    /// Makes `to` a copy of the directory `from` with the files in it, durable; without such a directory there is none.
+    fn copy_dir(&self, from: &Path, to: &Path) -> HostResult<()>;
+    /// Makes a disk of `bytes` that is read as what lies below it.
+    fn make_top(&self, path: &Path, bytes: u64) -> HostResult<()>;
+    /// Grows a disk of that kind that no VMM has open; never shrinks it.
+    fn grow_top(&self, path: &Path, bytes: u64) -> HostResult<()>;
     /// Grows a file's length; never shrinks: a larger one is left as it is.
     fn grow_file(&self, path: &Path, bytes: u64) -> HostResult<()>;
 
@@ -276,6 +284,17 @@ pub trait Host: Send + Sync {
         to: &Path,
         deadline: Duration,
     ) -> HostResult<()>;
+    /// Has the guest write its disks, and then write on over them, to these tops, all from one moment on. May be repeated. Where a VMM
+    /// has ended nobody writes any more, which is as good; where it does not tell, the tops may be in use.
+    fn switch_disks(
+        &self,
+        vm: VmId,
+        vmm: &VmmIdentity,
+        layer: LayerId,
+        tops: &[TopOf],
+        deadline: Duration,
+        events: &dyn Events,
+    ) -> HostResult<Switched>;
     /// Lets a guest stand still.
     fn pause_vmm(&self, vmm: &VmmIdentity) -> HostResult<()>;
     /// Lets a guest that stands still go on. Success when it runs.

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use banger_engine::VmmIdentity;
 use banger_net_control::NetIdentity;
 use banger_store::{
-    Claim, ClaimKind, Connection, Owner, StoreError, UnreadableClaim, claim, image, kernel, vm,
+    Claim, ClaimKind, Connection, Owner, StoreError, UnreadableClaim, claim, image, kernel, layer,
+    vm,
 };
 
 use crate::own::{OwnDir, stored};
@@ -62,7 +63,7 @@ pub struct Owners {
     claims: Vec<(Claim, String)>,
     /// Claims of a kind that is not known: their resources have an owner all the same.
     unreadable: Vec<UnreadableClaim>,
-    /// Names of directories of VMs, images and kernels that have a row, with their owner. A claim has the path at which
+    /// Names of directories of VMs, layers, images and kernels that have a row, with their owner. A claim has the path at which
     /// a thing was made; a state directory that was moved since, or copied, still has its rows, and nothing of it may
     /// go.
     rows: HashMap<String, String>,
@@ -84,12 +85,14 @@ impl Owners {
             .into_iter()
             .map(|kernel| (kernel.digest.to_string(), Owner::Kernel(kernel.digest)));
         let rows = vms.chain(images).chain(kernels);
+        let mut rows: HashMap<String, String> = rows
+            .map(|(name, owner)| (name, owner.to_string()))
+            .collect();
+        rows.extend(layer::used(db)?);
         Ok(Self {
             claims: claim::list(db)?,
             unreadable: claim::unreadable(db)?,
-            rows: rows
-                .map(|(name, owner)| (name, owner.to_string()))
-                .collect(),
+            rows,
         })
     }
 

@@ -43,7 +43,7 @@ pub use host::{
     BlankDiskSpec, BootStage, ContainerAt, GuestDefaults, GuestSetup, Host, HostResult, ImageFacts,
     ImageSource, KernelFacts, SeedWish,
 };
-pub use layout::VmFiles;
+pub use layout::{LayerFiles, VmFiles};
 pub use net_plan::{NetPlan, Relay, Route};
 pub use own::{NotOwn, OwnDir, OwnFile};
 pub use places::{Parents, Places};

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use banger_api::{ContentDigest, OperationId, VmId};
+use banger_api::{ContentDigest, LayerId, OperationId, VmId};
+use banger_store::{DiskNames, VmRecord};
 
 use crate::own::OwnDir;
-use crate::{NotOwn, VmFiles};
+use crate::{LayerFiles, NotOwn, VmFiles};
 
 /// The directories in which banger keeps things. Every entry of them is its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct Parents {
     pub images: PathBuf,
     /// Directories of kernels, by digest.
     pub kernels: PathBuf,
+    /// Directories of frozen layers of disks, by id. On one file system with `vms`.
+    pub layers: PathBuf,
     /// Directories of templates, by key. On one file system with `staging` and `vms`.
     pub templates: PathBuf,
     /// Directory in which images and kernels are made before they get their place. On one file system with them.
@@ -41,11 +44,28 @@ impl Places {
         Ok(places)
     }
 
-    /// The files of one VM.
+    /// The files of a new VM. Of one that has been there the record knows the disks: [`vm_of`](Self::vm_of).
     pub fn vm(&self, id: VmId) -> VmFiles {
         VmFiles {
             state: OwnDir::named(&self.0.vms, id),
             run: OwnDir::named(&self.0.run_vms, id),
+            names: DiskNames::default(),
+        }
+    }
+
+    /// The files of a VM.
+    pub fn vm_of(&self, vm: &VmRecord) -> VmFiles {
+        VmFiles {
+            names: vm.disks.names,
+            ..self.vm(vm.id)
+        }
+    }
+
+    /// The files of a frozen layer.
+    pub fn layer(&self, id: LayerId) -> LayerFiles {
+        LayerFiles {
+            id,
+            dir: OwnDir::named(&self.0.layers, id),
         }
     }
 
@@ -75,13 +95,14 @@ impl Places {
     }
 
     /// All of them: every entry there is banger's.
-    pub fn all(&self) -> [&Path; 6] {
+    pub fn all(&self) -> [&Path; 7] {
         let parents = &self.0;
         [
             &parents.vms,
             &parents.run_vms,
             &parents.images,
             &parents.kernels,
+            &parents.layers,
             &parents.templates,
             &parents.staging,
         ]
@@ -99,6 +120,7 @@ mod tests {
             run_vms: "/r".into(),
             images: "/s/images".into(),
             kernels: "/s/kernels".into(),
+            layers: "/s/layers".into(),
             templates: "/s/templates".into(),
             staging: "/s/staging".into(),
         })

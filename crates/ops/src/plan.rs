@@ -36,6 +36,22 @@ pub enum PlanKind {
     DeleteImage,
     /// Makes an image's files of a VM's disks.
     SaveVm,
+    /// Keeps the disks of a VM that does not run as a checkpoint.
+    CheckpointVm,
+    /// Makes the layer and the other disks of a VM that runs.
+    MakeLayer,
+    /// Lets a guest that runs write on over its disks, which makes them a checkpoint.
+    SwitchDisks,
+    /// Makes other disks of a VM, under the names that are free.
+    MakeTops,
+    /// Lets the disks of a VM be those of a checkpoint.
+    RestoreVm,
+    /// Removes files of disks that a VM had before.
+    RemoveOldDisks,
+    /// Removes a checkpoint.
+    DeleteCheckpoint,
+    /// Removes a frozen layer of disks.
+    DeleteLayer,
     /// Gives an image another name.
     RenameImage,
     /// Lets an image's name stand for other files with the same base.

@@ -368,23 +368,28 @@ impl Runner {
     }
 
     /// A forward plan stops at step `n`. Its VM says so, its claims stay, the request may be made again. Without a VM
-    /// there is nobody to make it again (the name is gone already): then it stays unfinished.
+    /// there is nobody to make it again (the name is gone already): then it stays unfinished, as do those that switch a VM's disks.
     fn stay(&self, plan: &Plan, n: usize, error: &ApiError) -> HostResult<()> {
         let Some(vm) = plan.vm else {
             return Err(error.clone());
         };
-        // Half deleted is not an error that a start could get out of.
         let state = match plan.kind {
-            PlanKind::DeleteVm => VmState::Deleting,
+            // Half deleted is not an error that a start could get out of.
+            PlanKind::DeleteVm => Some(VmState::Deleting),
             // Its memory is on the disk; its VMM is ended before it goes on.
-            PlanKind::EndSuspended => VmState::Suspended,
-            _ => VmState::Error,
+            PlanKind::EndSuspended => Some(VmState::Suspended),
+            // Which files are its disks is in question until it is done: it is tried again before anything else of the VM's.
+            PlanKind::SwitchDisks | PlanKind::RestoreVm => return Err(error.clone()),
+            // The VM is as it was.
+            PlanKind::RemoveOldDisks | PlanKind::DeleteCheckpoint => None,
+            _ => Some(VmState::Error),
         };
-        let mut changes = vec![Change::SetVmState {
+        let state = state.map(|state| Change::SetVmState {
             vm,
             state,
             error: Some(error.message.clone()),
-        }];
+        });
+        let mut changes: Vec<Change> = state.into_iter().collect();
         // Why its VMM ended stays true: by it, and not by this error, the VM is started again or not.
         let is_cause = |change: &&Change| matches!(change, Change::SetExit { .. });
         changes.extend(plan.done.iter().filter(is_cause).cloned());

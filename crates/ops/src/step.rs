@@ -6,11 +6,11 @@ use banger_store::Claim;
 use serde::{Deserialize, Serialize};
 
 use crate::steps::{
-    CloneDisk, ConfigureGuest, CopyMemory, EndNet, EndStray, EndStrayNet, EndVmm, GreetGuest,
-    GrowFile, GrowRunningDisk, LaunchNet, LaunchVmm, MakeDirectory, MakeImage, MakeInitramfs,
-    MakeKernel, MakeSshHostKey, MakeSystemOverlay, MakeWorkDisk, PublishDirectory, ReadKernel,
-    ReadRoot, RemoveDirectory, RemoveFile, ReplaceNet, SaveTemplate, ShutdownGuest, SuspendGuest,
-    SyncFiles, TryTemplate,
+    CloneDisk, ConfigureGuest, CopyMemory, CopyWorkspaces, EndNet, EndStray, EndStrayNet, EndVmm,
+    FreezeDisk, GreetGuest, GrowFile, GrowRunningDisk, GrowTop, LaunchNet, LaunchVmm,
+    MakeDirectory, MakeImage, MakeInitramfs, MakeKernel, MakeSshHostKey, MakeSystemOverlay,
+    MakeTop, MakeWorkDisk, PublishDirectory, ReadKernel, ReadRoot, RemoveDirectory, RemoveFile,
+    ReplaceNet, SaveTemplate, ShutdownGuest, SuspendGuest, SwitchDisks, SyncFiles, TryTemplate,
 };
 use crate::{Cancel, Change, Events, Host, HostResult};
 
@@ -96,13 +96,16 @@ steps!(
     CloneDisk,
     ConfigureGuest,
     CopyMemory,
+    CopyWorkspaces,
     EndNet,
     EndStray,
     EndStrayNet,
     EndVmm,
+    FreezeDisk,
     GreetGuest,
     GrowFile,
     GrowRunningDisk,
+    GrowTop,
     LaunchNet,
     LaunchVmm,
     MakeDirectory,
@@ -111,6 +114,7 @@ steps!(
     MakeKernel,
     MakeSshHostKey,
     MakeSystemOverlay,
+    MakeTop,
     MakeWorkDisk,
     PublishDirectory,
     ReadKernel,
@@ -121,6 +125,7 @@ steps!(
     SaveTemplate,
     ShutdownGuest,
     SuspendGuest,
+    SwitchDisks,
     SyncFiles,
     TryTemplate,
 );

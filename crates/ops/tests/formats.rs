@@ -46,7 +46,15 @@ fn the_stored_form_of_a_plan_is_that_of_its_newest_golden_file() {
             MakeTemplate,
             DeleteTemplate,
             SuspendVm,
-            EndSuspended
+            EndSuspended,
+            CheckpointVm,
+            MakeLayer,
+            SwitchDisks,
+            MakeTops,
+            RestoreVm,
+            RemoveOldDisks,
+            DeleteCheckpoint,
+            DeleteLayer
         }
     );
     every_variant!(
@@ -73,13 +81,16 @@ fn the_stored_form_of_every_step_is_that_of_its_newest_golden_file() {
             CloneDisk,
             ConfigureGuest,
             CopyMemory,
+            CopyWorkspaces,
             EndNet,
             EndStray,
             EndStrayNet,
             EndVmm,
+            FreezeDisk,
             GreetGuest,
             GrowFile,
             GrowRunningDisk,
+            GrowTop,
             LaunchNet,
             LaunchVmm,
             MakeDirectory,
@@ -88,6 +99,7 @@ fn the_stored_form_of_every_step_is_that_of_its_newest_golden_file() {
             MakeKernel,
             MakeSshHostKey,
             MakeSystemOverlay,
+            MakeTop,
             MakeWorkDisk,
             PublishDirectory,
             ReadKernel,
@@ -98,6 +110,7 @@ fn the_stored_form_of_every_step_is_that_of_its_newest_golden_file() {
             SaveTemplate,
             ShutdownGuest,
             SuspendGuest,
+            SwitchDisks,
             SyncFiles,
             TryTemplate
         }
@@ -160,6 +173,9 @@ fn the_stored_form_of_every_change_is_that_of_its_newest_golden_file() {
             SetExit,
             SetStarted,
             SetDisk,
+            SetDisks,
+            InsertCheckpoint,
+            DeleteCheckpoint,
             InsertImage,
             DeleteImage,
             RenameImage,

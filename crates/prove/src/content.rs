@@ -1,6 +1,6 @@
 //! Contents of simulated files: of images and kernels, and of all others.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use banger_api::kernel::KernelSource;
 use banger_api::{ApiError, ContentDigest, ErrorCode};
@@ -11,6 +11,21 @@ use crate::machine::{Extent, World};
 
 /// Size of every made base and image, in bytes: the smallest disk that a VM may have.
 pub(crate) const SIZE: u64 = 64 << 20;
+
+/// Content of a top in which nothing was written: what is read there is what lies below.
+pub(crate) const EMPTY_TOP: Content = Content::Whole(0);
+
+/// What is read on a disk whose files are these, the highest first; `None` when one of them is not there.
+pub(crate) fn read_through(world: &World, files: &[PathBuf]) -> Option<Content> {
+    let mut found = EMPTY_TOP;
+    for path in files {
+        let (content, _) = world.files.file(path)?;
+        if found == EMPTY_TOP {
+            found = content;
+        }
+    }
+    Some(found)
+}
 
 /// A content that stands for `text`.
 pub(crate) fn content_of(text: &str) -> u64 {

@@ -43,6 +43,7 @@ pub(crate) fn places() -> Places {
         run_vms: PathBuf::from(crate::machine::RUN),
         images: PathBuf::from("/s/images"),
         kernels: PathBuf::from("/s/kernels"),
+        layers: PathBuf::from(crate::layout::LAYERS),
         templates: PathBuf::from(crate::layout::TEMPLATES),
         staging: PathBuf::from("/s/staging"),
     })

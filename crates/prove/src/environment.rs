@@ -17,7 +17,9 @@ use banger_control::{
 use banger_egress::{Policy, Rule, SetName};
 use banger_engine::{Accel, VmmSpec};
 use banger_net_control::{NetIdentity, Publish};
-use banger_ops::{ContainerAt, HostResult, ImageSource, Plan, TemplateFacts, TemplateFiles};
+use banger_ops::{
+    ContainerAt, HostResult, ImageSource, Plan, PlanKind, TemplateFacts, TemplateFiles,
+};
 use banger_secret::{SecretName, SecretUse};
 use banger_store::VmRecord;
 
@@ -228,6 +230,13 @@ impl Environment for SimEnvironment {
     fn vm_is_gone(&self, _vm: VmId) {}
 
     fn planned(&self, plan: &mut Plan, op: Option<&Running>) {
+        if plan.kind == PlanKind::RestoreVm
+            && let Some(vm) = plan.vm
+            && let Some(work) = self.machine.world().ledger.work.get_mut(&vm)
+        {
+            // It may have been done or not, whatever becomes of it.
+            *work = None;
+        }
         self.tamper.plan(plan);
         if self.cancelling.load(Ordering::Relaxed)
             && let Some(op) = op

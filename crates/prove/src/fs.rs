@@ -265,6 +265,43 @@ impl Files {
         Ok(())
     }
 
+    /// Gives a file a second name, in the place of a file that is there.
+    pub(crate) fn link(&mut self, from: &Path, to: &Path) -> HostResult<()> {
+        let linked = self.find(from).filter(|at| self.entries(*at).is_none());
+        let linked = linked.ok_or_else(|| error("link", from, "no such file"))?;
+        let full = self.capacity != usize::MAX && self.count(ROOT) >= self.capacity;
+        if full {
+            let message = format!("cannot link {}: no space left", to.display());
+            return Err(ApiError::new(ErrorCode::NoSpace, message));
+        }
+        let (entries, name) = self.place("link to", to)?;
+        entries.insert(name, linked);
+        Ok(())
+    }
+
+    /// Number of names that a file has.
+    pub(crate) fn links(&self, path: &Path) -> usize {
+        let Some(wanted) = self.find(path) else {
+            return 0;
+        };
+        let mut found = 0;
+        let mut dirs = vec![ROOT];
+        while let Some(dir) = dirs.pop() {
+            for at in self
+                .entries(dir)
+                .into_iter()
+                .flat_map(|names| names.values())
+            {
+                if *at == wanted {
+                    found += 1;
+                } else if self.entries(*at).is_some() {
+                    dirs.push(*at);
+                }
+            }
+        }
+        found
+    }
+
     pub(crate) fn sync_file(&mut self, path: &Path) -> HostResult<()> {
         match self.find(path).and_then(|at| self.nodes.get_mut(at)) {
             Some(Node::File { now, kept, .. }) => *kept = Some(*now),
@@ -312,11 +349,16 @@ impl Files {
             }
             chosen.insert(at, left);
         }
-        // A rename is atomic: a moved file has one place, the old one unless the choice above says otherwise.
+        // A rename is atomic: a moved file has one place, the old one unless the choice above says otherwise. One with several names
+        // was not moved: each of them is kept or not by itself.
         for (inode, new) in &places_now {
-            let Some(old) = places_kept.get(inode).filter(|old| *old != new) else {
+            let (Some(old), [new]) = (places_kept.get(inode), new.as_slice()) else {
                 continue;
             };
+            let [old] = old.as_slice() else { continue };
+            if old == new {
+                continue;
+            }
             let at = |chosen: &BTreeMap<Inode, Entries>, place: &(Inode, String)| {
                 chosen
                     .get(&place.0)
@@ -354,14 +396,14 @@ impl Files {
         }
     }
 
-    /// Place of each inode: its directory and name.
-    fn places(&self, of_kept: bool) -> BTreeMap<Inode, (Inode, String)> {
-        let mut places = BTreeMap::new();
+    /// Places of each inode: directories and names.
+    fn places(&self, of_kept: bool) -> BTreeMap<Inode, Vec<(Inode, String)>> {
+        let mut places: BTreeMap<Inode, Vec<(Inode, String)>> = BTreeMap::new();
         for (at, node) in self.nodes.iter().enumerate() {
             if let Node::Dir { now, kept } = node {
                 let entries = if of_kept { kept } else { now };
                 for (name, inode) in entries {
-                    places.insert(*inode, (at, name.clone()));
+                    places.entry(*inode).or_default().push((at, name.clone()));
                 }
             }
         }

@@ -5,21 +5,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use banger_api::kernel::KernelSource;
-use banger_api::{ApiError, ErrorCode, ExitCause, VmId, VmName};
+use banger_api::{ApiError, ErrorCode, ExitCause, LayerId, VmId, VmName};
 use banger_engine::{LaunchToken, Signal, VmmIdentity, VmmSpec};
 use banger_net_control::NetIdentity;
-use banger_ops::steps::{NetLaunch, NetStarted};
+use banger_ops::steps::{NetLaunch, NetStarted, Switched, TopOf};
 use banger_ops::{
     BlankDiskSpec, BootStage, Cancel, Events, GuestSetup, Host, HostResult, ImageFacts,
     ImageSource, KernelFacts, TemplateFacts, TemplateFiles,
 };
 
 use crate::content::{
-    SIZE, content_of, cut, digest_of, image_files, image_name, kernel_name, made, make_files,
+    EMPTY_TOP, SIZE, content_of, cut, digest_of, image_files, image_name, kernel_name, made,
+    make_files,
 };
 use crate::fault::Nature::{self, Effect, Look, Wait};
 use crate::fs::Content;
-use crate::launch::{guest_up, save, show_larger, stand_still, start, start_net, suspend};
+use crate::launch::{
+    guest_up, save, show_larger, stand_still, start, start_net, suspend, switch_disks,
+};
 use crate::machine::{Extent, Machine, World};
 use crate::process::Manners;
 
@@ -206,6 +209,43 @@ impl Host for SimHost {
         Ok(small)
     }
 
+    fn link_file(&self, from: &Path, to: &Path) -> HostResult<()> {
+        self.effect("link file", to, |world, _| world.files.link(from, to))
+    }
+    fn copy_dir(&self, from: &Path, to: &Path) -> HostResult<()> {
+        self.effect("copy directory", to, |world, extent| {
+            world.files.remove_tree(to, false)?;
+            if !world.files.exists(from) {
+                return Ok(());
+            }
+            world.files.make_dir(to)?;
+            for file in world.files.list(from) {
+                let name = file.file_name().unwrap_or_default();
+                if let Some((content, bytes)) = world.files.file(&file) {
+                    world.files.write(&to.join(name), content, bytes)?;
+                }
+                if extent == Extent::Part {
+                    return Ok(());
+                }
+            }
+            world.files.sync_tree(to)
+        })
+    }
+    fn make_top(&self, path: &Path, bytes: u64) -> HostResult<()> {
+        self.effect("make top", path, |world, extent| {
+            world.guard_work_disk(path);
+            // A new file in its place: what has the name now may have another one.
+            world.files.remove_file(path)?;
+            let content = match extent {
+                Extent::Whole => EMPTY_TOP,
+                Extent::Part => Content::Torn,
+            };
+            world.files.write(path, content, bytes)
+        })
+    }
+    fn grow_top(&self, path: &Path, bytes: u64) -> HostResult<()> {
+        self.effect("grow top", path, |world, _| world.files.grow(path, bytes))
+    }
     fn grow_file(&self, path: &Path, bytes: u64) -> HostResult<()> {
         self.effect("grow file", path, |world, _| world.files.grow(path, bytes))
     }
@@ -250,6 +290,20 @@ impl Host for SimHost {
         })
     }
 
+    fn switch_disks(
+        &self,
+        vm: VmId,
+        vmm: &VmmIdentity,
+        _layer: LayerId,
+        tops: &[TopOf],
+        deadline: Duration,
+        _events: &dyn Events,
+    ) -> HostResult<Switched> {
+        let dir = vmm.dir();
+        self.act(Wait, "switch disks", dir, deadline, |world, extent| {
+            switch_disks(world, vm, vmm, tops, extent)
+        })
+    }
     fn pause_vmm(&self, vmm: &VmmIdentity) -> HostResult<()> {
         self.act(Wait, "pause VMM", vmm.dir(), NO_DEADLINE, |world, _| {
             stand_still(world, vmm, true)

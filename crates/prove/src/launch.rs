@@ -4,10 +4,10 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use banger_api::{ErrorCode, ExitCause};
+use banger_api::{ErrorCode, ExitCause, VmId};
 use banger_control::vm::WORK;
 use banger_engine::{Memory, VmmIdentity, VmmSpec};
-use banger_ops::steps::{NetLaunch, NetStarted};
+use banger_ops::steps::{NetLaunch, NetStarted, Switched, TopOf};
 use banger_ops::{GuestSetup, HostResult, TemplateFacts, TemplateFiles};
 
 use crate::content::{SIZE, content_of, cut};
@@ -58,6 +58,8 @@ pub(crate) fn start(world: &mut World, spec: &VmmSpec, extent: Extent) -> HostRe
         return Err(vmm_failed(format!("no directory {}", spec.dir.display())));
     }
     let mut needed: Vec<PathBuf> = spec.disks.iter().map(|disk| disk.path.clone()).collect();
+    let below = spec.disks.iter().filter_map(|disk| disk.below.as_ref());
+    needed.extend(below.flat_map(|below| below.layers.iter().cloned()));
     match &spec.memory {
         Memory::Saved { file, state } => needed.extend([file.clone(), state.clone()]),
         Memory::Suspended { state } => needed.push(state.clone()),
@@ -135,8 +137,12 @@ pub(crate) fn show_larger(
     disk: &Path,
     bytes: u64,
 ) -> HostResult<()> {
-    if world.processes.same(vmm).is_none() {
+    let Some(launch) = world.processes.same(vmm) else {
         return Err(failed(ErrorCode::VmmFailed, "the VMM is gone"));
+    };
+    if launch.layered {
+        // The VMM grows the file of a top itself.
+        world.files.grow(disk, bytes)?;
     }
     let of_file = world.files.file(disk).map_or(0, |(_, bytes)| bytes);
     if of_file < bytes {
@@ -171,6 +177,34 @@ pub(crate) fn suspend(
     world.files.sync_file(to)?;
     world.files.sync_dir(to.parent().unwrap_or(to));
     Ok(())
+}
+
+/// Lets a guest write on over its disks, and write something.
+pub(crate) fn switch_disks(
+    world: &mut World,
+    vm: VmId,
+    vmm: &VmmIdentity,
+    tops: &[TopOf],
+    extent: Extent,
+) -> HostResult<Switched> {
+    if world.processes.same(vmm).is_none() || extent == Extent::Part {
+        return Ok(Switched::Yes);
+    }
+    for top in tops {
+        if !world.processes.switch_disk(vmm, &top.from, &top.to) {
+            continue;
+        }
+        if crate::layout::work_disks(vm).contains(&top.to) {
+            let user = world.random.next().max(1);
+            let bytes = world.files.file(&top.to).map_or(SIZE, |(_, len)| len);
+            world.files.write(&top.to, Content::Whole(user), bytes)?;
+            world.files.sync_file(&top.to)?;
+            if let Some(work) = world.ledger.work.get_mut(&vm) {
+                *work = Some(user);
+            }
+        }
+    }
+    Ok(Switched::Yes)
 }
 
 /// Lets a guest stand still, or go on.
@@ -247,7 +281,12 @@ pub(crate) fn guest_up(
         Manners::Good | Manners::NeverDown | Manners::Stubborn | Manners::NeverWakes => {
             let vm = setup.vm;
             // Its user writes data that must not be lost, and syncs it.
-            let (path, user) = (crate::layout::work_disk(vm), world.random.next());
+            let of_work = |disk: &&PathBuf| crate::layout::work_disks(vm).contains(*disk);
+            let Some(path) = launch.disks.iter().find(of_work).cloned() else {
+                world.broke(format!("VM {vm} runs without its work disk"));
+                return Ok(());
+            };
+            let user = world.random.next().max(1);
             let bytes = world.files.file(&path).map_or(SIZE, |(_, len)| len);
             world.files.write(&path, Content::Whole(user), bytes)?;
             world.files.sync_file(&path)?;

@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use banger_api::{ContentDigest, VmId};
-use banger_ops::VmFiles;
+use banger_api::{ContentDigest, LayerId, VmId};
+use banger_ops::{LayerFiles, VmFiles};
+use banger_store::VmRecord;
 
+/// Directory of frozen layers of disks.
+pub(crate) const LAYERS: &str = "/s/layers";
 /// Directory of templates.
 pub(crate) const TEMPLATES: &str = "/s/templates";
 
@@ -18,6 +21,22 @@ pub(crate) fn files(id: VmId) -> VmFiles {
 
 pub(crate) fn work_disk(id: VmId) -> PathBuf {
     files(id).work_disk()
+}
+
+/// The two names that a work disk may have.
+pub(crate) fn work_disks(id: VmId) -> [PathBuf; 2] {
+    let first = files(id);
+    [first.work_disk(), first.other().work_disk()]
+}
+
+/// The files of a VM, by its record.
+pub(crate) fn files_of(vm: &VmRecord) -> VmFiles {
+    crate::daemon::places().vm_of(vm)
+}
+
+/// The files of a frozen layer.
+pub(crate) fn layer(id: LayerId) -> LayerFiles {
+    crate::daemon::places().layer(id)
 }
 
 pub(crate) fn image_dir(digest: &ContentDigest) -> PathBuf {

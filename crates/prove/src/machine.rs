@@ -14,11 +14,12 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use banger_api::operation::StepState;
-use banger_api::{ApiError, ContentDigest, ErrorCode, ExitCause, VmId};
+use banger_api::{ApiError, CheckpointId, ContentDigest, ErrorCode, ExitCause, VmId};
 use banger_ops::HostResult;
 use banger_store::{Durability, Store, StoreError};
 use uuid::Uuid;
 
+use crate::content;
 use crate::fault::{Faults, Mode, Nature};
 use crate::fs::{Content, Files, Loss};
 use crate::instant::{self, Claims};
@@ -28,10 +29,11 @@ use crate::schedule::Schedule;
 use crate::snapshot::Tables;
 
 /// The well-known directories, which need no claim; each entry directly in them needs one.
-pub(crate) const ROOTS: [&str; 6] = [
+pub(crate) const ROOTS: [&str; 7] = [
     "/s/vms",
     "/s/images",
     "/s/kernels",
+    crate::layout::LAYERS,
     "/s/templates",
     "/s/staging",
     "/r",
@@ -50,6 +52,10 @@ pub(crate) fn is_own(path: &Path) -> bool {
 pub(crate) struct Ledger {
     /// VMs whose creation succeeded, and the contents of their work disks.
     pub(crate) work: BTreeMap<VmId, Option<u64>>,
+    /// Contents of the work disks of checkpoints that were made.
+    pub(crate) checkpoints: BTreeMap<CheckpointId, u64>,
+    /// VMs whose users let go of what is on their disks.
+    pub(crate) discards: BTreeSet<VmId>,
     /// Sizes of work disks that users were told of.
     pub(crate) sizes: BTreeMap<VmId, u64>,
     /// VMs whose deletion was requested.
@@ -177,15 +183,25 @@ impl World {
         self.lost = Some(loss);
     }
 
-    /// Checks a change of a work disk: only its guest, or a requested deletion, may change it.
+    /// Checks a change of a work disk: only its guest, or a request that means it, may change it. A name of what has another one in
+    /// a layer may go, and so may a top with nothing in it.
     pub(crate) fn guard_work_disk(&mut self, path: &Path) {
+        let has_it_alone = |disk: &PathBuf| {
+            let content = self.files.file(disk);
+            disk.starts_with(path)
+                && content.is_some_and(|(content, _)| {
+                    !matches!(content, Content::Torn | content::EMPTY_TOP)
+                })
+                && self.files.links(disk) == 1
+        };
         let touched: Vec<VmId> = self
             .ledger
             .work
             .keys()
             .copied()
             .filter(|id| !self.ledger.doomed.contains(id))
-            .filter(|id| crate::layout::work_disk(*id).starts_with(path))
+            .filter(|id| !self.ledger.discards.contains(id))
+            .filter(|id| crate::layout::work_disks(*id).iter().any(has_it_alone))
             .collect();
         for id in touched {
             self.broke(format!(
@@ -197,15 +213,19 @@ impl World {
 
     /// Checks that a work disk is removed last: no other file of its VM may remain.
     pub(crate) fn guard_order(&mut self, path: &Path) {
-        let Some(id) = self
-            .ledger
-            .work
-            .keys()
-            .copied()
-            .find(|id| crate::layout::work_disk(*id) == path)
-        else {
+        let is_it = |id: &VmId| {
+            crate::layout::work_disks(*id)
+                .iter()
+                .any(|disk| disk == path)
+        };
+        let Some(id) = self.ledger.work.keys().copied().find(is_it) else {
             return;
         };
+        // A switch of disks leaves one of two.
+        let both = crate::layout::work_disks(id);
+        if both.iter().all(|disk| self.files.exists(disk)) {
+            return;
+        }
         let dir = crate::layout::vm_dir(id);
         let others: Vec<PathBuf> = self.files.list(&dir);
         if self.powered_down {

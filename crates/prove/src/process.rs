@@ -65,6 +65,8 @@ pub(crate) struct Launch {
     pub(crate) woke: bool,
     /// Its guest stands still.
     pub(crate) still: bool,
+    /// Its disks lie over layers.
+    pub(crate) layered: bool,
     /// Size of its work disk, as its guest has it.
     pub(crate) work_bytes: u64,
     pub(crate) ports: Vec<(IpAddr, u16)>,
@@ -145,6 +147,17 @@ impl Processes {
         }
     }
 
+    /// Lets the guest of a VMM write to another file. False when it does already.
+    pub(crate) fn switch_disk(&mut self, vmm: &VmmIdentity, from: &Path, to: &Path) -> bool {
+        let process = self.list.get_mut(&vmm.pid);
+        let launch = process.and_then(|process| process.launch.as_mut());
+        let disk = launch.and_then(|launch| {
+            launch.layered = true;
+            launch.disks.iter_mut().find(|disk| *disk == from)
+        });
+        disk.map(|disk| *disk = to.to_path_buf()).is_some()
+    }
+
     pub(crate) fn start(&mut self, spec: &VmmSpec, manners: Manners, answers: bool) -> VmmIdentity {
         let ports = match &spec.net {
             NetSpec::User { publish, .. } => publish
@@ -161,6 +174,7 @@ impl Processes {
             disks: disks.map(|disk| disk.path.clone()).collect(),
             woke: spec.memory.state().is_some(),
             still: false,
+            layered: spec.disks.iter().any(|disk| disk.below.is_some()),
             work_bytes: 0,
             ports,
             user: spec.user,

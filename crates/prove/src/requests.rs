@@ -3,16 +3,18 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use banger_api::checkpoint::{CreateCheckpoint, ForkVm, RestoreCheckpoint};
 use banger_api::image::{BuildImage, ReseedImage, SaveVm, WorkSeed};
 use banger_api::kernel::{ImportKernel, KernelChoice, KernelSource};
 use banger_api::pull::{PullImage, PullSource};
 use banger_api::vm::{
     ChangePorts, CreateVm, KillVm, NetStack, PruneVms, Publish, RestartPolicy, SetVm, StopVm, Vm,
+    VmState,
 };
 use banger_api::{ApiError, ByteSize, ErrorCode, VmId};
 use banger_control::{image, kernel, system, template, vm};
 use banger_ops::{HostResult, plans};
-use banger_store::VmRecord;
+use banger_store::{VmRecord, checkpoint};
 
 use crate::content::SIZE;
 use crate::daemon::Daemon;
@@ -202,6 +204,115 @@ impl Daemon {
             outcome = outcome.and(self.ended(operation));
         }
         outcome
+    }
+
+    /// Keeps the disks of a VM, whose user knows what is on them.
+    pub(crate) fn checkpoint(&self, name: &str, as_name: &str) -> HostResult<()> {
+        let vm = self.find(name)?.id;
+        self.touch(name);
+        let known = self.machine.world().ledger.work.get(&vm).copied().flatten();
+        self.checkpoint_anew(name, Some(as_name))?;
+        let made = self.read(|db| checkpoint::of_vm(db, vm))?;
+        let made = made.iter().find(|one| one.name.as_str() == as_name);
+        let made = made.ok_or_else(|| invalid("a checkpoint was made and is not there"))?;
+        if let Some(content) = known {
+            self.machine
+                .world()
+                .ledger
+                .checkpoints
+                .insert(made.id, content);
+        }
+        Ok(())
+    }
+
+    /// The same, whatever is on them.
+    pub(crate) fn checkpoint_anew(&self, name: &str, as_name: Option<&str>) -> HostResult<()> {
+        let request = CreateCheckpoint {
+            name: as_name.map(str::parse).transpose().map_err(invalid)?,
+        };
+        self.done(vm::create_checkpoint(&self.control, name, request))
+    }
+
+    /// Lets a VM go back to a checkpoint.
+    pub(crate) fn restore(&self, name: &str, to: &str, discard: bool) -> HostResult<()> {
+        let vm = self.find(name)?.id;
+        let all = self.read(|db| checkpoint::of_vm(db, vm))?;
+        let wanted = all.iter().find(|one| one.name.as_str() == to);
+        self.restore_blindly(name, to, discard)?;
+        let runs = self.find(name)?.state == VmState::Running;
+        let mut world = self.machine.world();
+        let content = wanted.and_then(|one| world.ledger.checkpoints.get(&one.id).copied());
+        if !runs {
+            world.ledger.work.insert(vm, content);
+        }
+        Ok(())
+    }
+
+    /// The same, when others may do something with it at the same time.
+    pub(crate) fn restore_blindly(&self, name: &str, to: &str, discard: bool) -> HostResult<()> {
+        let vm = self.find(name)?.id;
+        self.touch(name);
+        if discard {
+            self.machine.world().ledger.discards.insert(vm);
+        }
+        let request = RestoreCheckpoint {
+            discard_current: discard,
+        };
+        self.done(vm::restore_checkpoint(&self.control, name, to, &request))
+    }
+
+    /// Makes a VM of another one's disks.
+    pub(crate) fn fork(&self, name: &str, as_name: &str, of: Option<&str>) -> HostResult<()> {
+        let parent = self.find(name)?.id;
+        let all = self.read(|db| checkpoint::of_vm(db, parent))?;
+        let from = all.iter().find(|one| Some(one.name.as_str()) == of);
+        let known = {
+            let world = self.machine.world();
+            match from {
+                Some(from) => world.ledger.checkpoints.get(&from.id).copied(),
+                None => world.ledger.work.get(&parent).copied().flatten(),
+            }
+        };
+        self.fork_as(name, as_name, of, known)
+    }
+
+    /// The same, when others may do something with that one at the same time.
+    pub(crate) fn fork_blindly(
+        &self,
+        name: &str,
+        as_name: &str,
+        of: Option<&str>,
+    ) -> HostResult<()> {
+        self.fork_as(name, as_name, of, None)
+    }
+
+    fn fork_as(
+        &self,
+        name: &str,
+        as_name: &str,
+        of: Option<&str>,
+        known: Option<u64>,
+    ) -> HostResult<()> {
+        let request = ForkVm {
+            checkpoint: of.map(str::to_owned),
+            count: None,
+            name: Some(as_name.parse().map_err(invalid)?),
+        };
+        let accepted = vm::fork(&self.control, name, request)?;
+        let made = accepted.forks.first().map(|vm| vm.id);
+        let made = made.ok_or_else(|| invalid("a fork names its VM"))?;
+        let ended = self.ended(accepted.operation);
+        let mut world = self.machine.world();
+        match ended {
+            Ok(()) => drop(world.ledger.work.insert(made, known)),
+            Err(_) => drop(world.ledger.doomed.insert(made)),
+        }
+        ended
+    }
+
+    /// Forgets a checkpoint.
+    pub(crate) fn delete_checkpoint(&self, name: &str, checkpoint: &str) -> HostResult<()> {
+        self.done(vm::delete_checkpoint(&self.control, name, checkpoint))
     }
 
     /// Makes an image of a VM that is not running.

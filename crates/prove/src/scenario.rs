@@ -153,6 +153,7 @@ macro_rules! scenario {
     };
 }
 
+mod checkpoints;
 mod damaged;
 mod files;
 mod memory;
@@ -170,6 +171,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     all.extend(memory::templates());
     all.extend(memory::suspended());
     all.extend(memory::own_kernels());
+    all.extend(checkpoints::checkpoints());
     all
 }
 

@@ -32,6 +32,7 @@ use crate::{settled, stray, works};
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 const FILE_NAMES: [&str; 3] = ["x", "y", "z"];
+const CHECKPOINTS: [&str; 2] = ["c1", "c2"];
 const CONTENTS: [&str; 2] = ["debian", "alpine"];
 const PORTS: [u16; 2] = [8080, 8081];
 /// One request in so many is that of a newer daemon: to make room for it.
@@ -151,7 +152,7 @@ fn request(daemon: &Daemon, random: &mut Random) -> HostResult<()> {
     let name = random.pick(&NAMES).unwrap_or("a");
     let file = random.pick(&FILE_NAMES).unwrap_or("x");
     let content = random.pick(&CONTENTS).unwrap_or("debian");
-    match random.below(31) {
+    match random.below(35) {
         0..=4 => {
             let port = random.pick(&PORTS).filter(|_| random.chance(1, 2));
             let from = From {
@@ -193,6 +194,17 @@ fn request(daemon: &Daemon, random: &mut Random) -> HostResult<()> {
             net_ends(daemon, random);
             daemon.watch_net(name)
         }
+        30 => daemon.checkpoint_anew(name, random.pick(&CHECKPOINTS)),
+        31 => {
+            let to = random.pick(&CHECKPOINTS).unwrap_or("c1");
+            daemon.restore_blindly(name, to, random.chance(1, 2))
+        }
+        33 => daemon.fork_blindly(
+            name,
+            random.pick(&NAMES).unwrap_or("b"),
+            random.pick(&[None, Some("c1")]).flatten(),
+        ),
+        32 => daemon.delete_checkpoint(name, random.pick(&CHECKPOINTS).unwrap_or("c1")),
         _ => {
             mischief(daemon, name, random);
             Ok(())

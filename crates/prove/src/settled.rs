@@ -1,14 +1,17 @@
 //! Rules that hold at rest: after a recovery, and when every request has been answered.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use banger_api::operation::OperationState;
 use banger_api::vm::{RestartPolicy, VmState};
 use banger_api::{ExitCause, VmId};
 use banger_ops::{HostResult, Plan, plans, policy};
-use banger_store::{Claim, ClaimKind, VmRecord, claim, image, kernel, operation, vm};
+use banger_store::{
+    CheckpointRecord, Claim, ClaimKind, VmRecord, checkpoint, claim, image, kernel, operation, vm,
+};
 
+use crate::content::read_through;
 use crate::daemon::Daemon;
 use crate::events;
 use crate::fs::Content;
@@ -90,6 +93,17 @@ fn look(daemon: &Daemon, wrong: &mut Vec<String>) -> HostResult<()> {
     let mut owners: BTreeSet<String> = vms.iter().map(|vm| format!("vm:{}", vm.id)).collect();
     owners.extend(images.iter().map(|i| format!("image:{}", i.digest)));
     owners.extend(kernels.iter().map(|k| format!("kernel:{}", k.digest)));
+    // Those that nobody needs any more are the upkeep's.
+    let of_layers = claims.iter().map(|(_, owner)| owner);
+    owners.extend(
+        of_layers
+            .filter(|owner| owner.starts_with("layer:"))
+            .cloned(),
+    );
+    let mut checkpoints = Vec::new();
+    for vm in &vms {
+        checkpoints.extend(daemon.read(|db| checkpoint::of_vm(db, vm.id))?);
+    }
     let mut running: BTreeMap<String, bool> = BTreeMap::new();
     for vm in &vms {
         running.insert(format!("vm:{}", vm.id), vm.state == VmState::Running);
@@ -147,6 +161,9 @@ fn look(daemon: &Daemon, wrong: &mut Vec<String>) -> HostResult<()> {
             "vmlinux",
             wrong,
         );
+    }
+    for checkpoint in &checkpoints {
+        one_checkpoint(&world, checkpoint, wrong);
     }
     for vm in &vms {
         one_vm(&world, vm, wrong);
@@ -312,7 +329,7 @@ fn files_of(world: &World, dir: &Path, needed: &str, wrong: &mut Vec<String>) {
 }
 
 fn one_vm(world: &World, vm: &VmRecord, wrong: &mut Vec<String>) {
-    let (name, files) = (&vm.name, layout::files(vm.id));
+    let (name, files) = (&vm.name, layout::files_of(vm));
     let doomed = world.ledger.doomed.contains(&vm.id);
     let strange = world.ledger.strange.contains(&vm.id);
     if strange && !doomed && !matches!(vm.state, VmState::Error | VmState::Stopped) {
@@ -373,6 +390,22 @@ fn one_vm(world: &World, vm: &VmRecord, wrong: &mut Vec<String>) {
         ));
     }
     let launch = plans::identity(vm).and_then(|vmm| world.processes.same(&vmm).cloned());
+    if let Some(launch) = &launch {
+        for disk in [files.system_overlay(), files.work_disk()] {
+            if !launch.disks.contains(&disk) {
+                let disk = disk.display();
+                wrong.push(format!("VM {name} does not write to its disk {disk}"));
+            }
+        }
+        // While a layer is made of them they have a name there.
+        let frozen = |disk: &&PathBuf| world.files.links(disk) > 1;
+        if vm.disks.pending.is_none()
+            && let Some(disk) = launch.disks.iter().find(frozen)
+        {
+            let disk = disk.display();
+            wrong.push(format!("VM {name} writes to {disk}, which is kept"));
+        }
+    }
     let still = launch.is_some_and(|launch| launch.still) && !world.ledger.may_stand_still;
     if vm.state == VmState::Running && still {
         wrong.push(format!(
@@ -383,11 +416,39 @@ fn one_vm(world: &World, vm: &VmRecord, wrong: &mut Vec<String>) {
         wrong.push(format!("VM {name} keeps a copy of a template's memory"));
     }
     let expected = world.ledger.work.get(&vm.id).copied().flatten();
-    let found = world.files.file(&files.work_disk());
-    if let (Some(expected), Some((found, _))) = (expected, found)
+    let mut work = vec![files.work_disk()];
+    for id in vm.disks.layers.iter().rev() {
+        let layer = layout::layer(*id);
+        if !world.whole(&layer.system()) || !world.whole(&layer.work()) {
+            wrong.push(format!("VM {name} has no whole layer {id}"));
+        }
+        work.push(layer.work());
+    }
+    let found = read_through(world, &work);
+    if let (Some(expected), Some(found)) = (expected, found)
         && found != Content::Whole(expected)
     {
         wrong.push(format!("VM {name} has lost what was on its work disk"));
+    }
+}
+
+/// All that a checkpoint has kept is there.
+fn one_checkpoint(world: &World, checkpoint: &CheckpointRecord, wrong: &mut Vec<String>) {
+    let name = &checkpoint.name;
+    let mut work = Vec::new();
+    for id in checkpoint.layers.iter().rev() {
+        let layer = layout::layer(*id);
+        if !world.whole(&layer.system()) || !world.whole(&layer.work()) {
+            wrong.push(format!("checkpoint {name} has no whole layer {id}"));
+        }
+        work.push(layer.work());
+    }
+    let expected = world.ledger.checkpoints.get(&checkpoint.id);
+    let found = read_through(world, &work);
+    if let (Some(expected), Some(found)) = (expected, found)
+        && found != Content::Whole(*expected)
+    {
+        wrong.push(format!("checkpoint {name} has lost what it has kept"));
     }
 }
 

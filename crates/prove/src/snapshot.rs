@@ -5,10 +5,12 @@ use banger_store::{Connection, Store, StoreError};
 use crate::machine::{Machine, World};
 
 /// Tables in the order of their references: referenced ones first.
-const TABLES: [(&str, usize); 8] = [
+const TABLES: [(&str, usize); 10] = [
     ("vms", 8),
     ("images", 4),
     ("kernels", 4),
+    ("checkpoints", 6),
+    ("layer_users", 2),
     ("claims", 3),
     ("operations", 8),
     ("plans", 5),

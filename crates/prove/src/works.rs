@@ -2,7 +2,7 @@
 
 use banger_api::vm::{NetStack, RestartPolicy, VmState};
 use banger_ops::{HostResult, plans};
-use banger_store::{VmRecord, image, kernel};
+use banger_store::{VmRecord, claim, image, kernel, layer};
 
 use crate::daemon::Daemon;
 use crate::requests::From;
@@ -35,6 +35,14 @@ fn everything(daemon: &Daemon, failed: &mut Vec<String>) -> HostResult<()> {
     daemon.upkeep();
     for image in daemon.read(plans::superseded)? {
         failed.push(format!("image {} stays without a VM", image.name));
+    }
+    let used = daemon.read(layer::used)?;
+    for (_, owner) in daemon.read(claim::list)? {
+        if let Some(id) = owner.strip_prefix("layer:")
+            && !used.contains_key(id)
+        {
+            failed.push(format!("layer {id} stays without a user"));
+        }
     }
     let vms = daemon.vms()?;
     for kernel in daemon.read(kernel::list)? {

@@ -24,7 +24,12 @@ const SEEDS: u64 = 10_000;
 
 #[test]
 fn every_fault_at_every_step_leaves_a_machine_on_which_all_works() {
-    let report = run(&Options::default()).unwrap();
+    // One scenario: BANGER_PROVE_SCENARIO=NAME.
+    let options = Options {
+        scenario: std::env::var("BANGER_PROVE_SCENARIO").ok(),
+        ..Options::default()
+    };
+    let report = run(&options).unwrap();
     assert!(report.holds(), "{}", told(&report));
     println!("{report:#?}");
 }

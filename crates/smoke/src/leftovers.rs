@@ -108,10 +108,12 @@ pub(crate) fn left_in(banger_home: &Path) -> Vec<Leftover> {
     let mut left = processes_of(banger_home);
     left.extend(mounts_below(banger_home).into_iter().map(Leftover::Mount));
     sockets_below(banger_home, &mut left);
-    // In every layout, a VM's files are in a folder called vms.
-    for folder in folders_called(banger_home, "vms") {
-        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-        left.extend(entries.map(|entry| Leftover::VmFile(entry.path())));
+    // In every layout, a VM's files are in a folder called vms, and what was frozen of its disks in one called layers.
+    for name in ["vms", "layers"] {
+        for folder in folders_called(banger_home, name) {
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+            left.extend(entries.map(|entry| Leftover::VmFile(entry.path())));
+        }
     }
     left
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use banger_api::{ContentDigest, OperationId, VmId};
+use banger_api::{ContentDigest, LayerId, OperationId, VmId};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +60,8 @@ pub enum Owner {
     Image(ContentDigest),
     /// A kernel's files, by digest.
     Kernel(ContentDigest),
+    /// A frozen layer of disks, which belongs to all that are counted as its users.
+    Layer(LayerId),
     /// An operation, while it makes something that has no other owner yet.
     Operation(OperationId),
 }
@@ -70,6 +72,7 @@ impl fmt::Display for Owner {
             Self::Vm(id) => write!(f, "vm:{id}"),
             Self::Image(digest) => write!(f, "image:{digest}"),
             Self::Kernel(digest) => write!(f, "kernel:{digest}"),
+            Self::Layer(id) => write!(f, "layer:{id}"),
             Self::Operation(id) => write!(f, "operation:{id}"),
         }
     }

@@ -19,6 +19,7 @@
 //!
 //! It must not decide anything: which change is allowed, and in which order, is the caller's business.
 
+mod checkpoints;
 mod claims;
 mod connection;
 mod error;
@@ -27,14 +28,17 @@ mod form;
 mod images;
 mod journal;
 mod kernels;
+mod layers;
 mod migrations;
 mod network;
 mod reboots;
 mod recorded;
 mod statement;
+mod vm_disks;
 mod vms;
 mod writer;
 
+pub use checkpoints::CheckpointRecord;
 pub use claims::{Claim, ClaimKind, Owner, UnreadableClaim};
 pub use connection::{Committed, Durability, Gate, Store};
 pub use error::{StoreError, Trouble};
@@ -45,6 +49,7 @@ pub use network::VmNetwork;
 pub use reboots::Reboots;
 pub use recorded::RecordedVmm;
 pub use rusqlite::{Connection, Transaction};
+pub use vm_disks::{DiskNames, VmDisks};
 pub use vms::{OwnKernel, VmRecord};
 
 /// Changes and look-ups on VMs, for use inside [`Store::write`] and [`Store::read`].
@@ -53,6 +58,16 @@ pub mod vm {
         by_id, by_name, delete, insert, list, names, update, uses_image, uses_kernel,
     };
 }
+/// The same for checkpoints.
+pub mod checkpoint {
+    pub use crate::checkpoints::{by_id, delete, delete_of_vm, insert, of_vm};
+}
+
+/// Look-ups on frozen layers of disks. Users of layers are counted as VMs and checkpoints change.
+pub mod layer {
+    pub use crate::layers::{is_used, used};
+}
+
 /// The same for images.
 pub mod image {
     pub use crate::images::{by_name, delete, insert, is_named, list, rename};

@@ -75,6 +75,24 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE plans   ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
 ",
     EVENTS,
+    "
+    CREATE TABLE checkpoints (
+        id          TEXT PRIMARY KEY,
+        vm          TEXT NOT NULL,
+        name        TEXT NOT NULL,
+        record      TEXT NOT NULL,
+        created_ms  INTEGER NOT NULL,
+        version     INTEGER NOT NULL,
+        UNIQUE (vm, name)
+    ) STRICT;
+    -- Who needs a frozen layer: VMs whose disks lie over it, and checkpoints.
+    CREATE TABLE layer_users (
+        layer       TEXT NOT NULL,
+        owner       TEXT NOT NULL,
+        PRIMARY KEY (layer, owner)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX layer_users_by_owner ON layer_users (owner);
+",
 ];
 
 /// The log of events, which the database itself writes: no change without its event, no event without its change. `event` is the

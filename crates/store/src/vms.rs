@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::is_unique;
 use crate::form::{self, Form, Salvage};
 use crate::statement::execute;
-use crate::{Reboots, RecordedVmm, StoreError, VmNetwork};
+use crate::{Reboots, RecordedVmm, StoreError, VmDisks, VmNetwork, layers};
 
 /// The choice of the kernel of a VM's own root.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +55,9 @@ pub struct VmRecord {
     pub disk_bytes: u64,
     /// Size of the system overlay in bytes.
     pub overlay_bytes: u64,
+    /// The files of its disks.
+    #[serde(default, skip_serializing_if = "VmDisks::is_new")]
+    pub disks: VmDisks,
     /// Its network.
     pub net: vm::NetMode,
     /// Its egress.
@@ -112,8 +115,8 @@ impl Form for VmRecord {
     const WHAT: &'static str = "VM";
     // A build before version 3 would write a record back without its labels, one before version 4 without its rules, one before
     // version 5 without its address, whose claim would stay, one before version 6 without its named networks and the choice of its own kernel,
-    // one before version 7 without its secrets.
-    const VERSION: u32 = 7;
+    // one before version 7 without its secrets, one before version 8 without the layers of its disks.
+    const VERSION: u32 = 8;
 
     fn brought_forward(&mut self, version: u32) {
         // Version 1 kept the cause of an end as its sentence alone.
@@ -151,6 +154,7 @@ impl VmRecord {
             memory_mib: salvage.field("memory_mib").unwrap_or(0),
             disk_bytes: salvage.field("disk_bytes").unwrap_or(0),
             overlay_bytes: salvage.field("overlay_bytes").unwrap_or(0),
+            disks: salvage.field("disks").unwrap_or_default(),
             net: salvage.field("net").unwrap_or(vm::NetMode::None),
             egress: salvage.field("egress").unwrap_or(vm::Egress::None),
             network: salvage.field("network").unwrap_or_default(),
@@ -215,6 +219,11 @@ impl VmRow {
     }
 }
 
+/// A VM as a user of layers.
+fn user(vm: VmId) -> String {
+    format!("vm:{vm}")
+}
+
 fn named(vm: &VmRecord) -> impl Fn(rusqlite::Error) -> StoreError + '_ {
     move |error| match is_unique(&error) {
         true => StoreError::NameTaken {
@@ -246,7 +255,7 @@ pub fn insert(db: &Connection, vm: &VmRecord) -> Result<(), StoreError> {
         ],
     )
     .map_err(named(vm))?;
-    Ok(())
+    layers::set_users(db, &user(vm.id), &vm.disks.needs())
 }
 
 /// Writes a VM's record back. `false`: there is no such VM any more. Of a damaged one only the state's column is
@@ -275,6 +284,9 @@ pub fn update(db: &Connection, vm: &VmRecord) -> Result<bool, StoreError> {
         ],
     )
     .map_err(named(vm))?;
+    if changed > 0 {
+        layers::set_users(db, &user(vm.id), &vm.disks.needs())?;
+    }
     Ok(changed > 0)
 }
 
@@ -284,7 +296,7 @@ pub fn update(db: &Connection, vm: &VmRecord) -> Result<bool, StoreError> {
 /// Only the database's.
 pub fn delete(db: &Connection, id: VmId) -> Result<(), StoreError> {
     execute(db, "DELETE FROM vms WHERE id = ?1", params![id.to_string()])?;
-    Ok(())
+    layers::set_users(db, &user(id), &[])
 }
 
 /// The VM with this id, damaged or not: see [`VmRecord::damage`].

@@ -2,15 +2,15 @@
 
 #![allow(clippy::unwrap_used)] // a test may stop at the first surprise
 
-use banger_api::{EngineName, ExitCause};
+use banger_api::{EngineName, ExitCause, LayerId};
 use banger_engine::{EngineKind, IdentityVersion, VmmIdentity};
 use banger_formats::Golden;
 use banger_formats::every_variant;
 use std::path::PathBuf;
 
 use banger_store::{
-    ClaimKind, Connection, ImageRecord, KernelRecord, OwnKernel, Reboots, Store, VmNetwork,
-    VmRecord, claim, image, kernel, operation, vm,
+    CheckpointRecord, ClaimKind, Connection, DiskNames, ImageRecord, KernelRecord, OwnKernel,
+    Reboots, Store, VmDisks, VmNetwork, VmRecord, claim, image, kernel, operation, vm,
 };
 
 fn golden() -> Golden {
@@ -86,6 +86,12 @@ fn a_vm() -> VmRecord {
         memory_mib: 2048,
         disk_bytes: 8 << 30,
         overlay_bytes: 4 << 30,
+        disks: VmDisks {
+            names: DiskNames::Second,
+            layers: vec![layer_id()],
+            checkpoint: Some(a_checkpoint().id),
+            pending: Some("01a21896-6f72-74c6-8388-26c922037459".parse().unwrap()),
+        },
         net: NetMode::User,
         egress: Egress::None,
         network: network(),
@@ -113,6 +119,24 @@ fn a_vm() -> VmRecord {
             recent_ms: vec![1_795_708_802_000],
             due: true,
         },
+        damage: None,
+    }
+}
+
+fn layer_id() -> LayerId {
+    "01a21896-6f72-74c6-8388-26c922037456".parse().unwrap()
+}
+
+fn a_checkpoint() -> CheckpointRecord {
+    CheckpointRecord {
+        id: "01a21896-6f72-74c6-8388-26c922037457".parse().unwrap(),
+        vm: "01a21896-6f72-74c6-8388-26c922037454".parse().unwrap(),
+        name: "before-upgrade".parse().unwrap(),
+        parent: Some("01a21896-6f72-74c6-8388-26c922037458".parse().unwrap()),
+        layers: vec![layer_id()],
+        disk_bytes: 8 << 30,
+        overlay_bytes: 4 << 30,
+        created_ms: 1_795_708_800_000,
         damage: None,
     }
 }
@@ -150,6 +174,10 @@ fn the_stored_form_of_every_record_is_that_of_its_newest_golden_file() {
     assert_eq!(golden().holds("vm.json", &a_vm()), Ok(()));
     assert_eq!(golden().holds("image.json", &an_image()), Ok(()));
     assert_eq!(golden().holds("kernel.json", &a_kernel()), Ok(()));
+    assert_eq!(golden().holds("checkpoint.json", &a_checkpoint()), Ok(()));
+    let names = DiskNames::ALL;
+    every_variant!(&names, DiskNames { First, Second });
+    assert_eq!(golden().holds("disk-names.json", &names), Ok(()));
 }
 
 #[test]
@@ -164,6 +192,7 @@ fn records_of_version_1_are_read() {
         reboots: Reboots::default(),
         runs: None,
         own_kernel: OwnKernel::No,
+        disks: VmDisks::default(),
         ..a_vm()
     };
     assert_eq!(golden().read::<VmRecord>(1, "vm.json"), expected);
@@ -179,7 +208,15 @@ fn records_of_version_1_are_read() {
 fn a_vm_of_a_build_without_secrets_is_read() {
     let mut expected = a_vm();
     expected.network.secrets.clear();
+    expected.disks = VmDisks::default();
     assert_eq!(golden().read::<VmRecord>(9, "vm.json"), expected);
+}
+
+#[test]
+fn a_vm_of_a_build_without_layers_is_read() {
+    let mut expected = a_vm();
+    expected.disks = VmDisks::default();
+    assert_eq!(golden().read::<VmRecord>(10, "vm.json"), expected);
 }
 
 /// A store as a daemon of version 1 left it, killed in the middle of a delete.
@@ -433,4 +470,59 @@ fn rows_of_plans_operations_and_claims_that_cannot_be_read_are_named_and_hide_no
         ("bridge", "vm:1")
     );
     assert_eq!(store.read(claim::list).unwrap().len(), 8);
+}
+
+#[test]
+fn a_layer_is_needed_as_long_as_a_vm_or_a_checkpoint_has_it() {
+    use banger_store::{checkpoint, layer};
+    let (_dir, store) = seen();
+    let mut web = store.read(|db| vm::by_name(db, "web")).unwrap().unwrap();
+    let (id, kept) = (web.id, layer_id());
+    let first = CheckpointRecord {
+        vm: id,
+        parent: None,
+        ..a_checkpoint()
+    };
+    let second = CheckpointRecord {
+        id: banger_api::CheckpointId::new(),
+        name: "second".parse().unwrap(),
+        parent: Some(first.id),
+        ..first.clone()
+    };
+    let is_used = |store: &Store| store.read(|db| layer::is_used(db, kept)).unwrap();
+    assert!(!is_used(&store));
+    web.disks.layers = vec![kept];
+    let (one, two) = (first.clone(), second.clone());
+    store
+        .write(move |tx| {
+            vm::update(tx, &web)?;
+            checkpoint::insert(tx, &one)?;
+            checkpoint::insert(tx, &two)
+        })
+        .unwrap();
+    let taken = CheckpointRecord {
+        id: banger_api::CheckpointId::new(),
+        ..second.clone()
+    };
+    let taken = store.write(move |tx| checkpoint::insert(tx, &taken));
+    assert!(taken.is_err(), "two checkpoints of one name");
+    let gone = first.clone();
+    store
+        .write(move |tx| checkpoint::delete(tx, &gone))
+        .unwrap();
+    let left = store.read(|db| checkpoint::of_vm(db, id)).unwrap();
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].parent, None, "its parent is gone");
+    // A damaged record is a user still.
+    store
+        .write(|tx| Ok(tx.execute_batch("UPDATE vms SET record = '{' WHERE name = 'web'")?))
+        .unwrap();
+    let damaged = store.read(|db| vm::by_id(db, id)).unwrap().unwrap();
+    store.write(move |tx| vm::update(tx, &damaged)).unwrap();
+    store
+        .write(move |tx| checkpoint::delete_of_vm(tx, id))
+        .unwrap();
+    assert!(is_used(&store));
+    store.write(move |tx| vm::delete(tx, id)).unwrap();
+    assert!(!is_used(&store));
 }

@@ -2,6 +2,7 @@
 
 pub mod addr;
 pub mod change;
+pub mod checkpoint;
 pub mod chosen;
 pub mod cp;
 pub mod create;
@@ -9,6 +10,7 @@ pub mod delete;
 pub mod detached;
 pub mod exec;
 mod following;
+pub mod fork;
 pub mod health;
 mod image;
 pub mod kill;
@@ -114,6 +116,17 @@ Examples:
   banger vm workspace export web | git apply"
     )]
     Workspace(workspace::Command),
+    /// Keep a VM's disks as they are, and go back to them
+    #[command(
+        subcommand,
+        after_long_help = "\
+Examples:
+  banger vm checkpoint create web before-upgrade
+  banger vm checkpoint restore web before-upgrade"
+    )]
+    Checkpoint(checkpoint::Command),
+    /// Make VMs of a VM: each goes on from its disks in its own way
+    Fork(fork::Args),
     /// Make an image of a VM that does not run
     Save(save::Args),
     /// Delete all VMs that do not run
@@ -151,6 +164,8 @@ impl Command {
             Self::Ssh(args) => ssh::run(args, context).await,
             Self::Cp(args) => cp::run(args, context).await,
             Self::Workspace(command) => command.run(context).await,
+            Self::Checkpoint(command) => command.run(context).await,
+            Self::Fork(args) => fork::run(args, context).await,
             Self::Save(args) => save::run(args, context).await,
             Self::Prune(args) => prune::run(args, context).await,
         }

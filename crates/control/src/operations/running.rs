@@ -69,6 +69,7 @@ impl Running {
     /// The answer to a request: the operation to follow, and the VM as it is now.
     pub(crate) fn accepted(&self, vm: Option<Vm>) -> Accepted {
         Accepted {
+            forks: Vec::new(),
             operation: self.id,
             vm,
         }

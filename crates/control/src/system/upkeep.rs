@@ -2,7 +2,7 @@
 
 use banger_store::{ImageRecord, KernelRecord, event, operation};
 
-use crate::{Control, artifact, template};
+use crate::{Control, artifact, layers, template};
 
 /// Time that finished operations are remembered, in ms: 30 days.
 const OPERATIONS_KEPT_MS: i64 = 30 * 24 * 3_600 * 1_000;
@@ -10,7 +10,7 @@ const OPERATIONS_KEPT_MS: i64 = 30 * 24 * 3_600 * 1_000;
 const EVENTS_KEPT: u64 = 100_000;
 
 /// Retries plans that were given up half-way. With `forget` (once an hour), also removes superseded images and kernels of roots
-/// without VMs, unused templates, and the records of old operations and events. Blocks.
+/// without VMs, layers that nobody needs, unused templates, and the records of old operations and events. Blocks.
 pub fn upkeep(control: &Control, forget: bool) {
     control.runner().settle_files();
     if !forget {
@@ -18,6 +18,7 @@ pub fn upkeep(control: &Control, forget: bool) {
     }
     artifact::forget_left_over::<ImageRecord>(control);
     artifact::forget_left_over::<KernelRecord>(control);
+    layers::forget_left_over(control);
     template::sweep(control);
     let before = control.now_ms() - OPERATIONS_KEPT_MS;
     let trimmed = control.store().write(move |tx| operation::trim(tx, before));

@@ -145,6 +145,7 @@ fn own_disk(disk: &DiskSpec, work: &OwnDir) -> DiskSpec {
     };
     DiskSpec {
         path,
+        below: None,
         ..disk.clone()
     }
 }

@@ -12,7 +12,8 @@ use banger_api::{
 use banger_ops::plans::{self, CreateDisks};
 use banger_ops::store_error;
 use banger_store::{
-    ImageRecord, KernelRecord, OwnKernel, Reboots, Transaction, VmNetwork, VmRecord, operation, vm,
+    ImageRecord, KernelRecord, OwnKernel, Reboots, Transaction, VmDisks, VmNetwork, VmRecord,
+    operation, vm,
 };
 
 use super::defaults::{self, Sizes};
@@ -79,6 +80,7 @@ impl Draft {
             memory_mib: sizes.memory_mib,
             disk_bytes: sizes.disk.bytes(),
             overlay_bytes: sizes.overlay.bytes(),
+            disks: VmDisks::default(),
             net: sizes.net,
             egress: sizes.egress,
             network: self.network.clone(),

@@ -10,7 +10,7 @@ use banger_store::{KernelRecord, OwnKernel, VmRecord, vm};
 use super::on_vm::{Turn, Verb, on_vm};
 use super::vm_view;
 use crate::image::forget_with_vm;
-use crate::{Control, artifact, find_vm};
+use crate::{Control, artifact, find_vm, layers};
 
 /// Removes a VM with all that it has. A deletion that runs already is joined.
 ///
@@ -57,6 +57,7 @@ impl Turn<'_> {
         changes.append(&mut plan.begin);
         plan.begin = changes;
         self.run_to_the_end(plan)?;
+        layers::forget_unused(self.control, self.op);
         forget_with_vm(self.control, self.op, &self.record.image);
         if self.record.own_kernel == OwnKernel::Taken {
             artifact::forget_unused::<KernelRecord>(self.control, self.op);
@@ -91,7 +92,7 @@ pub fn prune(control: &Control, request: &PruneVms) -> Result<Pruned, ApiError> 
     // Chosen at one moment: one that stops while others are being deleted was not among those that the caller saw.
     let chosen: Vec<VmRecord> = control.read(vm::list)?.into_iter().filter(idle).collect();
     for record in chosen {
-        let files = control.places().vm(record.id);
+        let files = control.places().vm_of(&record);
         let allocated = |path: &std::path::Path| control.environment().allocated_bytes(path);
         pruned.freed_bytes += allocated(&files.system_overlay()) + allocated(&files.work_disk());
         pruned.vms.push(vm_view(&record));

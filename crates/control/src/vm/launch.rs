@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use banger_api::{ApiError, ContentDigest, ErrorCode};
 use banger_engine::{
-    DiskSpec, LaunchToken, Memory, NET_PROCESS_SOCKET, NET_SOCKET, NetSpec, VmmSpec,
+    Below, DiskSpec, LaunchToken, Memory, NET_PROCESS_SOCKET, NET_SOCKET, NetSpec, VmmSpec,
 };
 use banger_net_control::{Link, NET_CONFIG_VERSION, NET_CONTROL, NameServers, NetConfig};
 use banger_ops::plans::StartVm;
 use banger_ops::steps::NetLaunch;
-use banger_ops::{GuestSetup, NetPlan, VmFiles};
+use banger_ops::{GuestSetup, LayerFiles, NetPlan, VmFiles};
 use banger_store::{OwnKernel, VmRecord};
 use uuid::Uuid;
 
@@ -45,6 +45,7 @@ pub(super) fn start_vm(
         );
         ApiError::new(ErrorCode::Internal, message)
     })?;
+    let layered = !vm.disks.layers.is_empty();
     let own = vm.own_kernel == OwnKernel::Taken;
     let with_modules = boot.modules.is_some();
     let network = NetPlan::of(vm);
@@ -61,7 +62,13 @@ pub(super) fn start_vm(
         vcpu: vm.vcpu,
         memory_mib: vm.memory_mib,
         memory: Memory::Own,
-        disks: disks(control.environment().base_of(&image), files, boot.modules),
+        disks: disks(
+            control,
+            vm,
+            control.environment().base_of(&image),
+            files,
+            boot.modules,
+        ),
         net: network.as_ref().map_or(NetSpec::None, NetPlan::device),
         console_log: files.console_log(),
         accel: boot.accel,
@@ -88,7 +95,8 @@ pub(super) fn start_vm(
         },
         kernel_dir: kernel_dir.to_path_buf(),
         boot_deadline_ms: BOOT_DEADLINE_MS,
-        grow_work_disk: (work_len < vm.disk_bytes).then_some(vm.disk_bytes),
+        // The size of a disk over layers is not that of its file.
+        grow_work_disk: (layered || work_len < vm.disk_bytes).then_some(vm.disk_bytes),
         make_initramfs,
         forget_memory: host.exists(&files.suspended())?,
         template: None,
@@ -142,16 +150,33 @@ fn modules_layer(kernel: &ContentDigest) -> String {
     format!("modules-{short}")
 }
 
-fn disks(base: PathBuf, files: &VmFiles, modules: Option<PathBuf>) -> Vec<DiskSpec> {
+fn disks(
+    control: &Control,
+    vm: &VmRecord,
+    base: PathBuf,
+    files: &VmFiles,
+    modules: Option<PathBuf>,
+) -> Vec<DiskSpec> {
     let disk = |path, serial: &str, read_only| DiskSpec {
         path,
+        below: None,
         serial: serial.to_owned(),
         read_only,
     };
+    let layers = vm.disks.layers.iter().map(|id| control.places().layer(*id));
+    let layers: Vec<LayerFiles> = layers.collect();
+    let over = |path, serial, file: fn(&LayerFiles) -> PathBuf, bytes| DiskSpec {
+        below: (!layers.is_empty()).then(|| Below {
+            layers: layers.iter().map(file).collect(),
+            bytes,
+        }),
+        ..disk(path, serial, false)
+    };
+    let (system, work) = (files.system_overlay(), files.work_disk());
     let mut disks = vec![
         disk(base, BASE, true),
-        disk(files.system_overlay(), SYSTEM, false),
-        disk(files.work_disk(), WORK, false),
+        over(system, SYSTEM, LayerFiles::system, vm.overlay_bytes),
+        over(work, WORK, LayerFiles::work, vm.disk_bytes),
     ];
     disks.extend(modules.map(|modules| disk(modules, MODULES, true)));
     disks

@@ -3,16 +3,20 @@
 //! ```text
 //! create ─► draft ─► image and kernel made if need be ─► plan "create" ─► start
 //! start, stop, restart, kill, delete, save ─► on_vm: find, check, stand in line, settle, fresh record, check ─► plans
+//! checkpoint ─► disks that are kept, and the way back to them
+//! fork   ─► VMs that begin as another one was
 //! ended  ─► a VMM ended by itself                                     runs ─► VMs whose run never began
 //! addresses ─► what a VM is at on this host                            published ─► ports that come and go
 //! network ─► a network process ended by itself                         rules ─► what a guest may reach
 //! ```
 
 mod addresses;
+mod checkpoint;
 mod create;
 mod defaults;
 mod delete;
 mod ended;
+mod fork;
 mod launch;
 mod names;
 mod network;
@@ -33,10 +37,12 @@ mod suspend;
 mod users;
 mod view;
 
+pub use checkpoint::{checkpoints, create_checkpoint, delete_checkpoint, restore_checkpoint};
 pub(crate) use create::forget_half_made;
 pub use create::{DEFAULT_IMAGE, create};
 pub use delete::{delete, delete_unclaimed, prune};
 pub use ended::vmm_ended;
+pub use fork::fork;
 pub use network::{ensure_net, net_ended};
 pub use published::change_ports;
 pub(crate) use published::give_ports;

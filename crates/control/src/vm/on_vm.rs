@@ -87,7 +87,7 @@ impl<'a> Turn<'a> {
     }
 
     pub(super) fn files(&self) -> VmFiles {
-        self.control.places().vm(self.record.id)
+        self.control.places().vm_of(&self.record)
     }
 
     /// Tells whether there is anything to do for `request`.

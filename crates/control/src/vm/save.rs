@@ -65,10 +65,17 @@ pub(super) fn reading(turn: &Turn<'_>, with_modules: bool) -> Result<plans::Read
     let (control, files) = (turn.control, turn.files());
     let start = launch::start_vm(control, &turn.record, &files)?;
     let work = control.places().making(turn.op.id, "save");
-    let clone = |path, serial: &str| DiskSpec {
-        path,
-        serial: serial.to_owned(),
-        read_only: false,
+    // What lies below a disk lies below its clone, too.
+    let clone = |path, serial: &str| {
+        let mut disks = start.spec.disks.iter();
+        DiskSpec {
+            path,
+            below: disks
+                .find(|disk| disk.serial == serial)
+                .and_then(|disk| disk.below.clone()),
+            serial: serial.to_owned(),
+            read_only: false,
+        }
     };
     let shared = start.spec.disks.iter().filter(|disk| disk.read_only);
     let shared = shared.filter(|disk| with_modules || disk.serial == BASE);

@@ -172,7 +172,7 @@ fn grow(
     let Some((vmm, op)) = plans::identity(record).zip(op) else {
         return Ok(false);
     };
-    let files = control.places().vm(record.id);
+    let files = control.places().vm_of(record);
     let plan = plans::grow_disk(op.id, record, vmm, &files, bytes);
     match control.run(plan, op) {
         Ok(()) => Ok(true),

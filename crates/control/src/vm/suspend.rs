@@ -58,7 +58,7 @@ pub fn resume(control: &Control, reference: &str) -> Result<Accepted, ApiError> 
 }
 
 impl Turn<'_> {
-    fn vmm(&self) -> Result<banger_engine::VmmIdentity, ApiError> {
+    pub(super) fn vmm(&self) -> Result<banger_engine::VmmIdentity, ApiError> {
         plans::identity(&self.record).ok_or_else(|| {
             let message = format!("the VMM of VM \"{}\" is not known", self.record.name);
             ApiError::new(ErrorCode::WrongState, message)

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use banger_api::{ApiError, ErrorCode};
+use banger_disk::top::{self, TopError};
 use banger_disk::{BlankDisk, Templates, sparse};
 use banger_ops::{BlankDiskSpec, HostResult};
 
@@ -38,6 +39,31 @@ pub(super) fn write_seeded(seed: &Path, path: &Path, bytes: u64) -> HostResult<b
     };
     files::remove_file(path)?;
     banger_image::write_work_disk(folder, path, bytes).map_err(|error| making::of_image(&error))
+}
+
+pub(super) fn make_top(path: &Path, bytes: u64) -> HostResult<()> {
+    files::remove_file(path)?;
+    top::make(path, bytes)
+        .map(|_file| ())
+        .map_err(|error| of_top(&error))
+}
+
+pub(super) fn grow_top(path: &Path, bytes: u64) -> HostResult<()> {
+    top::grow(path, bytes).map_err(|error| of_top(&error))
+}
+
+fn of_top(error: &TopError) -> ApiError {
+    match error {
+        TopError::Io {
+            attempt,
+            path,
+            source,
+        } => files::failed(attempt, path, source),
+        TopError::TooLarge { .. } | TopError::Uneven { .. } => {
+            ApiError::new(ErrorCode::InvalidArgument, error.to_string())
+        }
+        TopError::NoTop { .. } => ApiError::new(ErrorCode::Internal, error.to_string()),
+    }
 }
 
 pub(super) fn grow_file(path: &Path, bytes: u64) -> HostResult<()> {

@@ -55,6 +55,34 @@ pub(super) fn rename(from: &Path, to: &Path) -> HostResult<()> {
     fs::rename(from, to).map_err(|error| failed(&format!("move {} to", from.display()), to, &error))
 }
 
+pub(super) fn link(from: &Path, to: &Path) -> HostResult<()> {
+    remove_file(to)?;
+    fs::hard_link(from, to).map_err(|error| {
+        failed(
+            &format!("give {} the second name", from.display()),
+            to,
+            &error,
+        )
+    })
+}
+
+pub(super) fn copy_dir(from: &Path, to: &Path) -> HostResult<()> {
+    remove_tree(to)?;
+    if !exists(from)? {
+        return Ok(());
+    }
+    make_dir(to)?;
+    for file in list_dir(from)? {
+        let Some(name) = file.file_name().filter(|_| file.is_file()) else {
+            continue;
+        };
+        let copy = to.join(name);
+        fs::copy(&file, &copy).map_err(|error| failed("copy", &file, &error))?;
+        sync_file(&copy)?;
+    }
+    sync_dir(to)
+}
+
 pub(super) fn exists(path: &Path) -> HostResult<bool> {
     path.try_exists()
         .map_err(|error| failed("look for", path, &error))

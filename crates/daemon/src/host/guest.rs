@@ -28,7 +28,7 @@ const WORK_MOUNT: &str = "/root";
 const GROWN_WITHIN: Duration = Duration::from_secs(20);
 /// Time for a guest to notice that its host has hung up. It is saved more cleanly then; otherwise it wakes a little later.
 const HANGING_UP: Duration = Duration::from_millis(300);
-/// Time for a guest to write its disks before it is suspended.
+/// Time for a guest to write its disks before it is suspended or kept.
 const PARTING: Duration = Duration::from_secs(20);
 /// Largest root that is taken from a guest, in bytes.
 const MAX_ROOT: u64 = 64 << 30;
@@ -104,16 +104,21 @@ impl Guests<'_> {
     /// Has a guest that is about to be suspended write its disks, and ends the conversation with it. One that does not answer is
     /// suspended all the same.
     pub(super) fn part(&self, vm: VmId, identity: &VmmIdentity) {
+        self.write_disks(vm, identity);
+        self.channels.close(vm);
+        std::thread::sleep(HANGING_UP);
+    }
+
+    /// Has a guest write its disks. One that does not answer has done what it did.
+    pub(super) fn write_disks(&self, vm: VmId, identity: &VmmIdentity) {
         let synced = self.runtime.block_on(async {
             let client = self.channels.client(vm, &identity.channel_socket).await?;
             let synced = client.with_deadline(PARTING).sync().await;
             synced.map_err(|error| failure::of_guest(&error))
         });
         if let Err(error) = synced {
-            tracing::info!(%vm, %error, "a guest is suspended that did not write its disks before");
+            tracing::info!(%vm, %error, "a guest did not write its disks when it was asked to");
         }
-        self.channels.close(vm);
-        std::thread::sleep(HANGING_UP);
     }
 
     /// Meets a guest that goes on where it stood, and sets its clock.

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use banger_api::kernel::KernelSource;
-use banger_api::{ExitCause, VmId, VmName};
+use banger_api::{ExitCause, LayerId, VmId, VmName};
 use banger_disk::Templates;
 use banger_engine::{Engine, LaunchToken, Signal, VmmIdentity, VmmSpec};
 use banger_net_control::NetIdentity;
-use banger_ops::steps::{NetLaunch, NetStarted};
+use banger_ops::steps::{NetLaunch, NetStarted, Switched, TopOf};
 use banger_ops::{
     BlankDiskSpec, BootStage, Cancel, Events, GuestSetup, Host, HostResult, ImageFacts,
     ImageSource, KernelFacts, TemplateFacts, TemplateFiles,
@@ -121,6 +121,23 @@ impl Host for LinuxHost {
     fn write_seeded_disk(&self, seed: &Path, path: &Path, bytes: u64) -> HostResult<bool> {
         disks::write_seeded(seed, path, bytes)
     }
+    fn link_file(&self, from: &Path, to: &Path) -> HostResult<()> {
+        self.roots.check(from)?;
+        self.roots.check(to)?;
+        files::link(from, to)
+    }
+    fn copy_dir(&self, from: &Path, to: &Path) -> HostResult<()> {
+        self.roots.check(to)?;
+        files::copy_dir(from, to)
+    }
+    fn make_top(&self, path: &Path, bytes: u64) -> HostResult<()> {
+        self.roots.check(path)?;
+        disks::make_top(path, bytes)
+    }
+    fn grow_top(&self, path: &Path, bytes: u64) -> HostResult<()> {
+        self.roots.check(path)?;
+        disks::grow_top(path, bytes)
+    }
     fn grow_file(&self, path: &Path, bytes: u64) -> HostResult<()> {
         disks::grow_file(path, bytes)
     }
@@ -158,6 +175,18 @@ impl Host for LinuxHost {
         self.roots.check(to)?;
         self.guests().part(vm, vmm);
         vmm::suspend(&*self.engine, vmm, to, deadline)
+    }
+    fn switch_disks(
+        &self,
+        vm: VmId,
+        vmm: &VmmIdentity,
+        layer: LayerId,
+        tops: &[TopOf],
+        deadline: Duration,
+        events: &dyn Events,
+    ) -> HostResult<Switched> {
+        self.guests().write_disks(vm, vmm);
+        vmm::switch_disks(&*self.engine, vmm, layer, tops, deadline, events)
     }
     fn pause_vmm(&self, vmm: &VmmIdentity) -> HostResult<()> {
         vmm::pause(&*self.engine, vmm)
@@ -238,11 +267,11 @@ impl Host for LinuxHost {
         &self,
         vm: VmId,
         vmm: &VmmIdentity,
-        disk: &Path,
+        _disk: &Path,
         bytes: u64,
         cancel: &Cancel,
     ) -> HostResult<()> {
-        vmm::resize_disk(&*self.engine, vmm, disk, bytes)?;
+        vmm::resize_disk(&*self.engine, vmm, bytes)?;
         self.guests().grow_work_disk(vm, vmm, bytes, cancel)
     }
     fn shutdown_guest(

@@ -3,9 +3,13 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use banger_api::{ApiError, ErrorCode, ExitCause};
-use banger_engine::{Engine, EngineError, LaunchToken, Signal, VmmIdentity, VmmSpec, VmmState};
-use banger_ops::{HostResult, TemplateFacts, TemplateFiles};
+use banger_api::{ApiError, ErrorCode, ExitCause, LayerId};
+use banger_control::vm::WORK;
+use banger_engine::{
+    Engine, EngineError, LaunchToken, NewTop, Signal, VmmIdentity, VmmSpec, VmmState,
+};
+use banger_ops::steps::{Switched, TopOf};
+use banger_ops::{Events, HostResult, TemplateFacts, TemplateFiles};
 
 use crate::failure::of_engine;
 
@@ -30,15 +34,52 @@ pub(super) fn find(
     engine.find(token, dir).map_err(|error| of_engine(&error))
 }
 
-pub(super) fn resize_disk(
+pub(super) fn resize_disk(engine: &dyn Engine, vmm: &VmmIdentity, bytes: u64) -> HostResult<()> {
+    engine
+        .resize_disk(vmm, WORK, bytes)
+        .map_err(|error| of_engine(&error))
+}
+
+/// Digits of a layer's id that name its switch: the last, which are random.
+const SWITCH_DIGITS: usize = 11;
+
+/// Lets a guest write on over its disks.
+pub(super) fn switch_disks(
     engine: &dyn Engine,
     vmm: &VmmIdentity,
-    disk: &Path,
-    bytes: u64,
-) -> HostResult<()> {
-    engine
-        .resize_disk(vmm, disk, bytes)
-        .map_err(|error| of_engine(&error))
+    layer: LayerId,
+    tops: &[TopOf],
+    deadline: Duration,
+    events: &dyn Events,
+) -> HostResult<Switched> {
+    if let Some(top) = tops.iter().find(|top| !top.to.is_file()) {
+        events.warn(&format!("{} is gone", top.to.display()));
+        return Ok(Switched::No);
+    }
+    let digits = layer.0.simple().to_string();
+    let switch = format!("t{}", &digits[digits.len() - SWITCH_DIGITS..]);
+    let new = tops.iter().map(|top| NewTop {
+        serial: top.serial.clone(),
+        file: top.to.clone(),
+        switch: switch.clone(),
+    });
+    let new: Vec<NewTop> = new.collect();
+    match engine.switch_disks(vmm, &new, deadline) {
+        Ok(()) | Err(EngineError::Gone { .. }) => Ok(Switched::Yes),
+        Err(error @ (EngineError::Refused { .. } | EngineError::Invalid { .. })) => {
+            events.warn(&of_engine(&error).message);
+            Ok(Switched::No)
+        }
+        // It may have been done. If not, the VMM writes on to what is called the layer's, which a start of the VM finds below its top
+        // as it finds it now, and which nobody else opens meanwhile: the VMM has it locked.
+        Err(error) => {
+            let message = of_engine(&error).message;
+            events.warn(&format!(
+                "when the disks were switched is not known: {message}"
+            ));
+            Ok(Switched::Yes)
+        }
+    }
 }
 
 /// Saves a guest, and writes what is told of it.

@@ -9,6 +9,7 @@
 mod answer;
 mod body;
 mod changes;
+mod checkpoints;
 mod detached;
 mod events;
 mod export;

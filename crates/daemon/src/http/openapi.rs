@@ -2,7 +2,7 @@
 
 use utoipa::OpenApi;
 
-use super::{changes, events, files, streams, system, vms, workspace};
+use super::{changes, checkpoints, events, files, streams, system, vms, workspace};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -23,6 +23,11 @@ use super::{changes, events, files, streams, system, vms, workspace};
         vms::suspend,
         vms::pause,
         vms::resume,
+        checkpoints::list,
+        checkpoints::create,
+        checkpoints::restore,
+        checkpoints::delete,
+        checkpoints::fork,
         vms::prune,
         vms::stats,
         vms::health,

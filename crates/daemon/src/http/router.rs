@@ -5,14 +5,14 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use banger_api::{ApiError, ErrorCode, routes};
 
 use super::answer::Failed;
 use super::body::MAX_BODY;
 use super::{
-    changes, detached, events, export, files, gate, logs, network, openapi, pull, secrets, streams,
-    system, system_events, templates, vms, workspace,
+    changes, checkpoints, detached, events, export, files, gate, logs, network, openapi, pull,
+    secrets, streams, system, system_events, templates, vms, workspace,
 };
 use crate::build_id;
 use crate::context::Daemon;
@@ -40,6 +40,13 @@ pub(crate) fn router(daemon: Daemon) -> Router {
         .route(routes::VM_SUSPEND, post(vms::suspend))
         .route(routes::VM_PAUSE, post(vms::pause))
         .route(routes::VM_RESUME, post(vms::resume))
+        .route(
+            routes::VM_CHECKPOINTS,
+            get(checkpoints::list).post(checkpoints::create),
+        )
+        .route(routes::VM_CHECKPOINT, delete(checkpoints::delete))
+        .route(routes::VM_CHECKPOINT_RESTORE, post(checkpoints::restore))
+        .route(routes::VM_FORK, post(checkpoints::fork))
         .route(routes::VM_SAVE, post(files::save_vm))
         .route(routes::VM_EXEC, post(streams::exec))
         .route(

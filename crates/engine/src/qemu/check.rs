@@ -8,6 +8,8 @@ use crate::{DiskSpec, EngineError, NetSpec, Publish, SERIAL_MAX_BYTES, VmmSpec};
 
 /// Most disks of a VM: a `microvm` machine has eight virtio-mmio slots in all (QEMU `docs/system/i386/microvm.rst`).
 const DISKS_MAX: usize = 5;
+/// Most layers below a disk: each costs a look for what is not in those above it, and descriptors.
+pub(super) const LAYERS_MAX: usize = 16;
 /// Most published ports of a VM: the command line must stay far below the limit for a process.
 const PUBLISH_MAX: usize = 256;
 /// Largest packet: at least IPv6's smallest link (RFC 8200, 5), at most what a frame of 64 KiB holds with its header.
@@ -69,6 +71,7 @@ fn check_disks(disks: &[DiskSpec]) -> Result<(), EngineError> {
     }
     for (index, disk) in disks.iter().enumerate() {
         check_path("disk", &disk.path)?;
+        check_below(disk)?;
         let serial = &disk.serial;
         let in_serial = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
         if !(1..=SERIAL_MAX_BYTES).contains(&serial.len()) || !serial.bytes().all(in_serial) {
@@ -80,6 +83,21 @@ fn check_disks(disks: &[DiskSpec]) -> Result<(), EngineError> {
         }
     }
     Ok(())
+}
+
+fn check_below(disk: &DiskSpec) -> Result<(), EngineError> {
+    let Some(below) = &disk.below else {
+        return Ok(());
+    };
+    let layers = below.layers.len();
+    if !(1..=LAYERS_MAX).contains(&layers) {
+        let reason = format!("must be 1 to {LAYERS_MAX}");
+        return Err(invalid("layers", layers, reason));
+    }
+    below
+        .layers
+        .iter()
+        .try_for_each(|layer| check_path("layer", layer))
 }
 
 fn check_net(net: &NetSpec) -> Result<(), EngineError> {

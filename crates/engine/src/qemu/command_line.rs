@@ -237,15 +237,31 @@ fn add_disk(args: &mut Args, index: usize, disk: &DiskSpec, bus: &str) {
     } else {
         "read-only=off,discard=unmap,detect-zeroes=unmap"
     };
-    let before = format!(
-        "driver=raw,node-name={node},{access},file.driver=file,file.aio=threads,file.locking=auto,file.filename="
-    );
-    args.escaped("-blockdev", &before, &disk.path, "");
+    let below = disk.below.iter().flat_map(|below| &below.layers);
+    let mut lower = None;
+    for (number, layer) in below.enumerate() {
+        let layer_node = format!("{node}.{number}");
+        image(args, &layer_node, lower.as_deref(), "read-only=on", layer);
+        lower = Some(layer_node);
+    }
+    image(args, &node, lower.as_deref(), access, &disk.path);
     let serial = &disk.serial;
     args.option(
         "-device",
         format!("virtio-blk-{bus},drive={node},serial={serial},write-cache=on"),
     );
+}
+
+/// Adds an image: a top over the node `lower`, which is named here and in no file, or a raw one. No format is guessed.
+fn image(args: &mut Args, node: &str, lower: Option<&str>, access: &str, path: &Path) {
+    let driver = match lower {
+        Some(lower) => format!("driver=qcow2,backing={lower}"),
+        None => "driver=raw".to_owned(),
+    };
+    let before = format!(
+        "{driver},node-name={node},{access},file.driver=file,file.aio=threads,file.locking=auto,file.filename="
+    );
+    args.escaped("-blockdev", &before, path, "");
 }
 
 fn network(args: &mut Args, net: &NetSpec, board: Board) {

@@ -19,7 +19,7 @@ use crate::jail::{JailMode, JailTrial};
 use crate::qmp::Monitor;
 use crate::trim;
 use crate::{
-    Accel, Engine, EngineError, EngineKind, ExitCause, IdentityVersion, LaunchToken, Probe,
+    Accel, Engine, EngineError, EngineKind, ExitCause, IdentityVersion, LaunchToken, NewTop, Probe,
     VmmIdentity, VmmSpec, VmmState,
 };
 
@@ -275,12 +275,30 @@ impl Engine for QemuEngine {
         })
     }
 
-    fn resize_disk(&self, id: &VmmIdentity, path: &Path, bytes: u64) -> Result<(), EngineError> {
+    fn switch_disks(
+        &self,
+        id: &VmmIdentity,
+        tops: &[NewTop],
+        deadline: Duration,
+    ) -> Result<(), EngineError> {
+        let process = Process::open_living(&id.process(), &PROCESSES)?;
+        let asked = Monitor::open(&id.control_socket, id.pid, deadline).and_then(|mut monitor| {
+            let largest = disks::largest(&mut monitor)?;
+            limit::raise(id.pid, jail::with_tables(largest))?;
+            disks::switch(&mut monitor, tops)
+        });
+        match asked {
+            Err(_) if hang::is_over(&process, id.dir())? => Err(EngineError::Gone { pid: id.pid }),
+            asked => asked,
+        }
+    }
+
+    fn resize_disk(&self, id: &VmmIdentity, serial: &str, bytes: u64) -> Result<(), EngineError> {
         let process = Process::open_living(&id.process(), &PROCESSES)?;
         // First: a write beyond the limit would be an error of the disk.
-        limit::raise(id.pid, bytes)?;
+        limit::raise(id.pid, jail::with_tables(bytes))?;
         let asked = Monitor::open(&id.control_socket, id.pid, ANSWER_WITHIN)
-            .and_then(|mut monitor| disks::resize(&mut monitor, path, bytes));
+            .and_then(|mut monitor| disks::resize(&mut monitor, serial, bytes));
         match asked {
             Err(_) if hang::is_over(&process, id.dir())? => Err(EngineError::Gone { pid: id.pid }),
             asked => asked,

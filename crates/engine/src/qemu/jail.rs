@@ -24,6 +24,8 @@ const SYSTEM: [&str; 9] = [
 const NAMES: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
 /// The smallest limit for the length of a file: below it the logs would end a small VM.
 const FILE_MIN_BYTES: u64 = 1 << 30;
+/// Bytes of a top with nothing in it, and to spare.
+const TOP_BYTES: u64 = 16 << 20;
 /// Descriptors: the machine's own, and the connections of a user network.
 const DESCRIPTORS: u64 = 1024;
 /// Descriptors of a machine without network: disks, sockets, event descriptors of its queues.
@@ -58,6 +60,8 @@ pub(super) fn of(spec: &VmmSpec, program: &Path, wanted: Layers) -> Spec {
             false => Access::Write,
         };
         items.push(Item::new(&disk.path, access));
+        let layers = disk.below.iter().flat_map(|below| &below.layers);
+        items.extend(layers.map(|layer| Item::new(layer, Access::Read)));
     }
     items.dedup();
     jail.file_max_bytes = file_max_bytes(spec);
@@ -67,8 +71,17 @@ pub(super) fn of(spec: &VmmSpec, program: &Path, wanted: Layers) -> Spec {
 
 /// Most bytes of a file of the VMM's: its largest disk.
 pub(super) fn file_max_bytes(spec: &VmmSpec) -> u64 {
-    let bytes = |disk: &DiskSpec| disk.path.metadata().map_or(0, |metadata| metadata.len());
+    let bytes = |disk: &DiskSpec| match &disk.below {
+        None => disk.path.metadata().map_or(0, |metadata| metadata.len()),
+        Some(below) => with_tables(below.bytes),
+    };
     spec.disks.iter().map(bytes).fold(FILE_MIN_BYTES, u64::max)
+}
+
+/// Most bytes of the file of a top for a disk of this size: one that is written all over has its tables besides, for each cluster of
+/// 64 KiB 8 bytes and a count of 2.
+pub(super) fn with_tables(bytes: u64) -> u64 {
+    bytes.saturating_add(bytes >> 12).saturating_add(TOP_BYTES)
 }
 
 /// Tries a jail with the parts that every machine has.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! disks, memory, console log, run folder   the VMM's user, for this VM alone
-//! kernel, initramfs, base          root's, readable by all: nobody else gets through root's folders to them
+//! kernel, initramfs, base, layers  root's, readable by all: nobody else gets through root's folders to them
 //! ```
 
 use std::io;
@@ -49,6 +49,11 @@ pub(super) fn hand_over(spec: &VmmSpec, user: Option<u32>) -> Result<(), EngineE
         match disk.read_only {
             true => open_to_readers(&disk.path, user)?,
             false => give(&disk.path, owner, Links::Follow)?,
+        }
+        // The user of the VMM that wrote a layer has no more part in it.
+        for layer in disk.below.iter().flat_map(|below| &below.layers) {
+            give(layer, daemon.as_raw(), Links::Keep)?;
+            open_to_readers(layer, user)?;
         }
     }
     if let Some(file) = spec.memory.file() {

@@ -197,6 +197,8 @@ fn neutral(spec: &VmmSpec) -> Result<VmmSpec, EngineError> {
     };
     for disk in &mut neutral.disks {
         disk.path = anywhere("disk");
+        // A guest sees no layers.
+        disk.below = None;
     }
     if let NetSpec::User {
         publish, egress, ..
@@ -233,6 +235,10 @@ mod tests {
         same.dir = "/run/banger/vms/2".into();
         same.console_log = "/v/2.log".into();
         same.disks[1].path = "/v/2.ext4".into();
+        same.disks[1].below = Some(crate::Below {
+            layers: vec!["/l/1".into()],
+            bytes: 1 << 30,
+        });
         same.user = Some(7);
         if let NetSpec::User {
             publish, egress, ..

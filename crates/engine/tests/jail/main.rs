@@ -92,6 +92,7 @@ impl World {
     fn spec(&self) -> VmmSpec {
         let disk = |name: &str, read_only| DiskSpec {
             path: self.at(name),
+            below: None,
             serial: name.replace('.', "-"),
             read_only,
         };

@@ -397,6 +397,7 @@ fn a_missing_kernel_or_disk_is_named() {
     let path = "/nonexistent/work.ext4".into();
     spec.disks = vec![DiskSpec {
         path,
+        below: None,
         serial: "work".into(),
         read_only: false,
     }];
@@ -409,6 +410,7 @@ fn a_base_is_shared_and_a_work_disk_is_not() {
     let mut bench = Bench::new();
     let disk = |name: &str, read_only| DiskSpec {
         path: bench.path(name),
+        below: None,
         serial: name.into(),
         read_only,
     };

@@ -36,6 +36,7 @@ fn disk(bench: &Bench, name: &str, bytes: u64) -> DiskSpec {
         .unwrap();
     DiskSpec {
         path,
+        below: None,
         serial: "work".to_owned(),
         read_only: false,
     }

@@ -19,11 +19,12 @@ use banger_engine::{Memory, VmmIdentity, VmmSpec};
 use banger_store::{Owner, VmRecord};
 use uuid::Uuid;
 
+use super::checkpoint::spare_names;
 use crate::layout::SUSPENDED;
 use crate::policy::{self, AfterExit};
 use crate::steps::{
     ConfigureGuest, CopyMemory, DirectoryStage, EndNet, EndVmm, GreetGuest, GrowFile,
-    GrowRunningDisk, LaunchNet, LaunchVmm, MakeDirectory, MakeInitramfs, MakeSshHostKey,
+    GrowRunningDisk, GrowTop, LaunchNet, LaunchVmm, MakeDirectory, MakeInitramfs, MakeSshHostKey,
     MakeSystemOverlay, MakeWorkDisk, NetLaunch, RemoveDirectory, RemoveFile, ReplaceNet,
     ShutdownGuest, SuspendGuest, SyncFiles, WorkDiskSource,
 };
@@ -162,14 +163,17 @@ pub fn start(op: OperationId, vm: &VmRecord, files: &VmFiles, start: &StartVm) -
             .into(),
         );
     }
+    let layered = !vm.disks.layers.is_empty();
     if let Some(bytes) = start.grow_work_disk {
-        plan.steps.push(
-            GrowFile {
-                path: files.work_disk(),
-                bytes,
-            }
-            .into(),
-        );
+        let path = files.work_disk();
+        plan.steps.push(match layered {
+            true => GrowTop { path, bytes }.into(),
+            false => GrowFile { path, bytes }.into(),
+        });
+    }
+    if layered {
+        // A daemon that died may have left them.
+        plan.steps.extend(spare_names(files));
     }
     plan.steps.extend([MakeDirectory {
         path: files.run.clone(),
@@ -440,12 +444,12 @@ pub fn grow_disk(
     let owner = Owner::Vm(vm.id);
     let mut plan = Plan::new(op, PlanKind::GrowDisk, Some(vm.id), owner, Direction::Back);
     let path = files.work_disk();
-    plan.steps = vec![
-        GrowFile {
-            path: path.clone(),
-            bytes,
-        }
-        .into(),
+    if vm.disks.layers.is_empty() {
+        let path = path.clone();
+        plan.steps.push(GrowFile { path, bytes }.into());
+    }
+    // A top's file is its VMM's alone, which grows it.
+    plan.steps.push(
         GrowRunningDisk {
             vm: vm.id,
             vmm,
@@ -453,7 +457,7 @@ pub fn grow_disk(
             bytes,
         }
         .into(),
-    ];
+    );
     plan.done = vec![Change::SetDisk { vm: vm.id, bytes }];
     plan
 }

@@ -1,15 +1,16 @@
 //! A change of every kind, over records in full.
 
 use banger_api::vm::{Egress, NetMode, NetStack, Publish, RestartPolicy, VmState};
-use banger_api::{EngineName, ExitCause};
+use banger_api::{CheckpointId, EngineName, ExitCause, LayerId};
 use banger_ops::Change;
 use banger_store::{
-    Claim, ClaimKind, ImageRecord, KernelRecord, OwnKernel, Owner, Reboots, VmNetwork, VmRecord,
+    CheckpointRecord, Claim, ClaimKind, DiskNames, ImageRecord, KernelRecord, OwnKernel, Owner,
+    Reboots, VmDisks, VmNetwork, VmRecord,
 };
 
-use super::{digest, identity, net_identity, operation, state_dir, vm_id};
+use super::{digest, identity, layer_id, net_identity, operation, state_dir, vm_id};
 
-fn vm(state: VmState, reboots: Reboots, network: VmNetwork) -> Box<VmRecord> {
+fn vm(state: VmState, reboots: Reboots, network: VmNetwork, disks: VmDisks) -> Box<VmRecord> {
     Box::new(VmRecord {
         id: vm_id(),
         name: "web".parse().unwrap(),
@@ -24,6 +25,7 @@ fn vm(state: VmState, reboots: Reboots, network: VmNetwork) -> Box<VmRecord> {
         memory_mib: 2048,
         disk_bytes: 8 << 30,
         overlay_bytes: 4 << 30,
+        disks,
         net: NetMode::User,
         egress: Egress::All,
         network,
@@ -106,9 +108,13 @@ fn of_vms(version: u32) -> Vec<Change> {
             ..VmNetwork::default()
         },
     };
+    let disks = match version {
+        ..13 => VmDisks::default(),
+        _ => disks(),
+    };
     let mut changes: Vec<Change> = STATES
         .into_iter()
-        .map(|state| Change::InsertVm(vm(state, reboots.clone(), network.clone())))
+        .map(|state| Change::InsertVm(vm(state, reboots.clone(), network.clone(), disks.clone())))
         .collect();
     changes.extend([
         Change::DeleteVm(vm_id()),
@@ -225,6 +231,42 @@ fn of_version_8() -> Vec<Change> {
     }]
 }
 
+pub fn disks() -> VmDisks {
+    VmDisks {
+        names: DiskNames::Second,
+        layers: vec![layer_id()],
+        checkpoint: Some(checkpoint().id),
+        pending: Some(LayerId(operation().0)),
+    }
+}
+
+pub fn checkpoint() -> CheckpointRecord {
+    CheckpointRecord {
+        id: CheckpointId(layer_id().0),
+        vm: vm_id(),
+        name: "before-upgrade".parse().unwrap(),
+        parent: Some(CheckpointId(operation().0)),
+        layers: vec![layer_id()],
+        disk_bytes: 8 << 30,
+        overlay_bytes: 4 << 30,
+        created_ms: 1_795_708_800_000,
+        damage: None,
+    }
+}
+
+/// Those that version 13 has and older ones had not.
+fn of_version_13() -> Vec<Change> {
+    vec![
+        Change::SetDisks {
+            vm: vm_id(),
+            disks: disks(),
+        },
+        Change::InsertCheckpoint(Box::new(checkpoint())),
+        Change::DeleteCheckpoint(checkpoint().id),
+        Change::Unused(Owner::Layer(layer_id())),
+    ]
+}
+
 /// All that this version has.
 pub fn changes_of(version: u32) -> Vec<Change> {
     let mut changes = [of_vms(version), of_files(), of_claims()].concat();
@@ -242,6 +284,9 @@ pub fn changes_of(version: u32) -> Vec<Change> {
     }
     if version >= 8 {
         changes.extend(of_version_8());
+    }
+    if version >= 13 {
+        changes.extend(of_version_13());
     }
     changes
 }

@@ -6,7 +6,7 @@ mod steps;
 use std::path::PathBuf;
 
 use banger_api::vm::VmState;
-use banger_api::{ContentDigest, OperationId, VmId};
+use banger_api::{ContentDigest, LayerId, OperationId, VmId};
 use banger_engine::{
     Accel, DiskSpec, EngineKind, IdentityVersion, Memory, NetSpec, Publish, VmmIdentity, VmmSpec,
 };
@@ -20,6 +20,10 @@ pub use steps::{steps, steps_of};
 
 pub fn vm_id() -> VmId {
     VmId(Uuid::from_u128(0x01a2_1896_6f72_74c6_8388_26c9_2203_7454))
+}
+
+pub fn layer_id() -> LayerId {
+    LayerId(Uuid::from_u128(0x01a2_1896_6f72_74c6_8388_26c9_2203_7456))
 }
 
 pub fn operation() -> OperationId {
@@ -52,6 +56,7 @@ pub fn spec(net: NetSpec) -> VmmSpec {
         memory: Memory::Own,
         disks: vec![DiskSpec {
             path: PathBuf::from("/b/state/images/ab/base.ext4"),
+            below: None,
             serial: "base".to_owned(),
             read_only: true,
         }],
@@ -170,6 +175,17 @@ pub fn plans_of(version: u32) -> Vec<Plan> {
     let of_version_11 = of_version_11.into_iter().filter(|_| version >= 11);
     let of_version_10 = of_version_10.into_iter().filter(|_| version >= 10);
     let of_version_12 = (version >= 12).then_some(K::TakeKernel);
+    let of_version_13 = [
+        K::CheckpointVm,
+        K::MakeLayer,
+        K::SwitchDisks,
+        K::MakeTops,
+        K::RestoreVm,
+        K::RemoveOldDisks,
+        K::DeleteCheckpoint,
+        K::DeleteLayer,
+    ];
+    let of_version_13 = of_version_13.into_iter().filter(|_| version >= 13);
     let all = kinds
         .into_iter()
         .chain(of_version_7)
@@ -177,9 +193,14 @@ pub fn plans_of(version: u32) -> Vec<Plan> {
         .chain(of_version_10)
         .chain(of_version_11)
         .chain(of_version_12)
+        .chain(of_version_13)
         .enumerate();
     all.map(|(n, kind)| {
-        let (owner, direction) = (owners[n % 4].clone(), directions[n % 2]);
+        let owner = match kind {
+            K::DeleteLayer => Owner::Layer(layer_id()),
+            _ => owners[n % 4].clone(),
+        };
+        let direction = directions[n % 2];
         let ending = match kind {
             K::MakeTemplate => Ending::Again(VmState::Stopped),
             _ => endings[n % 3],

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use banger_api::image::WorkSeed;
 use banger_api::kernel::KernelSource;
 use banger_api::vm::{Egress, NetStack};
-use banger_engine::{Memory, NetSpec, VmmSpec};
+use banger_engine::{Below, DiskSpec, Memory, NetSpec, VmmSpec};
 use banger_ops::steps::{
-    CloneDisk, ConfigureGuest, CopyMemory, DirectoryStage, EndNet, EndStray, EndStrayNet, EndVmm,
-    GreetGuest, GrowFile, GrowRunningDisk, LaunchNet, LaunchVmm, MakeDirectory, MakeImage,
-    MakeInitramfs, MakeKernel, MakeSshHostKey, MakeSystemOverlay, MakeWorkDisk, NetLaunch,
-    PublishDirectory, ReadKernel, ReadRoot, Reader, RemoveDirectory, RemoveFile, ReplaceNet,
-    SaveTemplate, ShutdownGuest, SuspendGuest, SyncFiles, TryTemplate, WorkDiskSource,
+    CloneDisk, ConfigureGuest, CopyMemory, CopyWorkspaces, DirectoryStage, EndNet, EndStray,
+    EndStrayNet, EndVmm, FreezeDisk, GreetGuest, GrowFile, GrowRunningDisk, GrowTop, LaunchNet,
+    LaunchVmm, MakeDirectory, MakeImage, MakeInitramfs, MakeKernel, MakeSshHostKey,
+    MakeSystemOverlay, MakeTop, MakeWorkDisk, NetLaunch, PublishDirectory, ReadKernel, ReadRoot,
+    Reader, RemoveDirectory, RemoveFile, ReplaceNet, SaveTemplate, ShutdownGuest, SuspendGuest,
+    SwitchDisks, SyncFiles, TopOf, TryTemplate, WorkDiskSource,
 };
 use banger_ops::{
     BlankDiskSpec, ContainerAt, GuestDefaults, GuestSetup, ImageSource, NetPlan, OwnDir, OwnFile,
@@ -19,7 +20,8 @@ use banger_ops::{
 };
 use uuid::Uuid;
 
-use super::{digest, identity, net_identity, run_dir, spec, state_dir, user_net, vm_id};
+use super::changes::{checkpoint, disks};
+use super::{digest, identity, layer_id, net_identity, run_dir, spec, state_dir, user_net, vm_id};
 
 fn blank() -> BlankDiskSpec {
     BlankDiskSpec {
@@ -442,6 +444,64 @@ fn of_version_11() -> Vec<Step> {
     ]
 }
 
+/// Those that version 13 has and older ones had not.
+fn of_version_13() -> Vec<Step> {
+    let layer = PathBuf::from("/b/state/layers/7");
+    let top = || state_dir().join("work-2.img");
+    vec![
+        FreezeDisk {
+            from: state_dir().join("work.img"),
+            to: layer.join("work.img"),
+        }
+        .into(),
+        MakeTop {
+            path: top(),
+            bytes: 8 << 30,
+        }
+        .into(),
+        CopyWorkspaces {
+            from: state_dir().join("workspaces"),
+            to: layer.join("workspaces"),
+        }
+        .into(),
+        SwitchDisks {
+            vm: vm_id(),
+            vmm: identity(),
+            layer: layer_id(),
+            tops: vec![TopOf {
+                serial: "work".to_owned(),
+                from: state_dir().join("work.img"),
+                to: top(),
+            }],
+            disks: disks(),
+            before: disks(),
+            checkpoint: Box::new(checkpoint()),
+        }
+        .into(),
+        GrowTop {
+            path: top(),
+            bytes: 9 << 30,
+        }
+        .into(),
+        LaunchVmm {
+            vm: vm_id(),
+            spec: VmmSpec {
+                disks: vec![DiskSpec {
+                    path: top(),
+                    below: Some(Below {
+                        layers: vec![layer.join("work.img")],
+                        bytes: 8 << 30,
+                    }),
+                    serial: "work".to_owned(),
+                    read_only: false,
+                }],
+                ..spec(NetSpec::None)
+            },
+        }
+        .into(),
+    ]
+}
+
 /// Those that this version has.
 pub fn steps_of(version: u32) -> Vec<Step> {
     let mut steps = [of_files(), of_making(), of_guests()].concat();
@@ -459,6 +519,9 @@ pub fn steps_of(version: u32) -> Vec<Step> {
     }
     if version >= 12 {
         steps.extend(of_version_12());
+    }
+    if version >= 13 {
+        steps.extend(of_version_13());
     }
     steps
 }

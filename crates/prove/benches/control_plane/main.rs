@@ -81,6 +81,7 @@ fn record(name: String) -> VmRecord {
         memory_mib: 2048,
         disk_bytes: 8 << 30,
         overlay_bytes: 8 << 30,
+        disks: Default::default(),
         net: NetMode::User,
         egress: Egress::All,
         network: Default::default(),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use banger_api::image::ImageDetails;
 use banger_api::kernel::KernelSource;
 use banger_api::pull::PullImage;
-use banger_api::{ApiError, EngineName, ErrorCode, ExitCause, VmId, VmName};
+use banger_api::{ApiError, EngineName, ErrorCode, ExitCause, LayerId, VmId, VmName};
 use banger_control::{
     BootFiles, Control, Environment, Fetch, FileUse, HostSize, ImageDefaults, ImageOrigin, Parents,
     Parts, Places, Pool, Queues, VmDefaults,
@@ -15,7 +15,7 @@ use banger_control::{
 use banger_egress::{Policy, Rule, SetName};
 use banger_engine::{Accel, LaunchToken, Signal, VmmIdentity, VmmSpec};
 use banger_net_control::NetIdentity;
-use banger_ops::steps::{NetLaunch, NetStarted};
+use banger_ops::steps::{NetLaunch, NetStarted, Switched, TopOf};
 use banger_ops::{
     BlankDiskSpec, BootStage, Cancel, Events, GuestSetup, Host, HostResult, ImageFacts,
     ImageSource, KernelFacts, Runner, TemplateFacts, TemplateFiles,
@@ -84,6 +84,7 @@ pub fn places() -> Places {
         run_vms: "/r".into(),
         images: "/s/images".into(),
         kernels: "/s/kernels".into(),
+        layers: "/q/layers".into(),
         templates: "/q/templates".into(),
         staging: "/s/staging".into(),
     })
@@ -252,6 +253,18 @@ impl Host for QuietHost {
     fn write_seeded_disk(&self, _seed: &Path, _path: &Path, _bytes: u64) -> HostResult<bool> {
         Ok(true)
     }
+    fn link_file(&self, _: &Path, _: &Path) -> HostResult<()> {
+        Ok(())
+    }
+    fn copy_dir(&self, _: &Path, _: &Path) -> HostResult<()> {
+        Ok(())
+    }
+    fn make_top(&self, _: &Path, _: u64) -> HostResult<()> {
+        Ok(())
+    }
+    fn grow_top(&self, _: &Path, _: u64) -> HostResult<()> {
+        Ok(())
+    }
     fn grow_file(&self, _path: &Path, _bytes: u64) -> HostResult<()> {
         Ok(())
     }
@@ -290,6 +303,17 @@ impl Host for QuietHost {
         _to: &Path,
         _deadline: Duration,
     ) -> HostResult<()> {
+        absent()
+    }
+    fn switch_disks(
+        &self,
+        _: VmId,
+        _: &VmmIdentity,
+        _: LayerId,
+        _: &[TopOf],
+        _: Duration,
+        _: &dyn Events,
+    ) -> HostResult<Switched> {
         absent()
     }
     fn pause_vmm(&self, _vmm: &VmmIdentity) -> HostResult<()> {

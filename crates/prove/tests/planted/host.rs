@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use banger_api::kernel::KernelSource;
-use banger_api::{ApiError, ErrorCode, ExitCause, VmId, VmName};
+use banger_api::{ApiError, ErrorCode, ExitCause, LayerId, VmId, VmName};
 use banger_engine::{LaunchToken, Signal, VmmIdentity, VmmSpec};
 use banger_net_control::NetIdentity;
-use banger_ops::steps::{NetLaunch, NetStarted};
+use banger_ops::steps::{NetLaunch, NetStarted, Switched, TopOf};
 use banger_ops::{
     BlankDiskSpec, BootStage, Cancel, Events, GuestSetup, Host, HostResult, ImageFacts,
     ImageSource, KernelFacts, TemplateFacts, TemplateFiles,
@@ -17,6 +17,10 @@ use banger_prove::SimHost;
 /// The planted bug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HostBug {
+    /// Only the first disk of a guest that runs is switched.
+    SwitchOneDisk,
+    /// A disk over layers stays as small as it was.
+    ForgetToGrowATop,
     /// Run directories are not removed.
     SkipARevert,
     /// A VM's run directory is made with its state directory, long before it is claimed.
@@ -164,6 +168,21 @@ impl Host for BuggyHost {
         self.host.write_seeded_disk(seed, path, bytes)
     }
 
+    fn link_file(&self, from: &Path, to: &Path) -> HostResult<()> {
+        self.host.link_file(from, to)
+    }
+    fn copy_dir(&self, from: &Path, to: &Path) -> HostResult<()> {
+        self.host.copy_dir(from, to)
+    }
+    fn make_top(&self, path: &Path, bytes: u64) -> HostResult<()> {
+        self.host.make_top(path, bytes)
+    }
+    fn grow_top(&self, path: &Path, bytes: u64) -> HostResult<()> {
+        if self.has(HostBug::ForgetToGrowATop) {
+            return Ok(());
+        }
+        self.host.grow_top(path, bytes)
+    }
     fn grow_file(&self, path: &Path, bytes: u64) -> HostResult<()> {
         self.host.grow_file(path, bytes)
     }
@@ -276,6 +295,23 @@ impl Host for BuggyHost {
         self.host.suspend_vmm(vm, vmm, to, deadline)
     }
 
+    fn switch_disks(
+        &self,
+        vm: VmId,
+        vmm: &VmmIdentity,
+        layer: LayerId,
+        tops: &[TopOf],
+        deadline: Duration,
+        events: &dyn Events,
+    ) -> HostResult<Switched> {
+        if self.has(HostBug::SwitchOneDisk) {
+            return self
+                .host
+                .switch_disks(vm, vmm, layer, &tops[..1], deadline, events);
+        }
+        self.host
+            .switch_disks(vm, vmm, layer, tops, deadline, events)
+    }
     fn pause_vmm(&self, vmm: &VmmIdentity) -> HostResult<()> {
         self.host.pause_vmm(vmm)
     }

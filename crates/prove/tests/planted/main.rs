@@ -137,6 +137,16 @@ const HOST_BUGS: &[(HostBug, &str, &str)] = &[
         "own-restart-after-net-died",
         "running without its network process",
     ),
+    (
+        HostBug::SwitchOneDisk,
+        "checkpoint-running",
+        "does not write to its disk",
+    ),
+    (
+        HostBug::ForgetToGrowATop,
+        "grow-layered",
+        "smaller work disk",
+    ),
     (HostBug::KeepTheOldPorts, "own-port-removed", "is unclaimed"),
 ];
 
@@ -234,6 +244,24 @@ const PLAN_BUGS: &[(PlanBug, &str, &str)] = &[
         "start-other-kernel",
         "stays without a VM",
     ),
+    (
+        PlanBug::DisksAreNotSwitched,
+        "checkpoint",
+        "lost what it has kept",
+    ),
+    (
+        PlanBug::TopInUseGoesBack,
+        "checkpoint-running",
+        "does not write to its disk",
+    ),
+    (PlanBug::TopsAreNotSynced, "checkpoint", "no whole"),
+    (PlanBug::LayerIsForgotten, "checkpoint", "is unclaimed"),
+    (
+        PlanBug::LayerIsNotCounted,
+        "delete-checkpoint-below",
+        "no whole layer",
+    ),
+    (PlanBug::OldDisksGoFirst, "restore-discard", "no whole"),
     (
         PlanBug::BootForAnHour,
         "start-guest-never-up",

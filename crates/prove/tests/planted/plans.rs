@@ -1,8 +1,8 @@
 //! Bugs in plans.
 
 use banger_api::vm::VmState;
-use banger_ops::steps::{MakeWorkDisk, RemoveDirectory, WorkDiskSource};
-use banger_ops::{BlankDiskSpec, Change, Direction, Ending, OwnDir, Plan, PlanKind, Step};
+use banger_ops::steps::{MakeWorkDisk, RemoveDirectory, RemoveFile, WorkDiskSource};
+use banger_ops::{BlankDiskSpec, Change, Direction, Ending, OwnDir, OwnFile, Plan, PlanKind, Step};
 use banger_store::{Claim, ClaimKind, Owner};
 
 /// The planted bug.
@@ -80,6 +80,18 @@ pub enum PlanBug {
     KernelOfARootIsKept,
     /// The time of a reboot is not written down: the next one is never too many.
     ForgetWhenItRebooted,
+    /// A VM goes on writing to the disk that was kept.
+    DisksAreNotSwitched,
+    /// The disks to which a guest writes are taken away when the daemon dies over their switch.
+    TopInUseGoesBack,
+    /// The new disks of a VM are its own before they are on the disk.
+    TopsAreNotSynced,
+    /// What is kept is not handed over, and goes with its VM.
+    LayerIsForgotten,
+    /// A layer goes with its checkpoint, whoever needs it.
+    LayerIsNotCounted,
+    /// A way back removes the present disks before the others are the VM's.
+    OldDisksGoFirst,
 }
 
 impl PlanBug {
@@ -223,6 +235,42 @@ impl PlanBug {
                         kernel.of_root = false;
                     }
                 }
+            }
+            (Self::DisksAreNotSwitched, PlanKind::CheckpointVm) => {
+                for change in &mut plan.done {
+                    if let Change::SetDisks { disks, .. } = change {
+                        disks.names = disks.names.other();
+                    }
+                }
+            }
+            (Self::TopInUseGoesBack, PlanKind::SwitchDisks) => {
+                plan.direction = Direction::Back;
+            }
+            (Self::TopsAreNotSynced, PlanKind::CheckpointVm) => drop(plan.steps.pop()),
+            (Self::LayerIsForgotten, PlanKind::CheckpointVm) => {
+                plan.done
+                    .retain(|change| !matches!(change, Change::Transfer { .. }));
+            }
+            (Self::LayerIsNotCounted, PlanKind::DeleteCheckpoint) => {
+                let gone = plan.begin.iter().find_map(|change| match change {
+                    Change::DeleteCheckpoint(id) => Some(id.to_string()),
+                    _ => None,
+                });
+                let layer = gone.map(|id| own(&format!("/s/layers/{id}")));
+                plan.steps
+                    .extend(layer.map(|path| RemoveDirectory { path }.into()));
+            }
+            (Self::OldDisksGoFirst, PlanKind::MakeTops) => {
+                let new = plan.steps.iter().find_map(|step| match step {
+                    Step::MakeTop(top) if top.path.ends_with("work.img") => Some("work-2.img"),
+                    Step::MakeTop(top) if top.path.ends_with("work-2.img") => Some("work.img"),
+                    _ => None,
+                });
+                let vm = plan.vm.zip(new);
+                let old = vm.map(|(vm, name)| format!("/s/vms/{vm}/{name}"));
+                let path = old.map(|old| OwnFile::try_from(old).unwrap());
+                let step = path.map(|path| RemoveFile { path }.into());
+                plan.steps.splice(0..0, step);
             }
             (Self::NoGuards, _) => {
                 let guard =

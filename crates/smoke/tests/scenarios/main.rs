@@ -5,6 +5,7 @@ mod adoption;
 mod agent_gone;
 mod authorities;
 mod chaos;
+mod checkpoints;
 mod copying;
 mod damaged;
 mod detached;

@@ -94,10 +94,30 @@ pub fn of(command: &str) -> Output {
         },
         "completion bash" | "completion zsh" | "completion fish" => Output::Bytes,
         "ps" | "vm list" | "vm show" => VMS,
-        "start" | "stop" | "vm start" | "vm stop" | "vm restart" | "vm kill" | "vm suspend"
-        | "vm pause" | "vm resume" => VMS,
+        "start"
+        | "stop"
+        | "vm start"
+        | "vm stop"
+        | "vm restart"
+        | "vm kill"
+        | "vm suspend"
+        | "vm checkpoint restore"
+        | "vm fork"
+        | "vm pause"
+        | "vm resume" => VMS,
         "vm create" | "vm set" => VM,
-        "rm" | "vm delete" | "image delete" | "kernel delete" | "secret delete" => REMOVED,
+        "vm checkpoint list" => Output::Many {
+            r#type: "Checkpoint",
+        },
+        "vm checkpoint create" => Output::One {
+            r#type: "Checkpoint",
+        },
+        "vm checkpoint delete"
+        | "rm"
+        | "vm delete"
+        | "image delete"
+        | "kernel delete"
+        | "secret delete" => REMOVED,
         "vm prune" => Output::Object {
             fields: &["vms", "freed_bytes", "dry_run"],
         },

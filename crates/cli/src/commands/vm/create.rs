@@ -71,7 +71,7 @@ pub(super) async fn make(
     timings: &Timings,
 ) -> Result<(Vm, Followed), Failure> {
     let asked = Instant::now();
-    let Accepted { operation, vm } =
+    let Accepted { operation, vm, .. } =
         start(
             context,
             |client| async move { client.create_vm(create).await },

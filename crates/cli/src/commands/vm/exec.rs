@@ -7,7 +7,7 @@ use std::time::Duration;
 use banger_api::vm::Exec;
 use banger_client::{ExecSession, Started};
 
-use super::detached;
+use super::{checkpoint, detached};
 use crate::attach::output::{KeptOutput, Sink};
 use crate::attach::{Attach, attach, failure};
 use crate::context::Context;
@@ -48,6 +48,7 @@ Examples:
   banger exec --timeout 10m web make test
   banger exec --json web -- ls /srv
   banger exec --image-command web        the image's own command
+  banger exec --checkpoint web ./upgrade a way back: banger vm checkpoint restore
   tar c . | banger exec web tar x -C /srv
   while read h; do banger exec web ping -c1 $h; done < hosts
   banger exec --detach web -- make -j4   prints a number, as 1
@@ -60,6 +61,9 @@ pub struct Args {
     detached: detached::Args,
     #[command(flatten)]
     choice: workspace::Choice,
+    /// Make a checkpoint of the VM before; `vm checkpoint restore` undoes what the command does to its disks
+    #[arg(long, conflicts_with_all = ["list", "attach", "wait"])]
+    checkpoint: bool,
     /// The VM: its name, its id or the start of its id
     #[arg(help_heading = None)]
     vm: String,
@@ -182,6 +186,10 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
     }
     let mut exec = args.environment.exec(args.command, false, context)?;
     workspace::surround(vm, &args.choice, &mut exec, context).await?;
+    if args.checkpoint {
+        let made = checkpoint::create::make(vm, None, context).await;
+        made.map_err(Failure::beside_a_command)?;
+    }
     if args.detached.detach {
         return detached::detach(vm, exec, context).await;
     }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::Below;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use uuid::Uuid;
@@ -21,11 +22,13 @@ pub(in crate::qemu) fn spec(accel: Accel) -> VmmSpec {
         disks: vec![
             DiskSpec {
                 path: "/i/base.ext4".into(),
+                below: None,
                 serial: "base".into(),
                 read_only: true,
             },
             DiskSpec {
                 path: "/v/work.ext4".into(),
+                below: None,
                 serial: "work".into(),
                 read_only: false,
             },
@@ -112,6 +115,34 @@ fn without_a_network_there_is_no_network_device() {
         &host(),
     );
     assert!(!line.contains("net"), "{line}");
+}
+
+#[test]
+fn a_top_is_over_the_layers_that_are_named_here_and_their_formats_are() {
+    let mut spec = spec(Accel::Tcg);
+    spec.disks[1].below = Some(Below {
+        layers: vec!["/l/1,2/work".into(), "/l/2/work".into()],
+        bytes: 1 << 30,
+    });
+    let line = shown(&spec, &host());
+    let file = "file.driver=file,file.aio=threads,file.locking=auto,file.filename=";
+    for node in [
+        format!("driver=raw,node-name=disk1.0,read-only=on,{file}/l/1,,2/work"),
+        format!("driver=qcow2,backing=disk1.0,node-name=disk1.1,read-only=on,{file}/l/2/work"),
+        format!(
+            "driver=qcow2,backing=disk1.1,node-name=disk1,read-only=off,discard=unmap,detect-zeroes=unmap,{file}/v/work.ext4"
+        ),
+    ] {
+        assert!(line.contains(&format!("-blockdev {node}\n")), "{line}");
+    }
+    spec.disks[1].below = Some(Below {
+        layers: Vec::new(),
+        bytes: 1,
+    });
+    assert!(matches!(
+        arguments(&spec, &host()),
+        Err(EngineError::Invalid { .. })
+    ));
 }
 
 #[test]
