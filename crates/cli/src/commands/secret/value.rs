@@ -27,9 +27,10 @@ pub fn read(name: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
             .map_err(failed)?;
         return Ok(value);
     }
-    let _ = write!(io::stderr(), "value of {name} (not shown): ");
     let typed = {
+        // First: what is typed as soon as the question is there must not be shown either.
         let _raw = RawMode::enter().map_err(failed)?;
+        let _ = write!(io::stderr(), "value of {name} (not shown): ");
         typed(&mut io::stdin().lock(), &mut value)
     };
     let _ = writeln!(io::stderr());
