@@ -120,6 +120,9 @@ class _Check:
                 self.compare(at, annotation, one, answer=True)
 
     def request(self, kind: type, schema: str) -> None:
+        if schema not in self.schemas:
+            self.found.append(f"{kind.__name__}: no schema {schema}")
+            return
         properties, required = self.properties(self.schemas[schema])
         ours = {_schema.wire_name(name) for name, _, _ in _schema.fields_of(kind)}
         missing = required - ours

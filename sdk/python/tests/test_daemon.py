@@ -322,6 +322,27 @@ class Life(unittest.TestCase):
             client.ensure_image("127.0.0.1:1/team/none:1")
         self.assertEqual([one.name for one in client.images() if one.name.startswith("none")], [])
 
+    def test_it_goes_back_to_a_checkpoint_and_is_forked(self) -> None:
+        with client.create(labels=LABELS, **SMALL) as other:
+            other.exec("echo one >/root/file; echo one >/etc/file").check()
+            first = other.checkpoint("first")
+            self.assertEqual((first.name, first.current), ("first", True))
+            other.exec("echo two >/root/file; rm /etc/file").check()
+            other.restore("first", discard_current=True)
+            self.assertEqual([one.name for one in other.checkpoints()], ["first"])
+            self.assertEqual(other.exec("cat /root/file /etc/file").stdout, "one\none\n")
+            forks = other.fork(2, checkpoint="first")
+            try:
+                self.assertEqual(len({one.name for one in forks}), 2)
+                for one in forks:
+                    self.assertEqual(one.exec("cat /root/file").stdout, "one\n")
+            finally:
+                for one in forks:
+                    one.delete()
+            other.delete_checkpoint("first")
+            with self.assertRaises(errors.NotFound):
+                other.restore("first")
+
     def test_it_becomes_an_image(self) -> None:
         with client.create(labels=LABELS, **SMALL) as other:
             other.exec("echo kept >/etc/kept").check()

@@ -18,7 +18,7 @@ from ._operations import OnEvent
 from ._routes import Route
 from ._size import Size, size_of
 from .errors import ApiError, NotFound
-from .models import Image, Network, Pruned, Publish, Verdict, Vm
+from .models import Accepted, Checkpoint, Image, Network, Pruned, Publish, Verdict, Vm
 
 Labels = Mapping[str, "str | None"]
 """Labels that select: a key with its value, or with `None` for any value."""
@@ -132,6 +132,44 @@ def save(reference: str, body: requests.SaveVm, on_event: OnEvent | None) -> Flo
     yield from operations.run(Call(routes.SAVE, reference, [], body), on_event)
     image: Image = yield from ask(Call(routes.IMAGE, body.image))
     return image
+
+
+def checkpoint(reference: str, name: str | None, on_event: OnEvent | None) -> Flow[Checkpoint]:
+    """Makes a checkpoint of a sandbox's disks; it is the current one then."""
+    body = requests.CreateCheckpoint(name=name)
+    yield from operations.run(Call(routes.CHECKPOINT, reference, [], body), on_event)
+    found: list[Checkpoint] = yield from ask(Call(routes.CHECKPOINTS, reference))
+    return next(one for one in found if one.current)
+
+
+def restore(reference: str, checkpoint: str, discard: bool, on_event: OnEvent | None) -> Flow[Vm]:
+    """Lets a sandbox go back to a checkpoint."""
+    body = requests.RestoreCheckpoint(discard_current=discard or None)
+    return (yield from operations.run_vm(Call(routes.RESTORE, (reference, checkpoint), [], body), on_event))
+
+
+def delete_checkpoint(reference: str, checkpoint: str, on_event: OnEvent | None) -> Flow[None]:
+    """Forgets a checkpoint."""
+    yield from operations.run(Call(routes.DELETE_CHECKPOINT, (reference, checkpoint)), on_event)
+
+
+def fork(reference: str, body: requests.ForkVm, start: bool, on_event: OnEvent | None) -> Flow[list[Vm]]:
+    """Makes sandboxes of another one's disks, and starts them, all at once. None stays when one does not start."""
+    accepted = yield from operations.run(Call(routes.FORK, reference, [], body), on_event, cancel=True)
+    made: list[Vm] = []
+    try:
+        begun: list[Accepted] = []
+        for one in accepted.forks if start else ():
+            begun.append((yield from ask(Call(routes.START, one.id))))
+        for operation in begun:
+            yield from operations.settle(operation.operation, on_event)
+        for one in accepted.forks:
+            made.append((yield from ask(Call(routes.VM, one.id))))
+    except Exception:
+        for one in accepted.forks:
+            yield from delete(one.id)
+        raise
+    return made
 
 
 def vms(labels: Labels | None) -> Flow[list[Vm]]:

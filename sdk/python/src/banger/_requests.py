@@ -132,6 +132,26 @@ class SaveVm:
     replace: bool | None = None
 
 
+@request("CreateCheckpoint")
+@dataclass
+class CreateCheckpoint:
+    name: str | None = None
+
+
+@request("RestoreCheckpoint")
+@dataclass
+class RestoreCheckpoint:
+    discard_current: bool | None = None
+
+
+@request("ForkVm")
+@dataclass
+class ForkVm:
+    checkpoint: str | None = None
+    count: int | None = None
+    name: str | None = None
+
+
 @request("BuildImage")
 @dataclass
 class BuildImage:

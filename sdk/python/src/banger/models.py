@@ -124,6 +124,22 @@ class Accepted:
 
     operation: str
     vm: Vm | None = None
+    forks: list[Vm] = field(default_factory=list)
+
+
+@answer("Checkpoint")
+@dataclass(frozen=True)
+class Checkpoint:
+    """A point in the life of a sandbox's disks, to which it can go back."""
+
+    id: str
+    name: str
+    current: bool
+    created_at: str
+    disk_bytes: int
+    allocated_bytes: int
+    parent: str | None = None
+    damage: str | None = None
 
 
 @answer("ApiError")

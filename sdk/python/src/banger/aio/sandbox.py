@@ -22,7 +22,19 @@ from .._operations import OnEvent
 from .._requests import Egress, RestartPolicy
 from .._size import Size, size_of
 from .._unpack import Limits, Links, Transfer
-from ..models import DetachedCommand, Health, Image, KeptWorkspace, Network, Port, Publish, Stats, Verdict, Vm
+from ..models import (
+    Checkpoint,
+    DetachedCommand,
+    Health,
+    Image,
+    KeptWorkspace,
+    Network,
+    Port,
+    Publish,
+    Stats,
+    Verdict,
+    Vm,
+)
 from .process import AsyncProcess
 from .stream import AsyncStream
 
@@ -169,6 +181,38 @@ class AsyncSandbox:
         """Makes an image of it; it does not run then."""
         body = requests.SaveVm(image=image, work_seed=work_seed, replace=replace or None)
         return await self._run(calls.save(self.id, body, on_event))
+
+    async def checkpoints(self) -> list[Checkpoint]:
+        """The points to which its disks can go back, the oldest first."""
+        found: list[Checkpoint] = await self._run(ask(Call(routes.CHECKPOINTS, self.id)))
+        return found
+
+    async def checkpoint(self, name: str | None = None, *, on_event: OnEvent | None = None) -> Checkpoint:
+        """Keeps its disks as they are now, while it runs or not; memory is not kept."""
+        return await self._run(calls.checkpoint(self.id, name, on_event))
+
+    async def restore(self, checkpoint: str, *, discard_current: bool = False, on_event: OnEvent | None = None) -> Vm:
+        """Lets its disks go back to a checkpoint; one that runs starts again. What is there now is made a checkpoint
+        first, or discarded."""
+        return await self._change(calls.restore(self.id, checkpoint, discard_current, on_event))
+
+    async def delete_checkpoint(self, checkpoint: str, *, on_event: OnEvent | None = None) -> None:
+        """Forgets a checkpoint."""
+        await self._run(calls.delete_checkpoint(self.id, checkpoint, on_event))
+
+    async def fork(
+        self,
+        count: int = 1,
+        *,
+        checkpoint: str | None = None,
+        name: str | None = None,
+        start: bool = True,
+        on_event: OnEvent | None = None,
+    ) -> list[AsyncSandbox]:
+        """Makes sandboxes that go on from its disks as they are now, or from a checkpoint, each on its own."""
+        body = requests.ForkVm(checkpoint=checkpoint, count=count, name=name)
+        made = await self._run(calls.fork(self.id, body, start, on_event))
+        return [AsyncSandbox(self._client, vm, env=self.env) for vm in made]
 
     async def set(
         self,
