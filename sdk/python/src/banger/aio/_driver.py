@@ -29,19 +29,23 @@ async def wait(channel: Channel, effect: Exchange) -> None:
         if not ready.done():
             ready.set_result(None)
 
+    def is_late() -> None:
+        if not ready.done():
+            ready.set_exception(TimeoutError())
+
+    timer: asyncio.TimerHandle | None = None
+    if effect.deadline is not None:
+        # `asyncio.wait_for` loses a cancellation that comes together with the outcome, before Python 3.12.
+        timer = loop.call_later(max(0.0, effect.deadline - time.monotonic()), is_late)
     if effect.read:
         loop.add_reader(descriptor, is_ready)
     if effect.out:
         loop.add_writer(descriptor, is_ready)
     try:
-        if effect.deadline is None:
-            await ready
-            return
-        try:
-            await asyncio.wait_for(ready, max(0.0, effect.deadline - time.monotonic()))
-        except asyncio.TimeoutError:
-            raise TimeoutError from None
+        await ready
     finally:
+        if timer is not None:
+            timer.cancel()
         loop.remove_reader(descriptor)
         loop.remove_writer(descriptor)
 
