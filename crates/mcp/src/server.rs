@@ -27,7 +27,8 @@ const INSTRUCTIONS: &str = "\
 Private Linux machines (microVMs) on this host. vm_create makes and boots one in a second or two; you are root in it and may break \
 it. vm_exec runs commands (each in a new shell; use cwd), vm_read_file and vm_write_file move texts, vm_copy_in and vm_copy_out files \
 and folders of the host's shared folder. When a repository is shared, workspace_send puts it at /root/NAME, workspace_diff shows what \
-changed there, workspace_apply brings it to the host. Work disks are kept until vm_delete. A refusal says what is allowed.";
+changed there, workspace_apply brings it to the host. vm_checkpoint keeps a VM's disks and vm_restore goes back to them; vm_fork makes \
+copies for several tries. Work disks are kept until vm_delete. A refusal says what is allowed.";
 
 /// A server of one policy. Cheap to clone.
 pub struct Server<H> {
@@ -66,7 +67,11 @@ impl<H: Host + 'static> Server<H> {
             host: Rc::new(host),
             policy: Arc::new(policy),
             permits: Arc::new(Semaphore::new(AT_ONCE)),
-            tools: Self::machines() + Self::commands() + Self::files() + Self::workspaces(),
+            tools: Self::machines()
+                + Self::commands()
+                + Self::files()
+                + Self::checkpoints()
+                + Self::workspaces(),
         }
     }
 

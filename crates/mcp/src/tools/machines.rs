@@ -71,7 +71,7 @@ pub(crate) struct Nothing {}
 
 /// A VM as a model needs it.
 #[derive(Debug, Serialize)]
-struct Machine {
+pub(crate) struct Machine {
     name: String,
     id: String,
     state: &'static str,
@@ -260,7 +260,7 @@ fn narrowed(network: Network) -> NarrowNetwork {
     }
 }
 
-fn parsed<T: std::str::FromStr>(what: &str, text: &str) -> Result<T, ToolError>
+pub(crate) fn parsed<T: std::str::FromStr>(what: &str, text: &str) -> Result<T, ToolError>
 where
     T::Err: std::fmt::Display,
 {
@@ -276,7 +276,7 @@ async fn done(client: &Client, accepted: &Accepted) -> Result<String, ToolError>
 }
 
 /// Waits for the end of an operation, and cancels it when its caller goes.
-async fn finished(client: &Client, operation: OperationId) -> Result<(), ToolError> {
+pub(crate) async fn finished(client: &Client, operation: OperationId) -> Result<(), ToolError> {
     let ended = match client.operation_events(operation, true).await {
         Ok(mut events) => loop {
             match events.next().await {

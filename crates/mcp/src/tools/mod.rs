@@ -1,5 +1,6 @@
 //! The tools, by theme.
 
+mod checkpoints;
 mod commands;
 mod files;
 mod machines;

@@ -134,7 +134,7 @@ fn an_agent_has_machines_of_its_own_within_what_its_user_fixed() {
     step("every tool says what it takes", || {
         let tools = agent.ask("tools/list", json!({}));
         let tools = tools["tools"].as_array().unwrap();
-        assert_eq!(tools.len(), 14, "{tools:#?}");
+        assert_eq!(tools.len(), 18, "{tools:#?}");
         for tool in tools {
             assert_ne!(tool["description"], Value::Null);
             assert_eq!(tool["inputSchema"]["type"], "object", "{tool}");
@@ -186,6 +186,9 @@ fn an_agent_has_machines_of_its_own_within_what_its_user_fixed() {
 
     step("commands", || commands(&mut agent));
     step("files", || files(&mut agent, &shared));
+    step("a way back, and no copy more than is allowed", || {
+        ways_back(&mut agent);
+    });
     step(
         "the repository goes in, and comes back as its user allows",
         || {
@@ -336,6 +339,29 @@ fn files(agent: &mut Agent, shared: &std::path::Path) {
         agent.is_refused("vm_copy_in", copy.clone(), "is outside of");
         agent.is_refused("vm_copy_out", copy, "is outside of");
     }
+}
+
+fn ways_back(agent: &mut Agent) {
+    let exec = |command: &str| json!({"vm": "agent", "command": command});
+    agent.does("vm_exec", exec("echo before > /root/state && sync"));
+    let kept = agent.does("vm_checkpoint", json!({"vm": "agent", "name": "good"}));
+    assert_eq!(kept["checkpoints"][0]["name"], "good", "{kept}");
+    agent.does("vm_exec", exec("echo after > /root/state"));
+    let back = json!({"vm": "agent", "checkpoint": "good", "discard_current": true});
+    agent.does("vm_restore", back);
+    if agent.does("vm_list", json!({}))["vms"][0]["state"] != "running" {
+        agent.does("vm_start", json!({"vm": "agent"}));
+    }
+    let read = agent.does("vm_read_file", json!({"vm": "agent", "path": "state"}));
+    assert_eq!(read["text"], "before\n");
+    let kept = agent.does("vm_checkpoints", json!({"vm": "agent"}));
+    assert_eq!(kept["checkpoints"].as_array().unwrap().len(), 1, "{kept}");
+    agent.is_refused("vm_fork", json!({"vm": "agent"}), "1 VMs are allowed");
+    agent.is_refused(
+        "vm_fork",
+        json!({"vm": "agent", "count": 4_000_000_000_u32}),
+        "1 VMs are allowed",
+    );
 }
 
 fn workspaces(agent: &mut Agent, repo: &std::path::Path) {
