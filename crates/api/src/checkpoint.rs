@@ -41,7 +41,7 @@ pub struct CreateCheckpoint {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RestoreCheckpoint {
-    /// What is on the disks now is lost. Otherwise it is made a checkpoint first.
+    /// True to lose the disks as they are now. Otherwise it is made a checkpoint first.
     #[serde(default)]
     pub discard_current: bool,
 }
@@ -54,7 +54,7 @@ pub struct ForkVm {
     /// made a checkpoint.
     #[serde(default)]
     pub checkpoint: Option<String>,
-    /// How many; one when left out.
+    /// Their number; one when left out.
     #[serde(default)]
     pub count: Option<u32>,
     /// Name of the one, or of several with numbers behind it; the VM's own when left out.

@@ -1,4 +1,4 @@
-//! What an MCP server needs of this program: a daemon, and the way of repositories into guests and back.
+//! The part of this program that an MCP server needs: a daemon, and the way of repositories into guests and back.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -57,7 +57,7 @@ pub enum TopError {
     /// The host refused.
     #[error("cannot {attempt} {}", path.display())]
     Io {
-        /// What was tried.
+        /// The attempt.
         attempt: &'static str,
         /// The file.
         path: PathBuf,

@@ -108,7 +108,7 @@ impl Memory {
 pub struct DiskSpec {
     /// The image file.
     pub path: PathBuf,
-    /// What lies below it; then it is a top, which has what was written since.
+    /// The file below it; then it is a top, which has what was written since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub below: Option<Below>,
     /// Serial number: at most [`SERIAL_MAX_BYTES`] of `[A-Za-z0-9_-]`; the guest reads it in `/sys/block/*/serial`.

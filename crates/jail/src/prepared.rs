@@ -43,7 +43,7 @@ pub struct Prepared {
     layers: Layers,
 }
 
-/// Whether a limit may be raised later.
+/// Tells whether a limit may be raised later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Raised {
     /// By nobody.

@@ -1,4 +1,4 @@
-//! What only the program around the server can do.
+//! The part of the work that only the program around the server can do.
 
 use std::future::Future;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Which VMs an agent sees: those that carry its policy's label.
+//! VMs that an agent sees: those that carry its policy's label.
 
 use banger_api::vm::Vm;
 use banger_api::{ApiError, ErrorCode};

@@ -8,7 +8,7 @@ use banger_api::{ByteSize, ImageName, LabelFilter, Labels};
 /// Label of the VMs that were made under a policy; its value is the policy's name.
 pub const LABEL: &str = "banger.mcp";
 
-/// What an agent may do. It can ask for less, never for more.
+/// Limits of an agent. It can ask for less, never for more.
 #[derive(Debug, Clone)]
 pub struct Policy {
     /// Its name. VMs of one policy belong together, whichever agent made them.

@@ -1,4 +1,4 @@
-//! Where a destination of the guest's leads, and the gate before it.
+//! Place to which a destination of the guest's leads, and the gate before it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -11,7 +11,7 @@ use crate::peers;
 use crate::process::Net;
 use crate::secrets;
 
-/// Where a destination of the guest's leads.
+/// Place to which a destination of the guest's leads.
 pub(crate) enum Place {
     /// To one of these addresses of the host's world, each with its question.
     At(Vec<(Question, SocketAddr)>),

@@ -4,7 +4,7 @@
 //! openai.secret.internal ─► an address of its own ─► SYN to port 80 ─► the gate: may api.openai.com:443 be reached? ─► endpoint
 //! ```
 //!
-//! Which secrets a guest uses is in the configuration; their values are given by the daemon when the process runs. Until then a
+//! The names of a guest's secrets are in the configuration; their values are given by the daemon when the process runs. Until then a
 //! guest's SYN is not answered, and its kernel asks again.
 
 use std::collections::BTreeMap;

@@ -15,7 +15,7 @@ pub(crate) const SIZE: u64 = 64 << 20;
 /// Content of a top in which nothing was written: what is read there is what lies below.
 pub(crate) const EMPTY_TOP: Content = Content::Whole(0);
 
-/// What is read on a disk whose files are these, the highest first; `None` when one of them is not there.
+/// Content that is read on a disk whose files are these, the highest first; `None` when one of them is not there.
 pub(crate) fn read_through(world: &World, files: &[PathBuf]) -> Option<Content> {
     let mut found = EMPTY_TOP;
     for path in files {

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Promises: a value is printed by nothing, is wiped from memory when it is dropped, and always fits into one field of HTTP.
-//! What is written of a use has one form, and is read by later builds.
+//! A use is written in one form, and is read by later builds.
 //!
 //! It must not: read or write a file, or know what a VM is.
 

@@ -51,7 +51,7 @@ pub struct Args {
     /// Network of VMs: user or none
     #[arg(long, value_name = "MODE", default_value = "user")]
     net: NetMode,
-    /// What VMs reach without a rule: public (the internet, and neither this host nor its networks), all, none or list
+    /// Destinations that VMs reach without a rule: public (the internet, and neither this host nor its networks), all, none or list
     #[arg(long, value_name = "WHAT", default_value = "public")]
     egress: Egress,
     /// A rule of what VMs may reach besides; repeatable

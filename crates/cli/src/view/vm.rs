@@ -99,7 +99,7 @@ fn state_text(state: VmState, conditions: &[Condition]) -> String {
     }
 }
 
-/// What runs, and what is set where that is another.
+/// The size that runs, and the one that is set where that is another.
 fn and_next(runs: Option<String>, set: String) -> String {
     match runs.filter(|runs| *runs != set) {
         Some(runs) => format!("{runs}, next {set}"),

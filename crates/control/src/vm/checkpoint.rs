@@ -100,6 +100,10 @@ pub fn restore_checkpoint(
         // It may have been deleted while this waited for its turn.
         let wanted = usable(turn.checkpoint_of(id)?)?;
         let runs = turn.record.state == VmState::Running;
+        if !discard {
+            // Before anything is stopped for it.
+            turn.check_depth()?;
+        }
         if turn.is_wanted(Request::Stop)? {
             turn.stop(STOP_DEADLINE_MS)?;
         }
@@ -154,15 +158,8 @@ impl Turn<'_> {
             }
             None => free_name(control, vm)?,
         };
+        self.check_depth()?;
         let mut layers = vm.disks.layers.clone();
-        if layers.len() >= LAYERS_MAX {
-            let message = format!(
-                "the disks of VM \"{}\" lie over {LAYERS_MAX} checkpoints, which is the most",
-                vm.name
-            );
-            let hint = "going back to an earlier checkpoint makes room, and banger vm save makes an image of the VM";
-            return Err(ApiError::new(ErrorCode::WrongState, message).hint(hint));
-        }
         let id = CheckpointId::new();
         let layer = control.places().layer(LayerId(id.0));
         layers.push(layer.id);
@@ -186,6 +183,20 @@ impl Turn<'_> {
                 self.tidy()
             }
         }
+    }
+
+    /// Refuses one more layer below the disks of the VM, when they lie over the most that there may be.
+    fn check_depth(&self) -> Result<(), ApiError> {
+        let vm = &self.record;
+        if vm.disks.layers.len() < LAYERS_MAX {
+            return Ok(());
+        }
+        let message = format!(
+            "the disks of VM \"{}\" lie over {LAYERS_MAX} checkpoints, which is the most",
+            vm.name
+        );
+        let hint = "going back to an earlier one with --discard-current makes room, and banger vm save makes an image of the VM";
+        Err(ApiError::new(ErrorCode::WrongState, message).hint(hint))
     }
 
     /// Keeps the disks of the VM, whose guest goes on writing over them from one moment on.

@@ -31,7 +31,7 @@ pub(crate) struct GoBack {
     vm: String,
     /// The checkpoint: its name or its id.
     checkpoint: String,
-    /// What is on the disks now is lost. Absent: it is made a checkpoint first.
+    /// True to lose the disks as they are now. Absent: it is made a checkpoint first.
     #[serde(default)]
     discard_current: bool,
 }

@@ -30,7 +30,7 @@ pub(crate) struct Create {
     memory: Option<String>,
     /// Its work disk at /root, such as "8G".
     disk: Option<String>,
-    /// What of the network that is allowed here is left of it.
+    /// A part of the network that is allowed here. Absent: all of it.
     network: Option<Network>,
 }
 

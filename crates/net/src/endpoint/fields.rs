@@ -61,7 +61,7 @@ impl Fields {
         self.says("connection", "close") || minor == 0 && !self.says("connection", "keep-alive")
     }
 
-    /// Where the message ends. What could be read in two ways is refused (RFC 9112, 6.3).
+    /// The end of the message. What could be read in two ways is refused (RFC 9112, 6.3).
     pub(super) fn ends(&self) -> Result<Ends, Wrong> {
         let mut codings = self.all("transfer-encoding");
         let mut lengths = self.all("content-length");

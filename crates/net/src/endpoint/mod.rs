@@ -74,7 +74,7 @@ impl Wrong {
     }
 }
 
-/// What a request and its answer, in any bytes, would become; for tests of hostile input. The host is `api.example`, the endpoint
+/// Outcome of a request and its answer, in any bytes; for tests of hostile input. The host is `api.example`, the endpoint
 /// `a.secret.internal`, and the field `x-api-key: SECRET`.
 #[must_use]
 pub fn exchanged(guest: &[u8], host: &[u8]) -> (Vec<u8>, Vec<u8>) {

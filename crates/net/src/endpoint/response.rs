@@ -27,7 +27,7 @@ pub(super) struct Names<'a> {
     pub(super) own: &'a str,
     /// The host's, with its port.
     pub(super) authority: &'a str,
-    /// What must not be shown.
+    /// The value that must not be shown.
     pub(super) secret: &'a [u8],
 }
 

@@ -8,6 +8,7 @@ use banger_store::Claim;
 use serde::{Deserialize, Serialize};
 
 use super::claims_of;
+use crate::layout::parent;
 use crate::{Change, GuestSetup, HostResult, StepBody, StepCx, TemplateFacts, TemplateFiles};
 
 /// Time for a VMM to answer at its control socket.
@@ -129,6 +130,8 @@ impl StepBody for CopyMemory {
     }
     fn revert(&self, cx: &StepCx<'_>) -> HostResult<Vec<Change>> {
         cx.host.remove_file(&self.to)?;
+        // Nobody looks for it once this plan is undone: a power cut must not bring it back.
+        cx.host.sync_dir(parent(&self.to))?;
         Ok(Vec::new())
     }
 }

@@ -48,7 +48,7 @@ Examples:
   banger exec --timeout 10m web make test
   banger exec --json web -- ls /srv
   banger exec --image-command web        the image's own command
-  banger exec --checkpoint web ./upgrade a way back: banger vm checkpoint restore
+  banger exec --checkpoint web ./upgrade  keeps a way back
   tar c . | banger exec web tar x -C /srv
   while read h; do banger exec web ping -c1 $h; done < hosts
   banger exec --detach web -- make -j4   prints a number, as 1

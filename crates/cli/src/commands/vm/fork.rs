@@ -28,7 +28,7 @@ pub struct Args {
     /// The checkpoint from which they go on; what its disks are now when left out
     #[arg(long, value_name = "CHECKPOINT")]
     checkpoint: Option<String>,
-    /// How many
+    /// Number of VMs
     #[arg(long, value_name = "N")]
     count: Option<u32>,
     /// Name of the one, or of all with numbers behind it; the VM's when left out
