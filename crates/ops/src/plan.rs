@@ -251,6 +251,11 @@ impl Plan {
         }
     }
 
+    /// A plan about a VM, which owns what it makes, without steps yet.
+    pub fn of_vm(operation: OperationId, kind: PlanKind, vm: VmId, direction: Direction) -> Self {
+        Self::new(operation, kind, Some(vm), Owner::Vm(vm), direction)
+    }
+
     /// Changes of the store when the plan was undone, for this cause (`None`: it was cut off by a crash).
     pub(crate) fn undone(&self, cause: Option<&banger_api::ApiError>) -> Vec<Change> {
         let Some((vm, ending)) = self.vm.zip(self.ending) else {

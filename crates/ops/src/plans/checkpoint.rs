@@ -74,13 +74,7 @@ fn freeze(vm: &VmRecord, files: &VmFiles, layer: &LayerFiles) -> Vec<Step> {
 /// Makes the layer and the other disks of a VM that runs. It writes to its disks still, which have a second name in the layer.
 pub fn make_layer(op: OperationId, vm: &VmRecord, files: &VmFiles, layer: &LayerFiles) -> Plan {
     let owner = Owner::Vm(vm.id);
-    let mut plan = Plan::new(
-        op,
-        PlanKind::MakeLayer,
-        Some(vm.id),
-        owner.clone(),
-        Direction::Back,
-    );
+    let mut plan = Plan::of_vm(op, PlanKind::MakeLayer, vm.id, Direction::Back);
     plan.steps = freeze(vm, files, layer);
     plan.done = vec![
         Change::Transfer {
@@ -109,14 +103,7 @@ pub fn switch(
     checkpoint: CheckpointRecord,
     [system, work]: [&str; 2],
 ) -> Plan {
-    let owner = Owner::Vm(vm.id);
-    let mut plan = Plan::new(
-        op,
-        PlanKind::SwitchDisks,
-        Some(vm.id),
-        owner,
-        Direction::Forward,
-    );
+    let mut plan = Plan::of_vm(op, PlanKind::SwitchDisks, vm.id, Direction::Forward);
     let new = files.other();
     let top = |serial: &str, from, to| TopOf {
         serial: serial.to_owned(),
@@ -163,13 +150,7 @@ pub fn checkpoint(
     checkpoint: CheckpointRecord,
 ) -> Plan {
     let owner = Owner::Vm(vm.id);
-    let mut plan = Plan::new(
-        op,
-        PlanKind::CheckpointVm,
-        Some(vm.id),
-        owner.clone(),
-        Direction::Back,
-    );
+    let mut plan = Plan::of_vm(op, PlanKind::CheckpointVm, vm.id, Direction::Back);
     plan.steps = freeze(vm, files, layer);
     let new = files.other();
     plan.done = vec![
@@ -199,8 +180,7 @@ pub fn make_tops(
     files: &VmFiles,
     checkpoint: &CheckpointRecord,
 ) -> Plan {
-    let owner = Owner::Vm(vm.id);
-    let mut plan = Plan::new(op, PlanKind::MakeTops, Some(vm.id), owner, Direction::Back);
+    let mut plan = Plan::of_vm(op, PlanKind::MakeTops, vm.id, Direction::Back);
     let bytes = (
         vm.overlay_bytes.max(checkpoint.overlay_bytes),
         vm.disk_bytes.max(checkpoint.disk_bytes),
@@ -247,13 +227,7 @@ pub(super) fn spare_names(files: &VmFiles) -> impl Iterator<Item = Step> {
 
 /// Removes what a switch of a VM's disks has left.
 pub fn tidy(op: OperationId, vm: VmId, files: &VmFiles) -> Plan {
-    let mut plan = Plan::new(
-        op,
-        PlanKind::RemoveOldDisks,
-        Some(vm),
-        Owner::Vm(vm),
-        Direction::Forward,
-    );
+    let mut plan = Plan::of_vm(op, PlanKind::RemoveOldDisks, vm, Direction::Forward);
     plan.steps = spare_names(files).collect();
     plan
 }
@@ -261,13 +235,8 @@ pub fn tidy(op: OperationId, vm: VmId, files: &VmFiles) -> Plan {
 /// Removes a checkpoint's row.
 pub fn delete_checkpoint(op: OperationId, checkpoint: &CheckpointRecord) -> Plan {
     let (vm, owner) = (checkpoint.vm, Owner::Operation(op));
-    let mut plan = Plan::new(
-        op,
-        PlanKind::DeleteCheckpoint,
-        Some(vm),
-        owner,
-        Direction::Forward,
-    );
+    let kind = PlanKind::DeleteCheckpoint;
+    let mut plan = Plan::new(op, kind, Some(vm), owner, Direction::Forward);
     plan.begin = vec![Change::DeleteCheckpoint(checkpoint.id)];
     plan
 }

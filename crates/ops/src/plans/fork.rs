@@ -6,39 +6,24 @@
 //! Nothing is copied: both VMs read the same layers, which go when nobody needs them any more.
 
 use banger_api::OperationId;
-use banger_store::{Owner, VmRecord};
+use banger_store::VmRecord;
 
 use super::checkpoint::tops;
+use super::vm::new_vm;
 use crate::layout::LayerFiles;
-use crate::steps::{CopyWorkspaces, DirectoryStage, MakeDirectory, MakeSshHostKey, SyncFiles};
-use crate::{Change, Direction, Ending, Plan, PlanKind, VmFiles};
+use crate::steps::{CopyWorkspaces, SyncFiles};
+use crate::{Plan, VmFiles};
 
 /// Makes the VM of this record, whose disks lie over `layer` and those below it.
 pub fn fork(op: OperationId, vm: &VmRecord, files: &VmFiles, layer: &LayerFiles) -> Plan {
-    let owner = Owner::Vm(vm.id);
-    let mut plan = Plan::new(op, PlanKind::CreateVm, Some(vm.id), owner, Direction::Back);
-    plan.begin = vec![
-        Change::Named(Owner::Image(vm.image_digest)),
-        Change::Named(Owner::Kernel(vm.kernel_digest)),
-        Change::InsertVm(Box::new(vm.clone())),
-    ];
-    plan.steps = vec![
-        MakeDirectory {
-            path: files.state.clone(),
-            stage: DirectoryStage::Reserve,
-        }
-        .into(),
-        MakeSshHostKey {
-            path: files.ssh_host_key(),
-            vm: vm.name.clone(),
-        }
-        .into(),
+    let mut plan = new_vm(op, vm, files);
+    plan.steps.push(
         CopyWorkspaces {
             from: layer.workspaces(),
             to: files.workspaces(),
         }
         .into(),
-    ];
+    );
     plan.steps
         .extend(tops(files, (vm.overlay_bytes, vm.disk_bytes)));
     plan.steps.push(
@@ -48,6 +33,5 @@ pub fn fork(op: OperationId, vm: &VmRecord, files: &VmFiles, layer: &LayerFiles)
         }
         .into(),
     );
-    plan.ending = Some(Ending::Forget);
     plan
 }

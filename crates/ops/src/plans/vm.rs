@@ -47,27 +47,9 @@ pub struct CreateDisks {
     pub seed: Option<(PathBuf, u64)>,
 }
 
-/// Makes a VM: its row, its directory, its disks.
-pub fn create(op: OperationId, vm: &VmRecord, files: &VmFiles, disks: &CreateDisks) -> Plan {
-    let mut plan = Plan::new(
-        op,
-        PlanKind::CreateVm,
-        Some(vm.id),
-        Owner::Vm(vm.id),
-        Direction::Back,
-    );
-    let blank = |bytes, label: &str| BlankDiskSpec {
-        bytes,
-        label: label.to_owned(),
-        uuid: Uuid::new_v4(),
-    };
-    let source = match &disks.seed {
-        Some((path, bytes)) => WorkDiskSource::Seed {
-            path: path.clone(),
-            bytes: *bytes,
-        },
-        None => WorkDiskSource::Blank(blank(vm.disk_bytes, "banger-work")),
-    };
+/// Makes a VM as far as all are made alike: its row, its directory and its key. Its disks follow.
+pub(super) fn new_vm(op: OperationId, vm: &VmRecord, files: &VmFiles) -> Plan {
+    let mut plan = Plan::of_vm(op, PlanKind::CreateVm, vm.id, Direction::Back);
     plan.begin = vec![
         Change::Named(Owner::Image(vm.image_digest)),
         Change::Named(Owner::Kernel(vm.kernel_digest)),
@@ -84,6 +66,27 @@ pub fn create(op: OperationId, vm: &VmRecord, files: &VmFiles, disks: &CreateDis
             vm: vm.name.clone(),
         }
         .into(),
+    ];
+    plan.ending = Some(Ending::Forget);
+    plan
+}
+
+/// Makes a VM: its row, its directory, its disks.
+pub fn create(op: OperationId, vm: &VmRecord, files: &VmFiles, disks: &CreateDisks) -> Plan {
+    let mut plan = new_vm(op, vm, files);
+    let blank = |bytes, label: &str| BlankDiskSpec {
+        bytes,
+        label: label.to_owned(),
+        uuid: Uuid::new_v4(),
+    };
+    let source = match &disks.seed {
+        Some((path, bytes)) => WorkDiskSource::Seed {
+            path: path.clone(),
+            bytes: *bytes,
+        },
+        None => WorkDiskSource::Blank(blank(vm.disk_bytes, "banger-work")),
+    };
+    plan.steps.extend([
         MakeSystemOverlay {
             path: files.system_overlay(),
             disk: blank(vm.overlay_bytes, "banger-system"),
@@ -104,8 +107,7 @@ pub fn create(op: OperationId, vm: &VmRecord, files: &VmFiles, disks: &CreateDis
             ],
         }
         .into(),
-    ];
-    plan.ending = Some(Ending::Forget);
+    ]);
     plan
 }
 
@@ -134,13 +136,7 @@ pub struct StartVm {
 
 /// Boots a VM.
 pub fn start(op: OperationId, vm: &VmRecord, files: &VmFiles, start: &StartVm) -> Plan {
-    let mut plan = Plan::new(
-        op,
-        PlanKind::StartVm,
-        Some(vm.id),
-        Owner::Vm(vm.id),
-        Direction::Back,
-    );
+    let mut plan = Plan::of_vm(op, PlanKind::StartVm, vm.id, Direction::Back);
     plan.begin = vec![Change::SetVmState {
         vm: vm.id,
         state: VmState::Starting,
@@ -269,8 +265,8 @@ fn end_steps(vm: &VmRecord, files: &VmFiles, signal: i32) -> Vec<crate::Step> {
 
 /// Starts another network process for a VM that runs in `vmm`. It stays running whatever becomes of this.
 pub fn replace_net(op: OperationId, vm: &VmRecord, vmm: &VmmIdentity, launch: NetLaunch) -> Plan {
-    let (id, owner) = (vm.id, Owner::Vm(vm.id));
-    let mut plan = Plan::new(op, PlanKind::ReplaceNet, Some(id), owner, Direction::Back);
+    let id = vm.id;
+    let mut plan = Plan::of_vm(op, PlanKind::ReplaceNet, id, Direction::Back);
     plan.steps = vec![
         ReplaceNet {
             vm: id,
@@ -284,7 +280,7 @@ pub fn replace_net(op: OperationId, vm: &VmRecord, vmm: &VmmIdentity, launch: Ne
 }
 
 fn forward(op: OperationId, kind: PlanKind, vm: &VmRecord, begin: VmState) -> Plan {
-    let mut plan = Plan::new(op, kind, Some(vm.id), Owner::Vm(vm.id), Direction::Forward);
+    let mut plan = Plan::of_vm(op, kind, vm.id, Direction::Forward);
     plan.begin = vec![Change::SetVmState {
         vm: vm.id,
         state: begin,
@@ -324,8 +320,7 @@ pub fn kill(op: OperationId, vm: &VmRecord, files: &VmFiles, signal: i32) -> Pla
 
 /// Saves the memory of a VM that runs in `vmm`. Undone, the guest runs on.
 pub fn suspend(op: OperationId, vm: &VmRecord, vmm: VmmIdentity, files: &VmFiles) -> Plan {
-    let owner = Owner::Vm(vm.id);
-    let mut plan = Plan::new(op, PlanKind::SuspendVm, Some(vm.id), owner, Direction::Back);
+    let mut plan = Plan::of_vm(op, PlanKind::SuspendVm, vm.id, Direction::Back);
     plan.steps = vec![
         SuspendGuest {
             vm: vm.id,
@@ -441,8 +436,7 @@ pub fn grow_disk(
     files: &VmFiles,
     bytes: u64,
 ) -> Plan {
-    let owner = Owner::Vm(vm.id);
-    let mut plan = Plan::new(op, PlanKind::GrowDisk, Some(vm.id), owner, Direction::Back);
+    let mut plan = Plan::of_vm(op, PlanKind::GrowDisk, vm.id, Direction::Back);
     let path = files.work_disk();
     if vm.disks.layers.is_empty() {
         let path = path.clone();
