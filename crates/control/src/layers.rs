@@ -15,10 +15,10 @@ use crate::operations::{Asked, Running};
 fn unused(db: &Connection) -> Result<Vec<(LayerId, OwnDir)>, StoreError> {
     let used = layer::used(db)?;
     let claims = claim::list(db)?.into_iter();
-    let layer = |owner: &str| -> Option<LayerId> { owner.strip_prefix("layer:")?.parse().ok() };
     let of_layers = claims.filter_map(|(claim, owner)| {
-        let id = layer(&owner)?;
-        debug_assert_eq!(Owner::Layer(id).to_string(), owner);
+        let Ok(Owner::Layer(id)) = owner.parse() else {
+            return None;
+        };
         let dir = OwnDir::of_claim(&claim).ok()?;
         (!used.contains_key(&id.to_string())).then_some((id, dir))
     });

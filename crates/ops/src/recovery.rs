@@ -148,10 +148,7 @@ impl<'a> Recovery<'a> {
             .map_err(store_error)?;
         let busy = |id: OperationId| unfinished.iter().any(|plan| plan.operation == id);
         for (claim, owner) in store.read(claim::list).map_err(store_error)? {
-            let Some(id) = owner
-                .strip_prefix("operation:")
-                .and_then(|id| id.parse().ok())
-            else {
+            let Ok(Owner::Operation(id)) = owner.parse() else {
                 continue;
             };
             if busy(id) || claim.kind != ClaimKind::Directory {

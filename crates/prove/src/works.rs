@@ -2,7 +2,7 @@
 
 use banger_api::vm::{NetStack, RestartPolicy, VmState};
 use banger_ops::{HostResult, plans};
-use banger_store::{VmRecord, claim, image, kernel, layer};
+use banger_store::{Owner, VmRecord, claim, image, kernel, layer};
 
 use crate::daemon::Daemon;
 use crate::requests::From;
@@ -38,8 +38,8 @@ fn everything(daemon: &Daemon, failed: &mut Vec<String>) -> HostResult<()> {
     }
     let used = daemon.read(layer::used)?;
     for (_, owner) in daemon.read(claim::list)? {
-        if let Some(id) = owner.strip_prefix("layer:")
-            && !used.contains_key(id)
+        if let Ok(Owner::Layer(id)) = owner.parse()
+            && !used.contains_key(&id.to_string())
         {
             failed.push(format!("layer {id} stays without a user"));
         }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use banger_api::{ContentDigest, LayerId, OperationId, VmId};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -75,6 +76,29 @@ impl fmt::Display for Owner {
             Self::Layer(id) => write!(f, "layer:{id}"),
             Self::Operation(id) => write!(f, "operation:{id}"),
         }
+    }
+}
+
+/// Text that names no owner that this build knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("that is no owner of claims")]
+pub struct UnknownOwner;
+
+impl FromStr for Owner {
+    type Err = UnknownOwner;
+    fn from_str(text: &str) -> Result<Self, UnknownOwner> {
+        let (kind, id) = text.split_once(':').ok_or(UnknownOwner)?;
+        fn read<T: FromStr>(id: &str) -> Result<T, UnknownOwner> {
+            id.parse().map_err(|_unreadable| UnknownOwner)
+        }
+        Ok(match kind {
+            "vm" => Self::Vm(read(id)?),
+            "image" => Self::Image(read(id)?),
+            "kernel" => Self::Kernel(read(id)?),
+            "layer" => Self::Layer(read(id)?),
+            "operation" => Self::Operation(read(id)?),
+            _ => return Err(UnknownOwner),
+        })
     }
 }
 
@@ -152,10 +176,11 @@ pub fn add(db: &Connection, claim: &Claim, owner: &Owner) -> Result<(), StoreErr
 
 /// The name of the VM that is this owner.
 fn name_of_vm(db: &Connection, owner: &str) -> Result<Option<String>, StoreError> {
-    let Some(id) = owner.strip_prefix("vm:") else {
+    let Ok(Owner::Vm(id)) = owner.parse() else {
         return Ok(None);
     };
     let sql = "SELECT name FROM vms WHERE id = ?1";
+    let id = id.to_string();
     Ok(db.query_row(sql, [id], |row| row.get(0)).optional()?)
 }
 

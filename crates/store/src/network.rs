@@ -7,7 +7,7 @@ use banger_api::NetworkName;
 use banger_api::vm::NetStack;
 use banger_egress::{Grant, Layer, Origin, Policy, Rule, SetName};
 use banger_net_control::NetIdentity;
-use banger_secret::SecretUse;
+use banger_secret::{SecretName, SecretUse};
 use serde::{Deserialize, Serialize};
 
 use crate::VmRecord;
@@ -29,7 +29,7 @@ pub struct VmNetwork {
     /// Rules of the sets, as they were read when a rule named them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub sets: BTreeMap<SetName, Vec<Rule>>,
-    /// What others allow, a repository among them: only what all allow is allowed.
+    /// Limits that others set, a repository among them: only what all allow is allowed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub narrowed: Vec<Layer>,
     /// Secrets that its guest uses without having them: their names and hosts, and no value.
@@ -48,6 +48,14 @@ pub struct VmNetwork {
     /// Its network process, while it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub process: Option<NetIdentity>,
+}
+
+impl VmNetwork {
+    /// Tells whether its guest uses a secret.
+    #[must_use]
+    pub fn uses_secret(&self, name: &SecretName) -> bool {
+        self.secrets.iter().any(|one| one.name == *name)
+    }
 }
 
 impl VmRecord {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::is_unique;
 use crate::form::{self, Form, Salvage};
 use crate::statement::execute;
-use crate::{Reboots, RecordedVmm, StoreError, VmDisks, VmNetwork, layers};
+use crate::{Owner, Reboots, RecordedVmm, StoreError, VmDisks, VmNetwork, layers};
 
 /// The choice of the kernel of a VM's own root.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -221,7 +221,7 @@ impl VmRow {
 
 /// A VM as a user of layers.
 fn user(vm: VmId) -> String {
-    format!("vm:{vm}")
+    Owner::Vm(vm).to_string()
 }
 
 fn named(vm: &VmRecord) -> impl Fn(rusqlite::Error) -> StoreError + '_ {
