@@ -151,14 +151,11 @@ pub fn grow(path: &Path, bytes: u64) -> Result<(), TopError> {
         Err(_) => header = [0; SIZE_AT + 8],
         Ok(()) => {}
     }
-    let (head, size) = header.split_at(SIZE_AT);
-    if !head.starts_with(&MAGIC) {
-        return Err(TopError::NoTop { path: path.into() });
-    }
-    let now = size
-        .iter()
-        .fold(0_u64, |now, byte| now << 8 | u64::from(*byte));
-    if now >= bytes {
+    let size = match header.split_last_chunk::<8>() {
+        Some((head, size)) if head.starts_with(&MAGIC) => u64::from_be_bytes(*size),
+        _ => return Err(TopError::NoTop { path: path.into() }),
+    };
+    if size >= bytes {
         return Ok(());
     }
     file.write_all_at(&bytes.to_be_bytes(), SIZE_AT as u64)

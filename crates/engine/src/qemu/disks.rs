@@ -52,10 +52,8 @@ fn disks(monitor: &mut Monitor) -> Result<Vec<Disk>, EngineError> {
     Ok(disks)
 }
 
-fn disk(monitor: &mut Monitor, serial: &str) -> Result<Disk, EngineError> {
-    let found = disks(monitor)?
-        .into_iter()
-        .find(|disk| disk.serial == serial);
+fn disk<'a>(disks: &'a [Disk], serial: &str) -> Result<&'a Disk, EngineError> {
+    let found = disks.iter().find(|disk| disk.serial == serial);
     found.ok_or_else(|| EngineError::Invalid {
         field: "disk",
         value: serial.to_owned(),
@@ -65,7 +63,8 @@ fn disk(monitor: &mut Monitor, serial: &str) -> Result<Disk, EngineError> {
 
 /// Gives a disk this size. One that has it already, or more, stays: the monitor would make it smaller.
 pub(super) fn resize(monitor: &mut Monitor, serial: &str, bytes: u64) -> Result<(), EngineError> {
-    let disk = disk(monitor, serial)?;
+    let disks = disks(monitor)?;
+    let disk = disk(&disks, serial)?;
     if disk.bytes >= bytes {
         return Ok(());
     }
@@ -83,26 +82,26 @@ pub(super) fn largest(monitor: &mut Monitor) -> Result<u64, EngineError> {
 }
 
 /// Tells whether the disks have been switched to these tops.
-fn is_switched(monitor: &mut Monitor, tops: &[NewTop]) -> Result<bool, EngineError> {
-    let disks = disks(monitor)?;
+fn is_switched(disks: &[Disk], tops: &[NewTop]) -> bool {
     let has = |top: &NewTop| {
         let (serial, node) = (&top.serial, node_of(top));
         disks
             .iter()
             .any(|disk| disk.serial == *serial && disk.node == node)
     };
-    Ok(!tops.is_empty() && tops.iter().all(has))
+    !tops.is_empty() && tops.iter().all(has)
 }
 
 /// Switches the disks to these tops, all at one moment. May be repeated.
 pub(super) fn switch(monitor: &mut Monitor, tops: &[NewTop]) -> Result<(), EngineError> {
-    if is_switched(monitor, tops)? {
+    let disks = disks(monitor)?;
+    if is_switched(&disks, tops) {
         return Ok(());
     }
     let mut actions = Vec::new();
     let mut sets = Vec::new();
     for top in tops {
-        let disk = disk(monitor, &top.serial)?;
+        let disk = disk(&disks, &top.serial)?;
         sets.extend(add(monitor, top)?);
         actions.push(json!({
             "type": "blockdev-snapshot",
