@@ -7,17 +7,10 @@ use crate::{SecretError, shortened};
 
 /// Longest name of a header, bytes.
 const HEADER_MAX_BYTES: usize = 64;
-/// Fields that say how a message is carried, or to whom: a secret in one of them would make another message of it.
-const CARRYING: [&str; 19] = [
-    "accept-encoding",
+/// Fields that are about one connection alone (RFC 9110, 7.6.1), and those that endpoints write anew.
+pub const OF_ONE_CONNECTION: [&str; 11] = [
     "connection",
-    "content-encoding",
     "content-length",
-    "content-type",
-    "date",
-    "expect",
-    "forwarded",
-    "host",
     "http2-settings",
     "keep-alive",
     "proxy-authenticate",
@@ -27,6 +20,17 @@ const CARRYING: [&str; 19] = [
     "trailer",
     "transfer-encoding",
     "upgrade",
+];
+
+/// The other fields that say how a message is carried, or to whom: a secret in one of all these would make another message of it.
+const CARRYING: [&str; 8] = [
+    "accept-encoding",
+    "content-encoding",
+    "content-type",
+    "date",
+    "expect",
+    "forwarded",
+    "host",
     "via",
 ];
 
@@ -60,10 +64,11 @@ impl FromStr for HeaderForm {
         let name = text.to_ascii_lowercase();
         // RFC 9110, 5.6.2: a token; of its characters those that names of fields have.
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        let carries = |name| OF_ONE_CONNECTION.contains(&name) || CARRYING.contains(&name);
         let is_name = (1..=HEADER_MAX_BYTES).contains(&name.len())
             && name.bytes().all(is_plain)
             && name.bytes().any(|byte| byte.is_ascii_alphabetic())
-            && !CARRYING.contains(&name.as_str());
+            && !carries(name.as_str());
         match name.as_str() {
             "bearer" => Ok(Self::Bearer),
             "basic" => Ok(Self::Basic),

@@ -16,7 +16,7 @@ mod name;
 mod usage;
 mod value;
 
-pub use form::HeaderForm;
+pub use form::{HeaderForm, OF_ONE_CONNECTION};
 pub use name::SecretName;
 pub use usage::{Field, SecretUse, USES_MAX};
 pub use value::{SecretValue, VALUE_MAX_BYTES};

@@ -1,24 +1,11 @@
 //! Fields of heads, and how a message says where it ends (RFC 9112, 6).
 
+use banger_secret::OF_ONE_CONNECTION;
+
 use super::Wrong;
 
 /// A field: its name in lower case, and its value.
 pub(super) type Field = (String, Vec<u8>);
-
-/// Fields that are about one connection alone (RFC 9110, 7.6.1), and those that endpoints write anew.
-const OF_ONE_CONNECTION: [&str; 11] = [
-    "connection",
-    "content-length",
-    "http2-settings",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// Way in which a head says where its message ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
