@@ -251,17 +251,11 @@ pub trait Environment: Send + Sync {
 
     /// Tells whether a secret of this name is kept.
     #[allow(clippy::missing_errors_doc)] // above, for all
-    fn has_secret(&self, name: &SecretName) -> HostResult<bool> {
-        let _ = name;
-        Ok(false)
-    }
+    fn has_secret(&self, name: &SecretName) -> HostResult<bool>;
 
     /// Gives a network process exactly these secrets, with their present values. A process that has ended needs none.
     #[allow(clippy::missing_errors_doc)] // above, for all
-    fn set_secrets(&self, net: &NetIdentity, uses: &[SecretUse]) -> HostResult<()> {
-        let _ = (net, uses);
-        Ok(())
-    }
+    fn set_secrets(&self, net: &NetIdentity, uses: &[SecretUse]) -> HostResult<()>;
 
     /// Rules of a set, from the host's own configuration.
     #[allow(clippy::missing_errors_doc)] // above, for all

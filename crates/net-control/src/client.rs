@@ -11,8 +11,8 @@ use banger_secret::SecretUse;
 
 use crate::line::{LineReader, write_line};
 use crate::{
-    Check, Checked, ControlError, Handover, Hello, PROTOCOL_MIN, PROTOCOL_VERSION, Publish, Record,
-    Reply, Request, Status,
+    Check, Checked, ControlError, Handover, Hello, NetIdentity, PROTOCOL_MIN, PROTOCOL_VERSION,
+    Publish, Record, Reply, Request, Status,
 };
 
 /// Version of the protocol that knows the users of connections.
@@ -62,6 +62,18 @@ impl Client {
             reader,
             hello,
         })
+    }
+
+    /// Begins a conversation with this very process; `None` when it has ended: nobody listens, or another one does.
+    ///
+    /// # Errors
+    /// As [`Client::connect`], but for [`ControlError::Unreachable`].
+    pub fn with(process: &NetIdentity, within: Duration) -> Result<Option<Self>, ControlError> {
+        match Self::connect(&process.control(), within) {
+            Ok(client) => Ok((client.hello.token == process.token).then_some(client)),
+            Err(ControlError::Unreachable { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Words of the process about itself.

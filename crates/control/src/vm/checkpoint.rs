@@ -71,7 +71,7 @@ pub fn create_checkpoint(
         )
     };
     on_vm(control, &vm.id.to_string(), verb, move |turn| {
-        turn.checkpoint(request.name)
+        turn.checkpoint(request.name).map(drop)
     })
 }
 
@@ -149,7 +149,10 @@ pub fn delete_checkpoint(
 
 impl Turn<'_> {
     /// Keeps the disks of the VM. Without a name the checkpoint gets the next that is free.
-    pub(super) fn checkpoint(&self, name: Option<CheckpointName>) -> Result<(), ApiError> {
+    pub(super) fn checkpoint(
+        &self,
+        name: Option<CheckpointName>,
+    ) -> Result<CheckpointId, ApiError> {
         let (control, vm) = (self.control, &self.record);
         let name = match name {
             Some(name) => {
@@ -175,14 +178,15 @@ impl Turn<'_> {
             damage: None,
         };
         match vm.state {
-            VmState::Running => self.checkpoint_running(record, &layer),
+            VmState::Running => self.checkpoint_running(record, &layer)?,
             _ => {
                 self.check_at_rest()?;
                 let plan = plans::checkpoint(self.op.id, vm, &self.files(), &layer, record);
                 self.run(plan)?;
-                self.tidy()
+                self.tidy()?;
             }
         }
+        Ok(id)
     }
 
     /// Refuses one more layer below the disks of the VM, when they lie over the most that there may be.

@@ -8,7 +8,7 @@ use banger_api::vm::{Accepted, VmState};
 use banger_api::{ApiError, CheckpointId, ErrorCode, VmId, VmName};
 use banger_ops::policy::Request;
 use banger_ops::{Events as _, plans};
-use banger_store::{CheckpointRecord, Reboots, VmDisks, VmNetwork, VmRecord, checkpoint, vm};
+use banger_store::{CheckpointRecord, Reboots, VmDisks, VmNetwork, VmRecord, vm};
 
 use super::checkpoint::{find, usable};
 use super::create::name_taken;
@@ -72,15 +72,7 @@ impl Turn<'_> {
     fn fork(&self, from: Option<CheckpointId>, children: &[Child]) -> Result<(), ApiError> {
         let from = match from {
             Some(id) => usable(self.checkpoint_of(id)?)?,
-            None => {
-                self.checkpoint(None)?;
-                let id = self.again()?.record.disks.checkpoint;
-                let now = self.control.read(|db| match id {
-                    Some(id) => checkpoint::by_id(db, id),
-                    None => Ok(None),
-                })?;
-                now.ok_or_else(super::on_vm::gone)?
-            }
+            None => self.checkpoint_of(self.checkpoint(None)?)?,
         };
         let mut failed = Vec::new();
         for child in children {

@@ -49,7 +49,7 @@ pub(crate) use published::give_ports;
 pub use rules::{change_network, network_view};
 pub use runs::{Look, Runs};
 pub use save::save;
-pub use secrets::{give_secrets, secret_users};
+pub use secrets::give_secrets;
 pub use serial::{BASE, MODULES, SYSTEM, WORK};
 pub use set::set;
 pub use start::{restart, start, start_again};

@@ -6,7 +6,7 @@
 
 use banger_api::{ApiError, ErrorCode, VmId};
 use banger_egress::Egress;
-use banger_secret::{SecretName, SecretUse, USES_MAX};
+use banger_secret::{SecretUse, USES_MAX};
 use banger_store::{VmRecord, vm};
 
 use super::defaults::OWN_STACK;
@@ -99,14 +99,4 @@ pub fn give_secrets(control: &Control, id: VmId) -> Result<(), ApiError> {
             .set_secrets(net, &record.network.secrets),
         None => Ok(()),
     }
-}
-
-/// The VMs that use a secret.
-///
-/// # Errors
-/// The store's.
-pub fn secret_users(control: &Control, secret: &SecretName) -> Result<Vec<VmRecord>, ApiError> {
-    let mut records = control.read(vm::list)?;
-    records.retain(|record| record.network.secrets.iter().any(|one| one.name == *secret));
-    Ok(records)
 }

@@ -100,10 +100,9 @@ pub(super) fn set_policy(net: &NetIdentity, policy: Policy) -> HostResult<()> {
         );
         ApiError::new(ErrorCode::Internal, message)
     };
-    let mut client = match Client::connect(&net.control(), ANSWER_WITHIN) {
-        Ok(client) if client.hello().token == net.token => client,
-        Ok(_) | Err(ControlError::Unreachable { .. }) => return Ok(()),
-        Err(error) => return Err(told(&error)),
+    let client = Client::with(net, ANSWER_WITHIN).map_err(|error| told(&error))?;
+    let Some(mut client) = client else {
+        return Ok(());
     };
     if client.hello().generation > generation {
         return Ok(());
@@ -124,10 +123,9 @@ pub(super) fn set_secrets(shelf: &Shelf, net: &NetIdentity, uses: &[SecretUse]) 
         let error = ApiError::new(ErrorCode::Internal, message);
         error.hint("a process of an older banger knows none: restart the VM")
     };
-    let mut client = match Client::connect(&net.control(), ANSWER_WITHIN) {
-        Ok(client) if client.hello().token == net.token => client,
-        Ok(_) | Err(ControlError::Unreachable { .. }) => return Ok(()),
-        Err(error) => return Err(told(&error)),
+    let client = Client::with(net, ANSWER_WITHIN).map_err(|error| told(&error))?;
+    let Some(mut client) = client else {
+        return Ok(());
     };
     if uses.is_empty() && !client.knows_secrets() {
         return Ok(());

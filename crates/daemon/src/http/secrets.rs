@@ -7,6 +7,7 @@ use banger_api::secret::Secret;
 use banger_api::{ApiError, ErrorCode};
 use banger_control::vm;
 use banger_secret::{SecretName, SecretValue, VALUE_MAX_BYTES};
+use banger_store::{VmRecord, vm as store};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::answer::{Answer, answer};
@@ -18,8 +19,9 @@ use crate::secrets::Kept;
     responses((status = 200, body = Vec<Secret>), (status = "default", body = ErrorBody)))]
 pub(super) async fn list(State(daemon): State<Daemon>) -> Answer<Vec<Secret>> {
     answer(move || {
-        let kept = daemon.secrets.list()?;
-        kept.into_iter().map(|kept| view(&daemon, kept)).collect()
+        let vms = daemon.read(store::list)?;
+        let kept = daemon.secrets.list()?.into_iter();
+        Ok(kept.map(|kept| view(kept, &vms)).collect())
     })
     .await
 }
@@ -42,10 +44,11 @@ pub(super) async fn set(
                 .hint("a value is one line of visible ASCII characters, as keys and tokens are")
         })?;
         let kept = daemon.secrets.set(&name, &value)?;
-        for user in vm::secret_users(&daemon.control, &name)? {
+        let vms = daemon.read(store::list)?;
+        for user in vms.iter().filter(|vm| vm.network.uses_secret(&name)) {
             vm::give_secrets(&daemon.control, user.id)?;
         }
-        view(&daemon, kept)
+        Ok(view(kept, &vms))
     })
     .await
 }
@@ -59,16 +62,16 @@ pub(super) async fn delete(
 ) -> Answer<Secret> {
     answer(move || {
         let name = parsed(&name)?;
-        let users = vm::secret_users(&daemon.control, &name)?;
+        let vms = daemon.read(store::list)?;
+        let users = vms.iter().filter(|vm| vm.network.uses_secret(&name));
+        let users: Vec<&str> = users.map(|user| user.name.as_str()).collect();
         if let Some(first) = users.first() {
-            let names: Vec<&str> = users.iter().map(|user| user.name.as_str()).collect();
-            let message = format!("secret \"{name}\" is used by {}", names.join(", "));
+            let message = format!("secret \"{name}\" is used by {}", users.join(", "));
             return Err(ApiError::new(ErrorCode::InUse, message).hint(format!(
-                "banger vm set {} --no-secret {name} takes it from a VM",
-                first.name
+                "banger vm set {first} --no-secret {name} takes it from a VM"
             )));
         }
-        view(&daemon, daemon.secrets.delete(&name)?)
+        Ok(view(daemon.secrets.delete(&name)?, &vms))
     })
     .await
 }
@@ -90,11 +93,11 @@ fn parsed(name: &str) -> Result<SecretName, ApiError> {
     })
 }
 
-fn view(daemon: &Daemon, kept: Kept) -> Result<Secret, ApiError> {
-    let users = vm::secret_users(&daemon.control, &kept.name)?;
-    Ok(Secret {
+fn view(kept: Kept, vms: &[VmRecord]) -> Secret {
+    let users = vms.iter().filter(|vm| vm.network.uses_secret(&kept.name));
+    Secret {
+        vms: users.map(|user| user.name.clone()).collect(),
         name: kept.name.to_string(),
         updated_at: kept.updated_at,
-        vms: users.into_iter().map(|user| user.name).collect(),
-    })
+    }
 }

@@ -187,17 +187,17 @@ impl Follower {
                 written.mark_unchanged();
             }
             let mut reader = self.reader.take()?;
-            let read = tokio::task::spawn_blocking(move || (reader.batch(), reader)).await;
-            let (batch, reader) = read
-                .inspect_err(|error| tracing::error!(%error, "events cannot be read"))
-                .ok()?;
-            let batch = batch
-                .inspect_err(|error| tracing::error!(%error, "events cannot be read"))
-                .ok()?;
-            let more = batch.len() >= BATCH as usize;
+            let read = blocking(move || Ok((reader.batch()?, reader))).await;
+            let (batch, reader) = match read {
+                Ok(read) => read,
+                Err(Failed(error)) => {
+                    tracing::error!(%error, "events cannot be read");
+                    return None;
+                }
+            };
             self.reader = Some(reader);
             self.ready.extend(batch);
-            if self.ready.is_empty() && !more {
+            if self.ready.is_empty() {
                 let written = self.follow.as_mut()?;
                 tokio::select! {
                     changed = written.changed() => changed.ok()?,

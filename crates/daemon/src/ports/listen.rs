@@ -32,10 +32,9 @@ pub(crate) fn set_published(
         let message = format!("the VM's network process: {}", chain(error));
         ApiError::new(ErrorCode::Internal, message)
     };
-    let mut client = match Client::connect(&net.control(), ANSWER_WITHIN) {
-        Ok(client) if client.hello().token == net.token => client,
-        Ok(_) | Err(ControlError::Unreachable { .. }) => return Ok(Vec::new()),
-        Err(error) => return Err(told(&error)),
+    let client = Client::with(net, ANSWER_WITHIN).map_err(|error| told(&error))?;
+    let Some(mut client) = client else {
+        return Ok(Vec::new());
     };
     let own = address.map(IpAddr::V4);
     settle(&mut client, ports, |port| Some(port.host_ip) != own).map_err(|error| told(&error))

@@ -20,6 +20,7 @@ use banger_ops::{
     BlankDiskSpec, BootStage, Cancel, Events, GuestSetup, Host, HostResult, ImageFacts,
     ImageSource, KernelFacts, Runner, TemplateFacts, TemplateFiles,
 };
+use banger_secret::{SecretName, SecretUse};
 use banger_store::VmRecord;
 
 /// Does nothing, at once. A VMM lives when its token says so.
@@ -109,6 +110,12 @@ struct QuietEnvironment;
 impl Environment for QuietEnvironment {
     fn engine(&self) -> EngineName {
         EngineName::qemu()
+    }
+    fn has_secret(&self, _name: &SecretName) -> HostResult<bool> {
+        Ok(false)
+    }
+    fn set_secrets(&self, _net: &NetIdentity, _uses: &[SecretUse]) -> HostResult<()> {
+        Ok(())
     }
     fn host_size(&self) -> HostSize {
         HostSize {
