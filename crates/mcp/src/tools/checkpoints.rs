@@ -1,12 +1,13 @@
 //! Ways back, and copies: checkpoints and forks.
 
 use banger_api::checkpoint::{Checkpoint, CreateCheckpoint, ForkVm, RestoreCheckpoint};
+use banger_client::Client;
 use rmcp::handler::server::wrapper::Parameters;
 use rmcp::schemars::{self, JsonSchema};
 use rmcp::{tool, tool_router};
 use serde::{Deserialize, Serialize};
 
-use super::machines::{Machine, Which, finished, parsed};
+use super::machines::{Machine, Which, finished, machine_after, parsed};
 use crate::answer::{Answer, json};
 use crate::host::Host;
 use crate::ownership;
@@ -84,9 +85,7 @@ impl<H: Host + 'static> Server<H> {
         let id = vm.id.to_string();
         let accepted = client.create_checkpoint(&id, &create).await?;
         finished(&client, accepted.operation).await?;
-        let points = client.checkpoints(&id).await?;
-        let points: Vec<Point> = points.into_iter().map(Point::from).collect();
-        json(&serde_json::json!({ "checkpoints": points }))
+        points(&client, &id).await
     }
 
     #[tool(
@@ -96,9 +95,7 @@ impl<H: Host + 'static> Server<H> {
     )]
     async fn kept(&self, Parameters(which): Parameters<Which>) -> Answer {
         let (_permit, client, vm) = self.begin_with(&which.vm).await?;
-        let points = client.checkpoints(&vm.id.to_string()).await?;
-        let points: Vec<Point> = points.into_iter().map(Point::from).collect();
-        json(&serde_json::json!({ "checkpoints": points }))
+        points(&client, &vm.id.to_string()).await
     }
 
     #[tool(
@@ -114,8 +111,7 @@ impl<H: Host + 'static> Server<H> {
         let accepted = client
             .restore_checkpoint(&id, &wish.checkpoint, &restore)
             .await?;
-        finished(&client, accepted.operation).await?;
-        json(&Machine::from(client.vm(&id).await?))
+        machine_after(&client, accepted.operation, vm.id).await
     }
 
     #[tool(
@@ -145,4 +141,11 @@ impl<H: Host + 'static> Server<H> {
         }
         json(&serde_json::json!({ "vms": made }))
     }
+}
+
+/// The checkpoints of a VM.
+async fn points(client: &Client, vm: &str) -> Answer {
+    let points = client.checkpoints(vm).await?;
+    let points: Vec<Point> = points.into_iter().map(Point::from).collect();
+    json(&serde_json::json!({ "checkpoints": points }))
 }

@@ -80,24 +80,6 @@ struct Content {
     mode: String,
 }
 
-/// Extent of a copy.
-#[derive(Debug, Serialize)]
-struct Copied {
-    entries: u64,
-    bytes: u64,
-    skipped: u64,
-}
-
-impl From<TransferDone> for Copied {
-    fn from(done: TransferDone) -> Self {
-        Self {
-            entries: done.entries,
-            bytes: done.bytes,
-            skipped: done.skipped,
-        }
-    }
-}
-
 #[tool_router(router = files, vis = "pub(crate)")]
 impl<H: Host + 'static> Server<H> {
     #[tool(
@@ -176,7 +158,7 @@ impl<H: Host + 'static> Server<H> {
             .vm_put_files(&vm.id.to_string(), to.as_str(), false)
             .await?;
         let done = upload(stream, from, PackOptions::default()).await?;
-        json(&Copied::from(done))
+        json(&done)
     }
 
     #[tool(
@@ -202,7 +184,7 @@ impl<H: Host + 'static> Server<H> {
             .vm_get_files(&vm.id.to_string(), from.as_str(), false)
             .await?;
         let done = download(stream, target, MAX_COPY).await?;
-        json(&Copied::from(done))
+        json(&done)
     }
 }
 

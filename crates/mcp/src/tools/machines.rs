@@ -2,8 +2,8 @@
 
 use banger_api::network::NarrowNetwork;
 use banger_api::operation::{EventKind, OperationState};
-use banger_api::vm::{Accepted, CreateVm, Egress, NetMode, StopVm, Vm};
-use banger_api::{ApiError, ByteSize, ErrorCode, ImageName, OperationId};
+use banger_api::vm::{CreateVm, Egress, NetMode, StopVm, Vm};
+use banger_api::{ApiError, ByteSize, ErrorCode, ImageName, OperationId, VmId};
 use banger_client::Client;
 use rmcp::handler::server::wrapper::Parameters;
 use rmcp::schemars::{self, JsonSchema};
@@ -123,8 +123,9 @@ impl<H: Host + 'static> Server<H> {
             return Err(Refusal::Vms(self.policy.vms).into());
         }
         let accepted = client.create_vm(&create).await?;
-        let id = done(&client, &accepted).await?;
-        json(&Machine::from(client.vm(&id).await?))
+        let vm = accepted.vm.as_ref().map(|vm| vm.id);
+        let vm = vm.ok_or_else(|| ApiError::new(ErrorCode::Internal, "the daemon makes no VM"))?;
+        machine_after(&client, accepted.operation, vm).await
     }
 
     #[tool(
@@ -147,8 +148,7 @@ impl<H: Host + 'static> Server<H> {
     async fn start(&self, Parameters(which): Parameters<Which>) -> Answer {
         let (_permit, client, vm) = self.begin_with(&which.vm).await?;
         let accepted = client.start_vm(&vm.id.to_string()).await?;
-        let id = done(&client, &accepted).await?;
-        json(&Machine::from(client.vm(&id).await?))
+        machine_after(&client, accepted.operation, vm.id).await
     }
 
     #[tool(
@@ -161,8 +161,7 @@ impl<H: Host + 'static> Server<H> {
         let accepted = client
             .stop_vm(&vm.id.to_string(), &StopVm::default())
             .await?;
-        let id = done(&client, &accepted).await?;
-        json(&Machine::from(client.vm(&id).await?))
+        machine_after(&client, accepted.operation, vm.id).await
     }
 
     #[tool(
@@ -268,11 +267,10 @@ where
         .map_err(|error| ToolError::Argument(format!("{what}: {error}")))
 }
 
-/// Waits for an operation on a VM; its id.
-async fn done(client: &Client, accepted: &Accepted) -> Result<String, ToolError> {
-    finished(client, accepted.operation).await?;
-    let vm = accepted.vm.as_ref().map(|vm| vm.id.to_string());
-    vm.ok_or_else(|| ApiError::new(ErrorCode::Internal, "the operation is of no VM").into())
+/// Waits for an operation, and answers with a VM as it is then.
+pub(super) async fn machine_after(client: &Client, operation: OperationId, vm: VmId) -> Answer {
+    finished(client, operation).await?;
+    json(&Machine::from(client.vm(&vm.to_string()).await?))
 }
 
 /// Waits for the end of an operation, and cancels it when its caller goes.
