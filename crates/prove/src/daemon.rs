@@ -13,8 +13,8 @@ use banger_control::{Control, Parents, Parts, Places, Queues, Spawn, VmDefaults}
 use banger_ops::{HostResult, Recovered, Runner, policy};
 use banger_store::{Connection, StoreError, VmRecord, vm};
 
+use crate::acting::SimHost;
 use crate::environment::SimEnvironment;
-use crate::host::SimHost;
 use crate::machine::Machine;
 use crate::tamper::Tamper;
 use crate::turns::{SimSpawn, WatchedQueues};

@@ -98,26 +98,14 @@ pub(crate) fn violations(
             told.vms
         ));
     }
-    let there = images.iter();
-    let there: BTreeSet<_> = there
-        .map(|i| (i.name.to_string(), i.digest.to_string()))
-        .collect();
-    if told.images != there {
-        wrong.push(format!(
-            "events tell of images {:?}, there are {there:?}",
-            told.images
-        ));
-    }
-    let there = kernels.iter();
-    let there: BTreeSet<_> = there
-        .map(|k| (k.name.to_string(), k.digest.to_string()))
-        .collect();
-    if told.kernels != there {
-        wrong.push(format!(
-            "events tell of kernels {:?}, there are {there:?}",
-            told.kernels
-        ));
-    }
+    let named = images
+        .iter()
+        .map(|i| (i.name.to_string(), i.digest.to_string()));
+    compare("images", &told.images, named.collect(), &mut wrong);
+    let named = kernels
+        .iter()
+        .map(|k| (k.name.to_string(), k.digest.to_string()));
+    compare("kernels", &told.kernels, named.collect(), &mut wrong);
     let operations = daemon.read(|db| operation::operations(db, None, MANY))?;
     let running = operations.iter().filter(|op| op.finished_ms.is_none());
     let running: BTreeSet<OperationId> = running.map(|op| op.id).collect();
@@ -125,4 +113,17 @@ pub(crate) fn violations(
         wrong.push("events tell of other operations under way than there are".to_owned());
     }
     Ok(wrong)
+}
+
+fn compare(
+    what: &str,
+    told: &BTreeSet<(String, String)>,
+    there: BTreeSet<(String, String)>,
+    wrong: &mut Vec<String>,
+) {
+    if *told != there {
+        wrong.push(format!(
+            "events tell of {what} {told:?}, there are {there:?}"
+        ));
+    }
 }

@@ -1,11 +1,10 @@
 //! The simulated machine as a [`Host`].
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use banger_api::kernel::KernelSource;
-use banger_api::{ApiError, ErrorCode, ExitCause, LayerId, VmId, VmName};
+use banger_api::{ErrorCode, ExitCause, LayerId, VmId, VmName};
 use banger_engine::{LaunchToken, Signal, VmmIdentity, VmmSpec};
 use banger_net_control::NetIdentity;
 use banger_ops::steps::{NetLaunch, NetStarted, Switched, TopOf};
@@ -14,90 +13,18 @@ use banger_ops::{
     ImageSource, KernelFacts, TemplateFacts, TemplateFiles,
 };
 
+use crate::acting::{NO_DEADLINE, SimHost, failed};
 use crate::content::{
     EMPTY_TOP, SIZE, content_of, cut, digest_of, image_files, image_name, kernel_name, made,
     make_files,
 };
-use crate::fault::Nature::{self, Effect, Look, Wait};
+use crate::fault::Nature::Wait;
 use crate::fs::Content;
 use crate::launch::{
     guest_up, save, show_larger, stand_still, start, start_net, suspend, switch_disks,
 };
-use crate::machine::{Extent, Machine, World};
+use crate::machine::{Extent, World};
 use crate::process::Manners;
-
-const NO_DEADLINE: Duration = Duration::ZERO;
-
-/// A simulated machine as a host. Cheap to clone: all clones are one machine.
-#[derive(Clone)]
-pub struct SimHost {
-    pub(crate) machine: Arc<Machine>,
-    /// The number of the daemon that acts through it.
-    pub(crate) daemon: u64,
-}
-
-/// The rule that two daemons at a time break.
-const TWO_DAEMONS: &str = "a daemon acts after the next one has begun";
-
-pub(crate) fn failed(code: ErrorCode, message: impl Into<String>) -> ApiError {
-    ApiError::new(code, message)
-}
-
-impl SimHost {
-    /// Ends the process with this pid, without further checks: a bug to plant, of code that trusts a pid.
-    pub fn end_bare_pid(&self, pid: u32) {
-        self.machine.world().processes.end(pid, None);
-    }
-
-    /// Tells whether a process with this pid lives, without further checks: a bug to plant, of code that trusts a pid.
-    pub fn pid_lives(&self, pid: u32) -> bool {
-        self.machine.world().processes.list.contains_key(&pid)
-    }
-
-    /// Anything that this daemon does. It has the machine to itself.
-    fn act<T>(
-        &self,
-        nature: Nature,
-        what: &'static str,
-        path: &Path,
-        deadline: Duration,
-        effect: impl FnOnce(&mut World, Extent) -> HostResult<T>,
-    ) -> HostResult<T> {
-        let daemon = self.daemon;
-        let alone = move |world: &mut World, extent| {
-            if world.daemon != daemon {
-                world.broke(TWO_DAEMONS.to_owned());
-            }
-            effect(world, extent)
-        };
-        self.machine.act(nature, what, path, deadline, alone)
-    }
-
-    fn look<T>(
-        &self,
-        what: &'static str,
-        path: &Path,
-        look: impl FnOnce(&mut World) -> HostResult<T>,
-    ) -> HostResult<T> {
-        self.act(Look, what, path, NO_DEADLINE, |world, _| look(world))
-    }
-
-    fn effect<T>(
-        &self,
-        what: &'static str,
-        path: &Path,
-        effect: impl FnOnce(&mut World, Extent) -> HostResult<T>,
-    ) -> HostResult<T> {
-        self.act(Effect, what, path, NO_DEADLINE, effect)
-    }
-
-    fn write(&self, what: &'static str, path: &Path, content: u64, bytes: u64) -> HostResult<()> {
-        self.effect(what, path, |world, extent| {
-            world.guard_work_disk(path);
-            world.files.write(path, cut(content, extent), bytes)
-        })
-    }
-}
 
 /// Content and length of `from`, which is copied to the disk `to`.
 fn seed_to_copy(world: &mut World, from: &Path, to: &Path) -> HostResult<(u64, u64)> {

@@ -10,9 +10,9 @@ use banger_engine::{Memory, VmmIdentity, VmmSpec};
 use banger_ops::steps::{NetLaunch, NetStarted, Switched, TopOf};
 use banger_ops::{GuestSetup, HostResult, TemplateFacts, TemplateFiles};
 
+use crate::acting::failed;
 use crate::content::{SIZE, content_of, cut};
 use crate::fs::Content;
-use crate::host::failed;
 use crate::machine::{Extent, World};
 use crate::process::Manners;
 

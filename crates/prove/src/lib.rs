@@ -14,6 +14,7 @@
 //!
 //! It must not touch the real machine: no file, no process, no clock except for its own running time.
 
+mod acting;
 mod content;
 mod daemon;
 mod damage;
@@ -42,8 +43,8 @@ mod tamper;
 mod turns;
 mod works;
 
+pub use acting::SimHost;
 pub use fault::Mode;
-pub use host::SimHost;
 pub use report::{Failure, Options, Report};
 pub use run::{ProveError, run, run_with};
 pub use tamper::{Honest, Tamper};

@@ -86,7 +86,7 @@ pub enum PlanBug {
     TopInUseGoesBack,
     /// The new disks of a VM are its own before they are on the disk.
     TopsAreNotSynced,
-    /// What is kept is not handed over, and goes with its VM.
+    /// A kept layer is not handed over, and goes with its VM.
     LayerIsForgotten,
     /// A layer goes with its checkpoint, whoever needs it.
     LayerIsNotCounted,
